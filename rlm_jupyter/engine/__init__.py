@@ -1,0 +1,1 @@
+"""One question's run: its agents, limits, events and state."""

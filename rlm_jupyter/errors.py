@@ -1,0 +1,171 @@
+"""The exceptions of rlm_jupyter.
+
+    RLMError
+    ├── ConfigError (ValueError)          a setting, model, key or schema that cannot work; nothing was started
+    │   ├── MissingKeyError               the chosen provider needs a key that is not set
+    │   └── UnknownPriceError             a money limit on a model whose price is not known
+    ├── ContextError (TypeError)          the data cannot be handed to an agent
+    ├── ModelError                        the provider did not give a usable reply
+    │   ├── AuthenticationError           401 or 403: the key was refused
+    │   ├── ProviderUnreachableError      no connection, or only time-outs
+    │   ├── ContextTooLongError           the prompt is larger than the model's window
+    │   └── MalformedReplyError           an empty or unreadable reply, after retries
+    ├── KernelError                       an agent's kernel
+    │   ├── KernelStartError              it did not start; carries its stderr
+    │   ├── KernelDiedError               it died while it was needed
+    │   └── CellTimeoutError (TimeoutError)   a cell passed `Limits.cell_seconds`
+    ├── ValueTransferError                a value cannot cross from one process to another
+    │   ├── UnsafeValueError              it has no form that the notebook may decode without running code
+    │   └── MalformedValueError (ValueError)  the bytes are not what they claim to be
+    ├── VariableNotFoundError (KeyError)  an agent has no variable of that name
+    ├── AgentNotFoundError (KeyError)     a run has no agent of that id
+    ├── AgentFailedError                  an agent gave up without a value
+    ├── LimitReachedError                 a limit of `Limits` was reached; `.run.value` holds what there was
+    ├── RunStoppedError                   the user stopped the run
+    ├── RunNotFoundError (KeyError)       no run of that id, or no log at that path
+    └── LogError (ValueError)             a log cannot be read
+
+Each message says what happened, names the thing in backticks, and gives the next step. An error of a run
+carries it as `.run`, so that its partial value, variables and log are never lost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.run import Run
+
+
+class RLMError(Exception):
+    """The base of all exceptions of this package.
+
+    Attributes:
+        run: the run that failed, with its partial value and variables; None where no run had started.
+    """
+
+    run: Run | None = None
+
+    def __init__(self, message: str = "", *, run: Run | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if run is not None:
+            self.run = run
+
+    def __str__(self) -> str:
+        return self.message
+
+    def _render_traceback_(self) -> list[str]:
+        """Give IPython the lines to show in place of a traceback (IPython's custom traceback protocol)."""
+        name = type(self).__name__
+        return [f"{name}: {self.message}"]
+
+
+class ConfigError(RLMError, ValueError):
+    """A setting, model, key or schema that cannot work; raised before anything is started."""
+
+
+class MissingKeyError(ConfigError):
+    """The chosen provider needs a key, and the environment variable for it is not set."""
+
+
+class UnknownPriceError(ConfigError):
+    """There is a limit in money, and the price of the model is not known."""
+
+
+class ContextError(RLMError, TypeError):
+    """The data cannot be handed to an agent: it has no form that can leave its process."""
+
+
+class ModelError(RLMError):
+    """The provider did not give a usable reply.
+
+    Attributes:
+        retryable: whether the same request may succeed later.
+    """
+
+    retryable = False
+
+
+class AuthenticationError(ModelError):
+    """The provider refused the key (401 or 403)."""
+
+
+class ProviderUnreachableError(ModelError):
+    """No connection to the provider, or nothing but time-outs and server errors."""
+
+    retryable = True
+
+
+class ContextTooLongError(ModelError):
+    """The prompt is larger than the model's context window."""
+
+
+class MalformedReplyError(ModelError):
+    """The provider answered, but with nothing that can be used: no choices, no text, no JSON."""
+
+    retryable = True
+
+
+class KernelError(RLMError):
+    """An agent's kernel did not do what was asked."""
+
+
+class KernelStartError(KernelError):
+    """A kernel did not start; the message ends with what it wrote to stderr."""
+
+
+class KernelDiedError(KernelError):
+    """A kernel died while a cell ran or a variable was asked for."""
+
+
+class CellTimeoutError(KernelError, TimeoutError):
+    """A cell ran longer than `Limits.cell_seconds` and was ended."""
+
+
+class ValueTransferError(RLMError):
+    """A value cannot cross from one process to another."""
+
+
+class UnsafeValueError(ValueTransferError):
+    """The value could be decoded only by running code that an agent wrote, so the notebook refuses it."""
+
+
+class MalformedValueError(ValueTransferError, ValueError):
+    """An encoded value is not what it claims to be: truncated, forged, too deep or too large."""
+
+
+class VariableNotFoundError(RLMError, KeyError):
+    """An agent has no variable of that name; the message lists those it has."""
+
+
+class AgentNotFoundError(RLMError, KeyError):
+    """A run has no agent of that id; the message lists those it has."""
+
+
+class AgentFailedError(RLMError):
+    """An agent ended without a value."""
+
+
+class LimitReachedError(RLMError):
+    """A limit was reached; what the agents had is in `.run.value` and in their variables.
+
+    Attributes:
+        limit: the name of the field of `Limits`, such as ``"cost"`` or ``"calls_per_agent"``.
+    """
+
+    def __init__(self, message: str = "", *, limit: str = "", run: Run | None = None) -> None:
+        super().__init__(message, run=run)
+        self.limit = limit
+
+
+class RunStoppedError(RLMError):
+    """The user stopped the run, by Stop, `run.stop()` or an interrupt."""
+
+
+class RunNotFoundError(RLMError, KeyError):
+    """There is no run of that id in this process, and no log at that path."""
+
+
+class LogError(RLMError, ValueError):
+    """A log cannot be read: it is not one of ours, or its first line is damaged."""

@@ -1,0 +1,1 @@
+"""Agents' kernels: start, execute, interrupt, stop; the bridge from a kernel to the engine."""

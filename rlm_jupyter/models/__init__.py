@@ -1,0 +1,1 @@
+"""Language models behind one small protocol: OpenAI-compatible servers, scripts, and the demo."""

@@ -1,0 +1,109 @@
+"""The protocol of a language model, and the types that cross it.
+
+A model is anything with a `name` and an async `complete`. It knows nothing of agents, budgets or kernels;
+it gets messages and gives one `Completion`, or raises a `ModelError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
+
+
+class Message(TypedDict):
+    """One message of a chat, as in OpenAI's chat completions API."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Price(NamedTuple):
+    """What a model costs, in USD per million tokens."""
+
+    prompt: float
+    completion: float
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one completion, all attempts included.
+
+    Attributes:
+        prompt_tokens: tokens of the messages, cached ones included.
+        completion_tokens: tokens of the reply, reasoning included.
+        cached_tokens: prompt tokens that the provider read from its cache.
+        estimated: whether the figures are our upper estimate, because the provider gave none that can be used.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    estimated: bool = False
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One reply of a model.
+
+    Attributes:
+        text: the reply, byte for byte.
+        usage: its tokens; None where the model gave none (the engine then estimates from bytes).
+        cost: USD as reported by the provider itself; None where it reports none.
+        model: the name of the model that answered.
+        finish_reason: ``"stop"``, ``"length"``, ``"content_filter"`` or what else the provider says.
+        attempts: requests that were sent for it, retries included.
+    """
+
+    text: str
+    usage: Usage | None = None
+    cost: float | None = None
+    model: str = ""
+    finish_reason: str = "stop"
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class CompletionRequest:
+    """What a model is asked.
+
+    Attributes:
+        messages: the chat so far; the last one is the user's.
+        max_tokens: the most tokens the reply may have; None for the provider's own bound.
+        on_delta: called with each piece of text as it arrives; on the engine's loop.
+        on_wait: called with a reason and the seconds when the model waits before another attempt (a rate
+            limit, a server error), so that the wait can be shown.
+        parameters: further parameters of the request, such as ``temperature``.
+    """
+
+    messages: Sequence[Message]
+    max_tokens: int | None = None
+    on_delta: Callable[[str], None] | None = None
+    on_wait: Callable[[str, float], None] | None = None
+    parameters: dict[str, object] = field(default_factory=dict)
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """A language model: a name, whether it is scripted, and one coroutine.
+
+    Attributes:
+        name: shown in the tree and the log.
+        scripted: True for a stand-in that is no language model; shown on its face.
+        price: USD per million tokens; None where it is not known (scripted models cost `Price(0, 0)`).
+    """
+
+    @property
+    def name(self) -> str:
+        """The model's name, shown in the tree and the log."""
+
+    @property
+    def scripted(self) -> bool:
+        """Whether this is a stand-in and no language model."""
+
+    @property
+    def price(self) -> Price | None:
+        """USD per million tokens; None where it is not known."""
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        """Answer the messages once; raise a `ModelError` where that fails for good."""

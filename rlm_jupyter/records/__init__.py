@@ -1,0 +1,1 @@
+"""A run's log: writing, loading, replay and export."""

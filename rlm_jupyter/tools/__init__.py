@@ -1,0 +1,1 @@
+"""Functions, environment variables and servers that an agent's code may use."""

@@ -1,0 +1,1 @@
+"""Values and what is said of them: descriptions, a codec that runs no code, buffers that are shared."""
