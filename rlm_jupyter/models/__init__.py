@@ -1,1 +1,6 @@
 """Language models behind one small protocol: OpenAI-compatible servers, scripts, and the demo."""
+
+from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
+from rlm_jupyter.models.scripted import ScriptedModel
+
+__all__ = ["ChatModel", "Completion", "CompletionRequest", "Message", "Price", "ScriptedModel", "Usage"]
