@@ -1,0 +1,275 @@
+"""The events of a run: what happened, in order. The log, the tree, the text, the cost are functions of them.
+
+Every event has the run's id, the agent's id (``""`` for the run itself), a number that grows by one, and
+the time. Field names of completions follow OpenTelemetry's `gen_ai.*` in the log
+(https://opentelemetry.io/docs/specs/semconv/gen-ai/). A prompt is logged once: `PromptSent` carries only
+the messages that the agent's last prompt did not have.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+SCHEMA_VERSION = 1
+"""Of the log; raised when an old reader would misread a new log."""
+
+RunStatus = Literal["running", "done", "failed", "stopped", "limit"]
+"""`limit`: ended by a limit, with what there was."""
+
+Purpose = Literal["turn", "llm_query", "fallback"]
+"""Of a completion: an agent's turn, a plain call, or a sub-agent that the depth limit made a plain call."""
+
+CellStatus = Literal["running", "ok", "error", "interrupted", "timeout", "died", "skipped"]
+
+Description = dict[str, Any]
+"""What is shown of a value: see `rlm_jupyter.values.describe`."""
+
+
+class Event(BaseModel):
+    """What all events have."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, protected_namespaces=())
+
+    kind: str
+    run: str
+    agent: str
+    seq: int
+    """Counts the run's events from 1."""
+    time: float
+    """Seconds since the epoch."""
+
+
+class RunStarted(Event):
+    """A question was asked."""
+
+    kind: Literal["run_started"] = "run_started"
+    version: int = SCHEMA_VERSION
+    question: str
+    model: str
+    sub_model: str
+    scripted: bool
+    """Whether the model is a stand-in and no language model."""
+    provenance: str | None = None
+    """Where the answers come from, when that must be said on the run's face."""
+    limits: dict[str, Any]
+    context: Description | None
+    context_names: tuple[str, ...] = ()
+    sandbox: str = ""
+    step: bool = False
+
+
+class RunFinished(Event):
+    """The run ended; nothing follows but commands on what is left."""
+
+    kind: Literal["run_finished"] = "run_finished"
+    status: RunStatus
+    value: Description | None = None
+    error: str | None = None
+    error_type: str | None = None
+
+
+class AgentStarted(Event):
+    """An agent was admitted; its kernel may still be starting."""
+
+    kind: Literal["agent_started"] = "agent_started"
+    parent: str | None
+    depth: int
+    question: str
+    name: str | None = None
+    model: str
+    context: Description | None = None
+
+
+class AgentFinished(Event):
+    """An agent ended."""
+
+    kind: Literal["agent_finished"] = "agent_finished"
+    status: RunStatus
+    value: Description | None = None
+    error: str | None = None
+
+
+class PromptSent(Event):
+    """A request went to the model."""
+
+    kind: Literal["prompt_sent"] = "prompt_sent"
+    call: int
+    """Counts the run's completions from 1."""
+    purpose: Purpose
+    turn: int
+    """The agent's turn in which it was sent."""
+    model: str = Field(alias="gen_ai.request.model")
+    max_tokens: int | None = Field(None, alias="gen_ai.request.max_tokens")
+    start: int = 0
+    """Index of the first message below in the whole prompt; those before it were sent with an earlier call."""
+    messages: tuple[dict[str, str], ...] = Field((), alias="gen_ai.input.messages")
+
+
+class ReplyDelta(Event):
+    """A piece of a reply as it streams; shown, not logged (the whole follows)."""
+
+    kind: Literal["reply_delta"] = "reply_delta"
+    call: int
+    text: str
+
+
+class ReplyFinished(Event):
+    """The model's reply is whole."""
+
+    kind: Literal["reply_finished"] = "reply_finished"
+    call: int
+    text: str = Field(alias="gen_ai.output.text")
+    model: str = Field(alias="gen_ai.response.model")
+    finish_reason: str = Field(alias="gen_ai.response.finish_reason")
+    input_tokens: int = Field(alias="gen_ai.usage.input_tokens")
+    output_tokens: int = Field(alias="gen_ai.usage.output_tokens")
+    cached_tokens: int = Field(0, alias="gen_ai.usage.cache_read.input_tokens")
+    estimated: bool = False
+    """Whether the tokens are our estimate, because the provider gave none."""
+    cost: float | None
+    """USD; None where it is not known."""
+    attempts: int = 1
+    cached: bool = False
+    """Whether it was read from the cache and nothing was sent."""
+    seconds: float
+
+
+class ReplyFailed(Event):
+    """No reply: the provider failed for good, or the call was cancelled."""
+
+    kind: Literal["reply_failed"] = "reply_failed"
+    call: int
+    error: str
+    input_tokens: int = Field(0, alias="gen_ai.usage.input_tokens")
+    output_tokens: int = Field(0, alias="gen_ai.usage.output_tokens")
+    cost: float | None = 0.0
+    seconds: float
+
+
+class CodeStarted(Event):
+    """A cell runs in the agent's kernel."""
+
+    kind: Literal["code_started"] = "code_started"
+    cell: int
+    turn: int
+    code: str
+
+
+class CodeOutput(Event):
+    """A piece of a cell's output as it comes; shown, not logged (what the model is shown follows)."""
+
+    kind: Literal["code_output"] = "code_output"
+    cell: int
+    stream: str
+    text: str
+
+
+class CodeFinished(Event):
+    """A cell ended."""
+
+    kind: Literal["code_finished"] = "code_finished"
+    cell: int
+    status: CellStatus
+    output: str
+    """Head and tail of what it printed and showed, as the model sees it."""
+    cut: int = 0
+    """Characters that were left out of `output`."""
+    error: str | None = None
+    seconds: float
+
+
+class VariablesChanged(Event):
+    """What is defined in an agent's kernel changed."""
+
+    kind: Literal["variables_changed"] = "variables_changed"
+    turn: int
+    variables: tuple[dict[str, Any], ...]
+    """Descriptions, each with its `name`."""
+    removed: tuple[str, ...] = ()
+
+
+class ValueReturned(Event):
+    """`FINAL` was called and its value accepted."""
+
+    kind: Literal["value_returned"] = "value_returned"
+    description: Description
+    bytes: int
+
+
+class ValueRejected(Event):
+    """`FINAL` was called and its value sent back."""
+
+    kind: Literal["value_rejected"] = "value_rejected"
+    reason: str
+
+
+class Waiting(Event):
+    """An agent waits for something outside of it; `seconds` 0 says that the wait is over."""
+
+    kind: Literal["waiting"] = "waiting"
+    reason: Literal["rate_limit", "budget", "kernel", "step"]
+    seconds: float | None
+    """How long it will be; None where that is not known."""
+    text: str = ""
+
+
+class StepPending(Event):
+    """In step mode: this code waits for `Next`."""
+
+    kind: Literal["step_pending"] = "step_pending"
+    cell: int
+    code: str
+
+
+class Notice(Event):
+    """Something the user should know."""
+
+    kind: Literal["notice"] = "notice"
+    text: str
+
+
+class Command(Event):
+    """The user did something: stop, pull, exec, next, raise a limit."""
+
+    kind: Literal["command"] = "command"
+    name: str
+    detail: str = ""
+
+
+AnyEvent = Annotated[
+    RunStarted
+    | RunFinished
+    | AgentStarted
+    | AgentFinished
+    | PromptSent
+    | ReplyDelta
+    | ReplyFinished
+    | ReplyFailed
+    | CodeStarted
+    | CodeOutput
+    | CodeFinished
+    | VariablesChanged
+    | ValueReturned
+    | ValueRejected
+    | Waiting
+    | StepPending
+    | Notice
+    | Command,
+    Field(discriminator="kind"),
+]
+
+_ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+
+PASSING = (ReplyDelta, CodeOutput)
+"""Events that are shown as they come and not logged: a later event holds the whole."""
+
+
+def parse_event(line: str | bytes) -> AnyEvent:
+    """Read one line of a log.
+
+    Raises:
+        pydantic.ValidationError: it is not an event.
+    """
+    return _ADAPTER.validate_json(line)

@@ -1,0 +1,332 @@
+"""The tree of a run, folded from its events. A pure function of them: no clock, no kernel, no view.
+
+`TreeState.apply` takes the events in their order; a log that is read again gives the same tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from rlm_jupyter.engine import events as ev
+
+Activity = Literal["", "model", "code", "children", "rate_limit", "budget", "kernel", "step"]
+"""What a running agent is doing or waiting for."""
+
+_STREAM_TAIL = 4000
+
+
+@dataclass
+class CellState:
+    """One cell: code that ran in an agent's kernel."""
+
+    cell: int
+    code: str
+    started: float
+    status: ev.CellStatus = "running"
+    output: str = ""
+    cut: int = 0
+    error: str | None = None
+    seconds: float | None = None
+
+
+@dataclass
+class CallState:
+    """One completion: a turn's reply, or a plain call of the agent's code."""
+
+    call: int
+    purpose: ev.Purpose
+    turn: int
+    model: str
+    started: float
+    start: int = 0
+    messages: tuple[dict[str, str], ...] = ()
+    status: Literal["running", "done", "failed"] = "running"
+    text: str = ""
+    error: str | None = None
+    finish_reason: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float | None = 0.0
+    estimated: bool = False
+    cached: bool = False
+    attempts: int = 1
+    seconds: float | None = None
+
+
+@dataclass
+class TurnState:
+    """One reply of the model and its execution."""
+
+    turn: int
+    call: CallState
+    cells: list[CellState] = field(default_factory=list)
+
+
+@dataclass
+class AgentState:
+    """One agent: a row of the tree and all that its page shows."""
+
+    id: str
+    parent: str | None
+    depth: int
+    question: str
+    model: str
+    started: float
+    name: str | None = None
+    context: dict[str, Any] | None = None
+    status: ev.RunStatus = "running"
+    waiting: Activity = ""
+    finished: float | None = None
+    turns: list[TurnState] = field(default_factory=list)
+    calls: list[CallState] = field(default_factory=list)
+    """Plain completions that its code asked for."""
+    variables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    value: dict[str, Any] | None = None
+    error: str | None = None
+    notices: list[str] = field(default_factory=list)
+    children: list[str] = field(default_factory=list)
+    pending_code: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = 0.0
+    """USD of its own completions; None as soon as one of them is not known."""
+    seq: int = 0
+    """Of the last event that changed it: a view compares it with what it has shown."""
+
+    def cell(self, number: int) -> CellState | None:
+        """Find a cell by its number, the newest turn first."""
+        for turn in reversed(self.turns):
+            for cell in reversed(turn.cells):
+                if cell.cell == number:
+                    return cell
+        return None
+
+    @property
+    def cells(self) -> int:
+        """How many cells it ran."""
+        return sum(len(turn.cells) for turn in self.turns)
+
+
+@dataclass
+class TreeState:
+    """The whole tree: the run and its agents by id, in the order in which they started."""
+
+    run: str = ""
+    question: str = ""
+    model: str = ""
+    sub_model: str = ""
+    scripted: bool = False
+    provenance: str | None = None
+    sandbox: str = ""
+    step: bool = False
+    limits: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] | None = None
+    context_names: tuple[str, ...] = ()
+    status: ev.RunStatus = "running"
+    started: float = 0.0
+    finished: float | None = None
+    last: float = 0.0
+    """Time of the newest event."""
+    value: dict[str, Any] | None = None
+    error: str | None = None
+    error_type: str | None = None
+    notices: list[str] = field(default_factory=list)
+    agents: dict[str, AgentState] = field(default_factory=dict)
+    calls: int = 0
+    """Completions that were sent."""
+    in_flight: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seen_chars: int = 0
+    """Characters of the data and of outputs that the model was shown, each counted once."""
+    cost: float | None = 0.0
+    """USD; None as soon as one completion's is not known."""
+    seq: int = 0
+    _calls: dict[int, tuple[str, CallState]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, events: Iterable[ev.AnyEvent]) -> TreeState:
+        """Fold a tree from events."""
+        state = cls()
+        for event in events:
+            state.apply(event)
+        return state
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start to the end, or to the newest event."""
+        return max(0.0, (self.finished or self.last) - self.started)
+
+    @property
+    def depth(self) -> int:
+        """Of the deepest agent; the root is 0."""
+        return max((agent.depth for agent in self.agents.values()), default=0)
+
+    def activity(self, agent: AgentState) -> Activity:
+        """Tell what an agent is doing now."""
+        if agent.status != "running":
+            return ""
+        if agent.waiting:
+            return agent.waiting
+        if not agent.turns:
+            return "kernel"
+        last = agent.turns[-1]
+        if last.call.status == "running":
+            return "model"
+        if last.cells and last.cells[-1].status == "running":
+            busy = any(self.agents[child].status == "running" for child in agent.children)
+            return "children" if busy else "code"
+        return ""
+
+    def cost_with_children(self, agent_id: str) -> float | None:
+        """Sum an agent's spend and that of all its descendants; None where a part is not known."""
+        total = 0.0
+        todo = [agent_id]
+        while todo:
+            agent = self.agents[todo.pop()]
+            if agent.cost is None:
+                return None
+            total += agent.cost
+            todo += agent.children
+        return total
+
+    def apply(self, event: ev.AnyEvent) -> None:
+        """Fold one event into the tree. Unknown agents are ignored (a damaged log stays readable)."""
+        self.seq, self.last = event.seq, event.time
+        agent = self.agents.get(event.agent)
+        match event:
+            case ev.RunStarted():
+                self._start(event)
+            case ev.RunFinished():
+                self.status, self.finished = event.status, event.time
+                self.value, self.error, self.error_type = event.value, event.error, event.error_type
+                self.in_flight = 0
+            case ev.AgentStarted():
+                self._start_agent(event)
+            case ev.Notice():
+                (agent.notices if agent else self.notices).append(event.text)
+            case _ if agent is not None:
+                self._apply_to_agent(agent, event)
+            case _:
+                pass
+        if agent is not None:
+            agent.seq = event.seq
+
+    def _start(self, event: ev.RunStarted) -> None:
+        self.run, self.question, self.started = event.run, event.question, event.time
+        self.model, self.sub_model = event.model, event.sub_model
+        self.scripted, self.provenance, self.sandbox = event.scripted, event.provenance, event.sandbox
+        self.limits, self.step = dict(event.limits), event.step
+        self.context, self.context_names = event.context, event.context_names
+
+    def _start_agent(self, event: ev.AgentStarted) -> None:
+        self.agents[event.agent] = AgentState(
+            id=event.agent,
+            parent=event.parent,
+            depth=event.depth,
+            question=event.question,
+            model=event.model,
+            started=event.time,
+            name=event.name,
+            context=event.context,
+            seq=event.seq,
+        )
+        if event.parent in self.agents:
+            parent = self.agents[event.parent]
+            parent.children.append(event.agent)
+            parent.seq = event.seq
+
+    def _apply_to_agent(self, agent: AgentState, event: ev.AnyEvent) -> None:
+        match event:
+            case ev.AgentFinished():
+                agent.status, agent.finished, agent.waiting = event.status, event.time, ""
+                agent.value, agent.error, agent.pending_code = event.value, event.error, None
+                if agent.parent in self.agents:
+                    self.agents[agent.parent].seq = event.seq
+            case ev.PromptSent():
+                self._prompt(agent, event)
+            case ev.ReplyDelta() | ev.ReplyFinished() | ev.ReplyFailed():
+                self._reply(agent, event)
+            case ev.CodeStarted() | ev.CodeOutput() | ev.CodeFinished():
+                _code(agent, event)
+            case ev.VariablesChanged():
+                for name in event.removed:
+                    agent.variables.pop(name, None)
+                for variable in event.variables:
+                    agent.variables[variable["name"]] = {**variable, "turn": event.turn}
+            case ev.ValueReturned():
+                agent.value = event.description
+            case ev.ValueRejected():
+                agent.notices.append(f"FINAL was sent back: {event.reason}")
+            case ev.Waiting():
+                agent.waiting = "" if event.seconds == 0 else event.reason
+            case ev.StepPending():
+                agent.pending_code, agent.waiting = event.code, "step"
+            case ev.Command() if event.name == "limit":
+                name, _, value = event.detail.partition("=")
+                self.limits[name] = float(value) if value != "none" else None
+            case _:
+                pass
+
+    def _prompt(self, agent: AgentState, event: ev.PromptSent) -> None:
+        call = CallState(
+            call=event.call,
+            purpose=event.purpose,
+            turn=event.turn,
+            model=event.model,
+            started=event.time,
+            start=event.start,
+            messages=event.messages,
+        )
+        self._calls[event.call] = (agent.id, call)
+        self.calls += 1
+        self.in_flight += 1
+        self.seen_chars += sum(len(m["content"]) for m in event.messages if m["role"] == "user")
+        agent.waiting = ""
+        if event.purpose == "turn":
+            agent.turns.append(TurnState(turn=event.turn, call=call))
+        else:
+            agent.calls.append(call)
+
+    def _reply(self, agent: AgentState, event: ev.ReplyDelta | ev.ReplyFinished | ev.ReplyFailed) -> None:
+        known = self._calls.get(event.call)
+        if known is None:
+            return
+        call = known[1]
+        if isinstance(event, ev.ReplyDelta):
+            call.text = (call.text + event.text)[-_STREAM_TAIL:]
+            return
+        self.in_flight -= 1
+        call.seconds, call.cost = event.seconds, event.cost
+        call.input_tokens, call.output_tokens = event.input_tokens, event.output_tokens
+        for total in (agent, self):
+            total.input_tokens += event.input_tokens
+            total.output_tokens += event.output_tokens
+            known_cost = total.cost is not None and event.cost is not None
+            total.cost = total.cost + event.cost if known_cost else None  # type: ignore[operator]
+        if isinstance(event, ev.ReplyFailed):
+            call.status, call.error = "failed", event.error
+            return
+        call.status, call.text, call.model = "done", event.text, event.model
+        call.finish_reason, call.cached, call.attempts = event.finish_reason, event.cached, event.attempts
+        call.cached_tokens, call.estimated = event.cached_tokens, event.estimated
+
+
+def _code(agent: AgentState, event: ev.CodeStarted | ev.CodeOutput | ev.CodeFinished) -> None:
+    if isinstance(event, ev.CodeStarted):
+        agent.pending_code, agent.waiting = None, ""
+        if agent.turns:
+            cell = CellState(cell=event.cell, code=event.code, started=event.time)
+            agent.turns[-1].cells.append(cell)
+        return
+    found = agent.cell(event.cell)
+    if found is None:
+        return
+    if isinstance(event, ev.CodeOutput):
+        found.output = (found.output + event.text)[-_STREAM_TAIL:]
+        return
+    found.status, found.output, found.cut = event.status, event.output, event.cut
+    found.error, found.seconds = event.error, event.seconds
