@@ -1,0 +1,18 @@
+"""What all tests share."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# With --import-mode=importlib the tests' directory is not on the path; helper modules are imported by name.
+sys.path.append(str(Path(__file__).parent))
+
+from openai_server import OpenAIServer
+
+
+@pytest.fixture
+def openai_server():
+    """A started `OpenAIServer`; set its `script` (a list, or a function of the request's JSON) before use."""
+    with OpenAIServer() as server:
+        yield server

@@ -1,0 +1,423 @@
+"""A real HTTP server on loopback that speaks OpenAI's chat completions, from a script, with faults on demand.
+
+It counts requests and tokens for itself, so that what an engine claims to have spent can be checked::
+
+    with OpenAIServer([fault("rate_limit", retry_after=0.1), "first reply", Reply("second", usage=None)]) as server:
+        model = OpenAIChat("test-model", base_url=server.url, api_key="sk-test-0123456789")
+        ...
+        assert server.calls == 3
+
+The script is a list, handed out in order, or a function of the request's JSON. Each entry is a text, a `Reply`,
+or a `fault(name)`; see `FAULTS` for the names. A script that is exhausted answers 400 and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
+from typing import Any, Self
+
+AUTO = "auto"
+HTML = "<html><head><title>Sorry</title></head><body><h1>Service Unavailable</h1></body></html>"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One scripted answer: what it says, and what is wrong with it.
+
+    `usage` is "auto" (the server's own count), None (left out) or anything else (sent as it is). With a `status`
+    other than 200, `body` is sent with `headers` instead. `mode` names what goes wrong on the wire.
+    """
+
+    text: str | None = "ok"
+    usage: Any = AUTO
+    finish: str | None = "stop"
+    latency: float | None = None
+    pieces: int = 3
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    mode: str = ""
+    message: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def _error(
+    status: int, message: str, code: str | None = None, *, headers=None, kind="error", **details: Any
+) -> Reply:
+    body = {"error": {"message": message, "type": kind, "param": None, "code": code, **details}}
+    return Reply(status=status, body=body, headers=headers or {})
+
+
+TOO_LONG = (
+    "This model's maximum context length is 4096 tokens. However, your messages resulted in 9999 tokens."
+)
+BAD_KEY = "Incorrect API key provided: {key}. You can find your API key at https://example.test/keys."
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+TOOL_CALL = {"id": "call_1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
+
+FAULTS: dict[str, Reply] = {
+    # an HTTP status
+    "rate_limit": _error(429, "Rate limit reached", "rate_limit_exceeded"),
+    "server_error": _error(500, "The server had an error"),
+    "html_503": Reply(status=503, body=HTML),
+    "overloaded_529": _error(529, "Overloaded", kind="overloaded_error"),
+    "timeout_408": _error(408, "Request timed out"),
+    "conflict_409": _error(409, "Conflict"),
+    "quota": _error(429, QUOTA, "insufficient_quota", kind="insufficient_quota"),
+    "unauthorized": _error(401, BAD_KEY, "invalid_api_key"),
+    "forbidden": _error(403, BAD_KEY, "forbidden"),
+    "context_too_long": _error(400, TOO_LONG, "context_length_exceeded"),
+    "model_not_found": _error(404, "The model does not exist", "model_not_found"),
+    "not_found_html": Reply(status=404, body=HTML),
+    "bad_request": _error(400, "Invalid value for 'temperature'"),
+    # the connection
+    "hang": Reply(mode="hang"),
+    "reset": Reply(mode="reset"),
+    "reset_mid_body": Reply("some text that is never finished", mode="reset_mid_body"),
+    "truncated": Reply("some text that is never finished", mode="truncated"),
+    "error_event": Reply("some text that is never finished", mode="error_event"),
+    "late_hang": Reply("some text that is never finished", mode="late_hang"),
+    # a 200 that is no use
+    "malformed_json": Reply(mode="malformed_json"),
+    "html_200": Reply(mode="html_200"),
+    "empty_choices": Reply(mode="empty_choices"),
+    "error_200": Reply(mode="error_200"),
+    "null_content": Reply(None),
+    "empty_content": Reply(""),
+    # a 200 that is of some use
+    "content_filter": Reply(None, finish="content_filter"),
+    "length": Reply("cut in the mid", finish="length"),
+    "tool_calls": Reply(None, finish="tool_calls", message={"tool_calls": [TOOL_CALL]}),
+    "usage_missing": Reply(usage=None),
+    "usage_null": Reply(usage={"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}),
+    "usage_negative": Reply(usage={"prompt_tokens": -5, "completion_tokens": -1, "total_tokens": -6}),
+    "usage_string": Reply(usage={"prompt_tokens": "many", "completion_tokens": "some"}),
+    "usage_zero": Reply(usage={"prompt_tokens": 0, "completion_tokens": 0}),
+}
+
+
+def fault(name: str, *, retry_after: float | str | None = None, **changes: Any) -> Reply:
+    """Give the fault of that name; `retry_after` is in seconds, or "date:SECONDS" for an HTTP date."""
+    reply = replace(FAULTS[name], **changes)
+    if retry_after is None:
+        return reply
+    value = str(retry_after)
+    if value.startswith("date:"):
+        value = formatdate(time.time() + float(value[5:]), usegmt=True)
+    return replace(reply, headers={**reply.headers, "Retry-After": value})
+
+
+@dataclass
+class Received:
+    """One request as it came in: its JSON, its headers (lower case), and when it came (monotonic seconds)."""
+
+    json: dict[str, Any]
+    headers: dict[str, str]
+    at: float
+
+
+Answer = str | Reply
+Script = Sequence[Answer] | Callable[[dict[str, Any]], Answer]
+
+
+def bytes_by_4(text: str) -> int:
+    """Count tokens the way this server does: a quarter of the bytes, rounded up."""
+    return -(-len(text.encode("utf-8", "replace")) // 4)
+
+
+class OpenAIServer:
+    """The server. Use it as a context manager, or `start()` and `close()`.
+
+    Attributes:
+        received: every chat request, in order of arrival.
+        calls, prompt_tokens, completion_tokens: the server's own count; tokens only of replies it began to send.
+        in_flight, peak: requests being worked on now, and the most there ever were.
+        aborted: requests whose client went away before the reply was sent.
+        refuse: names of request fields that this server answers with 400, as old servers do.
+    """
+
+    def __init__(
+        self,
+        script: Script = (),
+        *,
+        latency: float = 0.0,
+        models: Sequence[str] = ("test-model", "test-model-mini"),
+        refuse: Sequence[str] = (),
+        tokens: Callable[[str], int] = bytes_by_4,
+    ) -> None:
+        self.script: Script = script
+        self.latency = latency
+        self.models = list(models)
+        self.refuse = set(refuse)
+        self.tokens = tokens
+        self.received: list[Received] = []
+        self.calls = self.prompt_tokens = self.completion_tokens = 0
+        self.in_flight = self.peak = self.aborted = self.connections = 0
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="openai-server", daemon=True)
+        self._ready = threading.Event()
+        self._stop: asyncio.Event | None = None
+        self._given = 0
+
+    @property
+    def url(self) -> str:
+        """The base URL to give to a client."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """The JSON of every chat request."""
+        return [received.json for received in self.received]
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> Self:
+        """Listen on a free port of the loopback."""
+        self._thread.start()
+        self._ready.wait(10)
+        return self
+
+    def close(self) -> None:
+        """Drop all connections and end the thread."""
+        if self._thread.is_alive():
+            assert self._stop is not None
+            self._loop.call_soon_threadsafe(self._stop.set)
+            self._thread.join(10)
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._stop = asyncio.Event()
+        open_now: set[asyncio.Task[None]] = set()
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            open_now.add(task)
+            self.connections += 1
+            try:
+                await self._connection(reader, writer)
+            except (asyncio.CancelledError, ConnectionError, asyncio.IncompleteReadError):
+                pass
+            finally:
+                open_now.discard(task)
+                writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
+
+        server = await asyncio.start_server(connected, "127.0.0.1", 0, backlog=512)
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        await self._stop.wait()
+        server.close()
+        for task in list(open_now):
+            task.cancel()
+        await asyncio.gather(*open_now, return_exceptions=True)
+        await server.wait_closed()
+
+    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        early: bytes | None = b""
+        while early is not None:
+            head = early + await reader.readuntil(b"\r\n\r\n")
+            early = b""
+            first, *lines = head.decode("latin-1").rstrip().split("\r\n")
+            method, path, _ = first.split(" ", 2)
+            headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines)}
+            body = await reader.readexactly(int(headers.get("content-length", 0)))
+            if method == "GET" and path.endswith("/models"):
+                await _send(
+                    writer,
+                    200,
+                    {"object": "list", "data": [{"id": m, "object": "model"} for m in self.models]},
+                )
+            elif method == "POST" and path.endswith("/chat/completions"):
+                early = await self._watched(json.loads(body), headers, reader, writer)
+            else:
+                await _send(writer, 404, {"detail": "Not Found"})
+
+    async def _watched(
+        self, request: dict[str, Any], headers: dict[str, str], reader, writer
+    ) -> bytes | None:
+        """Answer, unless the client goes away first.
+
+        Gives the first byte of the next request where it is here already, and None when the connection is done with.
+        """
+        self.received.append(Received(request, headers, time.monotonic()))
+        self.calls += 1
+        self.in_flight += 1
+        self.peak = max(self.peak, self.in_flight)
+        answer = asyncio.ensure_future(self._answer(request, headers, writer))
+        early = asyncio.ensure_future(reader.read(1))
+        try:
+            await asyncio.wait({answer, early}, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                self.aborted += 1
+                return None
+            usable = answer.result()
+        finally:
+            self.in_flight -= 1
+            answer.cancel()
+            early.cancel()
+            _, first = await asyncio.gather(answer, early, return_exceptions=True)
+        if not usable or first == b"" or isinstance(first, ConnectionError):
+            return None
+        return first if isinstance(first, bytes) else b""
+
+    def _next(self, request: dict[str, Any]) -> Reply:
+        refused = self.refuse & set(request)
+        if "stream" in refused and not request["stream"]:
+            refused.discard("stream")
+        if refused:
+            name = max(refused, key=len)
+            return _error(
+                400, f"Unsupported parameter: '{name}' is not supported.", "unsupported_parameter", param=name
+            )
+        if callable(self.script):
+            answer = self.script(request)
+        elif self._given < len(self.script):
+            answer = self.script[self._given]
+            self._given += 1
+        else:
+            return _error(400, f"the script of {len(self.script)} replies is exhausted")
+        return Reply(answer) if isinstance(answer, str) else answer
+
+    async def _answer(
+        self, request: dict[str, Any], headers: dict[str, str], writer: asyncio.StreamWriter
+    ) -> bool:
+        reply = self._next(request)
+        await asyncio.sleep(self.latency if reply.latency is None else reply.latency)
+        if reply.mode == "hang":
+            await asyncio.sleep(3600)
+        if reply.mode == "reset":
+            writer.transport.abort()
+            return False
+        if reply.status != 200:
+            key = headers.get("authorization", "").removeprefix("Bearer ")
+            body = json.loads(json.dumps(reply.body).replace("{key}", key))
+            await _send(writer, reply.status, body, reply.headers)
+            return True
+        return await self._reply(request, self._billed(request, reply), writer)
+
+    def _billed(self, request: dict[str, Any], reply: Reply) -> Reply:
+        prompt = sum(self.tokens(str(message["content"])) for message in request["messages"])
+        most = request.get("max_completion_tokens") or request.get("max_tokens")
+        completion = self.tokens(reply.text or "")
+        if most is not None and completion > most:
+            text = (reply.text or "").encode()[: most * 4].decode("utf-8", "ignore")
+            reply, completion = replace(reply, text=text, finish="length"), self.tokens(text)
+        self.prompt_tokens += prompt
+        self.completion_tokens += completion
+        if reply.usage == AUTO:
+            total = prompt + completion
+            usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
+            reply = replace(reply, usage=usage)
+        return reply
+
+    async def _reply(self, request: dict[str, Any], reply: Reply, writer: asyncio.StreamWriter) -> bool:
+        unusable = {
+            "malformed_json": '{"id": "chatcmpl-1", "choices": [{"mess',
+            "html_200": HTML,
+            "error_200": {"error": {"message": "upstream failed", "code": 502}},
+            "empty_choices": {**_frame("chat.completion", request), "choices": [], "usage": reply.usage},
+        }
+        if reply.mode in unusable:
+            await _send(writer, 200, unusable[reply.mode])
+            return True
+        if request.get("stream"):
+            return await self._stream(request, reply, writer)
+        message = {"role": "assistant", "content": reply.text, **reply.message}
+        whole = {
+            **_frame("chat.completion", request),
+            "choices": [{"index": 0, "message": message, "finish_reason": reply.finish}],
+            **({} if reply.usage is None else {"usage": reply.usage}),
+            **reply.extra,
+        }
+        if reply.mode in ("reset_mid_body", "truncated", "error_event", "late_hang"):
+            data = json.dumps(whole).encode()
+            writer.write(
+                _head(200, "application/json", {"Content-Length": str(len(data))}) + data[: len(data) // 2]
+            )
+            await writer.drain()
+            if reply.mode == "late_hang":
+                await asyncio.sleep(3600)
+            await asyncio.sleep(0.01)
+            writer.transport.abort()
+            return False
+        await _send(writer, 200, whole)
+        return True
+
+    async def _stream(self, request: dict[str, Any], reply: Reply, writer: asyncio.StreamWriter) -> bool:
+        frame = _frame("chat.completion.chunk", request)
+        writer.write(_head(200, "text/event-stream; charset=utf-8", {"Transfer-Encoding": "chunked"}))
+
+        def event(data: dict[str, Any] | str) -> None:
+            text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+            line = f"data: {text}\n\n".encode()
+            writer.write(f"{len(line):x}\r\n".encode() + line + b"\r\n")
+
+        def choice(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+            return {**frame, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+        event(
+            choice({"role": "assistant", "content": "" if reply.text is not None else None, **reply.message})
+        )
+        text = reply.text or ""
+        size = max(1, -(-len(text) // reply.pieces))
+        for start in range(0, len(text), size):
+            event(choice({"content": text[start : start + size]}))
+            await writer.drain()
+            await asyncio.sleep(0)
+        if reply.mode == "late_hang":
+            await asyncio.sleep(3600)
+        if reply.mode == "reset_mid_body":
+            await asyncio.sleep(0.01)
+            writer.transport.abort()
+            return False
+        if reply.mode == "error_event":
+            event({"error": {"message": "upstream failed", "code": 502}})
+        elif reply.mode != "truncated":
+            event(choice({}, reply.finish))
+            include = (request.get("stream_options") or {}).get("include_usage")
+            if include and reply.usage is not None:
+                event({**frame, "choices": [], "usage": reply.usage, **reply.extra})
+            event("[DONE]")
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return True
+
+
+def _frame(kind: str, request: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "chatcmpl-1", "object": kind, "created": 1_700_000_000, "model": request["model"]}
+
+
+def _head(status: int, content_type: str, headers: dict[str, str]) -> bytes:
+    lines = [
+        f"HTTP/1.1 {status} Status",
+        f"Content-Type: {content_type}",
+        *(f"{k}: {v}" for k, v in headers.items()),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+async def _send(
+    writer: asyncio.StreamWriter, status: int, body: Any, headers: dict[str, str] | None = None
+) -> None:
+    html = isinstance(body, str) and body.startswith("<")
+    data = (body if isinstance(body, str) else json.dumps(body)).encode()
+    kind = "text/html" if html else "application/json"
+    writer.write(_head(status, kind, {"Content-Length": str(len(data)), **(headers or {})}) + data)
+    await writer.drain()
