@@ -1,0 +1,56 @@
+"""Numbers as people read them: money, counts, durations, sizes. What is not known is `?`, never 0."""
+
+from __future__ import annotations
+
+UNKNOWN = "?"
+_MINUTE = 60.0
+_HOUR = 3600.0
+
+
+def money(usd: float | None) -> str:
+    """Format dollars: `$1.20`, `$0.042`, `$0.00031`, `$0`; `?` where the price is not known."""
+    if usd is None:
+        return UNKNOWN
+    if usd == 0:
+        return "$0"
+    if abs(usd) >= 0.0995:  # noqa: PLR2004  two decimals are two digits from here on
+        return f"${usd:,.2f}"
+    digits = f"{usd:.2g}"
+    if "e" in digits:
+        digits = f"{usd:.9f}".rstrip("0").rstrip(".")
+    return f"${digits}" if float(digits) else "<$0.000000001"
+
+
+def count(number: int | None) -> str:
+    """Format a count with thousands separators: `12,345`."""
+    return UNKNOWN if number is None else f"{number:,}"
+
+
+def amount(number: int | None, noun: str) -> str:
+    """Format a count with its noun in the right number: `1 agent`, `3 agents`."""
+    return f"{count(number)} {noun}" if number == 1 else f"{count(number)} {noun}s"
+
+
+def duration(seconds: float | None) -> str:
+    """Format seconds: `0.4 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < _MINUTE - 0.05:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR - 0.5:
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def size(number: int | None) -> str:
+    """Format bytes: `512 B`, `48.0 MB`, `1.2 GB` (powers of 1000)."""
+    if number is None:
+        return UNKNOWN
+    value = float(number)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 999.95:  # noqa: PLR2004  rounds to 1000.0 from here on
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"

@@ -1,0 +1,269 @@
+"""The tree as plain text: deterministic, readable in a log, a terminal and a saved notebook.
+
+RLM run 7f3a · done · 4 agents · depth 1 · 12 calls · 12,345 tokens · $0.042 · 12.3 s
+Question: Which supplier explains the rise in refunds?
+Context: DataFrame 1,000,000 x 6, 48.0 MB · the model has seen 3,412 tokens of it
+0 done · 3 turns · 8,123 tokens · $0.03 · 12.3 s · Which supplier explains the rise …
+├─ 0.1 done · 1 turn · 2,100 tokens · $0.006 · 2.1 s · Profile the refunds
+│     = DataFrame 3 x 2, 0.2 kB
+└─ 0.2 failed · 2 turns · 2,122 tokens · $0.006 · 4.0 s · Find the date
+      ! KernelDiedError: …
+Value: dict of 2
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rlm_jupyter.engine.state import AgentState, CellState, TreeState, TurnState
+from rlm_jupyter.errors import AgentNotFoundError
+from rlm_jupyter.views import format as fmt
+from rlm_jupyter.views.clean import clean, head_tail, one_line
+from rlm_jupyter.views.wire import Row, rows, summary
+
+MAX_AGENTS = 300
+"""Rows of a text tree; the others are counted."""
+
+_SIBLINGS = 40
+_WIDTH = 100
+_QUOTE = 4000
+
+_DOING = {
+    "": "",
+    "model": "waiting for the model",
+    "code": "running code",
+    "children": "waiting for sub-agents",
+    "rate_limit": "held by a rate limit",
+    "budget": "waiting for budget",
+    "kernel": "starting its kernel",
+    "step": "waiting for Next",
+}
+
+
+def doing(state: TreeState, agent: AgentState) -> str:
+    """Say an agent's state in words: `done`, or what it does while it runs."""
+    return _DOING.get(state.activity(agent), "") or agent.status
+
+
+def summary_line(state: TreeState) -> str:
+    """Tell a run on one line: `RLM run 7f3a · done · 4 agents · … · $0.042 · 12.3 s`."""
+    parts = [
+        f"RLM run {one_line(state.run, 40)}",
+        state.status,
+        fmt.amount(len(state.agents), "agent"),
+        f"depth {state.depth}",
+        fmt.amount(state.calls, "call"),
+        f"{fmt.count(state.input_tokens + state.output_tokens)} tokens",
+        fmt.money(state.cost),
+        fmt.duration(state.elapsed),
+    ]
+    return " · ".join(parts)
+
+
+def agent_line(state: TreeState, agent: AgentState) -> str:
+    """Tell an agent on one line, its id first."""
+    elapsed = (agent.finished or state.last) - agent.started
+    parts = [
+        f"{agent.id} {doing(state, agent)}",
+        fmt.amount(len(agent.turns), "turn"),
+        f"{fmt.count(agent.input_tokens + agent.output_tokens)} tokens",
+        fmt.money(agent.cost),
+        fmt.duration(max(0.0, elapsed)),
+        one_line(agent.name or agent.question, _WIDTH),
+    ]
+    return " · ".join(parts)
+
+
+def tree(state: TreeState, *, max_agents: int = MAX_AGENTS) -> str:
+    """Draw the whole tree.
+
+    Args:
+        state: the tree; hold the run's lock while it is live.
+        max_agents: rows that are drawn at most; the rest is counted.
+    """
+    return "\n".join([*head_lines(state), *_Drawing(state, max_agents).lines(), *foot_lines(state)])
+
+
+def head_lines(state: TreeState) -> list[str]:
+    """Give the lines above the agents: the run, its question, its data, and what must be said."""
+    lines = [summary_line(state), f"Question: {_indented(clean(state.question, _QUOTE), 10)}"]
+    if state.context is not None:
+        seen = f"the model has seen {fmt.count(state.seen_chars // 4)} tokens"
+        lines.append(f"Context: {summary(state.context)} · {seen}")
+    if state.scripted or state.provenance:
+        lines.append(f"Note: {one_line(state.provenance or 'scripted: no language model answers here', 300)}")
+    lines += [f"Note: {one_line(text, 300)}" for text in state.notices]
+    return lines
+
+
+def foot_lines(state: TreeState) -> list[str]:
+    """Give the lines below the agents: the value, the error."""
+    lines = []
+    if state.value is not None:
+        lines.append(f"Value: {summary(state.value)}")
+    if state.error:
+        name = f"{state.error_type}: " if state.error_type else ""
+        lines.append(f"Error: {name}{_indented(clean(state.error, _QUOTE), 7)}")
+    return lines
+
+
+def _indented(text: str, width: int) -> str:
+    """Indent all lines but the first, so that no text can pass for a line of the tree."""
+    return text.replace("\n", "\n" + " " * width)
+
+
+def roots(state: TreeState) -> list[str]:
+    """Give the ids of the agents at the top: the root, and in a damaged log those whose parent is lost."""
+    return [agent.id for agent in state.agents.values() if agent.parent not in state.agents]
+
+
+class _Drawing:
+    """One drawing of the tree: counts the rows that are left."""
+
+    def __init__(self, state: TreeState, max_agents: int) -> None:
+        self._state = state
+        self._left = max_agents
+        self._seen: set[str] = set()
+
+    def lines(self) -> Iterator[str]:
+        for id_ in roots(self._state):
+            yield from self._agent(id_, "", "")
+
+    def _agent(self, id_: str, first: str, rest: str) -> Iterator[str]:
+        if id_ in self._seen:
+            return
+        self._seen.add(id_)
+        self._left -= 1
+        agent = self._state.agents[id_]
+        yield first + agent_line(self._state, agent)
+        margin = rest + ("│  " if agent.children else "   ")
+        if agent.value is not None:
+            yield f"{margin}   = {summary(agent.value)}"
+        if agent.error:
+            yield f"{margin}   ! {one_line(agent.error, 300)}"
+        yield from (f"{margin}   {one_line(text, 300)}" for text in agent.notices[-3:])
+        yield from self._children(agent.children, rest)
+
+    def _children(self, ids: Sequence[str], rest: str) -> Iterator[str]:
+        shown: list[str] = []
+        for number, id_ in enumerate(ids):
+            if number >= _SIBLINGS or self._left - len(shown) <= 0:
+                break
+            shown.append(id_)
+        others = ids[len(shown) :]
+        for id_ in shown:
+            last = id_ is shown[-1] and not others
+            yield from self._agent(id_, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
+        if others:
+            yield f"{rest}└─ {count_states(self._state, others)}"
+
+
+def count_states(state: TreeState, ids: Sequence[str]) -> str:
+    """Tell many agents in one line: `41 more agents · 38 done · 3 failed`."""
+    found = Counter(state.agents[id_].status for id_ in ids if id_ in state.agents)
+    parts = [f"{number:,} {status}" for status, number in found.most_common()]
+    return " · ".join([f"{fmt.amount(len(ids), 'more agent')}", *parts])
+
+
+def show_agent(state: TreeState, agent_id: str) -> str:
+    """Tell an agent turn by turn: replies, code, output, spend, value.
+
+    Raises:
+        AgentNotFoundError: the run has no agent of that id.
+    """
+    agent = find_agent(state, agent_id)
+    lines = [agent_line(state, agent), f"Question: {_indented(clean(agent.question, _QUOTE), 10)}"]
+    if agent.context is not None:
+        lines.append(f"Context: {summary(agent.context)}")
+    for turn in agent.turns:
+        lines += ["", *_turn(turn)]
+    if agent.calls:
+        lines += ["", *_plain_calls(agent)]
+    if agent.variables:
+        lines += ["", "Variables:"]
+        lines += [f"   {one_line(name, 60)}: {summary(item)}" for name, item in agent.variables.items()]
+    lines += [f"Note: {one_line(text, 300)}" for text in agent.notices]
+    if agent.value is not None:
+        lines.append(f"Value: {summary(agent.value)}")
+    if agent.error:
+        lines.append(f"Error: {_indented(clean(agent.error, _QUOTE), 7)}")
+    return "\n".join(lines)
+
+
+def find_agent(state: TreeState, agent_id: str) -> AgentState:
+    """Find an agent by its id.
+
+    Raises:
+        AgentNotFoundError: there is none; the message names those there are.
+    """
+    agent = state.agents.get(agent_id)
+    if agent is None:
+        known = ", ".join(f"`{id_}`" for id_ in list(state.agents)[:20]) or "none yet"
+        more = "" if len(state.agents) <= 20 else f" and {len(state.agents) - 20:,} more"  # noqa: PLR2004  as above
+        raise AgentNotFoundError(
+            f"The run `{state.run}` has no agent `{one_line(agent_id, 40)}`. Agents are: {known}{more}."
+        )
+    return agent
+
+
+def _turn(turn: TurnState) -> Iterator[str]:
+    call = turn.call
+    tokens = f"{fmt.count(call.input_tokens)} tokens in, {fmt.count(call.output_tokens)} out"
+    took = fmt.duration(call.seconds) if call.seconds is not None else "running"
+    cached = " · from the cache" if call.cached else ""
+    model = one_line(call.model, 60)
+    yield f"Turn {turn.turn} · {model} · {tokens} · {fmt.money(call.cost)} · {took}{cached}"
+    yield from _block(call.error or call.text, "! " if call.error else "")
+    for cell in turn.cells:
+        yield from _cell(cell)
+
+
+def _cell(cell: CellState) -> Iterator[str]:
+    took = "" if cell.seconds is None else f" · {fmt.duration(cell.seconds)}"
+    yield f"   In [{cell.cell}] {cell.status}{took}"
+    yield from _block(cell.code, "   ")
+    if cell.output:
+        cut = f" ({cell.cut:,} characters were cut)" if cell.cut else ""
+        yield f"   Out [{cell.cell}]{cut}"
+        yield from _block(cell.output, "   ")
+    if cell.error and cell.error not in cell.output:
+        yield from _block(cell.error, "   ! ")
+
+
+def _block(text: str, mark: str) -> Iterator[str]:
+    for line in head_tail(text, _QUOTE).splitlines():
+        yield f"   {mark}{line}"
+
+
+def _plain_calls(agent: AgentState) -> Iterator[str]:
+    yield f"{fmt.amount(len(agent.calls), 'plain completion')}:"
+    for call in agent.calls[:_SIBLINGS]:
+        asked = one_line(call.messages[-1].get("content", ""), 80) if call.messages else ""
+        answer = one_line(call.error or call.text, 80)
+        yield f"   {call.status} · {fmt.money(call.cost)} · {asked} → {answer}"
+    if len(agent.calls) > _SIBLINGS:
+        yield f"   … {len(agent.calls) - _SIBLINGS:,} more"
+
+
+def cost_table(state: TreeState) -> str:
+    """Tell where the money went: a line for each agent, the dearest branch first, and the sum."""
+    table = rows(state)
+    order = sorted(table.values(), key=lambda item: (-(item["cost_total"] or 0), item["started"]))
+    lines = [
+        f"{'agent':<12} {'own':>12} {'with children':>14} {'tokens in':>12} {'tokens out':>12}  question"
+    ]
+    lines += [_cost_line(item) for item in order[:MAX_AGENTS]]
+    if len(order) > MAX_AGENTS:
+        lines.append(f"… {len(order) - MAX_AGENTS:,} more agents")
+    tokens = f"{fmt.count(state.input_tokens):>12} {fmt.count(state.output_tokens):>12}"
+    lines.append(
+        f"{'all':<12} {fmt.money(state.cost):>12} {'':>14} {tokens}  {fmt.amount(state.calls, 'call')}"
+    )
+    return "\n".join(lines)
+
+
+def _cost_line(item: Row) -> str:
+    own, total = fmt.money(item["cost"]), fmt.money(item["cost_total"])
+    tokens = f"{fmt.count(item['input_tokens']):>12} {fmt.count(item['output_tokens']):>12}"
+    return f"{item['id']:<12} {own:>12} {total:>14} {tokens}  {one_line(item['question'], 60)}"
