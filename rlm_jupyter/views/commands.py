@@ -83,9 +83,6 @@ class RunFace(Protocol):
     def resume(self) -> None:
         """End the pause."""
 
-    def set_limit(self, name: str, value: float | None) -> None:
-        """Change a limit."""
-
 
 class NameTakenError(ConfigError):
     """The notebook has a variable of that name, and overwriting it was not asked for."""
@@ -100,7 +97,8 @@ def check_name(name: object, namespace: Mapping[str, object], *, overwrite: bool
     """
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise ConfigError(
-            f"`{one_line(name, 60)}` is no name for a variable: use letters, digits and `_`, as in `counts_2`."
+            f"`{one_line(name, 60)}` is no name for a variable: "
+            "use letters, digits and `_`, as in `counts_2`, and no keyword."
         )
     if name.startswith("__"):
         raise ConfigError(f"`{one_line(name, 60)}` is one of Python's own names: choose another.")
@@ -171,7 +169,7 @@ class Commands:
         name, value = str(message.get("name")), message.get("value")
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise ConfigError(f"The limit `{one_line(name, 40)}` needs a number, or nothing for no limit.")
-        self._run().set_limit(name, value)
+        self._optional("set_limit", "Limits of this run cannot be changed while it runs.")(name, value)
         reply(
             success(message, f"The limit `{one_line(name, 40)}` is now {'off' if value is None else value}.")
         )
@@ -189,19 +187,26 @@ class Commands:
             code = None  # not edited: what the model wrote runs, not how it was shown
         elif code is not None and shown is not None and len(whole) > len(shown):
             raise ConfigError("This cell is too long to be edited here: run it as it is, or stop the agent.")
-        run.next(agent_id, code)
-        reply(success(message, "The cell runs."))
+
+        def work() -> None:
+            run.next(agent_id, code)
+            reply(success(message, "The cell runs."))
+
+        self._in_thread(work, message, reply)
 
     def _retry(self, message: Mapping[str, Any], reply: Reply) -> None:
         agent = self._agent(message)
-        retry = getattr(self._run(), "retry", None)
-        if retry is None:
-            raise ConfigError(
-                f"Agent {agent} cannot be asked again in this run: ask the question anew in a cell, "
-                "or run code in its parent's kernel."
-            )
-        retry(agent)
+        self._optional("retry", f"Agent {agent} cannot be asked again in this run: ask anew in a cell.")(
+            agent
+        )
         reply(success(message, f"Agent {agent} is asked again."))
+
+    def _optional(self, name: str, refusal: str) -> Callable[..., None]:
+        """Give a command that not every run has (one read from a log has no limits to raise)."""
+        method: Callable[..., None] | None = getattr(self._run(), name, None)
+        if method is None:
+            raise ConfigError(refusal)
+        return method
 
     def _exec(self, message: Mapping[str, Any], reply: Reply) -> None:
         agent, code = self._agent(message), message.get("code")
@@ -266,4 +271,4 @@ def failure(message: Mapping[str, Any], error: Exception) -> dict[str, Any]:
     """Make the answer that a request was not carried out, in words."""
     said = str(error) if isinstance(error, RLMError) else f"{type(error).__name__}: {error}"
     answer = {"kind": "error", "request": message.get("request"), "message": clean(said, 2000)}
-    return {**answer, "exists": True} if isinstance(error, NameTakenError) else answer
+    return {**answer, "reason": "exists"} if isinstance(error, NameTakenError) else answer

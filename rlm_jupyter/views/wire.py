@@ -1,9 +1,10 @@
 """What the widget is told: the run's head line and a row for each agent, as a snapshot and numbered patches.
 
-    {kind: "snapshot", seq, run: {…}, agents: {id: row}}           everything, or its beginning
-    {kind: "patch", seq, run: {changed}, agents: {id: {changed fields; of a new agent all}}}
+    {kind: "snapshot", seq, part, parts, run: {…}, agents: {id: row}}
+    {kind: "patch", seq, run: {changed}, agents: {id: {changed fields; of a new agent its row}}}
 
-A snapshot that would pass the size limit holds the first agents; numbered patches bring the others at once.
+A snapshot is what the patches up to its number have told; one that would pass the size limit comes in parts.
+A row leaves out what has its default value (`DEFAULTS`); a change names each field that changed.
 Texts are clean and short; all of an agent is in `rlm_jupyter.views.detail`. Times are seconds since the
 epoch, money is USD, None is "not known" (of money) or "still running" (of an agent's `elapsed`).
 """
@@ -25,8 +26,29 @@ _ENVELOPE = 200
 _MAX_NOTICES = 12
 _PICO = 10**12
 _PENDING = 32_000
+_SPANS = 48
 
 Row = dict[str, Any]
+
+DEFAULTS: Row = {
+    "name": None,
+    "status": "running",
+    "activity": "",
+    "turns": 0,
+    "cells": 0,
+    "sub_calls": 0,
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "cost": None,
+    "cost_total": None,
+    "elapsed": None,
+    "value": None,
+    "error": None,
+    "variables": 0,
+    "pending_code": None,
+    "spans": None,
+}
+"""What a reader takes for a field that an agent's row leaves out."""
 
 
 def summary(description: object) -> str | None:
@@ -75,7 +97,20 @@ def row(state: TreeState, agent: AgentState, cost_total: float | None) -> Row:
         "variables": len(agent.variables),
         "rev": agent.seq,
         "pending_code": pending_code(agent),
+        "spans": _spans(agent),
     }
+
+
+def _spans(agent: AgentState) -> list[list[Any]] | None:
+    """Tell when it waited for the model and when its code ran: [kind, start, end or None], the newest."""
+    spans: list[list[Any]] = []
+    for turn in agent.turns[-_SPANS:]:
+        steps = [("model", turn.call.started, turn.call.seconds)]
+        steps += [("code", cell.started, cell.seconds) for cell in turn.cells]
+        for kind, started, seconds in steps:
+            end = agent.finished if seconds is None else started + seconds
+            spans.append([kind, round(started, 3), None if end is None else round(end, 3)])
+    return spans[-_SPANS:] or None
 
 
 def pending_code(agent: AgentState) -> str | None:
@@ -176,13 +211,17 @@ class Patcher:
     messages, never a queue of old ones. Hold the run's lock around each call.
 
     Attributes:
-        seq: number of the last message; a snapshot has the number of the patch before it.
+        seq: number of the last patch; of a snapshot, that of the patch before it.
+        clicks: whether clicks arrive while the cell runs.
+        notices: what this view has to say, besides what the run says.
+        paused: whether the user paused the run.
     """
 
     def __init__(self, state: TreeState, *, clicks: bool = True, notices: Iterable[str] = ()) -> None:
         self.seq = 0
         self.clicks = clicks
         self.notices = list(notices)
+        self.paused = False
         self._state = state
         self._seen = -1
         self._totals = Totals()
@@ -190,35 +229,48 @@ class Patcher:
         self._rows: dict[str, Row] = {}
         self._dirty: dict[str, None] = {}
 
-    def snapshot(self, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
-        """Start anew: everything, or as much of it as fits; `patch` brings the rest."""
-        self._rows.clear()
-        self._scan()
-        self._dirty = dict.fromkeys(self._state.agents)
-        self._run = self._run_fields()
-        return {"kind": "snapshot", "seq": self.seq, "run": self._run, "agents": self._take(max_bytes)}
+    def snapshot(self, max_bytes: int = MAX_BYTES) -> list[dict[str, Any]]:
+        """Give all that was told so far, for a page that has missed it, in one message or more."""
+        if not self._run:
+            self._scan()
+            self._run = self._run_fields()
+            self._take(None)
+        parts: list[dict[str, Row]] = [{}]
+        room = max_bytes - _ENVELOPE - json_size(self._run)
+        for id_, told in self._rows.items():
+            short = _without_defaults(told)
+            needs = json_size({id_: short})
+            if needs > room and parts[-1]:
+                parts.append({})
+                room = max_bytes - _ENVELOPE
+            room -= needs
+            parts[-1][id_] = short
+        head = {"kind": "snapshot", "seq": self.seq, "parts": len(parts)}
+        return [
+            {**head, "part": number, "run": {} if number else self._run, "agents": agents}
+            for number, agents in enumerate(parts)
+        ]
 
     def patch(self, max_bytes: int = MAX_BYTES) -> dict[str, Any] | None:
         """Give the next patch; None where nothing changed."""
-        if self._state.seq == self._seen and not self._dirty:
-            return None
         self._scan()
         fields = self._run_fields()
         run = {name: value for name, value in fields.items() if self._run.get(name, ...) != value}
         self._run = fields
-        agents = self._take(max_bytes - json_size(run))
+        agents = self._take(max_bytes - _ENVELOPE - json_size(run))
         if not run and not agents:
             return None
         self.seq += 1
         return {"kind": "patch", "seq": self.seq, "run": run, "agents": agents}
 
     @property
-    def pending(self) -> int:
-        """How many agents wait for the next message."""
-        return len(self._dirty)
+    def pending(self) -> bool:
+        """Whether there may be more to tell now."""
+        return bool(self._dirty) or self._state.seq != self._seen
 
     def _run_fields(self) -> Row:
-        return run_fields(self._state, clicks=self.clicks, notices=self.notices)
+        fields = run_fields(self._state, clicks=self.clicks, notices=self.notices)
+        return {**fields, "paused": self.paused}
 
     def _scan(self) -> None:
         if self._state.seq == self._seen:
@@ -229,18 +281,28 @@ class Patcher:
                 self._dirty.update(dict.fromkeys(self._totals.update(self._state, agent)))
         self._seen = self._state.seq
 
-    def _take(self, max_bytes: int) -> dict[str, Row]:
+    def _take(self, room: int | None) -> dict[str, Row]:
+        """Tell of as many changed agents as fit into `room` bytes, at least of one."""
         taken: dict[str, Row] = {}
-        room = max_bytes - _ENVELOPE
         for id_ in list(self._dirty):
             new = row(self._state, self._state.agents[id_], self._totals.get(id_))
-            old = self._rows.get(id_)
-            change = new if old is None else {name: new[name] for name in new if new[name] != old[name]}
-            room -= json_size({id_: change})
-            if room < 0 and taken:
-                break
+            change = _change(self._rows.get(id_), new)
+            if room is not None:
+                room -= json_size({id_: change})
+                if room < 0 and taken:
+                    break
             del self._dirty[id_]
             self._rows[id_] = new
             if change:
                 taken[id_] = change
         return taken
+
+
+def _change(old: Row | None, new: Row) -> Row:
+    if old is None:
+        return _without_defaults(new)
+    return {name: value for name, value in new.items() if value != old[name]}
+
+
+def _without_defaults(full: Row) -> Row:
+    return {name: value for name, value in full.items() if name not in DEFAULTS or value != DEFAULTS[name]}

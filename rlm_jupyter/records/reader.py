@@ -1,0 +1,87 @@
+"""Reads a run's log: the same tree again, also from a log that was cut short at any byte."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.state import TreeState
+from rlm_jupyter.errors import LogError, RunNotFoundError
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a log tells.
+
+    Attributes:
+        tree: the run's state after the last event that could be read.
+        events: in their order.
+        torn: whether the last line was cut short, so that the writer was killed while it wrote.
+        unknown: events of kinds that this version does not know; they are skipped.
+        damaged: lines that are no event; they are skipped.
+    """
+
+    tree: TreeState = field(repr=False)
+    events: list[ev.AnyEvent] = field(repr=False)
+    torn: bool = False
+    unknown: int = 0
+    damaged: int = 0
+
+
+def load(path: str | os.PathLike[str]) -> Record:
+    """Read a run's log.
+
+    Raises:
+        RunNotFoundError: there is no file at `path`.
+        LogError: it is no log of a run, or one that only a newer version can read.
+    """
+    where = Path(path)
+    try:
+        lines = where.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        raise RunNotFoundError(f"There is no log at `{where}`. `%rlm runs` lists those there are.") from None
+    except OSError as error:
+        raise LogError(f"The log `{where}` cannot be read: {error.strerror or error}.") from None
+    events: list[ev.AnyEvent] = []
+    bad: list[int] = []
+    unknown = 0
+    for number, line in enumerate(lines):
+        if not line.strip():
+            continue
+        try:
+            events.append(ev.parse_event(line))
+        except ValidationError as error:
+            if _is_unknown_kind(error):
+                unknown += 1
+            else:
+                bad.append(number)
+    _check(where, events)
+    torn = bool(bad) and bad[-1] == len(lines) - 1  # no end of line behind it
+    return Record(TreeState.of(events), events, torn, unknown, len(bad) - torn)
+
+
+def _is_unknown_kind(error: ValidationError) -> bool:
+    """Tell whether a line is an event of a newer version, not a damaged one."""
+    return any(
+        found["type"] == "union_tag_invalid" and {"run", "seq", "time"} <= set(_mapping(found["input"]))
+        for found in error.errors(include_url=False)
+    )
+
+
+def _mapping(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _check(where: Path, events: list[ev.AnyEvent]) -> None:
+    if not events:
+        raise LogError(f"`{where}` is no log of a run: no event of rlm_jupyter can be read in it.")
+    for event in events:
+        if isinstance(event, ev.RunStarted) and event.version > ev.SCHEMA_VERSION:
+            raise LogError(
+                f"The log `{where}` was written by a newer version (format {event.version}, this one reads "
+                f"{ev.SCHEMA_VERSION}): upgrade rlm_jupyter to read it."
+            )

@@ -1,0 +1,54 @@
+"""Keeps secrets out of what is told: the log, the tree, the views."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator
+
+MARK = "«redacted»"
+SHORTEST = 6
+"""Characters. What is shorter (`1`, `true`, `prod`) keeps no secret, and to replace it would ruin the text."""
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Give a secret as it looks in JSON, in a Python literal, in a URL and in HTML."""
+    yield secret
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield repr(secret)[1:-1]
+    yield html.escape(secret)
+    with_lone_surrogates = secret.encode("utf-8", "surrogatepass")
+    for quoted in (
+        urllib.parse.quote(with_lone_surrogates, safe=""),
+        urllib.parse.quote(with_lone_surrogates),
+    ):
+        yield quoted
+        yield re.sub("%[0-9A-F]{2}", lambda match: match.group().lower(), quoted)
+    yield urllib.parse.quote_plus(with_lone_surrogates)
+
+
+class Redactor:
+    """Replaces each secret in a text by `«redacted»`, however it is escaped there.
+
+    A secret of fewer than six characters is not looked for. One that was encoded (base64) or changed by code
+    is not recognised: keys are kept out of agents' kernels for that reason.
+
+    Args:
+        secrets: keys, passwords, tokens; blank ones are ignored.
+    """
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        kept = {secret.strip() for secret in secrets}
+        forms = {form for secret in kept if len(secret) >= SHORTEST for form in _forms(secret)}
+        longest_first = sorted(forms, key=lambda form: (-len(form), form))
+        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def __call__(self, text: str) -> str:
+        """Give the text without the secrets."""
+        return text if self._pattern is None else self._pattern.sub(MARK, text)
+
+    def __repr__(self) -> str:
+        return "Redactor(…)"  # never what it knows
