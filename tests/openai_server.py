@@ -83,6 +83,7 @@ FAULTS: dict[str, Reply] = {
     "reset_mid_body": Reply("some text that is never finished", mode="reset_mid_body"),
     "truncated": Reply("some text that is never finished", mode="truncated"),
     "error_event": Reply("some text that is never finished", mode="error_event"),
+    "reset_after_end": Reply("whole", mode="reset_after_end"),
     "late_hang": Reply("some text that is never finished", mode="late_hang"),
     # a 200 that is no use
     "malformed_json": Reply(mode="malformed_json"),
@@ -331,7 +332,7 @@ class OpenAIServer:
         unusable = {
             "malformed_json": '{"id": "chatcmpl-1", "choices": [{"mess',
             "html_200": HTML,
-            "error_200": {"error": {"message": "upstream failed", "code": 502}},
+            "error_200": {"error": {"message": "upstream failed", "code": 502}, **reply.extra},
             "empty_choices": {**_frame("chat.completion", request), "choices": [], "usage": reply.usage},
         }
         if reply.mode in unusable:
@@ -384,6 +385,12 @@ class OpenAIServer:
         if reply.mode == "late_hang":
             await asyncio.sleep(3600)
         if reply.mode == "reset_mid_body":
+            await asyncio.sleep(0.01)
+            writer.transport.abort()
+            return False
+        if reply.mode == "reset_after_end":
+            event(choice({}, reply.finish))
+            await writer.drain()
             await asyncio.sleep(0.01)
             writer.transport.abort()
             return False

@@ -1,0 +1,282 @@
+"""`OpenAIChat`: a language model behind any server that speaks OpenAI's chat completions.
+
+The SDK sends and checks nothing more than the request itself: replies are read here, because servers that
+are merely compatible send what its types do not expect, and retries are made here, because they must be seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from pydantic import SecretStr
+
+from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
+from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price
+from rlm_jupyter.models.bill import Bill
+from rlm_jupyter.models.dialect import Dialect, check_parameters
+from rlm_jupyter.models.failures import Failure, Kind, error_of, failure_of
+from rlm_jupyter.models.prices import price_of
+from rlm_jupyter.models.receive import fault_of, receive
+from rlm_jupyter.models.redact import public_url, quote
+from rlm_jupyter.models.retry import RetryPolicy
+from rlm_jupyter.models.wire import Reply, WireError, clean_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from openai import AsyncOpenAI
+
+OPENAI_URL: Final = "https://api.openai.com/v1"
+_CONNECT_SECONDS: Final = 15.0
+_LIST_SECONDS: Final = 3.0
+_LISTED_MODELS: Final = 8
+_MOST_ADAPTATIONS: Final = 4
+
+
+class OpenAIChat:
+    """A language model behind an OpenAI-compatible server.
+
+    Requests stream when somebody listens (`CompletionRequest.on_delta`). A failure that may pass is waited
+    for and tried again, each time after a call of `on_wait`; the text then starts from its beginning. An
+    exception that `on_wait` or `on_delta` raises ends the request.
+
+    Args:
+        model: the name to send.
+        base_url: of the server; None: `OPENAI_BASE_URL`, else OpenAI's own.
+        api_key: never shown again. May be left out with a `client`, which has one.
+        provider: the name of the profile in `PROVIDERS`, for the price and for what is known of that server.
+        client: an `openai.AsyncOpenAI` of your own (Azure, a proxy, other headers); you close it.
+        parameters: further fields of each request, such as ``{"temperature": 0}`` or ``extra_body``.
+        price: USD per million tokens; None: looked up.
+        timeout: the most seconds of silence, before the reply and within it.
+        retry: how often a request is tried.
+
+    Raises:
+        MissingKeyError: neither a key nor a client.
+        ConfigError: a parameter that is not yours to set, or a time-out of nothing.
+    """
+
+    scripted = False
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        provider: str | None = None,
+        client: AsyncOpenAI | None = None,
+        parameters: Mapping[str, object] | None = None,
+        price: Price | None = None,
+        timeout: float = 300.0,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        if client is None and not api_key:
+            raise MissingKeyError(
+                f"The model `{model}` needs `api_key=` (any text, where its server needs none)."
+            )
+        if timeout <= 0:
+            raise ConfigError(f"The `timeout` of a model cannot be {timeout}: give seconds above 0.")
+        self.name = model
+        self.provider = provider
+        self.parameters: dict[str, object] = dict(parameters or {})
+        check_parameters(self.parameters)
+        self.timeout = timeout
+        self.retry = retry or RetryPolicy()
+        self._key = SecretStr(_checked_key(api_key or (client.api_key if client is not None else "")))
+        url = str(client.base_url) if client is not None else base_url or os.environ.get("OPENAI_BASE_URL")
+        self._url = SecretStr(_checked_url(url or OPENAI_URL))
+        self._given = client
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = WeakKeyDictionary()
+        self._dialect = Dialect.of(self.base_url, provider)
+        self._price = price
+
+    def __repr__(self) -> str:
+        return f"OpenAIChat({self.name!r}, base_url={self.base_url!r})"
+
+    @property
+    def base_url(self) -> str:
+        """Where the server is, without what may be secret in the address."""
+        return public_url(self._url.get_secret_value())
+
+    @property
+    def price(self) -> Price | None:
+        """USD per million tokens; None where it is not known."""
+        if self._price is None:
+            self._price = price_of(self.name, self.provider, base_url=self.base_url)
+        return self._price
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        """Answer the messages.
+
+        Raises:
+            AuthenticationError: the key was refused.
+            ContextTooLongError: the prompt is larger than the model's window.
+            ProviderUnreachableError: no connection, or nothing but time-outs and server errors.
+            MalformedReplyError: nothing but replies that are no use.
+            ModelError: any other refusal: a model that is not there, no credit, a parameter.
+        """
+        messages: list[Message] = [
+            {"role": message["role"], "content": clean_text(message["content"])}
+            for message in request.messages
+        ]
+        bill = Bill(messages)
+        most, adaptations = request.max_tokens, 0
+        failures: Counter[Kind] = Counter()
+        while True:
+            body = self._dialect.body(
+                {**self.parameters, **request.parameters}, most, stream=request.on_delta is not None
+            )
+            outcome = await self._attempt(messages, body, request.on_delta, bill)
+            if isinstance(outcome, Reply):
+                return self._completion(outcome, bill)
+            if adaptations < _MOST_ADAPTATIONS:
+                room = Dialect.room(outcome, body)
+                if room is not None or self._dialect.learn(outcome, body):
+                    most = room if room is not None else most
+                    adaptations += 1
+                    continue
+            failures[outcome.kind] += 1
+            if (
+                failures[outcome.kind] >= outcome.attempts(self.retry)
+                or failures.total() >= self.retry.attempts
+            ):
+                # Outside of any `except`: the SDK's exception, which knows the key, must not be its context.
+                raise await self._error(outcome, bill)
+            seconds = self.retry.wait(failures.total(), outcome.retry_after)
+            if request.on_wait is not None:
+                request.on_wait(outcome.reason, seconds)
+            await asyncio.sleep(seconds)
+
+    async def aclose(self) -> None:
+        """Close the connections of all loops; the model can be used again after it."""
+        here = asyncio.get_running_loop()
+        clients, self._clients = dict(self._clients), WeakKeyDictionary()
+        for loop, client in clients.items():
+            if loop is here:
+                await client.close()
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(client.close(), loop))
+
+    def _client(self) -> AsyncOpenAI:
+        import openai
+
+        timeout = openai.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
+        if self._given is not None:
+            return self._given.with_options(max_retries=0, timeout=timeout)
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            client = self._clients[loop] = openai.AsyncOpenAI(
+                api_key=self._key.get_secret_value(),
+                base_url=self._url.get_secret_value(),
+                max_retries=0,
+                timeout=timeout,
+            )
+        return client
+
+    async def _attempt(
+        self,
+        messages: list[Message],
+        body: dict[str, object],
+        on_delta: Callable[[str], None] | None,
+        bill: Bill,
+    ) -> Reply | Failure:
+        """Send one request; give its reply, or what went wrong."""
+        bill.attempts += 1
+        reply, fields = Reply(), dict(body)
+        options = {name: fields.pop(name) for name in ("extra_headers", "extra_query") if name in fields}
+        stream = bool(fields.pop("stream", False))
+        create: Any = self._client().chat.completions.with_streaming_response.create
+        failure: Failure | None = None
+        try:
+            async with asyncio.timeout(self.timeout) as silence:
+                sending = create(
+                    model=self.name, messages=messages, stream=stream, extra_body=fields, **options
+                )
+                async with sending as response:
+                    bill.add(reply)
+                    await receive(response, reply, on_delta, lambda: _postpone(silence, self.timeout))
+        except WireError as error:
+            failure = Failure(Kind.MALFORMED, str(error))
+        except Exception as error:
+            failure = failure_of(error)
+            if failure is None:
+                raise
+        if failure is not None and reply.finish_reason is not None:
+            failure = None  # what broke after the reply's own end took nothing away from it
+        return failure or fault_of(reply) or reply
+
+    def _completion(self, reply: Reply, bill: Bill) -> Completion:
+        return Completion(
+            text=reply.text,
+            usage=bill.usage,
+            cost=bill.cost,
+            model=reply.model or self.name,
+            finish_reason=reply.finish_reason or "stop",
+            attempts=bill.attempts,
+        )
+
+    async def _error(self, failure: Failure, bill: Bill) -> ModelError:
+        said = quote(failure.text, self._key.get_secret_value())
+        error = error_of(failure, model=self.name, url=self.base_url, said=said, sent=bill.attempts)
+        if failure.kind is Kind.MODEL:
+            error = await self._model_error(failure, said)
+        # What the failed requests cost, for the ledger: `errors.ModelError` is raised by others without it.
+        vars(error).update(attempts=bill.attempts, usage=bill.usage, cost=bill.cost)
+        return error
+
+    async def _model_error(self, failure: Failure, said: str) -> ModelError:
+        names = await self._models()
+        quoted = f" It said: {said}" if said else ""
+        if names is None:
+            hint = "Check the name, and that `base_url` is that of an OpenAI-compatible API."
+        else:
+            near = get_close_matches(self.name, names, n=_LISTED_MODELS, cutoff=0.4)
+            shown = near + [name for name in names if name not in near]
+            more = ", …" if len(shown) > _LISTED_MODELS else ""
+            hint = f"It has {', '.join(f'`{name}`' for name in shown[:_LISTED_MODELS])}{more}."
+        return ModelError(
+            f"`{self.base_url}` has no model `{self.name}` ({failure.status or 'error'}).{quoted} {hint}"
+        )
+
+    async def _models(self) -> list[str] | None:
+        """The names of the server's models; None where it does not tell quickly."""
+        try:
+            async with asyncio.timeout(_LIST_SECONDS):
+                page = await self._client().models.list()
+            names = [quote(str(model.id), self._key.get_secret_value(), limit=80) for model in page.data]
+        except Exception:
+            return None  # the list is a courtesy; the error that is being told must not be lost over it
+        return names or None
+
+
+def _postpone(silence: asyncio.Timeout, seconds: float) -> None:
+    silence.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+def _checked_key(key: str) -> str:
+    key = key.strip()
+    if key.isascii() and key.isprintable():
+        return key
+    # Such a key fails while its header is written, with an exception that quotes it.
+    raise ConfigError("The API key holds characters that no key has, such as quotes or spaces: copy it anew.")
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if good:
+        return url
+    raise ConfigError(
+        f"The base URL `{public_url(url)}` is none: give one such as `http://127.0.0.1:8000/v1`."
+    )

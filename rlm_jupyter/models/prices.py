@@ -1,0 +1,99 @@
+"""What a model costs, offline, from the tables of `genai-prices`. Unknown is None, never 0."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from rlm_jupyter.models.base import Price
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NAMES: Final = {"gemini": "google"}
+"""Names of our profiles that are others there."""
+_LOCAL: Final = frozenset({"ollama", "vllm"})
+"""Profiles of servers on one's own machine, which bill nobody."""
+
+
+def price_of(
+    model: str,
+    provider: str | None,
+    *,
+    base_url: str | None = None,
+    prices: Mapping[str, Price] | None = None,
+) -> Price | None:
+    """Look up what a model costs, from above: its dearest tier and its dearest hour of the day.
+
+    Args:
+        model: its name, as it is sent.
+        provider: the name of a profile in `PROVIDERS`; None: told from `base_url`.
+        base_url: of its server. A server that is not known has no known price: the same model
+            costs differently elsewhere.
+        prices: prices of one's own by model name; they win.
+
+    Returns:
+        USD per million tokens; None where it is not known.
+    """
+    if prices is not None and model in prices:
+        return prices[model]
+    if provider in _LOCAL:
+        return Price(0.0, 0.0)
+    if provider is None and base_url is None:
+        return None
+    url = _origin(base_url) if provider is None and base_url is not None else None
+    info = _look_up(model, _NAMES.get(provider, provider) if provider else None, url)
+    return None if info is None else _dearest(info)
+
+
+def window_of(model: str, provider: str | None, *, base_url: str | None = None) -> int | None:
+    """Look up how many tokens a model's context window holds; None where it is not known."""
+    if provider in _LOCAL or (provider is None and base_url is None):
+        return None
+    url = _origin(base_url) if provider is None and base_url is not None else None
+    info = _look_up(model, _NAMES.get(provider, provider) if provider else None, url)
+    window = getattr(info, "context_window", None)
+    return window if isinstance(window, int) and window > 0 else None
+
+
+@lru_cache(maxsize=256)
+def _look_up(model: str, provider: str | None, url: str | None) -> Any:
+    # Imported here: it takes a fifth of a second, and no thread of its own updates the tables.
+    from genai_prices import Usage, calc_price
+
+    try:
+        found = calc_price(
+            Usage(input_tokens=0, output_tokens=0), model, provider_id=provider, provider_api_url=url
+        )  # type: ignore[call-overload]
+    except (LookupError, ValueError):
+        return None
+    return found.model
+
+
+def _dearest(info: Any) -> Price | None:
+    now = datetime.now(UTC)
+    prompt: list[float] = []
+    completion: list[float] = []
+    for hour in range(25):
+        price = info.get_prices(now + timedelta(hours=hour))
+        sent, received = _rate(price.input_mtok), _rate(price.output_mtok)
+        if sent is None or received is None or _rate(getattr(price, "requests_kcount", None)):
+            return None  # not priced by tokens, or not by tokens alone
+        prompt.append(sent)
+        completion.append(received)
+    return Price(max(prompt), max(completion))
+
+
+def _rate(price: Any) -> float | None:
+    if price is None:
+        return None
+    if hasattr(price, "tiers"):
+        return max(float(price.base), *(float(tier.price) for tier in price.tiers))
+    return float(price)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

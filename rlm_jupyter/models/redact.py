@@ -1,0 +1,46 @@
+"""Keys out of messages: what a provider says is shown, but never with a key in it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import urlsplit, urlunsplit
+
+MASK: Final = "***"
+_SHORTEST_SECRET: Final = 8
+# The shapes of keys of the known providers; `Bearer` and `Basic` name what follows them as secret.
+_KEY: Final = re.compile(
+    r"\b(?:sk|pk|rk|gsk|xai|hf|nvapi|csk|pplx|fw|tgp|r8|key)[-_][\w*.\-]{6,}"
+    r"|\bAIza[\w*\-]{16,}"
+    r"|(?<=Bearer )\S+|(?<=Basic )[A-Za-z0-9+/=]{8,}"
+)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
+
+
+def mask_keys(text: str, *secrets: str) -> str:
+    """Replace `secrets`, and all that looks like a key, by `***`.
+
+    A secret shorter than 8 characters (``"none"``, for servers that need no key) is none.
+    """
+    for secret in sorted((s for s in secrets if len(s) >= _SHORTEST_SECRET), key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return _KEY.sub(MASK, text)
+
+
+def quote(text: str, *secrets: str, limit: int = 300) -> str:
+    """Give a provider's text as one short line without keys and control characters; HTML gives nothing."""
+    line = _CONTROL.sub(" ", text).strip()
+    if line.startswith("<"):
+        return ""
+    line = mask_keys(line, *secrets)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def public_url(url: str) -> str:
+    """Give `url` without what may be secret in it: user, password, query and fragment."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as a bracket that is not closed
+        return "(not a URL)"
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
