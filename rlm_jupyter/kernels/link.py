@@ -1,0 +1,231 @@
+"""The kernel's end of the bridge.
+
+It travels into an agent's kernel as source (module `_rlm_link`): the standard library only. Three threads
+serve it (read, write, answer the engine), so that any thread may call while others run, and the engine is
+answered while a cell runs.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import errno
+import itertools
+import os
+import queue
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING or not __name__.startswith("_rlm_"):
+    from rlm_jupyter.kernels import wire
+else:
+    import _rlm_wire as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class RLMQueryError(Exception):
+    """A call was answered with an error.
+
+    Attributes:
+        kind: ``"limit"``, ``"failed"``, ``"stopped"``, ``"rejected"``, ``"too_long"``, ``"unencodable"``, ...
+        message: what happened and what to do.
+        value: what there was of an answer, or None.
+        data: details, if the engine gave any.
+    """
+
+    kind = "failed"
+
+    def __init__(self, message: str, kind: str | None = None, value: Any = None, data: Any = None) -> None:
+        super().__init__(message)
+        self.message, self.value, self.data = message, value, data
+        self.kind = kind or self.kind
+
+
+class LimitReached(RLMQueryError):  # noqa: N818 - named for what happened, as the engine's own
+    """A limit of the run was reached."""
+
+    kind = "limit"
+
+
+class Stopped(RLMQueryError):  # noqa: N818
+    """The call was ended by the user, an interrupt, or the end of the run."""
+
+    kind = "stopped"
+
+
+class Rejected(RLMQueryError):  # noqa: N818
+    """The engine did not accept what the call asked for."""
+
+    kind = "rejected"
+
+
+class TooLong(RLMQueryError):  # noqa: N818
+    """The prompt is larger than a model takes."""
+
+    kind = "too_long"
+
+
+class Unencodable(RLMQueryError):  # noqa: N818
+    """The value cannot leave this kernel."""
+
+    kind = "unencodable"
+
+
+_ERRORS = {error.kind: error for error in (LimitReached, Stopped, Rejected, TooLong, Unencodable)}
+
+
+def error_of(kind: str, message: str, value: Any = None, data: Any = None) -> RLMQueryError:
+    """Build the exception for an error of `kind`."""
+    return _ERRORS.get(kind, RLMQueryError)(message, kind, value, data)
+
+
+def resolve(
+    future: concurrent.futures.Future[Any], value: Any = None, error: BaseException | None = None
+) -> None:
+    """Settle a future that may have been cancelled meanwhile."""
+    with contextlib.suppress(concurrent.futures.InvalidStateError):
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+
+class Reply:
+    """An answer of the engine. Its descriptors are closed with it, if nobody took them."""
+
+    __slots__ = ("error", "fds", "value")
+
+    def __init__(self, value: Any, error: dict[str, Any] | None = None, fds: Sequence[int] = ()) -> None:
+        self.value, self.error, self.fds = value, error, list(fds)
+
+    def __del__(self, close: Callable[[list[int]], None] = wire.close_all) -> None:
+        close(self.fds)
+
+
+class Link:
+    """The kernel's end of the bridge; any thread may use it.
+
+    Args:
+        sock: the inherited socket; the link owns it.
+        serve: answers a request of the engine: `(op, body, fds) -> (result, fds)`. It runs on a thread of its
+            own, one request at a time. The descriptors that it gets are closed after it; those that it gives
+            are closed after they are sent.
+    """
+
+    def __init__(
+        self, sock: socket.socket, serve: Callable[[str, dict[str, Any], list[int]], tuple[Any, list[int]]]
+    ) -> None:
+        sock.setblocking(True)
+        sock.set_inheritable(False)
+        self._sock, self._serve = sock, serve
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, concurrent.futures.Future[Reply]] = {}
+        self._lost: str = ""
+        # A frame must be written whole or not at all, and KeyboardInterrupt may come between any two steps of
+        # the main thread: so that thread never writes.
+        self._outbox: queue.SimpleQueue[tuple[bytes, list[int]]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[dict[str, Any], list[int]]] = queue.SimpleQueue()
+        os.register_at_fork(after_in_child=self._forked)
+        for name, run in (("read", self._read), ("write", self._write), ("serve", self._work)):
+            threading.Thread(target=run, name=f"rlm-{name}", daemon=True).start()
+
+    def submit(self, op: str, body: dict[str, Any], fds: Sequence[int] = ()) -> tuple[int, Any]:
+        """Send a request; return its number and the future of its `Reply`. The descriptors are the link's."""
+        number, future = next(self._numbers), concurrent.futures.Future[Reply]()
+        try:
+            frame = wire.pack({"id": number, "op": op, "body": body}, len(fds))
+        except wire.FrameTooLarge as error:
+            wire.close_all(fds)
+            raise error_of("too_long", f"This call is too long. {error}") from None
+        except BaseException:
+            wire.close_all(fds)
+            raise
+        self._waiting[number] = future
+        self._outbox.put((frame, list(fds)))
+        if self._lost:
+            self._fail_all()
+        return number, future
+
+    def withdraw(self, number: int) -> None:
+        """Tell the engine that an answer is not wanted any more."""
+        future = self._waiting.pop(number, None)
+        if future is not None:
+            self._outbox.put((wire.pack({"id": number, "op": "cancel"}), []))
+            future.cancel()
+
+    def _read(self) -> None:
+        framer = wire.Framer()
+        try:
+            while True:
+                data, fds = wire.receive(self._sock)
+                if not data:
+                    break
+                framer.feed(data, fds)
+                while (frame := framer.take()) is not None:
+                    self._dispatch(*frame)
+        except (OSError, ValueError) as error:
+            self._lost = f"The engine cannot be reached any more: {error}"
+        finally:
+            self._lost = self._lost or "The engine is gone: the run has ended."
+            self._fail_all()
+
+    def _dispatch(self, message: dict[str, Any], fds: list[int]) -> None:
+        if "op" in message:
+            self._inbox.put((message, fds))
+            return
+        reply = Reply(message.get("ok"), message.get("error"), fds)
+        future = self._waiting.pop(message["id"], None)
+        if future is not None:
+            with contextlib.suppress(concurrent.futures.InvalidStateError):  # withdrawn in this moment
+                future.set_result(reply)
+
+    def _fail_all(self) -> None:
+        while self._waiting:
+            with contextlib.suppress(KeyError, concurrent.futures.InvalidStateError):
+                _, future = self._waiting.popitem()
+                future.set_result(Reply(None, {"kind": "stopped", "message": self._lost}))
+
+    def _write(self) -> None:
+        while True:
+            frame, fds = self._outbox.get()
+            data = memoryview(frame)
+            try:
+                while data and not self._lost:
+                    try:
+                        sent = socket.send_fds(self._sock, [data], fds) if fds else self._sock.send(data)
+                    except OSError as error:
+                        if error.errno != errno.ETOOMANYREFS:  # descriptors that the engine has not taken yet
+                            break  # the reading thread sees the end too, and tells all who wait
+                        time.sleep(0.02)
+                    else:
+                        wire.close_all(fds)
+                        data, fds = data[sent:], []
+            finally:
+                wire.close_all(fds)
+
+    def _work(self) -> None:
+        while True:
+            message, fds = self._inbox.get()
+            out: list[int] = []
+            try:
+                result, out = self._serve(message["op"], message["body"], fds)
+                frame = wire.pack({"id": message["id"], "ok": result}, len(out))
+            except Exception as error:
+                wire.close_all(out)
+                out, kind = [], getattr(error, "kind", "internal")
+                text = str(error) if isinstance(error, RLMQueryError) else f"{type(error).__name__}: {error}"
+                details = {"kind": kind, "message": text[:2000], "data": getattr(error, "data", None)}
+                frame = wire.pack({"id": message["id"], "error": details})
+            finally:
+                wire.close_all(fds)
+            self._outbox.put((frame, out))
+
+    def _forked(self) -> None:
+        """In a forked child: none of the threads exists, and the parent's end must be seen by the engine."""
+        self._lost = "Only the kernel's own process can call the engine, not a child of it; use threads."
+        self._sock.close()
+        self._waiting.clear()

@@ -1,0 +1,74 @@
+"""`schema=` of a query: a JSON Schema or a Python type, and the way back from JSON to that type.
+
+It travels into an agent's kernel as source (module `_rlm_schemas`): the standard library only; pydantic where
+it is installed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING or not __name__.startswith("_rlm_"):
+    from rlm_jupyter.kernels.link import RLMQueryError
+else:
+    from _rlm_link import RLMQueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
+
+
+def read_schema(schema: Any) -> tuple[dict[str, Any] | None, Callable[[Any], Any]]:
+    """Give the JSON Schema of `schema`, and what turns an answer into a value of it.
+
+    Args:
+        schema: None, a JSON Schema, or a type: a plain one, or any that pydantic knows.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    if schema is None:
+        return None, lambda value: value
+    if isinstance(schema, dict):
+        return schema, lambda value: value
+    if isinstance(schema, type) and schema in _PLAIN:
+        return {"type": _PLAIN[schema]}, lambda value: _as_plain(value, schema)
+    try:
+        from pydantic import TypeAdapter
+    except ImportError:
+        known = ", ".join(kind.__name__ for kind in _PLAIN)
+        raise TypeError(
+            f"`schema` must be a JSON Schema or one of {known}: pydantic, which knows others, is not installed here."
+        ) from None
+    try:
+        adapter = TypeAdapter(schema)
+        found = adapter.json_schema()
+    except Exception as error:  # pydantic raises several kinds
+        raise TypeError(
+            f"`schema` must be a JSON Schema or a type that has one, and `{schema!r:.80}` has none: "
+            f"{str(error).splitlines()[0]:.200} To hand data to a sub-agent, use `rlm_query(question, data)`."
+        ) from None
+    return found, lambda value: _as_typed(value, adapter)
+
+
+def _as_plain(value: Any, kind: type) -> Any:
+    """Check an answer that is due to be of a plain type."""
+    if kind is float and type(value) is int:
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise RLMQueryError(
+            f"The answer is of type `{type(value).__name__}`, not `{kind.__name__}`; it is in `.value` of this error.",
+            value=value,
+        )
+    return value
+
+
+def _as_typed(value: Any, adapter: Any) -> Any:
+    """Build a value of the type from the answer's JSON form, or take it as it is."""
+    try:
+        return adapter.validate_python(value)
+    except ValueError as error:  # pydantic's ValidationError
+        raise RLMQueryError(
+            f"The answer does not match the schema; it is in `.value` of this error. {error}", value=value
+        ) from None
