@@ -1,0 +1,125 @@
+"""Recursive Language Models in Jupyter: every agent has its own kernel, every answer is a variable.
+
+In a notebook::
+
+    %load_ext rlm_jupyter
+
+    %%rlm orders -o findings
+    Which supplier explains the rise in refunds, and since when?
+
+In plain Python::
+
+    from rlm_jupyter import RLM
+
+    run = RLM(model="openai/gpt-5").run("Which supplier explains the rise in refunds?", context=orders)
+    print(run.value)
+
+Names are loaded when they are first used, so that `import rlm_jupyter` and `%load_ext` are quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from rlm_jupyter.engine.run import Run
+    from rlm_jupyter.errors import (
+        AgentFailedError,
+        AgentNotFoundError,
+        AuthenticationError,
+        CellTimeoutError,
+        ConfigError,
+        ContextError,
+        ContextTooLongError,
+        KernelDiedError,
+        KernelError,
+        KernelStartError,
+        LimitReachedError,
+        LogError,
+        MalformedReplyError,
+        MalformedValueError,
+        MissingKeyError,
+        ModelError,
+        ProviderUnreachableError,
+        RLMError,
+        RunNotFoundError,
+        RunStoppedError,
+        UnknownPriceError,
+        UnsafeValueError,
+        ValueTransferError,
+        VariableNotFoundError,
+    )
+    from rlm_jupyter.rlm import RLM
+    from rlm_jupyter.settings import Limits
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RLM",
+    "AgentFailedError",
+    "AgentNotFoundError",
+    "AuthenticationError",
+    "CellTimeoutError",
+    "ConfigError",
+    "ContextError",
+    "ContextTooLongError",
+    "KernelDiedError",
+    "KernelError",
+    "KernelStartError",
+    "LimitReachedError",
+    "Limits",
+    "LogError",
+    "MalformedReplyError",
+    "MalformedValueError",
+    "MissingKeyError",
+    "ModelError",
+    "ProviderUnreachableError",
+    "RLMError",
+    "Run",
+    "RunNotFoundError",
+    "RunStoppedError",
+    "UnknownPriceError",
+    "UnsafeValueError",
+    "ValueTransferError",
+    "VariableNotFoundError",
+    "__version__",
+    "load_ipython_extension",
+    "unload_ipython_extension",
+]
+
+_ROOMS = {
+    "RLM": "rlm_jupyter.rlm",
+    "Run": "rlm_jupyter.engine.run",
+    "Limits": "rlm_jupyter.settings",
+    **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},
+}
+"""Where a public name lives."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module `rlm_jupyter` has no attribute `{name}`")
+    value = getattr(importlib.import_module(_ROOMS[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Make `%%rlm` and `%rlm` known to IPython, silently: what `%load_ext rlm_jupyter` calls."""
+    from rlm_jupyter.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Stop the magics' runs and take everything back: what `%unload_ext rlm_jupyter` calls."""
+    from rlm_jupyter.magics import unload
+
+    unload(shell)

@@ -1,0 +1,156 @@
+"""The arguments of `%%rlm`: how a line is split, what it may hold, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import math
+import shlex
+from typing import NoReturn
+
+from IPython.core.error import UsageError
+
+from rlm_jupyter.magics.config import SANDBOX_MODES
+
+
+class Parser(argparse.ArgumentParser):
+    """Reads the arguments of a magic; a wrong one is a `UsageError`."""
+
+    def __init__(self, name: str, *, usage: str, default: str | None = None) -> None:
+        super().__init__(
+            name,
+            usage=f"{name} {usage}",
+            add_help=False,
+            allow_abbrev=False,
+            argument_default=default,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=26, width=100),
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong, and what would be right."""
+        raise UsageError(f"{message[:1].upper()}{message[1:]}. Usage: `{self.usage}`")
+
+
+def split(line: str) -> list[str]:
+    """Split a magic's line as a shell does; a backslash is a plain character.
+
+    Raises:
+        UsageError: a quotation is not closed.
+    """
+    lexer = shlex.shlex(line, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        raise UsageError(f"The line cannot be read: {error}. Close the quotation: {line.strip()}") from None
+
+
+def parse(parser: Parser, words: list[str]) -> argparse.Namespace:
+    """Read words with a parser; options and names may stand in any order.
+
+    Raises:
+        UsageError: an option that does not exist (the message lists those that do), or a wrong value.
+    """
+    arguments, rest = parser.parse_known_intermixed_args(words)
+    if not rest:
+        return arguments
+    wrong = next((word for word in rest if word.startswith("-")), rest[0])
+    if not wrong.startswith("-"):
+        raise UsageError(f"`{wrong}` is one name too many.")
+    known = options(parser)
+    close = difflib.get_close_matches(wrong.partition("=")[0], known, n=2)
+    hint = f" Did you mean {' or '.join(f'`{name}`' for name in close)}?" if close else ""
+    listed = f" Options are: {', '.join(f'`{name}`' for name in known)}." if known else " It takes none."
+    raise UsageError(f"There is no option `{wrong}`.{hint}{listed}")
+
+
+def options(parser: argparse.ArgumentParser) -> list[str]:
+    """Give a parser's options, each by its longest form."""
+    actions = parser._actions  # noqa: SLF001 - argparse has no public list of them
+    return [max(action.option_strings, key=len) for action in actions if action.option_strings]
+
+
+def whole(text: str) -> int | None:
+    """Read a number that counts; ``none`` is no limit."""
+    value = number(text)
+    if value is None:
+        return None
+    if value != int(value):
+        raise argparse.ArgumentTypeError(f"`{text}` is no whole number")
+    return int(value)
+
+
+def number(text: str) -> float | None:
+    """Read a number, 0 or more; ``none`` is no limit."""
+    if text.lower() == "none":
+        return None
+    try:
+        value = float(text.replace("_", ""))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"`{text}` is no number; give one, or `none` for no limit") from None
+    if not math.isfinite(value) or value < 0:
+        raise argparse.ArgumentTypeError(f"`{text}` cannot be; give 0 or more, or `none` for no limit")
+    return value
+
+
+def seconds(text: str) -> float | None:
+    """Read a time in seconds, above 0; ``none`` is no limit."""
+    value = number(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("`0` leaves no time; give more, or `none` for no limit")
+    return value
+
+
+def cell_parser() -> Parser:
+    """Give the parser of a `%%rlm` line."""
+    # What is not given leaves no trace, so that `none` (no limit) and nothing are two things.
+    parser = Parser("%%rlm", usage="[NAME ...] [OPTIONS]", default=argparse.SUPPRESS)
+    add = parser.add_argument
+    add("names", nargs="*", metavar="NAME", help="Variables to hand over: one is `context`, more are a dict.")
+    add("-o", "--out", metavar="OUT", help="Store the answer under this name.")
+    add("-m", "--model", metavar="MODEL", help="The model, or a variable that holds a model object.")
+    add("--sub-model", metavar="M", help="The model of sub-agents and plain completions.")
+    add("-s", "--schema", metavar="SCHEMA", help="What the answer must be: a type, a TypedDict, a dict.")
+    add("-t", "--tool", metavar="TOOL", action="append", help="A function that agents may call. Repeatable.")
+    add("--env", metavar="NAME", action="append", help="An environment variable to hand over. Repeatable.")
+    add("--mcp", metavar="NAME", action="append", help="A dict of MCP servers that agents may use.")
+    add("--depth", metavar="N", type=whole, help="How deep sub-agents may go; 0 allows none.")
+    add("--max-cost", metavar="USD", type=number, help="What the run may spend; `none` is no limit.")
+    add("--max-calls", metavar="N", type=whole, help="How many completions it may ask for.")
+    add("--max-tokens", metavar="N", type=whole, help="How many tokens it may send and receive.")
+    add("--timeout", metavar="S", type=seconds, help="How many seconds it may take.")
+    add("--sandbox", metavar="MODE", choices=SANDBOX_MODES, help="How kernels are confined: %(choices)s.")
+    add("--kernel", metavar="SPEC", help="The kernelspec of the agents' kernels.")
+    add("--bg", action="store_true", help="Give the run at once and go on in the background.")
+    add("--step", action="store_true", help="Wait for Next before each cell of an agent.")
+    add("--no-cache", action="store_true", help="Ask the model anew, whatever it answered before.")
+    add("--dry-run", action="store_true", help="Show what would be sent, and send nothing.")
+    return parser
+
+
+CELL = cell_parser()
+"""Reads the line of a `%%rlm` cell."""
+
+
+def cell_help() -> str:
+    """Give what `%%rlm?` shows."""
+    return _CELL_HELP + CELL.format_help().partition("\n\n")[2]
+
+
+_CELL_HELP = """Ask a question about variables of this notebook; the answer is the cell's value.
+
+    %%rlm [NAME ...] [OPTIONS]
+    the question, verbatim: braces, dollars and quotes in it mean nothing
+
+Agents, each with a kernel of its own, look at the data and compute the answer; a tree shows them
+at work. Interrupt stops them. `%rlm?` tells how to look after runs, `%config RLMMagics` the settings.
+
+Examples::
+
+    %%rlm orders -o findings
+    Which supplier explains the rise in refunds, and since when?
+
+    %%rlm orders returns -s Verdict --max-cost 0.50
+    Do the returns explain the drop in margin?
+
+"""

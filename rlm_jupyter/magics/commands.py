@@ -1,0 +1,184 @@
+"""The sub-commands of `%rlm`, each a small function of what its line says."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from rlm_jupyter.errors import KernelError
+from rlm_jupyter.magics.hand_over import out_name
+from rlm_jupyter.magics.registry import command
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rlm_jupyter.engine.run import Run
+    from rlm_jupyter.magics.extension import RLMMagics
+
+STOP_SECONDS = 5.0
+"""How long `%rlm stop` waits for the agents to end before it says that they still do."""
+
+_AGENT_ID = re.compile(r"0(\.\d+)*")
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201 - it is the cell's output
+
+
+def the_run(prefix: str | None = None) -> Run:
+    """Find the run that is meant: by the beginning of its id, or the newest one.
+
+    Raises:
+        UsageError: there is no run yet.
+        RunNotFoundError: none has that id.
+    """
+    from rlm_jupyter.rlm import find_run, last_run
+
+    if prefix is not None:
+        return find_run(prefix)
+    run = last_run()
+    if run is None:
+        raise UsageError(
+            "There is no run yet. `%%rlm NAME` with a question below it starts one; see `%%rlm?`."
+        )
+    return run
+
+
+@command("status", "What runs, and what its agents do now.")
+def status(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
+    """Print a line for each run that goes on, and one for each of its agents at work."""
+    from rlm_jupyter.rlm import runs
+    from rlm_jupyter.views import text
+
+    for run in [run for run in runs() if not run.done] or [the_run()]:
+        with run.lock:
+            busy = [agent for agent in run.tree.agents.values() if agent.status == "running"]
+            _say(
+                "\n".join([text.summary_line(run.tree), *(f"  {text.agent_line(run.tree, a)}" for a in busy)])
+            )
+
+
+@command("tree [RUN]", "The tree of a run: its agents, their states, spend and values.")
+def tree(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+    """Print the tree as text."""
+    from rlm_jupyter.views import text
+
+    run = the_run(arguments.run)
+    with run.lock:
+        drawn = text.tree(run.tree)
+    _say(drawn)
+
+
+@command("stop [AGENT] [--run RUN]", "Stop a run, or one agent and all below it.")
+def stop(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+    """Stop, wait a little, and say what came of it."""
+    run = the_run(arguments.run)
+    if run.done:
+        _say(f"Run `{run.id}` has ended already ({run.status}).")
+        return
+    run.stop(arguments.agent)
+    if arguments.agent is not None:
+        _say(f"Agent `{arguments.agent}` of run `{run.id}` and all below it stop; the others go on.")
+        return
+    with contextlib.suppress(TimeoutError):
+        run.wait(STOP_SECONDS)
+    _say(f"Run `{run.id}` is {run.status}." if run.done else f"Run `{run.id}` is stopping.")
+
+
+@command("pull AGENT NAME [-o/--out NEW] [--trust] [--run RUN]", "Take a variable out of an agent's kernel.")
+def pull(magics: RLMMagics, arguments: argparse.Namespace) -> Any:
+    """Give the variable as an object of the notebook, and store it where a name was given."""
+    out = out_name(arguments.out) if arguments.out else None
+    value = the_run(arguments.run).agents[arguments.agent].pull(arguments.name, trust=arguments.trust)
+    if out:
+        magics.shell.user_ns[out] = value
+    return value
+
+
+@command("exec [--run RUN] AGENT CODE", "Run a line of code in an agent's kernel.", verbatim=True)
+def execute(_magics: RLMMagics, line: str) -> None:
+    """Run the code and print what it printed and showed.
+
+    Raises:
+        KernelError: the code failed; the message ends with its traceback.
+    """
+    found = re.fullmatch(r"\s*(?:--run\s+(\S+)\s+)?(\S+)\s+(.+)", line, re.DOTALL)
+    if found is None:
+        raise UsageError("Give an agent and some code: `%rlm exec 0.2 counts.head()`.")
+    prefix, agent, code = found.groups()
+    run = the_run(prefix)
+    result = run.agents[agent].execute(code)
+    if result.output:
+        _say(result.output.rstrip("\n"))
+    if result.status != "ok":
+        why = result.traceback or f"{result.error_name}: {result.error_value}"
+        raise KernelError(f"The code did not end well in agent `{agent}` ({result.status}).\n{why}", run=run)
+
+
+@command("runs", "All runs of this notebook, the newest last.")
+def runs(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
+    """Print a line for each run, and its question."""
+    from rlm_jupyter import rlm
+    from rlm_jupyter.views import text
+    from rlm_jupyter.views.clean import one_line
+
+    known = rlm.runs()
+    if not known:
+        the_run()
+    for run in known:
+        with run.lock:
+            _say(f"{text.summary_line(run.tree)}\n    {one_line(run.question, 100)}")
+
+
+@command("show [RUN] [AGENT] [--prompt]", "An agent turn by turn (0 is the root); or its exact prompt.")
+def show(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+    """Print an agent's turns, or the messages that were sent for it."""
+    from rlm_jupyter.views import text
+    from rlm_jupyter.views.clean import clean
+
+    prefix, agent = arguments.run, arguments.agent
+    if agent is None and prefix is not None and _AGENT_ID.fullmatch(prefix):
+        prefix, agent = None, prefix
+    run, agent = the_run(prefix), agent or "0"
+    if arguments.prompt:
+        for message in run.messages(agent):
+            content = message["content"]
+            _say(f"--- {message['role']}\n{clean(content, len(content))}")
+        return
+    with run.lock:
+        told = text.show_agent(run.tree, agent)
+    _say(told)
+
+
+@command("cost [RUN]", "Where the money and the tokens of a run went.")
+def cost(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+    """Print a line for each agent, the dearest first."""
+    from rlm_jupyter.views import text
+
+    run = the_run(arguments.run)
+    with run.lock:
+        table = text.cost_table(run.tree)
+    _say(table)
+
+
+@command("last", "The newest run, as an object.")
+def last(_magics: RLMMagics, _arguments: argparse.Namespace) -> Run:
+    """Give the newest run."""
+    return the_run()
+
+
+@command("next [AGENT] [--run RUN]", "With --step: let the next cell run.")
+def step(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+    """Let one waiting cell run."""
+    the_run(arguments.run).next(arguments.agent)
+
+
+@command("free [RUN]", "End a run's kernels; its value, tree and log stay.")
+def free(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+    """Close a run."""
+    run = the_run(arguments.run)
+    run.close()
+    _say(f"The kernels of run `{run.id}` are gone; its value, tree and log stay.")

@@ -1,0 +1,88 @@
+"""`RLMMagics`: what IPython sees of us, how it is put there, and how it is taken back."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+
+from rlm_jupyter.magics import awaited, cell, complete, line
+from rlm_jupyter.magics.arguments import cell_help
+from rlm_jupyter.magics.config import MagicsConfig
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from rlm_jupyter.engine.run import Run
+
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _cell(method: _Method) -> _Method:
+    return cell_magic("rlm")(method)  # type: ignore[arg-type]  # IPython declares only the form without a name
+
+
+def _line(method: _Method) -> _Method:
+    return line_magic("rlm")(method)  # type: ignore[arg-type]  # as above
+
+
+@magics_class
+class RLMMagics(Magics, MagicsConfig):
+    """`%%rlm` asks a question, `%rlm` looks after runs; `%config RLMMagics` shows the settings."""
+
+    shell: InteractiveShell
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.runs: weakref.WeakSet[Run] = weakref.WeakSet()
+        """Runs that were started here; ended when the extension is unloaded."""
+        self.following: set[Any] = set()
+        """What follows a background run; held so that it is not collected."""
+        self.await_rlm = awaited.transformer(shell)
+        self.complete_rlm = complete.matcher(shell)
+
+    @no_var_expand
+    @_cell
+    def ask(self, line: str, body: str) -> Any:  # noqa: D102 - the help is made of the parser
+        return cell.ask(self, line, body)
+
+    ask.__doc__ = cell_help()
+
+    async def ask_awaited(self, line: str, body: str) -> Any:
+        """Ask as `%%rlm` does, awaiting: the form that the input transformer writes."""
+        return await cell.ask_awaited(self, line, body)
+
+    @no_var_expand
+    @_line
+    def command(self, text: str) -> Any:  # noqa: D102 - the help is made of the table
+        return line.run(self, text)
+
+    command.__doc__ = line.help_text()
+
+
+def load(shell: InteractiveShell) -> None:
+    """Register the magics, the input transformer and the completer; silent, and nothing happens twice."""
+    if "RLMMagics" in shell.magics_manager.registry:
+        return
+    magics = RLMMagics(shell)
+    shell.register_magics(magics)
+    shell.input_transformers_post.append(magics.await_rlm)
+    shell.Completer.custom_matchers.append(magics.complete_rlm)
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take back all that `load` put there, and end the runs that the magics started."""
+    magics = shell.magics_manager.registry.pop("RLMMagics", None)
+    if magics is None:
+        return
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("rlm", None)
+    shell.input_transformers_post.remove(magics.await_rlm)
+    shell.Completer.custom_matchers.remove(magics.complete_rlm)
+    shell.configurables.remove(magics)
+    for run in list(magics.runs):
+        run.stop()
+        run.close()

@@ -1,0 +1,102 @@
+"""What a `%%rlm` cell asks for, read from its line and body; nothing is started here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from rlm_jupyter.magics import hand_over
+from rlm_jupyter.magics.arguments import CELL, parse, split
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlm_jupyter.magics.extension import RLMMagics
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question with all that goes with it.
+
+    Attributes:
+        question: the cell's body, verbatim, without blank lines around it.
+        names: of the variables that are handed over.
+        context: the data; None where no name was given.
+        settings: arguments of `RLM`.
+        schema: what the answer must be; None where anything will do.
+        out: the name under which the answer is stored; None to store it nowhere.
+    """
+
+    question: str
+    names: tuple[str, ...]
+    context: Any
+    settings: dict[str, Any]
+    schema: Any = None
+    tools: tuple[Callable[..., Any], ...] = ()
+    env: dict[str, str] | None = None
+    mcp: dict[str, Any] | None = None
+    out: str | None = None
+    background: bool = False
+    step: bool = False
+    dry_run: bool = False
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """Arguments of `RLM.start`, besides the question."""
+        asked = {
+            "context": self.context,
+            "names": self.names,
+            "schema": self.schema,
+            "tools": self.tools,
+            "env": self.env,
+            "mcp": self.mcp,
+            "step": self.step,
+        }
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+def read(magics: RLMMagics, line: str, body: str) -> Task:
+    """Read a cell's line and body.
+
+    Raises:
+        UsageError: a wrong option, an unknown name, an empty question; the message says what there is.
+        ConfigError: a limit or setting that cannot be.
+    """
+    shell = magics.shell
+    given = vars(parse(CELL, split(line)))
+    question = _question(body)
+    out = hand_over.out_name(given["out"]) if "out" in given else None
+    for name in ("model", "sub_model"):
+        if name in given:
+            given[name] = hand_over.model_of(shell, given[name])
+    if given.get("no_cache"):
+        given["cache"] = False
+    settings = {name: given[name] for name in magics.trait_names(config=True) if name in given}
+    names = tuple(dict.fromkeys(given.get("names", ())))
+    return Task(
+        question=question,
+        names=names,
+        context=hand_over.context_of(shell, names),
+        settings=magics.arguments_of_rlm(settings),
+        schema=hand_over.schema_of(shell, given["schema"]) if "schema" in given else None,
+        tools=hand_over.tools_of(shell, given.get("tool", ())),
+        env=hand_over.environment_of(given["env"]) if "env" in given else None,
+        mcp=hand_over.servers_of(shell, given["mcp"]) if "mcp" in given else None,
+        out=out,
+        background=given.get("bg", False),
+        step=given.get("step", False),
+        dry_run=given.get("dry_run", False),
+    )
+
+
+def _question(body: str) -> str:
+    lines = body.splitlines()
+    while lines and not lines[0].strip():
+        del lines[0]
+    while lines and not lines[-1].strip():
+        del lines[-1]
+    if not lines:
+        raise UsageError("The question is empty. Write it in the cell, below the line of `%%rlm`.")
+    return "\n".join(lines)
