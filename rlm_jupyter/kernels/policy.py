@@ -1,0 +1,157 @@
+"""What an agent's kernel may touch: the policy of the box, and the words for what of it holds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import sys
+from pathlib import Path
+from typing import Any
+
+from rlm_jupyter.errors import KernelStartError
+
+SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
+    "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/timezone",
+    "/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/mime.types", "/etc/os-release",
+    "/etc/alternatives", "/etc/fonts", "/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/ipython",
+    "/dev/urandom", "/dev/random",
+    "/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/loadavg", "/proc/uptime",
+    "/proc/version", "/proc/filesystems", "/proc/sys/vm/overcommit_memory", "/proc/sys/kernel/pid_max",
+    "/sys/devices/system/cpu", "/sys/fs/cgroup",
+)  # fmt: skip
+# Parts of a Python's prefix, never the prefix itself: it may be a home directory.
+OF_PREFIX = ("bin", "lib", "lib32", "lib64", "libexec", "include", "share", "ssl", "etc", "pyvenv.cfg")
+PROCESSES = 4096
+OPEN_FILES = 4096
+EXTRA_ADDRESS_SPACE = 2 << 30
+"""An idle kernel maps 1.1 GB without using it."""
+
+
+def readable_paths(executable: str | None = None) -> list[str]:
+    """List what a kernel may read: the system, Python and its packages; no home, no project.
+
+    Args:
+        executable: the kernel's Python; None is this one.
+    """
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix}
+    packages: set[str] = set()
+    if executable is None or Path(executable).resolve() == Path(sys.executable).resolve():
+        packages = {path for path in site_directories() if Path(path).is_dir()}
+    else:
+        prefixes = {str(Path(path).parent.parent) for path in (executable, os.path.realpath(executable))}
+    parts = {str(Path(prefix, part)) for prefix in prefixes for part in OF_PREFIX if prefix != "/"}
+    real = {os.path.realpath(path) for path in (*parts, *packages)}
+    return sorted({path for path in (*SYSTEM, *parts, *packages, *real) if os.path.lexists(path)})
+
+
+def site_directories() -> list[str]:
+    """List the directories of installed packages of this Python, the user's own included where in use."""
+    found = [path for path in site.getsitepackages() if path in sys.path]
+    if site.ENABLE_USER_SITE and site.getusersitepackages() in sys.path:
+        found.append(site.getusersitepackages())
+    return found
+
+
+def total_memory() -> int | None:
+    """Bytes of memory of this machine, or of the container it runs in; None where it is not known."""
+    try:
+        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+    try:
+        granted = int(Path("/sys/fs/cgroup/memory.max").read_text())
+    except (OSError, ValueError):
+        granted = physical
+    return min(physical, granted)
+
+
+def policy_for(
+    mode: str, directory: Path, executable: str | None, limits: dict[str, int]
+) -> dict[str, Any] | None:
+    """Make the policy of one kernel; see `sandbox` for its fields. None where nothing is confined.
+
+    Args:
+        mode: `auto`, `none` or `bwrap`.
+        directory: the kernel's own; `scratch` and `sockets` lie in it.
+        executable: the kernel's Python; None is this one.
+        limits: `memory` (bytes), `processes`, `files`, `disk` (bytes), `cpu` (seconds), instead of the defaults.
+    """
+    if mode == "none":
+        return None
+    memory = total_memory()
+    standard = {"processes": PROCESSES + _tasks_of_user(), "files": OPEN_FILES}
+    if memory:
+        standard["memory"] = memory + EXTRA_ADDRESS_SPACE
+    policy: dict[str, Any] = {**standard, **limits, "protect": [os.getpid(), os.getppid()]}
+    policy["read"] = [*readable_paths(executable), str(directory / "c.json")]
+    policy["write"] = [str(directory / "scratch")]
+    policy["sockets"] = str(directory / "sockets")
+    return policy
+
+
+def _tasks_of_user() -> int:
+    """Count roughly what the user already runs: the limit of processes is one for all of a user's."""
+    try:
+        return len([name for name in os.listdir("/proc") if name.isdigit()]) * 4
+    except OSError:
+        return 0
+
+
+def bubblewrap(directory: Path, argv: list[str]) -> list[str]:
+    """Put bubblewrap before a kernel's command: namespaces of its own for processes, network and files.
+
+    Raises:
+        KernelStartError: bubblewrap is not installed.
+    """
+    program = shutil.which("bwrap")
+    if program is None:
+        raise KernelStartError(
+            "The sandbox `bwrap` needs bubblewrap, and there is no program `bwrap` on `PATH`. Install it "
+            "(`apt install bubblewrap`), or use `sandbox='auto'`, which needs no program."
+        )
+    command = [
+        program,
+        "--unshare-all",
+        "--die-with-parent",
+        "--new-session",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+    ]
+    for path in readable_paths(None):
+        if not path.startswith(("/proc", "/dev", "/sys")):
+            command += ["--ro-bind-try", path, path]
+    command += ["--bind", str(directory), str(directory), "--chdir", str(directory / "scratch")]
+    return [*command, "--", *argv]
+
+
+def confinement(mode: str, report: dict[str, Any], *, local: bool) -> dict[str, Any]:
+    """Say what holds for one kernel, for a badge, for `doctor` and for the log.
+
+    Args:
+        mode: as asked for.
+        report: of the box, from inside the kernel.
+        local: whether the kernel runs on this machine under our control.
+
+    Returns:
+        `mode` (`none`, `bwrap`, or the parts in force such as `landlock+seccomp`), `holds` (of `keys`, `files`,
+        `network`, `signals`, `memory`, `processes`) and `missing` (sentences).
+    """
+    holds = ["keys"]
+    missing = list(report.get("missing", ()))
+    if mode == "none" or not local:
+        why = "the sandbox is `none`" if local else "the kernelspec's own provisioner decides"
+        return {"mode": "none", "holds": holds, "missing": [f"nothing but keys is kept from agents: {why}"]}
+    parts = [name for name in ("landlock", "seccomp") if report.get(name)]
+    if mode == "bwrap":
+        parts.insert(0, "bwrap")
+        holds += ["files", "network", "signals"]
+    for name in ("files", "network", "signals", "memory", "processes"):
+        if report.get(name) and name not in holds:
+            holds.append(name)
+    if not parts:
+        missing.append("files and network: this system offers no confinement without a container")
+    return {"mode": "+".join(parts) or "none", "holds": holds, "missing": missing}

@@ -1,0 +1,249 @@
+"""All agents' kernels of this process: where they live, how many, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rlm_jupyter.errors import KernelStartError
+from rlm_jupyter.kernels.startup import Guest, own_sources
+from rlm_jupyter.kernels.environment import make_base_directory, remove_directory
+from rlm_jupyter.kernels.process import KernelProcess, Launch
+from rlm_jupyter.kernels.session import AgentKernel
+
+if TYPE_CHECKING:
+    import zmq.asyncio
+
+    from rlm_jupyter.kernels.bridge import BridgeHandler
+    from rlm_jupyter.kernels.supervisor import Supervisor
+
+DESCRIPTORS_PER_KERNEL = 14
+DESCRIPTORS_OF_OTHERS = 256
+WANTED_DESCRIPTORS = 65_536
+LARGEST_MESSAGE = 1 << 20
+"""Bytes; a kernel of ours cuts what is longer, so a longer one is forged and its sender disconnected."""
+QUEUED_MESSAGES = 2_000
+"""Messages of one kernel that wait to be read; above it the kernel drops output, not this process memory."""
+
+
+@dataclass(frozen=True)
+class KernelRequest:
+    """What kind of kernel an agent needs.
+
+    Attributes:
+        run: the run it belongs to.
+        agent: whose kernel it is.
+        kernelspec: a name, or None for this Python.
+        sandbox: `auto`, `none` or `bwrap`.
+        env: variables that the user hands over by name.
+        limits: of the box, instead of the defaults: `memory` and `disk` (bytes), `cpu` (seconds), `processes`,
+            `files`.
+    """
+
+    run: str
+    agent: str
+    kernelspec: str | None = None
+    sandbox: str = "auto"
+    env: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)
+
+
+class KernelPool:
+    """Starts and ends kernels. Belongs to one event loop, that of the engine.
+
+    Args:
+        launch: `auto` forks where the system can; `stock` starts kernels by `jupyter_client` alone.
+        guest: what speaks over the bridge inside kernels; None for the words of agents.
+        notice: called with a sentence when something is not as it might be expected.
+    """
+
+    def __init__(
+        self,
+        *,
+        launch: Literal["auto", "stock"] = "auto",
+        guest: Guest | None = None,
+        notice: Callable[[str], None] | None = None,
+    ) -> None:
+        self._launch = launch
+        self._guest = guest
+        self._notice = notice or (lambda _: None)
+        self._base: Path | None = None
+        self._supervisor: Supervisor | None = None
+        self._context: zmq.asyncio.Context | None = None
+        self._opening = asyncio.Lock()
+        self._boots = asyncio.Semaphore(4 * (os.cpu_count() or 1))
+        self._places = asyncio.Semaphore(raise_open_files())
+        self._numbers = count(1)
+        self._kernels: dict[str, set[AgentKernel]] = {}
+        self._directories: dict[str, Path] = {}
+        self._closed = False
+
+    # ------------------------------------------------------------------------------------------ kernels
+
+    async def start(self, request: KernelRequest, handler: BridgeHandler) -> AgentKernel:
+        """Start a kernel for an agent; waits while as many live as the limit of open files allows.
+
+        Args:
+            request: what kind.
+            handler: serves what its code asks over the bridge.
+
+        Raises:
+            KernelStartError: it did not start; the message tells why and what to try.
+        """
+        if self._places.locked():
+            self._notice(
+                "More kernels are needed than the limit of open files allows (`ulimit -n`): some wait."
+            )
+        await self._places.acquire()
+        try:
+            process = await self._process(request)
+            if self._closed:
+                await process.close()
+                raise KernelStartError("The kernels of this process were closed.")
+        except BaseException:
+            self._places.release()
+            raise
+        kernel = AgentKernel(
+            process,
+            handler,
+            lambda: self._process(request),
+            lambda kernel: self._dismiss(request.run, kernel),
+        )
+        self._kernels.setdefault(request.run, set()).add(kernel)
+        return kernel
+
+    async def _process(self, request: KernelRequest) -> KernelProcess:
+        async with self._boots:
+            base = await self._open()
+            assert self._context is not None
+            launch = Launch(
+                directory=base / f"k{next(self._numbers)}",
+                context=self._context,
+                supervisor=self._supervisor,
+                guest=self._guest or Guest.standard(),
+                kernelspec=request.kernelspec,
+                sandbox=request.sandbox,
+                env=dict(request.env),
+                limits=dict(request.limits),
+            )
+            return await KernelProcess.start(launch)
+
+    def _dismiss(self, run: str, kernel: AgentKernel) -> None:
+        self._kernels.get(run, set()).discard(kernel)
+        self._places.release()
+
+    # --------------------------------------------------------------------------------------------- runs
+
+    async def open_run(self, run: str) -> Path:
+        """Give the run's private directory (mode 0700), which lives until `close_run`."""
+        base = await self._open()
+        if run not in self._directories:
+            directory = base / f"r{next(self._numbers)}"
+            directory.mkdir(mode=0o700)
+            self._directories[run] = directory
+        return self._directories[run]
+
+    async def close_run(self, run: str) -> None:
+        """End all kernels of a run and remove its directory."""
+        kernels = self._kernels.pop(run, set())
+        await asyncio.gather(*(kernel.stop() for kernel in list(kernels)), return_exceptions=True)
+        directory = self._directories.pop(run, None)
+        if directory is not None:
+            await asyncio.to_thread(remove_directory, directory)
+
+    async def close(self) -> None:
+        """End everything: kernels, supervisor, directories, sockets."""
+        self._closed = True
+        for run in {*self._kernels, *self._directories}:
+            await self.close_run(run)
+        if self._supervisor is not None:
+            await asyncio.to_thread(self._supervisor.close)
+            self._supervisor = None
+        if self._base is not None:
+            await asyncio.to_thread(remove_directory, self._base)
+            self._base = None
+        if self._context is not None:
+            self._context.destroy(linger=0)
+            self._context = None
+
+    # ------------------------------------------------------------------------------------------ opening
+
+    async def _open(self) -> Path:
+        """Make what all kernels share, once, and again where the supervisor was killed."""
+        async with self._opening:
+            if self._closed:
+                raise KernelStartError("The kernels of this process were closed.")
+            if self._context is None:
+                self._context = _make_context()
+            if self._supervisor is not None and not self._supervisor.alive:
+                self._supervisor = self._base = None
+            if self._base is None:
+                self._base = make_base_directory()
+            if self._supervisor is None and self._launch == "auto":
+                await self._start_supervisor(self._base)
+            return self._base
+
+    async def _start_supervisor(self, base: Path) -> None:
+        from rlm_jupyter.kernels.supervisor import MODULES, Supervisor, possible
+
+        if not possible():
+            self._launch = "stock"
+            return
+        modules = list(MODULES)
+        guest = self._guest or Guest.standard()
+        while True:
+            supervisor = Supervisor(base, {**own_sources(), **guest.sources}, modules)
+            try:
+                await asyncio.wrap_future(supervisor.ready)
+            except KernelStartError as error:
+                await asyncio.to_thread(supervisor.close)
+                base.mkdir(mode=0o700, exist_ok=True)  # the supervisor removed it
+                module = getattr(error, "module", "")
+                if module in modules:
+                    modules.remove(module)
+                    self._notice(f"{error} It is imported in each kernel instead.")
+                    continue
+                self._launch = "stock"
+                self._notice(f"{error} Kernels start in the ordinary way, which is slower.")
+                return
+            self._supervisor = supervisor
+            return
+
+
+def _make_context() -> Any:
+    import zmq
+    import zmq.asyncio
+
+    context = zmq.asyncio.Context()
+    with suppress(zmq.ZMQError):
+        context.set(zmq.MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT))
+    # A socket that a kernel has not bound yet is tried again soon: the default of 100 ms is twice the time
+    # that a forked kernel needs to start.
+    context.setsockopt(zmq.RECONNECT_IVL, 5)
+    context.setsockopt(zmq.RCVHWM, QUEUED_MESSAGES)
+    context.setsockopt(zmq.MAXMSGSIZE, LARGEST_MESSAGE)
+    context.setsockopt(zmq.LINGER, 0)
+    return context
+
+
+def raise_open_files() -> int:
+    """Raise this process' soft limit of open files where it may; return how many kernels fit."""
+    if sys.platform == "win32":
+        return 500
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, WANTED_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            soft = wanted
+    available = WANTED_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    return max(1, (available - DESCRIPTORS_OF_OTHERS) // DESCRIPTORS_PER_KERNEL)

@@ -1,0 +1,417 @@
+"""One operating-system process of a kernel, with its channels: start, boot, messages, death."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rlm_jupyter.errors import KernelDiedError, KernelStartError
+from rlm_jupyter.kernels.startup import first_request, read_report
+from rlm_jupyter.kernels.environment import kernel_environment, remove_directory
+from rlm_jupyter.kernels.forkserver import BRIDGE_FD
+from rlm_jupyter.kernels.policy import bubblewrap, confinement, policy_for
+
+if TYPE_CHECKING:
+    import zmq.asyncio
+
+    from rlm_jupyter.kernels.startup import Guest
+    from rlm_jupyter.kernels.supervisor import Supervisor
+
+START_SECONDS = 60.0
+KILL_SECONDS = 10.0
+FLOOD = 256 << 20
+"""Bytes of output messages of one cell after which its kernel is taken for hostile; an honest one sends < 1 MB."""
+
+T = TypeVar("T")
+Sink = Callable[[str, Mapping[str, Any]], None]
+
+
+@dataclass
+class Launch:
+    """How a kernel is to be started.
+
+    Attributes:
+        directory: its own directory, made by `start` and removed by `close`.
+        context: the zmq context that all kernels share.
+        supervisor: None to start a stock kernel by `jupyter_client` alone.
+        kernelspec: a name, or None for this Python.
+        sandbox: `auto`, `none` or `bwrap`.
+        guest: what speaks over the bridge in the kernel.
+        env: variables that the user hands over.
+        limits: of the box; see `policy_for`.
+    """
+
+    directory: Path
+    context: zmq.asyncio.Context
+    supervisor: Supervisor | None
+    guest: Guest
+    kernelspec: str | None = None
+    sandbox: str = "auto"
+    env: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)
+
+
+class KernelProcess:
+    """A kernel that runs. Made by `start`; belongs to the event loop that started it.
+
+    Attributes:
+        died: resolves to the exit status when the process has ended.
+        link: the host's end of the bridge; whoever takes it closes it.
+        confinement: what holds for it.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        self.launch = launch
+        self.died: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.confinement: dict[str, Any] = {}
+        self.link: socket.socket | None = None
+        self._replies: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
+        self._idles: dict[str, asyncio.Future[None]] = {}
+        self._sinks: dict[str, Sink] = {}
+        self._heard = asyncio.Event()
+        self._received = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pidfd: int | None = None
+        self._client: Any = None
+        self._manager: Any = None
+        self._forked = False
+
+    # ------------------------------------------------------------------------------------------- starting
+
+    @classmethod
+    async def start(cls, launch: Launch) -> KernelProcess:
+        """Start a kernel and wait until it takes cells.
+
+        Raises:
+            KernelStartError: with what the kernel wrote to stderr and what to try.
+        """
+        self = cls(launch)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._start()
+        except BaseException as error:
+            detail = self._stderr()
+            await self.close()
+            if isinstance(error, KernelStartError):
+                raise
+            if isinstance(error, TimeoutError):
+                raise KernelStartError(
+                    _advice(launch, f"did not answer within {START_SECONDS:.0f} s", detail)
+                ) from None
+            if isinstance(error, (KernelDiedError, OSError, RuntimeError)):
+                raise KernelStartError(_advice(launch, f"did not start: {error}", detail)) from error
+            raise
+        return self
+
+    async def _start(self) -> None:
+        launch = self.launch
+        for name in ("sockets", "scratch"):
+            (launch.directory / name).mkdir(mode=0o700, parents=True)
+        self.link, other = socket.socketpair()
+        with other:
+            number = await self._launch(other)
+        self._watch_death()
+        self._connect()
+        await self._boot(number)
+
+    async def _launch(self, other: socket.socket) -> int:
+        """Start the process; return the number of the bridge's descriptor in it."""
+        from rlm_jupyter.kernels.manager import make_manager
+
+        launch = self.launch
+        manager = self._manager = make_manager(launch.kernelspec, launch.directory, launch.context)
+        argv = list(manager.kernel_spec.argv)
+        executable = None if launch.kernelspec is None else argv[0]
+        policy = policy_for(launch.sandbox, launch.directory, executable, launch.limits)
+        if launch.sandbox == "bwrap":
+            manager.kernel_spec.argv = bubblewrap(launch.directory, argv)
+            manager.kernel_spec.interrupt_mode = "message"  # SIGINT to the group would end bubblewrap itself
+        self._policy = policy
+        options: dict[str, Any] = {
+            "env": kernel_environment(
+                launch.directory / "scratch", {**manager.kernel_spec.env, **launch.env}
+            ),
+            "cwd": str(launch.directory / "scratch"),
+        }
+        if launch.supervisor is not None and manager.is_local:
+            from rlm_jupyter.kernels.provisioner import ForkProvisioner
+
+            provisioner = ForkProvisioner(
+                kernel_id=launch.directory.name, kernel_spec=manager.kernel_spec, parent=manager
+            )
+            provisioner.supervisor, provisioner.bridge = launch.supervisor, other.fileno()
+            provisioner.log = str(launch.directory / "stderr")
+            provisioner.policy = None if launch.sandbox == "bwrap" else policy
+            provisioner.execute = launch.kernelspec is not None or launch.sandbox == "bwrap"
+            self._forked = not provisioner.execute
+            manager.provisioner = provisioner
+            await manager.start_kernel(**options)
+            return BRIDGE_FD
+        with (launch.directory / "stderr").open("wb") as stderr:
+            descriptors = {} if sys.platform == "win32" else {"pass_fds": (other.fileno(),)}
+            await manager.start_kernel(stderr=stderr, **descriptors, **options)
+        return other.fileno()
+
+    def _connect(self) -> None:
+        client = self._client = self._manager.client(context=self.launch.context)
+        client.start_channels(hb=False)
+        loop = asyncio.get_running_loop()
+        self._tasks += [
+            loop.create_task(self._pump(client.shell_channel, self._take_reply)),
+            loop.create_task(self._pump(client.iopub_channel, self._take_output)),
+        ]
+
+    async def _boot(self, number: int) -> None:
+        """Run what must run before the first cell, and wait until output is heard."""
+        launch = self.launch
+        supervised = launch.supervisor is not None
+        code, expressions = first_request(
+            launch.guest,
+            number,
+            forked=self._forked,
+            policy=self._policy,
+            parent=None if supervised else os.getpid(),
+        )
+        reply = self.send(code, silent=True, expressions=expressions)
+        content = await self.or_death(reply)
+        report = read_report(content, launch.kernelspec)
+        self.confinement = confinement(launch.sandbox, report, local=self._manager.is_local)
+        # ipykernel 7 tells when the subscription to its output is live; an older one is asked until
+        # something is heard, because output that is sent before is lost.
+        while not self._heard.is_set():
+            if self.died.done():
+                await self.or_death(self.died)
+            self._client.kernel_info()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._heard.wait(), 0.05)
+
+    # --------------------------------------------------------------------------------------------- death
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None where it runs elsewhere."""
+        provisioner = self._manager.provisioner if self._manager else None
+        return getattr(provisioner, "pid", None)
+
+    def _watch_death(self) -> None:
+        loop = asyncio.get_running_loop()
+        provisioner = self._manager.provisioner
+        if self.launch.supervisor is not None and hasattr(provisioner, "supervisor"):
+            exited = provisioner.supervisor.exit_of(provisioner.pid)
+            exited.add_done_callback(lambda done: _from_thread(loop, self._set_died, done.result()))
+            return
+        try:
+            self._pidfd = os.pidfd_open(provisioner.pid)
+        except (AttributeError, OSError, TypeError):
+            self._tasks.append(loop.create_task(self._poll_death()))
+        else:
+            loop.add_reader(self._pidfd, self._pidfd_ready)
+
+    def _pidfd_ready(self) -> None:
+        self._close_pidfd()
+        self._tasks.append(asyncio.get_running_loop().create_task(self._poll_death()))
+
+    def _close_pidfd(self) -> None:
+        if self._pidfd is not None:
+            asyncio.get_running_loop().remove_reader(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = None
+
+    async def _poll_death(self) -> None:
+        while (status := await self._manager.provisioner.poll()) is None:
+            await asyncio.sleep(0.1)
+        self._set_died(status)
+
+    def _set_died(self, status: int) -> None:
+        if not self.died.done():
+            self.died.set_result(status)
+
+    async def or_death(self, future: asyncio.Future[T]) -> T:
+        """Wait for `future`, but not beyond the kernel's death.
+
+        Raises:
+            KernelDiedError: the kernel died first.
+        """
+        await asyncio.wait({future, self.died}, return_when=asyncio.FIRST_COMPLETED)
+        if future.done() and future is not self.died:
+            return future.result()
+        raise KernelDiedError(f"the kernel died ({describe_exit(self.died.result())})")
+
+    def _stderr(self) -> str:
+        with suppress(OSError):
+            return (self.launch.directory / "stderr").read_text(errors="replace")[-2000:].strip()
+        return ""
+
+    # ------------------------------------------------------------------------------------------ messages
+
+    def send(
+        self,
+        code: str,
+        *,
+        silent: bool = False,
+        expressions: Mapping[str, str] | None = None,
+        sink: Sink | None = None,
+    ) -> asyncio.Future[Mapping[str, Any]]:
+        """Send a cell; the future gives the content of the execute reply.
+
+        Args:
+            code: of the cell.
+            silent: True for a cell of ours that is not counted and shows nothing.
+            expressions: evaluated after it, name to expression.
+            sink: called with the type and content of each message of its output.
+        """
+        loop = asyncio.get_running_loop()
+        message = self._client.execute(
+            code, silent=silent, store_history=not silent, user_expressions=dict(expressions or {}),
+            allow_stdin=False, stop_on_error=False,
+        )  # fmt: skip
+        reply = self._replies[message] = loop.create_future()
+        idle = self._idles[message] = loop.create_future()
+        self._received = 0
+        if sink is not None:
+            self._sinks[message] = sink
+        reply.rlm_message = message  # type: ignore[attr-defined]
+        idle.add_done_callback(lambda _: self._sinks.pop(message, None))
+        return reply
+
+    async def settled(self, reply: asyncio.Future[Mapping[str, Any]]) -> None:
+        """Wait until the output of a cell that has replied is complete, a second at most."""
+        message = reply.rlm_message  # type: ignore[attr-defined]
+        idle = self._idles[message]
+        await asyncio.wait({idle, self.died}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        del self._idles[message]
+
+    async def _pump(self, channel: Any, take: Callable[[dict[str, Any]], None]) -> None:
+        session = self._client.session
+        while True:
+            frames = await channel.socket.recv_multipart()
+            if take == self._take_output and self._flooded(frames):
+                continue
+            try:
+                message = session.deserialize(session.feed_identities(frames)[1])
+            except Exception:  # noqa: S112 - a forged or broken message of an agent's kernel says nothing
+                continue
+            take(message)
+
+    def _flooded(self, frames: list[bytes]) -> bool:
+        self._received += sum(map(len, frames))
+        if self._received <= FLOOD:
+            return False
+        asyncio.get_running_loop().create_task(self.kill()) if self._received < 2 * FLOOD else None
+        self._received = 2 * FLOOD
+        return True
+
+    def _take_reply(self, message: dict[str, Any]) -> None:
+        reply = self._replies.pop(message["parent_header"].get("msg_id"), None)
+        if reply is not None and not reply.done():
+            reply.set_result(message["content"])
+
+    def _take_output(self, message: dict[str, Any]) -> None:
+        self._heard.set()
+        parent = message["parent_header"].get("msg_id")
+        kind, content = message["msg_type"], message["content"]
+        if kind == "status" and content.get("execution_state") == "idle":
+            idle = self._idles.get(parent)
+            if idle is not None and not idle.done():
+                idle.set_result(None)
+        elif (sink := self._sinks.get(parent)) is not None:
+            sink(kind, content)
+
+    # --------------------------------------------------------------------------------------------- ending
+
+    async def interrupt(self) -> None:
+        """Ask the running cell to stop (SIGINT, or the control channel where the kernelspec says so)."""
+        if not self.died.done():
+            with suppress(ProcessLookupError, RuntimeError):
+                await self._manager.interrupt_kernel()
+
+    async def kill(self) -> None:
+        """Kill the kernel with its descendants; returns when it is gone."""
+        if self._manager is None or self._manager.provisioner is None or self.died.done():
+            return
+        with suppress(ProcessLookupError):
+            rest = [] if self.launch.supervisor is not None else _descendants(self.pid)
+            await self._manager.provisioner.kill()
+            for process in rest:
+                with suppress(Exception):
+                    process.kill()
+        await asyncio.wait({self.died}, timeout=KILL_SECONDS)
+
+    async def close(self) -> None:
+        """Kill the kernel and leave nothing of it: no process, socket, file or directory."""
+        if self._manager is not None and self._manager.has_kernel:
+            await self.kill()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._close_pidfd()
+        if self._client is not None:
+            self._client.stop_channels()
+            self._client = None
+        if self._manager is not None:
+            with suppress(Exception):
+                if self._manager.has_kernel:
+                    await self._manager.provisioner.wait()
+                await self._manager.cleanup_resources()
+            self._manager = None
+        if self.link is not None:
+            self.link.close()
+            self.link = None
+        self.died.done() or self.died.set_result(-9)
+        for future in (*self._replies.values(), *self._idles.values()):
+            future.cancel()
+        await asyncio.to_thread(remove_directory, self.launch.directory)
+
+
+def _from_thread(loop: asyncio.AbstractEventLoop, function: Callable[[int], None], status: int) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        loop.call_soon_threadsafe(function, status)
+
+
+def _descendants(pid: int | None) -> list[Any]:
+    """List what a kernel started, other sessions included; ipykernel brings psutil along."""
+    if pid is None:
+        return []
+    import psutil
+
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def describe_exit(status: int) -> str:
+    """Put an exit status into words."""
+    import signal
+
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        return f"signal {-status}"
+    known = {
+        "SIGKILL": ", which is also how a machine without free memory ends it",
+        "SIGSEGV": ", a crash in C code",
+    }
+    return name + known.get(name, "")
+
+
+def _advice(launch: Launch, what: str, detail: str) -> str:
+    kernel = f"`{launch.kernelspec}`" if launch.kernelspec else "of this Python"
+    tries = (
+        "Try `sandbox='none'` to see whether the sandbox is the cause"
+        if launch.sandbox != "none"
+        else ("Try `python -m ipykernel_launcher` in a terminal to see it fail")
+    )
+    written = f" It wrote: {detail}" if detail else ""
+    return f"An agent's kernel {kernel} {what}. {tries}.{written}"

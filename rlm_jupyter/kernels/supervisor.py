@@ -1,0 +1,196 @@
+"""The notebook's end of the supervisor: starts it, asks it for kernels, hears of their deaths."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from rlm_jupyter.errors import KernelStartError
+from rlm_jupyter.kernels.environment import clean_environment, remove_directory
+from rlm_jupyter.kernels.policy import site_directories
+
+PROGRAM = Path(__file__).with_name("forkserver.py")
+# polars is never among them: it starts threads when it is imported.
+MODULES = (
+    "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.displayhook", "ipykernel.comm",
+    "IPython.core.completer", "IPython.core.magics", "jedi", "numpy", "pandas", "pyarrow", "pyarrow.compute",
+    "cloudpickle",
+)  # fmt: skip
+
+
+def possible() -> bool:
+    """Tell whether this system can fork kernels: only on Linux is a fork without exec sound enough."""
+    return sys.platform.startswith("linux")
+
+
+class Supervisor:
+    """One supervisor process. Its methods may be called from any thread.
+
+    Args:
+        directory: where kernels live; the supervisor removes it when the notebook's process ends.
+        sources: modules made in the supervisor before it forks, name to source.
+        modules: imported in the supervisor where installed.
+
+    Attributes:
+        ready: resolves to the supervisor's own report (`preloaded`, `threads`), or raises KernelStartError.
+    """
+
+    def __init__(self, directory: Path, sources: Mapping[str, str], modules: Sequence[str] = MODULES) -> None:
+        self.directory = directory
+        self.ready: Future[dict[str, Any]] = Future()
+        self._numbers = count(1)
+        self._lock = threading.Lock()
+        self._waiting: dict[int, Future[int]] = {}
+        self._exits: dict[int, Future[int]] = {}
+        self._closed = False
+        self._log = directory / "supervisor.log"
+        self._link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        config = {
+            "host": os.getpid(),
+            "directory": str(directory),
+            "modules": list(modules),
+            "paths": site_directories(),
+            "sources": dict(sources),
+        }
+        with other:
+            self._process = self._execute(other, config)
+        threading.Thread(target=self._listen, name="rlm-supervisor", daemon=True).start()
+
+    def _execute(self, other: socket.socket, config: dict[str, Any]) -> subprocess.Popen[bytes]:
+        # `-I`: neither PYTHON* variables nor the notebook's working directory decide what is imported.
+        command = [sys.executable, "-I", "-X", "frozen_modules=off", str(PROGRAM), str(other.fileno())]
+        with tempfile.TemporaryFile() as stdin, self._log.open("wb") as log:
+            stdin.write(json.dumps(config).encode())
+            stdin.seek(0)
+            return subprocess.Popen(  # noqa: S603 - this interpreter and our own program
+                command,
+                env={**clean_environment(), "HOME": str(self.directory), "TMPDIR": str(self.directory)},
+                cwd=self.directory,
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                pass_fds=[other.fileno()],
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked for kernels."""
+        return not self._closed and self._process.returncode is None
+
+    # ------------------------------------------------------------------------------------------- asking
+
+    def ask(self, op: str, descriptors: Sequence[int] = (), **body: Any) -> Future[int]:
+        """Send one request; the future gives a process id or raises KernelStartError."""
+        answer: Future[int] = Future()
+        with self._lock:
+            number = next(self._numbers)
+            self._waiting[number] = answer
+        data = json.dumps({"op": op, "id": number, **body}).encode()
+        try:
+            socket.send_fds(self._link, [data], list(descriptors))
+        except OSError as error:
+            self._waiting.pop(number, None)
+            answer.set_exception(
+                KernelStartError(f"The supervisor of agents' kernels is gone ({error}). {self._tail()}")
+            )
+        return answer
+
+    def exit_of(self, pid: int) -> Future[int]:
+        """The exit status of a kernel (negative: a signal), when it has died."""
+        with self._lock:
+            return self._exits.setdefault(pid, Future())
+
+    def forget(self, pid: int) -> None:
+        """Drop what is known of a kernel that has died."""
+        with self._lock:
+            self._exits.pop(pid, None)
+
+    # ---------------------------------------------------------------------------------------- listening
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                data = self._link.recv(1 << 20)
+            except OSError:
+                data = b""
+            if not data:
+                break
+            self._hear(json.loads(data))
+        self._end()
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        event = message["event"]
+        if event == "ready":
+            self.ready.set_result(message)
+        elif event == "failed":
+            module = f"the module `{message['module']}`: " if message["module"] else ""
+            error = KernelStartError(f"Kernels cannot be forked because of {module}{message['reason']}.")
+            error.module = message["module"]  # type: ignore[attr-defined]
+            self.ready.set_exception(error)
+        elif event == "exit":
+            exited = self.exit_of(message["pid"])
+            if not exited.done():
+                exited.set_result(message["status"])
+        else:
+            with self._lock:
+                answer = self._waiting.pop(message["id"])
+                if event == "done" and message["pid"] not in self._exits:
+                    self._exits[message["pid"]] = Future()
+            if event == "done":
+                answer.set_result(message["pid"])
+            else:
+                answer.set_exception(KernelStartError(f"The kernel was not started: {message['reason']}."))
+
+    def _end(self) -> None:
+        """The supervisor is gone: so are all of its kernels."""
+        self._closed = True
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        error = KernelStartError(f"The supervisor of agents' kernels ended. {self._tail()}".strip())
+        with self._lock:
+            waiting, exits = list(self._waiting.values()), list(self._exits.values())
+            self._waiting.clear()
+        for answer in (self.ready, *waiting):
+            if not answer.done():
+                answer.set_exception(error)
+        for exited in exits:
+            if not exited.done():
+                exited.set_result(-signal.SIGKILL)
+        self._link.close()
+        remove_directory(self.directory)  # it did so itself, unless it was killed
+
+    def _tail(self) -> str:
+        with suppress(OSError):
+            return self._log.read_text(errors="replace")[-2000:].strip()
+        return ""
+
+    def close(self) -> None:
+        """End the supervisor and with it every kernel; returns when all are gone."""
+        self._closed = True
+        with suppress(OSError):
+            self._link.shutdown(socket.SHUT_WR)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
