@@ -71,6 +71,9 @@ class RunFace(Protocol):
     def agents(self) -> Mapping[str, AgentFace]:
         """By id."""
 
+    def subscribe(self, listener: Callable[[Any], None], /) -> Callable[[], None]:
+        """Call a function with each event, on the engine's thread."""
+
     def stop(self, agent: str | None = None) -> None:
         """End the run or a branch."""
 
@@ -110,6 +113,18 @@ def check_name(name: object, namespace: Mapping[str, object], *, overwrite: bool
     if hasattr(builtins, name) and not overwrite:
         raise NameTakenError(f"`{name}` is a builtin of Python: choose another name, or overwrite it.")
     return name
+
+
+def free_name(name: str, agent: str, namespace: Mapping[str, object]) -> str:
+    """Offer a name under which the notebook can be given an agent's variable without overwriting another."""
+    base = name if name.isidentifier() and not name.startswith("__") else "pulled"
+    marked = f"{base}_{agent.replace('.', '_')}"
+    names = [base, marked, *(f"{marked}_{number}" for number in range(2, 100))]
+    for candidate in names:
+        taken = candidate in namespace or hasattr(builtins, candidate) or keyword.iskeyword(candidate)
+        if candidate.isidentifier() and not taken:
+            return candidate
+    return names[-1]
 
 
 class Commands:

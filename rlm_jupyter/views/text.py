@@ -25,6 +25,9 @@ from rlm_jupyter.views.wire import Row, rows, summary
 MAX_AGENTS = 300
 """Rows of a text tree; the others are counted."""
 
+DEEPEST = 50
+"""Levels of a drawn tree; a log may claim any depth."""
+
 _SIBLINGS = 40
 _WIDTH = 100
 _QUOTE = 4000
@@ -148,7 +151,7 @@ class _Drawing:
     def _children(self, ids: Sequence[str], rest: str) -> Iterator[str]:
         shown: list[str] = []
         for number, id_ in enumerate(ids):
-            if number >= _SIBLINGS or self._left - len(shown) <= 0:
+            if number >= _SIBLINGS or self._left - len(shown) <= 0 or len(rest) > 3 * DEEPEST:
                 break
             shown.append(id_)
         others = ids[len(shown) :]

@@ -1,0 +1,29 @@
+"""The style sheet of the static tree: Lab's colours where there are any, else light or dark as the reader has it."""
+
+STYLE = """
+.jp-OutputArea-child:has(+ .jp-OutputArea-child .rlm-static) > .jp-OutputArea-output.jupyter-widgets:not(:has(*))
+{display:none}
+.rlm-static{--f:#1f2328;--d:#59636e;--b:#d1d9e0;--c:#f6f8fa;--e:#b3261e;
+--rf:var(--jp-content-font-color1,var(--vscode-editor-foreground,var(--f)));
+--rd:var(--jp-content-font-color2,var(--vscode-descriptionForeground,var(--d)));
+--rb:var(--jp-border-color2,var(--vscode-panel-border,var(--b)));
+--rc:var(--jp-layout-color2,var(--vscode-textCodeBlock-background,var(--c)));
+color:var(--rf);font-size:13px;line-height:1.5;overflow-wrap:anywhere}
+@media (prefers-color-scheme:dark){.rlm-static{--f:#e6edf3;--d:#9198a1;--b:#3d444d;--c:#151b23;
+--e:#ff8a80}}
+.rlm-static details{margin:2px 0}
+.rlm-static summary{cursor:pointer}
+.rlm-static .rlm-s-body{margin-left:7px;padding-left:12px;border-left:1px solid var(--rb)}
+.rlm-static .rlm-s-question{white-space:pre-wrap}
+.rlm-static .rlm-s-dim{color:var(--rd)}
+.rlm-static .rlm-s-note{color:var(--rd);font-style:italic}
+.rlm-static .rlm-s-error{color:var(--jp-error-color1,var(--e));white-space:pre-wrap}
+.rlm-static .rlm-s-state{font-weight:600}
+.rlm-static .rlm-s-failed{color:var(--jp-error-color1,var(--e))}
+.rlm-static pre{margin:4px 0;padding:4px 8px;white-space:pre-wrap;background:var(--rc);color:var(--rf);
+max-height:24em;overflow:auto;font-size:12px;font-family:var(--jp-code-font-family,ui-monospace,monospace)}
+.rlm-static .rlm-s-reply{background:none;border-left:2px solid var(--rb)}
+.rlm-static .rlm-s-output{background:none}
+.rlm-static table{border-collapse:collapse;margin:4px 0;font-size:12px}
+.rlm-static td,.rlm-static th{border:1px solid var(--rb);padding:1px 6px;text-align:left}
+"""

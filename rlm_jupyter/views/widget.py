@@ -1,0 +1,171 @@
+"""The live tree in a notebook: an anywidget that talks by custom messages only.
+
+It writes no trait after its birth: while a cell awaits, ipywidgets holds back all but the first change of a
+trait from the browser, and messages always arrive. What it tells is in `wire` and `detail`, what it does on a
+click in `commands`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+
+from rlm_jupyter.views import format as fmt
+from rlm_jupyter.views.commands import Commands, RunFace, failure, free_name
+from rlm_jupyter.views.detail import detail, prompt
+from rlm_jupyter.views.wire import Patcher
+
+if TYPE_CHECKING:
+    from rlm_jupyter.views.main_thread import MainThread
+
+_STATIC = Path(__file__).parent / "static"
+
+INTERVAL = 0.1
+"""Seconds between two patches: more often no eye can follow, and Jupyter's server drops what is too much."""
+
+
+class RunWidget(anywidget.AnyWidget):
+    """Shows one run and takes its commands.
+
+    Args:
+        run: the run.
+        namespace: the notebook's variables, for Pull; None where there is none.
+        main: the notebook's main thread.
+        clicks: whether clicks arrive while the cell runs.
+        notices: what this view has to say.
+        clock: seconds, for the pace of patches.
+    """
+
+    _esm = _STATIC / "widget.js"
+    _css = _STATIC / "widget.css"
+
+    def __init__(
+        self,
+        run: RunFace,
+        *,
+        namespace: dict[str, Any] | None,
+        main: MainThread,
+        clicks: bool = True,
+        notices: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run = run
+        self._namespace = namespace
+        self._main = main
+        self._clock = clock
+        # Not the run's lock: this one also orders the messages of two threads (subshells handle clicks on others).
+        self._sending = threading.RLock()
+        self._patcher = Patcher(run.tree, clicks=clicks, notices=notices)
+        self._parts: deque[dict[str, Any]] = deque()
+        self._whole = 1
+        self._last = float("-inf")
+        self._pumping = False
+        self._commands = Commands(lambda: run, namespace, main.soon)
+        super().__init__()
+        self.on_msg(self._receive)
+
+    def __repr__(self) -> str:
+        run = self._run
+        with run.lock:
+            tree = run.tree
+            count, cost, status = len(tree.agents), tree.cost, tree.status
+        return f"RLM run · {fmt.amount(count, 'agent')} · {fmt.money(cost)} · {status}"
+
+    def flush(self) -> None:
+        """Tell what is new, if it is time: one message."""
+        with self._sending:
+            now = self._clock()
+            if now - self._last < INTERVAL * 0.95:  # a timer may be a little early
+                return
+            message = self._parts.popleft() if self._parts else self._patch()
+            if message is not None:
+                self._last = now
+                self.send(message)
+
+    def finish(self) -> None:
+        """Tell the rest: the run has ended. Clicks arrive from now on."""
+        with self._sending:
+            self._patcher.clicks = True
+            self._patcher.notices = []
+            self._last = float("-inf")
+            self.flush()
+            self.pump()
+
+    def _patch(self) -> dict[str, Any] | None:
+        with self._run.lock:
+            self._patcher.paused = bool(getattr(self._run, "paused", False))
+            return self._patcher.patch()
+
+    def pump(self) -> None:
+        """Go on telling at the pace of patches until all is told, also when no cell flushes any more."""
+        with self._sending:
+            if self._pumping or not (self._parts or self._patcher.pending):
+                return
+            if not self._main.has_loop:
+                while self._parts or self._patcher.pending:
+                    self._last = float("-inf")
+                    self.flush()
+                return
+            self._pumping = True
+        self._main.later(INTERVAL, self._pumped)
+
+    def _pumped(self) -> None:
+        with self._sending:
+            self._pumping = False
+            self.flush()
+            self.pump()
+
+    def _receive(self, _widget: object, message: Any, _buffers: object) -> None:
+        """Answer a message of the page. Whatever it says, it gets an answer, and nothing is printed."""
+        content: Mapping[str, Any] = message if isinstance(message, Mapping) else {}
+        try:
+            match content.get("kind"):
+                case "hello":
+                    self._hello()
+                case "open":
+                    self._open(content)
+                case "prompt":
+                    self._prompt(content)
+                case _:
+                    self._commands.handle(content, self._reply)
+        except Exception as error:
+            self._reply(failure(content, error))
+
+    def _reply(self, message: dict[str, Any]) -> None:
+        with self._sending:
+            self.send(message)
+
+    def _hello(self) -> None:
+        """Tell a page everything, in parts at the pace of patches; a page that joins midway has the next turn."""
+        with self._sending:
+            if len(self._parts) >= self._whole:
+                return  # a whole snapshot is still to come
+            with self._run.lock:
+                parts = self._patcher.snapshot()
+            self._whole = len(parts)
+            self._parts.extend(parts)
+            self.flush()
+            self.pump()
+
+    def _open(self, content: Mapping[str, Any]) -> None:
+        turn = content.get("turn")
+        agent = str(content.get("agent"))
+        with self._run.lock:
+            page = detail(self._run.tree, agent, turn=turn if isinstance(turn, int) else None)
+        for variable in page["variables"] if self._namespace is not None else ():
+            variable["as"] = free_name(variable["name"], agent, self._namespace or {})
+        request = content.get("request")
+        self._reply({"kind": "detail", "request": request, "agent": agent, "detail": page})
+
+    def _prompt(self, content: Mapping[str, Any]) -> None:
+        agent = str(content.get("agent"))
+        with self._run.lock:
+            messages = prompt(self._run.tree, agent)
+        request = content.get("request")
+        self._reply({"kind": "prompt", "request": request, "agent": agent, "messages": messages})
