@@ -1,0 +1,251 @@
+/** The head of a run: question, spend against its limits, what the model has seen, and the run's commands. */
+
+import { attribute, button, h, keepKeys, put, putLine, show } from "./dom";
+import { bytes, duration, money, moneyLimit, percent, plural, tokens, whole } from "./format";
+import { icon, setIcon } from "./icons";
+import { shortModel } from "./row";
+import { stateOf, stateWords } from "./rows";
+import type { Session } from "./session";
+import type { Run } from "./types";
+
+/** A token is about this many bytes of text; the share of the context that was seen is an estimate. */
+const BYTES_PER_TOKEN = 4;
+
+export class HeadView {
+  readonly element: HTMLElement;
+  readonly #sign = icon("running");
+  readonly #question = h("span", { class: "rlm-question" });
+  readonly #state = h("span", { class: "rlm-badge" });
+  readonly #stop: HTMLButtonElement;
+  readonly #pause: HTMLButtonElement;
+  readonly #facts = h("div", { class: "rlm-facts" });
+  readonly #time = fact("Time");
+  readonly #agents = fact("Agents");
+  readonly #flight = fact("In flight");
+  readonly #model = fact("Model");
+  readonly #meters: Meter[];
+  readonly #seen = new SeenView();
+  readonly #result = h("div", { class: "rlm-result" });
+  readonly #notes = h("ul", { class: "rlm-notes" });
+  #drawnNotes = "";
+
+  constructor(private readonly session: Session) {
+    this.#stop = button("Stop", { class: "rlm-button rlm-danger", title: "Stop the whole run" }, () => {
+      session.send({ kind: "stop", agent: null });
+    });
+    this.#pause = button("Pause", {}, () => {
+      session.send({ kind: session.store.run.paused ? "resume" : "pause" });
+    });
+    this.#meters = [
+      new Meter(session, "Cost", "cost", money, moneyLimit, (run) => [run.cost, run.cost_limit]),
+      new Meter(session, "Tokens", "tokens", tokens, tokens, (run) => [
+        run.input_tokens + run.output_tokens,
+        run.token_limit,
+      ]),
+      new Meter(session, "Calls", "calls", whole, whole, (run) => [run.calls, run.call_limit]),
+    ];
+    this.#facts.append(
+      this.#time.element,
+      ...this.#meters.map((meter) => meter.element),
+      this.#agents.element,
+      this.#flight.element,
+      this.#model.element,
+    );
+    this.element = h(
+      "header",
+      { class: "rlm-head" },
+      h("div", { class: "rlm-title" }, this.#sign, this.#question, this.#state, this.#pause, this.#stop),
+      this.#facts,
+      this.#seen.element,
+      this.#result,
+      this.#notes,
+    );
+  }
+
+  update(): void {
+    const { session } = this;
+    const { run } = session.store;
+    const root = session.store.agents.get(session.store.children(null)[0] ?? "");
+    const running = run.status === "running";
+    setIcon(this.#sign, running && root ? stateOf(root) : run.status);
+    attribute(this.element, "data-state", run.status);
+    put(this.#question, run.question);
+    attribute(this.#question, "title", run.question);
+    put(this.#state, run.paused && running ? "paused" : stateWords(run.status));
+    this.#updateButtons(run, running);
+    this.#time.put(duration(session.elapsed(run), running));
+    this.#agents.put(`${whole(run.agents)}${run.depth > 0 ? ` · depth ${run.depth}` : ""}`);
+    this.#flight.put(running ? whole(run.in_flight) : "");
+    const models = [run.model, run.sub_model !== run.model ? run.sub_model : null].filter(
+      (each) => each !== null,
+    );
+    this.#model.put(models.map(shortModel).join(" + "));
+    for (const meter of this.#meters) meter.update(run);
+    this.#seen.update(run);
+    this.#updateResult(run);
+    this.#updateNotes(run);
+  }
+
+  #updateButtons(run: Run, running: boolean): void {
+    const { requests, store } = this.session;
+    show(this.#stop, running && store.seq >= 0);
+    const stopping = requests.isPending("stop:") || requests.get("stop:")?.state === "done";
+    attribute(this.#stop, "aria-disabled", stopping ? "true" : null);
+    attribute(this.#stop, "data-pending", stopping);
+    show(this.#pause, running && store.seq >= 0 && run.clicks);
+    put(this.#pause, run.paused ? "Resume" : "Pause");
+    attribute(this.#pause, "data-pending", requests.isPending("pause") || requests.isPending("resume"));
+  }
+
+  #updateResult(run: Run): void {
+    const text = run.error ?? run.value;
+    show(this.#result, text !== null && run.status !== "running");
+    attribute(this.#result, "data-state", run.error !== null ? "failed" : "done");
+    putLine(this.#result, run.error ?? `Answer: ${run.value ?? ""}`, 500);
+    attribute(this.#result, "title", text);
+  }
+
+  #updateNotes(run: Run): void {
+    const notes: string[] = [];
+    if (run.provenance !== null) notes.push(run.provenance);
+    if (!run.clicks && run.status === "running") {
+      notes.push(
+        "Clicks reach this run only when its cell has ended. To stop it now use Kernel ▸ Interrupt; with --bg the buttons work while it runs.",
+      );
+    }
+    for (const key of ["stop:", "pause", "resume"]) {
+      const request = this.session.requests.get(key);
+      if (request?.state === "error") notes.push(request.message);
+      if (request?.state === "slow" && run.clicks && run.status === "running") {
+        notes.push("The kernel has not answered yet: it may be busy with another cell, or gone.");
+      }
+    }
+    notes.push(...run.notices.slice(-3));
+    if (run.sandbox !== null && run.sandbox !== "") notes.push(`Sandbox: ${run.sandbox}`);
+    const drawn = notes.join("\n");
+    if (drawn === this.#drawnNotes) return;
+    this.#drawnNotes = drawn;
+    this.#notes.replaceChildren(...notes.map((note) => h("li", {}, note)));
+  }
+}
+
+function fact(title: string): { element: HTMLElement; put(text: string): void } {
+  const value = h("span", { class: "rlm-value" });
+  const element = h("div", { class: "rlm-fact" }, h("span", { class: "rlm-label" }, title), value);
+  return {
+    element,
+    put(text: string) {
+      show(element, text !== "");
+      put(value, text);
+    },
+  };
+}
+
+/** Spend against its limit; the limit can be raised while the run lasts. */
+class Meter {
+  readonly element: HTMLElement;
+  readonly #value = h("span", { class: "rlm-value" });
+  readonly #limit: HTMLButtonElement;
+  readonly #bar = h("span", { class: "rlm-meter", role: "meter", "aria-valuemin": 0 });
+  readonly #fill = h("i");
+  readonly #field = h("input", { class: "rlm-field", inputmode: "decimal", autocomplete: "off" });
+  readonly #form = h("form", { class: "rlm-limit-form" });
+
+  constructor(
+    private readonly session: Session,
+    title: string,
+    private readonly name: string,
+    private readonly text: (value: number) => string,
+    private readonly limitText: (value: number) => string,
+    private readonly read: (run: Run) => [number | null, number | null],
+  ) {
+    this.#limit = button("", { class: "rlm-button rlm-limit", title: `Raise the limit on ${name}` }, () =>
+      this.#edit(),
+    );
+    this.#bar.append(this.#fill);
+    attribute(this.#bar, "aria-label", title);
+    attribute(this.#field, "aria-label", `New limit: ${name}`);
+    keepKeys(this.#field);
+    this.#field.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.#close();
+    });
+    this.#form.append(this.#field, h("button", { type: "submit", class: "rlm-button" }, "Set"));
+    this.#form.addEventListener("submit", (event) => this.#submit(event));
+    this.#form.hidden = true;
+    const label = h("span", { class: "rlm-label" }, title);
+    this.element = h("div", { class: "rlm-fact" }, label, this.#value, this.#limit, this.#form, this.#bar);
+  }
+
+  update(run: Run): void {
+    const [value, limit] = this.read(run);
+    const running = run.status === "running";
+    put(this.#value, value === null ? "unknown" : this.text(value));
+    show(this.#limit, limit !== null && this.#form.hidden === true);
+    show(this.#bar, limit !== null);
+    if (limit === null) return;
+    put(this.#limit, `/ ${this.limitText(limit)}`);
+    attribute(this.#limit, "disabled", !running || !run.clicks);
+    const share = limit > 0 ? Math.min((value ?? 0) / limit, 1) : 1;
+    this.#fill.style.width = `${(share * 100).toFixed(1)}%`;
+    attribute(this.#bar, "data-level", share >= 0.9 ? "high" : share >= 0.7 ? "near" : null);
+    attribute(this.#bar, "aria-valuemax", limit);
+    attribute(this.#bar, "aria-valuenow", value ?? 0);
+    attribute(
+      this.#bar,
+      "aria-valuetext",
+      `${value === null ? "unknown" : this.text(value)} of ${this.limitText(limit)}`,
+    );
+    const request = this.session.requests.get(`limit:${this.name}`);
+    attribute(this.#limit, "data-pending", request?.state === "pending");
+  }
+
+  #edit(): void {
+    const [, limit] = this.read(this.session.store.run);
+    this.#field.value = String(limit === null ? "" : limit * 2);
+    show(this.#form, true);
+    show(this.#limit, false);
+    this.#field.focus();
+    this.#field.select();
+  }
+
+  #close(): void {
+    show(this.#form, false);
+    this.session.changed();
+    this.#limit.focus();
+  }
+
+  #submit(event: Event): void {
+    event.preventDefault();
+    const value = Number(this.#field.value.replace(/[$,_\s]/g, ""));
+    attribute(this.#field, "aria-invalid", Number.isFinite(value) && value > 0 ? null : "true");
+    if (!Number.isFinite(value) || value <= 0) return;
+    this.session.send({ kind: "limit", name: this.name, value });
+    this.#close();
+  }
+}
+
+/** The picture that explains recursive language models: how little of the data any model has read. */
+class SeenView {
+  readonly element = h("div", { class: "rlm-seen" });
+  readonly #context = h("span", { class: "rlm-seen-context" });
+  readonly #fill = h("i");
+  readonly #words = h("span", { class: "rlm-seen-words" });
+
+  constructor() {
+    const bar = h("span", { class: "rlm-seen-bar", "aria-hidden": "true" }, this.#fill);
+    this.element.append(this.#context, bar, this.#words);
+  }
+
+  update(run: Run): void {
+    const { context_bytes: size, seen_tokens: seen } = run;
+    show(this.element, size !== null || run.context_summary !== null);
+    const summary = run.context_summary ?? "";
+    const amount = size === null || summary.includes(bytes(size)) ? "" : ` · ${bytes(size)}`;
+    putLine(this.#context, `context: ${summary}${summary === "" ? amount.slice(3) : amount}`, 160);
+    attribute(this.#context, "title", summary);
+    const share = size && seen !== null ? Math.min((seen * BYTES_PER_TOKEN) / size, 1) : 0;
+    this.#fill.style.width = `${(share * 100).toFixed(2)}%`;
+    const about = size && seen !== null && share < 1 ? ` (about ${percent(share)} of the data)` : "";
+    put(this.#words, seen === null ? "" : `seen by the model: ${plural(seen, "token")}${about}`);
+  }
+}

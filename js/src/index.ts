@@ -1,0 +1,35 @@
+/** The anywidget module: the only file that knows anywidget. One call of the factory is one model. */
+
+import type { AnyModel, Initialize, Render } from "@anywidget/types";
+import { Session } from "./session";
+import type { Incoming } from "./types";
+import { View } from "./view";
+
+export default (): { initialize: Initialize; render: Render } => {
+  let session: Session | null = null;
+
+  function open(model: AnyModel): Session {
+    const made = new Session({
+      // Custom messages only: a written trait may be held back as long as an awaited cell runs.
+      send: (message) => model.send(message),
+      now: () => Date.now(),
+      later: (action, milliseconds) => setTimeout(action, milliseconds),
+    });
+    model.on("msg:custom", (message: Incoming) => made.receive(message));
+    return made;
+  }
+
+  return {
+    initialize({ model }) {
+      session = open(model);
+    },
+    render({ model, el, signal }) {
+      session ??= open(model);
+      const end = new View(session).mount(el);
+      session.hello();
+      // Older versions of anywidget give no signal, but call what is returned; ending twice is harmless.
+      signal?.addEventListener("abort", end, { once: true });
+      return end;
+    },
+  };
+};

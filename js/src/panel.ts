@@ -1,0 +1,419 @@
+/** An agent's page: its turns, its variables, its commands. */
+
+import { copyButton } from "./code";
+import { describe, scrollable, summaryOf } from "./describe";
+import { attribute, button, h, keepKeys, keyed, put, putLine, show } from "./dom";
+import { duration, money, plural, tokens } from "./format";
+import { icon, setIcon } from "./icons";
+import { stateOf, stateWords } from "./rows";
+import type { Session } from "./session";
+import { drawCalls, drawTurns } from "./turns";
+import type { Agent, Description, Detail } from "./types";
+import { VariablesView } from "./variables";
+
+export class PanelView {
+  readonly element: HTMLElement;
+  readonly variables: VariablesView;
+  readonly #sign = icon("running");
+  readonly #id = h("span", { class: "rlm-id" });
+  readonly #title = h("h3", { class: "rlm-panel-title", tabindex: -1 });
+  readonly #facts = h("div", { class: "rlm-panel-facts" });
+  readonly #stop: HTMLButtonElement;
+  readonly #retry: HTMLButtonElement;
+  readonly #prompt: HTMLButtonElement;
+  readonly #close: HTMLButtonElement;
+  readonly #error = h("div", { class: "rlm-alert" });
+  readonly #scroll = h("div", { class: "rlm-page" });
+  readonly #question = h("pre", { class: "rlm-prose rlm-task" });
+  readonly #context = new ValueView("Context");
+  readonly #turns = h("div", { class: "rlm-turns" });
+  readonly #calls = h("details", { class: "rlm-calls" });
+  readonly #callsTitle = h("summary");
+  readonly #callList = h("div");
+  readonly #value = new ValueView("Value");
+  readonly #notices = h("ul", { class: "rlm-notes" });
+  readonly #waiting = h("p", { class: "rlm-empty" });
+  readonly #messages = h("div", { class: "rlm-messages" });
+  readonly #step: StepView;
+  readonly #exec: ExecView;
+  #agent: Agent | null = null;
+  #stick = true;
+
+  constructor(
+    private readonly session: Session,
+    leave: () => void,
+  ) {
+    this.#stop = button(
+      "Stop",
+      { class: "rlm-button rlm-danger", title: "Stop this agent and its sub-agents" },
+      () => {
+        if (this.#agent) session.send({ kind: "stop", agent: this.#agent.id });
+      },
+    );
+    this.#retry = button("Retry", { title: "Run this sub-agent again" }, () => {
+      if (this.#agent) session.send({ kind: "retry", agent: this.#agent.id });
+    });
+    this.#prompt = button("Prompt", { title: "The exact messages that the model was sent" }, () =>
+      this.#togglePrompt(),
+    );
+    this.#close = button("", { class: "rlm-button rlm-quiet", "aria-label": "Close", title: "Close" }, () =>
+      leave(),
+    );
+    this.#close.append(icon("close"));
+    this.#calls.append(this.#callsTitle, this.#callList);
+    this.variables = new VariablesView(session);
+    this.#step = new StepView(session);
+    this.#exec = new ExecView(session);
+    const commands = h("div", { class: "rlm-commands" }, this.#retry, this.#prompt, this.#stop, this.#close);
+    const head = h(
+      "div",
+      { class: "rlm-panel-head" },
+      h("div", { class: "rlm-panel-line" }, this.#sign, this.#id, this.#title, commands),
+      this.#facts,
+    );
+    this.#scroll.append(
+      this.#question,
+      this.#context.element,
+      this.#turns,
+      this.#calls,
+      this.#value.element,
+      this.#notices,
+      this.#waiting,
+    );
+    this.element = h(
+      "section",
+      { class: "rlm-panel" },
+      head,
+      this.#error,
+      this.#scroll,
+      this.#messages,
+      this.#step.element,
+      this.variables.element,
+      this.#exec.element,
+    );
+    this.#scroll.addEventListener("scroll", () => {
+      const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
+      this.#stick = scrollTop + clientHeight >= scrollHeight - 24;
+    });
+    this.element.addEventListener("keydown", (event) => this.#onKey(event, leave));
+  }
+
+  update(): void {
+    const { session } = this;
+    const selected = session.choices.selected;
+    const agent = selected === null ? null : (session.store.agents.get(selected) ?? null);
+    show(this.element, agent !== null);
+    if (agent === null) {
+      this.#agent = null;
+      return;
+    }
+    const other = this.#agent !== agent;
+    this.#agent = agent;
+    if (other) this.#stick = agent.status === "running";
+    const detail = session.details.get(agent.id);
+    this.#updateHead(agent);
+    this.#updateError(agent, detail);
+    const prompt = session.choices.prompts.has(agent.id);
+    show(this.#scroll, !prompt);
+    show(this.#messages, prompt);
+    if (prompt) this.#updateMessages(agent);
+    this.#updatePage(agent, detail);
+    this.#step.update(agent);
+    this.variables.update(agent.id, detail?.variables ?? []);
+    this.#exec.update(agent);
+    if (other) this.#scroll.scrollTop = 0;
+    if (this.#stick) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+  }
+
+  focus(control: "page" | "pull" | "stop"): void {
+    if (control === "pull" && !this.variables.element.hidden) {
+      this.session.choices.variablesOpen = true;
+      this.variables.update(
+        this.#agent?.id ?? "",
+        this.session.details.get(this.#agent?.id ?? "")?.variables ?? [],
+      );
+      this.variables.field.focus();
+      this.variables.field.select();
+    } else if (control === "stop" && !this.#stop.hidden) this.#stop.focus();
+    else if (control === "page") this.#title.focus();
+  }
+
+  #updateHead(agent: Agent): void {
+    const { requests } = this.session;
+    const state = stateOf(agent);
+    const running = agent.status === "running";
+    setIcon(this.#sign, state);
+    attribute(this.element, "data-state", state);
+    attribute(this.element, "aria-label", `Agent ${agent.id}`);
+    put(this.#id, agent.id);
+    putLine(this.#title, agent.name ?? agent.question, 300);
+    attribute(this.#title, "title", agent.question);
+    const facts = [
+      stateWords(state),
+      duration(this.session.elapsed(agent), running),
+      `${agent.cost === null ? "cost unknown" : money(agent.cost)}${withBelow(agent)}`,
+      plural(agent.turns, "turn"),
+      `${tokens(agent.input_tokens)} in, ${tokens(agent.output_tokens)} out`,
+      agent.model ?? "",
+    ];
+    const words = facts.filter((each) => each !== "").join(" · ");
+    put(this.#facts, words);
+    attribute(this.#facts, "title", words);
+    const root = agent.parent === null;
+    show(this.#stop, running && !root);
+    const stopping = requests.isPending(`stop:${agent.id}`);
+    attribute(this.#stop, "data-pending", stopping);
+    attribute(this.#stop, "aria-disabled", stopping ? "true" : null);
+    show(this.#retry, !root && (agent.status === "failed" || agent.status === "stopped"));
+    attribute(this.#retry, "data-pending", requests.isPending(`retry:${agent.id}`));
+    attribute(this.#prompt, "aria-pressed", String(this.session.choices.prompts.has(agent.id)));
+  }
+
+  #updateError(agent: Agent, detail: Detail | undefined): void {
+    const { requests, store } = this.session;
+    const failed = ["stop", "retry", "open", "prompt"]
+      .map((kind) => requests.get(`${kind}:${agent.id}`))
+      .find((request) => request?.state === "error");
+    const below = agent.status === "running" ? [] : store.children(agent.id);
+    const inner = below.find((id) => store.agents.get(id)?.status === "failed");
+    const own = detail?.error ?? agent.error;
+    const text = own ?? failed?.message ?? "";
+    show(this.#error, text !== "");
+    put(
+      this.#error,
+      text +
+        (own !== null && inner !== undefined ? `\nSub-agent ${inner} failed too; its page says why.` : ""),
+    );
+  }
+
+  #updatePage(agent: Agent, detail: Detail | undefined): void {
+    const request = this.session.requests.get(`open:${agent.id}`);
+    show(this.#waiting, detail === undefined);
+    if (!detail) {
+      const slow = this.session.store.run.clicks
+        ? "The kernel has not answered yet: it may be busy with another cell, or gone."
+        : "Comes when the cell has ended.";
+      put(this.#waiting, request?.state === "slow" || !this.session.store.run.clicks ? slow : "Loading …");
+    }
+    put(this.#question, detail?.question ?? agent.question);
+    this.#context.update(detail?.context ?? null);
+    drawTurns(this.#turns, detail?.turns ?? []);
+    const calls = detail?.sub_calls ?? [];
+    show(this.#calls, calls.length > 0);
+    put(this.#callsTitle, `${plural(calls.length, "plain model call")} from its code`);
+    drawCalls(this.#callList, calls);
+    this.#value.update(detail?.value ?? null);
+    keyed(
+      this.#notices,
+      detail?.notices ?? [],
+      (_, at) => String(at),
+      () => h("li"),
+      (element, notice) => put(element, notice),
+    );
+  }
+
+  #togglePrompt(): void {
+    if (!this.#agent) return;
+    const { prompts } = this.session.choices;
+    if (!prompts.delete(this.#agent.id)) {
+      prompts.add(this.#agent.id);
+      this.session.send({ kind: "prompt", agent: this.#agent.id });
+    }
+    this.session.changed();
+  }
+
+  #updateMessages(agent: Agent): void {
+    const messages = this.session.prompts.get(agent.id) ?? [];
+    keyed(
+      this.#messages,
+      messages,
+      (_, at) => String(at),
+      () => {
+        const body = h("pre", { class: "rlm-prose" });
+        const tools = h(
+          "div",
+          { class: "rlm-turn-head" },
+          h("h4"),
+          copyButton("Copy", () => body.dataset.raw ?? ""),
+        );
+        return h("section", { class: "rlm-turn" }, tools, body);
+      },
+      (element, message) => {
+        const body = element.lastElementChild as HTMLElement;
+        put(element.querySelector("h4") as Element, message.role);
+        put(body, message.content);
+        body.dataset.raw = message.content;
+      },
+    );
+  }
+
+  #onKey(event: KeyboardEvent, leave: () => void): void {
+    if (event.key !== "Escape" || event.defaultPrevented) return;
+    event.preventDefault();
+    event.stopPropagation();
+    leave();
+  }
+}
+
+function withBelow(agent: Agent): string {
+  const more = agent.cost_total !== null && agent.cost !== null && agent.cost_total - agent.cost > 1e-9;
+  return more ? ` (${money(agent.cost_total)} with sub-agents)` : "";
+}
+
+/** A described value under a title, folded. */
+class ValueView {
+  readonly element: HTMLDetailsElement;
+  readonly #summary = h("span", { class: "rlm-call-text" });
+  readonly #body = h("div");
+  #drawn: Description | null = null;
+
+  constructor(private readonly title: string) {
+    this.element = h(
+      "details",
+      { class: "rlm-described", open: title === "Value" },
+      h("summary", {}, h("b", {}, title), this.#summary),
+      this.#body,
+    );
+  }
+
+  update(value: Description | null): void {
+    show(this.element, value !== null);
+    if (value === null || value === this.#drawn) return;
+    this.#drawn = value;
+    putLine(this.#summary, summaryOf(value), 300);
+    const body = describe(value, this.title);
+    this.#body.replaceChildren(...(body ? [body] : []));
+  }
+}
+
+/** Step mode: the code that waits, which may be edited, and Next. */
+class StepView {
+  readonly element: HTMLElement;
+  readonly #field = h("textarea", {
+    class: "rlm-edit",
+    "aria-label": "Code to run",
+    spellcheck: "false",
+  });
+  readonly #next: HTMLButtonElement;
+  readonly #note = h("span", { class: "rlm-answer" });
+  #agent: Agent | null = null;
+  #drawn = "";
+
+  constructor(private readonly session: Session) {
+    this.#next = button("Next", { class: "rlm-button rlm-primary" }, () => this.#send());
+    keepKeys(this.#field);
+    this.#field.addEventListener("input", () => {
+      if (this.#agent) session.choices.edits.set(this.#agent.id, this.#field.value);
+      session.changed();
+    });
+    this.#field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.shiftKey || event.metaKey)) {
+        event.preventDefault();
+        event.stopPropagation();
+        this.#send();
+      }
+    });
+    const line = h("div", { class: "rlm-pull" }, this.#next, this.#note);
+    this.element = h("section", { class: "rlm-step", "aria-label": "Step" }, this.#field, line);
+  }
+
+  update(agent: Agent): void {
+    this.#agent = agent;
+    const waits = agent.status === "running" && (agent.activity === "step" || agent.pending_code !== null);
+    show(this.element, waits);
+    if (!waits) return;
+    show(this.#field, agent.pending_code !== null);
+    const code = this.session.choices.edits.get(agent.id) ?? agent.pending_code ?? "";
+    const drawn = `${agent.id}\n${code}`;
+    if (drawn !== this.#drawn) {
+      this.#drawn = drawn;
+      if (this.#field.value !== code) this.#field.value = code;
+      this.#field.rows = Math.min(Math.max(code.split("\n").length, 2), 14);
+    }
+    const request = this.session.requests.get(`next:${agent.id}`);
+    attribute(this.#next, "data-pending", request?.state === "pending");
+    const edited = agent.pending_code !== null && code !== agent.pending_code;
+    const plainNote =
+      agent.pending_code === null ? "lets the next turn begin" : "runs this code; edit it first if you like";
+    const note =
+      request?.state === "error" ? request.message : edited ? "edited: your code runs instead" : plainNote;
+    put(this.#note, note);
+  }
+
+  #send(): void {
+    const agent = this.#agent;
+    if (!agent || this.session.requests.isPending(`next:${agent.id}`)) return;
+    const code = this.session.choices.edits.get(agent.id);
+    const edited = code !== undefined && code !== agent.pending_code ? code : null;
+    this.session.send({ kind: "next", agent: agent.id, code: edited });
+  }
+}
+
+/** A line of code in the agent's kernel, its output above. */
+class ExecView {
+  readonly element: HTMLElement;
+  readonly #field = h("input", {
+    class: "rlm-field rlm-mono",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  readonly #run: HTMLButtonElement;
+  readonly #log = scrollable(h("div", { class: "rlm-exec-log" }), "Output");
+  readonly #mark = h("span", { class: "rlm-label" });
+  #agent = "";
+
+  constructor(private readonly session: Session) {
+    this.#run = button("Run", {}, () => this.#send());
+    keepKeys(this.#field);
+    this.#field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") this.#send();
+      if (event.key === "ArrowUp") this.#recall();
+    });
+    const line = h("div", { class: "rlm-pull" }, this.#mark, this.#field, this.#run);
+    this.element = h("section", { class: "rlm-exec", "aria-label": "Run code" }, this.#log, line);
+  }
+
+  update(agent: Agent): void {
+    this.#agent = agent.id;
+    put(this.#mark, `In ${agent.id}`);
+    attribute(this.#field, "aria-label", `Code for the kernel of ${agent.id}`);
+    attribute(this.#field, "placeholder", "run a line in this agent's kernel");
+    const entries = this.session.choices.execs.get(agent.id) ?? [];
+    show(this.#log, entries.length > 0);
+    const count = this.#log.childElementCount;
+    keyed(
+      this.#log,
+      entries,
+      (entry) => entry.request.id,
+      (entry) =>
+        h("div", { class: "rlm-exec-entry" }, h("pre", { class: "rlm-exec-code" }, entry.code), h("pre")),
+      (element, { request }) => {
+        const output = element.lastElementChild as HTMLElement;
+        const failed = request.state === "error";
+        attribute(output, "class", failed ? "rlm-error" : "rlm-output");
+        const words = {
+          pending: "…",
+          slow: "… the kernel has not answered yet",
+          error: request.message,
+          done: "",
+        };
+        put(output, request.output ?? (words[request.state] || request.message));
+        show(output, output.textContent !== "");
+      },
+    );
+    if (this.#log.childElementCount !== count) this.#log.scrollTop = this.#log.scrollHeight;
+    attribute(this.#run, "data-pending", this.session.requests.isPending(`exec:${agent.id}`));
+  }
+
+  #send(): void {
+    const code = this.#field.value;
+    if (code.trim() === "" || this.session.requests.isPending(`exec:${this.#agent}`)) return;
+    this.session.exec(this.#agent, code);
+    this.#field.value = "";
+  }
+
+  #recall(): void {
+    const last = this.session.choices.execs.get(this.#agent)?.at(-1);
+    if (last && this.#field.value === "") this.#field.value = last.code;
+  }
+}

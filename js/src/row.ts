@@ -1,0 +1,190 @@
+/** One row of the tree: an agent, or the group of its many sub-agents. */
+
+import { attribute, h, put, putLine } from "./dom";
+import { duration, line, money, plural, tokens, whole } from "./format";
+import { icon, setIcon } from "./icons";
+import { countWords, type Row, type State, shares, shortState, stateOf, stateWords, totals } from "./rows";
+import type { Session } from "./session";
+import type { TimeAxis } from "./timeaxis";
+import type { Agent } from "./types";
+
+export interface RowLook {
+  selected: boolean;
+  tabStop: boolean;
+  /** The time scale in the timeline; `null` in the tree. */
+  axis: TimeAxis | null;
+}
+
+export class RowView {
+  readonly element: HTMLElement;
+  readonly #guides = h("span", { class: "rlm-guides" });
+  readonly #twisty = h("span", { class: "rlm-twisty" });
+  readonly #sign = icon("running");
+  readonly #id = h("span", { class: "rlm-id" });
+  readonly #text = h("span", { class: "rlm-text" });
+  readonly #state = h("span", { class: "rlm-c-state" });
+  readonly #model = h("span", { class: "rlm-c-model" });
+  readonly #turns = h("span", { class: "rlm-c-turns" });
+  readonly #tokens = h("span", { class: "rlm-c-tokens" });
+  readonly #spend = h("span", { class: "rlm-sum" });
+  readonly #own = h("i", { class: "rlm-own" });
+  readonly #below = h("i", { class: "rlm-below" });
+  readonly #time = h("span", { class: "rlm-c-time" });
+  readonly #track = h("span", { class: "rlm-track" });
+  #drawnGuides = "";
+
+  constructor(
+    private readonly session: Session,
+    key: string,
+    private readonly group: boolean,
+  ) {
+    const name = h(
+      "span",
+      { class: "rlm-c-agent" },
+      this.#guides,
+      this.#twisty,
+      this.#sign,
+      this.#id,
+      this.#text,
+    );
+    const share = h("span", { class: "rlm-share", "aria-hidden": "true" }, this.#own, this.#below);
+    const spend = h("span", { class: "rlm-c-spend" }, this.#spend, share);
+    this.element = h(
+      "div",
+      { class: group ? "rlm-row rlm-group" : "rlm-row", role: "treeitem", "data-key": key },
+      name,
+      this.#state,
+      this.#model,
+      this.#turns,
+      this.#tokens,
+      spend,
+      this.#time,
+      this.#track,
+    );
+  }
+
+  update(row: Row, top: number, look: RowLook): void {
+    const { element } = this;
+    const style = `translateY(${top}px)`;
+    if (element.style.transform !== style) element.style.transform = style;
+    attribute(element, "aria-level", row.level);
+    attribute(element, "aria-setsize", row.setsize);
+    attribute(element, "aria-posinset", row.posinset);
+    attribute(element, "aria-expanded", row.expanded === null ? null : String(row.expanded));
+    attribute(element, "aria-selected", String(look.selected));
+    attribute(element, "tabindex", look.tabStop ? 0 : -1);
+    this.#drawGuides(row);
+    if (this.group) this.#fillGroup(row, look.axis);
+    else this.#fillAgent(row, look.axis);
+  }
+
+  #drawGuides(row: Row): void {
+    const drawn = `${row.level} ${row.guides} ${row.posinset === row.setsize} ${row.expanded}`;
+    if (drawn === this.#drawnGuides) return;
+    this.#drawnGuides = drawn;
+    const lines: HTMLElement[] = [];
+    for (let level = 1; level < row.level; level += 1) {
+      const more = (row.guides >> Math.min(level, 30)) & 1;
+      const last = level === row.level - 1;
+      const kind = last ? (more ? "tee" : "elbow") : more ? "line" : "blank";
+      lines.push(h("i", { class: `rlm-guide rlm-guide-${kind}` }));
+    }
+    this.#guides.replaceChildren(...lines);
+    this.#guides.classList.toggle("rlm-deep", row.level > 7);
+    this.#twisty.replaceChildren(...(row.expanded === null ? [] : [icon("open")]));
+  }
+
+  #fillAgent(row: Row, axis: TimeAxis | null): void {
+    const agent = this.session.store.agents.get(row.id);
+    if (!agent) return;
+    const state = stateOf(agent);
+    const elapsed = this.session.elapsed(agent);
+    const running = agent.status === "running";
+    setIcon(this.#sign, state);
+    attribute(this.element, "data-state", state);
+    put(this.#id, agent.id);
+    putLine(this.#text, agent.name ?? agent.question, 300);
+    put(this.#state, shortState(state));
+    attribute(this.#state, "title", stateWords(state));
+    putLine(this.#model, shortModel(agent.model), 60);
+    put(this.#turns, agent.turns ? whole(agent.turns) : "");
+    const used = agent.input_tokens + agent.output_tokens;
+    put(this.#tokens, used ? tokens(used) : "");
+    const spent = agent.cost_total ?? agent.cost;
+    put(this.#spend, spent === null ? "?" : money(spent));
+    this.#drawShare(agent);
+    put(this.#time, duration(elapsed, running));
+    const tip = agent.error ?? agent.question;
+    attribute(this.element, "title", line(tip, 300));
+    attribute(this.element, "aria-label", agentLabel(agent, state, elapsed));
+    if (axis) axis.drawLane(this.#track, agent);
+  }
+
+  #drawShare(agent: Agent): void {
+    const { run } = this.session.store;
+    const whole = run.cost ?? 0;
+    const total = whole > 0 && agent.cost_total !== null ? agent.cost_total / whole : 0;
+    const own = whole > 0 && agent.cost !== null ? agent.cost / whole : total;
+    setWidth(this.#own, own);
+    setWidth(this.#below, Math.max(total - own, 0));
+  }
+
+  #fillGroup(row: Row, axis: TimeAxis | null): void {
+    const { store } = this.session;
+    const ids = store.children(row.id);
+    const counts = store.statuses(row.id);
+    const sums = totals(store, ids);
+    const words = countWords(counts);
+    setIcon(this.#sign, "group");
+    put(this.#id, plural(ids.length, "agent"));
+    put(this.#text, words);
+    this.#drawHistogram(shares(counts));
+    put(this.#turns, sums.turns ? whole(sums.turns) : "");
+    put(this.#tokens, sums.tokens ? tokens(sums.tokens) : "");
+    put(this.#spend, sums.cost === null ? "?" : money(sums.cost));
+    const total = store.run.cost ?? 0;
+    setWidth(this.#own, 0);
+    setWidth(this.#below, total > 0 && sums.cost !== null ? sums.cost / total : 0);
+    const elapsed = sums.started === null ? null : (sums.ended ?? this.session.now()) - sums.started;
+    put(this.#time, duration(elapsed, sums.ended === null));
+    attribute(this.element, "title", `Sub-agents of ${row.id}: ${words}`);
+    attribute(this.element, "aria-label", `${plural(ids.length, "agent")} of ${row.id}: ${words}`);
+    if (axis) axis.drawGroup(this.#track, sums);
+  }
+
+  #drawHistogram(parts: readonly [State, number][]): void {
+    if (this.#state.childElementCount === 0) {
+      const bar = h("span", { class: "rlm-histogram" });
+      bar.append(...parts.map(([status]) => h("i", { "data-state": status })));
+      this.#state.append(bar);
+    }
+    const bar = this.#state.firstElementChild as HTMLElement;
+    parts.forEach(([, share], at) => {
+      const part = bar.children[at] as HTMLElement;
+      const grow = share === 0 ? "0" : String(Math.max(share, 0.02));
+      if (part.style.flexGrow !== grow) part.style.flexGrow = grow;
+      if (part.hidden !== (share === 0)) part.hidden = share === 0;
+    });
+  }
+}
+
+function setWidth(element: HTMLElement, share: number): void {
+  const width = share <= 0 ? "0" : `${Math.max(Math.min(share, 1) * 100, 2).toFixed(1)}%`;
+  if (element.style.width !== width) element.style.width = width;
+}
+
+/** `gpt-5` for `openai/gpt-5`. */
+export function shortModel(model: string | null): string {
+  return model === null ? "" : model.slice(model.lastIndexOf("/") + 1);
+}
+
+function agentLabel(agent: Agent, state: State, elapsed: number | null): string {
+  const parts = [
+    `${agent.id} ${line(agent.name ?? agent.question, 120)}`,
+    stateWords(state),
+    plural(agent.turns, "turn"),
+    agent.cost === null ? "cost unknown" : money(agent.cost_total ?? agent.cost),
+    elapsed === null || agent.status === "running" ? "" : duration(elapsed),
+  ];
+  return parts.filter((part) => part !== "").join(", ");
+}

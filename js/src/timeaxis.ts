@@ -1,0 +1,146 @@
+/** The timeline's scale and lanes: draws what `timeline.ts` computes, and zooms. */
+
+import { attribute, h, keyed, put } from "./dom";
+import { duration } from "./format";
+import type { Totals } from "./rows";
+import type { Session } from "./session";
+import { type Bar, criticalPath, domain, lane, panBy, ticks, visible, type Window, zoomBy } from "./timeline";
+import type { Agent } from "./types";
+
+const WORDS: Record<Bar["kind"], string> = { model: "model", code: "code", wait: "waiting", life: "agent" };
+
+export class TimeAxis {
+  readonly element = h("span", { class: "rlm-axis" });
+  #window: Window = [0, 1];
+  #whole: Window = [0, 1];
+  #width = 400;
+  #critical = new Map<string, Window[]>();
+  #computed = { structure: -1, at: 0, status: "" };
+
+  constructor(
+    private readonly session: Session,
+    private readonly redraw: () => void,
+  ) {}
+
+  /** Ctrl + wheel zooms about the pointer, a sideways wheel pans. */
+  listen(scroller: HTMLElement): void {
+    scroller.addEventListener("wheel", (event) => this.#onWheel(event), { passive: false });
+  }
+
+  update(): void {
+    const { store, choices } = this.session;
+    const { run } = store;
+    this.#whole = domain(this.session.elapsed(run) ?? 0, run.status === "running");
+    this.#window = choices.zoom ?? this.#whole;
+    this.#width = this.element.clientWidth || 400;
+    this.#findPath();
+    const marks = ticks(this.#window, Math.max(2, Math.floor(this.#width / 90)));
+    keyed(
+      this.element,
+      marks,
+      (at) => String(at),
+      () => h("b", { class: "rlm-tick" }),
+      (tick, at) => {
+        put(tick, at === 0 ? "0" : duration(at).replace(/\.0+ s$/, " s"));
+        this.#setLeft(tick as HTMLElement, at);
+      },
+    );
+  }
+
+  drawLane(track: HTMLElement, agent: Agent): void {
+    const { run } = this.session.store;
+    const bars = visible(lane(agent, run.started ?? 0, this.session.now()), this.#window, this.#width);
+    const marked = this.#critical.get(agent.id) ?? [];
+    this.#draw(track, bars, marked);
+  }
+
+  drawGroup(track: HTMLElement, sums: Totals): void {
+    const origin = this.session.store.run.started ?? 0;
+    const now = this.session.now();
+    const bars: Bar[] =
+      sums.started === null
+        ? []
+        : [{ kind: "life", from: sums.started - origin, to: (sums.ended ?? now) - origin }];
+    this.#draw(track, visible(bars, this.#window, this.#width), []);
+  }
+
+  /** `+`, `-` and `0` zoom in the timeline. */
+  onKey(event: KeyboardEvent): boolean {
+    if (this.session.choices.tab !== "timeline" || !["+", "=", "-", "0"].includes(event.key)) return false;
+    if (event.key === "0") this.fit();
+    else this.zoom(event.key === "-" ? 1.6 : 1 / 1.6);
+    return true;
+  }
+
+  zoom(factor: number, centre = (this.#window[0] + this.#window[1]) / 2): void {
+    const to = zoomBy(this.#window, factor, centre, this.#whole);
+    this.session.choices.zoom = to === null ? null : [to[0], to[1]];
+    this.redraw();
+  }
+
+  fit(): void {
+    this.session.choices.zoom = null;
+    this.redraw();
+  }
+
+  #onWheel(event: WheelEvent): void {
+    const { choices } = this.session;
+    if (choices.tab !== "timeline") return;
+    if (event.ctrlKey || event.metaKey) {
+      event.preventDefault();
+      const box = this.element.getBoundingClientRect();
+      const share = box.width === 0 ? 0.5 : Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1);
+      const centre = this.#window[0] + share * (this.#window[1] - this.#window[0]);
+      this.zoom(Math.exp(event.deltaY * 0.004), centre);
+    } else if (choices.zoom && Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
+      event.preventDefault();
+      const seconds = (event.deltaX / this.#width) * (this.#window[1] - this.#window[0]);
+      const to = panBy(this.#window, seconds, this.#whole);
+      choices.zoom = [to[0], to[1]];
+      this.redraw();
+    }
+  }
+
+  /** The path costs a sort of all siblings: once a second is often enough while it runs. */
+  #findPath(): void {
+    const { store } = this.session;
+    const now = this.session.now();
+    const { structure, at, status } = this.#computed;
+    if (structure === store.structure && status === store.run.status && Math.abs(now - at) < 1) return;
+    if (store.run.status === "running" && Math.abs(now - at) < 1) return;
+    this.#computed = { structure: store.structure, at: now, status: store.run.status };
+    this.#critical = criticalPath(store, now);
+  }
+
+  #share(at: number): number {
+    return (at - this.#window[0]) / (this.#window[1] - this.#window[0]);
+  }
+
+  #setLeft(element: HTMLElement, at: number): void {
+    const left = `${(this.#share(at) * 100).toFixed(2)}%`;
+    if (element.style.left !== left) element.style.left = left;
+  }
+
+  #draw(track: HTMLElement, bars: readonly Bar[], critical: readonly Window[]): void {
+    const [from, to] = this.#window;
+    const marks = critical
+      .filter((each) => each[1] > from && each[0] < to)
+      .map((each) => ({ kind: "path", from: each[0], to: each[1] }));
+    keyed(
+      track,
+      [...bars, ...marks],
+      (_, at) => String(at),
+      () => h("i"),
+      (element, bar) => {
+        const piece = element as HTMLElement;
+        const [start, end] = [Math.max(bar.from, from), Math.min(bar.to, to)];
+        this.#setLeft(piece, start);
+        const width = `${((this.#share(end) - this.#share(start)) * 100).toFixed(2)}%`;
+        if (piece.style.width !== width) piece.style.width = width;
+        attribute(piece, "class", `rlm-bar rlm-bar-${bar.kind}`);
+        const word = WORDS[bar.kind as Bar["kind"]] ?? "critical path";
+        attribute(piece, "title", `${word} ${duration(bar.to - bar.from)}, from ${duration(bar.from)}`);
+      },
+    );
+  }
+}

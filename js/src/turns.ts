@@ -1,0 +1,204 @@
+/** Turn by turn: what the model was sent, its reply, the code in it, what the code printed. */
+
+import { codeBlock } from "./code";
+import { attribute, h, keyed, put, show } from "./dom";
+import { duration, line, money, plural, tokens } from "./format";
+import { segments } from "./highlight";
+import { icon, setIcon } from "./icons";
+import { shortModel } from "./row";
+import type { Cell, SubCall, Turn } from "./types";
+
+/** A piece of a turn in reading order. */
+export type Block =
+  | { kind: "text"; text: string }
+  | { kind: "code"; text: string }
+  | { kind: "cell"; cell: Cell };
+
+/**
+ * A turn as it reads: prose, then each cell where its code stood in the reply. Code that was not run (yet) stays
+ * plain code; a cell whose code is not in the reply (an edited one) comes after it.
+ */
+export function blocks(turn: Turn): Block[] {
+  const cells = [...turn.cells];
+  const found: Block[] = [];
+  for (const segment of segments(turn.reply)) {
+    if (segment.kind === "text") {
+      found.push(segment);
+      continue;
+    }
+    const at = cells.findIndex((cell) => cell.code.trim() === segment.text.trim());
+    if (at < 0) found.push(segment);
+    else found.push({ kind: "cell", cell: cells.splice(at, 1)[0] as Cell });
+  }
+  for (const cell of cells) found.push({ kind: "cell", cell });
+  return found;
+}
+
+export function drawTurns(list: Element, turns: readonly Turn[]): void {
+  keyed(
+    list,
+    turns,
+    (turn) => String(turn.turn),
+    () => new TurnView().element,
+    (element, turn) => views.get(element)?.update(turn),
+  );
+}
+
+const views = new WeakMap<Element, { update(turn: Turn): void }>();
+
+class TurnView {
+  readonly element: HTMLElement;
+  readonly #title = h("h4");
+  readonly #facts = h("span", { class: "rlm-turn-facts" });
+  readonly #thinking = h("pre", { class: "rlm-prose" });
+  readonly #thought = h("details", {}, h("summary", {}, "Thinking"), this.#thinking);
+  readonly #body = h("div", { class: "rlm-turn-body" });
+  #drawn = "";
+
+  constructor() {
+    const head = h("div", { class: "rlm-turn-head" }, this.#title, this.#facts);
+    this.element = h("section", { class: "rlm-turn" }, head, this.#thought, this.#body);
+    views.set(this.element, this);
+  }
+
+  update(turn: Turn): void {
+    put(this.#title, `Turn ${turn.turn}`);
+    const facts = [
+      `${tokens(turn.input_tokens)} in`,
+      `${tokens(turn.output_tokens)} out`,
+      money(turn.cost),
+      turn.streaming ? "streaming" : duration(turn.seconds),
+      turn.cached ? "from cache" : "",
+      turn.finish_reason !== null && !["stop", ""].includes(turn.finish_reason)
+        ? `ended: ${turn.finish_reason}`
+        : "",
+    ];
+    put(this.#facts, facts.filter((each) => each !== "").join(" · "));
+    attribute(
+      this.#facts,
+      "title",
+      `${shortModel(turn.model)}, was sent ${plural(turn.sent_chars, "character")}`,
+    );
+    show(this.#thought, Boolean(turn.thinking));
+    put(this.#thinking, turn.thinking ?? "");
+    attribute(this.element, "data-streaming", turn.streaming);
+    this.#drawBody(turn);
+  }
+
+  #drawBody(turn: Turn): void {
+    const drawn = `${turn.reply.length} ${turn.streaming} ${JSON.stringify(turn.cells.map(cellMark))}`;
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
+    keyed(
+      this.#body,
+      blocks(turn),
+      (block, at) => (block.kind === "cell" ? `cell ${block.cell.cell}` : `${at} ${block.kind}`),
+      (block) => (block.kind === "cell" ? new CellView().element : h(block.kind === "text" ? "pre" : "div")),
+      (element, block) => {
+        if (block.kind === "cell") cells.get(element)?.update(block.cell);
+        else if (block.kind === "text") {
+          attribute(element, "class", "rlm-prose");
+          put(element, block.text);
+        } else drawCode(element, block.text);
+      },
+    );
+  }
+}
+
+function cellMark(cell: Cell): unknown[] {
+  return [
+    cell.cell,
+    cell.status,
+    cell.code.length,
+    cell.output.length,
+    cell.cut,
+    cell.seconds,
+    cell.error?.length,
+  ];
+}
+
+const drawnCode = new WeakMap<Element, string>();
+
+function drawCode(element: Element, code: string): void {
+  if (drawnCode.get(element) === code) return;
+  drawnCode.set(element, code);
+  element.replaceChildren(codeBlock(code));
+}
+
+const CELL_WORDS: Record<Cell["status"], string> = {
+  running: "running",
+  ok: "",
+  error: "error",
+  interrupted: "interrupted",
+  timeout: "timed out",
+  died: "kernel died",
+  skipped: "not run",
+};
+
+const cells = new WeakMap<Element, { update(cell: Cell): void }>();
+
+class CellView {
+  readonly element: HTMLElement;
+  readonly #code = h("div");
+  readonly #facts = h("div", { class: "rlm-cell-facts" });
+  readonly #output = h("pre", { class: "rlm-output" });
+  readonly #error = h("pre", { class: "rlm-error" });
+
+  constructor() {
+    this.element = h("div", { class: "rlm-cell" }, this.#code, this.#facts, this.#output, this.#error);
+    cells.set(this.element, this);
+  }
+
+  update(cell: Cell): void {
+    attribute(this.element, "data-status", cell.status);
+    drawCode(this.#code, cell.code);
+    const facts = [`[${cell.cell}]`, CELL_WORDS[cell.status] ?? cell.status, duration(cell.seconds)];
+    if (cell.cut > 0) facts.push(`${plural(cell.cut, "character")} of output cut`);
+    put(this.#facts, facts.filter((each) => each !== "").join(" · "));
+    show(this.#output, cell.output !== "");
+    put(this.#output, cell.output);
+    show(this.#error, cell.error !== null && cell.error !== "");
+    put(this.#error, cell.error);
+  }
+}
+
+/** Plain model calls from the agent's code, a line each; open for the whole. */
+export function drawCalls(list: Element, calls: readonly SubCall[]): void {
+  keyed(
+    list,
+    calls,
+    (call) => String(call.call),
+    () => {
+      const sign = icon("model");
+      const summary = h(
+        "summary",
+        {},
+        sign,
+        h("span", { class: "rlm-call-text" }),
+        h("span", { class: "rlm-call-cost" }),
+      );
+      return h(
+        "details",
+        { class: "rlm-call" },
+        summary,
+        h("pre", { class: "rlm-prose" }),
+        h("pre", { class: "rlm-prose" }),
+      );
+    },
+    (element, call) => {
+      const [summary, prompt, reply] = [...element.children] as [HTMLElement, HTMLElement, HTMLElement];
+      const [sign, text, cost] = [...summary.children] as unknown as [
+        SVGSVGElement,
+        HTMLElement,
+        HTMLElement,
+      ];
+      const done = call.status === "done" || call.status === "ok";
+      setIcon(sign, done ? "done" : call.status === "running" ? "model" : "failed");
+      attribute(element, "data-state", done ? "done" : call.status);
+      put(text, line(`${call.prompt} → ${call.reply ?? call.status}`, 200));
+      put(cost, `${tokens(call.input_tokens + call.output_tokens)} · ${money(call.cost)}`);
+      put(prompt, call.prompt);
+      put(reply, call.reply ?? call.status);
+    },
+  );
+}

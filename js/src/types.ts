@@ -1,0 +1,219 @@
+/** The wire protocol: what the kernel sends and what this page asks. Plain JSON, custom messages only. */
+
+export type Status = "running" | "done" | "failed" | "stopped" | "limit";
+export type Activity = "model" | "code" | "children" | "rate_limit" | "budget" | "kernel" | "step" | "";
+export type SpanKind = "model" | "code" | "wait";
+
+/** One stretch of an agent's life, epoch seconds; `null` as end: it lasts still. */
+export type Span = [kind: SpanKind, start: number, end: number | null];
+
+export interface Run {
+  id: string;
+  question: string;
+  status: Status;
+  model: string | null;
+  sub_model: string | null;
+  scripted: boolean;
+  /** Epoch seconds. */
+  started: number | null;
+  elapsed: number | null;
+  /** USD; `null`: unknown. */
+  cost: number | null;
+  cost_limit: number | null;
+  input_tokens: number;
+  output_tokens: number;
+  token_limit: number | null;
+  calls: number;
+  call_limit: number | null;
+  agents: number;
+  depth: number;
+  in_flight: number;
+  context_bytes: number | null;
+  context_summary: string | null;
+  seen_tokens: number | null;
+  sandbox: string | null;
+  value: string | null;
+  error: string | null;
+  notices: string[];
+  provenance: string | null;
+  /** `false`: clicks arrive only after the cell. */
+  clicks: boolean;
+  step: boolean;
+  /** Optional: the run is paused by the user. */
+  paused: boolean;
+}
+
+export interface Agent {
+  id: string;
+  parent: string | null;
+  depth: number;
+  question: string;
+  name: string | null;
+  status: Status;
+  activity: Activity;
+  model: string | null;
+  turns: number;
+  cells: number;
+  sub_calls: number;
+  input_tokens: number;
+  output_tokens: number;
+  cost: number | null;
+  cost_total: number | null;
+  started: number | null;
+  elapsed: number | null;
+  value: string | null;
+  error: string | null;
+  variables: number;
+  rev: number;
+  pending_code: string | null;
+  /** Optional: what the timeline draws; without it a lane is one bar. */
+  spans: Span[] | null;
+}
+
+/** What is shown of a value: made by the kernel, bounded there. */
+export interface Description {
+  type?: string;
+  summary?: string;
+  bytes?: number | null;
+  shape?: number[];
+  length?: number;
+  columns?: { name: string; dtype?: string; nulls?: number | null }[];
+  rows?: unknown[][];
+  preview?: string;
+  truncated?: boolean;
+}
+
+export interface Variable extends Description {
+  name: string;
+  /** The turn that made it. */
+  turn?: number | null;
+  /** Optional: a name that is free in the notebook. */
+  as?: string | null;
+}
+
+export type CellStatus = "running" | "ok" | "error" | "interrupted" | "timeout" | "died" | "skipped";
+
+export interface Cell {
+  cell: number;
+  code: string;
+  output: string;
+  /** Characters that were cut from the output. */
+  cut: number;
+  status: CellStatus;
+  error: string | null;
+  seconds: number | null;
+}
+
+export interface Turn {
+  turn: number;
+  sent_chars: number;
+  reply: string;
+  thinking?: string | null;
+  cells: Cell[];
+  input_tokens: number;
+  output_tokens: number;
+  cost: number | null;
+  model: string | null;
+  finish_reason: string | null;
+  cached: boolean;
+  started: number | null;
+  seconds: number | null;
+  streaming: boolean;
+}
+
+export interface SubCall {
+  call: string | number;
+  prompt: string;
+  reply: string | null;
+  input_tokens: number;
+  output_tokens: number;
+  cost: number | null;
+  status: string;
+}
+
+export interface Detail {
+  question: string;
+  context: Description | null;
+  turns: Turn[];
+  sub_calls: SubCall[];
+  variables: Variable[];
+  notices: string[];
+  value: Description | null;
+  error: string | null;
+}
+
+export interface PromptMessage {
+  role: string;
+  content: string;
+}
+
+type Rows = Record<string, Partial<Agent>>;
+
+export interface SnapshotMessage {
+  kind: "snapshot";
+  seq: number;
+  run: Partial<Run>;
+  agents: Rows;
+  /** Optional: a snapshot too large for one message comes in `parts` messages of the same `seq`. */
+  part?: number;
+  parts?: number;
+}
+
+export interface PatchMessage {
+  kind: "patch";
+  seq: number;
+  run?: Partial<Run>;
+  agents?: Rows;
+}
+
+export interface DetailMessage {
+  kind: "detail";
+  request: string;
+  agent: string;
+  detail: Detail;
+}
+
+export interface PromptAnswer {
+  kind: "prompt";
+  request: string;
+  agent: string;
+  messages: PromptMessage[];
+}
+
+export interface OkMessage {
+  kind: "ok";
+  request: string;
+  message?: string | null;
+  output?: string | null;
+}
+
+export interface ErrorMessage {
+  kind: "error";
+  request: string;
+  message: string;
+  /** Optional: `exists` when a pull would overwrite a name. */
+  reason?: string | null;
+}
+
+export type Incoming =
+  | SnapshotMessage
+  | PatchMessage
+  | DetailMessage
+  | PromptAnswer
+  | OkMessage
+  | ErrorMessage;
+export type Answer = DetailMessage | PromptAnswer | OkMessage | ErrorMessage;
+
+/** What this page asks; `request` is added by the session. */
+export type Command =
+  | { kind: "hello" }
+  | { kind: "open"; agent: string }
+  | { kind: "prompt"; agent: string }
+  | { kind: "stop"; agent: string | null }
+  | { kind: "pull"; agent: string; name: string; as: string; overwrite: boolean }
+  | { kind: "exec"; agent: string; code: string }
+  | { kind: "retry"; agent: string }
+  | { kind: "limit"; name: string; value: number }
+  | { kind: "next"; agent: string; code: string | null }
+  | { kind: "pause" }
+  | { kind: "resume" };

@@ -1,0 +1,195 @@
+/** The variables of an agent, as in a debugger: the names at the left, the chosen one with its preview, and Pull. */
+
+import { copyButton } from "./code";
+import { describe, summaryOf } from "./describe";
+import { attribute, button, h, keepKeys, keyed, put, putLine, show } from "./dom";
+import { bytes, isName } from "./format";
+import type { Session } from "./session";
+import type { Variable } from "./types";
+
+export class VariablesView {
+  readonly element: HTMLElement;
+  readonly field = h("input", {
+    class: "rlm-field",
+    "aria-label": "Pull as",
+    autocomplete: "off",
+    spellcheck: "false",
+  });
+  readonly #title = h("span");
+  readonly #list = h("div", { class: "rlm-names", role: "listbox", "aria-label": "Variables" });
+  readonly #summary = h("div", { class: "rlm-variable-summary" });
+  readonly #preview = h("div", { class: "rlm-variable-preview" });
+  readonly #pull: HTMLButtonElement;
+  readonly #overwrite: HTMLButtonElement;
+  readonly #answer = h("span", { class: "rlm-answer" });
+  readonly #form: HTMLElement;
+  readonly #toggle: HTMLButtonElement;
+  readonly #body: HTMLElement;
+  #agent = "";
+  #variables: readonly Variable[] = [];
+  #drawnPreview: Variable | null = null;
+
+  constructor(private readonly session: Session) {
+    this.#pull = button("Pull", { class: "rlm-button rlm-primary" }, () => this.#send(false));
+    this.#overwrite = button("Overwrite", { class: "rlm-button rlm-danger" }, () => this.#send(true));
+    this.field.addEventListener("input", () => this.#onInput());
+    this.field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") this.#send(false);
+    });
+    keepKeys(this.field);
+    const copy = copyButton("Copy as code", () => this.#asCode());
+    attribute(copy, "title", "Copies the line that pulls this variable");
+    const label = h("span", { class: "rlm-label" }, "Pull as");
+    this.#form = h(
+      "div",
+      { class: "rlm-pull" },
+      label,
+      this.field,
+      this.#pull,
+      this.#overwrite,
+      copy,
+      this.#answer,
+    );
+    const shown = h("div", { class: "rlm-variable" }, this.#form, this.#summary, this.#preview);
+    this.#body = h("div", { class: "rlm-variables-body" }, this.#list, shown);
+    this.#toggle = button("", { class: "rlm-button rlm-section" }, () => {
+      session.choices.variablesOpen = !session.choices.variablesOpen;
+      session.changed();
+    });
+    this.#toggle.append(this.#title);
+    this.element = h(
+      "section",
+      { class: "rlm-variables", "aria-label": "Variables" },
+      this.#toggle,
+      this.#body,
+    );
+    this.#list.addEventListener("click", (event) => this.#onClick(event));
+    this.#list.addEventListener("keydown", (event) => this.#onKey(event));
+  }
+
+  update(agent: string, variables: readonly Variable[]): void {
+    const { choices } = this.session;
+    this.#agent = agent;
+    this.#variables = variables;
+    show(this.element, variables.length > 0);
+    put(this.#title, `Variables ${variables.length}`);
+    attribute(this.#toggle, "aria-expanded", String(choices.variablesOpen));
+    attribute(this.element, "data-open", choices.variablesOpen);
+    show(this.#body, choices.variablesOpen);
+    const chosen = this.#chosen();
+    keyed(
+      this.#list,
+      variables,
+      (variable) => variable.name,
+      (variable) =>
+        h(
+          "div",
+          { class: "rlm-variable-name", role: "option", "data-name": variable.name },
+          h("span", { class: "rlm-mono" }),
+          h("small"),
+        ),
+      (element, variable) => {
+        const selected = variable === chosen;
+        attribute(element, "aria-selected", String(selected));
+        attribute(element, "tabindex", selected ? 0 : -1);
+        putLine(element.children[0] as Element, variable.name, 80);
+        putLine(element.children[1] as Element, shortSummary(variable), 60);
+      },
+    );
+    if (chosen) this.#updateChosen(chosen);
+  }
+
+  #chosen(): Variable | undefined {
+    const name = this.session.choices.variable.get(this.#agent);
+    return this.#variables.find((variable) => variable.name === name) ?? firstChoice(this.#variables);
+  }
+
+  #updateChosen(variable: Variable): void {
+    const { session } = this;
+    const agent = this.#agent;
+    putLine(this.#summary, `${summaryOf(variable)}${origin(agent, variable)}`, 300);
+    if (this.#drawnPreview !== variable) {
+      this.#drawnPreview = variable;
+      const body = describe(variable, variable.name);
+      this.#preview.replaceChildren(...(body ? [body] : []));
+    }
+    const name = session.pullAs(agent, variable.name);
+    if (this.field.value !== name) this.field.value = name;
+    const request = session.requests.get(`pull:${agent}:${variable.name}`);
+    const pending = request?.state === "pending" || request?.state === "slow";
+    attribute(this.#pull, "data-pending", pending);
+    attribute(this.#pull, "aria-disabled", pending ? "true" : null);
+    show(this.#overwrite, request?.state === "error" && request.reason === "exists");
+    const valid = isName(name);
+    attribute(this.field, "aria-invalid", valid ? null : "true");
+    attribute(this.#answer, "data-state", request?.state ?? null);
+    const words = request?.message || (request?.state === "done" ? `now \`${name}\` in the notebook` : "");
+    const waits = session.store.run.clicks
+      ? "no answer yet: the kernel may be busy with another cell"
+      : "comes when the cell has ended";
+    put(this.#answer, valid ? (request?.state === "slow" ? waits : words) : "not a name that Python takes");
+  }
+
+  #onInput(): void {
+    const variable = this.#chosen();
+    if (!variable) return;
+    this.session.choices.pullAs.set(`${this.#agent}:${variable.name}`, this.field.value);
+    this.session.requests.drop(`pull:${this.#agent}:${variable.name}`);
+    this.session.changed();
+  }
+
+  #send(overwrite: boolean): void {
+    const variable = this.#chosen();
+    const name = this.field.value.trim();
+    if (!variable || !isName(name) || this.session.requests.isPending(`pull:${this.#agent}:${variable.name}`))
+      return;
+    this.session.pull(this.#agent, variable.name, name, overwrite);
+  }
+
+  #asCode(): string {
+    const variable = this.#chosen();
+    return variable ? `%rlm pull ${this.#agent} ${variable.name} -o ${this.field.value}` : "";
+  }
+
+  #choose(name: string): void {
+    this.session.choices.variable.set(this.#agent, name);
+    this.session.changed();
+  }
+
+  #onClick(event: MouseEvent): void {
+    const name = (event.target as Element).closest<HTMLElement>("[data-name]")?.dataset.name;
+    if (name !== undefined) this.#choose(name);
+  }
+
+  #onKey(event: KeyboardEvent): void {
+    const steps: Record<string, number> = { ArrowDown: 1, ArrowUp: -1, Home: -1e9, End: 1e9 };
+    const step = steps[event.key];
+    const chosen = this.#chosen();
+    if (step === undefined || !chosen) return;
+    const at = this.#variables.indexOf(chosen);
+    event.preventDefault();
+    event.stopPropagation();
+    const next = this.#variables[Math.min(Math.max(at + step, 0), this.#variables.length - 1)];
+    if (!next) return;
+    this.#choose(next.name);
+    (this.#list.children[this.#variables.indexOf(next)] as HTMLElement | undefined)?.focus();
+  }
+}
+
+/** The first thing worth a look: what is not handed over but made, frames before the rest. */
+function firstChoice(variables: readonly Variable[]): Variable | undefined {
+  const made = variables.filter((variable) => variable.name !== "context");
+  return made.find((variable) => (variable.columns?.length ?? 0) > 0) ?? made[0] ?? variables[0];
+}
+
+function shortSummary(variable: Variable): string {
+  if (variable.shape && variable.shape.length > 0)
+    return `${variable.type ?? ""} ${variable.shape.join(" × ")}`;
+  return `${variable.type ?? ""} ${variable.bytes ? bytes(variable.bytes) : ""}`.trim();
+}
+
+function origin(agent: string, variable: Variable): string {
+  return variable.turn === null || variable.turn === undefined
+    ? ""
+    : ` · from turn ${variable.turn} of ${agent}`;
+}
