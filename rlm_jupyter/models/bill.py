@@ -43,14 +43,14 @@ class Bill:
     _replies: list[Reply] = field(default_factory=list)
 
     def add(self, reply: Reply) -> None:
-        """Count a reply that was begun, whether it could be used or not."""
+        """Count a reply that was begun, or may have been: an empty one stands for what nobody saw."""
         self._replies.append(reply)
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens of all replies together; None where there is one, or none, and it does not tell."""
+        """The tokens of all replies together; None where there is but one and it does not tell."""
         told = [reply.usage for reply in self._replies]
-        if not any(told) and len(told) <= 1:
+        if told == [None]:
             return None
         parts = [reply.usage or estimate_usage(self.messages, reply.text) for reply in self._replies]
         return Usage(

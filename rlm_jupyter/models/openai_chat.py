@@ -159,6 +159,8 @@ class OpenAIChat:
         here = asyncio.get_running_loop()
         clients, self._clients = dict(self._clients), WeakKeyDictionary()
         for loop, client in clients.items():
+            if self._given is not None:
+                continue  # its connections are those of the user's client
             if loop is here:
                 await client.close()
             elif loop.is_running():
@@ -167,18 +169,16 @@ class OpenAIChat:
     def _client(self) -> AsyncOpenAI:
         import openai
 
+        loop = asyncio.get_running_loop()
+        if (client := self._clients.get(loop)) is not None:
+            return client
         timeout = openai.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
         if self._given is not None:
-            return self._given.with_options(max_retries=0, timeout=timeout)
-        loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            client = self._clients[loop] = openai.AsyncOpenAI(
-                api_key=self._key.get_secret_value(),
-                base_url=self._url.get_secret_value(),
-                max_retries=0,
-                timeout=timeout,
-            )
+            client = self._given.with_options(max_retries=0, timeout=timeout)
+        else:
+            key, url = self._key.get_secret_value(), self._url.get_secret_value()
+            client = openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0, timeout=timeout)
+        self._clients[loop] = client
         return client
 
     async def _attempt(
@@ -195,13 +195,14 @@ class OpenAIChat:
         stream = bool(fields.pop("stream", False))
         create: Any = self._client().chat.completions.with_streaming_response.create
         failure: Failure | None = None
+        begun = False
         try:
             async with asyncio.timeout(self.timeout) as silence:
                 sending = create(
                     model=self.name, messages=messages, stream=stream, extra_body=fields, **options
                 )
                 async with sending as response:
-                    bill.add(reply)
+                    begun = True
                     await receive(response, reply, on_delta, lambda: _postpone(silence, self.timeout))
         except WireError as error:
             failure = Failure(Kind.MALFORMED, str(error))
@@ -209,6 +210,8 @@ class OpenAIChat:
             failure = failure_of(error)
             if failure is None:
                 raise
+        if begun or (failure is not None and failure.kind in (Kind.TIMEOUT, Kind.BROKEN)):
+            bill.add(reply)  # what was sent and not answered may have been billed all the same
         if failure is not None and reply.finish_reason is not None:
             failure = None  # what broke after the reply's own end took nothing away from it
         return failure or fault_of(reply) or reply
