@@ -1,6 +1,18 @@
 """Language models behind one small protocol: OpenAI-compatible servers, scripts, and the demo."""
 
 from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
+from rlm_jupyter.models.openai_chat import OpenAIChat
+from rlm_jupyter.models.retry import RetryPolicy
 from rlm_jupyter.models.scripted import ScriptedModel
 
-__all__ = ["ChatModel", "Completion", "CompletionRequest", "Message", "Price", "ScriptedModel", "Usage"]
+__all__ = [
+    "ChatModel",
+    "Completion",
+    "CompletionRequest",
+    "Message",
+    "OpenAIChat",
+    "Price",
+    "RetryPolicy",
+    "ScriptedModel",
+    "Usage",
+]

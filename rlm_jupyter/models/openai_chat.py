@@ -112,6 +112,13 @@ class OpenAIChat:
             self._price = price_of(self.name, self.provider, base_url=self.base_url)
         return self._price
 
+    @property
+    def identity(self) -> dict[str, object]:
+        """What tells this model from others, for the cache of replies: no secret is in it."""
+        hidden = ("extra_headers", "extra_query")
+        parameters = {name: value for name, value in self.parameters.items() if name not in hidden}
+        return {"base_url": self.base_url, "model": self.name, "parameters": parameters}
+
     async def complete(self, request: CompletionRequest) -> Completion:
         """Answer the messages.
 

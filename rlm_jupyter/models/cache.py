@@ -1,0 +1,290 @@
+"""Replies on disk: running a notebook again costs nothing and gives the same.
+
+`ReplyCache` is the file, shared by all runs and processes; `RunCache` is one run's view of it.
+
+What makes a request the same: the model's own `identity` (name, address without secrets, parameters), the
+request's parameters, every message, and the how-manieth time this run asks it. The last, so that three samples
+of one prompt stay three different replies. `max_tokens` is left out, because it is clamped to what a run may
+still spend; only replies that ended by themselves are kept, and those are the same under any bound.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import sys
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from rlm_jupyter.models.base import Completion, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlm_jupyter.models.base import ChatModel, CompletionRequest
+
+T = TypeVar("T")
+
+_VERSION: Final = 1
+_TRIES: Final = 5
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS replies (
+    key TEXT PRIMARY KEY, reply TEXT NOT NULL, bytes INTEGER NOT NULL, used INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_use ON replies (used);
+"""
+_DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_ROW_BYTES: Final = 200
+"""What a row takes besides its reply."""
+
+
+def default_path(env: Mapping[str, str] | None = None) -> Path:
+    """Tell where replies are kept: the user's directory for caches."""
+    env = os.environ if env is None else env
+    if given := env.get("XDG_CACHE_HOME"):
+        base = Path(given)
+    elif sys.platform == "win32":
+        base = Path(env.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    return base / "rlm_jupyter" / "replies.sqlite3"
+
+
+def request_key(model: ChatModel, request: CompletionRequest, occurrence: int = 0) -> str | None:
+    """Give the key of a request; None for a model that tells no `identity`, whose replies are not kept."""
+    identity = getattr(model, "identity", None)
+    if model.scripted or not isinstance(identity, Mapping):
+        return None
+    parts = [_VERSION, dict(identity), request.parameters, list(request.messages), occurrence]
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=repr)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class ReplyCache:
+    """A file of replies, bounded in size; what was used longest ago goes first.
+
+    It never stands in the way: a file that is damaged is renamed aside and begun anew, and where nothing can
+    be written, nothing is kept. Safe from several threads and processes. Only its owner may read the file.
+
+    Args:
+        path: the file; its directory is made.
+        max_bytes: the most bytes that replies may take.
+
+    Attributes:
+        problem: why nothing is kept, in a sentence; None where all is well.
+    """
+
+    def __init__(self, path: Path, max_bytes: int = 256 * 2**20) -> None:
+        self.path = Path(path)
+        self.max_bytes = max_bytes
+        self.problem: str | None = None
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._total = 0
+
+    def __enter__(self) -> ReplyCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    @property
+    def total(self) -> int:
+        """The bytes that replies take, about."""
+        return self._run(_sum) or 0
+
+    def get(self, key: str) -> Completion | None:
+        """Give the reply of that key, or None."""
+        return self._run(lambda db: self._get(db, key))
+
+    def put(self, key: str, completion: Completion) -> None:
+        """Keep a reply, unless it is larger than a tenth of the whole."""
+        reply = _dumped(completion)
+        if len(reply) + _ROW_BYTES <= self.max_bytes // 10:
+            self._run(lambda db: self._put(db, key, reply))
+
+    def clear(self) -> None:
+        """Forget all replies."""
+        self._run(lambda db: self._shrink(db, 0))
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """Do `work` on the open file; None where that cannot be."""
+        with self._lock:
+            for _ in range(_TRIES):
+                try:
+                    result = work(self._open())
+                except (sqlite3.Error, OSError) as error:
+                    self.problem = f"Replies are not kept in `{self.path}`: {error}."
+                    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+                    if code in _DAMAGED:
+                        self._put_aside()
+                    elif code == sqlite3.SQLITE_BUSY:
+                        time.sleep(0.01)  # not all of SQLite's steps wait for the lock by themselves
+                    else:
+                        break
+                else:
+                    self.problem = None
+                    return result
+        return None
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is not None:
+            return self._connection
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Made with its rights before SQLite opens it: prompts hold data, and the side files take its mode.
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        with suppress(OSError):
+            self.path.chmod(0o600)
+        db = sqlite3.connect(self.path, timeout=0.5, isolation_level=None, check_same_thread=False)
+        try:
+            if db.execute("PRAGMA user_version").fetchone()[0] not in (0, _VERSION):
+                raise _damaged("another version")
+            db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            db.execute(f"PRAGMA journal_size_limit = {4 * 2**20}")
+            db.executescript(_SCHEMA)
+            db.execute(f"PRAGMA user_version = {_VERSION}")
+            self._total = _sum(db)
+        except BaseException:
+            db.close()
+            raise
+        self._connection = db
+        return db
+
+    def _put_aside(self) -> None:
+        self._close()
+        aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+        with suppress(OSError):
+            self.path.replace(aside)
+        for suffix in ("-wal", "-shm"):
+            with suppress(OSError):
+                self.path.with_name(self.path.name + suffix).unlink()
+
+    def _get(self, db: sqlite3.Connection, key: str) -> Completion | None:
+        row = db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        completion = None if row is None else _loaded(row[0])
+        if completion is not None:
+            db.execute("UPDATE replies SET used = ? WHERE key = ?", (time.time_ns(), key))
+        return completion
+
+    def _put(self, db: sqlite3.Connection, key: str, reply: str) -> None:
+        size = len(reply.encode()) + _ROW_BYTES
+        db.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)", (key, reply, size, time.time_ns()))
+        self._total += size
+        if self._total > self.max_bytes:
+            self._shrink(db, self.max_bytes * 9 // 10)
+
+    def _shrink(self, db: sqlite3.Connection, most: int) -> None:
+        self._total = _sum(db)
+        while self._total > most:
+            oldest = db.execute("SELECT key, bytes FROM replies ORDER BY used LIMIT 256").fetchall()
+            gone: list[tuple[str]] = []
+            for key, size in oldest:
+                if self._total <= most:
+                    break
+                gone.append((key,))
+                self._total -= size
+            with db:  # one transaction, undone where it fails
+                db.execute("BEGIN")
+                db.executemany("DELETE FROM replies WHERE key = ?", gone)
+        db.execute("PRAGMA incremental_vacuum").fetchall()
+
+
+class RunCache:
+    """One run's view of a `ReplyCache`: it counts how often the run asks the same.
+
+    Args:
+        replies: the file.
+    """
+
+    def __init__(self, replies: ReplyCache) -> None:
+        self._replies = replies
+        self._lock = threading.Lock()
+        self._asked: defaultdict[str, int] = defaultdict(int)
+        self._missed: defaultdict[str, deque[int]] = defaultdict(deque)
+
+    def get(self, model: ChatModel, request: CompletionRequest) -> Completion | None:
+        """Give the reply to the same request, or None."""
+        first = request_key(model, request)
+        if first is None:
+            return None
+        with self._lock:
+            occurrence = self._asked[first]
+            self._asked[first] += 1
+        key = request_key(model, request, occurrence)
+        known = None if key is None else self._replies.get(key)
+        if known is None:
+            with self._lock:
+                self._missed[first].append(occurrence)
+        return known
+
+    def put(self, model: ChatModel, request: CompletionRequest, completion: Completion) -> None:
+        """Keep the reply to a request that `get` did not know, where it ended by itself."""
+        first = request_key(model, request)
+        if first is None:
+            return
+        with self._lock:
+            missed = self._missed[first]
+            occurrence = missed.popleft() if missed else None
+        if occurrence is None or completion.finish_reason != "stop" or not completion.text:
+            return
+        key = request_key(model, request, occurrence)
+        if key is not None:
+            self._replies.put(key, completion)
+
+
+def _damaged(why: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(why)
+    error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
+    return error
+
+
+def _sum(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT coalesce(sum(bytes), 0) FROM replies").fetchone()[0])
+
+
+def _dumped(completion: Completion) -> str:
+    usage = completion.usage
+    return json.dumps(
+        {
+            "text": completion.text,
+            "usage": None
+            if usage is None
+            else [usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.estimated],
+            "cost": completion.cost,
+            "model": completion.model,
+            "finish_reason": completion.finish_reason,
+            "attempts": completion.attempts,
+        }
+    )
+
+
+def _loaded(reply: str) -> Completion | None:
+    try:
+        fields = json.loads(reply)
+        usage = fields.pop("usage")
+        return Completion(**fields, usage=None if usage is None else Usage(*usage))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
