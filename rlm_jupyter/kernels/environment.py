@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from rlm_jupyter.errors import KernelStartError
@@ -21,6 +23,9 @@ SINGLE_THREADED = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
+PREFIX, LOCK = "rlm-", "lock"
+TOKEN = "RLM_SUPERVISOR"  # noqa: S105 - a name for finding processes, no secret
+"""The variable that marks all that a supervisor started."""
 LONGEST_DIRECTORY = 60
 """Bytes; a socket's path may have 107, and a kernel's sockets lie two levels below."""
 
@@ -62,12 +67,38 @@ def kernel_environment(directory: Path, extra: Mapping[str, str]) -> dict[str, s
     return {**clean_environment(), **places, **calm, **extra}
 
 
-def make_base_directory() -> Path:
-    """Make this process' private directory (mode 0700) for kernels and runs, with a short path.
+class BaseDirectory:
+    """This process' private directory (mode 0700) for kernels and runs, with a short path.
+
+    A locked file in it tells that its owner lives, so that directories of processes that were killed together
+    with their supervisor are swept by the next one.
+
+    Attributes:
+        path: of the directory.
 
     Raises:
         KernelStartError: no place can be written to, or all paths are too long for a socket.
     """
+
+    def __init__(self) -> None:
+        self.path = _make_directory()
+        self._lock: int | None = None
+        if sys.platform != "win32":
+            import fcntl
+
+            self._lock = os.open(self.path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            _sweep(self.path)
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        remove_directory(self.path)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _make_directory() -> Path:
     tried = []
     for parent in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp"):  # noqa: S108 - last resort
         if not parent:
@@ -76,7 +107,7 @@ def make_base_directory() -> Path:
             tried.append(f"`{parent}` is too long for a socket")
             continue
         try:
-            return Path(tempfile.mkdtemp(prefix="rlm-", dir=parent))
+            return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         except OSError as error:
             tried.append(f"`{parent}`: {error.strerror}")
     raise KernelStartError(
@@ -85,20 +116,47 @@ def make_base_directory() -> Path:
     )
 
 
+def _sweep(own: Path) -> None:
+    """Remove the directories of owners that are dead: their lock can be taken."""
+    import fcntl
+
+    for directory in own.parent.glob(f"{PREFIX}*"):
+        try:
+            if directory == own or directory.lstat().st_uid != os.getuid():
+                continue
+            lock = os.open(directory / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:  # not one of ours, not finished, or just removed
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_directory(directory)
+        except OSError:
+            continue
+        finally:
+            os.close(lock)
+
+
 def remove_directory(path: Path) -> None:
     """Remove a directory and all below it, whatever modes an agent gave to it."""
-
-    def ease(directory: str) -> None:
-        for name, folders, _ in os.walk(directory):
-            for folder in ("", *folders):
-                target = os.path.join(name, folder)  # noqa: PTH118 - names may be any bytes
-                if not os.path.islink(target):  # noqa: PTH114
-                    os.chmod(target, 0o700)  # noqa: PTH101
-
     shutil.rmtree(path, ignore_errors=True)
     if path.exists():
-        try:
-            ease(str(path))
-        except OSError:
-            return
+        with suppress(OSError):
+            _unlock(path)
         shutil.rmtree(path, ignore_errors=True)
+
+
+def _unlock(path: Path) -> None:
+    for folder, _, _ in os.walk(path, onerror=lambda error: Path(error.filename).chmod(0o700)):
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                Path(entry.path).chmod(0o700)
+
+
+def kill_marked(token: str) -> None:
+    """Kill the processes that carry a supervisor's mark: what is left when it was itself killed (Linux)."""
+    mark = f"{TOKEN}={token}".encode()
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            with suppress(OSError):
+                if mark in Path(entry.path, "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)

@@ -27,12 +27,13 @@ import select
 import shutil
 import signal
 import socket
-import stat
 import sys
 import threading
 import time
 import traceback
 import types
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 BRIDGE_FD = 200
@@ -55,14 +56,13 @@ def _prctl(option: int, value: int) -> None:
 def _parents() -> dict[int, int]:
     """Map each process to its parent, as /proc tells now."""
     found = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit():
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
             try:
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    line = file.read()
+                line = Path(entry.path, "stat").read_bytes()
             except OSError:
                 continue
-            found[int(name)] = int(line[line.rindex(b")") + 2 :].split()[1])
+            found[int(entry.name)] = int(line[line.rindex(b")") + 2 :].split()[1])
     return found
 
 
@@ -79,10 +79,8 @@ def _descendants(root: int) -> list[int]:
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with suppress(OSError):
         os.kill(pid, number)
-    except OSError:
-        pass
 
 
 def _kill_tree(pids: list[int]) -> None:
@@ -94,27 +92,19 @@ def _kill_tree(pids: list[int]) -> None:
 
 def _remove(directory: str) -> None:
     """Remove a directory whatever modes an agent gave to what is in it."""
-
-    def retry(function: Any, path: str, _error: Any) -> None:
-        try:
-            parent = os.path.dirname(path)
-            for target in (parent, path):
-                if stat.S_ISDIR(os.lstat(target).st_mode):
-                    os.chmod(target, 0o700)
-            if function in (os.open, os.scandir):
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                function(path)
-        except (OSError, TypeError):
-            pass
-
-    shutil.rmtree(directory, onerror=retry)
+    shutil.rmtree(directory, ignore_errors=True)
+    if os.path.lexists(directory):
+        for folder, _, _ in os.walk(directory, onerror=lambda error: Path(error.filename).chmod(0o700)):
+            for entry in os.scandir(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    Path(entry.path).chmod(0o700)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 # --------------------------------------------------------------------------------------------- preparation
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A module that must not be imported before a fork."""
 
     def __init__(self, module: str, reason: str) -> None:
@@ -123,7 +113,7 @@ class Refused(Exception):
 
 
 def _threads() -> int:
-    return len(os.listdir("/proc/self/task"))
+    return sum(1 for _ in os.scandir("/proc/self/task"))
 
 
 def _preload(modules: list[str], sources: dict[str, str]) -> list[str]:
@@ -138,16 +128,20 @@ def _preload(modules: list[str], sources: dict[str, str]) -> list[str]:
             continue
         loaded.append(name)
         if _threads() > 1:
-            raise Refused(name, "it starts a thread when it is imported, and a fork would lose that thread")
+            raise RefusedError(
+                name, "it starts a thread when it is imported, and a fork would lose that thread"
+            )
     for name, source in sources.items():
         module = types.ModuleType(name)
         module.__dict__["__builtins__"] = dict(
             vars(builtins)
         )  # an agent that overwrites `len` breaks its own
         sys.modules[name] = module
-        exec(compile(source, f"<{name}>", "exec"), module.__dict__)
+        exec(compile(source, f"<{name}>", "exec"), module.__dict__)  # noqa: S102 - our own modules, as source
         if _threads() > 1:
-            raise Refused(name, "it starts a thread when it is imported, and a fork would lose that thread")
+            raise RefusedError(
+                name, "it starts a thread when it is imported, and a fork would lose that thread"
+            )
     return loaded
 
 
@@ -204,7 +198,7 @@ def _run_kernel(request: dict[str, Any]) -> None:
 
     sys.argv = ["ipykernel_launcher", *request["argv"]]
     # The kernel dies with the supervisor by PDEATHSIG, so ipykernel's own polling thread has nothing to do.
-    app = IPKernelApp.instance(parent_handle=0, user_ns={})
+    app: Any = IPKernelApp.instance(parent_handle=0, user_ns={})
     app.initialize(request["argv"])
     if box is not None and policy:
         box.close(policy)
@@ -221,10 +215,11 @@ def _become(request: dict[str, Any], bridge: list[int], parent: int) -> NoReturn
             if box is not None and request.get("policy"):
                 box.enter(request["policy"])
                 request["env"][box.INHERITED] = json.dumps(box.report)
-            os.execvpe(request["argv"][0], request["argv"], request["env"])
+            os.execvpe(request["argv"][0], request["argv"], request["env"])  # noqa: S606 - the kernel's command
         _run_kernel(request)
-        threading._shutdown()  # type: ignore[attr-defined]
-        atexit._run_exitfuncs()
+        # What the interpreter does at its end; `os._exit` below spares the frames of the supervisor.
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+        atexit._run_exitfuncs()  # noqa: SLF001
         status = 0
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -263,12 +258,12 @@ class Supervisor:
             return None
 
     def send(self, event: str, **body: Any) -> None:
-        try:
+        """Tell the notebook's process something."""
+        with suppress(OSError):  # the end of the socket is seen by `serve`
             self.link.send(json.dumps({"event": event, **body}).encode())
-        except OSError:
-            pass  # the end of the socket is seen by `serve`
 
     def serve(self) -> NoReturn:
+        """Serve until the notebook's process is gone."""
         poll = select.poll()
         for number in (self.link.fileno(), self.child_ended, self.host):
             if number is not None:
@@ -276,20 +271,16 @@ class Supervisor:
         while True:
             for number, _ in poll.poll():
                 if number == self.child_ended:
-                    self._drain()
+                    with suppress(BlockingIOError):
+                        os.read(number, 4096)
                     self.reap()
                 elif number == self.host:
                     self.end()
                 else:
                     self.receive()
 
-    def _drain(self) -> None:
-        try:
-            os.read(self.child_ended, 4096)
-        except BlockingIOError:
-            pass
-
     def receive(self) -> None:
+        """Take one request from the socket."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self.link, 1 << 20, 8)
         except OSError:
@@ -308,6 +299,7 @@ class Supervisor:
                 os.close(number)
 
     def handle(self, request: dict[str, Any], descriptors: list[int]) -> int:
+        """Do what a request asks; return the process id it is about."""
         if request["op"] == "kill":
             pid = int(request["pid"])
             if pid in self.kernels:  # not yet reaped, so the number is still this kernel's
@@ -316,6 +308,7 @@ class Supervisor:
         return self.start(request, descriptors)
 
     def start(self, request: dict[str, Any], descriptors: list[int]) -> int:
+        """Fork a kernel and return its process id."""
         parent = os.getpid()
         gc.disable()  # a collection between the fork and the child's first line would copy pages
         try:
@@ -381,7 +374,7 @@ def main() -> None:
     supervisor = Supervisor(link, config)
     try:
         preloaded = _preload(config["modules"], config["sources"])
-    except Refused as error:
+    except RefusedError as error:
         supervisor.send("failed", module=error.module, reason=error.reason)
         supervisor.end()
     except Exception as error:

@@ -14,7 +14,7 @@ from rlm_jupyter.errors import KernelStartError
 ARGV = ("-m", "ipykernel_launcher", "-f", "{connection_file}", "--HistoryManager.enabled=False")
 
 
-class Manager(AsyncKernelManager):  # type: ignore[misc]
+class Manager(AsyncKernelManager):
     """A kernel manager with a kernelspec of its own making."""
 
     own_spec: KernelSpec
@@ -40,7 +40,6 @@ def kernel_spec(name: str | None) -> KernelSpec:
         KernelStartError: there is none of that name; the message lists those there are.
     """
     if name is None:
-        # debugpy is left out of executed kernels by `-X frozen_modules=off` alone: its warning goes to stderr.
         return KernelSpec(
             argv=[sys.executable, *ARGV], display_name="Python", language="python", interrupt_mode="signal"
         )

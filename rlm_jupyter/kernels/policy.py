@@ -94,7 +94,7 @@ def policy_for(
 def _tasks_of_user() -> int:
     """Count roughly what the user already runs: the limit of processes is one for all of a user's."""
     try:
-        return len([name for name in os.listdir("/proc") if name.isdigit()]) * 4
+        return 4 * sum(entry.name.isdigit() for entry in os.scandir("/proc"))
     except OSError:
         return 0
 

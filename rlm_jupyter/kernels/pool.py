@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_jupyter.errors import KernelStartError
-from rlm_jupyter.kernels.startup import Guest, own_sources
-from rlm_jupyter.kernels.environment import make_base_directory, remove_directory
+from rlm_jupyter.kernels.environment import BaseDirectory, remove_directory
 from rlm_jupyter.kernels.process import KernelProcess, Launch
 from rlm_jupyter.kernels.session import AgentKernel
+from rlm_jupyter.kernels.startup import Guest, own_sources
 
 if TYPE_CHECKING:
     import zmq.asyncio
@@ -74,7 +74,7 @@ class KernelPool:
         self._launch = launch
         self._guest = guest
         self._notice = notice or (lambda _: None)
-        self._base: Path | None = None
+        self._base: BaseDirectory | None = None
         self._supervisor: Supervisor | None = None
         self._context: zmq.asyncio.Context | None = None
         self._opening = asyncio.Lock()
@@ -127,7 +127,7 @@ class KernelPool:
                 directory=base / f"k{next(self._numbers)}",
                 context=self._context,
                 supervisor=self._supervisor,
-                guest=self._guest or Guest.standard(),
+                guest=self._words(),
                 kernelspec=request.kernelspec,
                 sandbox=request.sandbox,
                 env=dict(request.env),
@@ -167,7 +167,7 @@ class KernelPool:
             await asyncio.to_thread(self._supervisor.close)
             self._supervisor = None
         if self._base is not None:
-            await asyncio.to_thread(remove_directory, self._base)
+            await asyncio.to_thread(self._base.remove)
             self._base = None
         if self._context is not None:
             self._context.destroy(linger=0)
@@ -183,38 +183,53 @@ class KernelPool:
             if self._context is None:
                 self._context = _make_context()
             if self._supervisor is not None and not self._supervisor.alive:
-                self._supervisor = self._base = None
-            if self._base is None:
-                self._base = make_base_directory()
+                await self._lose_supervisor()
             if self._supervisor is None and self._launch == "auto":
-                await self._start_supervisor(self._base)
-            return self._base
+                await self._start_supervisor()
+            return await self._directory()
 
-    async def _start_supervisor(self, base: Path) -> None:
+    async def _directory(self) -> Path:
+        if self._base is None:
+            self._base = await asyncio.to_thread(BaseDirectory)
+        return self._base.path
+
+    async def _lose_supervisor(self) -> None:
+        """Forget a supervisor that has ended, and the directory that went with it."""
+        if self._supervisor is not None:
+            await asyncio.to_thread(self._supervisor.close)
+            self._supervisor = None
+        if self._base is not None:
+            await asyncio.to_thread(self._base.remove)
+            self._base = None
+        self._directories.clear()
+
+    async def _start_supervisor(self) -> None:
         from rlm_jupyter.kernels.supervisor import MODULES, Supervisor, possible
 
         if not possible():
             self._launch = "stock"
             return
         modules = list(MODULES)
-        guest = self._guest or Guest.standard()
+        sources = {**own_sources(), **self._words().sources}
         while True:
-            supervisor = Supervisor(base, {**own_sources(), **guest.sources}, modules)
+            self._supervisor = Supervisor(await self._directory(), sources, modules)
             try:
-                await asyncio.wrap_future(supervisor.ready)
-            except KernelStartError as error:
-                await asyncio.to_thread(supervisor.close)
-                base.mkdir(mode=0o700, exist_ok=True)  # the supervisor removed it
-                module = getattr(error, "module", "")
-                if module in modules:
-                    modules.remove(module)
-                    self._notice(f"{error} It is imported in each kernel instead.")
-                    continue
-                self._launch = "stock"
-                self._notice(f"{error} Kernels start in the ordinary way, which is slower.")
+                await asyncio.wrap_future(self._supervisor.ready)
                 return
-            self._supervisor = supervisor
-            return
+            except KernelStartError as error:
+                await self._lose_supervisor()
+                module = getattr(error, "module", "")
+                if module not in modules:
+                    self._launch = "stock"
+                    self._notice(f"{error} Kernels start in the ordinary way, which is slower.")
+                    return
+                modules.remove(module)
+                self._notice(f"{error} It is imported in each kernel instead.")
+
+    def _words(self) -> Guest:
+        if self._guest is None:
+            self._guest = Guest.standard()
+        return self._guest
 
 
 def _make_context() -> Any:

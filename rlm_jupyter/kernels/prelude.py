@@ -38,6 +38,7 @@ class Outlet:
         shell.events.register("post_run_cell", lambda *_: self.release())
 
     def reset(self) -> None:
+        """Begin a cell."""
         with self.lock:
             self.room, self.displays, self.cut, self.size = HEAD, DISPLAYS, 0, 0
             self.held.clear()
@@ -94,7 +95,7 @@ class Outlet:
     def _wrap_stream(self, stream: Any) -> None:
         write = stream.write
 
-        def bounded(text: str) -> Any:
+        def bounded(text: Any) -> Any:
             if not isinstance(text, str):
                 return write(text)  # it raises the right error
             now = self.admit(text, write)
@@ -108,7 +109,8 @@ class Outlet:
         publish = self.publish = publisher.publish
         clear = publisher.clear_output
 
-        def bounded(data: Any, metadata: Any = None, **options: Any) -> None:
+        def bounded(data: Any, _metadata: Any = None, **options: Any) -> None:
+            options.pop("metadata", None)
             text = data.get("text/plain") if isinstance(data, dict) else None
             if text is None:
                 text = f"<{', '.join(map(str, data))}>" if data else ""
@@ -130,7 +132,7 @@ class Outlet:
     def _wrap_result(self, hook: Any) -> None:
         write = hook.write_format_data
 
-        def bounded(data: Any, metadata: Any = None) -> None:
+        def bounded(data: Any, _metadata: Any = None) -> None:
             text = str(data.get("text/plain", ""))
             self._await_descriptors()
             now = self.admit(text, lambda rest: self.publish({"text/plain": rest}))
@@ -194,7 +196,7 @@ def _plain_system(shell: Any) -> None:
     import subprocess
 
     def run(command: str) -> str:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S602 - a shell is what `!command` asks for
             shell.var_expand(command, depth=2),
             shell=True,
             stdin=subprocess.DEVNULL,
@@ -209,14 +211,14 @@ def _plain_system(shell: Any) -> None:
     def show(command: str) -> None:
         sys.stdout.write(run(command))
 
+    def getoutput(command: str, split: bool = True, depth: int = 0) -> Any:  # noqa: ARG001 - IPython's own
+        from IPython.utils.text import LSString, SList
+
+        text = run(command)
+        return SList(text.splitlines()) if split else LSString(text)
+
     shell.system = show
-    shell.getoutput = lambda command, split=True, depth=0: _lines(run(command), split)
-
-
-def _lines(text: str, split: bool) -> Any:
-    from IPython.utils.text import LSString, SList
-
-    return SList(text.splitlines()) if split else LSString(text)
+    shell.getoutput = getoutput
 
 
 def _forget_log() -> None:

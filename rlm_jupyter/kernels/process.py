@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm_jupyter.errors import KernelDiedError, KernelStartError
-from rlm_jupyter.kernels.startup import first_request, read_report
 from rlm_jupyter.kernels.environment import kernel_environment, remove_directory
 from rlm_jupyter.kernels.forkserver import BRIDGE_FD
 from rlm_jupyter.kernels.policy import bubblewrap, confinement, policy_for
+from rlm_jupyter.kernels.startup import first_request, read_report
 
 if TYPE_CHECKING:
     import zmq.asyncio
@@ -77,6 +77,7 @@ class KernelProcess:
         self._sinks: dict[str, Sink] = {}
         self._heard = asyncio.Event()
         self._received = 0
+        self._flood = False
         self._tasks: list[asyncio.Task[None]] = []
         self._pidfd: int | None = None
         self._client: Any = None
@@ -239,7 +240,8 @@ class KernelProcess:
         Raises:
             KernelDiedError: the kernel died first.
         """
-        await asyncio.wait({future, self.died}, return_when=asyncio.FIRST_COMPLETED)
+        waiting: set[asyncio.Future[Any]] = {future, self.died}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if future.done() and future is not self.died:
             return future.result()
         raise KernelDiedError(f"the kernel died ({describe_exit(self.died.result())})")
@@ -285,7 +287,8 @@ class KernelProcess:
         """Wait until the output of a cell that has replied is complete, a second at most."""
         message = reply.rlm_message  # type: ignore[attr-defined]
         idle = self._idles[message]
-        await asyncio.wait({idle, self.died}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+        waiting: set[asyncio.Future[Any]] = {idle, self.died}
+        await asyncio.wait(waiting, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
         del self._idles[message]
 
@@ -305,8 +308,9 @@ class KernelProcess:
         self._received += sum(map(len, frames))
         if self._received <= FLOOD:
             return False
-        asyncio.get_running_loop().create_task(self.kill()) if self._received < 2 * FLOOD else None
-        self._received = 2 * FLOOD
+        if not self._flood:
+            self._flood = True
+            self._tasks.append(asyncio.get_running_loop().create_task(self.kill()))
         return True
 
     def _take_reply(self, message: dict[str, Any]) -> None:
@@ -366,8 +370,9 @@ class KernelProcess:
         if self.link is not None:
             self.link.close()
             self.link = None
-        self.died.done() or self.died.set_result(-9)
-        for future in (*self._replies.values(), *self._idles.values()):
+        self._set_died(-9)
+        waiting: list[asyncio.Future[Any]] = [*self._replies.values(), *self._idles.values()]
+        for future in waiting:
             future.cancel()
         await asyncio.to_thread(remove_directory, self.launch.directory)
 
@@ -384,7 +389,7 @@ def _descendants(pid: int | None) -> list[Any]:
     import psutil
 
     try:
-        return psutil.Process(pid).children(recursive=True)
+        return list(psutil.Process(pid).children(recursive=True))
     except psutil.Error:
         return []
 

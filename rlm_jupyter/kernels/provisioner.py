@@ -6,12 +6,15 @@ import asyncio
 import os
 import signal
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from rlm_jupyter.kernels.environment import clean_environment, make_base_directory
+from rlm_jupyter.kernels.environment import BaseDirectory, clean_environment
 from rlm_jupyter.kernels.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from jupyter_client.connect import KernelConnectionInfo
 
 _shared: Supervisor | None = None
 _shared_lock = threading.Lock()
@@ -26,11 +29,11 @@ def shared_supervisor() -> Supervisor:
     global _shared  # noqa: PLW0603 - one to a process, like the process it supervises for
     with _shared_lock:
         if _shared is None or not _shared.alive:
-            _shared = Supervisor(make_base_directory(), {})
+            _shared = Supervisor(BaseDirectory().path, {})
         return _shared
 
 
-class ForkProvisioner(LocalProvisioner):  # type: ignore[misc]
+class ForkProvisioner(LocalProvisioner):
     """Starts kernels through a `Supervisor` instead of `subprocess`.
 
     A command that runs this Python's ipykernel is forked; any other is executed under the same supervision.
@@ -59,7 +62,7 @@ class ForkProvisioner(LocalProvisioner):  # type: ignore[misc]
         kwargs.setdefault("env", clean_environment())
         return dict(await super().pre_launch(**kwargs))
 
-    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> dict[str, Any]:
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Ask the supervisor for the kernel; returns its connection information.
 
         Raises:
@@ -70,7 +73,7 @@ class ForkProvisioner(LocalProvisioner):  # type: ignore[misc]
         await asyncio.wrap_future(self.supervisor.ready)
         forkable = not self.execute and "ipykernel_launcher" in cmd and "-f" in cmd
         self.cwd = str(kwargs.get("cwd") or os.getcwd())  # noqa: PTH109 - LocalProvisioner's attribute is a str
-        self.pid = await asyncio.wrap_future(
+        pid = await asyncio.wrap_future(
             self.supervisor.ask(
                 "fork" if forkable else "exec",
                 [] if self.bridge is None else [self.bridge],
@@ -81,20 +84,20 @@ class ForkProvisioner(LocalProvisioner):  # type: ignore[misc]
                 policy=self.policy,
             )
         )
-        self.pgid = self.pid
-        self.process = self  # LocalProvisioner asks only whether there is one
-        return dict(self.connection_info)
+        self.pid = self.pgid = pid
+        self.process = self  # type: ignore[assignment]  # LocalProvisioner asks only whether there is one
+        return self.connection_info
 
     async def poll(self) -> int | None:
         """The exit status, or None while the kernel lives."""
-        if self.process is None or self.supervisor is None:
+        if self.process is None or self.supervisor is None or self.pid is None:
             return 0
         exited = self.supervisor.exit_of(self.pid)
         return exited.result() if exited.done() else None
 
     async def wait(self) -> int | None:
         """Wait for the kernel's end; returns its exit status."""
-        if self.process is None or self.supervisor is None:
+        if self.process is None or self.supervisor is None or self.pid is None:
             return 0
         status = await asyncio.shield(asyncio.wrap_future(self.supervisor.exit_of(self.pid)))
         self.supervisor.forget(self.pid)
@@ -103,15 +106,15 @@ class ForkProvisioner(LocalProvisioner):  # type: ignore[misc]
 
     async def send_signal(self, signum: int) -> None:
         """Signal the kernel's process group."""
-        if await self.poll() is None:
+        if self.pgid is not None and await self.poll() is None:
             os.killpg(self.pgid, signum)
 
-    async def kill(self, restart: bool = False) -> None:  # noqa: ARG002, FBT001 - the base class' signature
+    async def kill(self, restart: bool = False) -> None:  # noqa: ARG002 - the base class' signature
         """Kill the kernel with all its descendants, those of other sessions included."""
         if self.supervisor is not None and await self.poll() is None:
             self.supervisor.ask("kill", pid=self.pid)
 
-    async def terminate(self, restart: bool = False) -> None:  # noqa: ARG002, FBT001 - the base class' signature
+    async def terminate(self, restart: bool = False) -> None:  # noqa: ARG002 - the base class' signature
         """Ask the kernel's process group to end."""
         try:
             await self.send_signal(signal.SIGTERM)

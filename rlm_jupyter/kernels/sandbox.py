@@ -17,8 +17,11 @@ import errno
 import json
 import os
 import platform
+import stat
 import struct
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 INHERITED = "RLM_BOX"
@@ -44,6 +47,8 @@ report: dict[str, Any] = {
 READ = EXECUTE | READ_FILE | READ_DIR
 ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 DEVICES = MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV  # in a scratch directory, root could else make a node of a disk
+
+TRUNCATE_SINCE, TCP_SINCE, SCOPES_SINCE = 3, 4, 6  # versions of Landlock
 
 ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 
@@ -104,7 +109,7 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
     except OSError:
         return  # what is not there needs no rule
     try:
-        if not os.path.isdir(path):
+        if not stat.S_ISDIR(os.fstat(number).st_mode):
             rights &= ON_FILES
         rule = struct.pack("<Qi", rights, number)
         if rights and _libc.syscall(445, ruleset, 1, rule, ctypes.c_uint32(0)):
@@ -113,22 +118,28 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         os.close(number)
 
 
+def _ruleset(version: int) -> tuple[int, int]:
+    """Make a ruleset that governs all that this version of Landlock knows; return it and its file rights."""
+    handled = REFER - 1
+    for since, right in ((2, REFER), (3, TRUNCATE), (5, IOCTL_DEV)):
+        if version >= since:
+            handled |= right
+    network = 3 if version >= TCP_SINCE else 0  # bind and connect
+    scoped = 3 if version >= SCOPES_SINCE else 0  # abstract sockets and signals
+    attributes = struct.pack("<QQQ", handled, network, scoped)
+    size = 24 if version >= SCOPES_SINCE else 16 if version >= TCP_SINCE else 8
+    ruleset = int(_libc.syscall(444, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0)))
+    if ruleset < 0:
+        _fail("landlock_create_ruleset")
+    return ruleset, handled
+
+
 def confine_files(policy: dict[str, Any]) -> int:
     """Allow this thread, and all that it starts, only the paths of the policy; return Landlock's version."""
     version = landlock_version()
     if not version:
         return 0
-    handled = REFER - 1
-    for since, right in ((2, REFER), (3, TRUNCATE), (5, IOCTL_DEV)):
-        if version >= since:
-            handled |= right
-    network = 3 if version >= 4 else 0  # bind and connect over TCP
-    scoped = 3 if version >= 6 else 0  # abstract sockets and signals
-    attributes = struct.pack("<QQQ", handled, network, scoped)
-    size = 24 if version >= 6 else 16 if version >= 4 else 8
-    ruleset = _libc.syscall(444, attributes, ctypes.c_size_t(size), ctypes.c_uint32(0))
-    if ruleset < 0:
-        _fail("landlock_create_ruleset")
+    ruleset, handled = _ruleset(version)
     try:
         for path in policy.get("read", ()):
             _allow(ruleset, path, READ & handled)
@@ -177,11 +188,8 @@ def limit(policy: dict[str, Any]) -> None:
             report[name] = value
     if policy.get("processes") and os.geteuid() == 0:
         report["processes"] = None  # root is exempt
-    try:
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("500")  # if memory runs out, an agent goes before the notebook
-    except OSError:
-        pass
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")  # if memory runs out, an agent goes first
 
 
 def enter(policy: dict[str, Any]) -> None:
@@ -197,7 +205,7 @@ def enter(policy: dict[str, Any]) -> None:
 def _enter_files(policy: dict[str, Any]) -> None:
     _drop_capabilities()
     report["landlock"] = version = confine_files(policy)
-    report["files"], report["signals"] = version > 0, version >= 6
+    report["files"], report["signals"] = version > 0, version >= SCOPES_SINCE
     if not version:
         report["missing"].append("files: this system has no Landlock, so an agent reads what you can read")
 
@@ -222,8 +230,8 @@ def _on(number: int, body: list[bytes]) -> list[bytes]:
     return [_op(_EQUAL, 0, len(body), number), *body]
 
 
-def _answer(number: int, verdict: int) -> list[bytes]:
-    return _on(number, [_op(_RETURN, 0, 0, verdict)])
+def _answer(number: int | None, verdict: int) -> list[bytes]:
+    return [] if number is None else _on(number, [_op(_RETURN, 0, 0, verdict)])
 
 
 def _program(column: int, audit: int, protect: list[int], version: int) -> list[bytes]:
@@ -233,13 +241,11 @@ def _program(column: int, audit: int, protect: list[int], version: int) -> list[
     if column == 0:
         program += [_op(_AT_LEAST, 0, 1, 0x40000000), deny]  # the x32 interface has numbers of its own
     for numbers in (*DENIED.values(), SOCKET):
-        if numbers[column] is not None:
-            program += _answer(numbers[column], _DENY)
+        program += _answer(numbers[column], _DENY)
     for numbers in PRETENDED.values():
-        if numbers[column] is not None:
-            program += _answer(numbers[column], _ERROR)
-    for numbers in ONLY_SELF.values():
-        program += _on(numbers[column], [_argument(0), _op(_EQUAL, 1, 0, 0), deny, allow])
+        program += _answer(numbers[column], _ERROR)
+    for pair in ONLY_SELF.values():
+        program += _on(pair[column], [_argument(0), _op(_EQUAL, 1, 0, 0), deny, allow])
     program += _on(
         SETPRIORITY[column],
         [_argument(0), _op(_EQUAL, 0, 2, 0), _argument(1), _op(_EQUAL, 1, 0, 0), deny, allow],
@@ -247,9 +253,9 @@ def _program(column: int, audit: int, protect: list[int], version: int) -> list[
     # A user namespace would give capabilities; glibc goes on with `clone` when there is no `clone3`.
     program += _on(CLONE[column], [_argument(0), _op(_ANY_BIT, 0, 1, NEW_NAMESPACES), deny, allow])
     program += _answer(CLONE3[column], _ERROR | errno.ENOSYS)
-    if version < 3:
+    if version < TRUNCATE_SINCE:
         program += _answer(TRUNCATE_PATH[column], _DENY)
-    if version < 6:
+    if version < SCOPES_SINCE:
         program += _no_signals(column, protect)
     return [*program, allow]
 

@@ -156,7 +156,7 @@ class AgentKernel:
         try:
             while True:
                 tick = _TICK if seconds is None else max(0.005, min(_TICK, seconds - worked))
-                waiting = {reply, self._process.died, interrupted}
+                waiting: set[asyncio.Future[Any]] = {reply, self._process.died, interrupted}
                 done, _ = await asyncio.wait(
                     waiting, timeout=None if seconds is None else tick, return_when=asyncio.FIRST_COMPLETED
                 )
@@ -178,23 +178,22 @@ class AgentKernel:
         self.bridge.fail_pending("stopped", "The cell was interrupted.")
         for _ in range(2):
             await self._process.interrupt()
-            await asyncio.wait(
-                {reply, self._process.died}, timeout=GRACE_SECONDS / 2, return_when=asyncio.FIRST_COMPLETED
-            )
+            waiting: set[asyncio.Future[Any]] = {reply, self._process.died}
+            await asyncio.wait(waiting, timeout=GRACE_SECONDS / 2, return_when=asyncio.FIRST_COMPLETED)
             if reply.done() or self._process.died.done():
                 return
         await self._process.kill()
 
     async def _replaced(self, recorder: Recorder, status: CellStatus) -> CellResult:
         """Put a fresh kernel in the place of the dead one."""
-        if self._stopping:
+        if self._was_stopped():
             raise KernelDiedError("The agent's kernel was stopped.")
         old = self._process
         ended = describe_exit(old.died.result()) if old.died.done() else "it did not end"
         self.bridge.close()
         await old.close()
         process = await self._renew()
-        if self._stopping:
+        if self._was_stopped():
             await process.close()
             raise KernelDiedError("The agent's kernel was stopped.")
         self._adopt(process)
@@ -203,6 +202,9 @@ class AgentKernel:
             "interrupted": "The cell did not stop when it was interrupted, and its kernel was killed.",
         }.get(status, f"The kernel died: {ended}.")
         return recorder.result(status, restarted=True, why=why)
+
+    def _was_stopped(self) -> bool:
+        return self._stopping
 
     # -------------------------------------------------------------------------------------------- ending
 

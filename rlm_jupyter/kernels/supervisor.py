@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rlm_jupyter.errors import KernelStartError
-from rlm_jupyter.kernels.environment import clean_environment, remove_directory
+from rlm_jupyter.kernels.environment import TOKEN, clean_environment, kill_marked, remove_directory
 from rlm_jupyter.kernels.policy import site_directories
 
 PROGRAM = Path(__file__).with_name("forkserver.py")
@@ -55,6 +56,7 @@ class Supervisor:
         self._waiting: dict[int, Future[int]] = {}
         self._exits: dict[int, Future[int]] = {}
         self._closed = False
+        self._token = secrets.token_hex(8)
         self._log = directory / "supervisor.log"
         self._link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         config = {
@@ -70,13 +72,18 @@ class Supervisor:
 
     def _execute(self, other: socket.socket, config: dict[str, Any]) -> subprocess.Popen[bytes]:
         # `-I`: neither PYTHON* variables nor the notebook's working directory decide what is imported.
-        command = [sys.executable, "-I", "-X", "frozen_modules=off", str(PROGRAM), str(other.fileno())]
+        command = [sys.executable, "-I", str(PROGRAM), str(other.fileno())]
         with tempfile.TemporaryFile() as stdin, self._log.open("wb") as log:
             stdin.write(json.dumps(config).encode())
             stdin.seek(0)
             return subprocess.Popen(  # noqa: S603 - this interpreter and our own program
                 command,
-                env={**clean_environment(), "HOME": str(self.directory), "TMPDIR": str(self.directory)},
+                env={
+                    **clean_environment(),
+                    "HOME": str(self.directory),
+                    "TMPDIR": str(self.directory),
+                    TOKEN: self._token,
+                },
                 cwd=self.directory,
                 stdin=stdin,
                 stdout=subprocess.DEVNULL,
@@ -100,6 +107,8 @@ class Supervisor:
     def ask(self, op: str, descriptors: Sequence[int] = (), **body: Any) -> Future[int]:
         """Send one request; the future gives a process id or raises KernelStartError."""
         answer: Future[int] = Future()
+        if "env" in body:
+            body["env"] = {**body["env"], TOKEN: self._token}
         with self._lock:
             number = next(self._numbers)
             self._waiting[number] = answer
@@ -167,18 +176,22 @@ class Supervisor:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        # It killed them, unless it was killed itself: kernels then die by PDEATHSIG, but not what they detached.
+        for _ in range(3):
+            kill_marked(self._token)
         error = KernelStartError(f"The supervisor of agents' kernels ended. {self._tail()}".strip())
         with self._lock:
             waiting, exits = list(self._waiting.values()), list(self._exits.values())
             self._waiting.clear()
-        for answer in (self.ready, *waiting):
+        answers: list[Future[Any]] = [self.ready, *waiting]
+        for answer in answers:
             if not answer.done():
                 answer.set_exception(error)
         for exited in exits:
             if not exited.done():
                 exited.set_result(-signal.SIGKILL)
         self._link.close()
-        remove_directory(self.directory)  # it did so itself, unless it was killed
+        remove_directory(self.directory)  # the same
 
     def _tail(self) -> str:
         with suppress(OSError):
