@@ -46,8 +46,13 @@ def can_await(shell: InteractiveShell) -> bool:
     `%autoawait` off or on another loop. Not within another cell (`%%time`, `%%capture`, `%run`): their inner
     cell would need a second loop on the same thread.
     """
+    return may_await(shell) and not is_nested(shell)
+
+
+def may_await(shell: InteractiveShell) -> bool:
+    """Tell whether this shell awaits its cells on the loop of a kernel."""
     in_kernel = getattr(shell, "kernel", None) is not None
-    return in_kernel and shell.autoawait and shell.loop_runner is _asyncio_runner and not is_nested(shell)
+    return in_kernel and shell.autoawait and shell.loop_runner is _asyncio_runner
 
 
 def is_nested(shell: InteractiveShell) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.engine.run import Run
     from rlm_jupyter.magics.extension import RLMMagics
-    from rlm_jupyter.views.display import View
+    from rlm_jupyter.views.display import Cell, View
 
 TICK = 0.1
 """Seconds between two looks at a run. An awaited cell needs it to be interrupted: SIGINT takes effect only
@@ -33,7 +33,7 @@ def ask(magics: RLMMagics, line: str, body: str) -> Any:
     run = start(magics, task)
     if task.background or task.step:  # no click arrives here while the cell blocks, so nobody could step on
         return _follow(magics, task, run)
-    interrupted = _wait(run, _show(run))
+    interrupted = _wait(run, _show(run, "blocking"))
     return conclude(magics.shell, task, run, interrupted=interrupted)
 
 
@@ -43,9 +43,9 @@ async def ask_awaited(magics: RLMMagics, line: str, body: str) -> Any:
     if task.dry_run:
         return _dry_run(task)
     run = start(magics, task)
-    if task.background:
+    if task.background or (task.step and not _can_step(magics.shell)):
         return _follow(magics, task, run)
-    interrupted = await _wait_awaiting(run, _show(run))
+    interrupted = await _wait_awaiting(run, _show(run, "awaited"))
     return conclude(magics.shell, task, run, interrupted=interrupted)
 
 
@@ -56,7 +56,9 @@ def start(magics: RLMMagics, task: Task) -> Run:
         RLMError: a setting, key, schema or context that cannot work; nothing was started.
     """
     from rlm_jupyter.rlm import RLM
+    from rlm_jupyter.views.display import display_mode
 
+    display_mode(magics.shell)  # raises for a mode that does not exist, before anything costs money
     run = RLM(**task.settings).start(task.question, **task.asked)
     magics.runs.add(run)
     return run
@@ -86,10 +88,21 @@ def conclude(shell: InteractiveShell, task: Task, run: Run, *, interrupted: bool
     return value
 
 
-def _show(run: Run) -> View:
+def _show(run: Run, cell: Cell) -> View:
     from rlm_jupyter.views.display import show
 
-    return show(run)
+    try:
+        return show(run, cell=cell)
+    except BaseException:
+        run.stop()
+        raise
+
+
+def _can_step(shell: InteractiveShell) -> bool:
+    """Tell whether the user can press Next while the cell awaits."""
+    from rlm_jupyter.views.display import clicks_arrive, display_mode
+
+    return display_mode(shell) == "widget" and clicks_arrive("awaited")
 
 
 def _wait(run: Run, view: View) -> bool:
@@ -137,12 +150,14 @@ async def _wait_awaiting(run: Run, view: View) -> bool:
 
 def _follow(magics: RLMMagics, task: Task, run: Run) -> Run:
     """Go on without the cell: keep the view up to date, and hand the answer over at the end."""
+    if task.step:
+        print("Each cell of an agent waits: `%rlm status` shows it, `%rlm next` lets it run.")  # noqa: T201
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:  # terminal IPython: no loop between two cells, and no view that could be kept
         threading.Thread(target=_hand_over_later, args=(magics.shell, task, run), daemon=True).start()
         return run
-    following = loop.create_task(_follow_awaiting(magics.shell, task, run, _show(run)))
+    following = loop.create_task(_follow_awaiting(magics.shell, task, run, _show(run, "background")))
     magics.following.add(following)
     following.add_done_callback(magics.following.discard)
     return run

@@ -118,7 +118,7 @@ def execute(_magics: RLMMagics, line: str) -> None:
         raise KernelError(f"The code did not end well in agent `{agent}` ({result.status}).\n{why}", run=run)
 
 
-@command("runs", "All runs of this notebook, the newest last.")
+@command("runs", "All runs of this notebook and their logs, the newest last.")
 def runs(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
     """Print a line for each run, and its question."""
     from rlm_jupyter import rlm
@@ -130,7 +130,9 @@ def runs(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
         the_run()
     for run in known:
         with run.lock:
-            _say(f"{text.summary_line(run.tree)}\n    {one_line(run.question, 100)}")
+            summary = text.summary_line(run.tree)
+        log = f"\n    {run.log_path}" if run.log_path is not None else ""
+        _say(f"{summary}\n    {one_line(run.question, 100)}{log}")
 
 
 @command("show [RUN] [AGENT] [--prompt]", "An agent turn by turn (0 is the root); or its exact prompt.")
@@ -164,6 +166,18 @@ def cost(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     _say(table)
 
 
+@command("replay PATH", "The tree of a log that was written earlier.")
+def replay(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+    """Read a log and print its tree."""
+    from rlm_jupyter.records import load
+    from rlm_jupyter.views import text
+
+    record = load(arguments.path)
+    _say(text.tree(record.tree))
+    if record.torn:
+        _say("Note: the log ends in the middle; what was written until then is shown.")
+
+
 @command("last", "The newest run, as an object.")
 def last(_magics: RLMMagics, _arguments: argparse.Namespace) -> Run:
     """Give the newest run."""
@@ -174,6 +188,14 @@ def last(_magics: RLMMagics, _arguments: argparse.Namespace) -> Run:
 def step(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     """Let one waiting cell run."""
     the_run(arguments.run).next(arguments.agent)
+
+
+@command("doctor", "What works on this machine: versions, clicks, model, kernels, sandbox.")
+def doctor(magics: RLMMagics, _arguments: argparse.Namespace) -> None:
+    """Print the report; takes a second or two, because kernels are started for it."""
+    from rlm_jupyter.magics.doctor import report
+
+    _say(report(magics))
 
 
 @command("free [RUN]", "End a run's kernels; its value, tree and log stay.")

@@ -1,0 +1,77 @@
+"""`%%rlm --dry-run`: what would be sent, how large it is and what it might cost; nothing is sent or started."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlm_jupyter.magics.task import Task
+    from rlm_jupyter.models.base import Message, Price
+    from rlm_jupyter.rlm import RLM
+
+_CHARS_PER_TOKEN = 4
+"""A rough measure: no tokenizer is at hand that works without a network."""
+
+
+def report(task: Task) -> str:
+    """Tell of a task what its first request would be.
+
+    Raises:
+        RLMError: what the run itself would raise before it starts: no key, a bad schema, data that cannot go.
+    """
+    from rlm_jupyter.rlm import RLM
+    from rlm_jupyter.views.clean import clean
+    from rlm_jupyter.views.format import count
+
+    rlm = RLM(**task.settings)
+    system, first = first_prompt(rlm, task)
+    chars = len(system["content"]) + len(first["content"])
+    models = [rlm.model.name, *([rlm.sub_model.name] if rlm.sub_model is not rlm.model else [])]
+    scripted = " (scripted, no language model)" if rlm.model.scripted else ""
+    limits = ", ".join(f"{k} {v:g}" for k, v in rlm.limits.model_dump().items() if v is not None)
+    lines = [
+        "Dry run: nothing was sent, no kernel was started.",
+        f"Model: {', sub-agents: '.join(models)}{scripted}",
+        f"First prompt: {count(chars)} characters, about {count(chars // _CHARS_PER_TOKEN)} tokens",
+        f"Cost of the first turn: {_cost(rlm, task.settings['price'] or rlm.model.price, chars)}",
+        f"Limits: {limits or 'none'}",
+        f"System message: {count(len(system['content']))} characters, the same for each question",
+        "First message:",
+        "",
+        clean(first["content"]),
+    ]
+    return "\n".join(lines)
+
+
+def first_prompt(rlm: RLM, task: Task) -> list[Message]:
+    """Build the messages that the root agent's first request would carry."""
+    from rlm_jupyter.engine import prompt
+    from rlm_jupyter.engine.ledger import Ledger
+    from rlm_jupyter.engine.schema import AnswerSchema
+    from rlm_jupyter.tools.functions import read_tools
+    from rlm_jupyter.values.store import Buffer
+
+    description: dict[str, Any] | None = None
+    if task.names:
+        with Buffer.of(task.context, rows=rlm.settings.sample_rows) as data:
+            description = data.description
+    tools = "\n".join(tool.text for tool in read_tools(task.tools).values())
+    first = prompt.first_message(
+        task.question,
+        description,
+        names=task.names,
+        schema=AnswerSchema(task.schema).text if task.schema is not None else None,
+        tools=tools or None,
+        left=Ledger(rlm.limits).left("0"),
+    )
+    return prompt.chat(prompt.system_prompt(leaf=rlm.limits.depth == 0), first)
+
+
+def _cost(rlm: RLM, price: Price | tuple[float, float] | None, chars: int) -> str:
+    from rlm_jupyter.views.format import money
+
+    if price is None:
+        return "not known (`%config RLMMagics.price = (prompt, completion)` tells it)"
+    sent = chars / _CHARS_PER_TOKEN * price[0] / 1e6
+    received = rlm.settings.completion_tokens * price[1] / 1e6
+    return f"about {money(sent)} for the prompt, at most {money(received)} for the reply"
