@@ -10,7 +10,6 @@ HEAD = TAIL = 32_768
 
 # CSI and OSC sequences and lone escapes, as ECMA-48 defines them.
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_OVERWRITTEN = re.compile(r"[^\n\r]*\r(?=[^\n\r])")
 
 
 def strip_ansi(text: str) -> str:
@@ -76,5 +75,11 @@ class BoundedText:
         """Give head, a line that tells the count of what was cut, and tail; free of escape sequences."""
         head, tail = "".join(self._head), "".join(self._tail)
         whole = f"{head}\n[... {self.cut:,} characters cut ...]\n{tail}" if self.cut else head + tail
-        whole = strip_ansi(whole).replace("\r\n", "\n")
-        return _OVERWRITTEN.sub("", whole)  # a progress bar shows its last state only
+        return _settle_lines(strip_ansi(whole).replace("\r\n", "\n"))
+
+
+def _settle_lines(text: str) -> str:
+    """Let each line show what its last carriage return left: a progress bar's last state."""
+    if "\r" not in text:
+        return text
+    return "\n".join(line.rstrip("\r").rsplit("\r", 1)[-1] for line in text.split("\n"))

@@ -76,18 +76,19 @@ def policy_for(
         mode: `auto`, `none` or `bwrap`.
         directory: the kernel's own; `scratch` and `sockets` lie in it.
         executable: the kernel's Python; None is this one.
-        limits: `memory` (bytes), `processes`, `files`, `disk` (bytes), `cpu` (seconds), instead of the defaults.
+        limits: `memory` (bytes), `processes`, `open_files`, `disk` (bytes), `cpu` (seconds), instead of the defaults.
     """
     if mode == "none":
         return None
     memory = total_memory()
-    standard = {"processes": PROCESSES + _tasks_of_user(), "files": OPEN_FILES}
+    standard = {"processes": PROCESSES + _tasks_of_user(), "open_files": OPEN_FILES}
     if memory:
         standard["memory"] = memory + EXTRA_ADDRESS_SPACE
     policy: dict[str, Any] = {**standard, **limits, "protect": [os.getpid(), os.getppid()]}
     policy["read"] = [*readable_paths(executable), str(directory / "c.json")]
     policy["write"] = [str(directory / "scratch")]
     policy["sockets"] = str(directory / "sockets")
+    policy["walled"] = mode == "bwrap"
     return policy
 
 

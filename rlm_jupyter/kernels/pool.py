@@ -44,7 +44,7 @@ class KernelRequest:
         sandbox: `auto`, `none` or `bwrap`.
         env: variables that the user hands over by name.
         limits: of the box, instead of the defaults: `memory` and `disk` (bytes), `cpu` (seconds), `processes`,
-            `files`.
+            `open_files`.
     """
 
     run: str

@@ -7,8 +7,8 @@ Linux on x86-64 and AArch64; elsewhere each part says that it does not hold. Ord
 2. `close(policy)` when the kernel's own sockets exist, because afterwards no socket can be made.
 
 `policy` is a dict: `read` and `write` (paths with all below them), `sockets` (a directory where sockets may be
-bound), `protect` (process ids that must not be signalled), `memory` (bytes), `processes`, `files`, `disk`
-(bytes of one file), `cpu` (seconds).
+bound), `protect` (process ids that must not be signalled), `memory` (bytes), `processes`, `open_files`, `disk`
+(bytes of one file), `cpu` (seconds), `walled` (whether another program keeps files away).
 `report` tells what holds. It is no boundary against a bug in the operating system's kernel.
 """
 
@@ -175,7 +175,7 @@ def limit(policy: dict[str, Any]) -> None:
     wanted = {
         "memory": resource.RLIMIT_AS,
         "processes": resource.RLIMIT_NPROC,
-        "files": resource.RLIMIT_NOFILE,
+        "open_files": resource.RLIMIT_NOFILE,
         "disk": resource.RLIMIT_FSIZE,
         "cpu": resource.RLIMIT_CPU,
     }
@@ -301,9 +301,10 @@ def join(policy: dict[str, Any]) -> None:
     if inherited:  # the supervisor confined this process before it executed the kernel's command
         report.update(json.loads(inherited))
     if not report["entered"]:
-        report["missing"].append(
-            "files: this kernel was started without the supervisor, so an agent reads what you can read"
-        )
+        if not policy.get("walled"):  # by bubblewrap
+            report["missing"].append(
+                "files: this kernel was started without the supervisor, so an agent reads what you can read"
+            )
         try:
             limit(policy)
         except Exception as error:
