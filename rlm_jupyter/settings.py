@@ -51,7 +51,7 @@ class Limits(BaseModel):
     """Time that one cell may work; waiting for sub-agents and completions does not count."""
 
     @classmethod
-    def of(cls, value: Limits | Mapping[str, object] | None, **changes: object) -> Limits:
+    def of(cls, value: Limits | Mapping[str, object] | None = None, **changes: object) -> Limits:
         """Build limits from limits, a mapping or nothing, with `changes` on top.
 
         Raises:
@@ -162,7 +162,7 @@ def endpoint_for(
     if not key:
         raise MissingKeyError(
             f"The model `{model}` needs a key: set the environment variable `{provider.key}` "
-            f"(or `RLM_MODEL_API_KEY`), or choose `model=\"demo\"`, which needs none."
+            f'(or `RLM_MODEL_API_KEY`), or choose `model="demo"`, which needs none.'
         )
     return Endpoint(sent, provider.base_url, key, name)
 
@@ -189,7 +189,7 @@ class Settings(BaseModel):
     """Where logs are written, one JSONL file a run; None writes none."""
     cache: bool = True
     """Whether replies are kept on disk and used again."""
-    limits: Limits = Limits()
+    limits: Limits = Field(default_factory=Limits.of)
     """What one run may spend."""
     sample_rows: int = Field(3, ge=0)
     """Rows of a table that its description shows; 0 for sensitive data."""

@@ -206,6 +206,9 @@ class TreeState:
                 self.in_flight = 0
             case ev.AgentStarted():
                 self._start_agent(event)
+            case ev.Command() if event.name == "limit":
+                name, _, value = event.detail.partition("=")
+                self.limits[name] = float(value) if value != "none" else None
             case ev.Notice():
                 (agent.notices if agent else self.notices).append(event.text)
             case _ if agent is not None:
@@ -239,7 +242,7 @@ class TreeState:
             parent.children.append(event.agent)
             parent.seq = event.seq
 
-    def _apply_to_agent(self, agent: AgentState, event: ev.AnyEvent) -> None:
+    def _apply_to_agent(self, agent: AgentState, event: ev.AnyEvent) -> None:  # noqa: C901, PLR0912 - one case an event
         match event:
             case ev.AgentFinished():
                 agent.status, agent.finished, agent.waiting = event.status, event.time, ""
@@ -265,9 +268,6 @@ class TreeState:
                 agent.waiting = "" if event.seconds == 0 else event.reason
             case ev.StepPending():
                 agent.pending_code, agent.waiting = event.code, "step"
-            case ev.Command() if event.name == "limit":
-                name, _, value = event.detail.partition("=")
-                self.limits[name] = float(value) if value != "none" else None
             case _:
                 pass
 
@@ -300,6 +300,8 @@ class TreeState:
             call.text = (call.text + event.text)[-_STREAM_TAIL:]
             return
         self.in_flight -= 1
+        if agent.waiting == "rate_limit":
+            agent.waiting = ""
         call.seconds, call.cost = event.seconds, event.cost
         call.input_tokens, call.output_tokens = event.input_tokens, event.output_tokens
         for total in (agent, self):

@@ -1,0 +1,309 @@
+"""One agent: describe → ask the model → read the reply → run the code → observe, until FINAL or a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine import prompt
+from rlm_jupyter.engine.calls import AgentCalls
+from rlm_jupyter.engine.look import touches
+from rlm_jupyter.engine.reply import parse_reply
+from rlm_jupyter.errors import AgentFailedError, KernelDiedError, KernelError, LimitReachedError
+from rlm_jupyter.kernels.pool import KernelRequest
+from rlm_jupyter.kernels.session import AgentKernel, CellResult
+from rlm_jupyter.models.base import ChatModel, Message
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.conductor import Conductor
+    from rlm_jupyter.engine.ledger import Left
+    from rlm_jupyter.engine.schema import AnswerSchema
+    from rlm_jupyter.values.store import Buffer
+
+_MAX_EMPTY_REPLIES = 3
+_MAX_KERNEL_DEATHS = 3
+
+
+@dataclass
+class AgentSpec:
+    """What an agent is started with.
+
+    Attributes:
+        id: ``"0"`` for the root, ``"0.2.1"`` for a grandchild.
+        parent: the parent's id; None for the root.
+        depth: 0 for the root.
+        question: what it shall answer.
+        model: which it asks.
+        context: its data; None where the question itself is the context.
+        names: the variables that the data is bound to, besides `context`.
+        item_names: where the data is a dict of several variables: their names.
+        schema: what its answer must be.
+        answer_format: the same as the model is told, where only that is known.
+        name: a short name that the parent gave it.
+    """
+
+    id: str
+    parent: str | None
+    depth: int
+    question: str
+    model: ChatModel
+    context: Buffer | None = None
+    names: tuple[str, ...] = ()
+    item_names: tuple[str, ...] = ()
+    schema: AnswerSchema | None = None
+    name: str | None = None
+    tools: tuple[str, ...] = ()
+
+
+@dataclass
+class Agent:
+    """An agent at work. Lives on the engine's loop.
+
+    Attributes:
+        spec: what it was started with.
+        team: the run's shared parts.
+        kernel: its REPL, once that is up.
+        value: what it gave to FINAL, once accepted.
+        messages: its chat, whole.
+        turn: the number of its newest turn.
+        looked: whether its code has read its data.
+    """
+
+    spec: AgentSpec
+    team: Conductor
+    kernel: AgentKernel | None = None
+    value: Buffer | None = None
+    messages: list[Message] = field(default_factory=list)
+    turn: int = 0
+    cells: int = 0
+    looked: bool = False
+    asked_to_look: bool = False
+    _sent: int = 0
+    _empty: int = 0
+    _deaths: int = 0
+    _opening: asyncio.Task[AgentKernel] | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.spec.id
+
+    @property
+    def leaf(self) -> bool:
+        """Whether it is at the depth limit, and so has no sub-agents."""
+        depth = self.team.limits.depth
+        return depth is not None and self.spec.depth >= depth
+
+    @property
+    def data_names(self) -> tuple[str, ...]:
+        """The names its data is bound to."""
+        return ("context", *self.spec.names, *self.spec.item_names)
+
+    async def work(self) -> None:
+        """Answer the question; the value is then in `value`.
+
+        Raises:
+            LimitReachedError, ModelError, KernelError, AgentFailedError: why there is no answer.
+        """
+        self._opening = asyncio.create_task(self._open_kernel())
+        try:
+            self._begin()
+            while self.value is None:
+                await self._take_turn()
+        finally:
+            if not self._opening.done():
+                self._opening.cancel()
+            with contextlib.suppress(BaseException):
+                await self._opening
+
+    # ---- the chat
+
+    def _begin(self) -> None:
+        spec = self.spec
+        first = prompt.first_message(
+            spec.question,
+            spec.context.description if spec.context is not None else None,
+            names=(*spec.names, *spec.item_names),
+            schema=spec.schema.text if spec.schema else None,
+            tools=self.team.tools_text(spec.tools),
+            left=self.team.ledger.left(self.id),
+            last_turn=self._last_turn(),
+        )
+        self.messages = prompt.chat(prompt.system_prompt(leaf=self.leaf), first)
+
+    def _last_turn(self) -> bool:
+        """Whether the next turn is the last that the limits allow."""
+        left = self.team.ledger.left(self.id)
+        return (left.turns is not None and left.turns <= 1) or (left.calls is not None and left.calls <= 1)
+
+    async def _take_turn(self) -> None:
+        self.turn += 1
+        completion = await self.team.completions.ask(
+            self.id, self.spec.model, self.messages, purpose="turn", turn=self.turn, start=self._sent
+        )
+        self._sent = len(self.messages) + 1
+        self.messages.append({"role": "assistant", "content": completion.text})
+        reply = parse_reply(completion.text, finish_reason=completion.finish_reason)
+        results, notices = await self._run_blocks(reply.blocks)
+        notices = [*reply.notices, *notices]
+        if self.value is not None:
+            return
+        if not reply.blocks:
+            self._count_empty(completion.text)
+            notices = [reply.problem or "There was no code to run in your reply.", *notices]
+        else:
+            self._empty = 0
+        left = self.team.ledger.left(self.id)
+        if left.turns is not None and left.turns <= 0:
+            limit = self.team.limits.calls_per_agent
+            raise LimitReachedError(
+                f"Agent `{self.id}` used its {limit} turns without calling FINAL. Raise `calls_per_agent`, "
+                "or ask a smaller question.",
+                limit="calls_per_agent",
+            )
+        content = prompt.observation(
+            results,
+            total=len(reply.blocks),
+            notices=notices,
+            left=left if self.team.ledger.half_gone() else None,
+            last_turn=self._last_turn(),
+        )
+        self.messages.append({"role": "user", "content": content})
+
+    def _count_empty(self, text: str) -> None:
+        self._empty += 1
+        if self._empty >= _MAX_EMPTY_REPLIES:
+            tail = text.strip()[-300:]
+            raise AgentFailedError(
+                f"Agent `{self.id}` gave {self._empty} replies in a row without code to run. "
+                f"The last one ended: {tail!r}. Try another model, or put the question more precisely."
+            )
+
+    # ---- the kernel
+
+    async def _run_blocks(self, blocks: Sequence[str]) -> tuple[list[CellResult], list[str]]:
+        """Run a reply's blocks in order; stop at the first that fails."""
+        results: list[CellResult] = []
+        notices: list[str] = []
+        for block in blocks:
+            result = await self.run_cell(block)
+            results.append(result)
+            if result.restarted:
+                notices.append(
+                    "Your kernel had to be replaced: all variables but the data are gone. "
+                    "Define again what you need."
+                )
+            if result.status != "ok":
+                break
+        return results, notices
+
+    async def run_cell(self, code: str) -> CellResult:
+        """Run code of a turn in the kernel, and tell it."""
+        team, journal = self.team, self.team.journal
+        kernel = await self._kernel()
+        self.cells += 1
+        number = self.cells
+        code = await team.gate.before(self.id, number, code)
+        self.looked = self.looked or touches(code, self.data_names)
+        journal.emit(ev.CodeStarted, self.id, cell=number, turn=self.turn, code=code)
+        began = time.monotonic()
+        try:
+            result = await kernel.execute(
+                code,
+                seconds=team.limits.cell_seconds,
+                on_output=lambda stream, text: self._output(number, stream, text),
+            )
+        except BaseException:
+            journal.emit(
+                ev.CodeFinished,
+                self.id,
+                cell=number,
+                status="interrupted",
+                output="",
+                seconds=time.monotonic() - began,
+            )
+            raise
+        journal.emit(
+            ev.CodeFinished,
+            self.id,
+            cell=number,
+            status=result.status,
+            output=prompt.shown(result),
+            cut=result.cut,
+            error=f"{result.error_name}: {result.error_value}" if result.status == "error" else None,
+            seconds=time.monotonic() - began,
+        )
+        if result.restarted:
+            await self._restore()
+        return result
+
+    def _output(self, cell: int, stream: str, text: str) -> None:
+        self.team.journal.emit(ev.CodeOutput, self.id, cell=cell, stream=stream, text=text)
+
+    async def _kernel(self) -> AgentKernel:
+        if self.kernel is None:
+            assert self._opening is not None
+            opening = self._opening
+            if not opening.done():
+                self.team.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=None)
+            self.kernel = await asyncio.shield(opening)
+            self.team.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=0)
+        return self.kernel
+
+    async def _open_kernel(self) -> AgentKernel:
+        team = self.team
+        request = KernelRequest(
+            run=team.run,
+            agent=self.id,
+            kernelspec=team.settings.kernel,
+            sandbox=team.settings.sandbox,
+            env=team.env,
+        )
+        kernel = await team.pool.start(request, AgentCalls(self).handle)
+        self.kernel = kernel
+        await self._furnish(kernel)
+        return kernel
+
+    async def _furnish(self, kernel: AgentKernel) -> None:
+        """Tell the kernel who it serves, and load the data into it."""
+        await kernel.bridge.request(
+            "configure",
+            {"agent": self.id, "depth": self.spec.depth, "leaf": self.leaf, "words": self.team.words(self)},
+        )
+        context = self.spec.context or self.team.question_buffer(self.spec.question)
+        body: dict[str, Any] = {"names": ["context", *self.spec.names]}
+        if self.spec.item_names:
+            body["item_names"] = list(self.spec.item_names)
+        await kernel.bridge.request("load", body, fds=(context.dup().detach(),), timeout=600)
+        for tool in (self.team.tools[name] for name in self.spec.tools):
+            await kernel.bridge.request(
+                "load", {"names": [tool.name]}, fds=(tool.buffer.dup().detach(),), timeout=60
+            )
+
+    async def _restore(self) -> None:
+        """After a new kernel took the old one's place: the data again; what is gone is told."""
+        self._deaths += 1
+        if self._deaths > _MAX_KERNEL_DEATHS:
+            raise KernelDiedError(
+                f"The kernel of agent `{self.id}` was lost {self._deaths} times. Give it more memory or time, "
+                "or less data at once."
+            )
+        assert self.kernel is not None
+        gone = tuple(self.team.journal.state.agents[self.id].variables)
+        self.team.journal.emit(ev.VariablesChanged, self.id, turn=self.turn, variables=(), removed=gone)
+        self.team.journal.emit(ev.Notice, self.id, text="The kernel was replaced; its variables are gone.")
+        try:
+            await self._furnish(self.kernel)
+        except KernelError as error:
+            raise KernelDiedError(
+                f"The kernel of agent `{self.id}` died and could not be replaced: {error}"
+            ) from error
+
+    def left(self) -> Left:
+        """What it may still spend."""
+        return self.team.ledger.left(self.id)

@@ -1,0 +1,192 @@
+"""Requests of an agent's code, while its cell runs: completions, sub-agents, FINAL, budget.
+
+The code is the model's: whatever it sends is data. On whose account a request goes, how deep it is and
+what it may do is taken from the connection that it came by, never from the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.schema import AnswerSchema
+from rlm_jupyter.errors import ConfigError, ContextTooLongError, LimitReachedError, ModelError, RLMError
+from rlm_jupyter.kernels.bridge import BridgeError
+from rlm_jupyter.values.store import Buffer
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent import Agent
+
+Answer = tuple[Any, list[int]]
+
+_MAX_TEXT = 64_000_000
+
+
+class AgentCalls:
+    """Serves the requests that come from one agent's kernel."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._words = {
+            "llm_query": self._llm_query,
+            "rlm_query": self._rlm_query,
+            "final": self._final,
+            "budget": self._budget,
+            "cell_done": self._cell_done,
+        }
+
+    async def handle(self, op: str, body: dict[str, Any], fds: list[int]) -> Answer:
+        """Serve one request (the bridge's handler).
+
+        Raises:
+            BridgeError: what the agent's code shall see raised.
+        """
+        word = self._words.get(op)
+        if word is None:
+            raise BridgeError("internal", f"There is no request `{op[:40]}`.")
+        if self._agent.team.ended and op in ("llm_query", "rlm_query", "final"):
+            raise BridgeError("stopped", "The run has ended: its agents ask no model any more.")
+        try:
+            return await word(body, fds)
+        except LimitReachedError as error:
+            self._agent.team.limit_seen(error)
+            raise BridgeError("limit", error.message) from error
+        except ContextTooLongError as error:
+            raise BridgeError("too_long", error.message) from error
+        except ModelError as error:
+            raise BridgeError("failed", error.message) from error
+
+    async def _llm_query(self, body: dict[str, Any], _fds: list[int]) -> Answer:
+        agent, team = self._agent, self._agent.team
+        question = _text(body, "prompt")
+        schema = _schema(body.get("schema"))
+        purpose: ev.Purpose = "fallback" if body.get("fallback") else "llm_query"
+        content = question if schema is None else f"{question}\n\nAnswer with JSON only: {schema.text}"
+        completion = await team.completions.ask(
+            agent.id,
+            team.sub_model_named(body.get("model")),
+            [{"role": "user", "content": content}],
+            purpose=purpose,
+            turn=agent.turn,
+        )
+        if schema is None:
+            return completion.text, []
+        return _json_answer(completion.text, schema), []
+
+    async def _rlm_query(self, body: dict[str, Any], fds: list[int]) -> Answer:
+        agent = self._agent
+        question = _text(body, "prompt")
+        if agent.leaf:
+            raise BridgeError("limit", f"Agent `{agent.id}` is at the depth limit and has no sub-agents.")
+        context = Buffer.adopt(os.dup(fds[0]), _description(body.get("description"))) if fds else None
+        name = body.get("name")
+        value = await agent.team.sub_agent(
+            agent,
+            question,
+            context,
+            schema=_schema(body.get("schema")),
+            name=name[:60] if isinstance(name, str) else None,
+            tools=tuple(str(tool) for tool in body.get("tools") or ()),
+        )
+        return {"kind": value.kind, "description": value.description}, [value.dup().detach()]
+
+    async def _final(self, body: dict[str, Any], fds: list[int]) -> Answer:
+        agent = self._agent
+        if len(fds) != 1:
+            raise BridgeError("internal", "FINAL came without its value.")
+        if (reason := self._not_looked()) is not None:
+            agent.team.journal.emit(ev.ValueRejected, agent.id, reason=reason)
+            raise BridgeError("rejected", reason)
+        buffer = Buffer.adopt(os.dup(fds[0]), _description(body.get("description")))
+        if agent.spec.schema is not None:
+            await self._check(agent.spec.schema, buffer)
+        if agent.value is not None:
+            agent.value.close()
+        agent.value = agent.team.store.add(buffer)
+        agent.team.journal.emit(ev.ValueReturned, agent.id, description=buffer.description, bytes=buffer.size)
+        return {}, []
+
+    def _not_looked(self) -> str | None:
+        """Ask once to look first, where the code answers without having read data that was not shown whole."""
+        agent = self._agent
+        context = agent.spec.context
+        if not agent.team.settings.require_look or agent.looked or agent.asked_to_look or context is None:
+            return None
+        if context.description.get("truncated") is False:
+            return None
+        agent.asked_to_look = True
+        return "Your code has not read `context` yet. Look at the data first, then call FINAL again."
+
+    async def _check(self, schema: AnswerSchema, buffer: Buffer) -> None:
+        agent = self._agent
+        try:
+            value = await asyncio.to_thread(buffer.load)
+            await asyncio.to_thread(schema.validate, value)
+        except (ValueError, RLMError) as error:
+            buffer.close()
+            reason = f"The value does not match what was asked for ({schema.text:.300}).\n{error}"
+            agent.team.journal.emit(ev.ValueRejected, agent.id, reason=reason)
+            raise BridgeError("rejected", reason) from None
+
+    async def _budget(self, _body: dict[str, Any], _fds: list[int]) -> Answer:
+        return asdict(self._agent.left()), []
+
+    async def _cell_done(self, body: dict[str, Any], _fds: list[int]) -> Answer:
+        agent = self._agent
+        variables = [
+            item for item in body.get("variables") or () if isinstance(item, dict) and "name" in item
+        ]
+        removed = [str(name) for name in body.get("removed") or ()]
+        if variables or removed:
+            described = tuple({**_description(item), "name": str(item["name"])} for item in variables)
+            agent.team.journal.emit(
+                ev.VariablesChanged, agent.id, turn=agent.turn, variables=described, removed=tuple(removed)
+            )
+        return {}, []
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    text = body.get(name)
+    if not isinstance(text, str) or not text.strip():
+        raise BridgeError("failed", f"`{name}` must be a text that is not empty.")
+    if len(text) > _MAX_TEXT:
+        raise BridgeError("too_long", f"`{name}` has {len(text):,} characters; the most is {_MAX_TEXT:,}.")
+    return text
+
+
+def _schema(schema: object) -> AnswerSchema | None:
+    if schema is None:
+        return None
+    if not isinstance(schema, dict):
+        raise BridgeError("failed", "`schema` must be a type or a JSON Schema.")
+    try:
+        return AnswerSchema(schema)
+    except ConfigError as error:
+        raise BridgeError("failed", error.message) from None
+
+
+def _description(given: object) -> dict[str, Any]:
+    """Take a description that a kernel sent for what it must be to be shown."""
+    described = dict(given) if isinstance(given, dict) else {}
+    described["type"] = str(described.get("type", "object"))[:200]
+    described["summary"] = str(described.get("summary", described["type"]))[:400]
+    return described
+
+
+def _json_answer(text: str, schema: AnswerSchema) -> Any:
+    """Read a plain completion's JSON answer, fenced or not, and check it."""
+    import json
+
+    body = text.strip()
+    if body.startswith("```"):
+        body = body.split("\n", 1)[-1].rsplit("```", 1)[0]
+    try:
+        return schema.validate(json.loads(body))
+    except ValueError as error:
+        raise BridgeError(
+            "failed", f"The completion does not match the schema: {error}. It was: {text[:500]!r}"
+        ) from None

@@ -1,0 +1,273 @@
+"""One completion: reserve its worst case, send it, settle what it cost, and say so in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.ledger import Ledger, Reservation, estimate_prompt_tokens
+from rlm_jupyter.errors import MalformedReplyError, RLMError
+from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.journal import Journal
+
+_DELTA_SECONDS = 0.1
+_REFUSALS = ("rate limit",)
+"""Reasons of a wait that say that the request was not served, and so not billed."""
+
+
+class Cache(Protocol):
+    """Replies that were paid for once (`rlm_jupyter.models.cache`)."""
+
+    def get(self, model: ChatModel, request: CompletionRequest) -> Completion | None:
+        """Give the reply to the same request, or None."""
+
+    def put(self, model: ChatModel, request: CompletionRequest, completion: Completion) -> None:
+        """Keep a reply."""
+
+
+class Completions:
+    """All completions of one run go through here: turns and plain calls, in the root and everywhere.
+
+    Args:
+        journal: where they are told.
+        ledger: what may be spent.
+        max_tokens: of one reply, before the limits clamp it.
+        price: overrides what the models say of themselves.
+        cache: replies on disk; None for no cache.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        *,
+        max_tokens: int,
+        price: Price | None = None,
+        cache: Cache | None = None,
+    ) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._max_tokens = max_tokens
+        self._price = price
+        self._cache = cache
+        self._numbers = itertools.count(1)
+
+    def price_of(self, model: ChatModel) -> Price | None:
+        """Give what a model costs here; None where it is not known."""
+        return self._price if self._price is not None else model.price
+
+    async def ask(
+        self,
+        agent: str,
+        model: ChatModel,
+        messages: Sequence[Message],
+        *,
+        purpose: ev.Purpose,
+        turn: int,
+        start: int = 0,
+    ) -> Completion:
+        """Get one completion.
+
+        Args:
+            agent: on whose account.
+            model: which model.
+            messages: the whole chat.
+            purpose: a turn or a plain call.
+            turn: the agent's turn in which it is asked.
+            start: how many of the messages were sent with an earlier call already.
+
+        Raises:
+            LimitReachedError: its worst case does not fit under the limits.
+            ModelError: the provider failed for good.
+        """
+        request = CompletionRequest(messages=list(messages), max_tokens=self._max_tokens)
+        if self._cache is not None and (known := self._cache.get(model, request)) is not None:
+            return self._from_cache(agent, model, request, known, purpose, turn, start)
+        reservation = await self._reserve(agent, model, messages, turn=purpose == "turn")
+        return await self._send(agent, model, reservation, messages, purpose, turn, start)
+
+    async def _reserve(
+        self, agent: str, model: ChatModel, messages: Sequence[Message], *, turn: bool
+    ) -> Reservation:
+        """Reserve; where that has to wait for others' settlements, show it."""
+        wanted = asyncio.ensure_future(
+            self._ledger.reserve(
+                agent, estimate_prompt_tokens(messages), self._max_tokens, self.price_of(model), turn=turn
+            )
+        )
+        try:
+            done, _ = await asyncio.wait({wanted}, timeout=0.05)
+            if done:
+                return wanted.result()
+            self._journal.emit(ev.Waiting, agent, reason="budget", seconds=None, text="waiting for its turn")
+            try:
+                return await wanted
+            finally:
+                self._journal.emit(ev.Waiting, agent, reason="budget", seconds=0)
+        except asyncio.CancelledError:
+            if wanted.done() and not wanted.cancelled() and wanted.exception() is None:
+                self._ledger.release(wanted.result())
+            else:
+                wanted.cancel()
+            raise
+
+    async def _send(
+        self,
+        agent: str,
+        model: ChatModel,
+        reservation: Reservation,
+        messages: Sequence[Message],
+        purpose: ev.Purpose,
+        turn: int,
+        start: int,
+    ) -> Completion:
+        call = next(self._numbers)
+        self._emit_prompt(agent, model, call, reservation.max_tokens, messages, purpose, turn, start)
+        began = time.monotonic()
+        request = CompletionRequest(
+            messages=list(messages),
+            max_tokens=reservation.max_tokens,
+            on_delta=_Deltas(self._journal, agent, call),
+            on_wait=lambda reason, seconds: self._retry(agent, reservation, reason, seconds),
+        )
+        try:
+            completion = await model.complete(request)
+        except BaseException as error:
+            # Sent, perhaps billed, and no usage came back: its worst case is counted.
+            usage, cost, attempts = (getattr(error, name, None) for name in ("usage", "cost", "attempts"))
+            spend = self._ledger.settle(reservation, usage, cost, attempts=attempts or 1, failed=True)
+            self._journal.emit(
+                ev.ReplyFailed,
+                agent,
+                call=call,
+                error=_reason(error),
+                input_tokens=spend.prompt_tokens,
+                output_tokens=spend.completion_tokens,
+                cost=spend.cost,
+                seconds=time.monotonic() - began,
+            )
+            if isinstance(error, RLMError) or not isinstance(error, Exception):
+                raise
+            raise MalformedReplyError(
+                f"The model `{model.name}` failed: {type(error).__name__}: {error}. "
+                "If it is a model of your own, see its `complete`; otherwise try again."
+            ) from error
+        usage = completion.usage
+        if usage is None and model.scripted:
+            usage = _scripted_usage(messages, completion.text)
+        spend = self._ledger.settle(reservation, usage, completion.cost, attempts=completion.attempts)
+        self._journal.emit(
+            ev.ReplyFinished,
+            agent,
+            call=call,
+            text=completion.text,
+            model=completion.model or model.name,
+            finish_reason=completion.finish_reason,
+            input_tokens=spend.prompt_tokens,
+            output_tokens=spend.completion_tokens,
+            cached_tokens=completion.usage.cached_tokens if completion.usage else 0,
+            estimated=spend.estimated,
+            cost=spend.cost,
+            attempts=completion.attempts,
+            seconds=time.monotonic() - began,
+        )
+        if self._cache is not None:
+            key = CompletionRequest(messages=list(messages), max_tokens=self._max_tokens)
+            self._cache.put(model, key, completion)
+        return completion
+
+    def _from_cache(
+        self,
+        agent: str,
+        model: ChatModel,
+        request: CompletionRequest,
+        known: Completion,
+        purpose: ev.Purpose,
+        turn: int,
+        start: int,
+    ) -> Completion:
+        self._ledger.count_cached(agent, turn=purpose == "turn")
+        call = next(self._numbers)
+        self._emit_prompt(agent, model, call, None, request.messages, purpose, turn, start)
+        self._journal.emit(
+            ev.ReplyFinished,
+            agent,
+            call=call,
+            text=known.text,
+            model=known.model or model.name,
+            finish_reason=known.finish_reason,
+            input_tokens=0,
+            output_tokens=0,
+            cost=0.0,
+            cached=True,
+            attempts=0,
+            seconds=0.0,
+        )
+        return known
+
+    def _emit_prompt(
+        self,
+        agent: str,
+        model: ChatModel,
+        call: int,
+        max_tokens: int | None,
+        messages: Sequence[Message],
+        purpose: ev.Purpose,
+        turn: int,
+        start: int,
+    ) -> None:
+        new = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in messages[start:])
+        self._journal.emit(
+            ev.PromptSent,
+            agent,
+            call=call,
+            purpose=purpose,
+            turn=turn,
+            model=model.name,
+            max_tokens=max_tokens,
+            start=start,
+            messages=new,
+        )
+
+    def _retry(self, agent: str, reservation: Reservation, reason: str, seconds: float) -> None:
+        """Before each further attempt: reserve it too, ask less at once after a refusal, and show the wait."""
+        refused = reason in _REFUSALS
+        self._ledger.retry(reservation, billed=not refused)
+        if refused:
+            self._ledger.rate_limited()
+        self._journal.emit(ev.Waiting, agent, reason="rate_limit", seconds=seconds, text=reason)
+
+
+class _Deltas:
+    """Collects the pieces of a reply and tells them at most ten times a second."""
+
+    def __init__(self, journal: Journal, agent: str, call: int) -> None:
+        self._journal, self._agent, self._call = journal, agent, call
+        self._text: list[str] = []
+        self._next = 0.0
+
+    def __call__(self, text: str) -> None:
+        self._text.append(text)
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _DELTA_SECONDS
+            self._journal.emit(ev.ReplyDelta, self._agent, call=self._call, text="".join(self._text))
+            self._text.clear()
+
+
+def _scripted_usage(messages: Sequence[Message], text: str) -> Usage:
+    """What a language model would count, roughly: four bytes a token. A script sends nothing to anybody."""
+    sent = sum(len(message["content"].encode()) for message in messages)
+    return Usage(-(-sent // 4), -(-len(text.encode()) // 4), estimated=True)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "stopped"
+    return str(error) or type(error).__name__

@@ -1,0 +1,299 @@
+"""The run as the engine sees it, on its loop: agents and their tasks, sub-agents, stop, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.agent import Agent, AgentSpec
+from rlm_jupyter.engine.gate import Gate
+from rlm_jupyter.errors import (
+    AgentFailedError,
+    LimitReachedError,
+    RLMError,
+    RunStoppedError,
+)
+from rlm_jupyter.kernels.bridge import BridgeError
+from rlm_jupyter.values.store import Buffer, Store
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.completions import Completions
+    from rlm_jupyter.engine.journal import Journal
+    from rlm_jupyter.engine.ledger import Ledger
+    from rlm_jupyter.engine.schema import AnswerSchema
+    from rlm_jupyter.kernels.pool import KernelPool
+    from rlm_jupyter.models.base import ChatModel
+    from rlm_jupyter.settings import Limits, Settings
+    from rlm_jupyter.tools.functions import Tool
+
+_STOP_SECONDS = 5.0
+
+
+@dataclass
+class Conductor:
+    """The shared parts of a run's agents, and what starts and ends them.
+
+    Attributes:
+        run: the run's id.
+        agents: all agents by id, ended ones included (their kernels stay for pulls).
+        limit: the first limit of the whole run that was reached.
+    """
+
+    run: str
+    settings: Settings
+    limits: Limits
+    journal: Journal
+    ledger: Ledger
+    completions: Completions
+    pool: KernelPool
+    store: Store
+    model: ChatModel
+    sub_model: ChatModel
+    env: dict[str, str] = field(default_factory=dict)
+    tools: dict[str, Tool] = field(default_factory=dict)
+    models: Mapping[str, ChatModel] = field(default_factory=dict)
+    step: bool = False
+    agents: dict[str, Agent] = field(default_factory=dict)
+    limit: LimitReachedError | None = None
+    directory: Path | None = None
+
+    def __post_init__(self) -> None:
+        self.gate = Gate(self.journal, step=self.step)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._children: dict[str, int] = {}
+        self._timer: asyncio.Timeout | None = None
+        self.ended = False
+        self._question: Buffer | None = None
+
+    # ---- the run
+
+    async def conduct(self, root: AgentSpec) -> RLMError | None:
+        """Run the root agent to its end; give the error that ended it, or None.
+
+        The root's value, whole or partial, is in `agents["0"].value`.
+        """
+        error: RLMError | None
+        try:
+            async with asyncio.timeout(self.limits.seconds) as self._timer:
+                self.directory = await self.pool.open_run(self.run)
+                error = await self._finish(root)
+        except TimeoutError:
+            error = LimitReachedError(
+                f"The run reached its limit `seconds` of {self.limits.seconds:g} s. "
+                "Raise it (`--timeout`, `Limits(seconds=...)`), or ask less.",
+                limit="seconds",
+            )
+        await self._end_all()
+        self.ended = True
+        return error
+
+    async def _finish(self, root: AgentSpec) -> RLMError | None:
+        try:
+            await self._work(root)
+        except asyncio.CancelledError:
+            if _cancelled_here():
+                raise
+            return RunStoppedError("The run was stopped. What its agents had can still be pulled.")
+        except RLMError as error:
+            return error
+        # The root answered, but some of it may be missing: say so rather than pass it off as whole.
+        return self.limit
+
+    async def _end_all(self) -> None:
+        """End the sub-agents that nobody waits for any more."""
+        left = [task for task in self._tasks.values() if not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_STOP_SECONDS)
+
+    async def _work(self, spec: AgentSpec) -> Agent:
+        """Run one agent to its end, and tell how it ended."""
+        self.ledger.admit_agent(spec.id)
+        agent = Agent(spec, self)
+        self.agents[spec.id] = agent
+        self.journal.emit(
+            ev.AgentStarted,
+            spec.id,
+            parent=spec.parent,
+            depth=spec.depth,
+            question=spec.question,
+            name=spec.name,
+            model=spec.model.name,
+            context=spec.context.description if spec.context else None,
+        )
+        task = asyncio.create_task(agent.work())
+        self._tasks[spec.id] = task
+        try:
+            await task
+        except asyncio.CancelledError:
+            await self._halt(agent, task)
+            timed_out = self._timer is not None and self._timer.expired()
+            self._end_row(spec.id, "limit" if timed_out else "stopped")
+            raise
+        except LimitReachedError as error:
+            if error.limit != "calls_per_agent":
+                self.limit_seen(error)
+            self._end_row(spec.id, "limit", error)
+            raise
+        except RLMError as error:
+            self._end_row(spec.id, "failed", error)
+            raise
+        except Exception as error:
+            wrapped = AgentFailedError(
+                f"Agent `{spec.id}` failed inside the engine: {type(error).__name__}: {error}. This is a bug: "
+                "please report it with the run's log."
+            )
+            self._end_row(spec.id, "failed", wrapped)
+            raise wrapped from error
+        self._end_row(spec.id, "done")
+        if agent.kernel is not None:
+            agent.kernel.bridge.fail_pending("stopped", f"Agent `{spec.id}` has given its answer.")
+        return agent
+
+    def _end_row(self, agent_id: str, status: ev.RunStatus, error: RLMError | None = None) -> None:
+        """Tell once how an agent ended."""
+        row = self.journal.state.agents.get(agent_id)
+        if row is None or row.status != "running":
+            return
+        agent = self.agents[agent_id]
+        self.journal.emit(
+            ev.AgentFinished,
+            agent_id,
+            status=status,
+            value=agent.value.description if agent.value else None,
+            error=error.message if error else None,
+        )
+
+    async def _halt(self, agent: Agent, task: asyncio.Task[None]) -> None:
+        """End an agent's work: its requests, its children, its cell. What it has stays."""
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_STOP_SECONDS)
+        kernel = agent.kernel
+        if kernel is not None and kernel.alive:
+            kernel.bridge.fail_pending("stopped", "The run was stopped.")
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await kernel.interrupt()
+
+    # ---- sub-agents
+
+    async def sub_agent(
+        self,
+        parent: Agent,
+        question: str,
+        context: Buffer | None,
+        *,
+        schema: AnswerSchema | None = None,
+        name: str | None = None,
+        tools: tuple[str, ...] = (),
+    ) -> Buffer:
+        """Start a sub-agent and wait for its value.
+
+        Raises:
+            BridgeError: it did not give one; the error carries its partial value.
+        """
+        number = self._children.get(parent.id, 0) + 1
+        self._children[parent.id] = number
+        unknown = [tool for tool in tools if tool not in self.tools]
+        if unknown:
+            raise BridgeError(
+                "failed", f"There is no tool `{unknown[0]}`. Tools: {', '.join(self.tools) or 'none'}."
+            )
+        spec = AgentSpec(
+            id=f"{parent.id}.{number}",
+            parent=parent.id,
+            depth=parent.spec.depth + 1,
+            question=question,
+            model=self.sub_model,
+            context=self.store.add(context) if context is not None else None,
+            schema=schema,
+            name=name,
+            tools=tools,
+        )
+        try:
+            agent = await self._work(spec)
+        except asyncio.CancelledError:
+            if not _cancelled_here():
+                raise BridgeError("stopped", f"Sub-agent `{spec.id}` was stopped by the user.") from None
+            raise
+        except RLMError as error:
+            kind = "limit" if isinstance(error, LimitReachedError) else "failed"
+            partial = self.agents[spec.id].value if spec.id in self.agents else None
+            fds = [partial.dup().detach()] if partial is not None else []
+            raise BridgeError(
+                kind, f"Sub-agent `{spec.id}` gave no answer: {error.message}", fds=fds
+            ) from error
+        assert agent.value is not None
+        return agent.value
+
+    def limit_seen(self, error: LimitReachedError) -> None:
+        """Remember the first limit of the whole run that was reached."""
+        if self.limit is None and error.limit not in ("depth", "calls_per_agent", "agents"):
+            self.limit = error
+
+    # ---- commands
+
+    def stop(self, agent_id: str | None = None) -> None:
+        """Stop an agent and all below it; the whole run for None."""
+        agent_id = agent_id or "0"
+        self.journal.emit(ev.Command, agent_id, name="stop")
+        task = self._tasks.get(agent_id)
+        if task is not None and not task.done():
+            task.cancel()
+
+    def set_limits(self, limits: Limits) -> None:
+        """Put other limits in place while the run goes on."""
+        self.limits = limits
+        self.ledger.raise_limits(limits)
+        if self._timer is not None and not self._timer.expired():
+            left = self.ledger.left("0").seconds
+            self._timer.reschedule(None if left is None else asyncio.get_running_loop().time() + left)
+
+    async def close(self) -> None:
+        """Drop the kernels and the buffers; the tree and the log stay."""
+        await self._end_all()
+        await self.pool.close_run(self.run)
+        for agent in self.agents.values():
+            agent.kernel = None
+        self.store.close()
+
+    # ---- what agents ask for
+
+    def words(self, agent: Agent) -> dict[str, Any]:
+        """Settings of the words in an agent's kernel."""
+        del agent
+        return {"rows": self.settings.sample_rows}
+
+    def tools_text(self, names: tuple[str, ...]) -> str | None:
+        """Tools as the model is shown them."""
+        return "\n".join(self.tools[name].text for name in names) or None
+
+    def question_buffer(self, question: str) -> Buffer:
+        """The question as data, for an agent that was given none."""
+        return self.store.add(Buffer.of(question))
+
+    def sub_model_named(self, name: object) -> ChatModel:
+        """Give the model for a plain call.
+
+        Raises:
+            BridgeError: no model of that name is set up.
+        """
+        if name is None:
+            return self.sub_model
+        known = {self.model.name: self.model, self.sub_model.name: self.sub_model, **self.models}
+        if name in known:
+            return known[str(name)]
+        raise BridgeError("failed", f"There is no model `{str(name)[:80]}` here. Models: {', '.join(known)}.")
+
+
+def _cancelled_here() -> bool:
+    """Whether it is the awaiting task that was cancelled, rather than the agent's task that it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

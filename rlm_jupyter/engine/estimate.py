@@ -1,0 +1,56 @@
+"""How many tokens a prompt has at most, without knowing the model's tokenizer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rlm_jupyter.models.base import Message
+
+_PER_MESSAGE = 32
+"""Tokens that a chat template puts around one message; real ones take 3 to 12."""
+_PER_PROMPT = 256
+"""Tokens that a chat template puts before all messages, such as a date or a default system line; up to 100."""
+
+
+def estimate_prompt_tokens(messages: Sequence[Message]) -> int:
+    """Give an upper bound for the tokens of a prompt: a token for each byte of UTF-8, and the template.
+
+    No tokenizer in use makes more than one token of a byte, so the server's own count is never higher. It is
+    about four times the true count for English text: it bounds what is reserved, never what is settled.
+    """
+    return _PER_PROMPT + sum(_message_tokens(message) for message in messages)
+
+
+class PromptEstimator:
+    """The same bound for a chat that only grows: each message is counted once.
+
+    A chat of which an earlier message was replaced (compaction) is counted anew.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[Message] = []
+        self._tokens = 0
+
+    def tokens(self, messages: Sequence[Message]) -> int:
+        """Give the upper bound for the tokens of a prompt."""
+        known = len(self._seen)
+        if known > len(messages) or any(
+            old is not new for old, new in zip(self._seen, messages[:known], strict=True)
+        ):
+            self._seen, self._tokens, known = [], 0, 0
+        new = list(messages[known:])
+        self._tokens += sum(_message_tokens(message) for message in new)
+        self._seen += new
+        return _PER_PROMPT + self._tokens
+
+
+def _message_tokens(message: Message) -> int:
+    return _PER_MESSAGE + _bytes(message["role"]) + _bytes(message["content"])
+
+
+def _bytes(text: str) -> int:
+    # `isascii` is a flag of the string, so that most texts are counted without being read.
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -1,0 +1,59 @@
+"""How it is said that a limit was reached: which, what was spent, and what to do."""
+
+from __future__ import annotations
+
+from rlm_jupyter.errors import LimitReachedError
+
+_OPTIONS = {
+    "cost": "--max-cost",
+    "calls": "--max-calls",
+    "tokens": "--max-tokens",
+    "seconds": "--timeout",
+    "depth": "--depth",
+}
+
+
+def limit_reached(
+    name: str, limit: float | None, spent: float, held: float, need: float, *, agent: str | None = None
+) -> LimitReachedError:
+    """Build the error for a limit.
+
+    Args:
+        name: the field of `Limits`.
+        limit: its value.
+        spent: what was spent of it.
+        held: what requests in flight have reserved of it.
+        need: what the next request may need of it; 0 where that does not matter.
+        agent: whose limit it is; None for the whole run's.
+    """
+    who = "The run" if agent is None else f"Agent `{agent}`"
+    parts = [f"{_shown(name, spent)} spent"]
+    if held:
+        parts.append(f"{_shown(name, held)} reserved by requests in flight")
+    if need:
+        parts.append(f"up to {_shown(name, need)} needed for the next step")
+    return LimitReachedError(
+        f"{who} reached its limit `{name}` of {_shown(name, limit or 0)}: {', '.join(parts)}. {_way_out(name)}",
+        limit=name,
+    )
+
+
+def depth_reached(agent: str, depth: int) -> LimitReachedError:
+    """Build the error for an agent that would be too deep."""
+    return LimitReachedError(
+        f"Agent `{agent}` would be deeper than the limit `depth` of {depth}. {_way_out('depth')}",
+        limit="depth",
+    )
+
+
+def _way_out(name: str) -> str:
+    option = f"`{_OPTIONS[name]}`, " if name in _OPTIONS else ""
+    return f"Raise it ({option}`Limits({name}=...)`), or ask less."
+
+
+def _shown(name: str, amount: float) -> str:
+    if name == "cost":
+        return f"${amount:,.6f}".rstrip("0").rstrip(".") if amount < 1 else f"${amount:,.2f}"
+    if name == "seconds":
+        return f"{amount:,.1f} s"
+    return f"{int(amount):,}"

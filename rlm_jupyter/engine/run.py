@@ -1,0 +1,356 @@
+"""`Run`: one question, as the notebook sees it. Usable from any thread while the engine works on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.handle import AgentHandle, Agents
+from rlm_jupyter.engine.thread import EngineThread
+from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError
+from rlm_jupyter.models.base import Message, Usage
+from rlm_jupyter.settings import Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rlm_jupyter.engine.agent import AgentSpec
+    from rlm_jupyter.engine.conductor import Conductor
+    from rlm_jupyter.engine.schema import AnswerSchema
+    from rlm_jupyter.engine.state import TreeState
+
+T = TypeVar("T")
+
+_STOP_SECONDS = 5.0
+_TICK = 0.1  # an awaited cell is interrupted only when its loop wakes (ipykernel issue 881)
+
+
+class Run:
+    """One question and what came of it: value, status, spend, agents, events.
+
+    Made by `RLM.run`, `RLM.start` and `%%rlm`. It keeps its agents' kernels until `close`, so that every
+    variable of every agent can be pulled.
+
+    Attributes:
+        id: the run's id; the log is named after it.
+        question: verbatim.
+        lock: hold it to read more than one field of `tree` while the run goes on.
+        log_path: the JSONL log; None where none is written.
+        error: why there is no whole answer; None while it runs and where there is one.
+    """
+
+    def __init__(
+        self,
+        conductor: Conductor,
+        root: AgentSpec,
+        engine: EngineThread,
+        *,
+        log_path: Path | None = None,
+        on_close: Callable[[], None] | None = None,
+    ) -> None:
+        self.id = conductor.run
+        self.question = root.question
+        self.log_path = log_path
+        self.error: RLMError | None = None
+        self._conductor = conductor
+        self._journal = conductor.journal
+        self.lock = self._journal.lock
+        self._root = root
+        self._engine = engine
+        self._on_close = on_close
+        self._ended = threading.Event()
+        self._waiters: list[Callable[[], object]] = []
+        self._closed = False
+        self._value: Any = None
+        self._value_known = False
+        self.agents: Mapping[str, AgentHandle] = Agents(self, conductor)
+
+    # ---- reading
+
+    @property
+    def tree(self) -> TreeState:
+        """The tree so far: agents, turns, spend, variables."""
+        return self._journal.state
+
+    @property
+    def events(self) -> list[ev.AnyEvent]:
+        """All events so far, but the pieces of replies and outputs."""
+        with self.lock:
+            return list(self._journal.events)
+
+    @property
+    def status(self) -> ev.RunStatus:
+        """`running`, `done`, `failed`, `stopped`, or `limit`: ended by a limit, with what there was."""
+        return self.tree.status
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, one way or the other."""
+        return self._ended.is_set()
+
+    @property
+    def cost(self) -> float | None:
+        """USD spent so far, sub-agents included; None where a price is not known."""
+        return self.tree.cost
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far, sub-agents included."""
+        with self.lock:
+            return Usage(self.tree.input_tokens, self.tree.output_tokens)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start until the end, or until now."""
+        with self.lock:
+            end = self.tree.finished or time.time()
+            return max(0.0, end - self.tree.started) if self.tree.started else 0.0
+
+    @property
+    def value_description(self) -> dict[str, Any] | None:
+        """What the value is: type, shape, preview; None where there is none."""
+        root = self._conductor.agents.get("0")
+        return root.value.description if root is not None and root.value is not None else None
+
+    @property
+    def value(self) -> Any:
+        """The root's answer as an object of this process; None where there is none.
+
+        Raises:
+            UnsafeValueError: it could be decoded only by running code that an agent wrote; see `pull_value`.
+        """
+        return self.pull_value()
+
+    def pull_value(self, *, trust: bool = False) -> Any:
+        """Give the root's answer, decoded.
+
+        Args:
+            trust: decode it even where that runs code that an agent wrote (cloudpickle), in this process.
+
+        Raises:
+            UnsafeValueError: it has no safe form, and `trust` is false.
+        """
+        if not self._value_known:
+            root = self._conductor.agents.get("0")
+            if root is None or root.value is None:
+                return None
+            try:
+                value = root.value.load(trust=trust)
+            except RLMError as error:
+                error.run = self
+                raise
+            self._value = self._typed(self._root.schema, value)
+            self._value_known = self.done
+            if not self._value_known:
+                return self._value
+        return self._value
+
+    def _typed(self, schema: AnswerSchema | None, value: Any) -> Any:
+        if schema is None:
+            return value
+        with contextlib.suppress(ValueError):  # it was checked when FINAL was called
+            return schema.validate(value)
+        return value
+
+    def messages(self, agent: str = "0") -> list[Message]:
+        """Give exactly what was sent to the model for an agent, and its replies.
+
+        Raises:
+            AgentNotFoundError: there is no such agent.
+        """
+        return self.agents[agent].messages
+
+    # ---- waiting
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Block until the run has ended; a failed run raises nothing here (see `error`).
+
+        Raises:
+            TimeoutError: it still runs after `timeout` seconds.
+            ConfigError: called on the engine's own thread, where it would wait for itself.
+        """
+        if self._engine.inside:
+            raise ConfigError("`run.wait()` cannot be called in a callback of the run: use `await run`.")
+        if not self._ended.wait(timeout):
+            raise TimeoutError(f"Run `{self.id}` still runs after {timeout:g} s.")
+        return self
+
+    def wait_interruptibly(self) -> Run:
+        """Block until the run has ended; an interrupt stops it first.
+
+        Raises:
+            RunStoppedError: interrupted; what the agents had stays.
+        """
+        try:
+            while not self._ended.wait(_TICK):
+                pass
+        except KeyboardInterrupt:
+            self.stop()
+            with contextlib.suppress(KeyboardInterrupt):
+                self._ended.wait(_STOP_SECONDS)
+            raise RunStoppedError(
+                f"Run `{self.id}` was interrupted. What its agents had can still be pulled.", run=self
+            ) from None
+        return self
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        return self._until_ended().__await__()
+
+    async def _until_ended(self) -> Run:
+        while not self._ended.is_set():
+            await asyncio.sleep(_TICK if self.elapsed > _TICK else 0.005)
+        return self
+
+    def raise_for_error(self) -> Run:
+        """Raise `error` where there is one; give the run otherwise."""
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def subscribe(self, listener: Callable[[ev.AnyEvent], None]) -> Callable[[], None]:
+        """Call `listener` with each event from now on, on the engine's thread; give what ends it."""
+        return self._journal.subscribe(listener)
+
+    async def stream(self) -> AsyncIterator[ev.AnyEvent]:
+        """Give all events from the first on, as they come, until the run has ended."""
+        loop = asyncio.get_running_loop()
+        queue: asyncio.Queue[ev.AnyEvent] = asyncio.Queue()
+
+        def hand_over(event: ev.AnyEvent) -> None:
+            with contextlib.suppress(RuntimeError):  # the listener's loop has ended
+                loop.call_soon_threadsafe(queue.put_nowait, event)
+
+        with self.lock:
+            past = self.events
+            unsubscribe = self.subscribe(hand_over)
+        try:
+            for event in past:
+                yield event
+            while not isinstance(past[-1] if past else None, ev.RunFinished):
+                event = await queue.get()
+                yield event
+                past = [event]
+        finally:
+            unsubscribe()
+
+    # ---- commands
+
+    def stop(self, agent: str | None = None) -> None:
+        """Stop the run, or one agent and all below it. What they had stays and can be pulled.
+
+        Raises:
+            AgentNotFoundError: there is no such agent.
+        """
+        if agent is not None:
+            self.agents[agent]
+        if not self.done:
+            self._engine.call_soon(lambda: self._conductor.stop(agent))
+
+    def next(self, agent: str | None = None, code: str | None = None) -> None:
+        """In step mode: let an agent's cell run (the longest waiting one), with `code` in its place.
+
+        Raises:
+            ConfigError: no agent waits.
+        """
+
+        async def let() -> bool:
+            return self._conductor.gate.next(agent, code)
+
+        if not self._call(let()):
+            who = f"agent `{agent}`" if agent else "no agent"
+            raise ConfigError(f"Nothing waits for Next: {who} is at a step. Start the run with `--step`.")
+
+    def pause(self) -> None:
+        """Make each cell wait for `next` from now on."""
+        self._engine.call_soon(self._conductor.gate.pause)
+
+    def resume(self) -> None:
+        """Let all cells run again."""
+        self._engine.call_soon(self._conductor.gate.resume)
+
+    def set_limit(self, name: str, value: float | None) -> None:
+        """Change one limit while the run goes on, such as ``run.set_limit("cost", 2.0)``.
+
+        Raises:
+            ConfigError: there is no such limit, or it cannot have that value.
+        """
+        limits = Limits.of(self._conductor.limits.model_dump(), **{name: value})
+
+        async def put() -> None:
+            self._conductor.set_limits(limits)
+            text = "none" if value is None else f"{value:g}"
+            self._journal.emit(ev.Command, name="limit", detail=f"{name}={text}")
+
+        self._call(put())
+
+    def close(self) -> None:
+        """Stop what runs and drop the agents' kernels; value, tree and log stay. Twice is fine."""
+        if self._closed:
+            return
+        with contextlib.suppress(RLMError):
+            _ = self.value
+        self._closed = True
+        if not self.done:
+            self.stop()
+            with contextlib.suppress(TimeoutError):
+                self.wait(15)
+        with contextlib.suppress(TimeoutError):
+            self._call(self._conductor.close(), timeout=15)
+        if self._on_close is not None:
+            self._on_close()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id} · {self.status} · {len(self.tree.agents)} agents>"
+
+    # ---- between the threads
+
+    def _call(self, work: Any, timeout: float | None = 60) -> Any:
+        """Run a coroutine on the engine's loop and give what it gives."""
+        future: Future[Any] = self._engine.submit(work)
+        try:
+            return future.result(timeout)
+        except RLMError as error:
+            error.run = self
+            raise
+        except BaseException:
+            future.cancel()
+            raise
+
+    async def _conduct(self) -> None:
+        """The run's life, on the engine's loop."""
+        error: RLMError | None
+        try:
+            error = await self._conductor.conduct(self._root)
+        except BaseException as unexpected:
+            error = RLMError(
+                f"The engine failed: {type(unexpected).__name__}: {unexpected}. This is a bug: "
+                "please report it with the run's log."
+            )
+            error.__cause__ = unexpected
+        status = _STATUS.get(type(error).__name__, "failed") if error is not None else "done"
+        if error is not None:
+            error.run = self
+        self.error = error
+        self._journal.emit(
+            ev.RunFinished,
+            status=status,
+            value=self.value_description,
+            error=error.message if error else None,
+            error_type=type(error).__name__ if error else None,
+        )
+        self._ended.set()
+
+
+_STATUS: dict[str, ev.RunStatus] = {"RunStoppedError": "stopped", "LimitReachedError": "limit"}

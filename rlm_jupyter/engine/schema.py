@@ -1,0 +1,176 @@
+"""Typed answers: what the user asked for, as a JSON Schema for the model and as a check of what comes back.
+
+A schema is a pydantic model, any type that pydantic's `TypeAdapter` takes, a JSON Schema (a dict), or the
+columns of a table: ``{"supplier": "string", "rise": "float64"}``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rlm_jupyter.errors import ConfigError
+
+_JSON_SCHEMA_WORDS = {
+    "$defs", "$ref", "$schema", "additionalProperties", "allOf", "anyOf", "const", "enum", "items", "oneOf",
+    "prefixItems", "properties", "required", "type",
+}  # fmt: skip
+_MAX_PROBLEMS = 5
+
+
+class AnswerSchema:
+    """A check of `FINAL` values.
+
+    Args:
+        schema: see the module.
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+
+    def __init__(self, schema: object) -> None:
+        self._adapter: Any = None
+        self._columns: dict[str, str] | None = None
+        self.json: dict[str, Any] = {}
+        if isinstance(schema, Mapping) and not _is_typed_dict(schema):
+            self._read_mapping(dict(schema))
+        else:
+            self._read_type(schema)
+
+    def _read_mapping(self, schema: dict[str, Any]) -> None:
+        if _is_columns(schema):
+            self._columns = {str(name): str(dtype) for name, dtype in schema.items()}
+            return
+        import jsonschema
+
+        try:
+            jsonschema.Draft202012Validator.check_schema(schema)
+        except jsonschema.SchemaError as error:
+            raise ConfigError(f"The schema is no valid JSON Schema: {error.message}.") from None
+        self.json = schema
+
+    def _read_type(self, schema: object) -> None:
+        from pydantic import TypeAdapter
+        from pydantic.errors import PydanticUserError
+
+        try:
+            self._adapter = TypeAdapter(schema)
+            self.json = self._adapter.json_schema()
+        except (PydanticUserError, TypeError, NameError) as error:
+            raise ConfigError(
+                f"The schema {schema!r:.80} is neither a type that pydantic knows nor a JSON Schema: "
+                f"{str(error).splitlines()[0]}"
+            ) from None
+
+    @property
+    def text(self) -> str:
+        """The schema as the model is shown it."""
+        if self._columns is not None:
+            columns = ", ".join(f"{name}: {dtype}" for name, dtype in self._columns.items())
+            return f"a pandas DataFrame with exactly these columns and dtypes: {columns}"
+        return f"a value that matches this JSON Schema: {json.dumps(self.json, ensure_ascii=False)}"
+
+    def validate(self, value: object) -> Any:
+        """Give the value as an instance of the type asked for.
+
+        Raises:
+            ValueError: it does not match; the message has a line for each problem, with its path.
+        """
+        if self._columns is not None:
+            return _check_frame(value, self._columns)
+        if self._adapter is not None:
+            return self._validate_type(value)
+        import jsonschema
+
+        validator = jsonschema.Draft202012Validator(self.json)
+        plain = to_plain(value)
+        problems = sorted(validator.iter_errors(plain), key=lambda error: list(map(str, error.path)))
+        if problems:
+            lines = [f"{_path(error.path)}: {error.message}" for error in problems]
+            raise ValueError(_lines(lines))
+        return plain
+
+    def _validate_type(self, value: object) -> Any:
+        from pydantic import ValidationError
+
+        try:
+            return self._adapter.validate_python(value)
+        except ValidationError as first:
+            plain = to_plain(value)  # numpy scalars and tuples are fine where numbers and lists are
+            try:
+                return self._adapter.validate_python(plain)
+            except ValidationError:
+                lines = [f"{_path(error['loc'])}: {error['msg']}" for error in first.errors()]
+                raise ValueError(_lines(lines)) from None
+
+
+def to_plain(value: object) -> Any:
+    """Turn numpy and pandas scalars, tuples and sets into what JSON has; leave the rest as it is."""
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [to_plain(item) for item in value]
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        if isinstance(value, numpy.ndarray):
+            return to_plain(value.tolist())
+        if isinstance(value, numpy.generic):
+            return value.item()
+    return value
+
+
+def _is_typed_dict(schema: object) -> bool:
+    return isinstance(schema, type)
+
+
+def _is_columns(schema: dict[str, Any]) -> bool:
+    """Tell columns and dtypes from a JSON Schema: every value is a dtype's name, and no keyword is a key."""
+    if not schema or not all(isinstance(dtype, str) for dtype in schema.values()):
+        return False
+    if not (set(schema) & _JSON_SCHEMA_WORDS):
+        return True
+    from pandas.api.types import pandas_dtype
+
+    json_types = {"array", "boolean", "integer", "null", "number", "object", "string"}
+    if set(schema) == {"type"} and schema["type"] in json_types:
+        return False
+    try:
+        return all(pandas_dtype(dtype) is not None for dtype in schema.values())
+    except TypeError:
+        return False
+
+
+def _check_frame(value: object, columns: dict[str, str]) -> Any:
+    import pandas as pd
+
+    if not isinstance(value, pd.DataFrame):
+        raise ValueError(f"expected a pandas DataFrame, got {type(value).__name__}")  # noqa: TRY004
+    problems = [f"column `{name}`: missing" for name in columns if name not in value.columns]
+    problems += [f"column `{name}`: not asked for" for name in value.columns if name not in columns]
+    if problems:
+        raise ValueError(_lines(problems))
+    frame = value[list(columns)]
+    for name, dtype in columns.items():
+        try:
+            frame = frame.astype({name: dtype})
+        except (TypeError, ValueError) as error:
+            problems.append(
+                f"column `{name}`: {frame[name].dtype} does not convert to {dtype}: {error!s:.120}"
+            )
+    if problems:
+        raise ValueError(_lines(problems))
+    return frame
+
+
+def _path(path: Any) -> str:
+    parts = [str(part) for part in path]
+    return ".".join(parts) if parts else "value"
+
+
+def _lines(problems: list[str]) -> str:
+    shown = problems[:_MAX_PROBLEMS]
+    if len(problems) > _MAX_PROBLEMS:
+        shown.append(f"and {len(problems) - _MAX_PROBLEMS} more")
+    return "\n".join(shown)

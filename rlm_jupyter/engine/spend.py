@@ -1,0 +1,228 @@
+"""What was spent and what is left: the ledger's records, exact to the last unit.
+
+Money is counted in whole units of 1e-18 USD, so that sums neither drift nor depend on their order, and
+`spent <= limit` holds exactly. Floats appear only where figures leave the ledger.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rlm_jupyter.models.base import Price, Usage
+
+_DIGITS = 18
+_MOST_TOKENS = 20_000_000
+"""No model takes or gives more tokens in one request; a figure above it is no count."""
+_MOST_COST = 1e6
+"""USD; no request costs more."""
+
+
+def units(usd: float, *, down: bool = False) -> int:
+    """Convert USD into units of 1e-18 USD, rounded up (a cost) or down (a limit)."""
+    return _whole(_exact(usd).scaleb(_DIGITS), down=down)
+
+
+def _exact(number: float) -> Decimal:
+    return Decimal(repr(float(number)))  # what a user wrote as 0.1 is a tenth, not the double next to it
+
+
+def _whole(number: Decimal, *, down: bool = False) -> int:
+    return int(number.to_integral_value(ROUND_FLOOR if down else ROUND_CEILING))
+
+
+def dollars(amount: int) -> float:
+    """Convert units of 1e-18 USD into USD."""
+    return amount / int(10**_DIGITS)
+
+
+def known_price(price: Price | None) -> bool:
+    """Tell whether a price is one: two numbers, neither negative nor infinite."""
+    return price is not None and all(math.isfinite(part) and part >= 0 for part in price)
+
+
+def cost_units(price: Price, prompt_tokens: int, completion_tokens: int) -> int:
+    """Give what tokens cost, in units of 1e-18 USD; `price` is in USD per million tokens."""
+    return _per_token(price.prompt) * prompt_tokens + _per_token(price.completion) * completion_tokens
+
+
+def affordable(price: Price, amount: int) -> int | None:
+    """Give how many completion tokens an amount pays for; None for any number."""
+    each = _per_token(price.completion)
+    return amount // each if each else None
+
+
+def _per_token(price: float) -> int:
+    return _whole(_exact(price).scaleb(_DIGITS - 6))
+
+
+@dataclass(frozen=True)
+class Spend:
+    """What a run, an agent with its descendants, or one call has spent.
+
+    Attributes:
+        calls: requests that were sent, retries included.
+        prompt_tokens: tokens sent.
+        completion_tokens: tokens received.
+        cached_tokens: of the prompt tokens, those that the provider read from its cache.
+        cost: USD; None where any part of it is not known, never 0 for unknown.
+        turns: turns of agents.
+        cached: replies that came from our own cache, and cost nothing.
+        estimated: whether any figure is our upper estimate.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float | None = 0.0
+    turns: int = 0
+    cached: int = 0
+    estimated: bool = False
+
+    @property
+    def tokens(self) -> int:
+        """Tokens sent and received."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True)
+class Left:
+    """What an agent may still spend; None is no limit. What is reserved by requests in flight is not left.
+
+    Attributes:
+        cost: USD of the whole run.
+        tokens: tokens of the whole run, under the tightest of its token limits.
+        calls: completions of the whole run.
+        turns: turns of this agent.
+        seconds: of the whole run.
+        depth: levels of sub-agents below this agent.
+    """
+
+    cost: float | None = None
+    tokens: int | None = None
+    calls: int | None = None
+    turns: int | None = None
+    seconds: float | None = None
+    depth: int | None = None
+
+
+@dataclass
+class Account:
+    """Sums that can be added to and taken from; `cost` in units of 1e-18 USD."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cost: int = 0
+    turns: int = 0
+    cached: int = 0
+    unknown: int = 0
+    estimated: int = 0
+
+    def add(self, other: Account, sign: int = 1) -> None:
+        """Add another account, or take it away."""
+        for name, amount in vars(other).items():
+            setattr(self, name, getattr(self, name) + sign * amount)
+
+    def spend(self) -> Spend:
+        """Give the sums as they are shown."""
+        return Spend(
+            calls=self.calls,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+            cached_tokens=self.cached_tokens,
+            cost=None if self.unknown else dollars(self.cost),
+            turns=self.turns,
+            cached=self.cached,
+            estimated=self.estimated > 0,
+        )
+
+    def amount(self, limit: str) -> int:
+        """Give the sum that a limit of `Limits` is about."""
+        if limit == "tokens":
+            return self.prompt_tokens + self.completion_tokens
+        amount = getattr(self, limit)
+        assert isinstance(amount, int)
+        return amount
+
+
+@dataclass(eq=False)
+class Reservation:
+    """The worst case of one request that is about to be sent.
+
+    Attributes:
+        agent: on whose account.
+        prompt_tokens: upper bound of the prompt's tokens.
+        max_tokens: most tokens of the reply; the request must carry this figure.
+        price: USD per million tokens; None where it is not known.
+        turn: whether it is a turn of the agent.
+        held: what is kept free for it, all attempts together.
+        open: whether it is neither settled nor released yet.
+    """
+
+    agent: str
+    prompt_tokens: int
+    max_tokens: int
+    price: Price | None
+    turn: bool
+    held: Account
+    open: bool = True
+
+    @property
+    def attempts(self) -> int:
+        """Requests that were announced for it."""
+        return self.held.calls
+
+
+def worst_case(prompt_tokens: int, max_tokens: int, price: Price | None, *, turn: bool = False) -> Account:
+    """Give the most that one request can spend."""
+    cost = 0 if price is None else cost_units(price, prompt_tokens, max_tokens)
+    return Account(1, prompt_tokens, max_tokens, cost=cost, turns=int(turn))
+
+
+def true_spend(reservation: Reservation, usage: Usage | None, cost: float | None, attempts: int) -> Account:
+    """Give what a request spent: as told where that can be true, else as reserved, and marked.
+
+    A count above the reservation is taken as told (the provider bills what it says, be it for a hidden
+    prompt), unless no model could have counted so many. The provider's own cost wins over the price.
+    """
+    told = (None, None) if usage is None else (usage.prompt_tokens, usage.completion_tokens)
+    prompt, completion = (_count(value, attempts) for value in told)
+    estimated = prompt is None or completion is None or (usage is not None and bool(usage.estimated))
+    # Each request that was sent and not announced (`Ledger.retry`) may have cost as much as the first.
+    more = max(0, attempts - reservation.attempts)
+    worst_prompt = reservation.held.prompt_tokens + more * reservation.prompt_tokens
+    worst_completion = reservation.held.completion_tokens + more * reservation.max_tokens
+    prompt = worst_prompt if prompt is None else prompt
+    completion = worst_completion if completion is None else completion
+    spent = Account(attempts, prompt, completion, turns=int(reservation.turn), estimated=int(estimated))
+    cached = None if usage is None else _count(usage.cached_tokens, attempts)
+    spent.cached_tokens = min(cached or 0, prompt)
+    if _is_cost(cost):
+        assert cost is not None
+        spent.cost = units(cost)
+    elif reservation.price is not None:
+        spent.cost = cost_units(reservation.price, prompt, completion)
+    elif prompt or completion:
+        spent.unknown = 1
+    return spent
+
+
+def _count(value: object, attempts: int) -> int | None:
+    """Give a count of tokens; None where it is none: no number, negative, or more than is possible."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if not 0 <= value <= _MOST_TOKENS * max(attempts, 1):  # also false for a NaN
+        return None
+    return math.ceil(value)
+
+
+def _is_cost(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return 0 <= value <= _MOST_COST

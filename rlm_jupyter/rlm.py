@@ -1,0 +1,376 @@
+"""`RLM`: the face of the package, and the one place where settings, model, kernels and records are wired."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine.agent import AgentSpec
+from rlm_jupyter.engine.completions import Completions
+from rlm_jupyter.engine.conductor import Conductor
+from rlm_jupyter.engine.events import RunStarted
+from rlm_jupyter.engine.journal import Journal
+from rlm_jupyter.engine.ledger import Ledger
+from rlm_jupyter.engine.run import Run
+from rlm_jupyter.engine.schema import AnswerSchema
+from rlm_jupyter.engine.thread import EngineThread, engine
+from rlm_jupyter.errors import (
+    ConfigError,
+    ContextError,
+    RLMError,
+    RunNotFoundError,
+    RunStoppedError,
+    UnknownPriceError,
+)
+from rlm_jupyter.kernels.pool import KernelPool
+from rlm_jupyter.models.base import ChatModel, Price
+from rlm_jupyter.models.choose import choose_model
+from rlm_jupyter.records.log import LogWriter
+from rlm_jupyter.records.redact import Redactor
+from rlm_jupyter.settings import Limits, Settings
+from rlm_jupyter.tools.functions import read_tools
+from rlm_jupyter.values.store import Buffer, Store
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.completions import Cache
+
+_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+_KEPT_RUNS = 3
+
+
+class RLM:
+    """A recursive language model: asks questions about data of any size (arXiv 2512.24601).
+
+    Usage:
+        >>> from rlm_jupyter import RLM, Limits
+        >>> rlm = RLM(model="demo", limits=Limits(cost=1.0, depth=2))
+        >>> run = rlm.run("Which supplier explains the rise in refunds?", context=orders)
+        >>> run.value
+
+    Args:
+        model: of the root: a name such as ``"openai/gpt-5"``, ``"demo"``, or an object with the `ChatModel`
+            protocol. None: `RLM_MODEL`, else the scripted demo.
+        sub_model: of sub-agents and plain completions; None: the same.
+        base_url: of an OpenAI-compatible server; None: from the environment, else the provider's own.
+        api_key: None: from the environment.
+        limits: what one run may spend.
+        price: USD per million tokens (prompt, completion), where the model's price is not known or wrong.
+        sandbox: `auto`, `none` or `bwrap`.
+        kernel: the kernelspec of agents' kernels; None: this Python.
+        log_dir: where logs are written, one file a run; None writes none.
+        cache: whether replies are kept on disk and used again.
+        settings: further fields of `Settings`.
+
+    Raises:
+        ConfigError: a setting that cannot work; among them `MissingKeyError` and `UnknownPriceError`.
+    """
+
+    def __init__(
+        self,
+        model: str | ChatModel | None = None,
+        sub_model: str | ChatModel | None = None,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        limits: Limits | Mapping[str, object] | None = None,
+        price: Price | tuple[float, float] | None = None,
+        sandbox: str | None = None,
+        kernel: str | None = None,
+        log_dir: str | Path | None = "rlm_runs",
+        cache: bool = True,
+        **settings: Any,
+    ) -> None:
+        named = {"model": model, "sub_model": sub_model}
+        self.settings = Settings.from_environment(
+            base_url=base_url,
+            sandbox=sandbox,
+            kernel=kernel,
+            cache=cache,
+            limits=Limits.of(limits),
+            **{name: value for name, value in named.items() if isinstance(value, str)},
+            **settings,
+        ).model_copy(update={"log_dir": Path(log_dir) if log_dir is not None else None})
+        self._price = Price(*price) if price is not None else None
+        given = model if model is not None else self.settings.model
+        given_sub = sub_model if sub_model is not None else self.settings.sub_model
+        self._secrets: list[str] = [api_key] if api_key else []
+        self.model = choose_model(given, base_url=self.settings.base_url, api_key=api_key)
+        self.sub_model = (
+            self.model
+            if given_sub is None
+            else choose_model(given_sub, base_url=self.settings.base_url, api_key=api_key)
+        )
+        self.limits = self._check_limits()
+
+    def _check_limits(self) -> Limits:
+        """Refuse a money limit that cannot be kept; drop the default one, which nobody asked for."""
+        limits = self.settings.limits
+        unknown = [m.name for m in (self.model, self.sub_model) if m.price is None]
+        if limits.cost is None or not unknown or self._price is not None:
+            return limits
+        if "cost" in limits.model_fields_set:
+            raise UnknownPriceError(
+                f"The price of `{unknown[0]}` is not known, so the limit of ${limits.cost:g} could not be kept. "
+                "Give `price=(prompt, completion)` in USD per million tokens, or limit tokens instead: "
+                "`Limits(cost=None, tokens=...)`."
+            )
+        return limits.model_copy(update={"cost": None})
+
+    # ---- asking
+
+    def run(self, question: str, context: Any = None, **options: Any) -> Run:
+        """Ask, and block until there is an answer. See `start` for the options.
+
+        Raises:
+            RLMError: there is no whole answer; the error's `.run` has what there is.
+        """
+        return self.start(question, context, **options).wait_interruptibly().raise_for_error()
+
+    async def arun(self, question: str, context: Any = None, **options: Any) -> Run:
+        """Ask, and await the answer. See `start` for the options.
+
+        Raises:
+            RLMError: there is no whole answer; the error's `.run` has what there is.
+        """
+        run = self.start(question, context, **options)
+        try:
+            await run
+        except BaseException:
+            run.stop()
+            raise
+        return run.raise_for_error()
+
+    def start(
+        self,
+        question: str,
+        context: Any = None,
+        *,
+        names: Sequence[str] = (),
+        schema: object = None,
+        tools: Iterable[Callable[..., Any]] = (),
+        env: Mapping[str, str] | None = None,
+        step: bool = False,
+    ) -> Run:
+        """Ask, and return at once.
+
+        Args:
+            question: verbatim.
+            context: the data: any object; None: the question itself is the context, as in the paper.
+            names: the variables' names that the data has: one for the object itself, several for a dict of them.
+            schema: what the answer must be: a type, a pydantic model, a JSON Schema, or columns and dtypes.
+            tools: functions that the root's code may call.
+            env: environment variables of the agents' kernels; their values are kept out of all records.
+            step: whether each cell waits for `run.next()`.
+
+        Raises:
+            ConfigError: the question is empty, or a setting cannot work.
+            ContextError: the data cannot leave this process.
+        """
+        if not isinstance(question, str) or not question.strip():
+            raise ConfigError("The question is empty: write what you want to know.")
+        answer = AnswerSchema(schema) if schema is not None else None
+        data, bound, items = _encode(context, tuple(names), rows=self.settings.sample_rows)
+        functions = read_tools(tools)
+        spec = AgentSpec(
+            id="0",
+            parent=None,
+            depth=0,
+            question=question,
+            model=self.model,
+            context=data,
+            names=bound,
+            item_names=items,
+            schema=answer,
+            tools=tuple(functions),
+        )
+        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        journal = Journal(run_id, self._redactor(env))
+        writer = self._open_log(run_id, journal)
+        work = engine()
+        run = _submit(
+            work, self._wire(run_id, journal, spec, dict(env or {}), functions, step=step, writer=writer)
+        )
+        _keep(run)
+        work.submit(run._conduct())  # noqa: SLF001 - the run's life is begun in one place
+        return run
+
+    # ---- wiring
+
+    def _redactor(self, env: Mapping[str, str] | None) -> Callable[[str], str] | None:
+        """Keep secrets out of what is told: keys, what the environment calls a secret, what is handed over."""
+        known = [value for name, value in os.environ.items() if _SECRET_NAME.search(name)]
+        found = [*self._secrets, *known, *(env or {}).values()]
+        return Redactor(found) if any(found) else None
+
+    def _open_log(self, run_id: str, journal: Journal) -> LogWriter | None:
+        if self.settings.log_dir is None:
+            return None
+        from rlm_jupyter.engine.events import Notice
+
+        path = self.settings.log_dir.expanduser() / f"{run_id}.jsonl"
+        writer = LogWriter(path, on_error=lambda text: journal.emit(Notice, text=text))
+        journal.subscribe(writer.write)
+        return writer
+
+    async def _wire(
+        self,
+        run_id: str,
+        journal: Journal,
+        spec: AgentSpec,
+        env: dict[str, str],
+        functions: dict[str, Any],
+        *,
+        step: bool,
+        writer: LogWriter | None,
+    ) -> Run:
+        """Put a run together, on the engine's loop."""
+        limits = self.limits
+        ledger = Ledger(limits)
+        completions = Completions(
+            journal,
+            ledger,
+            max_tokens=self.settings.completion_tokens,
+            price=self._price,
+            cache=self._cache(),
+        )
+        store = Store()
+        if spec.context is not None:
+            store.add(spec.context)
+        conductor = Conductor(
+            run=run_id,
+            settings=self.settings,
+            limits=limits,
+            journal=journal,
+            ledger=ledger,
+            completions=completions,
+            pool=await _kernel_pool(),
+            store=store,
+            model=self.model,
+            sub_model=self.sub_model,
+            env=env,
+            tools=functions,
+            step=step,
+        )
+        journal.emit(
+            RunStarted,
+            question=spec.question,
+            model=self.model.name,
+            sub_model=self.sub_model.name,
+            scripted=self.model.scripted,
+            provenance="scripted, no language model" if self.model.scripted else None,
+            limits=limits.model_dump(),
+            context=spec.context.description if spec.context is not None else None,
+            context_names=(*spec.names, *spec.item_names),
+            sandbox=self.settings.sandbox,
+            step=step,
+        )
+        return Run(
+            conductor,
+            spec,
+            engine(),
+            log_path=writer.path if writer else None,
+            on_close=writer.close if writer else None,
+        )
+
+    def _cache(self) -> Cache | None:
+        """One run's view of the replies on disk; scripts are not kept."""
+        if not self.settings.cache or (self.model.scripted and self.sub_model.scripted):
+            return None
+        from rlm_jupyter.models.cache import ReplyCache, RunCache, default_path
+
+        return RunCache(ReplyCache(default_path()))
+
+
+def _encode(
+    context: Any, names: tuple[str, ...], *, rows: int
+) -> tuple[Buffer | None, tuple[str, ...], tuple[str, ...]]:
+    """Encode the data on the caller's thread: so it cannot change meanwhile, and what cannot go is named at once."""
+    if context is None and not names:
+        return None, (), ()
+    try:
+        data = Buffer.of(context, rows=rows)
+    except ContextError as error:
+        raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
+    several = len(names) > 1
+    return data, (() if several else names), (names if several else ())
+
+
+# ---- this process's kernels and runs
+
+_pool: KernelPool | None = None
+_runs: list[Run] = []
+_runs_lock = threading.Lock()
+
+
+async def _kernel_pool() -> KernelPool:
+    global _pool  # noqa: PLW0603 - one pool a process is the point
+    if _pool is None:
+        _pool = KernelPool()
+    return _pool
+
+
+def _submit(work: EngineThread, coroutine: Any) -> Any:
+    if work.inside:
+        raise ConfigError("A run cannot be started in a callback of a run: start it from another thread.")
+    return work.submit(coroutine).result(60)
+
+
+def _keep(run: Run) -> None:
+    """Remember a run; of older ones that have ended only the last few keep their kernels."""
+    with _runs_lock:
+        _runs.append(run)
+        ended = [old for old in _runs if old.done]
+    for old in ended[:-_KEPT_RUNS]:
+        old.close()
+
+
+def runs() -> list[Run]:
+    """Give all runs of this process, the newest last."""
+    with _runs_lock:
+        return list(_runs)
+
+
+def last_run() -> Run | None:
+    """Give the newest run; None where there is none."""
+    with _runs_lock:
+        return _runs[-1] if _runs else None
+
+
+def find_run(run_id: str) -> Run:
+    """Find a run by its id, or by the beginning or end of it.
+
+    Raises:
+        RunNotFoundError: there is none, or more than one.
+    """
+    found = [run for run in runs() if run.id == run_id]
+    found = found or [run for run in runs() if run.id.startswith(run_id) or run.id.endswith(run_id)]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"`{run.id}`" for run in runs()) or "none yet"
+    what = "no run" if not found else "more than one run"
+    raise RunNotFoundError(f"There is {what} `{run_id}`. Runs: {known}.")
+
+
+def stop_all() -> None:
+    """Stop and close all runs of this process, and its kernels."""
+    global _pool
+    for run in runs():
+        with contextlib.suppress(Exception):
+            run.close()
+    pool, _pool = _pool, None
+    if pool is not None:
+        with contextlib.suppress(Exception):
+            engine().submit(pool.close()).result(10)
+
+
+atexit.register(stop_all)
+
+__all__ = ["RLM", "RLMError", "RunStoppedError", "find_run", "last_run", "runs", "stop_all"]
