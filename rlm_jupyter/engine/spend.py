@@ -6,6 +6,7 @@ Money is counted in whole units of 1e-18 USD, so that sums neither drift nor dep
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
@@ -21,6 +22,7 @@ _MOST_COST = 1e6
 """USD; no request costs more."""
 
 
+@functools.lru_cache(maxsize=1024)
 def units(usd: float, *, down: bool = False) -> int:
     """Convert USD into units of 1e-18 USD, rounded up (a cost) or down (a limit)."""
     return _whole(_exact(usd).scaleb(_DIGITS), down=down)
@@ -55,6 +57,7 @@ def affordable(price: Price, amount: int) -> int | None:
     return amount // each if each else None
 
 
+@functools.lru_cache(maxsize=256)
 def _per_token(price: float) -> int:
     return _whole(_exact(price).scaleb(_DIGITS - 6))
 
