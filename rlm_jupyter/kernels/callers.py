@@ -25,10 +25,18 @@ class Cell:
     """An AST transformer of IPython that changes nothing: it notes whether the cell awaits.
 
     IPython compiles each statement by itself, so a statement's own flags do not tell.
+
+    Args:
+        namespace: that cells run in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: dict[str, Any]) -> None:
         self.awaits = False
+        self._namespace = namespace
+
+    def holds(self, frame: types.FrameType) -> bool:
+        """Whether a frame of module level is of a cell, not of a file or of `exec`."""
+        return frame.f_globals is self._namespace and not frame.f_code.co_filename.startswith("<")
 
     def visit(self, tree: Any) -> Any:
         """Look at the syntax tree of the cell that is about to run."""
@@ -59,10 +67,8 @@ def caller_awaits(cell: Cell) -> bool:
         elif code.co_name in _TRANSPARENT:
             pass
         elif not code.co_flags & inspect.CO_NEWLOCALS:
-            if code.co_name.startswith("<cell line"):
-                return cell.awaits
-            if code.co_name == "<module>":
-                return False
+            if code.co_name == "<module>" or code.co_name.startswith("<cell line"):  # the latter: IPython 8
+                return cell.awaits and cell.holds(frame)
         elif not (isinstance(module, str) and module.startswith("asyncio.")):
             return False
         frame = frame.f_back

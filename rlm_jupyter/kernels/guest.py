@@ -81,7 +81,7 @@ class Guest:
 
     def __init__(self, shell: Any, sock: socket.socket) -> None:
         self.shell = shell
-        self.cell = Cell()
+        self.cell = Cell(shell.user_ns)
         self.variables = Variables(shell)
         self.leaf = False
         self.settings: dict[str, Any] = {}
@@ -250,7 +250,7 @@ class Guest:
             FinalRejected: it is not what was asked for; the message says why.
         """
         value = _settled(value)
-        fd, kind, description = self._encode(value, "FINAL's value")
+        fd, kind, description = self._encode(value, "value", faithful=False)
         body = {"description": description, "kind": kind}
         try:
             Work("FINAL", self._finish).start(self.link, "final", body, [fd]).wait()
@@ -314,7 +314,7 @@ class Guest:
         body |= {"tools": _names(tools), "mcp": _names(mcp)}
         fds = []
         if context is not None:
-            fd, _, body["description"] = self._encode(context, "context")
+            fd, _, body["description"] = self._encode(context, "context", faithful=True)
             fds = [fd]
         work = Work("rlm_query", lambda reply: convert(self._finish(reply)))
         return work.start(self.link, "rlm_query", body, fds)
@@ -329,13 +329,13 @@ class Guest:
     def _describe(self, value: Any) -> dict[str, Any]:
         return describe.describe(value, rows=self.variables.rows)
 
-    def _encode(self, value: Any, what: str) -> tuple[int, str, dict[str, Any]]:
+    def _encode(self, value: Any, name: str, *, faithful: bool) -> tuple[int, str, dict[str, Any]]:
         """Encode a value; the descriptor is the caller's."""
         description = self._describe(value)
         try:
-            fd, kind = codec.dump(value, allow_pickle=True)
+            fd, kind = codec.dump(value, allow_pickle=True, name=name, faithful=faithful)
         except codec.Unencodable as error:
-            raise error_of("unencodable", f"{what} cannot leave this kernel: {error}") from None
+            raise error_of("unencodable", str(error)) from None
         return fd, kind, description
 
     def _load(self, fd: int) -> Any:
@@ -434,9 +434,9 @@ class Guest:
         if name not in current:
             raise error_of("missing", f"There is no variable `{name}`.", data=list(current))
         try:
-            fd, kind = codec.dump(current[name], allow_pickle=allow_pickle)
+            fd, kind = codec.dump(current[name], allow_pickle=allow_pickle, name=name)
         except codec.Unencodable as error:
-            raise error_of("unencodable", f"`{name}` cannot leave its kernel: {error}") from None
+            raise error_of("unencodable", str(error)) from None
         try:
             return {"description": self._describe(current[name]), "kind": kind}, [fd]
         except BaseException:

@@ -180,7 +180,9 @@ class Link:
         reply = Reply(message.get("ok"), message.get("error"), fds)
         future = self._waiting.pop(message["id"], None)
         if future is not None:
-            with contextlib.suppress(concurrent.futures.InvalidStateError):  # withdrawn in this moment
+            with contextlib.suppress(
+                Exception
+            ):  # withdrawn in this moment; or a callback of the agent's code
                 future.set_result(reply)
 
     def _fail_all(self) -> None:

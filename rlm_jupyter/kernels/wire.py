@@ -8,10 +8,11 @@ belongs to model code, which may write anything: all sizes are bounded, and what
 from __future__ import annotations
 
 import collections
-import json
 import os
 import socket
 import struct
+from array import array
+from json import dumps, loads  # by name: an agent's code may overwrite those of the module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ CHUNK = 1 << 18
 """Bytes read at once."""
 
 _HEADER = struct.Struct("<II")  # bytes of JSON, number of descriptors
+_INT = array("i").itemsize
 _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # Linux; elsewhere set afterwards
 
 
@@ -52,7 +54,7 @@ def pack(message: dict[str, Any], count: int = 0) -> bytes:
         FrameTooLarge: more than `MAX_BYTES` of JSON, or more than `MAX_FDS` descriptors.
         TypeError: the message has no JSON form.
     """
-    payload = json.dumps(message, separators=(",", ":")).encode()
+    payload = dumps(message, separators=(",", ":")).encode()
     if len(payload) > MAX_BYTES or count > MAX_FDS:
         raise FrameTooLarge(
             f"A message of {len(payload):,} bytes with {count} descriptors is more than a frame may carry "
@@ -68,7 +70,12 @@ def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
         MalformedFrame: more descriptors than a frame may have, or this process cannot open more.
         OSError: as of `recvmsg`, `BlockingIOError` among them.
     """
-    data, fds, flags, _ = socket.recv_fds(sock, CHUNK, MAX_FDS, _CLOEXEC)
+    # not `socket.recv_fds`, which drops its `flags` (python/cpython#107898)
+    data, ancillary, flags, _ = sock.recvmsg(CHUNK, socket.CMSG_SPACE(MAX_FDS * _INT), _CLOEXEC)
+    fds: list[int] = []
+    for level, kind, payload in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds += array("i", payload[: len(payload) // _INT * _INT])
     if flags & socket.MSG_CTRUNC:
         close_all(fds)
         raise MalformedFrame("descriptors were lost: too many in one frame, or too many open in this process")
@@ -123,7 +130,7 @@ class Framer:
 def _parse(payload: bytes) -> dict[str, Any]:
     """Decode the JSON object of one frame."""
     try:
-        message = json.loads(payload.decode())
+        message = loads(payload.decode())
     except (ValueError, RecursionError, MemoryError) as error:  # ValueError: also bad UTF-8 and huge integers
         raise MalformedFrame(f"no JSON ({type(error).__name__})") from None
     if not isinstance(message, dict):
