@@ -43,7 +43,7 @@ class Listener:
 
 @pytest.fixture
 async def chat(openai_server):
-    model = OpenAIChat("test-model", base_url=openai_server.url, api_key=KEY, timeout=0.4, retry=QUICK)
+    model = OpenAIChat("test-model", base_url=openai_server.url, api_key=KEY, timeout=20, retry=QUICK)
     yield model
     await model.aclose()
 
@@ -61,6 +61,8 @@ async def test_a_fault_that_passes_is_recovered_from_and_the_wait_is_shown(
     openai_server, chat, name, streamed
 ):
     openai_server.script = [fault(name), "the answer"]
+    if name in ("hang", "late_hang"):
+        chat.timeout = 1.0  # of silence; the answer itself must not take so long on a busy machine
     listener = Listener(streamed)
     completion = await chat.complete(listener.request)
     assert (completion.text, completion.attempts, openai_server.calls) == ("the answer", 2, 2)
@@ -131,6 +133,7 @@ async def test_a_fault_that_cannot_pass_fails_at_once(openai_server, chat, name,
     assert type(caught.value) is error
     assert not caught.value.retryable
     assert openai_server.calls == 1
+    assert (caught.value.attempts, caught.value.usage) == (1, Usage(0, 0))
     assert "<html" not in str(caught.value)
 
 
@@ -243,6 +246,14 @@ async def test_a_reply_that_broke_off_is_billed_by_an_estimate(openai_server, ch
     assert usage.estimated
     assert usage.prompt_tokens >= openai_server.prompt_tokens == 6
     assert not streamed or usage.completion_tokens >= openai_server.completion_tokens
+
+
+async def test_a_request_that_went_unanswered_is_billed_by_an_estimate(openai_server, chat):
+    openai_server.script = [fault("hang"), "the answer"]
+    chat.timeout = 1.0
+    usage = (await chat.complete(ask())).usage
+    assert usage.estimated
+    assert usage.prompt_tokens > openai_server.prompt_tokens == 3
 
 
 async def test_the_error_of_useless_replies_carries_what_they_cost(openai_server, chat):

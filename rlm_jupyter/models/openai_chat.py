@@ -12,13 +12,13 @@ from collections import Counter
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-from weakref import WeakKeyDictionary
 
 from pydantic import SecretStr
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
 from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price
 from rlm_jupyter.models.bill import Bill
+from rlm_jupyter.models.clients import Clients
 from rlm_jupyter.models.dialect import Dialect, check_parameters
 from rlm_jupyter.models.failures import Failure, Kind, error_of, failure_of
 from rlm_jupyter.models.prices import price_of
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
-_CONNECT_SECONDS: Final = 15.0
 _LIST_SECONDS: Final = 3.0
 _LISTED_MODELS: Final = 8
 _MOST_ADAPTATIONS: Final = 4
@@ -92,8 +91,7 @@ class OpenAIChat:
         self._key = SecretStr(_checked_key(api_key or (client.api_key if client is not None else "")))
         url = str(client.base_url) if client is not None else base_url or os.environ.get("OPENAI_BASE_URL")
         self._url = SecretStr(_checked_url(url or OPENAI_URL))
-        self._given = client
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = WeakKeyDictionary()
+        self._clients = Clients(self._key, self._url, timeout, client)
         self._dialect = Dialect.of(self.base_url, provider)
         self._price = price
 
@@ -163,30 +161,7 @@ class OpenAIChat:
 
     async def aclose(self) -> None:
         """Close the connections of all loops; the model can be used again after it."""
-        here = asyncio.get_running_loop()
-        clients, self._clients = dict(self._clients), WeakKeyDictionary()
-        for loop, client in clients.items():
-            if self._given is not None:
-                continue  # its connections are those of the user's client
-            if loop is here:
-                await client.close()
-            elif loop.is_running():
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(client.close(), loop))
-
-    def _client(self) -> AsyncOpenAI:
-        import openai
-
-        loop = asyncio.get_running_loop()
-        if (client := self._clients.get(loop)) is not None:
-            return client
-        timeout = openai.Timeout(self.timeout, connect=min(self.timeout, _CONNECT_SECONDS))
-        if self._given is not None:
-            client = self._given.with_options(max_retries=0, timeout=timeout)
-        else:
-            key, url = self._key.get_secret_value(), self._url.get_secret_value()
-            client = openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0, timeout=timeout)
-        self._clients[loop] = client
-        return client
+        await self._clients.aclose()
 
     async def _attempt(
         self,
@@ -200,15 +175,15 @@ class OpenAIChat:
         reply, fields = Reply(), dict(body)
         options = {name: fields.pop(name) for name in ("extra_headers", "extra_query") if name in fields}
         stream = bool(fields.pop("stream", False))
-        create: Any = self._client().chat.completions.with_streaming_response.create
+        # As a further field the messages go out as they are; as an argument, the SDK would walk through them.
+        fields["messages"] = messages
         failure: Failure | None = None
         begun = False
         try:
-            async with asyncio.timeout(self.timeout) as silence:
-                sending = create(
-                    model=self.name, messages=messages, stream=stream, extra_body=fields, **options
-                )
-                async with sending as response:
+            with self._clients.borrow() as client:
+                create: Any = client.chat.completions.with_streaming_response.create
+                sending = create(model=self.name, messages=(), stream=stream, extra_body=fields, **options)
+                async with asyncio.timeout(self.timeout) as silence, sending as response:
                     begun = True
                     await receive(response, reply, on_delta, lambda: _postpone(silence, self.timeout))
         except WireError as error:
@@ -259,8 +234,9 @@ class OpenAIChat:
     async def _models(self) -> list[str] | None:
         """The names of the server's models; None where it does not tell quickly."""
         try:
-            async with asyncio.timeout(_LIST_SECONDS):
-                page = await self._client().models.list()
+            with self._clients.borrow() as client:
+                async with asyncio.timeout(_LIST_SECONDS):
+                    page = await client.models.list()
             names = [quote(str(model.id), self._key.get_secret_value(), limit=80) for model in page.data]
         except Exception:
             return None  # the list is a courtesy; the error that is being told must not be lost over it

@@ -1,0 +1,116 @@
+"""The SDK's clients of one model: some for each loop, so that many requests at once stay cheap."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openai import AsyncOpenAI
+    from pydantic import SecretStr
+
+_CONNECT_SECONDS: Final = 15.0
+_SHARE: Final = 25
+_MOST: Final = 8
+
+
+class Clients:
+    """Clients for the loops on which a model is used.
+
+    A connection pool looks at each of its connections for each of its requests, so that 200 requests at once
+    cost 40,000 looks. Requests are spread over pools of about 25 instead; one at a time always use the same.
+
+    Args:
+        key: of the server.
+        url: of the server.
+        timeout: the most seconds of silence.
+        given: a client of the user's own, used alone and never closed.
+    """
+
+    def __init__(self, key: SecretStr, url: SecretStr, timeout: float, given: AsyncOpenAI | None) -> None:
+        self._key = key
+        self._url = url
+        self._timeout = timeout
+        self._given = given
+        self._lock = threading.Lock()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shards] = WeakKeyDictionary()
+
+    @contextmanager
+    def borrow(self) -> Iterator[AsyncOpenAI]:
+        """Give a client for one request on the running loop."""
+        shards = self._here()
+        place = next((i for i, busy in enumerate(shards.busy) if busy < _SHARE), None)
+        if place is None:
+            if len(shards.clients) < (_MOST if self._given is None else 1):
+                shards.clients.append(self._make(shards))
+                shards.busy.append(0)
+                place = len(shards.clients) - 1
+            else:
+                place = shards.busy.index(min(shards.busy))
+        shards.busy[place] += 1
+        try:
+            yield shards.clients[place]
+        finally:
+            shards.busy[place] -= 1
+
+    async def aclose(self) -> None:
+        """Close the connections of all loops; those of the user's own client are left alone."""
+        here = asyncio.get_running_loop()
+        with self._lock:
+            loops, self._loops = dict(self._loops), WeakKeyDictionary()
+        for loop, shards in loops.items():
+            for client in shards.clients if self._given is None else ():
+                if loop is here:
+                    await client.close()
+                elif loop.is_running():
+                    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(client.close(), loop))
+
+    def _here(self) -> _Shards:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            shards = self._loops.get(loop)
+            if shards is None:
+                for other in [other for other in self._loops if other.is_closed()]:
+                    del self._loops[other]
+                shards = self._loops[loop] = _Shards()
+            return shards
+
+    def _make(self, shards: _Shards) -> AsyncOpenAI:
+        import openai
+
+        timeout = openai.Timeout(self._timeout, connect=min(self._timeout, _CONNECT_SECONDS))
+        if self._given is not None:
+            return self._given.with_options(max_retries=0, timeout=timeout)
+        if shards.certificates is None:
+            shards.certificates = _http_library(openai.DefaultAsyncHttpxClient).create_ssl_context()
+        return openai.AsyncOpenAI(
+            api_key=self._key.get_secret_value(),
+            base_url=self._url.get_secret_value(),
+            max_retries=0,
+            timeout=timeout,
+            http_client=openai.DefaultAsyncHttpxClient(verify=shards.certificates),
+        )
+
+
+class _Shards:
+    """The clients of one loop, and how many requests each is busy with."""
+
+    def __init__(self) -> None:
+        self.clients: list[AsyncOpenAI] = []
+        self.busy: list[int] = []
+        self.certificates: Any = None
+
+
+def _http_library(client: type) -> Any:
+    """Give the library that the SDK stands on: httpx for openai 2, httpx2 for openai 3.
+
+    Its certificates are read once and shared: reading them is what a new client takes its time for.
+    """
+    base = next(base for base in client.__mro__ if base.__name__ == "AsyncClient")
+    return sys.modules[base.__module__.partition(".")[0]]
