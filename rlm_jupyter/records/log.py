@@ -47,7 +47,7 @@ class LogWriter:
         self._told = False
 
     def write(self, event: ev.AnyEvent) -> None:
-        """Append an event; passing ones (pieces of replies and outputs) are not: a later one has the whole."""
+        """Append an event; passing ones (pieces of replies and outputs) are left to the whole."""
         if isinstance(event, ev.PASSING) or self._closed or os.getpid() != self._owner:
             return
         trouble = None
@@ -64,7 +64,7 @@ class LogWriter:
     __call__ = write
 
     def close(self) -> None:
-        """Close the file. Twice is fine; in a forked child it only drops the child's copy of the descriptor."""
+        """Close the file. Twice is fine; a forked child only drops its copy of the descriptor."""
         forked = os.getpid() != self._owner
         with contextlib.nullcontext() if forked else self._lock:  # in a child its holder may not exist
             self._closed = True
@@ -84,8 +84,12 @@ class LogWriter:
         if self._redact is not None:
             kept = {name: value for name, value in fields.items() if name in _WORDS}
             fields = {**{name: _redacted(value, self._redact) for name, value in fields.items()}, **kept}
-        # Escapes all but ASCII: lone surrogates survive, and no reader takes U+2028 for the end of a line.
-        return json.dumps(fields, default=str).encode() + b"\n"
+        line = json.dumps(fields, default=str, ensure_ascii=False)
+        try:
+            return line.encode() + b"\n"
+        except UnicodeEncodeError:  # half a character (a lone surrogate) is no text that a reader would take
+            pairs = line.encode("utf-16-le", "surrogatepass")
+            return pairs.decode("utf-16-le", "replace").encode() + b"\n"
 
     def _append(self, line: bytes) -> None:
         if self._file is None:
@@ -104,8 +108,8 @@ class LogWriter:
         why = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
         with contextlib.suppress(Exception):
             self._on_error(
-                f"The log `{self.path}` cannot be written ({why}). The run goes on, and what is missing there "
-                "is lost; choose another place with `log_dir=`."
+                f"The log `{self.path}` cannot be written ({why}). The run goes on, what is missing "
+                "there is lost; choose another place with `log_dir=`."
             )
 
 

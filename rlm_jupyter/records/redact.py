@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 MARK = "«redacted»"
 SHORTEST = 6
-"""Characters. What is shorter (`1`, `true`, `prod`) keeps no secret, and to replace it would ruin the text."""
+"""Characters. What is shorter (`1`, `true`, `prod`) keeps no secret, and replacing it would ruin the text."""
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from rlm_jupyter.engine.state import TreeState
 from rlm_jupyter.errors import ConfigError, RLMError
 from rlm_jupyter.views.clean import clean, head_tail, one_line
-from rlm_jupyter.views.text import find_agent
+from rlm_jupyter.views.find import find_agent
 from rlm_jupyter.views.wire import pending_code, summary
 
 Reply = Callable[[dict[str, Any]], None]

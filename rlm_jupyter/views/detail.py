@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from rlm_jupyter.engine.state import AgentState, CallState, CellState, TreeState, TurnState
 from rlm_jupyter.views.clean import clean, head_tail, one_line
-from rlm_jupyter.views.text import find_agent
+from rlm_jupyter.views.find import find_agent
 from rlm_jupyter.views.wire import MAX_BYTES, json_size
 
 _QUESTION = 3000

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.views import text
+from rlm_jupyter.views.clean import head_tail
 from rlm_jupyter.views.commands import RunFace
 from rlm_jupyter.views.html import static_html
 from rlm_jupyter.views.main_thread import MainThread
@@ -30,6 +31,7 @@ NO_CLICKS = (
 _CLICKS_SINCE = (7, 4)
 _HTML_SECONDS = 1.0
 _PLAIN_AGENTS = 100
+_PLAIN_CHARS = 20_000
 
 
 class View(ABC):
@@ -142,7 +144,7 @@ class StaticTree:
             tree = self._run.tree
             return {
                 "text/html": static_html(tree),
-                "text/plain": text.tree(tree, max_agents=_PLAIN_AGENTS),
+                "text/plain": head_tail(text.tree(tree, max_agents=_PLAIN_AGENTS), _PLAIN_CHARS),
             }
 
 
@@ -172,6 +174,8 @@ class WidgetView(View):
         self.widget.finish()
         self._fill()
         self._run.subscribe(self._wake)
+        if not self._ended:
+            self._wake(None)  # it may have ended just before
 
     def _fill(self) -> None:
         self._ended = self._run.tree.status != "running"

@@ -19,7 +19,7 @@ from rlm_jupyter.views.style import STYLE
 from rlm_jupyter.views.text import DEEPEST, count_states, doing, roots
 from rlm_jupyter.views.wire import Totals, summary
 
-MAX_BYTES = 280_000
+MAX_BYTES = 270_000
 """Of a whole static tree: 300 KB in the notebook's file, where quotes and line ends are escaped once more."""
 
 MAX_AGENTS = 400
@@ -196,7 +196,8 @@ def _parts(agent: AgentState, limit: int) -> Iterator[str]:
 def _turn(turn: TurnState, limit: int) -> str:
     call = turn.call
     tokens = fmt.count(call.input_tokens + call.output_tokens)
-    facts = f"Turn {turn.turn} · {tokens} tokens · {fmt.money(call.cost)} · {fmt.duration(call.seconds)}"
+    took = "running" if call.seconds is None else fmt.duration(call.seconds)
+    facts = f"Turn {turn.turn} · {tokens} tokens · {fmt.money(call.cost)} · {took}"
     if not limit:
         return f'<div class="rlm-s-dim">{escape(facts)}</div>'
     said = call.error or _prose(call.text, turn.cells)

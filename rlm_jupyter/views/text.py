@@ -13,13 +13,16 @@ Value: dict of 2
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from rlm_jupyter.engine.state import AgentState, CellState, TreeState, TurnState
-from rlm_jupyter.errors import AgentNotFoundError
 from rlm_jupyter.views import format as fmt
 from rlm_jupyter.views.clean import clean, head_tail, one_line
+from rlm_jupyter.views.detail import description
+from rlm_jupyter.views.find import find_agent
 from rlm_jupyter.views.wire import Row, rows, summary
 
 MAX_AGENTS = 300
@@ -31,6 +34,7 @@ DEEPEST = 50
 _SIBLINGS = 40
 _WIDTH = 100
 _QUOTE = 4000
+_PREVIEW_LINES = 20
 
 _DOING = {
     "": "",
@@ -68,7 +72,7 @@ def agent_line(state: TreeState, agent: AgentState) -> str:
     """Tell an agent on one line, its id first."""
     elapsed = (agent.finished or state.last) - agent.started
     parts = [
-        f"{agent.id} {doing(state, agent)}",
+        f"{one_line(agent.id, 60)} {doing(state, agent)}",
         fmt.amount(len(agent.turns), "turn"),
         f"{fmt.count(agent.input_tokens + agent.output_tokens)} tokens",
         fmt.money(agent.cost),
@@ -104,11 +108,34 @@ def foot_lines(state: TreeState) -> list[str]:
     """Give the lines below the agents: the value, the error."""
     lines = []
     if state.value is not None:
-        lines.append(f"Value: {summary(state.value)}")
+        lines += value_lines(state.value)
     if state.error:
-        name = f"{state.error_type}: " if state.error_type else ""
+        name = f"{one_line(state.error_type, 60)}: " if state.error_type else ""
         lines.append(f"Error: {name}{_indented(clean(state.error, _QUOTE), 7)}")
     return lines
+
+
+def value_lines(value: dict[str, Any]) -> list[str]:
+    """Tell what a value is, and its beginning where that says more."""
+    shown = description(value, rows=8, preview=1500, columns=8)
+    if shown is None:
+        return []
+    if shown["columns"] and shown["rows"]:
+        head = [column["name"] for column in shown["columns"]]
+        more = _table([head, *shown["rows"]])
+    else:
+        more = [line for line in shown["preview"].splitlines() if line.strip() not in shown["summary"]]
+    return [f"Value: {shown['summary']}", *(f"       {line}" for line in more[:_PREVIEW_LINES])]
+
+
+def _table(cells: list[list[str]]) -> list[str]:
+    columns = range(min(map(len, cells)))
+    short = [[one_line(line[n], 24) for n in columns] for line in cells]
+    widths = [max(len(line[n]) for line in short) for n in columns]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in short
+    ]
 
 
 def _indented(text: str, width: int) -> str:
@@ -188,26 +215,10 @@ def show_agent(state: TreeState, agent_id: str) -> str:
         lines += [f"   {one_line(name, 60)}: {summary(item)}" for name, item in agent.variables.items()]
     lines += [f"Note: {one_line(text, 300)}" for text in agent.notices]
     if agent.value is not None:
-        lines.append(f"Value: {summary(agent.value)}")
+        lines += value_lines(agent.value)
     if agent.error:
         lines.append(f"Error: {_indented(clean(agent.error, _QUOTE), 7)}")
     return "\n".join(lines)
-
-
-def find_agent(state: TreeState, agent_id: str) -> AgentState:
-    """Find an agent by its id.
-
-    Raises:
-        AgentNotFoundError: there is none; the message names those there are.
-    """
-    agent = state.agents.get(agent_id)
-    if agent is None:
-        known = ", ".join(f"`{id_}`" for id_ in list(state.agents)[:20]) or "none yet"
-        more = "" if len(state.agents) <= 20 else f" and {len(state.agents) - 20:,} more"  # noqa: PLR2004  as above
-        raise AgentNotFoundError(
-            f"The run `{state.run}` has no agent `{one_line(agent_id, 40)}`. Agents are: {known}{more}."
-        )
-    return agent
 
 
 def _turn(turn: TurnState) -> Iterator[str]:
@@ -252,7 +263,7 @@ def _plain_calls(agent: AgentState) -> Iterator[str]:
 def cost_table(state: TreeState) -> str:
     """Tell where the money went: a line for each agent, the dearest branch first, and the sum."""
     table = rows(state)
-    order = sorted(table.values(), key=lambda item: (-(item["cost_total"] or 0), item["started"]))
+    order = sorted(table.values(), key=_dearest_first)
     lines = [
         f"{'agent':<12} {'own':>12} {'with children':>14} {'tokens in':>12} {'tokens out':>12}  question"
     ]
@@ -266,7 +277,13 @@ def cost_table(state: TreeState) -> str:
     return "\n".join(lines)
 
 
+def _dearest_first(item: Row) -> tuple[float, float]:
+    """Order by spend; what is not known may be the dearest."""
+    total = item["cost_total"]
+    return (-math.inf if total is None else -total, item["started"])
+
+
 def _cost_line(item: Row) -> str:
     own, total = fmt.money(item["cost"]), fmt.money(item["cost_total"])
     tokens = f"{fmt.count(item['input_tokens']):>12} {fmt.count(item['output_tokens']):>12}"
-    return f"{item['id']:<12} {own:>12} {total:>14} {tokens}  {one_line(item['question'], 60)}"
+    return f"{one_line(item['id'], 60):<12} {own:>12} {total:>14} {tokens}  {one_line(item['question'], 60)}"

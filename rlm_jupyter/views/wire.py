@@ -225,6 +225,7 @@ class Patcher:
         self._state = state
         self._seen = -1
         self._totals = Totals()
+        self._said: tuple[object, ...] = ()
         self._run: Row = {}
         self._rows: dict[str, Row] = {}
         self._dirty: dict[str, None] = {}
@@ -253,6 +254,10 @@ class Patcher:
 
     def patch(self, max_bytes: int = MAX_BYTES) -> dict[str, Any] | None:
         """Give the next patch; None where nothing changed."""
+        said = (self.clicks, self.paused, *self.notices)
+        if self._state.seq == self._seen and not self._dirty and said == self._said:
+            return None
+        self._said = said
         self._scan()
         fields = self._run_fields()
         run = {name: value for name, value in fields.items() if self._run.get(name, ...) != value}
