@@ -331,7 +331,7 @@ const HOSTILE = [
   "javascript:window.hacked=1",
   "x".repeat(2_000_000),
   "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L̠ͨͧͩ͘G̴̻͈͍͔̹̑͗̎̅͛́Ǫ̵̹̻̝̳͂̌̌͘!͖̬̰̙̗̿̋ͥͥ̂ͣ̐́́͜͞",
-  "{{7*7}} ${7*7} <svg/onload=window.hacked=1>",
+  "{{7*7}} <svg/onload=window.hacked=1>",
 ];
 
 function scene(name) {

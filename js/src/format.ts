@@ -32,7 +32,7 @@ export function duration(seconds: number | null, running = false): string {
     if (running) return `${Math.floor(value)} s`;
     return `${value.toFixed(value < 1 ? 2 : 1)} s`;
   }
-  const all = Math.floor(value);
+  const all = running ? Math.floor(value) : Math.round(value);
   const two = (part: number) => String(part).padStart(2, "0");
   const [hours, minutes] = [Math.floor(all / 3600), Math.floor((all % 3600) / 60)];
   return hours > 0 ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;

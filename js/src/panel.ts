@@ -177,13 +177,11 @@ export class PanelView {
     const below = agent.status === "running" ? [] : store.children(agent.id);
     const inner = below.find((id) => store.agents.get(id)?.status === "failed");
     const own = detail?.error ?? agent.error;
-    const text = own ?? failed?.message ?? "";
-    show(this.#error, text !== "");
-    put(
-      this.#error,
-      text +
-        (own !== null && inner !== undefined ? `\nSub-agent ${inner} failed too; its page says why.` : ""),
-    );
+    const deeper =
+      own !== null && inner !== undefined ? `Sub-agent ${inner} failed too; its page says why.` : "";
+    const words = [own ?? "", deeper, failed?.message ?? ""].filter((each) => each !== "").join("\n");
+    show(this.#error, words !== "");
+    put(this.#error, words);
   }
 
   #updatePage(agent: Agent, detail: Detail | undefined): void {
@@ -195,7 +193,10 @@ export class PanelView {
         : "Comes when the cell has ended.";
       put(this.#waiting, request?.state === "slow" || !this.session.store.run.clicks ? slow : "Loading …");
     }
-    put(this.#question, detail?.question ?? agent.question);
+    const question = detail?.question ?? agent.question;
+    put(this.#question, question);
+    // The title says a short one already.
+    show(this.#question, question.length > 60 || question.includes("\n") || agent.name !== null);
     this.#context.update(detail?.context ?? null);
     drawTurns(this.#turns, detail?.turns ?? []);
     const calls = detail?.sub_calls ?? [];
@@ -328,7 +329,7 @@ class StepView {
     if (drawn !== this.#drawn) {
       this.#drawn = drawn;
       if (this.#field.value !== code) this.#field.value = code;
-      this.#field.rows = Math.min(Math.max(code.split("\n").length, 2), 14);
+      this.#field.rows = Math.min(Math.max(code.split("\n").length, 2), 9);
     }
     const request = this.session.requests.get(`next:${agent.id}`);
     attribute(this.#next, "data-pending", request?.state === "pending");

@@ -48,6 +48,7 @@ export class Choices {
 }
 
 const REFRESH_MS = 250;
+/** Doubles with each hello that stays unanswered: a kernel busy with a cell answers them all at its end. */
 const HELLO_AGAIN_MS = 3000;
 const DETAILS_KEPT = 24;
 
@@ -64,6 +65,7 @@ export class Session {
   readonly #taken = new Set<string>();
   #refreshing = false;
   #helloAt = Number.NEGATIVE_INFINITY;
+  #helloWait = HELLO_AGAIN_MS;
   /** Milliseconds by which this computer's clock is ahead of the kernel's. */
   #skew: number | null = null;
 
@@ -169,8 +171,11 @@ export class Session {
 
   /** Once a second: marks requests without an answer; asks again for a state that did not come. */
   tick(): void {
-    const waits = this.store.seq < 0 && this.link.now() - this.#helloAt > HELLO_AGAIN_MS;
-    if (waits && this.store.run.clicks && this.views > 0) this.hello();
+    const waits = this.store.seq < 0 && this.link.now() - this.#helloAt > this.#helloWait;
+    if (waits && this.views > 0) {
+      this.#helloWait *= 2;
+      this.hello();
+    }
     if (this.requests.age(this.link.now()) || this.store.run.status === "running") this.changed();
   }
 

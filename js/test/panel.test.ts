@@ -1,0 +1,318 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Cell, Detail, Turn } from "../src/types";
+import { agent, frame, Page } from "./helpers";
+
+let page: Page;
+
+beforeEach(() => {
+  page = new Page();
+});
+
+afterEach(() => page.end());
+
+function turn(fields: Partial<Turn> = {}): Turn {
+  return {
+    turn: 1,
+    sent_chars: 900,
+    reply: "",
+    cells: [],
+    input_tokens: 10,
+    output_tokens: 5,
+    cost: 0.001,
+    model: "m",
+    finish_reason: "stop",
+    cached: false,
+    started: 1000,
+    seconds: 1.5,
+    streaming: false,
+    ...fields,
+  };
+}
+
+function cell(fields: Partial<Cell> = {}): Cell {
+  return { cell: 1, code: "x = 1", output: "", cut: 0, status: "ok", error: null, seconds: 0.1, ...fields };
+}
+
+async function open(fields: Partial<Detail>, more = {}, run = {}): Promise<void> {
+  page.snapshot([agent("0", { rev: 1 }), agent("0.1", { rev: 1, ...more })], run);
+  page.session.select("0.1");
+  page.answer(fields);
+  await frame();
+}
+
+const text = (selector: string) => page.all(selector).map((each) => each.textContent);
+
+describe("turns", () => {
+  it("read as prose, code where it stood, its output and its error", async () => {
+    const reply = "First I look.\n```repl\nx = 1\n```\nThen:\n```repl\ny\n```";
+    const cells = [
+      cell({ output: "out", cut: 1200 }),
+      cell({ cell: 2, code: "y", status: "error", error: "NameError: y" }),
+    ];
+    await open({ turns: [turn({ reply, cells })] });
+    const order = [...page.find(".rlm-turn-body").children].map((each) => each.className);
+    expect(order).toEqual(["rlm-prose", "rlm-cell", "rlm-prose", "rlm-cell"]);
+    expect(text(".rlm-code")).toEqual(["x = 1", "y"]);
+    expect(text(".rlm-output")[0]).toBe("out");
+    expect(text(".rlm-error")[1]).toBe("NameError: y");
+    expect(text(".rlm-cell-facts")).toEqual([
+      "[1] · 0.10 s · 1,200 characters of output cut",
+      "[2] · error · 0.10 s",
+    ]);
+    expect(text(".rlm-turn-facts")).toEqual(["10 in · 5 out · $0.0010 · 1.5 s"]);
+  });
+
+  it("show code that was edited after the reply", async () => {
+    await open({ turns: [turn({ reply: "```repl\nx = 1\n```", cells: [cell({ code: "x = 2" })] })] });
+    expect(text(".rlm-code")).toEqual(["x = 1", "x = 2"]);
+  });
+
+  it("that stream grow in place", async () => {
+    await open({ turns: [turn({ reply: "I lo", streaming: true })] });
+    const before = page.find(".rlm-turn-body > pre");
+    page.receive({ kind: "patch", seq: 2, agents: { "0.1": { rev: 2 } } });
+    page.pass(300);
+    page.answer({ turns: [turn({ reply: "I look at", streaming: false })] });
+    await frame();
+    expect(page.find(".rlm-turn-body > pre")).toBe(before);
+    expect(before.textContent).toBe("I look at");
+  });
+
+  it("say when a reply was cached or cut short, and what it thought", async () => {
+    await open({ turns: [turn({ cached: true, finish_reason: "length", thinking: "hm" })] });
+    expect(text(".rlm-turn-facts")[0]).toContain("from cache · ended: length");
+    expect(page.find(".rlm-turn details").hidden).toBe(false);
+  });
+});
+
+describe("what the agent made", () => {
+  const frameOf = (name: string) => ({
+    name,
+    type: "DataFrame",
+    summary: "DataFrame 2 × 2",
+    turn: 3,
+    columns: [
+      { name: "<b>", dtype: "int64", nulls: 2 },
+      { name: "b", dtype: "str" },
+    ],
+    rows: [
+      [1, "<img src=x>"],
+      [null, { a: 1 }],
+    ],
+  });
+
+  it("is a real table, from text only", async () => {
+    await open({ variables: [frameOf("counts")] });
+    expect(text(".rlm-variables th")).toEqual(["<b>int642 null", "bstr"]);
+    expect(text(".rlm-variables td")).toEqual(["1", "<img src=x>", "null", '{"a":1}']);
+    expect(page.all("img, b.x")).toEqual([]);
+    expect(text(".rlm-variable-summary")).toEqual(["DataFrame 2 × 2 · from turn 3 of 0.1"]);
+  });
+
+  it("opens at the first table that is not the data itself; another is a click or an arrow away", async () => {
+    await open({ variables: [frameOf("context"), { name: "n", preview: "3" }, frameOf("counts")] });
+    const chosen = () => page.find('.rlm-names [aria-selected="true"] .rlm-mono').textContent;
+    expect(chosen()).toBe("counts");
+    page.find('[data-name="n"]').click();
+    await frame();
+    expect([chosen(), page.find<HTMLInputElement>('[aria-label="Pull as"]').value]).toEqual(["n", "n"]);
+    expect(text(".rlm-preview")).toEqual(["3"]);
+    page.key("ArrowDown", page.find('[data-name="n"]'));
+    await frame();
+    expect(chosen()).toBe("counts");
+  });
+
+  it("shows its value and the data it was given", async () => {
+    await open({ value: { summary: "Timestamp 2025-09-01" }, context: { type: "str", length: 9 } });
+    const shown = page.all(".rlm-described").filter((each) => !each.hidden);
+    expect(shown.map((each) => each.querySelector("summary")?.textContent)).toEqual([
+      "Contextstr",
+      "ValueTimestamp 2025-09-01",
+    ]);
+  });
+
+  it("lists plain model calls", async () => {
+    const call = {
+      call: 1,
+      prompt: "Say <b>hi</b>",
+      reply: "hi",
+      input_tokens: 3,
+      output_tokens: 1,
+      cost: null,
+      status: "done",
+    };
+    await open({ sub_calls: [call, { ...call, call: 2, reply: null, status: "failed" }] });
+    expect(text(".rlm-call-text").filter((each) => each?.includes("→"))).toEqual([
+      "Say <b>hi</b> → hi",
+      "Say <b>hi</b> → failed",
+    ]);
+  });
+});
+
+describe("Pull", () => {
+  const field = () => page.find<HTMLInputElement>('[aria-label="Pull as"]');
+  const say = () => page.find(".rlm-variable .rlm-answer").textContent;
+
+  beforeEach(() => open({ variables: [{ name: "counts" }] }));
+
+  it("sends the name, shows that it waits, then the answer", async () => {
+    field().value = "mine";
+    field().dispatchEvent(new Event("input"));
+    page.button("Pull")?.click();
+    await frame();
+    expect(page.last("pull")).toMatchObject({ agent: "0.1", name: "counts", as: "mine", overwrite: false });
+    expect(page.button("Pull")?.hasAttribute("data-pending")).toBe(true);
+    page.button("Pull")?.click();
+    expect(page.count("pull")).toBe(1);
+    page.receive({ kind: "ok", request: page.last("pull").request, message: "`mine` is a DataFrame" });
+    await frame();
+    expect(say()).toBe("`mine` is a DataFrame");
+    expect(page.button("Pull")?.hasAttribute("data-pending")).toBe(false);
+  });
+
+  it("asks before it overwrites", async () => {
+    expect(page.button("Overwrite")).toBeUndefined();
+    page.key("Enter", field());
+    page.receive({
+      kind: "error",
+      request: page.last("pull").request,
+      message: "`counts` exists",
+      reason: "exists",
+    });
+    await frame();
+    expect(say()).toBe("`counts` exists");
+    page.button("Overwrite")?.click();
+    expect(page.last("pull")).toMatchObject({ as: "counts", overwrite: true });
+  });
+
+  it("refuses what is no name", async () => {
+    field().value = "import os";
+    field().dispatchEvent(new Event("input"));
+    await frame();
+    page.button("Pull")?.click();
+    expect(page.count("pull")).toBe(0);
+    expect([say(), field().getAttribute("aria-invalid")]).toEqual(["not a name that Python takes", "true"]);
+  });
+
+  it("keeps typed keys from JupyterLab", () => {
+    let seen = 0;
+    const listen = () => {
+      seen += 1;
+    };
+    document.body.addEventListener("keydown", listen);
+    page.key("d", field());
+    document.body.removeEventListener("keydown", listen);
+    expect(seen).toBe(0);
+  });
+
+  it("says that it comes later where clicks wait for the cell's end", async () => {
+    page.receive({ kind: "patch", seq: 2, run: { clicks: false } });
+    page.button("Pull")?.click();
+    page.pass(9000);
+    page.session.tick();
+    await frame();
+    expect(say()).toBe("comes when the cell has ended");
+  });
+});
+
+describe("commands", () => {
+  it("Stop stops this branch, and is gone when it ended", async () => {
+    await open({});
+    const stop = page.all(".rlm-panel button").find((each) => each.textContent === "Stop");
+    stop?.click();
+    expect(page.last("stop")).toMatchObject({ agent: "0.1" });
+    page.receive({ kind: "patch", seq: 2, agents: { "0.1": { status: "stopped" } } });
+    await frame();
+    expect(stop?.hidden).toBe(true);
+    page.button("Retry")?.click();
+    expect(page.last("retry")).toMatchObject({ agent: "0.1" });
+  });
+
+  it("an error is told with its words", async () => {
+    await open({ error: "AgentError: no code in 3 turns. Ask again with Retry." }, { status: "failed" });
+    expect(page.find(".rlm-alert").textContent).toContain("no code in 3 turns");
+    page.button("Retry")?.click();
+    page.receive({ kind: "error", request: page.last("retry").request, message: "the run has ended" });
+    await frame();
+    expect(page.find(".rlm-alert").textContent).toMatch(/no code in 3 turns.*\nthe run has ended$/);
+    expect(page.session.announcement).toBe("the run has ended");
+  });
+
+  it("a parent's error points to the sub-agent that failed", async () => {
+    page.snapshot([
+      agent("0", { status: "failed", error: "AgentError: gave up" }),
+      agent("0.1", { status: "failed" }),
+    ]);
+    page.session.select("0");
+    await frame();
+    expect(page.find(".rlm-alert").textContent).toContain("Sub-agent 0.1 failed too");
+  });
+
+  it("runs a line in the agent's kernel and shows what it printed", async () => {
+    await open({});
+    const field = page.find<HTMLInputElement>(".rlm-exec input");
+    field.value = "counts.head()";
+    page.key("Enter", field);
+    expect(page.last("exec")).toMatchObject({ agent: "0.1", code: "counts.head()" });
+    expect(field.value).toBe("");
+    page.receive({ kind: "ok", request: page.last("exec").request, output: "<b>a</b>" });
+    await frame();
+    expect(text(".rlm-exec-entry pre")).toEqual(["counts.head()", "<b>a</b>"]);
+    page.key("ArrowUp", field);
+    expect(field.value).toBe("counts.head()");
+  });
+
+  it("shows the exact prompt on demand", async () => {
+    await open({});
+    page.button("Prompt")?.click();
+    const { request } = page.last("prompt");
+    page.receive({
+      kind: "prompt",
+      request,
+      agent: "0.1",
+      messages: [{ role: "system", content: "You <are>" }],
+    });
+    await frame();
+    expect(text(".rlm-messages h4")).toEqual(["system"]);
+    expect(text(".rlm-messages pre")).toEqual(["You <are>"]);
+    page.button("Prompt")?.click();
+    await frame();
+    expect(page.find(".rlm-messages").hidden).toBe(true);
+    expect(page.count("prompt")).toBe(1);
+  });
+});
+
+describe("step mode", () => {
+  const field = () => page.find<HTMLTextAreaElement>(".rlm-edit");
+
+  beforeEach(() => open({}, { activity: "step", pending_code: "x = 1" }, { step: true }));
+
+  it("shows the code that waits; Next runs it as it is", () => {
+    expect(field().value).toBe("x = 1");
+    page.button("Next")?.click();
+    expect(page.last("next")).toMatchObject({ agent: "0.1", code: null });
+  });
+
+  it("runs edited code, once, and forgets the edit", async () => {
+    field().value = "x = 2";
+    field().dispatchEvent(new Event("input"));
+    await frame();
+    expect(page.find(".rlm-step .rlm-answer").textContent).toBe("edited: your code runs instead");
+    page.button("Next")?.click();
+    page.button("Next")?.click();
+    expect(page.count("next")).toBe(1);
+    expect(page.last("next")).toMatchObject({ code: "x = 2" });
+    page.receive({ kind: "ok", request: page.last("next").request });
+    page.receive({ kind: "patch", seq: 2, agents: { "0.1": { activity: "step", pending_code: "y = 1" } } });
+    await frame();
+    expect(field().value).toBe("y = 1");
+  });
+
+  it("keeps an edit while the tree goes on", async () => {
+    field().value = "x = 2";
+    field().dispatchEvent(new Event("input"));
+    page.receive({ kind: "patch", seq: 2, agents: { "0": { turns: 3 } } });
+    await frame();
+    expect(field().value).toBe("x = 2");
+  });
+});

@@ -1,0 +1,30 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+
+// Whatever the model says stays text: no way to make markup or code from it exists, in the sources or in the bundle.
+const FORBIDDEN =
+  /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|\bFunction\(|DOMParser|createContextualFragment|setHTML|srcdoc|https?:\/\/(?!www\.w3\.org\/2000\/svg)/;
+
+const bundle = resolve("../rlm_jupyter/views/static");
+const files = [
+  ...readdirSync("src").map((name) => `src/${name}`),
+  ...["widget.js", "widget.css"].map((name) => `${bundle}/${name}`),
+];
+
+it.each(files)("%s makes no markup from text and loads nothing", (file) => {
+  expect(readFileSync(file, "utf8").match(FORBIDDEN)?.[0]).toBeUndefined();
+});
+
+it("anywidget is known to one file", () => {
+  const others = files.filter((file) => file.endsWith(".ts") && !file.endsWith("index.ts"));
+  expect(others.filter((file) => readFileSync(file, "utf8").includes("@anywidget"))).toEqual([]);
+});
+
+describe("the bundle", () => {
+  it("and its style sheet stay under 80 KB", () => {
+    const size = readFileSync(`${bundle}/widget.js`).length + readFileSync(`${bundle}/widget.css`).length;
+    expect(size).toBeLessThan(80_000);
+    expect(size).toBeGreaterThan(10_000);
+  });
+});

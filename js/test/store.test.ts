@@ -1,0 +1,141 @@
+import { describe, expect, it } from "vitest";
+import { Store } from "../src/store";
+import { agent, ids, RUN, rows } from "./helpers";
+
+function filled(...agents: ReturnType<typeof agent>[]): Store {
+  const store = new Store();
+  store.apply({ kind: "snapshot", seq: 5, run: RUN, agents: rows(...agents) });
+  return store;
+}
+
+describe("a snapshot", () => {
+  it("fills the state, with defaults for what is not said", () => {
+    const store = filled(agent("0"), agent("0.1", { status: "done" }));
+    expect(store.seq).toBe(5);
+    expect(store.run).toMatchObject({ id: "r1", clicks: true, notices: [], cost: null });
+    expect(store.agents.get("0.1")).toMatchObject({ status: "done", turns: 0, error: null });
+    expect(store.children("0")).toEqual(["0.1"]);
+    expect(store.children(null)).toEqual(["0"]);
+  });
+
+  it("replaces what was there", () => {
+    const store = filled(agent("0"), agent("0.1"));
+    expect(
+      store.apply({ kind: "snapshot", seq: 9, run: { ...RUN, cost: 2 }, agents: rows(agent("0")) }),
+    ).toBe("applied");
+    expect([...store.agents.keys()]).toEqual(["0"]);
+    expect(store.children("0")).toEqual([]);
+    expect(store.run.cost).toBe(2);
+  });
+
+  it.each([4, 5])("of the same run that is not newer (seq %i) changes nothing", (seq) => {
+    const store = filled(agent("0"), agent("0.1"));
+    expect(store.apply({ kind: "snapshot", seq, run: RUN, agents: {} })).toBe("stale");
+    expect(store.agents.size).toBe(2);
+  });
+
+  it("of another run is taken whatever its number", () => {
+    const store = filled(agent("0"), agent("0.1"));
+    expect(store.apply({ kind: "snapshot", seq: 1, run: { id: "r2" }, agents: rows(agent("0")) })).toBe(
+      "applied",
+    );
+    expect(store.run.id).toBe("r2");
+    expect(store.agents.size).toBe(1);
+  });
+
+  it("in parts is taken when the last part is here", () => {
+    const store = new Store();
+    const part = (at: number, id: string) =>
+      store.apply({ kind: "snapshot", seq: 3, part: at, parts: 3, run: RUN, agents: rows(agent(id)) });
+    expect([part(0, "0"), part(1, "0.1")]).toEqual(["partial", "partial"]);
+    expect(store.agents.size).toBe(0);
+    expect(part(2, "0.2")).toBe("applied");
+    expect(store.children("0")).toEqual(["0.1", "0.2"]);
+  });
+
+  it("in parts of which one is lost is a gap", () => {
+    const store = new Store();
+    const part = (at: number) =>
+      store.apply({ kind: "snapshot", seq: 3, part: at, parts: 3, run: RUN, agents: {} });
+    expect([part(0), part(2), part(1)]).toEqual(["partial", "gap", "gap"]);
+    expect(store.seq).toBe(-1);
+  });
+});
+
+describe("a patch", () => {
+  it("changes the named fields and adds new agents", () => {
+    const store = filled(agent("0", { turns: 1 }));
+    const agents = { "0": { turns: 2 }, "0.1": agent("0.1") };
+    expect(store.apply({ kind: "patch", seq: 6, run: { cost: 0.5 }, agents })).toBe("applied");
+    expect(store.agents.get("0")).toMatchObject({ turns: 2, question: "question of 0" });
+    expect(store.children("0")).toEqual(["0.1"]);
+    expect(store.run).toMatchObject({ cost: 0.5, question: "Which supplier?" });
+  });
+
+  it("that is known already is ignored", () => {
+    const store = filled(agent("0"));
+    expect(store.apply({ kind: "patch", seq: 5, run: { cost: 9 } })).toBe("stale");
+    expect(store.run.cost).toBeNull();
+  });
+
+  it("after a lost one is a gap and changes nothing", () => {
+    const store = filled(agent("0"));
+    expect(store.apply({ kind: "patch", seq: 7, run: { cost: 9 } })).toBe("gap");
+    expect(store.run.cost).toBeNull();
+    expect(store.seq).toBe(5);
+  });
+
+  it("before any snapshot is a gap", () => {
+    expect(new Store().apply({ kind: "patch", seq: 1 })).toBe("gap");
+  });
+
+  it("never moves an agent to another place", () => {
+    const store = filled(agent("0"), agent("0.1"), agent("0.2"));
+    store.apply({ kind: "patch", seq: 6, agents: { "0.2": { parent: "0.1", id: "0.9", turns: 4 } } });
+    expect(store.agents.get("0.2")).toMatchObject({ id: "0.2", parent: "0", turns: 4 });
+    expect(store.children("0")).toEqual(["0.1", "0.2"]);
+  });
+
+  it("raises `structure` only when agents appear", () => {
+    const store = filled(agent("0"));
+    const before = store.structure;
+    store.apply({ kind: "patch", seq: 6, agents: { "0": { status: "done" } } });
+    expect(store.structure).toBe(before);
+    store.apply({ kind: "patch", seq: 7, agents: { "0.1": agent("0.1") } });
+    expect(store.structure).toBeGreaterThan(before);
+  });
+});
+
+describe("siblings", () => {
+  it("stand in the order of their numbers, in whatever order they come", () => {
+    const store = filled(agent("0"), agent("0.10"), agent("0.2"), agent("0.1"));
+    store.apply({ kind: "patch", seq: 6, agents: rows(agent("0.3")) });
+    expect(store.children("0")).toEqual(["0.1", "0.2", "0.3", "0.10"]);
+  });
+
+  it("wait for a parent that is not here yet", () => {
+    const store = filled(agent("0"), agent("0.1.1"));
+    expect(store.children("0")).toEqual([]);
+    store.apply({ kind: "patch", seq: 6, agents: rows(agent("0.1")) });
+    expect(store.children("0.1")).toEqual(["0.1.1"]);
+  });
+
+  it("are counted by state, also as states change", () => {
+    const store = filled(agent("0"), ...ids("0", 4).map((id) => agent(id)));
+    expect(store.statuses("0").running).toBe(4);
+    store.apply({
+      kind: "patch",
+      seq: 6,
+      agents: { "0.1": { status: "done" }, "0.2": { status: "failed" } },
+    });
+    expect(store.statuses("0")).toMatchObject({ running: 2, done: 1, failed: 1 });
+    expect(store.statuses("0.1")).toMatchObject({ running: 0, done: 0 });
+  });
+});
+
+it("gives the path from an agent to the root, also where data is a circle", () => {
+  const store = filled(agent("0"), agent("0.1"), agent("0.1.2"));
+  expect(store.path("0.1.2").map((each) => each.id)).toEqual(["0.1.2", "0.1", "0"]);
+  const circle = filled(agent("0", { parent: "0.1" }), agent("0.1"));
+  expect(circle.path("0.1")).toHaveLength(2);
+});
