@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ SINGLE_THREADED = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
-PREFIX, LOCK = "rlm-", "lock"
+PREFIX, LOCK = "rlm-", ".rlm_jupyter.lock"
 TOKEN = "RLM_SUPERVISOR"  # noqa: S105 - a name for finding processes, no secret
 """The variable that marks all that a supervisor started."""
 LONGEST_DIRECTORY = 60
@@ -81,17 +82,30 @@ class BaseDirectory:
     """
 
     def __init__(self) -> None:
-        self.path = _make_directory()
+        self._owner = os.getpid()
         self._lock: int | None = None
+        self.path = _make_directory()
         if sys.platform != "win32":
-            import fcntl
-
-            self._lock = os.open(self.path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            while not self._take_lock():  # a sweep came between the making and the locking
+                self.path = _make_directory()
             _sweep(self.path)
+        atexit.register(self.remove)
+
+    def _take_lock(self) -> bool:
+        import fcntl
+
+        self._lock = os.open(self.path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if (self.path / LOCK).exists():
+            return True
+        os.close(self._lock)
+        return False
 
     def remove(self) -> None:
-        """Remove it with all that is in it."""
+        """Remove it with all that is in it, unless this process is a fork of its owner."""
+        if os.getpid() != self._owner:
+            return
+        atexit.unregister(self.remove)
         remove_directory(self.path)
         if self._lock is not None:
             os.close(self._lock)
