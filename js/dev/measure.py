@@ -57,7 +57,7 @@ SCROLL = """async () => {
   return [window.frames_.filter((each) => each > 0.02), times];
 }"""
 
-AXE = "async () => (await axe.run()).violations.map((v) => [v.id, v.impact, v.nodes.map((n) => n.target.join(' '))])"
+AXE = "async () => (await axe.run('#host')).violations.map((v) => [v.id, v.impact, v.nodes.map((n) => n.target.join(' '))])"
 
 
 def quantiles(values: list[float]) -> str:

@@ -34,9 +34,19 @@ export function attribute(
     if (element.hasAttribute(name)) element.removeAttribute(name);
     return;
   }
-  const text = value === true ? "" : plain(String(value), 2000);
+  const text = value === true ? "" : String(value);
   if (element.getAttribute(name) !== text) element.setAttribute(name, text);
 }
+
+/** Sets a tool tip or a name from text that may be anything; costs nothing when it is the same as before. */
+export function tip(element: Element, text: string | null, name = "title"): void {
+  const key = `${name} ${text}`;
+  if (tips.get(element) === key) return;
+  tips.set(element, key);
+  attribute(element, name, text === null ? null : line(text, 600));
+}
+
+const tips = new WeakMap<Element, string>();
 
 const shown = new WeakMap<Element, string>();
 

@@ -1,6 +1,6 @@
 /** The head of a run: question, spend against its limits, what the model has seen, and the run's commands. */
 
-import { attribute, button, h, keepKeys, put, putLine, show } from "./dom";
+import { attribute, button, h, keepKeys, put, putLine, show, tip } from "./dom";
 import { bytes, duration, money, moneyLimit, percent, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
 import { shortModel } from "./row";
@@ -70,7 +70,7 @@ export class HeadView {
     setIcon(this.#sign, running && root ? stateOf(root) : run.status);
     attribute(this.element, "data-state", run.status);
     put(this.#question, run.question);
-    attribute(this.#question, "title", run.question);
+    tip(this.#question, run.question);
     put(this.#state, run.paused && running ? "paused" : stateWords(run.status));
     this.#updateButtons(run, running);
     this.#time.put(duration(session.elapsed(run), running));
@@ -102,7 +102,7 @@ export class HeadView {
     show(this.#result, text !== null && run.status !== "running");
     attribute(this.#result, "data-state", run.error !== null ? "failed" : "done");
     putLine(this.#result, run.error ?? `Answer: ${run.value ?? ""}`, 500);
-    attribute(this.#result, "title", text);
+    tip(this.#result, text);
   }
 
   #updateNotes(run: Run): void {
@@ -242,7 +242,7 @@ class SeenView {
     const summary = run.context_summary ?? "";
     const amount = size === null || summary.includes(bytes(size)) ? "" : ` · ${bytes(size)}`;
     putLine(this.#context, `context: ${summary}${summary === "" ? amount.slice(3) : amount}`, 160);
-    attribute(this.#context, "title", summary);
+    tip(this.#context, summary);
     const share = size && seen !== null ? Math.min((seen * BYTES_PER_TOKEN) / size, 1) : 0;
     this.#fill.style.width = `${(share * 100).toFixed(2)}%`;
     const about = size && seen !== null && share < 1 ? ` (about ${percent(share)} of the data)` : "";

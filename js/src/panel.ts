@@ -2,7 +2,7 @@
 
 import { copyButton } from "./code";
 import { describe, scrollable, summaryOf } from "./describe";
-import { attribute, button, h, keepKeys, keyed, put, putLine, show } from "./dom";
+import { attribute, button, h, keepKeys, keyed, put, putLine, show, tip } from "./dom";
 import { duration, money, plural, tokens } from "./format";
 import { icon, setIcon } from "./icons";
 import { stateOf, stateWords } from "./rows";
@@ -38,6 +38,7 @@ export class PanelView {
   readonly #exec: ExecView;
   #agent: Agent | null = null;
   #stick = true;
+  #drawn: Detail | undefined;
 
   constructor(
     private readonly session: Session,
@@ -122,7 +123,8 @@ export class PanelView {
     this.variables.update(agent.id, detail?.variables ?? []);
     this.#exec.update(agent);
     if (other) this.#scroll.scrollTop = 0;
-    if (this.#stick) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    if (this.#stick && (other || detail !== this.#drawn)) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    this.#drawn = detail;
   }
 
   focus(control: "page" | "pull" | "stop"): void {
@@ -147,7 +149,7 @@ export class PanelView {
     attribute(this.element, "aria-label", `Agent ${agent.id}`);
     put(this.#id, agent.id);
     putLine(this.#title, agent.name ?? agent.question, 300);
-    attribute(this.#title, "title", agent.question);
+    tip(this.#title, agent.question);
     const facts = [
       stateWords(state),
       duration(this.session.elapsed(agent), running),
@@ -158,7 +160,7 @@ export class PanelView {
     ];
     const words = facts.filter((each) => each !== "").join(" · ");
     put(this.#facts, words);
-    attribute(this.#facts, "title", words);
+    tip(this.#facts, words);
     const root = agent.parent === null;
     show(this.#stop, running && !root);
     const stopping = requests.isPending(`stop:${agent.id}`);

@@ -1,7 +1,7 @@
 /** One row of the tree: an agent, or the group of its many sub-agents. */
 
-import { attribute, h, put, putLine } from "./dom";
-import { duration, line, money, plural, tokens, whole } from "./format";
+import { attribute, h, put, putLine, tip } from "./dom";
+import { duration, money, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
 import { countWords, type Row, type State, shares, shortState, stateOf, stateWords, totals } from "./rows";
 import type { Session } from "./session";
@@ -22,20 +22,21 @@ export class RowView {
   readonly #sign = icon("running");
   readonly #id = h("span", { class: "rlm-id" });
   readonly #text = h("span", { class: "rlm-text" });
-  readonly #state = h("span", { class: "rlm-c-state" });
-  readonly #model = h("span", { class: "rlm-c-model" });
-  readonly #turns = h("span", { class: "rlm-c-turns" });
-  readonly #tokens = h("span", { class: "rlm-c-tokens" });
+  readonly #state = h("span", { class: "rlm-c-state", "aria-hidden": "true" });
+  readonly #model = h("span", { class: "rlm-c-model", "aria-hidden": "true" });
+  readonly #turns = h("span", { class: "rlm-c-turns", "aria-hidden": "true" });
+  readonly #tokens = h("span", { class: "rlm-c-tokens", "aria-hidden": "true" });
   readonly #spend = h("span", { class: "rlm-sum" });
   readonly #own = h("i", { class: "rlm-own" });
   readonly #below = h("i", { class: "rlm-below" });
-  readonly #time = h("span", { class: "rlm-c-time" });
-  readonly #track = h("span", { class: "rlm-track" });
+  readonly #time = h("span", { class: "rlm-c-time", "aria-hidden": "true" });
+  readonly #track = h("span", { class: "rlm-track", "aria-hidden": "true" });
+  /** What a screen reader hears after the words: the columns are for the eye. */
+  readonly #spoken = h("span", { class: "rlm-offscreen" });
   #drawnGuides = "";
 
   constructor(
     private readonly session: Session,
-    key: string,
     private readonly group: boolean,
   ) {
     const name = h(
@@ -47,12 +48,13 @@ export class RowView {
       this.#id,
       this.#text,
     );
-    const share = h("span", { class: "rlm-share", "aria-hidden": "true" }, this.#own, this.#below);
-    const spend = h("span", { class: "rlm-c-spend" }, this.#spend, share);
+    const share = h("span", { class: "rlm-share" }, this.#own, this.#below);
+    const spend = h("span", { class: "rlm-c-spend", "aria-hidden": "true" }, this.#spend, share);
     this.element = h(
       "div",
-      { class: group ? "rlm-row rlm-group" : "rlm-row", role: "treeitem", "data-key": key },
+      { class: group ? "rlm-row rlm-group" : "rlm-row", role: "treeitem" },
       name,
+      this.#spoken,
       this.#state,
       this.#model,
       this.#turns,
@@ -67,6 +69,7 @@ export class RowView {
     const { element } = this;
     const style = `translateY(${top}px)`;
     if (element.style.transform !== style) element.style.transform = style;
+    attribute(element, "data-key", row.key);
     attribute(element, "aria-level", row.level);
     attribute(element, "aria-setsize", row.setsize);
     attribute(element, "aria-posinset", row.posinset);
@@ -105,7 +108,7 @@ export class RowView {
     put(this.#id, agent.id);
     putLine(this.#text, agent.name ?? agent.question, 300);
     put(this.#state, shortState(state));
-    attribute(this.#state, "title", stateWords(state));
+    tip(this.#state, stateWords(state));
     putLine(this.#model, shortModel(agent.model), 60);
     put(this.#turns, agent.turns ? whole(agent.turns) : "");
     const used = agent.input_tokens + agent.output_tokens;
@@ -114,9 +117,8 @@ export class RowView {
     put(this.#spend, spent === null ? "?" : money(spent));
     this.#drawShare(agent);
     put(this.#time, duration(elapsed, running));
-    const tip = agent.error ?? agent.question;
-    attribute(this.element, "title", line(tip, 300));
-    attribute(this.element, "aria-label", agentLabel(agent, state, elapsed));
+    tip(this.element, agent.error ?? agent.question);
+    put(this.#spoken, spoken(agent, state, elapsed));
     if (axis) axis.drawLane(this.#track, agent);
   }
 
@@ -147,8 +149,7 @@ export class RowView {
     setWidth(this.#below, total > 0 && sums.cost !== null ? sums.cost / total : 0);
     const elapsed = sums.started === null ? null : (sums.ended ?? this.session.now()) - sums.started;
     put(this.#time, duration(elapsed, sums.ended === null));
-    attribute(this.element, "title", `Sub-agents of ${row.id}: ${words}`);
-    attribute(this.element, "aria-label", `${plural(ids.length, "agent")} of ${row.id}: ${words}`);
+    tip(this.element, `Sub-agents of ${row.id}: ${words}`);
     if (axis) axis.drawGroup(this.#track, sums);
   }
 
@@ -178,9 +179,8 @@ export function shortModel(model: string | null): string {
   return model === null ? "" : model.slice(model.lastIndexOf("/") + 1);
 }
 
-function agentLabel(agent: Agent, state: State, elapsed: number | null): string {
+function spoken(agent: Agent, state: State, elapsed: number | null): string {
   const parts = [
-    `${agent.id} ${line(agent.name ?? agent.question, 120)}`,
     stateWords(state),
     plural(agent.turns, "turn"),
     agent.cost === null ? "cost unknown" : money(agent.cost_total ?? agent.cost),

@@ -27,12 +27,15 @@ export class TimeAxis {
     scroller.addEventListener("wheel", (event) => this.#onWheel(event), { passive: false });
   }
 
+  resize(): void {
+    this.#width = this.element.clientWidth || this.#width;
+  }
+
   update(): void {
     const { store, choices } = this.session;
     const { run } = store;
     this.#whole = domain(this.session.elapsed(run) ?? 0, run.status === "running");
     this.#window = choices.zoom ?? this.#whole;
-    this.#width = this.element.clientWidth || 400;
     this.#findPath();
     const marks = ticks(this.#window, Math.max(2, Math.floor(this.#width / 90)));
     keyed(

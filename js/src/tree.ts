@@ -1,7 +1,6 @@
 /** The tree: virtual rows, the keyboard, and what a screen reader hears. Only the rows in sight are elements. */
 
-import { attribute, h, show } from "./dom";
-import { line } from "./format";
+import { attribute, h, show, tip } from "./dom";
 import { RowView } from "./row";
 import { flatten, isGroup, parentIndex, type Row } from "./rows";
 import type { Session } from "./session";
@@ -26,24 +25,32 @@ const COLUMNS = [
 export class TreeView {
   readonly element: HTMLElement;
   readonly canvas: HTMLElement;
+  readonly #redraw: () => void;
   readonly #scroller: HTMLElement;
   readonly #columns: HTMLElement;
   readonly #empty: HTMLElement;
   readonly axis: TimeAxis;
   readonly #views = new Map<string, RowView>();
   #rows: Row[] = [];
-  #index = new Map<string, number>();
+  /** Where keys were last found; a guess that is checked, because a map of 10,000 rows costs more than a look. */
+  readonly #places = new Map<string, number>();
+  /** Rows that went out of sight, for those that come in. */
+  readonly #spare: RowView[] = [];
   #drawn = "";
   #typed = { text: "", at: 0 };
   #wantsFocus = false;
+  /** Kept from events: to ask the page while drawing would make it lay out twice a frame. */
+  #scrollTop = 0;
+  #height = 0;
 
   constructor(
     private readonly session: Session,
     /** Draws soon: scrolling and keys end here. */
-    private readonly redraw: () => void,
+    redraw: () => void,
     /** Moves the keyboard to the agent's page. */
     private readonly enter: (control: "page" | "pull" | "stop") => void,
   ) {
+    this.#redraw = redraw;
     this.axis = new TimeAxis(session, redraw);
     this.#columns = h(
       "div",
@@ -55,7 +62,7 @@ export class TreeView {
     this.canvas = h("div", { class: "rlm-canvas", role: "tree" });
     this.#scroller = h("div", { class: "rlm-scroll" }, this.#columns, this.canvas, this.#empty);
     this.element = h("div", { class: "rlm-tree" }, this.#scroller);
-    this.#scroller.addEventListener("scroll", redraw, { passive: true });
+    this.#scroller.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     this.canvas.addEventListener("click", (event) => this.#onClick(event));
     this.canvas.addEventListener("keydown", (event) => this.#onKey(event));
     this.canvas.addEventListener("focusin", (event) => this.#onFocus(event));
@@ -67,7 +74,7 @@ export class TreeView {
     this.#flatten();
     const timeline = choices.tab === "timeline";
     attribute(this.element, "data-tab", choices.tab);
-    attribute(this.canvas, "aria-label", line(store.run.question, 200) || "Agents");
+    tip(this.canvas, store.run.question.trim() || "Agents", "aria-label");
     attribute(this.canvas, "aria-busy", store.run.status === "running" ? "true" : "false");
     this.canvas.style.height = `${this.#rows.length * ROW_HEIGHT}px`;
     show(this.canvas, this.#rows.length > 0);
@@ -76,13 +83,19 @@ export class TreeView {
     this.#draw();
   }
 
+  /** Takes the size that the page gave it. */
+  resize(): void {
+    this.#height = this.#scroller.clientHeight;
+    this.axis.resize();
+  }
+
   /** Puts the keyboard on a row. */
   focus(key: string): void {
     this.session.choices.focused = key;
-    const at = this.#index.get(key);
-    if (at !== undefined) this.#scrollTo(at);
+    const at = this.#place(key);
+    if (at >= 0) this.#scrollTo(at);
     this.#wantsFocus = true;
-    this.redraw();
+    this.#redraw();
   }
 
   #flatten(): void {
@@ -91,38 +104,48 @@ export class TreeView {
     if (version === this.#drawn) return;
     this.#drawn = version;
     this.#rows = flatten(store, choices.folds);
-    this.#index = new Map(this.#rows.map((row, at) => [row.key, at]));
+  }
+
+  /** The index of a row; -1: it is not in the open tree. */
+  #place(key: string): number {
+    const guess = this.#places.get(key);
+    if (guess !== undefined && this.#rows[guess]?.key === key) return guess;
+    const at = this.#rows.findIndex((row) => row.key === key);
+    if (this.#places.size > 100) this.#places.clear();
+    this.#places.set(key, at);
+    return at;
   }
 
   /** The row that Tab reaches: the focused one, else the selected one, else the first. */
   #tabStop(): string | null {
     const { focused, selected } = this.session.choices;
-    if (focused !== null && this.#index.has(focused)) return focused;
-    if (selected !== null && this.#index.has(selected)) return selected;
+    if (focused !== null && this.#place(focused) >= 0) return focused;
+    if (selected !== null && this.#place(selected) >= 0) return selected;
     return this.#rows[0]?.key ?? null;
   }
 
   #draw(): void {
-    const height = this.#scroller.clientHeight || 600;
-    const top = Math.max(0, this.#scroller.scrollTop - HEADER_HEIGHT);
+    const height = this.#height || 600;
+    const top = Math.max(0, this.#scrollTop - HEADER_HEIGHT);
     const first = Math.max(0, Math.floor(top / ROW_HEIGHT) - OVERSCAN);
     const last = Math.min(this.#rows.length, Math.ceil((top + height) / ROW_HEIGHT) + OVERSCAN);
     const stop = this.#tabStop();
     // The row with the keyboard stays an element wherever it is: focus must not fall out of the tree.
-    const kept = stop === null ? -1 : (this.#index.get(stop) ?? -1);
+    const kept = stop === null ? -1 : this.#place(stop);
     const wanted: number[] = [];
     if (kept >= 0 && kept < first) wanted.push(kept);
     for (let at = first; at < last; at += 1) wanted.push(at);
     if (kept >= last) wanted.push(kept);
-    this.#place(wanted, stop);
+    this.#arrange(wanted, stop);
   }
 
-  #place(wanted: readonly number[], stop: string | null): void {
+  #arrange(wanted: readonly number[], stop: string | null): void {
     const keys = new Set(wanted.map((at) => (this.#rows[at] as Row).key));
     for (const [key, view] of this.#views) {
       if (keys.has(key)) continue;
       view.element.remove();
       this.#views.delete(key);
+      if (!isGroup(key) && this.#spare.length < 60) this.#spare.push(view);
     }
     const { choices } = this.session;
     let before: ChildNode | null = this.canvas.firstChild;
@@ -130,7 +153,7 @@ export class TreeView {
       const row = this.#rows[at] as Row;
       let view = this.#views.get(row.key);
       if (!view) {
-        view = new RowView(this.session, row.key, isGroup(row.key));
+        view = (row.group ? undefined : this.#spare.pop()) ?? new RowView(this.session, row.group);
         this.#views.set(row.key, view);
       }
       if (view.element === before) before = before.nextSibling;
@@ -149,17 +172,22 @@ export class TreeView {
 
   #scrollTo(at: number): void {
     const top = at * ROW_HEIGHT + HEADER_HEIGHT;
-    const height = this.#scroller.clientHeight;
+    const height = this.#height;
     if (height === 0) return;
-    if (top < this.#scroller.scrollTop + HEADER_HEIGHT) this.#scroller.scrollTop = top - HEADER_HEIGHT;
-    else if (top + ROW_HEIGHT > this.#scroller.scrollTop + height)
+    if (top < this.#scrollTop + HEADER_HEIGHT) this.#scroller.scrollTop = top - HEADER_HEIGHT;
+    else if (top + ROW_HEIGHT > this.#scrollTop + height)
       this.#scroller.scrollTop = top + ROW_HEIGHT - height;
+    this.#scrollTop = this.#scroller.scrollTop;
+  }
+
+  #onScroll(): void {
+    this.#scrollTop = this.#scroller.scrollTop;
+    this.#redraw();
   }
 
   #rowOf(event: Event): Row | undefined {
     const element = (event.target as Element).closest<HTMLElement>("[data-key]");
-    const at = element ? this.#index.get(element.dataset.key ?? "") : undefined;
-    return at === undefined ? undefined : this.#rows[at];
+    return element ? this.#rows[this.#place(element.dataset.key ?? "")] : undefined;
   }
 
   #onClick(event: MouseEvent): void {
@@ -183,8 +211,8 @@ export class TreeView {
 
   #onKey(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const at = this.#index.get(this.#tabStop() ?? "");
-    if (at === undefined || !this.#handle(event, at)) return;
+    const at = this.#place(this.#tabStop() ?? "");
+    if (at < 0 || !this.#handle(event, at)) return;
     event.preventDefault();
     event.stopPropagation();
   }
@@ -192,7 +220,7 @@ export class TreeView {
   /** The W3C tree pattern. True: the key was ours, and JupyterLab must not see it. */
   #handle(event: KeyboardEvent, at: number): boolean {
     const row = this.#rows[at] as Row;
-    const page = Math.max(1, Math.floor((this.#scroller.clientHeight - HEADER_HEIGHT) / ROW_HEIGHT) - 1);
+    const page = Math.max(1, Math.floor((this.#height - HEADER_HEIGHT) / ROW_HEIGHT) - 1);
     switch (event.key) {
       case "ArrowDown":
         return this.#move(at + 1);

@@ -20,6 +20,7 @@ export class View {
   readonly #live = h("div", { class: "rlm-live rlm-offscreen", "aria-live": "polite" });
   readonly #hideStatic = document.createElement("style");
   #frame = 0;
+  #width = 0;
   readonly #ends: (() => void)[] = [];
 
   constructor(private readonly session: Session) {
@@ -37,7 +38,7 @@ export class View {
       h("span", { class: "rlm-legend", "aria-hidden": "true" }, ...legend()),
       button("−", { "aria-label": "Zoom out" }, () => this.#tree.axis.zoom(1.6)),
       button("+", { "aria-label": "Zoom in" }, () => this.#tree.axis.zoom(1 / 1.6)),
-      button("Fit", { "aria-label": "Show the whole run" }, () => this.#tree.axis.fit()),
+      button("Fit", { "aria-label": "Fit the whole run" }, () => this.#tree.axis.fit()),
     );
     const bar = h(
       "div",
@@ -60,8 +61,15 @@ export class View {
       this.session.watch(() => this.#schedule()),
     );
     if (typeof ResizeObserver !== "undefined") {
-      const observer = new ResizeObserver(() => this.#schedule());
+      const observer = new ResizeObserver(() => {
+        this.#width = this.element.clientWidth;
+        this.#tree.resize();
+        this.#schedule();
+      });
+      observer.observe(this.element);
       observer.observe(this.#tree.element);
+      // The axis has a size only while the timeline is shown.
+      observer.observe(this.#tree.axis.element);
       this.#ends.push(() => observer.disconnect());
     }
     this.#draw();
@@ -108,7 +116,7 @@ export class View {
     const { choices, store } = this.session;
     const root = store.children(null)[0];
     if (choices.chosen || choices.selected !== null || root === undefined) return;
-    if (this.element.clientWidth >= WIDE) this.session.select(root, false);
+    if (this.#width >= WIDE) this.session.select(root, false);
   }
 
   /** The static tree that stays in a saved notebook is not shown beside the live one. */

@@ -14,6 +14,17 @@ async function show(...agents: ReturnType<typeof agent>[]): Promise<void> {
   await frame();
 }
 
+/** The accessible name: the text that is not hidden from it. */
+function spoken(item: HTMLElement): string {
+  const copy = item.cloneNode(true) as HTMLElement;
+  for (const hidden of copy.querySelectorAll('[aria-hidden="true"]')) hidden.remove();
+  return [...copy.querySelectorAll("span")]
+    .filter((each) => each.childElementCount === 0)
+    .map((each) => each.textContent)
+    .filter((text) => text !== "")
+    .join(" ");
+}
+
 describe("rows", () => {
   it("are treeitems in one tree named after the question", async () => {
     await show(agent("0"), agent("0.1", { name: "count" }), agent("0.1.1"), agent("0.2"));
@@ -21,7 +32,7 @@ describe("rows", () => {
     expect(trees.map((tree) => tree.getAttribute("aria-label"))).toEqual(["Which supplier?"]);
     expect(page.names()).toEqual(["0", "0.1", "0.1.1", "0.2"]);
     const item = page.item("0.1");
-    expect(item.getAttribute("aria-label")).toMatch(/^0\.1 count, running, 0 turns, cost unknown/);
+    expect(spoken(item)).toBe("0.1 count running, 0 turns, cost unknown");
     expect(
       ["level", "posinset", "setsize", "expanded", "selected"].map((name) =>
         item.getAttribute(`aria-${name}`),
@@ -53,7 +64,7 @@ describe("rows", () => {
   it("of ten thousand agents are few elements, with their true places", async () => {
     await show(agent("0"), ...ids("0", 10_000).map((id) => agent(id, { status: "done" })));
     expect(page.names()).toEqual(["0", "0/*"]);
-    expect(page.item("0/*").getAttribute("aria-label")).toBe("10,000 agents of 0: 10,000 done");
+    expect(spoken(page.item("0/*"))).toBe("10,000 agents 10,000 done");
     page.item("0/*").click();
     await frame();
     expect(page.items().length).toBeLessThan(80);
@@ -216,7 +227,7 @@ describe("the timeline", () => {
     expect(page.session.choices.zoom).toBeNull();
     page.key("+", page.item("0"));
     expect(page.session.choices.zoom).not.toBeNull();
-    page.button("Show the whole run")?.click();
+    page.button("Fit the whole run")?.click();
     expect(page.session.choices.zoom).toBeNull();
   });
 });
