@@ -163,7 +163,12 @@ class Supervisor:
                 answer = self._waiting.pop(message["id"])
                 if event == "done" and message["pid"] not in self._exits:
                     self._exits[message["pid"]] = Future()
-            if event == "done":
+            if not answer.set_running_or_notify_cancel():
+                # Who asked was cancelled meanwhile: nobody owns this kernel.
+                if event == "done":
+                    with suppress(OSError):
+                        os.killpg(message["pid"], signal.SIGKILL)
+            elif event == "done":
                 answer.set_result(message["pid"])
             else:
                 answer.set_exception(KernelStartError(f"The kernel was not started: {message['reason']}."))
