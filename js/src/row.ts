@@ -3,7 +3,17 @@
 import { attribute, h, put, putLine, tip } from "./dom";
 import { duration, money, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
-import { countWords, type Row, type State, shares, shortState, stateOf, stateWords, totals } from "./rows";
+import {
+  countWords,
+  type Row,
+  type State,
+  shares,
+  shortState,
+  stateOf,
+  stateWords,
+  type Totals,
+  totals,
+} from "./rows";
 import type { Session } from "./session";
 import type { TimeAxis } from "./timeaxis";
 import type { Agent } from "./types";
@@ -34,6 +44,8 @@ export class RowView {
   /** What a screen reader hears after the words: the columns are for the eye. */
   readonly #spoken = h("span", { class: "rlm-offscreen" });
   #drawnGuides = "";
+  #summed = "";
+  #sums: Totals = { cost: null, tokens: 0, turns: 0, started: null, ended: null };
 
   constructor(
     private readonly session: Session,
@@ -135,7 +147,12 @@ export class RowView {
     const { store } = this.session;
     const ids = store.children(row.id);
     const counts = store.statuses(row.id);
-    const sums = totals(store, ids);
+    // Thousands of agents are summed up when something came, not when somebody scrolls.
+    if (this.#summed !== `${row.id} ${store.seq}`) {
+      this.#summed = `${row.id} ${store.seq}`;
+      this.#sums = totals(store, ids);
+    }
+    const sums = this.#sums;
     const words = countWords(counts);
     setIcon(this.#sign, "group");
     put(this.#id, plural(ids.length, "agent"));

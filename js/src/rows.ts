@@ -1,5 +1,6 @@
 /** From the state to the rows on the screen: what is open, what is folded, which guide lines to draw. Pure. */
 
+import { whole } from "./format";
 import type { Counts, Store } from "./store";
 import type { Agent, Status } from "./types";
 
@@ -167,7 +168,7 @@ export function shortState(state: State): string {
 /** `41 done · 5 running · 2 failed` */
 export function countWords(counts: Readonly<Counts>): string {
   return ORDER.filter(([status]) => counts[status] > 0)
-    .map(([status, word]) => `${counts[status].toLocaleString("en")} ${word}`)
+    .map(([status, word]) => `${whole(counts[status])} ${word}`)
     .join(" · ");
 }
 
