@@ -332,6 +332,22 @@ async def test_a_thousand_tenths_of_a_cent_are_a_dollar():
         await ledger.reserve("0", 1, 16, Price(1.0, 0.0))
 
 
+async def test_a_limit_below_the_smallest_unit_is_rounded_down_and_a_price_up():
+    ledger = Ledger(limits(cost=1.9e-18))
+    ledger.release(await ledger.reserve("0", 1, 16, Price(1e-12, 0.0)))
+    for price in (Price(1.1e-12, 0.0), Price(2e-12, 0.0)):
+        with pytest.raises(LimitReachedError):
+            await ledger.reserve("0", 1, 16, price)
+
+
+@pytest.mark.parametrize(("told", "counted"), [(30, 30), (500, 100), (-1, 0), (None, 0)])
+async def test_tokens_from_the_providers_cache_are_told_and_are_never_more_than_the_prompt(told, counted):
+    ledger = Ledger(limits())
+    held = await ledger.reserve("0", 400, 16, PRICE)
+    assert ledger.settle(held, Usage(100, 1, told), None).cached_tokens == counted
+    assert ledger.spend().cached_tokens == counted
+
+
 AGENTS = ["0", "0.1", "0.2", "0.2.1", "0.2.11", "0.21", "0.3.1.4"]
 TOKENS = st.integers(0, 10**6)
 PRICES = st.builds(Price, *[st.sampled_from([0.0, 0.1, 0.075, 2.5, 15.0, 1 / 3, 123.456])] * 2)

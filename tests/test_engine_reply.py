@@ -45,6 +45,7 @@ def test_case_2_fence_inside_a_comment():
     code = "x = 1  # as in ```repl```\ny = 2"
     assert blocks(f"```repl\n{code}\n```") == (code,)
     assert blocks("```repl\nx = 1  # done```\n\nThis sets the variable x.") == ("x = 1  # done",)
+    assert blocks("```repl\nx = 1  # done```\nIt gives:\n```\n1\n```") == ("x = 1  # done",)
 
 
 def test_case_3_missing_backticks():
@@ -235,11 +236,22 @@ def test_ipython_syntax_counts_as_code(code):
     assert blocks(f"```repl\n{code}") == (code,)
 
 
+def test_a_cell_magic_ends_at_the_first_closing_fence_as_its_body_is_no_python():
+    text = "```repl\n%%bash\necho '''\n```\nthen\n```repl\nx = 1  # '''\n```"
+    assert blocks(text) == ("%%bash\necho '''", "x = 1  # '''")
+
+
+def test_tildes_in_an_expression_are_no_fence():
+    assert blocks("```repl\ny = (1 +\n~~~x)\n```") == ("y = (1 +\n~~~x)",)
+
+
 def test_missing_closer_before_the_next_block_or_before_prose():
     assert blocks("```repl\nx = 1\n```repl\ny = 2\n```") == ("x = 1", "y = 2")
     reply = parse_reply("```repl\nx = 1\nprint(x)\n\nNow I look at it.\n\n```repl\ny = 2\n```")
     assert reply.blocks == ("x = 1\nprint(x)", "y = 2")
     assert "missing" in reply.notices[0]
+    reply = parse_reply("```py\nx = 1\n```That gives the x.\n\n```py\ny = 2\n```")
+    assert (reply.blocks, reply.notices) == (("x = 1", "y = 2"), ())
     assert blocks("```repl\nprint(x)\n\nThis will show x(1).\n") == ("print(x)",)
 
 
@@ -322,6 +334,7 @@ LARGE = {
     "fences in strings": ("```python\nx='''\n```python\n'''\n```\n" + "w" * 150 + "\n") * 3_300,
     "comments": ("```python\nprint('a')  # ```\n" + "a\n" * 80) * 5_000,
     "lengths": "\n".join("`" * (3 + i % 90) + "python" for i in range(10_000)),
+    "escaped quotes": ("```python\n\\'''\n```\n" + "w" * 80) * 10_000,
     "finals": "FINAL(FINAL(FINAL(\n" * 50_000,
     "parentheses": "FINAL(" + ")" * 900_000,
     "one long block": "```python\n" + "x = [1, 2, 3]\n" * 70_000,

@@ -143,10 +143,7 @@ class _Scanner:
             cut = end.how == "unclosed"
             self._add("cut" if cut else "broken", opener, code, end.note)
         elif not code.strip():
-            if end.how == "unclosed" and self.cut:
-                self._add("cut", opener, code)
-            elif end.how != "missing" or end.resume == len(self.text):  # else a doubled opening fence
-                self._add("blank", opener, code)
+            self._add("cut" if end.how == "unclosed" else "blank", opener, code)
         else:
             self._add("code", opener, code, end.note)
         return end.resume

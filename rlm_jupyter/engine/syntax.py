@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TOP_LEVEL_AWAIT = ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-
 _MAGIC = re.compile(
     r"^(?P<indent>[ \t]*)(?:[%!][^\n]*|\?{1,2}[\w.*%]+[ \t]*|[\w.*%]+\?{1,2}[ \t]*)\r?$"
     r"|^(?P<target>[ \t]*\w[\w, \t]*=[ \t]*)[%!][^\n]*$",
@@ -78,8 +76,8 @@ class SyntaxChecker:
     def tree(self, code: str) -> ast.Module | None:
         """Parse `code`; None where it is no Python, the reason then being in `error`.
 
-        Top-level `await` and `yield` are allowed. Lines of IPython (`%time x`, `!ls`, `df?`, `x = !ls`)
-        count as calls; a cell magic is always fine.
+        Top-level `await` and `yield` are allowed: it is the compiler that refuses them, not the parser. Lines
+        of IPython (`%time x`, `!ls`, `df?`, `x = !ls`) count as calls; a cell magic is always fine.
         """
         if self._attempts <= 0 or self._chars < len(code):
             self.error = "it is too long to be checked"
@@ -109,7 +107,7 @@ class SyntaxChecker:
         # instead. A dollar is as illegal outside of strings as the backslash was.
         plain = _ESCAPE.sub(_without_escape, code) if "\\" in code else code
         try:
-            tree = compile(plain, "<reply>", "exec", flags=TOP_LEVEL_AWAIT, dont_inherit=True)
+            tree = compile(plain, "<reply>", "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
         except SyntaxError as error:
             self.error = f"{error.msg}, line {error.lineno}" if error.lineno else error.msg
         except (ValueError, RecursionError, MemoryError, OverflowError) as error:
