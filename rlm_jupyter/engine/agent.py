@@ -149,7 +149,7 @@ class Agent:
         self._sent = len(self.messages) + 1
         self.messages.append({"role": "assistant", "content": completion.text})
         reply = parse_reply(completion.text, finish_reason=completion.finish_reason)
-        results, notices = await self._run_blocks(reply.blocks)
+        shown, notices = await self._run_blocks(reply.blocks)
         notices = [*reply.notices, *notices]
         if self.value is not None:
             return
@@ -167,7 +167,7 @@ class Agent:
                 limit="calls_per_agent",
             )
         content = prompt.observation(
-            results,
+            shown,
             total=len(reply.blocks),
             notices=notices,
             left=left if self.team.ledger.half_gone() else None,
@@ -186,13 +186,13 @@ class Agent:
 
     # ---- the kernel
 
-    async def _run_blocks(self, blocks: Sequence[str]) -> tuple[list[CellResult], list[str]]:
+    async def _run_blocks(self, blocks: Sequence[str]) -> tuple[list[str], list[str]]:
         """Run a reply's blocks in order; stop at the first that fails."""
-        results: list[CellResult] = []
+        shown: list[str] = []
         notices: list[str] = []
         for block in blocks:
-            result = await self.run_cell(block)
-            results.append(result)
+            result, text = await self.run_cell(block)
+            shown.append(text)
             if result.restarted:
                 notices.append(
                     "Your kernel had to be replaced: all variables but the data are gone. "
@@ -200,10 +200,10 @@ class Agent:
                 )
             if result.status != "ok":
                 break
-        return results, notices
+        return shown, notices
 
-    async def run_cell(self, code: str) -> CellResult:
-        """Run code of a turn in the kernel, and tell it."""
+    async def run_cell(self, code: str) -> tuple[CellResult, str]:
+        """Run code of a turn in the kernel, and tell it; give the result, and what the model is shown of it."""
         team, journal = self.team, self.team.journal
         kernel = await self._kernel()
         self.cells += 1
@@ -228,19 +228,20 @@ class Agent:
                 seconds=time.monotonic() - began,
             )
             raise
+        shown, cut = prompt.show_result(result, team.settings.output_chars)
         journal.emit(
             ev.CodeFinished,
             self.id,
             cell=number,
             status=result.status,
-            output=prompt.shown(result),
-            cut=result.cut,
+            output=shown,
+            cut=cut,
             error=f"{result.error_name}: {result.error_value}" if result.status == "error" else None,
             seconds=time.monotonic() - began,
         )
         if result.restarted:
             await self._restore()
-        return result
+        return result, shown
 
     def _output(self, cell: int, stream: str, text: str) -> None:
         self.team.journal.emit(ev.CodeOutput, self.id, cell=cell, stream=stream, text=text)

@@ -162,7 +162,7 @@ def left_text(left: Left) -> str:
 
 
 def observation(
-    results: Sequence[CellResult],
+    shown: Sequence[str],
     *,
     total: int,
     notices: Sequence[str] = (),
@@ -172,18 +172,18 @@ def observation(
     """Say what came of a turn's code.
 
     Args:
-        results: of the blocks that ran, in order.
+        shown: what came of the blocks that ran, in order (`show_result`).
         total: how many blocks the reply had.
         notices: what else the model must know.
         left: what is left to spend; None to say nothing of it.
         last_turn: whether the next turn is the last one.
     """
     parts = []
-    for number, result in enumerate(results, 1):
+    for number, text in enumerate(shown, 1):
         title = "Output" if total == 1 else f"Output of block {number}"
-        parts.append(f"{title}:\n{shown(result)}")
-    if len(results) < total:
-        parts.append(f"The later blocks of your reply were not run, because block {len(results)} failed.")
+        parts.append(f"{title}:\n{text}")
+    if len(shown) < total:
+        parts.append(f"The later blocks of your reply were not run, because block {len(shown)} failed.")
     parts += notices
     if left is not None and (text := left_text(left)):
         parts.append(f"Left to spend: {text}.")
@@ -192,18 +192,35 @@ def observation(
     return "\n\n".join(parts)
 
 
-def shown(result: CellResult) -> str:
-    """Give a cell's output as the model sees it."""
-    parts = [result.output.rstrip("\n")] if result.output.strip() else []
+def show_result(result: CellResult, limit: int) -> tuple[str, int]:
+    """Give a cell's output as the model sees it, and how many characters of it were cut.
+
+    Args:
+        result: of the cell.
+        limit: characters of output that are shown: head and tail.
+    """
+    output, cut = cut_middle(result.output.rstrip("\n"), limit, already=result.cut)
+    parts = [output] if output.strip() else []
     if result.status == "error":
-        parts.append(result.traceback or f"{result.error_name}: {result.error_value}")
+        error = result.traceback or f"{result.error_name}: {result.error_value}"
+        parts.append(cut_middle(error, limit)[0])
     elif result.status == "timeout":
         parts.append("The cell took too long and was ended. Work on less data at once, or in steps.")
     elif result.status == "interrupted":
         parts.append("The cell was interrupted.")
     elif result.status == "died":
-        parts.append("The kernel died while this cell ran (out of memory, or a crash).")
-    return "\n".join(parts) or "(no output; print what you want to see, or end with an expression)"
+        parts.append(f"The kernel died while this cell ran. {result.error_value}".strip())
+    return "\n".join(parts) or "(no output; print what you want to see, or end with an expression)", cut
+
+
+def cut_middle(text: str, limit: int, *, already: int = 0) -> tuple[str, int]:
+    """Keep head and tail of a long text, and say how much lies between; give the text and that count."""
+    if len(text) <= limit:
+        return text, already
+    tail = limit // 2
+    head = limit - tail
+    cut = len(text) - limit + already
+    return f"{text[:head]}\n[... {cut:,} characters cut ...]\n{text[-tail:]}", cut
 
 
 def chat(system: str, first: str) -> list[Message]:
