@@ -9,6 +9,7 @@ import math
 import re
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
@@ -37,6 +38,7 @@ def load_library(name: str) -> Any:
         raise MissingLibrary(f"The value needs `{name}`, which is not installed here; install it.") from None
 
 
+@lru_cache(maxsize=256)
 def dtype_form(dtype: Any) -> Any:
     """Encode a numpy dtype as numpy's file format does.
 
@@ -120,7 +122,7 @@ def _check_items(array: Any) -> None:
             raise Malformed("An encoded array of text holds no text.")
 
 
-def array_of(form: dict[str, Any], decoder: Any) -> np.ndarray[Any, Any]:
+def array_of(form: dict[str, Any], decoder: Any) -> Any:
     """Decode what `array_form` gave, as a writable view on the mapping."""
     np = load_library("numpy")
     dtype = dtype_of(form["d"])
@@ -139,11 +141,10 @@ def array_of(form: dict[str, Any], decoder: Any) -> np.ndarray[Any, Any]:
     return array.T if form.get("o") == "F" else array
 
 
-def objects_of(values: list[Any]) -> np.ndarray[Any, Any]:
+def objects_of(values: list[Any]) -> Any:
     """Make a flat object array of a list, whatever its items are."""
     np = load_library("numpy")
-    array: np.ndarray[Any, Any] = np.fromiter(values, dtype=object, count=len(values))
-    return array
+    return np.fromiter(values, dtype=object, count=len(values))
 
 
 def _objects_form(tag: str, array: Any, encoder: Any) -> list[Any]:
@@ -161,7 +162,7 @@ def _ndarray_form(array: Any, encoder: Any, np: Any) -> list[Any] | None:
     return ["np.array", array_form(array, encoder)]
 
 
-def form(value: object, encoder: Any) -> list[Any] | None:
+def form(value: Any, encoder: Any) -> list[Any] | None:
     """Encode a numpy value; None when it is none."""
     np = sys.modules.get("numpy")
     if np is None:

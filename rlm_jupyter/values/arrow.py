@@ -47,26 +47,32 @@ def type_form(kind: Any) -> Any:
     """
     import pyarrow as pa
 
-    name, types = str(kind), pa.types
+    types, name = pa.types, str(kind)
     if name in _SIMPLE or name in _VIEWS:
         return name
-    if types.is_timestamp(kind):
-        return ["timestamp", kind.unit, kind.tz]
-    if types.is_decimal(kind):
-        return ["decimal", kind.bit_width, kind.precision, kind.scale]
-    if types.is_fixed_size_binary(kind):
-        return ["bytes", kind.byte_width]
-    if types.is_dictionary(kind):
-        return ["dictionary", type_form(kind.index_type), type_form(kind.value_type), kind.ordered]
-    if types.is_map(kind):
-        return ["map", _field_form(kind.key_field), _field_form(kind.item_field), kind.keys_sorted]
-    if types.is_list(kind) or types.is_large_list(kind):
-        return ["list" if types.is_list(kind) else "large_list", _field_form(kind.value_field)]
-    if types.is_fixed_size_list(kind):
-        return ["fixed_list", _field_form(kind.value_field), kind.list_size]
-    if types.is_struct(kind):
-        return ["struct", [_field_form(kind.field(i)) for i in range(kind.num_fields)]]
+    forms: tuple[tuple[Callable[[Any], bool], Callable[[], list[Any]]], ...] = (
+        (types.is_timestamp, lambda: ["timestamp", kind.unit, kind.tz]),
+        (types.is_decimal, lambda: ["decimal", kind.bit_width, kind.precision, kind.scale]),
+        (types.is_fixed_size_binary, lambda: ["bytes", kind.byte_width]),
+        (types.is_dictionary, lambda: ["dictionary", *_dictionary_form(kind)]),
+        (types.is_map, lambda: ["map", *_map_form(kind)]),
+        (types.is_list, lambda: ["list", _field_form(kind.value_field)]),
+        (types.is_large_list, lambda: ["large_list", _field_form(kind.value_field)]),
+        (types.is_fixed_size_list, lambda: ["fixed_list", _field_form(kind.value_field), kind.list_size]),
+        (types.is_struct, lambda: ["struct", [_field_form(kind.field(i)) for i in range(kind.num_fields)]]),
+    )
+    for check, form in forms:
+        if check(kind):
+            return form()
     raise Unencodable(f"Arrow data of type `{name[:100]}` have no safe form")
+
+
+def _dictionary_form(kind: Any) -> list[Any]:
+    return [type_form(kind.index_type), type_form(kind.value_type), kind.ordered]
+
+
+def _map_form(kind: Any) -> list[Any]:
+    return [_field_form(kind.key_field), _field_form(kind.item_field), kind.keys_sorted]
 
 
 def _field_form(field: Any) -> list[Any]:
@@ -235,10 +241,22 @@ def _polars_of(form: list[Any], decoder: Any) -> Any:
     return pl.from_arrow(_table_of(form, decoder), rechunk=False)
 
 
+def _holds_objects(dtype: Any) -> bool:
+    import polars as pl
+
+    inside = (
+        [dtype.inner] if hasattr(dtype, "inner") else [field.dtype for field in getattr(dtype, "fields", ())]
+    )
+    return bool(dtype == pl.Object) or any(map(_holds_objects, inside))
+
+
 def _polars_form(frame: Any, encoder: Any) -> list[Any]:
     import polars as pl
 
-    load_library("pyarrow")
+    if any(map(_holds_objects, frame.dtypes)):
+        raise Unencodable(
+            "polars columns of Python objects have no safe form"
+        )  # Arrow would hold their addresses
     try:
         table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
     except Exception as error:

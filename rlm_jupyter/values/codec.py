@@ -58,12 +58,13 @@ def dump(
         OSError: there is no room left for it.
     """
     try:
-        try:
-            return _dump_safe(value, faithful=faithful and allow_pickle), "safe"
-        except Unencodable as error:
-            if not allow_pickle:
-                raise
-            return _dump_pickle(value, error), "pickle"
+        with _no_collection():
+            try:
+                return _dump_safe(value, faithful=faithful and allow_pickle), "safe"
+            except Unencodable as error:
+                if not allow_pickle:
+                    raise
+                return _dump_pickle(value, error), "pickle"
     except Unencodable as error:
         error.name = name
         raise
@@ -133,6 +134,8 @@ def _pack(encoder: Encoder, value: object) -> dict[str, Any]:
         return encoder.pack(value)
     except (Unencodable, MemoryError):
         raise
+    except RecursionError:
+        raise Unencodable("it is nested too deeply") from None
     except Exception as error:  # a hostile property, or a container changed by another thread meanwhile
         raise Unencodable(f"reading it raised {type_name(error)}: {str(error)[:200]}") from None
 
@@ -165,7 +168,7 @@ def _bounded_recursion() -> Iterator[None]:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Hold the garbage collector: it would look at millions of new objects again and again, all of them alive."""
+    """Hold the garbage collector: it would look again and again at millions of new objects, all alive."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
     from rlm_jupyter.values import arrays, arrow, scalars
-    from rlm_jupyter.values.container import Malformed, Unencodable
+    from rlm_jupyter.values.container import Malformed, MissingLibrary, Unencodable
 else:
     import _rlm_arrays as arrays
     import _rlm_arrow as arrow
     import _rlm_scalars as scalars
-    from _rlm_container import Malformed, Unencodable
+    from _rlm_container import Malformed, MissingLibrary, Unencodable
 
 _FREQUENCY = re.compile(r"[-+0-9A-Za-z.]{1,40}")
 _UNITS = ("s", "ms", "us", "ns")
@@ -134,8 +135,8 @@ def _text_dtype(storage: str, na: str) -> Any:
 
 def _has_pyarrow() -> bool:
     try:
-        import pyarrow  # noqa: F401 - only whether it is here
-    except ImportError:
+        arrays.load_library("pyarrow")
+    except MissingLibrary:
         return False
     return True
 
@@ -166,7 +167,7 @@ def _texts_of_buffers(chunk: dict[str, Any], kind: str, decoder: Any) -> list[st
     if len(ends) != count + 1 or ends.min() < 0 or ends.max() > len(text) or (np.diff(ends) < 0).any():
         raise Malformed("A text column of an encoded frame has impossible offsets.")
     bounds = ends.tolist()
-    texts: list[str | None] = [text[a:b].decode() for a, b in zip(bounds, bounds[1:], strict=False)]
+    texts: list[str | None] = [text[a:b].decode() for a, b in pairwise(bounds)]
     if validity is None:
         return texts
     valid = np.unpackbits(np.frombuffer(decoder.buffer(validity), np.uint8), bitorder="little")[:count]
@@ -240,19 +241,18 @@ def _sparse_form(values: Any, _dtype: Any, encoder: Any) -> dict[str, Any]:
 def _sparse_of(form: dict[str, Any], decoder: Any) -> Any:
     import pandas as pd
 
-    values = of(form["v"], decoder)
-    places = arrays.array_of(form["i"], decoder)
-    template = pd.arrays.SparseArray([0], kind="integer").sp_index  # its class has no public name
-    index = type(template)(int(form["n"]), places)
-    if index.npoints != len(values):
+    array: Any = pd.arrays.SparseArray
+    values, places = of(form["v"], decoder), arrays.array_of(form["i"], decoder)
+    fill, kind, length = decoder.unpack(form["f"]), "block" if form["b"] else "integer", int(form["n"])
+    if len(places) != len(values):
         raise Malformed("A sparse column of an encoded frame has other values than places.")
-    dtype = pd.SparseDtype(values.dtype, decoder.unpack(form["f"]))
-    return pd.arrays.SparseArray(
-        values,
-        sparse_index=index.to_block_index() if form["b"] else index,
-        fill_value=dtype.fill_value,
-        dtype=dtype,
-    )
+    if hasattr(array, "from_indices"):
+        return array.from_indices(values, places, length, fill, kind)
+    index = type(array([0], kind="integer").sp_index)(
+        length, places
+    )  # before pandas 3.1; it has no public name
+    sparse = index if kind == "integer" else index.to_block_index()
+    return array(values, sparse_index=sparse, fill_value=fill, dtype=pd.SparseDtype(values.dtype, fill))
 
 
 def _arrow_form(values: Any, _dtype: Any, encoder: Any) -> dict[str, Any]:

@@ -14,7 +14,9 @@ import mmap
 import os
 import stat
 import struct
+import sys
 import tempfile
+from array import array
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -30,8 +32,10 @@ MAX_HEAD = 1 << 30
 """Bytes of a head: parsing makes Python objects of up to 25 times that size."""
 
 _HEADER = struct.Struct("<8sIIQQQ24x")
-_ENTRY = struct.Struct("<QQ")
+_ENTRY = 16
+_PLACE = struct.Struct("<QQ")
 _CHUNK = 1 << 24
+_GATHERED = 1 << 16
 _SEALS = 0x1 | 0x2 | 0x4 | 0x8  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE of <linux/fcntl.h>
 _F_ADD_SEALS = 1033
 _F_GET_SEALS = 1034
@@ -72,7 +76,7 @@ def type_name(value: object) -> str:
     kind = type(value)
     # `kind.__name__` may be a property of a hostile metaclass; the slots of `type` itself are not.
     name = type.__dict__["__qualname__"].__get__(kind)
-    module = type.__dict__["__dict__"].__get__(kind).get("__module__", "builtins")
+    module = type.__dict__["__module__"].__get__(kind)
     if type(module) is not str or module in ("builtins", "__main__"):
         return str(name)[:200]
     if module.partition(".")[0] in ("pandas", "numpy", "pyarrow", "polars"):
@@ -105,10 +109,11 @@ def is_sealed(fd: int) -> bool:
         return False
 
 
-def _write(fd: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view.nbytes:
-        view = view[os.write(fd, view[: 1 << 30]) :]
+def _write(fd: int, data: bytes | bytearray | memoryview) -> None:
+    done = 0
+    with memoryview(data) as view:
+        while done < view.nbytes:
+            done += os.write(fd, view[done : done + (1 << 30)])
 
 
 def _chunks(part: memoryview | str) -> Iterator[bytes | memoryview]:
@@ -139,26 +144,37 @@ def write(kind: str, head: bytes, buffers: Sequence[memoryview | str]) -> int:
         raise Unencodable("it has too many parts; hand it over as a table or an array")
     fd = _memory_file()
     try:
-        table = bytearray()
-        position = _HEADER.size + len(buffers) * _ENTRY.size + len(head)
+        entries = array("Q")
+        position = _HEADER.size + len(buffers) * _ENTRY + len(head)
         os.lseek(fd, position - len(head), os.SEEK_SET)
-        _write(fd, head)
+        waiting = bytearray(head)  # small parts are gathered: a call of the system for each would take longer
         for part in buffers:
-            padding = -position % ALIGN
-            _write(fd, bytes(padding))
-            start = position = position + padding
+            waiting += bytes(-position % ALIGN)
+            start = position = position + -position % ALIGN
             for chunk in _chunks(part):
-                _write(fd, chunk)
                 position += len(chunk)
-            table += _ENTRY.pack(start, position - start)
+                if len(chunk) < _GATHERED and len(waiting) < _CHUNK:
+                    waiting += chunk
+                else:
+                    _write(fd, waiting)
+                    _write(fd, chunk)
+                    waiting.clear()
+            entries.extend((start, position - start))
+        _write(fd, waiting)
         os.lseek(fd, 0, os.SEEK_SET)
         header = (MAGIC, VERSION, KINDS.index(kind), len(head), len(buffers), position)
-        _write(fd, _HEADER.pack(*header) + bytes(table))
+        _write(fd, _HEADER.pack(*header) + _little_endian(entries).tobytes())
         _seal(fd)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def _little_endian(numbers: array[int]) -> array[int]:
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers
 
 
 def _read_at(fd: int, length: int) -> bytes:
@@ -187,7 +203,7 @@ def _parse_header(raw: bytes | memoryview, size: int) -> tuple[str, int, int]:
         raise Malformed("The bytes are no encoded value of this version of rlm_jupyter.")
     if total != size or head > MAX_HEAD or buffers > MAX_BUFFERS:
         raise Malformed("An encoded value has another size than its header says.")
-    if _HEADER.size + buffers * _ENTRY.size + head > size:
+    if _HEADER.size + buffers * _ENTRY + head > size:
         raise Malformed("An encoded value is shorter than its tables.")
     return KINDS[kind], head, buffers
 
@@ -253,7 +269,7 @@ class Container:
             raise Malformed(f"An encoded value has {size:,} bytes; {max_bytes:,} are allowed here.")
         self._view = memoryview(_map(fd, size))
         self.kind, head, self.count = _parse_header(self._view[: _HEADER.size], size)
-        self._start = _HEADER.size + self.count * _ENTRY.size
+        self._start = _HEADER.size + self.count * _ENTRY
         self.head = self._view[self._start : self._start + head]
         self._left = size
 
@@ -265,7 +281,7 @@ class Container:
         """
         if type(index) is not int or not 0 <= index < self.count:
             raise Malformed("An encoded value refers to a buffer that it does not have.")
-        start, length = _ENTRY.unpack_from(self._view, _HEADER.size + index * _ENTRY.size)
+        start, length = _PLACE.unpack_from(self._view, _HEADER.size + index * _ENTRY)
         self._left -= length
         if start % ALIGN or start < self._start or start + length > len(self._view) or self._left < 0:
             raise Malformed("A buffer of an encoded value lies outside of it.")

@@ -13,6 +13,7 @@ import itertools
 import sys
 import types
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
@@ -70,15 +71,9 @@ def _describe(value: Any, rows: int, max_chars: int) -> dict[str, Any]:
     kind = type(value)
     if issubclass(kind, str):
         return _text(str.__str__(value), rows, max_chars)
-    if issubclass(kind, (bytes, bytearray, memoryview)):
-        return _bytes(value, rows)
-    if issubclass(kind, dict):
-        return _dict(value, rows)
-    for base in _SEQUENCES:
+    for base, about in _BUILTINS.items():
         if issubclass(kind, base):
-            return _sequence(value, base, rows)
-    if issubclass(kind, _FUNCTIONS) or issubclass(kind, type):
-        return _callable(value)
+            return about(value, rows)
     return _scalar(value, rows) or _object(value, rows)
 
 
@@ -140,7 +135,8 @@ def _key(key: object) -> str:
     return cut(key[:61], 60) if type(key) is str else short(key, 60)
 
 
-def _sequence(value: Any, base: Any, rows: int) -> dict[str, Any]:
+def _sequence(value: Any, rows: int) -> dict[str, Any]:
+    base: Any = next(base for base in _SEQUENCES if issubclass(type(value), base))
     length = base.__len__(value)
     sample = list(itertools.islice(base.__iter__(value), _SAMPLE))
     total = _bytes_of(value)
@@ -212,7 +208,7 @@ def _bytes_of(value: Any, depth: int = 0) -> int:
     return total + sum(_bytes_of(part, depth + 1) for part in sample) * number // len(sample)
 
 
-def _callable(value: Any) -> dict[str, Any]:
+def _callable(value: Any, _rows: int) -> dict[str, Any]:
     """Describe a function or class: its signature and the first line of its docstring."""
     name = type.__dict__["__qualname__"].__get__(value) if isinstance(value, type) else value.__qualname__
     try:
@@ -256,6 +252,14 @@ def _attributes(value: Any) -> dict[str, Any]:
             found = slot.__get__(value)
             return {n: v for n, v in found.items() if type(n) is str} if type(found) is dict else {}
     return {}
+
+
+_BUILTINS: dict[type, Callable[[Any, int], dict[str, Any]]] = {
+    **dict.fromkeys((bytes, bytearray, memoryview), _bytes),
+    dict: _dict,
+    **dict.fromkeys(_SEQUENCES, _sequence),
+    **dict.fromkeys((*_FUNCTIONS, type), _callable),
+}
 
 
 def render(description: Mapping[str, Any], *, name: str | None = None, max_chars: int = 4000) -> str:

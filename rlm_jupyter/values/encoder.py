@@ -15,7 +15,7 @@ import sys
 from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate, chain
+from itertools import chain
 from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,18 @@ else:
     import _rlm_scalars as scalars
     from _rlm_container import Unencodable, type_name
 
-MAX_DEPTH = 200
+MAX_DEPTH = 100
 """Levels of nesting. Python's own hash of nested tuples, among others, has no guard against deep ones."""
+MAX_JSON_DEPTH = 200
+"""Levels of nesting of what is nothing but JSON."""
 
 _LONG = 1 << 16
 """Characters from which a text leaves the head for a buffer of its own."""
 _BULK = 16
 """Items from which it pays to look for a form of all of them at once."""
 _INLINE_BITS = 1024
+_KEY = 60
+"""Characters of a key, or bits, that messages quote."""
 
 _SCALARS = {type(None), bool, int, float, str}
 _PLAIN = _SCALARS | {list, dict}
@@ -49,7 +53,7 @@ def _is_plain(root: object) -> bool:
     """
     level: list[Any] = [[root]]
     seen: set[int] = set()
-    for _ in range(MAX_DEPTH):
+    for _ in range(MAX_JSON_DEPTH):
         expected = len(seen) + len(level)
         seen.update(map(id, level))
         lists = [c for c in level if type(c) is list]
@@ -71,6 +75,16 @@ def _has_long(items: Sequence[Any], kinds: set[type], *, together: bool) -> bool
     if kinds == {str}:
         return (together and sum(map(len, items)) > _LONG) or max(map(len, items)) > _LONG
     return max(len(v) for v in items if type(v) is str) > _LONG
+
+
+def _fields(value: Any, kind: Any) -> dict[Any, Any] | None:
+    """Give the fields of a dataclass or pydantic instance, and the items of a read-only dict."""
+    if dataclasses.is_dataclass(kind):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(kind)}
+    pydantic = sys.modules.get("pydantic")
+    if pydantic is not None and issubclass(kind, pydantic.BaseModel):
+        return {**{name: getattr(value, name) for name in kind.model_fields}, **(value.model_extra or {})}
+    return dict(value) if issubclass(kind, MappingProxyType) else None
 
 
 class Encoder:
@@ -146,7 +160,9 @@ class _Writer:
             values: the items.
             place: gives where the item of that number stands, for messages.
         """
-        kinds = set(map(type, values)) if len(values) >= _BULK and not self.encoder.careful else {object}
+        kinds: set[type] = {object}
+        if len(values) >= _BULK and not self.encoder.careful:
+            kinds = set(map(type, values))
         if kinds <= _SCALARS and (str not in kinds or not _has_long(values, kinds, together=True)):
             return list(values)
         if kinds == {str}:
@@ -177,31 +193,25 @@ class _Writer:
         if container := _CONTAINERS.get(kind):
             return container(self, value)
         for library in (arrays, frames, arrow):
-            node = library.form(value, self.encoder)
+            node: list[Any] | None = library.form(value, self.encoder)
             if node is not None:
                 return node
         if not self.encoder.faithful and (node := self._lossy(value, kind)):
             return node
         raise Unencodable(f"{describe_thing(value)}, which has no safe form")
 
-    def _lossy(self, value: Any, kind: type) -> list[Any] | None:
+    def _lossy(self, value: Any, kind: Any) -> list[Any] | None:
         """Encode an instance of a class as the data that it holds."""
+        if (fields := _fields(value, kind)) is not None:
+            return self.mapping("dict", fields)
         if issubclass(kind, enum.Enum):
-            return ["as", self.ref(value.value)]
-        if dataclasses.is_dataclass(kind):
-            return self.mapping("dict", {f.name: getattr(value, f.name) for f in dataclasses.fields(kind)})
-        pydantic = sys.modules.get("pydantic")
-        if pydantic is not None and issubclass(kind, pydantic.BaseModel):
-            extra = value.model_extra or {}
-            return self.mapping("dict", {**{n: getattr(value, n) for n in kind.model_fields}, **extra})
-        if issubclass(kind, MappingProxyType):
-            return self.mapping("dict", dict(value))
-        for base in (dict, list, tuple, set, frozenset):
+            return ["as", [self.ref(value.value)]]
+        for base, container in _CONTAINERS.items():
             if issubclass(kind, base):
-                return _CONTAINERS[base](self, value)
+                return container(self, value)
         for base, plain in _PLAIN_BASES.items():
             if issubclass(kind, base):
-                return ["as", self.ref(plain(value))]
+                return ["as", [self.ref(plain(value))]]
         return None
 
     def mapping(self, tag: str, value: dict[Any, Any], *rest: Any) -> list[Any]:
@@ -285,5 +295,6 @@ def describe_thing(value: object) -> str:
 
 
 def _short(key: object) -> str:
-    text = repr(key) if type(key) in _SCALARS and (type(key) is not str or len(key) < 200) else "…"
-    return text if len(text) <= 60 else text[:57] + "…'"
+    if type(key) is str:
+        return repr(key) if len(key) <= _KEY else repr(key[:_KEY])[:-1] + "…'"
+    return repr(key) if type(key) in _SCALARS and not (type(key) is int and key.bit_length() > _KEY) else "…"

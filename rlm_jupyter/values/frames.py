@@ -52,10 +52,11 @@ def _index_of(form: dict[str, Any], decoder: Any) -> Any:
 
     name = decoder.unpack(form["n"])
     if form["k"] == "range":
-        return pd.RangeIndex(*form["r"], name=name)
+        start, stop, step = form["r"]
+        return pd.RangeIndex(start, stop, step, name=name)
     if form["k"] == "multi":
         levels = [_index_of(level, decoder) for level in form["l"]]
-        codes = [arrays.array_of(code, decoder) for code in form["c"]]
+        codes: Any = [arrays.array_of(code, decoder) for code in form["c"]]
         return pd.MultiIndex(levels=levels, codes=codes, names=name)
     values = columns.of(form["v"], decoder)
     index = pd.Index(values, dtype=values.dtype, name=name, copy=False, tupleize_cols=False)
@@ -114,7 +115,7 @@ def _frame_form(frame: Any, encoder: Any) -> dict[str, Any]:
         return form
     form["c"] = []
     for number, name in enumerate(frame.columns):
-        place = f"[{name!r}]" if isinstance(name, str) and len(name) < 100 else f".iloc[:, {number}]"
+        place = f"[{name!r:.60}]" if type(name) is str else f".iloc[:, {number}]"
         form["c"].append(_at(place, columns.form, frame.iloc[:, number], encoder))
     return form
 
@@ -157,9 +158,9 @@ def _timestamp_of(payload: list[Any], _decoder: Any) -> Any:
     import numpy as np
     import pandas as pd
 
-    number, unit, zone = payload
-    stamp = pd.Timestamp(np.datetime64(number, columns.unit(unit)))
-    zone = scalars.zone_of(zone)
+    unit: Any = columns.unit(payload[1])
+    stamp = pd.Timestamp(np.datetime64(payload[0], unit))
+    zone = scalars.zone_of(payload[2])
     return stamp if zone is None else stamp.tz_localize("UTC").tz_convert(zone)
 
 
@@ -167,7 +168,8 @@ def _timedelta_of(payload: list[Any], _decoder: Any) -> Any:
     import numpy as np
     import pandas as pd
 
-    return pd.Timedelta(np.timedelta64(payload[0], columns.unit(payload[1])))
+    unit: Any = columns.unit(payload[1])
+    return pd.Timedelta(np.timedelta64(payload[0], unit))
 
 
 def _period_of(payload: list[Any], _decoder: Any) -> Any:
@@ -179,7 +181,8 @@ def _period_of(payload: list[Any], _decoder: Any) -> Any:
 def _interval_of(payload: list[Any], decoder: Any) -> Any:
     import pandas as pd
 
-    return pd.Interval(*decoder.unpack(payload[0]), closed=payload[1])
+    left, right = decoder.unpack(payload[0])
+    return pd.Interval(left, right, closed=payload[1])
 
 
 def _array_of(payload: list[Any], decoder: Any) -> Any:
@@ -189,25 +192,24 @@ def _array_of(payload: list[Any], decoder: Any) -> Any:
     return pd.Series(values, dtype=values.dtype, copy=False).array
 
 
-def form(value: object, encoder: Any) -> list[Any] | None:
+def form(value: Any, encoder: Any) -> list[Any] | None:
     """Encode a pandas value; None when it is none, or has no safe form."""
     pd = sys.modules.get("pandas")
     if pd is None:
         return None
     kind = type(value)
-    tables = {pd.DataFrame: ("pd.frame", _frame_form), pd.Series: ("pd.series", _series_form)}
-    for base, (tag, encode) in tables.items():
+    for base, tag, encode in (
+        (pd.DataFrame, "pd.frame", _frame_form),
+        (pd.Series, "pd.series", _series_form),
+        (pd.Index, "pd.index", _index_form),
+        (pd.api.extensions.ExtensionArray, "pd.array", columns.form),
+        (pd.api.extensions.ExtensionDtype, "pd.dtype", columns.dtype_form),
+    ):
         if issubclass(kind, base):
-            return None if encoder.faithful and kind is not base else [tag, encode(value, encoder)]
-    if issubclass(kind, pd.Index):
-        return ["pd.index", _index_form(value, encoder)]
+            changed = encoder.faithful and base in (pd.DataFrame, pd.Series) and kind is not base
+            return None if changed else [tag, encode(value, encoder)]
     if issubclass(kind, pd.Interval):
-        ends = (value.left, value.right)  # type: ignore[attr-defined]
-        return ["pd.interval", encoder.pack(ends), value.closed]  # type: ignore[attr-defined]
-    if issubclass(kind, pd.api.extensions.ExtensionArray):
-        return ["pd.array", columns.form(value, encoder)]
-    if issubclass(kind, pd.api.extensions.ExtensionDtype):
-        return ["pd.dtype", columns.dtype_form(value, encoder)]
+        return ["pd.interval", encoder.pack((value.left, value.right)), value.closed]
     return _scalar_form(value, pd)
 
 
