@@ -18,6 +18,7 @@ export function summaryOf(value: Description): string {
 /** The body under the summary; `null` where the summary says it all. */
 export function describe(value: Description, name: string): HTMLElement | null {
   if (value.columns && value.columns.length > 0) return frame(value, name);
+  if (value.items && value.items.length > 0) return contents(value, name);
   const preview = value.preview ?? "";
   if (preview === "" || preview === value.summary) return null;
   return scrollable(h("pre", { class: "rlm-preview" }, plain(preview, PREVIEW_CHARS)), `Preview of ${name}`);
@@ -53,6 +54,19 @@ function frame(value: Description, name: string): HTMLElement {
     h("tbody", {}, ...body),
   );
   return scrollable(h("div", { class: "rlm-frame" }, table), `First rows of ${name}`);
+}
+
+function contents(value: Description, name: string): HTMLElement {
+  const rows = (value.items ?? []).map((item, at) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, line(item.key ?? String(at), 80)),
+      h("td", {}, line(item.summary ?? item.type ?? "", 200)),
+    ),
+  );
+  const table = h("table", { class: "rlm-table" }, h("tbody", {}, ...rows));
+  return scrollable(h("div", { class: "rlm-frame" }, table), `Contents of ${name}`);
 }
 
 function numeric(dtype: string | undefined): { class: string } | Record<string, never> {

@@ -68,27 +68,30 @@ export function plural(count: number, one: string, many = `${one}s`): string {
 export const TEXT_LIMIT = 100_000;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-const COLOUR = /\u001b\[[0-9;]*m/g;
-// C0 and C1 without tab and newline, and what reorders or hides text (bidi, zero width, line separators).
+const ESCAPE = /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]/g;
+/** All that ends a line somewhere. */
+const LINE_END = /\r\n|[\r\v\f\u0085\u2028\u2029]/g;
+// C0, C1, what reorders or hides text, half characters. Joiners stay: emoji and some scripts need them.
 const HIDDEN =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it looks for
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g;
+  /[\u0000-\u0008\u000e-\u001f\u007f-\u009f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\u{e0000}-\u{e007f}]|\p{Surrogate}/gu;
 
 function reveal(char: string): string {
-  const code = char.charCodeAt(0);
+  const code = char.codePointAt(0) as number;
   if (code < 0x20) return String.fromCharCode(0x2400 + code);
   if (code === 0x7f) return "\u2421";
+  if (code >= 0xd800 && code < 0xe000) return "\ufffd";
   return `\u27e8U+${code.toString(16).toUpperCase().padStart(4, "0")}\u27e9`;
 }
 
 /**
  * Makes text from a model or from data fit for a text node: nothing in it can hide, reorder its surroundings or
- * stall the page. Colours of a terminal go, other control characters become visible signs.
+ * stall the page. Escape sequences of a terminal go, other control characters become visible signs.
  */
 export function plain(text: unknown, limit = TEXT_LIMIT): string {
   const given = typeof text === "string" ? text : text === null || text === undefined ? "" : String(text);
   const head = given.length > limit ? given.slice(0, limit) : given;
-  const shown = head.replace(/\r\n/g, "\n").replace(COLOUR, "").replace(HIDDEN, reveal);
+  const shown = head.replace(ESCAPE, "").replace(LINE_END, "\n").replace(HIDDEN, reveal);
   return given.length > limit ? `${shown}\n… ${whole(given.length - limit)} more characters` : shown;
 }
 

@@ -108,7 +108,8 @@ export class HeadView {
   #updateNotes(run: Run): void {
     const notes: string[] = [];
     if (run.provenance !== null) notes.push(run.provenance);
-    if (!run.clicks && run.status === "running") {
+    const told = run.notices.some((notice) => notice.includes("--bg"));
+    if (!run.clicks && run.status === "running" && !told) {
       notes.push(
         "Clicks reach this run only when its cell has ended. To stop it now use Kernel ▸ Interrupt; with --bg the buttons work while it runs.",
       );

@@ -27,6 +27,7 @@ export class PanelView {
   readonly #question = h("pre", { class: "rlm-prose rlm-task" });
   readonly #context = new ValueView("Context");
   readonly #turns = h("div", { class: "rlm-turns" });
+  readonly #cut = h("button", { type: "button", class: "rlm-button rlm-quiet" });
   readonly #calls = h("details", { class: "rlm-calls" });
   readonly #callsTitle = h("summary");
   readonly #callList = h("div");
@@ -75,6 +76,7 @@ export class PanelView {
     this.#scroll.append(
       this.#question,
       this.#context.element,
+      this.#cut,
       this.#turns,
       this.#calls,
       this.#value.element,
@@ -200,7 +202,8 @@ export class PanelView {
     // The title says a short one already.
     show(this.#question, question.length > 60 || question.includes("\n") || agent.name !== null);
     this.#context.update(detail?.context ?? null);
-    drawTurns(this.#turns, detail?.turns ?? []);
+    drawTurns(this.#turns, detail?.turns ?? [], (turn) => this.session.wholeTurn(agent.id, turn));
+    this.#updateCut(agent, detail);
     const calls = detail?.sub_calls ?? [];
     show(this.#calls, calls.length > 0);
     put(this.#callsTitle, `${plural(calls.length, "plain model call")} from its code`);
@@ -213,6 +216,15 @@ export class PanelView {
       () => h("li"),
       (element, notice) => put(element, notice),
     );
+  }
+
+  #updateCut(agent: Agent, detail: Detail | undefined): void {
+    const count = detail?.cut?.turns ?? 0;
+    const shown = detail?.turns.map((turn) => turn.turn) ?? [];
+    const missing = count > 0 ? lastMissing(shown) : 0;
+    show(this.#cut, missing > 0);
+    put(this.#cut, `${plural(count, "turn")} left out · show turn ${missing}`);
+    this.#cut.onclick = () => this.session.wholeTurn(agent.id, missing);
   }
 
   #togglePrompt(): void {
@@ -256,6 +268,12 @@ export class PanelView {
     event.stopPropagation();
     leave();
   }
+}
+
+/** The newest turn that is not there, counted back from the last; 0: none. */
+export function lastMissing(turns: readonly number[]): number {
+  for (let turn = Math.max(0, ...turns); turn > 0; turn -= 1) if (!turns.includes(turn)) return turn;
+  return 0;
 }
 
 function withBelow(agent: Agent): string {
@@ -352,6 +370,9 @@ class StepView {
   }
 }
 
+/** How a cell may end besides `ok`; the answer to a cell says it as its message. */
+const BAD_ENDS = new Set(["error", "interrupted", "timeout", "died"]);
+
 /** A line of code in the agent's kernel, its output above. */
 class ExecView {
   readonly element: HTMLElement;
@@ -392,7 +413,7 @@ class ExecView {
         h("div", { class: "rlm-exec-entry" }, h("pre", { class: "rlm-exec-code" }, entry.code), h("pre")),
       (element, { request }) => {
         const output = element.lastElementChild as HTMLElement;
-        const failed = request.state === "error";
+        const failed = request.state === "error" || BAD_ENDS.has(request.message);
         attribute(output, "class", failed ? "rlm-error" : "rlm-output");
         const words = {
           pending: "…",

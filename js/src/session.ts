@@ -6,7 +6,7 @@
 import { pullName } from "./format";
 import { type Request, Requests } from "./requests";
 import { Folds } from "./rows";
-import { Store } from "./store";
+import { type Outcome, Store } from "./store";
 import type { Agent, Command, Detail, DetailMessage, Incoming, PromptMessage } from "./types";
 
 /** What the session needs of its surroundings; a test gives its own. */
@@ -42,6 +42,8 @@ export class Choices {
   edits = new Map<string, string>();
   /** agent → cells run by hand */
   execs = new Map<string, ExecEntry[]>();
+  /** agent → the turn that must come whole, where the kernel cuts a long page */
+  turn = new Map<string, number>();
   /** The agents whose exact prompt is shown. */
   prompts = new Set<string>();
   variablesOpen = true;
@@ -149,6 +151,13 @@ export class Session {
     this.changed();
   }
 
+  /** Asks for one turn of an agent whole. */
+  wholeTurn(id: string, turn: number): void {
+    this.choices.turn.set(id, turn);
+    const agent = this.store.agents.get(id);
+    if (agent && !this.requests.isPending(`open:${id}`)) this.#fetch(agent);
+  }
+
   /** The name under which a variable would be pulled: the reader's, or one that is probably free. */
   pullAs(agent: string, name: string): string {
     const typed = this.choices.pullAs.get(`${agent}:${name}`);
@@ -183,7 +192,7 @@ export class Session {
     const before = this.store.run.status;
     const first = this.store.seq < 0;
     const outcome = this.store.apply(message);
-    if (message.kind === "snapshot") this.requests.drop("hello");
+    if (message.kind === "snapshot") this.#greeted(outcome);
     if (outcome === "gap" && this.link.now() - this.#helloAt > HELLO_AGAIN_MS) this.hello();
     if (outcome !== "applied") return;
     this.#setClock(message.run?.elapsed);
@@ -193,6 +202,13 @@ export class Session {
     }
     this.#follow();
     this.#refresh();
+  }
+
+  /** A snapshot is the answer to hello; as long as parts of a large one come, no other hello is said. */
+  #greeted(outcome: Outcome): void {
+    this.requests.drop("hello");
+    if (outcome === "applied") this.#helloAt = Number.NEGATIVE_INFINITY;
+    else if (this.store.seq < 0) this.#helloAt = this.link.now();
   }
 
   #setClock(elapsed: number | null | undefined): void {
@@ -207,7 +223,7 @@ export class Session {
   #follow(): void {
     const { run, agents } = this.store;
     const shown = this.choices.selected === null ? undefined : agents.get(this.choices.selected);
-    if (!run.step || run.status !== "running" || shown?.activity === "step") return;
+    if (!(run.step || run.paused) || run.status !== "running" || shown?.activity === "step") return;
     for (const agent of agents.values()) {
       if (agent.status === "running" && agent.activity === "step") {
         this.select(agent.id, false);
@@ -242,7 +258,8 @@ export class Session {
 
   #fetch(agent: Agent): void {
     this.#fetched.set(agent.id, agent.rev);
-    this.send({ kind: "open", agent: agent.id });
+    const turn = this.choices.turn.get(agent.id);
+    this.send({ kind: "open", agent: agent.id, ...(turn === undefined ? {} : { turn }) });
   }
 
   #takeDetail(message: DetailMessage): void {

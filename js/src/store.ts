@@ -120,7 +120,9 @@ export class Store {
     const part = message.part ?? 0;
     if (part === 0) this.#parts = { seq: message.seq, next: 0, run: {}, agents: {} };
     const held = this.#parts;
-    if (!held || held.seq !== message.seq || held.next !== part) {
+    // The rest of a snapshot that another page asked for, or that began before this page was there.
+    if (!held) return "stale";
+    if (held.seq !== message.seq || held.next !== part) {
       this.#parts = null;
       return "gap";
     }

@@ -25,7 +25,14 @@ export function domain(elapsed: number, running: boolean): Window {
 export function lane(agent: Agent, origin: number, now: number): Bar[] {
   const end = agent.status === "running" ? now : (agent.started ?? origin) + (agent.elapsed ?? 0);
   if (agent.spans && agent.spans.length > 0) {
-    return agent.spans.map(([kind, from, to]) => ({ kind, from: from - origin, to: (to ?? end) - origin }));
+    const bars = agent.spans.map(([kind, from, to]) => ({
+      kind,
+      from: from - origin,
+      to: (to ?? end) - origin,
+    }));
+    // Between what it did it waited: one line under all bars.
+    const born = (agent.started ?? origin) - origin;
+    return [{ kind: "wait", from: born, to: Math.max(end - origin, born) }, ...bars];
   }
   if (agent.started === null) return [];
   return [{ kind: "life", from: agent.started - origin, to: Math.max(end, agent.started) - origin }];

@@ -1,7 +1,7 @@
 /** Turn by turn: what the model was sent, its reply, the code in it, what the code printed. */
 
 import { codeBlock } from "./code";
-import { attribute, h, keyed, put, show } from "./dom";
+import { attribute, button, h, keyed, put, show } from "./dom";
 import { duration, line, money, plural, tokens } from "./format";
 import { segments } from "./highlight";
 import { icon, setIcon } from "./icons";
@@ -34,14 +34,20 @@ export function blocks(turn: Turn): Block[] {
   return found;
 }
 
-export function drawTurns(list: Element, turns: readonly Turn[]): void {
+export function drawTurns(list: Element, turns: readonly Turn[], whole: (turn: number) => void): void {
   keyed(
     list,
     turns,
     (turn) => String(turn.turn),
-    () => new TurnView().element,
+    (turn) => new TurnView(() => whole(turn.turn)).element,
     (element, turn) => views.get(element)?.update(turn),
   );
+}
+
+/** Whether the kernel shortened it: an answer is bounded, and older turns give way. */
+function isCut(turn: Turn): boolean {
+  const mark = / characters left out …\n/;
+  return mark.test(turn.reply) || turn.cells.some((cell) => mark.test(cell.code) || mark.test(cell.output));
 }
 
 const views = new WeakMap<Element, { update(turn: Turn): void }>();
@@ -53,11 +59,14 @@ class TurnView {
   readonly #thinking = h("pre", { class: "rlm-prose" });
   readonly #thought = h("details", {}, h("summary", {}, "Thinking"), this.#thinking);
   readonly #body = h("div", { class: "rlm-turn-body" });
+  readonly #error = h("pre", { class: "rlm-error" });
+  readonly #whole: HTMLButtonElement;
   #drawn = "";
 
-  constructor() {
-    const head = h("div", { class: "rlm-turn-head" }, this.#title, this.#facts);
-    this.element = h("section", { class: "rlm-turn" }, head, this.#thought, this.#body);
+  constructor(whole: () => void) {
+    this.#whole = button("Whole turn", { class: "rlm-button rlm-quiet" }, whole);
+    const head = h("div", { class: "rlm-turn-head" }, this.#title, this.#whole, this.#facts);
+    this.element = h("section", { class: "rlm-turn" }, head, this.#thought, this.#body, this.#error);
     views.set(this.element, this);
   }
 
@@ -82,6 +91,9 @@ class TurnView {
     show(this.#thought, Boolean(turn.thinking));
     put(this.#thinking, turn.thinking ?? "");
     attribute(this.element, "data-streaming", turn.streaming);
+    show(this.#whole, isCut(turn));
+    show(this.#error, Boolean(turn.error));
+    put(this.#error, turn.error ?? "");
     this.#drawBody(turn);
   }
 

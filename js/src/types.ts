@@ -80,6 +80,8 @@ export interface Description {
   columns?: { name: string; dtype?: string; nulls?: number | null }[];
   rows?: unknown[][];
   preview?: string;
+  /** What is in a container: of a dict with the keys. */
+  items?: { key?: string; type?: string; summary?: string }[];
   truncated?: boolean;
 }
 
@@ -119,6 +121,8 @@ export interface Turn {
   started: number | null;
   seconds: number | null;
   streaming: boolean;
+  /** Why there is no reply. */
+  error?: string | null;
 }
 
 export interface SubCall {
@@ -140,6 +144,8 @@ export interface Detail {
   notices: string[];
   value: Description | null;
   error: string | null;
+  /** How many were left out, oldest first, because a page is bounded. */
+  cut?: { turns?: number; sub_calls?: number; variables?: number };
 }
 
 export interface PromptMessage {
@@ -207,7 +213,7 @@ export type Answer = DetailMessage | PromptAnswer | OkMessage | ErrorMessage;
 /** What this page asks; `request` is added by the session. */
 export type Command =
   | { kind: "hello" }
-  | { kind: "open"; agent: string }
+  | { kind: "open"; agent: string; turn?: number }
   | { kind: "prompt"; agent: string }
   | { kind: "stop"; agent: string | null }
   | { kind: "pull"; agent: string; name: string; as: string; overwrite: boolean }

@@ -83,8 +83,11 @@ describe("text from a model", () => {
     ["\u202egnp.exe", "\u27e8U+202E\u27e9gnp.exe"],
     ["zero\u200bwidth", "zero\u27e8U+200B\u27e9width"],
     ["a\r\nb\tc\n", "a\nb\tc\n"],
-    ["\u0085next", "\u27e8U+0085\u27e9next"],
-    ["naïve 日本語 🙂", "naïve 日本語 🙂"],
+    ["\u0085next\rlast", "\nnext\nlast"],
+    ["\u0086", "\u27e8U+0086\u27e9"],
+    ["\u{e0041}", "\u27e8U+E0041\u27e9"],
+    ["half \ud83d", "half \ufffd"],
+    ["naïve 日本語 👩‍💻", "naïve 日本語 👩‍💻"],
   ])("%j is shown as %j", (given, shown) => expect(plain(given)).toBe(shown));
 
   it("of any type becomes text", () => {

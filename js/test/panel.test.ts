@@ -85,6 +85,30 @@ describe("turns", () => {
   });
 });
 
+describe("a page that was cut", () => {
+  it("offers the newest turn that is missing, and the whole of a shortened one", async () => {
+    const reply = "a\n… 9,000 characters left out …\nb";
+    await open({
+      turns: [turn({ turn: 1 }), turn({ turn: 5, reply }), turn({ turn: 6 })],
+      cut: { turns: 3 },
+    });
+    expect(
+      page.all("button").filter((each) => each.textContent === "Whole turn" && !each.hidden),
+    ).toHaveLength(1);
+    page.button("3 turns left out · show turn 4")?.click();
+    expect(page.last("open")).toMatchObject({ agent: "0.1", turn: 4 });
+    page.answer({ turns: [turn({ turn: 4 }), turn({ turn: 5, reply })] });
+    await frame();
+    page.button("Whole turn")?.click();
+    expect(page.last("open")).toMatchObject({ agent: "0.1", turn: 5 });
+  });
+
+  it("says why a turn has no reply", async () => {
+    await open({ turns: [turn({ error: "APIStatusError: 500" })] });
+    expect(text(".rlm-turn > .rlm-error")).toEqual(["APIStatusError: 500"]);
+  });
+});
+
 describe("what the agent made", () => {
   const frameOf = (name: string) => ({
     name,
@@ -129,6 +153,13 @@ describe("what the agent made", () => {
       "Contextstr",
       "ValueTimestamp 2025-09-01",
     ]);
+  });
+
+  it("lists what is in a container", async () => {
+    await open({
+      value: { summary: "dict of 2 keys", items: [{ key: "<a>", summary: "int 1" }, { type: "list" }] },
+    });
+    expect(text(".rlm-described tr")).toEqual(["<a>int 1", "1list"]);
   });
 
   it("lists plain model calls", async () => {
@@ -260,6 +291,10 @@ describe("commands", () => {
     expect(text(".rlm-exec-entry pre")).toEqual(["counts.head()", "<b>a</b>"]);
     page.key("ArrowUp", field);
     expect(field.value).toBe("counts.head()");
+    page.key("Enter", field);
+    page.receive({ kind: "ok", request: page.last("exec").request, message: "error", output: "KeyError" });
+    await frame();
+    expect(page.all(".rlm-exec-entry pre").at(-1)?.className).toBe("rlm-error");
   });
 
   it("shows the exact prompt on demand", async () => {

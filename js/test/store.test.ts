@@ -57,9 +57,24 @@ describe("a snapshot", () => {
     const store = new Store();
     const part = (at: number) =>
       store.apply({ kind: "snapshot", seq: 3, part: at, parts: 3, run: RUN, agents: {} });
-    expect([part(0), part(2), part(1)]).toEqual(["partial", "gap", "gap"]);
+    expect([part(0), part(2), part(1)]).toEqual(["partial", "gap", "stale"]);
     expect(store.seq).toBe(-1);
   });
+});
+
+it("a snapshot in parts that another page asked for changes nothing and is no gap", () => {
+  const store = filled(agent("0"), agent("0.1"));
+  const outcomes = [0, 1, 2].map((part) =>
+    store.apply({ kind: "snapshot", seq: 5, part, parts: 3, run: part === 0 ? RUN : {}, agents: {} }),
+  );
+  expect(outcomes).toEqual(["stale", "stale", "stale"]);
+  expect(store.agents.size).toBe(2);
+});
+
+it("the end of a snapshot that began before this page was there is left alone", () => {
+  expect(new Store().apply({ kind: "snapshot", seq: 5, part: 7, parts: 9, run: {}, agents: {} })).toBe(
+    "stale",
+  );
 });
 
 describe("a patch", () => {

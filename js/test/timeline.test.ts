@@ -22,6 +22,7 @@ describe("a lane", () => {
       status: "running",
     });
     expect(lane(made as Agent, 1000, 1005)).toEqual([
+      { kind: "wait", from: 0, to: 5 },
       { kind: "model", from: 1, to: 3 },
       { kind: "code", from: 3, to: 5 },
     ]);

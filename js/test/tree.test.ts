@@ -209,9 +209,9 @@ describe("the timeline", () => {
     await frame();
     expect(page.button("Timeline")?.getAttribute("aria-selected")).toBe("true");
     const bars = [...page.item("0").querySelectorAll<HTMLElement>(".rlm-bar")];
-    expect(bars.map((bar) => bar.className.split("-").at(-1))).toEqual(["model", "code", "path"]);
-    expect(bars[0]?.style.width).toBe("49.50%");
-    expect(bars[0]?.title).toBe("model 1.0 s, from 0.00 s");
+    expect(bars.map((bar) => bar.className.split("-").at(-1))).toEqual(["wait", "model", "code", "path"]);
+    expect(bars[1]?.style.width).toBe("49.50%");
+    expect(bars[1]?.title).toBe("model 1.0 s, from 0.00 s");
     expect(page.all(".rlm-tick").length).toBeGreaterThan(2);
   });
 
