@@ -252,4 +252,5 @@ def prepare(shell: Any, options: dict[str, Any]) -> str:
     shell.history_manager.enabled = False
     if box is not None and options.get("policy"):
         box.join(options["policy"])
+        sys.modules["_rlm_semaphores"].install()  # type: ignore[attr-defined]
     return json.dumps(box.report if box is not None else {})

@@ -70,10 +70,10 @@ DENIED: dict[str, tuple[int | None, int | None]] = {
     "shmget": (29, 194), "shmat": (30, 196), "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180),
     "ioprio_set": (251, 30), "migrate_pages": (256, 238), "move_pages": (279, 239),
 }  # fmt: skip
-ONLY_SELF = {  # the first argument is a process; 0 is the caller
-    "prlimit64": (302, 261), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
-    "sched_setattr": (314, 274), "sched_setaffinity": (203, 122),
-}  # fmt: skip
+# The first argument is a process or thread, 0 the caller. Scheduling is only pretended for others, because
+# libzmq ends the process when its own threads' cannot be set.
+LIMIT_OF_PROCESS = (302, 261)
+SCHEDULING = ((144, 119), (142, 118), (314, 274), (203, 122))
 # Landlock does not cover owners, modes, times and attributes. Many programs set them in passing (copying a
 # file, unpacking an archive), so they are told that it worked.
 PRETENDED: dict[str, tuple[int | None, int | None]] = {
@@ -244,8 +244,10 @@ def _program(column: int, audit: int, protect: list[int], version: int) -> list[
         program += _answer(numbers[column], _DENY)
     for numbers in PRETENDED.values():
         program += _answer(numbers[column], _ERROR)
-    for pair in ONLY_SELF.values():
-        program += _on(pair[column], [_argument(0), _op(_EQUAL, 1, 0, 0), deny, allow])
+    program += _on(LIMIT_OF_PROCESS[column], [_argument(0), _op(_EQUAL, 1, 0, 0), deny, allow])
+    for pair in SCHEDULING:
+        pretend = _op(_RETURN, 0, 0, _ERROR)
+        program += _on(pair[column], [_argument(0), _op(_EQUAL, 1, 0, 0), pretend, allow])
     program += _on(
         SETPRIORITY[column],
         [_argument(0), _op(_EQUAL, 0, 2, 0), _argument(1), _op(_EQUAL, 1, 0, 0), deny, allow],
