@@ -77,7 +77,7 @@ def test_passing_events_are_not_written(tmp_path):
 def test_a_log_cut_at_any_byte_gives_all_events_before_the_cut(tmp_path):
     story = Story("Wo? \u2028 ü 日本 \U0001f600")
     story.agent("0")
-    story.turn("0", "text\nwith lines\x00")
+    story.prompt("0", "text\nwith lines\x00")
     story.end("failed", error="e")
     whole = write(tmp_path / "run.jsonl", story.events).read_bytes()
     ends = [number for number, byte in enumerate(whole) if byte == ord("\n")]

@@ -253,6 +253,39 @@ def test_without_widgets_html_is_redrawn_and_text_grows(notebook, mode):
         assert printed[2].startswith("RLM run 7f3a · stopped")
 
 
+ENGINE = """
+from rlm_jupyter import RLM
+from rlm_jupyter.models import ScriptedModel
+slow = ScriptedModel(["```repl\\ncounts = [1, 2, 3]\\nprint('counted')\\n```", "```repl\\nimport time\\ntime.sleep(300)\\n```"])
+run = RLM(model=slow, log_dir=None, cache=False).start("Count.", context=[1, 2])
+view = show(run)
+while not run.done:
+    view.flush()
+    await asyncio.sleep(0.1)
+view.finish()
+"""
+
+
+def test_a_click_on_stop_ends_a_real_run_in_an_awaited_cell_and_its_variables_can_be_pulled_after(notebook):
+    notebook.begin(ENGINE)
+    notebook.until(lambda: notebook.outputs)
+    notebook.click("hello")
+    notebook.until(
+        lambda: any(message.get("agents", {}).get("0", {}).get("cells") == 2 for message in notebook.custom)
+    )
+    assert notebook.ended is None
+    notebook.click("stop", agent=None)
+    assert notebook.finish()["status"] == "ok"
+    assert "rlm-s-stopped" in static(notebook)["text/html"].split("</style>")[1]
+    notebook.click("pull", agent="0", name="counts", **{"as": "mine"})
+    notebook.until(lambda: len(notebook.answers("ok")) == 2)
+    assert notebook.answers("ok")[1]["message"].startswith("mine = ")
+    notebook.click("exec", agent="0", code="len(counts)")
+    notebook.until(lambda: len(notebook.answers("ok")) == 3)
+    assert notebook.answers("ok")[2]["output"].strip() == "3"
+    notebook.run("assert mine == [1, 2, 3]; run.close()")
+
+
 def test_html_is_redrawn_at_most_once_a_second(monkeypatch):
     drawn, clock = [], [0.0]
     monkeypatch.setattr(

@@ -183,6 +183,23 @@ def test_one_agent_turn_by_turn():
         show_agent(story.state, "7")
 
 
+def test_code_that_ran_is_not_told_twice():
+    story = Story()
+    story.agent("0")
+    story.turn("0", "First.\n```repl\nx = 1\n```\nThen.", "x = 1")
+    story.turn("0", "x = 2", "x = 2", turn=2)
+    told = show_agent(story.state, "0")
+    assert "   First.\n   [cell 1]\n   Then.\n   In [1]" in told
+    assert told.count("x = 1") == told.count("x = 2") == 1
+
+
+def test_a_value_of_parts_shows_them():
+    items = [{"key": "answer", "summary": "'North'"}, {"key": "rows", "summary": "3"}]
+    story = Story()
+    story.end(value={"type": "dict", "summary": "dict of 2 keys", "items": items})
+    assert tree(story.state).endswith("Value: dict of 2 keys\n       answer: 'North'\n       rows: 3")
+
+
 def test_the_spend_is_listed_with_what_is_not_known_first():
     lines = cost_table(example().state).splitlines()
     assert lines[0].split()[0] == "agent"

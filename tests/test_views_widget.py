@@ -14,7 +14,6 @@ from rlm_jupyter.errors import UnsafeValueError
 from rlm_jupyter.views.commands import free_name
 from rlm_jupyter.views.wire import rows
 
-
 SENT = []
 
 

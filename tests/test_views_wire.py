@@ -290,6 +290,7 @@ HOSTILE = [
         "shape": [10**400, None, "7"],
         "columns": [None, {"name": {"deep": []}, "nulls": "1"}],
     },
+    {"items": [7, {"key": ["x"], "summary": None}, {"summary": "s" * 10**6}] * 1000},
     {"rows": [[{"a": 1}, "\x00", 10**30], "no list", None], "preview": 7, "length": True, "truncated": "yes"},
     {"type": "<b>", "columns": [{"name": "\u202e" * 500}] * 5000, "rows": [["x" * 10**5] * 5000] * 5000},
 ]

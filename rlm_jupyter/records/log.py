@@ -20,7 +20,7 @@ class LogWriter:
     """Appends events to a log. It never raises into the engine: a full disk is told once, the run goes on.
 
     Each event is one `write` of a whole line, straight to the file: nothing is buffered that could be lost
-    or, in a forked child, written twice. The file and what of its directory is made are for the user alone
+    or, in a forked child, written twice. The file, and its directory where it is new, are for the user alone
     (0600, 0700).
 
     Args:

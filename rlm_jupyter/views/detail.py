@@ -22,6 +22,7 @@ _FIELD = 8000
 _SHORT = 200
 _FEW = 4
 _COLUMNS = 40
+_ITEMS = 30
 _ROWS = 8
 _CALLS_SHARE = 0.1
 _VARIABLES_SHARE = 0.2
@@ -179,6 +180,7 @@ def description(
     if not isinstance(given, Mapping):
         return None
     shape = given.get("shape")
+    beginning = given["preview"] if isinstance(given.get("preview"), str) else _items(given)
     return {
         "type": one_line(given.get("type") or "object", 80),
         "summary": one_line(given.get("summary") or given.get("type") or "a value"),
@@ -187,12 +189,20 @@ def description(
         "length": whole(given.get("length")),
         "columns": [_column(item) for item in _list(given.get("columns"), columns)],
         "rows": [[one_line(x, 80) for x in _list(line, columns)] for line in _list(given.get("rows"), rows)],
-        "preview": head_tail(given["preview"], preview)
-        if preview and isinstance(given.get("preview"), str)
-        else "",
+        "preview": head_tail(beginning, preview) if preview else "",
         "truncated": given.get("truncated") is True,
         "turn": whole(given.get("turn")),
     }
+
+
+def _items(given: Mapping[str, Any]) -> str:
+    """Tell what is in a dict or a list, a line each."""
+    lines = []
+    for item in _list(given.get("items"), _ITEMS):
+        known = item if isinstance(item, Mapping) else {"summary": item}
+        name = f"{one_line(known['key'], 60)}: " if "key" in known else ""
+        lines.append(f"{name}{one_line(known.get('summary'))}")
+    return "\n".join(lines)
 
 
 def _column(item: object) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from rlm_jupyter.views import format as fmt
 from rlm_jupyter.views.clean import clean, head_tail, one_line
 from rlm_jupyter.views.detail import description
 from rlm_jupyter.views.style import STYLE
-from rlm_jupyter.views.text import DEEPEST, count_states, doing, roots
+from rlm_jupyter.views.text import DEEPEST, count_states, doing, prose, roots
 from rlm_jupyter.views.wire import Totals, summary
 
 MAX_BYTES = 270_000
@@ -200,17 +200,10 @@ def _turn(turn: TurnState, limit: int) -> str:
     facts = f"Turn {turn.turn} · {tokens} tokens · {fmt.money(call.cost)} · {took}"
     if not limit:
         return f'<div class="rlm-s-dim">{escape(facts)}</div>'
-    said = call.error or _prose(call.text, turn.cells)
+    said = call.error or prose(turn)
     reply = f'<pre class="rlm-s-reply">{text(said, limit)}</pre>' if said.strip() else ""
     cells = "".join(_cell(cell, limit) for cell in turn.cells)
     return f"<details><summary>{escape(facts)}</summary>{reply}{cells}</details>"
-
-
-def _prose(reply: str, cells: list[CellState]) -> str:
-    """Leave out of a reply the code that is shown below it as cells."""
-    for cell in cells:
-        reply = reply.replace(cell.code.strip(), "…") if cell.code.strip() else reply
-    return reply
 
 
 def _cell(cell: CellState, limit: int) -> str:

@@ -14,6 +14,7 @@ Value: dict of 2
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -221,6 +222,19 @@ def show_agent(state: TreeState, agent_id: str) -> str:
     return "\n".join(lines)
 
 
+def prose(turn: TurnState) -> str:
+    """Give a turn's reply without the code that is shown as its cells; each block becomes `[cell 1]`."""
+    reply = turn.call.text
+    for cell in turn.cells:
+        code = cell.code.strip()
+        if code and code in reply:
+            before, _, after = reply.partition(code)
+            before = re.sub(r"(?:^|\n)[ \t]*(?:`{3,}|~{3,})\w*[ \t]*\n\s*$", "\n", before)
+            after = re.sub(r"^\s*(?:`{3,}|~{3,})[ \t]*(?=\n|$)", "", after)
+            reply = f"{before}[cell {cell.cell}]{after}"
+    return reply.strip()
+
+
 def _turn(turn: TurnState) -> Iterator[str]:
     call = turn.call
     tokens = f"{fmt.count(call.input_tokens)} tokens in, {fmt.count(call.output_tokens)} out"
@@ -228,7 +242,7 @@ def _turn(turn: TurnState) -> Iterator[str]:
     cached = " · from the cache" if call.cached else ""
     model = one_line(call.model, 60)
     yield f"Turn {turn.turn} · {model} · {tokens} · {fmt.money(call.cost)} · {took}{cached}"
-    yield from _block(call.error or call.text, "! " if call.error else "")
+    yield from _block(call.error or prose(turn), "! " if call.error else "")
     for cell in turn.cells:
         yield from _cell(cell)
 
