@@ -108,7 +108,7 @@ class _Page:
         ]
         parts = [
             f'<div class="rlm-s-question"><strong>{text(state.question)}</strong></div>',
-            f"<div>{_badge(state.status)} {' · '.join(map(escape, facts))}</div>",
+            f"<div>{_badge(state.status)} · {' · '.join(map(escape, facts))}</div>",
         ]
         if state.context is not None:
             seen = f"the model has seen {fmt.count(state.seen_chars // 4)} tokens"
@@ -119,12 +119,13 @@ class _Page:
             note = state.provenance or "scripted: no language model answers here"
             parts.append(f'<div class="rlm-s-note">{line(note, 500)}</div>')
         parts += [f'<div class="rlm-s-note">{line(note, 500)}</div>' for note in state.notices[-8:]]
+        if state.value is not None:
+            parts.append(f'<div class="rlm-s-value"><strong>Value</strong> {_value(state.value, 2000)}</div>')
         return "".join(parts)
 
     def _foot(self) -> str:
-        state, parts = self._state, []
-        if state.value is not None:
-            parts.append(f'<div class="rlm-s-value"><strong>Value</strong> {_value(state.value, 2000)}</div>')
+        state: TreeState = self._state
+        parts: list[str] = []
         if state.error:
             name = f"{line(state.error_type)}: " if state.error_type else ""
             parts.append(f'<div class="rlm-s-error">{name}{text(state.error)}</div>')
