@@ -68,7 +68,8 @@ class GuestKernel:
         self.client.start_channels()
         await self.client.wait_for_ready(timeout=60)
         self.bridge = HostBridge(ours, self._handle, self.lost.set)
-        ran = await self._execute(boot_code(number), silent=True)
+        wake = "from rlm_jupyter.kernels.prelude import wake_on_interrupt as _wake; _wake()\n"
+        ran = await self._execute(wake + boot_code(number), silent=True)
         assert ran.status == "ok", ran.error
 
     async def _handle(self, op, body, fds):
@@ -129,7 +130,11 @@ class GuestKernel:
             await task
         ran.status = reply["content"]["status"]
         if ran.status == "error":
-            ran.error = ran.error or ANSI.sub("", "\n".join(reply["content"]["traceback"]))
+            ran.error = (
+                ran.error
+                or ANSI.sub("", "\n".join(reply["content"]["traceback"]))
+                or reply["content"]["ename"]
+            )
         return ran
 
     async def _interrupt(self, condition):

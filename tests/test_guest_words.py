@@ -114,6 +114,13 @@ def test_a_rejected_answer_dict_is_told_on_stderr_and_must_be_made_ready_again(k
     assert len(kernel.ops) == 1
 
 
+def test_an_answer_whose_readiness_has_no_truth_is_told_and_the_rest_goes_on(kernel):
+    ran = kernel.run("import numpy as np\nanswer = {'content': 1, 'ready': np.zeros(2)}\nx = 1")
+    assert ran.stderr.startswith("ValueError: The truth value of an array")
+    assert [item["name"] for item in kernel.changes[-1]["variables"]] == ["answer", "x"]
+    assert kernel.finals == []
+
+
 # -- sub-agents
 
 
@@ -173,9 +180,11 @@ def test_at_the_depth_limit_a_plain_completion_gets_the_data_between_marks_that_
     )
     first, second, third = bodies(kernel, "llm_query")
     assert first["fallback"] is second["fallback"] is True
-    assert first["prompt"].startswith("how many?\n") and "The data, whole" in first["prompt"]
+    assert first["prompt"].startswith("how many?\n")
+    assert "The data, whole" in first["prompt"]
     assert first["prompt"].endswith("======DATA======\nx =====DATA===== y\n======DATA======\n")
-    assert "The beginning of the data" in second["prompt"] and len(second["prompt"]) < 1000
+    assert "The beginning of the data" in second["prompt"]
+    assert len(second["prompt"]) < 1000
     assert third["prompt"] == "alone"
 
 
@@ -210,7 +219,8 @@ def test_a_batch_keeps_the_order_and_one_failure_loses_no_other(kernel):
 def test_sub_agents_in_a_batch_get_one_context_each(kernel, wait):
     code = f"r = {wait}rlm_query_batched(['a', 'b', 'c'], [1, (i for i in 'x'), 3])\nprint(r[0]['context'], r[1], r[2]['context'])"
     out = kernel.run(code).stdout
-    assert out.startswith("1 <Failed (unencodable): `context`") and out.endswith("> 3\n")
+    assert out.startswith("1 <Failed (unencodable): `context`")
+    assert out.endswith("> 3\n")
 
 
 def test_batch_llm_query_gives_failures_a_place_too(kernel):
@@ -301,7 +311,7 @@ def test_show_vars_prints_a_line_per_variable(kernel):
         "import os\nn = 5\ndef f(): pass\nfrom json import dumps\nr = SHOW_VARS()\nassert not r\nSHOW_VARS()"
     )
     names = [line.split(":")[0] for line in ran.stdout.splitlines()]
-    assert (names, ran.result) == (["context", "n", "f"] + ["context", "n", "f", "r"], "")
+    assert (names, ran.result) == (["context", "n", "f", "context", "n", "f", "r"], "")
 
 
 # -- words that the code overwrites

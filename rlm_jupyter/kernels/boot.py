@@ -14,7 +14,18 @@ from rlm_jupyter import values
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_GUEST_MODULES = ("wire", "link", "callers", "calls", "nest", "schemas", "fallback", "variables", "guest")
+_GUEST_MODULES = (
+    "wire",
+    "link",
+    "callers",
+    "calls",
+    "nest",
+    "schemas",
+    "fallback",
+    "variables",
+    "words",
+    "guest",
+)
 # Each module gets builtins of its own, so that an agent that overwrites `len` breaks only its own code.
 _BOOT = """\
 def _rlm_boot(fd, packed):

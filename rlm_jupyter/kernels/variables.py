@@ -32,12 +32,14 @@ class Variables:
     Attributes:
         words: name to object, of what is bound by us and is no variable.
         rows: rows of a table that a description quotes; 0 quotes no data.
+        dropped: whether a name lost its object, as of the last `changes()`.
     """
 
     def __init__(self, shell: Any) -> None:
         self._shell = shell
         self.words: dict[str, Any] = {}
         self.rows = 3
+        self.dropped = False
         self._sent: dict[str, dict[str, Any]] = {}
         self._seen: dict[str, tuple[int, type]] = {}
 
@@ -47,8 +49,9 @@ class Variables:
         return {
             name: value
             for name, value in dict(namespace).items()
-            if not (
-                str(name).startswith("_")
+            if type(name) is str
+            and not (
+                name.startswith("_")
                 or (name in hidden and hidden[name] is value)
                 or (name in self.words and self.words[name] is value)
                 or issubclass(type(value), types.ModuleType)
@@ -92,6 +95,7 @@ class Variables:
         removed = [name for name in self._sent if name not in current]
         for name in removed:
             del self._sent[name]
+        self.dropped = any(marks.get(name) != mark for name, mark in self._seen.items())
         self._seen = marks
         return changed, removed
 

@@ -1,0 +1,358 @@
+"""The words that an agent's code may use.
+
+It travels into an agent's kernel as source (module `_rlm_words`): the standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING or not __name__.startswith("_rlm_"):
+    from rlm_jupyter.kernels.callers import Cell, caller_awaits
+    from rlm_jupyter.kernels.calls import Batch, Call, Failed, Work, deliver
+    from rlm_jupyter.kernels.fallback import fallback_prompt
+    from rlm_jupyter.kernels.link import Link, Rejected, Reply, error_of
+    from rlm_jupyter.kernels.nest import run_beside
+    from rlm_jupyter.kernels.schemas import read_schema
+    from rlm_jupyter.kernels.variables import Variables
+    from rlm_jupyter.values import codec, describe
+else:
+    import _rlm_codec as codec
+    import _rlm_describe as describe
+    from _rlm_callers import Cell, caller_awaits
+    from _rlm_calls import Batch, Call, Failed, Work, deliver
+    from _rlm_fallback import fallback_prompt
+    from _rlm_link import Link, Rejected, Reply, error_of
+    from _rlm_nest import run_beside
+    from _rlm_schemas import read_schema
+    from _rlm_variables import Variables
+
+_BATCH = 1000  # plain completions of one batch under way at once
+_BATCH_WITH_DATA = 100  # sub-agents of one batch under way at once; each may hold a descriptor
+_LARGE = 1 << 20  # bytes of a mapped value that are worth a search for cycles once it is dropped
+
+
+class FinalRejected(Rejected):
+    """The answer does not fit what was asked for; the message says why. Correct it and call FINAL again."""
+
+
+class Nothing:
+    """What FINAL and SHOW_VARS give: it is false, shows nothing, and may be awaited."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "None"
+
+    def _ipython_display_(self) -> None:
+        """Show nothing."""
+
+    def __await__(self) -> Any:
+        yield from ()
+
+
+class Budget(dict[str, Any]):
+    """What is left, by name; None is no limit."""
+
+    def __repr__(self) -> str:
+        if not self:
+            return "no limits"
+        return ", ".join(
+            f"{name}: {'no limit' if left is None else _figure(left)}" for name, left in self.items()
+        )
+
+    def __await__(self) -> Any:
+        yield from ()
+        return self
+
+
+class Words:
+    """The words of one agent, as bound methods; whoever subclasses it makes the `link`.
+
+    Args:
+        shell: of IPython.
+
+    Attributes:
+        leaf: whether the agent is at the depth limit.
+        settings: as configured by the engine: `fallback_chars`, `rows`.
+        loaded: whether a large value was mapped since this was last reset.
+        mapped: whether one may still be mapped.
+    """
+
+    link: Link
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.cell = Cell(shell.user_ns)
+        self.variables = Variables(shell)
+        self.leaf = False
+        self.settings: dict[str, Any] = {}
+        self.loaded = self.mapped = False
+
+    def llm_query(
+        self,
+        prompt: Any,
+        schema: Any = None,
+        *,
+        model: str | None = None,
+        instruction: str | None = None,
+        tools: Any = (),
+        mcp: Any = (),
+    ) -> Any:
+        """Ask the model one plain question: one completion, no REPL.
+
+        Args:
+            prompt: the question, with all the text that it needs. Any other object is handed to a sub-agent.
+            schema: of the answer: a JSON Schema or a type; then the answer is a value of it, not a text.
+            model: another model by name.
+            instruction: what to do with `prompt`; then a sub-agent does it.
+            tools: names of tools for that sub-agent.
+            mcp: names of MCP servers for that sub-agent.
+
+        Raises:
+            RLMQueryError: there is no answer; its `kind` says why.
+        """
+        data = _settled(prompt)
+        if instruction is None and isinstance(data, str) and not tools and not mcp:
+            return deliver(self._ask(data, read_schema(schema), model), self.cell)
+        if instruction is None:
+            whole = (
+                "Answer from `context` what the schema asks for." if schema else "Say what is in `context`."
+            )
+            question, data = (data, None) if isinstance(data, str) else (whole, data)
+        else:
+            question = instruction
+        return deliver(self._send_out(question, data, read_schema(schema), tools, mcp, None), self.cell)
+
+    def rlm_query(
+        self,
+        prompt: str,
+        context: Any = None,
+        *,
+        schema: Any = None,
+        tools: Any = (),
+        mcp: Any = (),
+        name: Any = None,
+    ) -> Any:
+        """Let a sub-agent with a kernel of its own work on a question; returns the object that it gave to FINAL.
+
+        Args:
+            prompt: the question.
+            context: the data, any object.
+            schema: of the answer: a JSON Schema or a type.
+            tools: names of tools that it may use.
+            mcp: names of MCP servers that it may use.
+            name: what to call it in the tree.
+
+        Raises:
+            RLMQueryError: there is no answer; its `kind` says why, its `value` is what there was of one.
+        """
+        return deliver(
+            self._send_out(prompt, _settled(context), read_schema(schema), tools, mcp, name), self.cell
+        )
+
+    def llm_query_batched(
+        self, prompts: Iterable[str], *, schema: Any = None, model: str | None = None
+    ) -> Any:
+        """Ask many plain questions at once.
+
+        Returns:
+            The answers in order; a `Failed` stands in the place of one that failed.
+        """
+        texts, plan = _texts(prompts), read_schema(schema)
+        starts = [lambda text=text: self._ask(text, plan, model) for text in texts]
+        return deliver(Batch("llm_query_batched", starts, _BATCH), self.cell)
+
+    def rlm_query_batched(
+        self,
+        prompts: Iterable[str],
+        contexts: Iterable[Any] | None = None,
+        *,
+        schema: Any = None,
+        tools: Any = (),
+        mcp: Any = (),
+        name: Any = None,
+    ) -> Any:
+        """Let many sub-agents work at once, each on its own question and data.
+
+        Returns:
+            Their values in order; a `Failed` stands in the place of one that failed.
+        """
+        texts, plan = _texts(prompts), read_schema(schema)
+        data = [None] * len(texts) if contexts is None else list(contexts)
+        if len(data) != len(texts):
+            raise ValueError(
+                f"There are {len(texts)} prompts and {len(data)} contexts; give one context for each."
+            )
+        starts = [
+            lambda text=text, item=item: self._send_out(text, _settled(item), plan, tools, mcp, name)
+            for text, item in zip(texts, data, strict=True)
+        ]
+        return deliver(Batch("rlm_query_batched", starts, _BATCH_WITH_DATA), self.cell)
+
+    def batch_llm_query(self, *calls: Any) -> Any:
+        """Gather what `llm_query(...)` gave, as `batch_llm_query(llm_query(a), llm_query(b))`."""
+        items = list(calls[0]) if len(calls) == 1 and isinstance(calls[0], (list, tuple)) else list(calls)
+        if not caller_awaits(self.cell):
+            return [_outcome(item) for item in items]
+
+        async def gather() -> list[Any]:
+            return [await _awaited(item) for item in items]
+
+        return gather()
+
+    def FINAL(self, value: Any) -> Nothing:  # noqa: N802 - the dialect's own spelling
+        """Give the answer: any object.
+
+        Raises:
+            FinalRejected: it is not what was asked for; the message says why.
+        """
+        value = _settled(value)
+        fd, kind, description = self._encode(value, "value", faithful=False)
+        body = {"description": description, "kind": kind}
+        try:
+            Work("FINAL", self._finish).start(self.link, "final", body, [fd]).wait()
+        except Rejected as error:
+            raise FinalRejected(error.message, data=error.data) from None
+        return Nothing()
+
+    def FINAL_VAR(self, name: Any) -> Nothing:  # noqa: N802
+        """Give the variable of this name as the answer."""
+        if not isinstance(name, str):
+            return self.FINAL(name)
+        bare = name.strip().strip("\"'`")
+        if bare in self.shell.user_ns:
+            return self.FINAL(self.shell.user_ns[bare])
+        if bare.isidentifier():
+            names = ", ".join(f"`{known}`" for known in self.variables.current()) or "none"
+            raise NameError(f"There is no variable `{bare}`. There are: {names}.")
+        return self.FINAL(name)
+
+    def SUBMIT(self, *values: Any, **fields: Any) -> Nothing:  # noqa: N802
+        """Give the answer: one value, or named fields as a dict."""
+        if len(values) > 1 or bool(values) == bool(fields):
+            raise TypeError(
+                "SUBMIT takes either one value or named fields: SUBMIT(value) or SUBMIT(a=1, b=2)."
+            )
+        return self.FINAL(values[0] if values else fields)
+
+    def SHOW_VARS(self) -> Nothing:  # noqa: N802
+        """Print what is defined here."""
+        found = self.variables.describe()
+        for one in found:
+            print(f"{one['name']}: {one['summary']}")  # noqa: T201
+        if not found:
+            print("No variables yet.")  # noqa: T201
+        return Nothing()
+
+    def budget(self) -> Budget:
+        """Say what is left: money, tokens, calls, depth, seconds."""
+        return Budget(Work("budget", self._finish).start(self.link, "budget", {}).wait())
+
+    # -- how they are done
+
+    def _ask(self, prompt: str, plan: Any, model: str | None, *, fallback: bool = False) -> Work:
+        if not isinstance(prompt, str):
+            raise TypeError(f"The prompt must be a `str`, not `{type(prompt).__name__}`.")
+        schema, convert = plan
+        body = {"prompt": prompt, "schema": schema, "model": model, "fallback": fallback}
+        return Work("llm_query", lambda reply: convert(self._finish(reply))).start(
+            self.link, "llm_query", body
+        )
+
+    def _send_out(self, prompt: str, context: Any, plan: Any, tools: Any, mcp: Any, name: Any) -> Work:
+        if not isinstance(prompt, str):
+            raise TypeError(
+                f"The question must be a `str`, not `{type(prompt).__name__}`: rlm_query(question, data)."
+            )
+        if self.leaf:
+            return self._fall_back(prompt, context, plan)
+        schema, convert = plan
+        body = {"prompt": prompt, "description": None, "schema": schema, "name": name}
+        body |= {"tools": _names(tools), "mcp": _names(mcp)}
+        fds = []
+        if context is not None:
+            fd, _, body["description"] = self._encode(context, "context", faithful=True)
+            fds = [fd]
+        work = Work("rlm_query", lambda reply: convert(self._finish(reply)))
+        return work.start(self.link, "rlm_query", body, fds)
+
+    def _fall_back(self, prompt: str, context: Any, plan: Any) -> Work:
+        if context is not None:
+            about = describe.render(self._describe(context), name="context")
+            room = int(self.settings.get("fallback_chars", 60_000))
+            prompt = fallback_prompt(prompt, context, about, room)
+        return self._ask(prompt, plan, None, fallback=True)
+
+    def _describe(self, value: Any) -> dict[str, Any]:
+        return describe.describe(value, rows=self.variables.rows)
+
+    def _encode(self, value: Any, name: str, *, faithful: bool) -> tuple[int, str, dict[str, Any]]:
+        """Encode a value; the descriptor is the caller's."""
+        description = self._describe(value)
+        try:
+            fd, kind = codec.dump(value, allow_pickle=True, name=name, faithful=faithful)
+        except codec.Unencodable as error:
+            raise error_of("unencodable", str(error)) from None
+        return fd, kind, description
+
+    def _load(self, fd: int) -> Any:
+        if os.fstat(fd).st_size >= _LARGE:
+            self.loaded = self.mapped = True
+        return codec.load(fd, allow_pickle=True)
+
+    def _finish(self, reply: Reply) -> Any:
+        """Turn a reply into its value, or raise its error with what there is of a value."""
+        value = self._load(reply.fds[0]) if reply.fds else None
+        if reply.error is not None:
+            details = reply.error
+            raise error_of(
+                details.get("kind", "failed"), details.get("message", ""), value, details.get("data")
+            )
+        return value if reply.fds else reply.value
+
+
+def _settled(value: Any) -> Any:
+    """Wait for a value that is a call under way."""
+    # `isinstance` would ask the object for its class, which may be code of the agent's that raises
+    return value.wait() if issubclass(type(value), Call) else value
+
+
+def _outcome(item: Any) -> Any:
+    """Wait for one of many values, or say that it failed."""
+    try:
+        if isinstance(item, Awaitable) and not isinstance(item, Call):
+            return run_beside(_awaited(item))
+        return _settled(item)
+    except Exception as error:
+        return Failed(error)
+
+
+async def _awaited(item: Any) -> Any:
+    try:
+        return await item if isinstance(item, Awaitable) else item
+    except Exception as error:
+        return Failed(error)
+
+
+def _texts(prompts: Any) -> list[str]:
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"`prompts[{index}]` must be a `str`, not `{type(text).__name__}`.")
+    return texts
+
+
+def _names(items: Any) -> list[str]:
+    if isinstance(items, str) or callable(items):
+        items = [items]
+    return [item if isinstance(item, str) else str(getattr(item, "__name__", item)) for item in items or ()]
+
+
+def _figure(left: Any) -> str:
+    if isinstance(left, Mapping):
+        return ", ".join(f"{name} {_figure(value)}" for name, value in left.items())
+    return f"{left:,.2f}" if isinstance(left, float) else f"{left:,}" if isinstance(left, int) else str(left)
