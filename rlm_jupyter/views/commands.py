@@ -184,10 +184,14 @@ class Commands:
         name, value = str(message.get("name")), message.get("value")
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise ConfigError(f"The limit `{one_line(name, 40)}` needs a number, or nothing for no limit.")
-        self._optional("set_limit", "Limits of this run cannot be changed while it runs.")(name, value)
-        reply(
-            success(message, f"The limit `{one_line(name, 40)}` is now {'off' if value is None else value}.")
-        )
+        set_limit = self._optional("set_limit", "The limits of this run cannot be changed.")
+
+        def work() -> None:
+            set_limit(name, value)
+            told = "off" if value is None else value
+            reply(success(message, f"The limit `{one_line(name, 40)}` is now {told}."))
+
+        self._in_thread(work, message, reply)
 
     def _next(self, message: Mapping[str, Any], reply: Reply) -> None:
         run, agent_id, code = self._run(), self._agent(message), message.get("code")
