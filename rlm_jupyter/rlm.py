@@ -89,13 +89,14 @@ class RLM:
         **settings: Any,
     ) -> None:
         named = {"model": model, "sub_model": sub_model}
+        changes: dict[str, Any] = {name: value for name, value in named.items() if isinstance(value, str)}
         self.settings = Settings.from_environment(
             base_url=base_url,
             sandbox=sandbox,
             kernel=kernel,
             cache=cache,
             limits=Limits.of(limits),
-            **{name: value for name, value in named.items() if isinstance(value, str)},
+            **changes,
             **settings,
         ).model_copy(update={"log_dir": Path(log_dir) if log_dir is not None else None})
         self._price = Price(*price) if price is not None else None

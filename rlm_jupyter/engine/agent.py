@@ -170,7 +170,7 @@ class Agent:
             shown,
             total=len(reply.blocks),
             notices=notices,
-            left=left if self.team.ledger.half_gone() else None,
+            left=left if self.team.ledger.half_gone(self.id) else None,
             last_turn=self._last_turn(),
         )
         self.messages.append({"role": "user", "content": content})
@@ -265,9 +265,18 @@ class Agent:
             sandbox=team.settings.sandbox,
             env=team.env,
         )
+        began = time.monotonic()
         kernel = await team.pool.start(request, AgentCalls(self).handle)
         self.kernel = kernel
         await self._furnish(kernel)
+        team.journal.emit(
+            ev.KernelStarted,
+            self.id,
+            pid=kernel.pid,
+            confinement=kernel.confinement,
+            seconds=time.monotonic() - began,
+        )
+        team.tell_once(kernel.confinement.get("missing") or ())
         return kernel
 
     async def _furnish(self, kernel: AgentKernel) -> None:

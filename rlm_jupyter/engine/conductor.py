@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,7 +68,7 @@ class Conductor:
         self._children: dict[str, int] = {}
         self._timer: asyncio.Timeout | None = None
         self.ended = False
-        self._question: Buffer | None = None
+        self._told: set[str] = set()
 
     # ---- the run
 
@@ -232,6 +232,13 @@ class Conductor:
             ) from error
         assert agent.value is not None
         return agent.value
+
+    def tell_once(self, sentences: Iterable[object]) -> None:
+        """Tell the user of each of these once a run."""
+        for sentence in map(str, sentences):
+            if sentence not in self._told:
+                self._told.add(sentence)
+                self.journal.emit(ev.Notice, text=sentence)
 
     def limit_seen(self, error: LimitReachedError) -> None:
         """Remember the first limit of the whole run that was reached."""

@@ -82,6 +82,18 @@ class AgentStarted(Event):
     context: Description | None = None
 
 
+class KernelStarted(Event):
+    """An agent's kernel is up."""
+
+    kind: Literal["kernel_started"] = "kernel_started"
+    pid: int | None = None
+    """Of its process; None where it runs elsewhere."""
+    confinement: dict[str, Any] = Field(default_factory=dict)
+    """What holds of its box: `mode`, `holds` and `missing`."""
+    seconds: float
+    """From asking for it until its data was loaded."""
+
+
 class AgentFinished(Event):
     """An agent ended."""
 
@@ -242,6 +254,7 @@ AnyEvent = Annotated[
     RunStarted
     | RunFinished
     | AgentStarted
+    | KernelStarted
     | AgentFinished
     | PromptSent
     | ReplyDelta

@@ -56,7 +56,7 @@ class AnswerSchema:
         from pydantic.errors import PydanticUserError
 
         try:
-            self._adapter = TypeAdapter(schema)  # type: ignore[arg-type] - any type form
+            self._adapter = TypeAdapter(schema)  # type: ignore[arg-type]
             self.json = self._adapter.json_schema()
         except (PydanticUserError, TypeError, NameError) as error:
             raise ConfigError(

@@ -121,6 +121,7 @@ class TreeState:
     scripted: bool = False
     provenance: str | None = None
     sandbox: str = ""
+    """What holds of the agents' boxes, in words; the mode that was asked for until the first kernel is up."""
     step: bool = False
     limits: dict[str, Any] = field(default_factory=dict)
     context: dict[str, Any] | None = None
@@ -249,6 +250,8 @@ class TreeState:
                 agent.value, agent.error, agent.pending_code = event.value, event.error, None
                 if agent.parent in self.agents:
                     self.agents[agent.parent].seq = event.seq
+            case ev.KernelStarted():
+                self.sandbox = _confined(event.confinement) or self.sandbox
             case ev.PromptSent():
                 self._prompt(agent, event)
             case ev.ReplyDelta() | ev.ReplyFinished() | ev.ReplyFailed():
@@ -315,6 +318,12 @@ class TreeState:
         call.status, call.text, call.model = "done", event.text, event.model
         call.finish_reason, call.cached, call.attempts = event.finish_reason, event.cached, event.attempts
         call.cached_tokens, call.estimated = event.cached_tokens, event.estimated
+
+
+def _confined(confinement: dict[str, Any]) -> str:
+    """Say in a few words what is kept from agents, and by what."""
+    holds = ", ".join(str(part) for part in confinement.get("holds") or ())
+    return f"{confinement.get('mode', 'none')}: {holds or 'nothing'} kept from agents" if confinement else ""
 
 
 def _code(agent: AgentState, event: ev.CodeStarted | ev.CodeOutput | ev.CodeFinished) -> None:
