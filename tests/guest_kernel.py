@@ -1,7 +1,6 @@
 """A real ipykernel with the guest in it, for tests: the bridge is served on a loop of its own, as in the engine."""
 
 import asyncio
-import os
 import re
 import socket
 import threading
@@ -156,11 +155,7 @@ class GuestKernel:
         )
 
     def load(self, value, *names, item_names=None):
-        fd = encode(value)
-        try:
-            return self.ask("load", {"names": list(names), "item_names": item_names}, [fd])[0]
-        finally:
-            os.close(fd)
+        return self.ask("load", {"names": list(names), "item_names": item_names}, [encode(value)])[0]
 
     def pull(self, name, allow_pickle=True):
         body, fds = self.ask("export", {"name": name, "allow_pickle": allow_pickle})

@@ -209,17 +209,18 @@ async def test_the_end_of_the_other_end_is_told_once(pair):
 # -- requests of the engine
 
 
-async def test_the_engine_asks_and_its_descriptors_stay_its_own(pair):
+async def test_the_engine_asks_and_what_it_passes_is_closed_here_once_it_is_sent(pair):
     fd = some_fd()
     task = asyncio.create_task(pair.bridge.request("load", {"names": ["x"]}, [fd]))
     asked = await pair.receive()
+    assert not is_open(fd)
     assert (asked["op"], asked["body"]) == ("load", {"names": ["x"]})
     other = some_fd()
     pair.send({"id": asked["id"], "ok": "done"}, [other])
     result, fds = await task
     assert result == "done"
     assert same(fds[0], other)
-    wire.close_all([fd, other, *fds])
+    wire.close_all([other, *fds])
 
 
 async def test_an_error_of_the_kernel_is_raised(pair):
@@ -265,15 +266,19 @@ async def test_an_answer_that_meets_a_cancelled_task_leaks_nothing(pair, monkeyp
 
 @pytest.mark.parametrize("end", ["close", "lost"])
 async def test_a_request_under_way_fails_when_the_bridge_ends(pair, end):
-    fd = some_fd()
-    task = asyncio.create_task(pair.bridge.request("export", {}, [fd]))
+    task = asyncio.create_task(pair.bridge.request("export", {}, [some_fd()]))
     await pair.receive()
     pair.bridge.close() if end == "close" else pair.sock.shutdown(socket.SHUT_RDWR)
     with pytest.raises(KernelDiedError):
         await task
     with pytest.raises(KernelDiedError, match="`export`"):
-        await pair.bridge.request("export", {}, [fd])
-    os.close(fd)
+        await pair.bridge.request("export", {}, [some_fd()])
+
+
+@pytest.mark.parametrize("body", [{"x": object()}, {"x": "y" * (wire.MAX_BYTES + 1)}])
+async def test_a_request_that_cannot_be_sent_closes_its_descriptors(pair, body):
+    with pytest.raises((TypeError, wire.FrameTooLarge)):
+        await pair.bridge.request("load", body, [some_fd()])
 
 
 # -- a forged other end
@@ -434,7 +439,7 @@ async def linked(pair):
 async def test_both_ends_pass_descriptors_both_ways_and_close_their_own(linked):
     pair, link, _ = linked
     fd = some_fd()
-    result, fds = await pair.bridge.request("any", {}, [fd, fd])
+    result, fds = await pair.bridge.request("any", {}, [os.dup(fd), os.dup(fd)])
     assert result == {"op": "any", "fds": 2}
     assert all(same(fd, other) for other in fds)
     wire.close_all([fd, *fds])

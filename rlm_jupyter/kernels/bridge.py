@@ -13,7 +13,6 @@ import collections
 import contextlib
 import errno
 import logging
-import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -141,7 +140,7 @@ class HostBridge:
         Args:
             op: what to do.
             body: JSON-able.
-            fds: descriptors to pass; they stay the caller's.
+            fds: descriptors to pass; they are the bridge's from now on, which closes them in every case.
             timeout: seconds.
 
         Returns:
@@ -152,15 +151,17 @@ class HostBridge:
             KernelDiedError: the bridge is closed, or closes before the answer.
             TimeoutError: no answer in time.
         """
-        if self.closed:
-            raise KernelDiedError(f"The agent's kernel cannot be asked for `{op}`: {self.reason}.")
-        self._last_id += 1
-        number, future = self._last_id, self._loop.create_future()
-        frame = wire.pack({"id": number, "op": op, "body": body}, len(fds))
-        copies = _dup_all(fds)
-        self._asked[number] = future
+        number, future = self._last_id + 1, self._loop.create_future()
         try:
-            self._send(frame, copies)
+            if self.closed:
+                raise KernelDiedError(f"The agent's kernel cannot be asked for `{op}`: {self.reason}.")
+            frame = wire.pack({"id": number, "op": op, "body": body}, len(fds))
+        except BaseException:
+            wire.close_all(fds)
+            raise
+        self._last_id, self._asked[number] = number, future
+        try:
+            self._send(frame, list(fds))
             async with asyncio.timeout(timeout):
                 result: tuple[Any, list[int]] = await future
                 return result
@@ -388,18 +389,6 @@ class HostBridge:
         for future in self._asked.values():
             if not future.done():
                 future.set_exception(KernelDiedError(f"The agent's kernel did not answer: {reason}."))
-
-
-def _dup_all(fds: Sequence[int]) -> list[int]:
-    """Duplicate descriptors: all, or none and an OSError."""
-    copies: list[int] = []
-    try:
-        for fd in fds:
-            copies.append(os.dup(fd))  # noqa: PERF401 - those made so far must be known when one fails
-    except OSError:
-        wire.close_all(copies)
-        raise
-    return copies
 
 
 def _internal(error: BaseException) -> dict[str, Any]:
