@@ -16,6 +16,11 @@ export class HeadView {
   readonly #sign = icon("running");
   readonly #question = h("span", { class: "rlm-question" });
   readonly #state = h("span", { class: "rlm-badge" });
+  readonly #scripted = h(
+    "span",
+    { class: "rlm-scripted", title: "No language model answers here" },
+    "scripted",
+  );
   readonly #stop: HTMLButtonElement;
   readonly #pause: HTMLButtonElement;
   readonly #facts = h("div", { class: "rlm-facts" });
@@ -54,7 +59,16 @@ export class HeadView {
     this.element = h(
       "header",
       { class: "rlm-head" },
-      h("div", { class: "rlm-title" }, this.#sign, this.#question, this.#state, this.#pause, this.#stop),
+      h(
+        "div",
+        { class: "rlm-title" },
+        this.#sign,
+        this.#question,
+        this.#scripted,
+        this.#state,
+        this.#pause,
+        this.#stop,
+      ),
       this.#facts,
       this.#seen.element,
       this.#result,
@@ -72,6 +86,7 @@ export class HeadView {
     put(this.#question, run.question);
     tip(this.#question, run.question);
     put(this.#state, run.paused && running ? "paused" : stateWords(run.status));
+    show(this.#scripted, run.scripted);
     this.#updateButtons(run, running);
     this.#time.put(duration(session.elapsed(run), running));
     this.#agents.put(`${whole(run.agents)}${run.depth > 0 ? ` · depth ${run.depth}` : ""}`);

@@ -4,7 +4,18 @@ import { attribute, h, keyed, put } from "./dom";
 import { duration } from "./format";
 import type { Totals } from "./rows";
 import type { Session } from "./session";
-import { type Bar, criticalPath, domain, lane, panBy, ticks, visible, type Window, zoomBy } from "./timeline";
+import {
+  type Bar,
+  below,
+  criticalPath,
+  domain,
+  lane,
+  panBy,
+  ticks,
+  visible,
+  type Window,
+  zoomBy,
+} from "./timeline";
 import type { Agent } from "./types";
 
 const WORDS: Record<Bar["kind"], string> = { model: "model", code: "code", wait: "waiting", life: "agent" };
@@ -51,8 +62,10 @@ export class TimeAxis {
   }
 
   drawLane(track: HTMLElement, agent: Agent): void {
-    const { run } = this.session.store;
-    const bars = visible(lane(agent, run.started ?? 0, this.session.now()), this.#window, this.#width);
+    const { store } = this.session;
+    const now = this.session.now();
+    const all = lane(agent, store.run.started ?? 0, now, below(store, agent.id, now));
+    const bars = visible(all, this.#window, this.#width);
     const marked = this.#critical.get(agent.id) ?? [];
     this.#draw(track, bars, marked);
   }

@@ -21,8 +21,27 @@ export function domain(elapsed: number, running: boolean): Window {
   return [0, step];
 }
 
-/** The bars of one agent's lane. */
-export function lane(agent: Agent, origin: number, now: number): Bar[] {
+/** When at least one of an agent's sub-agents was at work. */
+export function below(store: Store, id: string, now: number): Window[] {
+  const origin = store.run.started ?? 0;
+  const busy: [number, number][] = [];
+  for (const kid of store.children(id)) {
+    const agent = store.agents.get(kid) as Agent;
+    if (agent.started === null) continue;
+    const from = agent.started - origin;
+    const to = agent.status === "running" ? now - origin : from + (agent.elapsed ?? 0);
+    const last = busy[busy.length - 1];
+    // Siblings come in the order in which they were asked; a small disorder only joins stretches.
+    if (last && from <= last[1]) {
+      last[0] = Math.min(last[0], from);
+      last[1] = Math.max(last[1], to);
+    } else busy.push([from, to]);
+  }
+  return busy;
+}
+
+/** The bars of one agent's lane. Code that waits for sub-agents (`busy`) does not work: it waits. */
+export function lane(agent: Agent, origin: number, now: number, busy: readonly Window[] = []): Bar[] {
   const end = agent.status === "running" ? now : (agent.started ?? origin) + (agent.elapsed ?? 0);
   if (agent.spans && agent.spans.length > 0) {
     const bars = agent.spans.map(([kind, from, to]) => ({
@@ -32,10 +51,23 @@ export function lane(agent: Agent, origin: number, now: number): Bar[] {
     }));
     // Between what it did it waited: one line under all bars.
     const born = (agent.started ?? origin) - origin;
-    return [{ kind: "wait", from: born, to: Math.max(end - origin, born) }, ...bars];
+    const work = bars.flatMap((bar) => (bar.kind === "code" ? without(bar, busy) : [bar]));
+    return [{ kind: "wait", from: born, to: Math.max(end - origin, born) }, ...work];
   }
   if (agent.started === null) return [];
   return [{ kind: "life", from: agent.started - origin, to: Math.max(end, agent.started) - origin }];
+}
+
+function without(bar: Bar, busy: readonly Window[]): Bar[] {
+  const left: Bar[] = [];
+  let { from } = bar;
+  for (const [start, end] of busy) {
+    if (end <= from || start >= bar.to) continue;
+    if (start > from) left.push({ ...bar, from, to: start });
+    from = Math.max(from, end);
+  }
+  if (from < bar.to) left.push({ ...bar, from });
+  return left;
 }
 
 /** Joins bars of one kind that no eye could tell apart, and drops what lies outside. */

@@ -63,6 +63,11 @@ export class VariablesView {
       this.#toggle,
       this.#body,
     );
+    // Who works with a variable keeps it, whatever the agent makes meanwhile.
+    this.element.addEventListener("focusin", () => {
+      const chosen = this.#chosen();
+      if (chosen) session.choices.variable.set(this.#agent, chosen.name);
+    });
     this.#list.addEventListener("click", (event) => this.#onClick(event));
     this.#list.addEventListener("keydown", (event) => this.#onKey(event));
   }
@@ -176,9 +181,11 @@ export class VariablesView {
   }
 }
 
+const DULL = new Set(["function", "builtin_function_or_method", "method", "type", "module"]);
+
 /** The first thing worth a look: what is not handed over but made, frames before the rest. */
 function firstChoice(variables: readonly Variable[]): Variable | undefined {
-  const made = variables.filter((variable) => variable.name !== "context");
+  const made = variables.filter(({ name, type }) => name !== "context" && !DULL.has(type ?? ""));
   return made.find((variable) => (variable.columns?.length ?? 0) > 0) ?? made[0] ?? variables[0];
 }
 

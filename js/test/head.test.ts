@@ -54,7 +54,8 @@ it("tells spend against its limits", async () => {
 });
 
 it("says that a cost is unknown", async () => {
-  await show({ cost: null });
+  await show({ cost: null, scripted: true });
+  expect(page.find(".rlm-scripted").hidden).toBe(false);
   expect(facts().Cost).toBe("unknown");
 });
 

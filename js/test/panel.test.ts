@@ -146,6 +146,23 @@ describe("what the agent made", () => {
     expect(chosen()).toBe("counts");
   });
 
+  it("stays at a variable that somebody works with", async () => {
+    await open({
+      variables: [
+        { name: "f", type: "function" },
+        { name: "n", type: "int" },
+      ],
+    });
+    const field = page.find<HTMLInputElement>('[aria-label="Pull as"]');
+    expect(field.value).toBe("n");
+    field.focus();
+    page.receive({ kind: "patch", seq: 2, agents: { "0.1": { rev: 2 } } });
+    page.pass(300);
+    page.answer({ variables: [{ name: "n", type: "int" }, frameOf("counts")] });
+    await frame();
+    expect(field.value).toBe("n");
+  });
+
   it("shows its value and the data it was given", async () => {
     await open({ value: { summary: "Timestamp 2025-09-01" }, context: { type: "str", length: 9 } });
     const shown = page.all(".rlm-described").filter((each) => !each.hidden);

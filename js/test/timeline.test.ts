@@ -1,6 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { Store } from "../src/store";
-import { criticalPath, domain, lane, panBy, ticks, visible, type Window, zoomBy } from "../src/timeline";
+import {
+  below,
+  criticalPath,
+  domain,
+  lane,
+  panBy,
+  ticks,
+  visible,
+  type Window,
+  zoomBy,
+} from "../src/timeline";
 import type { Agent } from "../src/types";
 import { agent, RUN, rows } from "./helpers";
 
@@ -32,6 +42,25 @@ describe("a lane", () => {
     const done = agent("0.1", { status: "done", started: 1002, elapsed: 3, spans: null });
     expect(lane(done as Agent, 1000, 1009)).toEqual([{ kind: "life", from: 2, to: 5 }]);
     expect(lane({ ...done, started: null } as Agent, 1000, 1009)).toEqual([]);
+  });
+
+  it("of code that waits for sub-agents shows the wait", () => {
+    const store = new Store();
+    const kid = (id: string, started: number) => agent(id, { status: "done", started, elapsed: 2 });
+    const parent = agent("0", { spans: [["code", 1001, 1009]], started: 1000, status: "done", elapsed: 9 });
+    const kids = [kid("0.1", 1002), kid("0.2", 1003), kid("0.3", 1006), agent("0.4", { started: null })];
+    store.apply({ kind: "snapshot", seq: 1, run: RUN, agents: rows(parent, ...kids) });
+    const busy = below(store, "0", 1010);
+    expect(busy).toEqual([
+      [2, 5],
+      [6, 8],
+    ]);
+    expect(lane(parent as Agent, 1000, 1010, busy).map((bar) => [bar.kind, bar.from, bar.to])).toEqual([
+      ["wait", 0, 9],
+      ["code", 1, 2],
+      ["code", 5, 6],
+      ["code", 8, 9],
+    ]);
   });
 
   it("joins what no eye can tell apart and drops what is out of sight", () => {
