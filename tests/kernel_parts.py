@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from pathlib import Path
 
@@ -65,5 +64,3 @@ def gone(*pids, within=5.0):
     while time.monotonic() < end and any(map(alive, pids)):
         time.sleep(0.01)
     return [pid for pid in pids if alive(pid)]
-
-

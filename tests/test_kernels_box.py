@@ -73,7 +73,9 @@ def reached(bait):
     heard = 0
     for server in bait["servers"]:
         try:
-            heard += bool(server.recv(100) if server.type == socket.SOCK_DGRAM else server.accept()[0].close() or 1)
+            heard += bool(
+                server.recv(100) if server.type == socket.SOCK_DGRAM else server.accept()[0].close() or 1
+            )
         except BlockingIOError:
             pass
     return heard
@@ -85,7 +87,11 @@ async def attempt(kernel, code, bait, **more):
     *body, last = textwrap.dedent(code).strip().splitlines()
     lines = [f"globals().update({facts!r})", "import os, sys, socket, ctypes, subprocess", "def attack():"]
     lines += [f"    {line}" for line in (*body, f"return {last}")]
-    lines += ["try: worked = attack()", "except (OSError, ImportError, ValueError) as error: worked = None", "print('worked:', bool(worked))"]
+    lines += [
+        "try: worked = attack()",
+        "except (OSError, ImportError, ValueError) as error: worked = None",
+        "print('worked:', bool(worked))",
+    ]
     output = await shown(kernel, "\n".join(lines))
     return "worked: True" in output or "worked: False" not in output
 
@@ -186,13 +192,19 @@ HARM = {
     "keyring": "ctypes.CDLL(None).syscall(250, 0, -4, 1) >= 0",
     "raise-a-limit": "r = __import__('resource'); r.setrlimit(r.RLIMIT_CORE, (1 << 20, 1 << 20)) is None",
 }
-ALL = [(kind, name) for kind, attacks in (("look", LOOK), ("write", WRITE), ("reach", REACH), ("harm", HARM)) for name in attacks]
+ALL = [
+    (kind, name)
+    for kind, attacks in (("look", LOOK), ("write", WRITE), ("reach", REACH), ("harm", HARM))
+    for name in attacks
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL, ids=[f"{kind}-{name}" for kind, name in ALL])
 async def test_an_attack_from_the_box_fails(pair, bait, kind, name):
     kernel, sibling = pair
-    code = {"look": LOOK, "write": WRITE, "reach": REACH, "harm": HARM}[kind][name].replace("SECRET", repr(SECRET))
+    code = {"look": LOOK, "write": WRITE, "reach": REACH, "harm": HARM}[kind][name].replace(
+        "SECRET", repr(SECRET)
+    )
     home = str(sibling._process.launch.directory)
     before = {entry.name for entry in Path(bait["directory"]).iterdir()}
     if ";" in code and "\n" not in code:
@@ -281,11 +293,19 @@ async def test_bubblewrap_hides_processes_files_and_network(boxed, bait):
     async with started(boxed, sandbox="bwrap") as kernel:
         assert kernel.confinement["mode"].startswith("bwrap")
         assert int(await shown(kernel, "import os; os.getpid()")) < 10
-        for code in (LOOK["project"], LOOK["environ-of-the-notebook"], LOOK["ssh-keys"], REACH["tcp"], HARM["kill-the-notebook"]):
+        for code in (
+            LOOK["project"],
+            LOOK["environ-of-the-notebook"],
+            LOOK["ssh-keys"],
+            REACH["tcp"],
+            HARM["kill-the-notebook"],
+        ):
             assert await attempt(kernel, code.replace("SECRET", repr(SECRET)), bait) is False
         assert (await kernel.execute("while True: pass", seconds=0.3)).status == "timeout"
         assert await shown(kernel, "llm_query('ask')") == "'reply to ask'"
-        child = await shown(kernel, "import subprocess; subprocess.Popen(['sleep', '98.7'], start_new_session=True).pid")
+        child = await shown(
+            kernel, "import subprocess; subprocess.Popen(['sleep', '98.7'], start_new_session=True).pid"
+        )
         assert child
     assert not [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "98.7"]]
 
@@ -339,7 +359,10 @@ async def test_what_a_kernel_started_ends_with_it(boxed, code, end):
 
 async def test_a_scratch_directory_that_resists_is_removed(boxed):
     async with started(boxed) as kernel:
-        where = await shown(kernel, "import os; os.makedirs('a/b/c'); open('a/b/c/f', 'w').close(); os.mkdir('dark', 0); print(os.getcwd())")
+        where = await shown(
+            kernel,
+            "import os; os.makedirs('a/b/c'); open('a/b/c/f', 'w').close(); os.mkdir('dark', 0); print(os.getcwd())",
+        )
     assert not os.path.exists(where)
 
 
@@ -394,5 +417,7 @@ async def test_an_old_landlock_is_helped_by_the_filter():
     import subprocess
 
     room = Path(sandbox.__file__).parent
-    done = subprocess.run([sys.executable, "-c", code, str(room)], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(room)], capture_output=True, text=True, timeout=30, check=False
+    )
     assert done.stdout == "4\n", done.stderr

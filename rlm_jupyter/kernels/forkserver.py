@@ -32,6 +32,7 @@ import threading
 import time
 import traceback
 import types
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -199,7 +200,10 @@ def _run_kernel(request: dict[str, Any]) -> None:
     sys.argv = ["ipykernel_launcher", *request["argv"]]
     # The kernel dies with the supervisor by PDEATHSIG, so ipykernel's own polling thread has nothing to do.
     app: Any = IPKernelApp.instance(parent_handle=0, user_ns={})
-    app.initialize(request["argv"])
+    with warnings.catch_warnings():
+        # ipykernel wants a TCP socket for what forks of it print; the prelude gives them another way.
+        warnings.filterwarnings("ignore", message=".*subprocess output will be unavailable")
+        app.initialize(request["argv"])
     if box is not None and policy:
         box.close(policy)
     app.start()

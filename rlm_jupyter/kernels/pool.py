@@ -121,19 +121,28 @@ class KernelPool:
 
     async def _process(self, request: KernelRequest) -> KernelProcess:
         async with self._boots:
-            base = await self._open()
-            assert self._context is not None
-            launch = Launch(
-                directory=base / f"k{next(self._numbers)}",
-                context=self._context,
-                supervisor=self._supervisor,
-                guest=self._words(),
-                kernelspec=request.kernelspec,
-                sandbox=request.sandbox,
-                env=dict(request.env),
-                limits=dict(request.limits),
-            )
-            return await KernelProcess.start(launch)
+            while True:
+                base = await self._open()
+                supervisor = self._supervisor
+                try:
+                    return await KernelProcess.start(self._launch_of(request, base))
+                except KernelStartError:
+                    if supervisor is None or supervisor.alive or self._closed:
+                        raise
+                    # The supervisor was killed while this kernel started: another one serves the next try.
+
+    def _launch_of(self, request: KernelRequest, base: Path) -> Launch:
+        assert self._context is not None
+        return Launch(
+            directory=base / f"k{next(self._numbers)}",
+            context=self._context,
+            supervisor=self._supervisor,
+            guest=self._words(),
+            kernelspec=request.kernelspec,
+            sandbox=request.sandbox,
+            env=dict(request.env),
+            limits=dict(request.limits),
+        )
 
     def _dismiss(self, run: str, kernel: AgentKernel) -> None:
         self._kernels.get(run, set()).discard(kernel)

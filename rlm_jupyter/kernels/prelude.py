@@ -221,6 +221,16 @@ def _plain_system(shell: Any) -> None:
     shell.getoutput = getoutput
 
 
+def _plain_streams() -> None:
+    """Let what a fork of the kernel prints go to its descriptors, which the kernel reads.
+
+    ipykernel would send it over zmq, whose sockets do not survive a fork, or over TCP, which the box denies.
+    """
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = open(number, "w", buffering=1, errors="replace", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+
+
 def _forget_log() -> None:
     """Point the copy of the first stderr at nothing: ipykernel writes all that passes descriptor 2 there."""
     null = os.open(os.devnull, os.O_WRONLY)
@@ -248,6 +258,7 @@ def prepare(shell: Any, options: dict[str, Any]) -> str:
     bound_messages(shell.kernel.session)
     if sys.platform != "win32":
         _plain_system(shell)
+        os.register_at_fork(after_in_child=_plain_streams)
         _forget_log()
     shell.history_manager.enabled = False
     if box is not None and options.get("policy"):

@@ -48,7 +48,8 @@ def own_sources() -> dict[str, str]:
     """Name to source of the modules of this part that every kernel gets."""
     here = Path(__file__).parent
     return {
-        f"_rlm_{name}": (here / f"{name}.py").read_text(encoding="utf-8") for name in ("sandbox", "semaphores", "prelude")
+        f"_rlm_{name}": (here / f"{name}.py").read_text(encoding="utf-8")
+        for name in ("sandbox", "semaphores", "prelude")
     }
 
 

@@ -1,0 +1,191 @@
+"""Nothing of an agent outlives the supervisor, nothing of the supervisor outlives the notebook."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from kernel_parts import Answers, alive, gone, opened, shown, started
+
+from rlm_jupyter.kernels import environment, session
+from rlm_jupyter.kernels.pool import KernelRequest
+
+HERE = Path(__file__).parent
+
+
+class Host:
+    """A process that holds five kernels with three children each, all of them busy or deaf."""
+
+    def __init__(self, *arguments):
+        paths = os.pathsep.join([str(HERE.parent), str(HERE)])
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "kernel_host.py"), *arguments],
+            env={**os.environ, "PYTHONPATH": paths},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.facts = json.loads(self.process.stdout.readline())
+        self.all = [*self.facts["kernels"], *filter(None, [self.facts["supervisor"]])]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for pid in (self.process.pid, *self.all, *filter(None, [self.facts["forked"]])):
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+        self.process.stdout.close()
+        self.process.wait()
+
+
+def removed(path, within=5.0):
+    end = time.monotonic() + within
+    while os.path.exists(path) and time.monotonic() < end:
+        time.sleep(0.01)
+    return not os.path.exists(path)
+
+
+@pytest.mark.parametrize("sandbox", ["auto", "none"])
+@pytest.mark.parametrize("more", ["", "forked"], ids=["", "with-a-forked-child"])
+def test_sigkill_of_the_notebook_leaves_nothing(sandbox, more):
+    with Host("auto", sandbox, more) as host:
+        assert len(host.all) == 21
+        assert all(map(alive, host.all))
+        host.process.kill()
+        assert gone(*host.all, within=3.0) == []
+        assert removed(host.facts["base"])
+
+
+@pytest.mark.parametrize("launch", ["auto", "stock"])
+def test_a_notebook_that_ends_without_a_word_leaves_nothing(launch):
+    with Host(launch, "none", "end") as host:
+        host.process.wait(30)
+        left = gone(*host.all, within=10.0 if launch == "auto" else 3.0)
+        # Without a supervisor nobody is there to kill what a kernel put into a session of its own.
+        assert left == [] or (launch == "stock" and not set(left) & set(host.facts["kernels"][::4]))
+        assert removed(host.facts["base"])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="PDEATHSIG is Linux'")
+def test_sigkill_of_a_notebook_without_supervisor_ends_its_kernels_even_in_c():
+    with Host("stock", "none") as host:
+        kernels = host.facts["kernels"][::4]
+        host.process.kill()
+        assert gone(*kernels, within=5.0) == []
+
+
+@pytest.mark.parametrize("sandbox", ["auto", "none"])
+def test_sigkill_of_notebook_and_supervisor_at_once_is_swept_by_the_next(sandbox):
+    with Host("auto", sandbox) as host:
+        os.kill(host.facts["supervisor"], signal.SIGSTOP)
+        host.process.kill()
+        os.kill(host.facts["supervisor"], signal.SIGKILL)
+        assert gone(*host.facts["kernels"][::4], within=5.0) == []  # by PDEATHSIG
+        assert os.path.exists(host.facts["base"])
+        environment.BaseDirectory().remove()
+        assert not os.path.exists(host.facts["base"])
+
+
+async def test_sigkill_of_the_supervisor_ends_its_kernels_and_the_next_one_starts():
+    async with opened() as pool:
+        kernels = [await pool.start(KernelRequest(run="r", agent=str(i)), Answers()) for i in range(3)]
+        code = "import subprocess; subprocess.Popen(['sleep', '600'], start_new_session=True).pid"
+        children = [int(await shown(kernel, code)) for kernel in kernels]
+        running = asyncio.ensure_future(kernels[0].execute("while True: pass", seconds=None))
+        await asyncio.sleep(0.1)
+        first, base = pool._supervisor.pid, pool._base.path
+        pids = [kernel.pid for kernel in kernels]
+        os.kill(first, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            result = await running
+        assert (result.status, result.restarted) == ("died", True)
+        assert await asyncio.to_thread(gone, first, *pids, *children) == []
+        assert pool._supervisor.pid != first
+        assert not base.exists()
+        assert await shown(kernels[0], "llm_query('ask')") == "'reply to ask'"
+        assert (await kernels[1].execute("1", seconds=10)).status == "died"  # found out when it is needed
+        assert await shown(kernels[1], "1") == "1"
+        async with started(pool) as kernel:
+            assert await shown(kernel, "2") == "2"
+
+
+async def test_random_sigkills_hang_nothing_and_leave_nothing(monkeypatch):
+    monkeypatch.setattr(session, "GRACE_SECONDS", 0.5)
+    chance = random.Random(7)
+    before = set(psutil.pids())
+    async with opened() as pool:
+        kernels = [await pool.start(KernelRequest(run="r", agent=str(i)), Answers()) for i in range(4)]
+        bases = set()
+        for _ in range(8):
+            cell = chance.choice(["llm_query('0.05')", "sum(range(10**13))", "1", "print('x' * 10**7)"])
+            bases.add(pool._base.path)
+            running = [asyncio.ensure_future(kernel.execute(cell, seconds=0.5)) for kernel in kernels]
+            await asyncio.sleep(chance.random() * 0.1)
+            victim = chance.choice([*(kernel.pid for kernel in kernels), pool._supervisor.pid])
+            if victim is not None and alive(victim):
+                os.kill(victim, signal.SIGKILL)
+            async with asyncio.timeout(60):
+                results = await asyncio.gather(*running)
+            assert {result.status for result in results} <= {"ok", "timeout", "died", "error"}
+        for kernel in kernels:
+            async with asyncio.timeout(30):
+                while (await kernel.execute("1", seconds=10)).output != "1\n":
+                    pass
+    ours = [p for p in set(psutil.pids()) - before if _is_ours(p)]
+    assert await asyncio.to_thread(gone, *ours) == []
+    assert not [base for base in bases if base.exists()]
+
+
+def _is_ours(pid):
+    try:
+        return (
+            b"RLM_SUPERVISOR=" in Path(f"/proc/{pid}/environ").read_bytes()
+            and psutil.Process(pid).ppid() == os.getpid()
+        )
+    except (OSError, psutil.Error):
+        return False
+
+
+async def test_the_directory_is_private_and_short(monkeypatch, tmp_path):
+    base = environment.BaseDirectory()
+    try:
+        assert base.path.stat().st_mode & 0o777 == 0o700
+        assert len(str(base.path)) < 60
+    finally:
+        base.remove()
+    assert not base.path.exists()
+    long = tmp_path / ("x" * 60)
+    long.mkdir()
+    monkeypatch.setattr(environment.tempfile, "gettempdir", lambda: str(long))
+    base = environment.BaseDirectory()
+    assert not base.path.is_relative_to(long)
+    base.remove()
+
+
+async def test_a_sweep_spares_the_living_and_the_strange(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment.tempfile, "gettempdir", lambda: "/tmp")
+    living = environment.BaseDirectory()
+    strange = Path(environment.tempfile.mkdtemp(prefix=environment.PREFIX, dir="/tmp"))
+    try:
+        environment.BaseDirectory().remove()
+        assert living.path.exists()
+        assert strange.exists()
+    finally:
+        living.remove()
+        strange.rmdir()
+
+
+def test_the_environment_keeps_paths_and_language_alone():
+    source = {
+        "PATH": "/bin", "LC_ALL": "C", "TZ": "UTC", "OPENAI_API_KEY": "k", "AWS_SECRET_ACCESS_KEY": "k", "SSH_AUTH_SOCK": "s",
+        "JUPYTER_TOKEN": "t", "JPY_PARENT_PID": "1", "PYTHONPATH": "p", "HOME": "/home/u", "LD_PRELOAD": "x",
+    }  # fmt: skip
+    kept = environment.clean_environment(source)
+    assert set(kept) - set(environment.SINGLE_THREADED) == {"PATH", "LC_ALL", "TZ"}
