@@ -16,6 +16,7 @@ _GUEST_MODULES = (
     "decoder",
     "codec",
     "preview",
+    "rendering",
     "tables",
     "describe",
 )

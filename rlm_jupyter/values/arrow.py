@@ -37,6 +37,8 @@ _SIMPLE = {
 }
 _VIEWS = {"string_view": "large_string", "binary_view": "large_binary"}
 _MAX_LENGTH = 1 << 40
+_MAX_FREE_LENGTH = 1 << 32
+"""Items that an array may have when they take no bytes at all."""
 
 
 def type_form(kind: Any) -> Any:
@@ -191,6 +193,8 @@ def array_of(form: Any, kind: Any, decoder: Any, *, nested: bool = False) -> Any
     if type(length) is not int or not 0 <= length < _MAX_LENGTH or len(numbers) != _own_buffers(kind):
         raise Malformed("An encoded Arrow array has an impossible length.")
     buffers = [None if number is None else pa.py_buffer(decoder.buffer(number)) for number in numbers]
+    if length > _MAX_FREE_LENGTH and all(buffer is None for buffer in buffers):
+        raise Malformed("An encoded Arrow array has an impossible length.")
     types = _child_types(kind)
     children = [array_of(f, t, decoder, nested=True) for f, t in zip(form["c"], types, strict=True)]
     array = pa.Array.from_buffers(kind, length, buffers, -1, 0, children)

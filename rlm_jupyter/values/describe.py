@@ -14,19 +14,21 @@ import sys
 import types
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
     from rlm_jupyter.values.container import type_name
     from rlm_jupyter.values.preview import count, cut, head_tail, short, size
+    from rlm_jupyter.values.rendering import render
     from rlm_jupyter.values.tables import describe_table, outline_table
 else:
     from _rlm_container import type_name
     from _rlm_preview import count, cut, head_tail, short, size
+    from _rlm_rendering import render
     from _rlm_tables import describe_table, outline_table
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+__all__ = ["describe", "render"]
 
 _SUMMARY = 200
 _SAMPLE = 100
@@ -39,6 +41,7 @@ _DATA_KEYS = 32
 _WEIGH_DEPTH = 2
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 _OWN = {str, bytes, bytearray, int, float, complex, bool, dict, *_SEQUENCES}
+_SLOTS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
@@ -210,15 +213,32 @@ def _bytes_of(value: Any, depth: int = 0) -> int:
 
 def _callable(value: Any, _rows: int) -> dict[str, Any]:
     """Describe a function or class: its signature and the first line of its docstring."""
-    name = type.__dict__["__qualname__"].__get__(value) if isinstance(value, type) else value.__qualname__
+    is_class = isinstance(value, type)
+    slots = type.__dict__
+    name = slots["__qualname__"].__get__(value) if is_class else value.__qualname__
+    doc = slots["__doc__"].__get__(value) if is_class else value.__doc__
+    first = doc.strip().partition("\n")[0] if type(doc) is str else ""
+    what = "class" if is_class else "function"
+    return {"summary": f"{what} {name}({_parameters(value)})", "preview": cut(first, _SUMMARY)}
+
+
+def _parameters(value: Any) -> str:
     try:
-        signature = str(inspect.signature(value))
+        parameters = inspect.signature(value).parameters.values()
     except (ValueError, TypeError):
-        signature = "(...)"
-    what = "class" if isinstance(value, type) else "function"
-    doc = inspect.getdoc(value) if not isinstance(value, type) else type.__dict__["__doc__"].__get__(value)
-    first = doc.strip().partition("\n")[0] if isinstance(doc, str) else ""
-    return {"summary": f"{what} {name}{cut(signature, 120)}", "preview": cut(first, _SUMMARY)}
+        return "..."
+    return cut(", ".join(map(_parameter, itertools.islice(parameters, _ITEMS))), 120)
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    """Write a parameter; not by `str`, which calls the `__repr__` of its default and its annotation."""
+    stars: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    text = stars.get(parameter.kind, "") + parameter.name
+    annotation = parameter.annotation
+    if annotation is not parameter.empty:
+        plain = annotation if type(annotation) is str else short(annotation, 40).removeprefix("<class ")
+        text += f": {cut(plain.removesuffix('>'), 40)}"
+    return text if parameter.default is parameter.empty else f"{text}={short(parameter.default, 20)}"
 
 
 def _scalar(value: Any, rows: int) -> dict[str, Any] | None:
@@ -246,12 +266,15 @@ def _object(value: Any, rows: int) -> dict[str, Any]:
 
 
 def _attributes(value: Any) -> dict[str, Any]:
+    """Read what is in an object's `__dict__` and slots, by the descriptors of C that no class can override."""
+    found: dict[Any, Any] = {}
     for kind in type.__dict__["__mro__"].__get__(type(value)):
-        slot = type.__dict__["__dict__"].__get__(kind).get("__dict__")
-        if isinstance(slot, types.GetSetDescriptorType):
-            found = slot.__get__(value)
-            return {n: v for n, v in found.items() if type(n) is str} if type(found) is dict else {}
-    return {}
+        for name, slot in type.__dict__["__dict__"].__get__(kind).items():
+            if type(slot) in _SLOTS and (name == "__dict__" or type(slot) is types.MemberDescriptorType):
+                with suppress(AttributeError):  # a slot that is empty
+                    held = slot.__get__(value)
+                    found.update(held if name == "__dict__" and type(held) is dict else {name: held})
+    return {name: held for name, held in found.items() if type(name) is str and not name.startswith("__")}
 
 
 _BUILTINS: dict[type, Callable[[Any, int], dict[str, Any]]] = {
@@ -260,72 +283,3 @@ _BUILTINS: dict[type, Callable[[Any, int], dict[str, Any]]] = {
     **dict.fromkeys(_SEQUENCES, _sequence),
     **dict.fromkeys((*_FUNCTIONS, type), _callable),
 }
-
-
-def render(description: Mapping[str, Any], *, name: str | None = None, max_chars: int = 4000) -> str:
-    """Write a description as plain text, as a prompt shows it.
-
-    Args:
-        description: as `describe` makes it, or anything that an agent's kernel sent in its place.
-        name: what the value is called.
-        max_chars: of the text.
-    """
-    about = dict(description)
-    lines = [f"{name}: {_line(about, 'summary')}" if name else _line(about, "summary")]
-    lines += _render_index(about.get("index"))
-    lines += [f"- {_render_column(column)}" for column in _list(about, "columns", 60)]
-    lines += [f"- {_render_field(field)}" for field in _list(about, "fields", 60)]
-    rows = _list(about, "rows", 100)
-    if rows:
-        lines.append("first rows:" if len(rows) > 1 else "first row:")
-        lines += [
-            "  " + " | ".join(str(cell) for cell in row) for row in rows if isinstance(row, (list, tuple))
-        ]
-    for item in _list(about, "items", 60):
-        if isinstance(item, dict):
-            key = f"{item['key']}: " if "key" in item else ""
-            lines.append(f"- {key}{_line(item, 'summary')}")
-    if isinstance(about.get("preview"), str):
-        lines.append(about["preview"])
-    return head_tail("\n".join(lines), max_chars)
-
-
-def _line(about: Mapping[str, Any], key: str) -> str:
-    return cut(" ".join(str(about.get(key, "")).split()), _SUMMARY)
-
-
-def _list(about: Mapping[str, Any], key: str, limit: int) -> list[Any]:
-    found = about.get(key)
-    return list(found[:limit]) if isinstance(found, (list, tuple)) else []
-
-
-def _render_index(index: Any) -> list[str]:
-    if not isinstance(index, dict) or (index.get("type") == "RangeIndex" and index.get("names") == ["None"]):
-        return []
-    names = ", ".join(str(n) for n in _list(index, "names", 10) if n != "None")
-    ends = f", {_line(index, 'first')} … {_line(index, 'last')}" if "first" in index else ""
-    return [f"index: {_line(index, 'type')}{f' ({names})' if names else ''}, {_line(index, 'dtype')}{ends}"]
-
-
-def _render_column(column: Any) -> str:
-    if not isinstance(column, dict):
-        return cut(str(column), _SUMMARY)
-    parts = [f"{_line(column, 'name')} ({_line(column, 'dtype')})"]
-    about = "about " if column.get("estimated") else ""
-    if isinstance(nulls := column.get("nulls"), int) and nulls:
-        parts.append(f"{about}{nulls:,} missing")
-    sampled = " in a sample" if column.get("sampled") else ""
-    if ends := _list(column, "range", 2):
-        parts.append(f"{' … '.join(map(str, ends))}{sampled}")
-    if top := _list(column, "top", 10):
-        shares = ", ".join(f"{item[0]} {item[1]:.1%}" for item in top if isinstance(item, (list, tuple)))
-        parts.append(f"{column.get('distinct', '?')} distinct{sampled}, commonest {shares}")
-    if examples := _list(column, "examples", 10):
-        parts.append(f"such as {', '.join(map(str, examples))}")
-    return ": ".join([parts[0], "; ".join(parts[1:])]) if parts[1:] else parts[0]
-
-
-def _render_field(field: Any) -> str:
-    if not isinstance(field, dict) or not isinstance(field.get("types"), dict):
-        return cut(str(field), _SUMMARY)
-    return f"{_line(field, 'name')} ({', '.join(map(str, field['types']))})"

@@ -88,7 +88,7 @@ def _short(value: Any, width: int, depth: int) -> str:
         bits = value.bit_length()
         return str(value) if bits <= _BIG_BITS else f"<int of about {bits * 30103 // 100000:,} digits>"
     if kind in _PRINTED_BY_PYTHON or _is_library_scalar(kind):
-        return str(value) if kind is not str and _is_library_scalar(kind) else repr(value)
+        return str(value)
     if kind in _BRACKETS or kind is dict:
         return _container(value, width, depth)
     if issubclass(kind, type):

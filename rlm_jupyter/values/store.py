@@ -24,6 +24,7 @@ class Buffer:
         kind: "safe", or "pickle" for what only runs as code.
         size: bytes.
         spilled: whether the bytes lie on disk rather than in memory.
+        origin: what buffers that share their bytes have in common.
     """
 
     def __init__(self, fd: int, description: dict[str, Any] | None = None) -> None:
@@ -37,6 +38,7 @@ class Buffer:
             MalformedValueError: it holds no encoded value.
         """
         self._fd = fd
+        self._lock = threading.Lock()
         self.spilled = False
         self.description = {} if description is None else description
         try:
@@ -45,6 +47,8 @@ class Buffer:
         except codec.Malformed as error:
             self.close()
             raise MalformedValueError(str(error)) from None
+        status = os.fstat(fd)
+        self.origin = (status.st_dev, status.st_ino)
 
     @classmethod
     def adopt(cls, fd: int, description: dict[str, Any] | None = None) -> Self:
@@ -92,8 +96,9 @@ class Buffer:
 
     def dup(self) -> Buffer:
         """Make a second owner of the same bytes, which are not copied."""
-        copy = Buffer(os.dup(self.fd), self.description)
-        copy.spilled = self.spilled
+        with self._lock:
+            copy = Buffer(os.dup(self.fd), self.description)
+            copy.spilled, copy.origin = self.spilled, self.origin
         return copy
 
     def load(self, *, trust: bool = False, max_bytes: int | None = None) -> Any:
@@ -108,8 +113,12 @@ class Buffer:
             MalformedValueError: the bytes are not what they claim to be.
             ValueTransferError: a library that the value needs is not installed here.
         """
+        with self._lock:
+            fd = os.dup(
+                self.fd
+            )  # another thread may close the buffer meanwhile, and its number may be used anew
         try:
-            return codec.load(self.fd, allow_pickle=trust, max_bytes=max_bytes)
+            return codec.load(fd, allow_pickle=trust, max_bytes=max_bytes)
         except codec.MissingLibrary as error:
             raise ValueTransferError(str(error)) from None
         except codec.Refused:
@@ -121,22 +130,28 @@ class Buffer:
             ) from None
         except codec.Malformed as error:
             raise MalformedValueError(str(error)) from None
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Give the descriptor back; twice is fine."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        with self._lock:
+            fd, self._fd = self._fd, -1
+            if fd >= 0:
+                os.close(fd)
 
     def detach(self) -> int:
         """Give the descriptor away: it is the caller's to close, and this buffer is closed."""
-        fd, self._fd = self.fd, -1
+        with self._lock:
+            fd, self._fd = self.fd, -1
         return fd
 
     def move_to(self, fd: int) -> None:
         """Take the same bytes from a file on disk, and let the memory go; `fd` stays the caller's."""
-        os.dup2(fd, self.fd, inheritable=False)
-        self.spilled = True
+        with self._lock:
+            if self._fd >= 0:
+                os.dup2(fd, self._fd, inheritable=False)
+                self.spilled = True
 
     def __enter__(self) -> Self:
         return self
@@ -146,6 +161,11 @@ class Buffer:
 
     def __del__(self) -> None:
         self.close()
+
+    def __reduce__(self) -> str:
+        raise TypeError(
+            "A `Buffer` owns a descriptor and cannot be copied; make a second owner with `dup()`."
+        )
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.kind}, {self.size:,} bytes"
@@ -214,7 +234,7 @@ class Store:
         sizes = {}
         for buffer in self._open():
             if not (in_memory and buffer.spilled):
-                sizes[_identity(buffer)] = buffer.size
+                sizes[buffer.origin] = buffer.size
         return sizes
 
     def _spill_oldest(self) -> bool:
@@ -222,10 +242,12 @@ class Store:
         buffers = [b for b in self._open() if not b.spilled]
         if not buffers:
             return False
-        same = [b for b in buffers if _identity(b) == _identity(buffers[0])]
+        oldest = buffers[0]
+        same = [b for b in buffers if b.origin == oldest.origin]
         try:
             with tempfile.TemporaryFile(prefix="rlm-value-", dir=self.directory) as file:
-                _copy(same[0].fd, file.fileno(), same[0].size)
+                with oldest.dup() as source:
+                    _copy(source.fd, file.fileno(), source.size)
                 for buffer in same:
                     buffer.move_to(file.fileno())
         except OSError as error:
@@ -234,11 +256,6 @@ class Store:
                 "Close runs that are done (`run.close()`), or let agents return less."
             ) from None
         return True
-
-
-def _identity(buffer: Buffer) -> tuple[int, int]:
-    status = os.fstat(buffer.fd)
-    return status.st_dev, status.st_ino
 
 
 def _copy(source: int, target: int, size: int) -> None:
