@@ -141,6 +141,7 @@ class OpenAIServer:
         calls, prompt_tokens, completion_tokens: the server's own count; tokens only of replies it began to send.
         in_flight, peak: requests being worked on now, and the most there ever were.
         aborted: requests whose client went away before the reply was sent.
+        together: answer nobody until that many requests are in flight at once; then it is 0 again.
         refuse: names of request fields that this server answers with 400, as old servers do.
     """
 
@@ -160,6 +161,7 @@ class OpenAIServer:
         self.tokens = tokens
         self.received: list[Received] = []
         self.calls = self.prompt_tokens = self.completion_tokens = 0
+        self.together = 0
         self.in_flight = self.peak = self.aborted = self.connections = 0
         self.port = 0
         self._loop = asyncio.new_event_loop()
@@ -300,6 +302,9 @@ class OpenAIServer:
         self, request: dict[str, Any], headers: dict[str, str], writer: asyncio.StreamWriter
     ) -> bool:
         reply = self._next(request)
+        while self.in_flight < self.together:
+            await asyncio.sleep(0.002)
+        self.together = 0
         await asyncio.sleep(self.latency if reply.latency is None else reply.latency)
         if reply.mode == "hang":
             await asyncio.sleep(3600)

@@ -29,7 +29,7 @@ def ask(text="How many?", *, streamed=False, **changes):
 @pytest.fixture
 async def chat(openai_server):
     retry = RetryPolicy(first_wait=0.01)
-    model = OpenAIChat("test-model", base_url=openai_server.url, api_key=KEY, timeout=5, retry=retry)
+    model = OpenAIChat("test-model", base_url=openai_server.url, api_key=KEY, timeout=20, retry=retry)
     yield model
     await model.aclose()
 
@@ -189,12 +189,11 @@ async def test_text_in_parts_and_refusals_are_read_and_half_characters_mended(op
 
 @pytest.mark.parametrize("streamed", STREAMED)
 async def test_two_hundred_at_once_are_in_flight_together(openai_server, chat, streamed):
-    openai_server.latency = 0.5
+    chat.timeout, openai_server.together = 60, 200
     openai_server.script = lambda request: request["messages"][-1]["content"]
     replies = await asyncio.gather(*(chat.complete(ask(str(i), streamed=streamed)) for i in range(200)))
     assert [reply.text for reply in replies] == [str(i) for i in range(200)]
     assert openai_server.peak == openai_server.calls == 200
-    openai_server.latency = 0
     for _ in range(3):
         await chat.complete(ask(streamed=streamed))
     assert openai_server.connections == 200  # connections are used again
