@@ -40,8 +40,8 @@ def terminal_shell(directory, *, load=True):
 class Notebook:
     """A real kernel of a notebook, driven as a frontend does."""
 
-    def __init__(self, manager, client):
-        self.manager, self.client = manager, client
+    def __init__(self, manager, client, directory):
+        self.manager, self.client, self.directory = manager, client, directory
 
     def send(self, code):
         """Send a cell; give the id of the request."""
@@ -96,11 +96,11 @@ class Notebook:
 def notebook(directory, *, display="text"):
     """A real ipykernel in a directory of its own, with the extension loaded."""
     path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    env = {**os.environ, "PYTHONPATH": path, "RLM_JUPYTER_DISPLAY": display}
-    env.update(IPYTHONDIR=str(directory / "ipython"))
+    env = {name: value for name, value in os.environ.items() if not name.endswith("_API_KEY")}
+    env.update(PYTHONPATH=path, RLM_JUPYTER_DISPLAY=display, IPYTHONDIR=str(directory / "ipython"))
     manager, client = start_new_kernel(kernel_name="python3", cwd=str(directory), env=env, startup_timeout=60)
     try:
-        book = Notebook(manager, client)
+        book = Notebook(manager, client, directory)
         assert book.run("%load_ext rlm_jupyter")[0]["status"] == "ok"
         yield book
     finally:

@@ -5,7 +5,6 @@ import inspect
 import pytest
 from IPython.core.error import UsageError
 from magics_parts import terminal_shell
-from traitlets import TraitError
 
 from rlm_jupyter import ConfigError, Limits
 from rlm_jupyter.magics import arguments, config, hand_over, line
@@ -126,6 +125,8 @@ def test_a_model_may_be_a_variable_that_holds_one(magics):
     magics.shell.user_ns["scripted"] = model = ScriptedModel([])
     assert read(magics, "-m scripted --sub-model openai/gpt-5", "What?").settings["model"] is model
     assert read(magics, "-m orders", "What?").settings["model"] == "orders"
+    magics.model = "scripted"
+    assert read(magics, "", "What?").settings["model"] is model
 
 
 def test_arguments_win_over_config_which_wins_over_defaults(magics):
@@ -166,13 +167,6 @@ def test_the_traits_have_the_defaults_of_settings_and_limits(magics):
     taken = set(inspect.signature(RLM).parameters) | set(Settings.model_fields)
     assert taken >= set(config.SETTINGS)
     assert set(config.SETTINGS) >= set(Settings.model_fields) - {"limits"}
-
-
-def test_config_of_a_model_takes_a_name_or_a_model_and_nothing_else(magics):
-    magics.model = model = ScriptedModel([])
-    assert magics.model is model
-    with pytest.raises(TraitError, match="`list`"):
-        magics.model = []
 
 
 @pytest.mark.parametrize("trait", [*config.SETTINGS, *config.LIMITS, "limits"])

@@ -1,5 +1,6 @@
 """`%%rlm` in a terminal-like IPython: real engine, real agents' kernels, scripted models."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -26,6 +27,13 @@ def code(text):
     return f"```repl\n{text}\n```"
 
 
+def wait_until(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -39,14 +47,14 @@ def shell(tmp_path, monkeypatch):
 
 def ask(shell, line, *replies, body="What is the sum?", cell="%%rlm"):
     """Run a cell whose model gives these replies."""
-    shell.user_ns["model"] = ScriptedModel(list(replies) if not callable(replies[0]) else replies[0])
+    shell.user_ns["model"] = ScriptedModel(replies[0] if callable(replies[0]) else list(replies))
     return shell.run_cell(f"{cell} {line} -m model\n{body}\n")
 
 
 def test_the_cell_gives_the_value_and_stores_it_under_the_name(shell, capsys):
     result = ask(shell, "orders -o total", code("FINAL(sum(context))"))
     assert (result.result, shell.user_ns["total"], shell.user_ns["_"]) == (6, 6, 6)
-    assert "Out[1]: 6" in capsys.readouterr().out
+    assert "]: 6\n" in capsys.readouterr().out
     run = shell.run_cell("%rlm last").result
     assert (run is last_run(), run.status, run.question) == (True, "done", "What is the sum?")
 
@@ -85,7 +93,7 @@ def test_within_another_cell_magic_it_works_too(shell, around):
 
 def test_the_model_of_config_is_used(shell):
     shell.user_ns["scripted"] = ScriptedModel([code("FINAL(len(context))")])
-    shell.run_cell("%config RLMMagics.model = scripted")
+    shell.run_cell("%config RLMMagics.model = 'scripted'")
     assert shell.run_cell("%%rlm orders\nHow many?").result == 3
 
 
@@ -150,22 +158,21 @@ def test_an_interrupt_stops_the_run_and_raises(shell):
 def test_in_the_background_the_run_comes_at_once_and_the_value_when_it_is_done(shell):
     release = threading.Event()
 
-    def reply(_messages):
-        assert release.wait(60)
+    async def reply(_messages):
+        assert await asyncio.to_thread(release.wait, 60)
         return code("FINAL(sum(context))")
 
     run = ask(shell, "orders -o total --bg", reply).result
     assert (run.status, "\n" in repr(run), "total" in shell.user_ns) == ("running", False, False)
     release.set()
     run.wait(60)
-    end = time.monotonic() + 10
-    while "total" not in shell.user_ns and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_until(lambda: "total" in shell.user_ns)
     assert shell.user_ns["total"] == 6
 
 
 def test_unload_stops_the_runs_in_the_background(shell):
     run = ask(shell, "orders --bg", code("import time\ntime.sleep(300)")).result
+    wait_until(lambda: run.tree.agents)
     shell.run_line_magic("unload_ext", "rlm_jupyter")
     run.wait(30)
     assert run.status == "stopped"
@@ -175,17 +182,11 @@ def test_step_by_step_where_no_button_can_be_pressed_next_is_a_command(shell, ca
     run = ask(shell, "orders -o total --step", code("part = sum(context)"), code("FINAL(part)")).result
     assert "%rlm next" in capsys.readouterr().out
     for _ in range(2):
-        end = time.monotonic() + 60
-        while run.tree.agents.get("0") is None or run.tree.agents["0"].pending_code is None:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until(lambda: run.tree.agents and run.tree.agents["0"].pending_code is not None)
         shell.run_cell("%rlm status")
         assert "waiting for Next" in capsys.readouterr().out
         assert shell.run_cell("%rlm next").success
-        end = time.monotonic() + 60
-        while run.tree.agents["0"].pending_code is not None:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        wait_until(lambda: run.tree.agents["0"].pending_code is None)
     assert run.wait(60).value == 6
 
 

@@ -36,10 +36,9 @@ def book(tmp_path_factory):
 
 
 @pytest.fixture
-def started(book, tmp_path_factory):
-    """The file that tells that an agent is at work; not there yet."""
-    path = REPOSITORY / "x"
-    path = tmp_path_factory.getbasetemp() / "notebook0" / "started"
+def started(book):
+    """The file that tells that an agent was sent to work; not there yet."""
+    path = book.directory / "started"
     path.unlink(missing_ok=True)
     return path
 
@@ -59,7 +58,7 @@ def test_an_awaited_cell_gives_its_value_and_the_next_cell_has_it(book):
 
 @pytest.mark.parametrize("around", ["%%time", "%%capture captured", "%%time\n%%capture captured"])
 def test_within_another_cell_magic_it_works_too(book, around):
-    reply, _ = book.run(f"nested = None")
+    book.run("nested = None")
     reply, outputs = book.run(f"{around}\n%%rlm orders -o nested -m adds\nWhat is the sum?")
     assert (reply["status"], book.value("nested")) == ("ok", "6"), outputs
 
@@ -107,15 +106,17 @@ def test_a_run_in_the_background_sets_its_variable_while_other_cells_run(book):
 def test_a_background_run_is_stopped_by_a_command(book, started):
     book.run("%%rlm orders -m sleeps --bg\nWhat is the sum?")
     book.wait_for(started)
+    wait_for_cell(book)
     reply, outputs = book.run("%rlm stop")
     assert reply["status"] == "ok"
-    assert any("is stopped" in content.get("text", "") for _, content in outputs)
+    said = "".join(content.get("text", "") for _, content in outputs)
+    assert "is stopped" in said
 
 
 def test_usage_errors_and_failed_runs_end_the_cell_with_an_error(book):
-    reply, outputs = book.run("%%rlm ordes\nWhat?")
+    reply, _ = book.run("%%rlm ordes\nWhat?")
     assert (reply["status"], reply["ename"]) == ("error", "UsageError")
-    reply, _ = book.run("%%rlm orders -m broken\nWhat?")
+    reply, _ = book.run("%%rlm orders -m openai/gpt-5\nWhat?")
     assert (reply["status"], reply["ename"]) == ("error", "MissingKeyError")
     assert "OPENAI_API_KEY" in reply["evalue"]
 
@@ -123,11 +124,20 @@ def test_usage_errors_and_failed_runs_end_the_cell_with_an_error(book):
 def test_unload_in_a_kernel_ends_its_runs_and_load_brings_the_magic_back(book, started):
     book.run("%%rlm orders -m sleeps --bg\nWhat is the sum?\n")
     book.wait_for(started)
+    wait_for_cell(book)
     assert book.run("run = %rlm last\n%unload_ext rlm_jupyter")[0]["status"] == "ok"
     assert book.value("run.wait(30).status") == "'stopped'"
     assert book.run("%%rlm orders\nWhat?")[0]["ename"] == "UsageError"
     assert book.run("%load_ext rlm_jupyter")[0]["status"] == "ok"
     assert result_of(book.run("%%rlm orders -m adds\nWhat is the sum?")[1]) == ["6"]
+
+
+def wait_for_cell(book):
+    """Wait until the newest run's agent runs its cell."""
+    end = time.monotonic() + 60
+    while book.value("get_ipython().run_line_magic('rlm', 'last').tree.agents['0'].cells") == "0":
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 CELLS = [

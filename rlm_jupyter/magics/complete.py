@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import sys
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _CELL = re.compile(r"\s*%%rlm\s")
 _LINE = re.compile(r"(?:.*=)?\s*%rlm\s+(?P<rest>.*)", re.DOTALL)
+
+_TAKES_VALUE = ("--run", "-o", "--out")
 
 
 def matcher(shell: InteractiveShell) -> Matcher:
@@ -95,10 +98,13 @@ def _for_command(rest: str) -> Iterable[str]:
         return ()
     if words[-1].startswith("-"):
         return options(command.parser)
-    given = [word for word in words[1:-1] if not word.startswith("-")]
-    wanted = re.findall(r"(?<!-)\b[A-Z]+\b", re.sub(r"\[-\S+ [A-Z]+\]", "", command.usage))
     if words[-2] == "--run":
         return _ids(_runs())
+    # An option's value is no argument: neither on the line, nor in the usage.
+    given = [
+        w for before, w in itertools.pairwise(words[:-1]) if not (w.startswith("-") or before in _TAKES_VALUE)
+    ]
+    wanted = re.findall(r"[A-Z]+", re.sub(r"-\S+ [A-Z]+", "", command.usage))
     return _for_argument(wanted[len(given)], given) if len(given) < len(wanted) else ()
 
 

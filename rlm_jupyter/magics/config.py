@@ -6,12 +6,14 @@ make `%load_ext` slow.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from traitlets import Any as AnyValue
-from traitlets import Bool, Dict, Enum, Float, HasTraits, Integer, TraitError, Tuple, Unicode, validate
+from traitlets import Bool, Dict, Enum, Float, HasTraits, Integer, Tuple, Unicode
 
-from rlm_jupyter.magics.hand_over import is_model
+from rlm_jupyter.magics.hand_over import model_of
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
 
 SANDBOX_MODES = ("auto", "none", "bwrap")
 
@@ -44,12 +46,19 @@ LIMITS = {
 class MagicsConfig(HasTraits):
     """The traits of `RLMMagics`."""
 
-    model = AnyValue(
+    shell: InteractiveShell
+
+    # Names alone: `%config` copies deeply what it is given, which a model with a lock or a client survives not.
+    model = Unicode(
         None,
-        help="The agents' model, such as 'openai/gpt-5', or a model object. None: RLM_MODEL, else the demo.",
+        allow_none=True,
+        help="The agents' model, such as 'openai/gpt-5', or the name of a variable that holds a model object. "
+        "None: RLM_MODEL, else the demo.",
     ).tag(config=True)
-    sub_model = AnyValue(
-        None, help="The model of sub-agents and plain completions. None: RLM_SUB_MODEL, else `model`."
+    sub_model = Unicode(
+        None,
+        allow_none=True,
+        help="The model of sub-agents and plain completions. None: RLM_SUB_MODEL, else `model`.",
     ).tag(config=True)
     base_url = Unicode(
         None,
@@ -98,15 +107,6 @@ class MagicsConfig(HasTraits):
         config=True
     )
 
-    @validate("model", "sub_model")
-    def _check_model(self, proposal: Any) -> Any:
-        name, value = proposal["trait"].name, proposal["value"]
-        if value is None or isinstance(value, str) or is_model(value):
-            return value
-        raise TraitError(
-            f"`RLMMagics.{name}` is a model's name or a model object, not a `{type(value).__name__}`."
-        )
-
     def arguments_of_rlm(self, given: dict[str, Any]) -> dict[str, Any]:
         """Give the arguments of `RLM`: these settings, with what a cell's line gave on top.
 
@@ -119,6 +119,7 @@ class MagicsConfig(HasTraits):
         from rlm_jupyter.settings import Limits
 
         settings = {name: given.get(name, getattr(self, name)) for name in SETTINGS}
+        settings |= {name: model_of(self.shell, settings[name]) for name in ("model", "sub_model")}
         # A default limit is not one that the user asked for: `RLM` may have to drop it (an unknown price).
         changed = {n: getattr(self, n) for n in LIMITS if getattr(self, n) != self.trait_defaults(n)}
         asked = {LIMITS[name]: value for name, value in changed.items()}

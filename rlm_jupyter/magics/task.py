@@ -68,9 +68,6 @@ def read(magics: RLMMagics, line: str, body: str) -> Task:
     given = vars(parse(CELL, split(line)))
     question = _question(body)
     out = hand_over.out_name(given["out"]) if "out" in given else None
-    for name in ("model", "sub_model"):
-        if name in given:
-            given[name] = hand_over.model_of(shell, given[name])
     if given.get("no_cache"):
         given["cache"] = False
     settings = {name: given[name] for name in magics.trait_names(config=True) if name in given}
