@@ -11,14 +11,14 @@ export function codeBlock(code: string): HTMLElement {
       ? document.createTextNode(text)
       : h("span", { class: `rlm-t-${kind}` }, document.createTextNode(text)),
   );
-  const inner = h("code", {});
+  const inner = h("code");
   inner.append(...pieces);
-  return h("pre", { class: "rlm-code" }, inner);
+  return h("pre.rlm-code", {}, inner);
 }
 
 /** A button that copies and says whether it worked. */
 export function copyButton(label: string, text: () => string): HTMLButtonElement {
-  const element = button(label, { class: "rlm-button rlm-quiet" }, () => {
+  const element = button(label, { class: "rlm-quiet" }, () => {
     void copy(text()).then((done) => {
       put(element, done ? "Copied" : "Not copied");
       setTimeout(() => put(element, label), 1500);

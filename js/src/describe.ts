@@ -21,7 +21,7 @@ export function describe(value: Description, name: string): HTMLElement | null {
   if (value.items && value.items.length > 0) return contents(value, name);
   const preview = value.preview ?? "";
   if (preview === "" || preview === value.summary) return null;
-  return scrollable(h("pre", { class: "rlm-preview" }, plain(preview, PREVIEW_CHARS)), `Preview of ${name}`);
+  return scrollable(h("pre.rlm-preview", {}, plain(preview, PREVIEW_CHARS)), `Preview of ${name}`);
 }
 
 /** A box that scrolls is reached by keyboard and has a name. */
@@ -38,22 +38,18 @@ function frame(value: Description, name: string): HTMLElement {
     h(
       "th",
       { scope: "col", ...numeric(column.dtype) },
-      h("span", { class: "rlm-column" }, line(column.name, 80)),
+      h("span.rlm-column", {}, line(column.name, 80)),
       h("small", {}, line(column.dtype ?? "", 40)),
-      column.nulls ? h("small", { class: "rlm-nulls" }, `${whole(column.nulls)} null`) : null,
+      column.nulls ? " " : null,
+      column.nulls ? h("small.rlm-nulls", {}, `${whole(column.nulls)} null`) : null,
     ),
   );
   const rows = value.rows ?? [];
   const body = rows.map((row) =>
     h("tr", {}, ...columns.map((column, at) => h("td", numeric(column.dtype), line(cellText(row[at]), 200)))),
   );
-  const table = h(
-    "table",
-    { class: "rlm-table" },
-    h("thead", {}, h("tr", {}, ...heads)),
-    h("tbody", {}, ...body),
-  );
-  return scrollable(h("div", { class: "rlm-frame" }, table), `First rows of ${name}`);
+  const table = h("table.rlm-table", {}, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...body));
+  return scrollable(h("div.rlm-frame", {}, table), `First rows of ${name}`);
 }
 
 function contents(value: Description, name: string): HTMLElement {
@@ -65,8 +61,8 @@ function contents(value: Description, name: string): HTMLElement {
       h("td", {}, line(item.summary ?? item.type ?? "", 200)),
     ),
   );
-  const table = h("table", { class: "rlm-table" }, h("tbody", {}, ...rows));
-  return scrollable(h("div", { class: "rlm-frame" }, table), `Contents of ${name}`);
+  const table = h("table.rlm-table", {}, h("tbody", {}, ...rows));
+  return scrollable(h("div.rlm-frame", {}, table), `Contents of ${name}`);
 }
 
 function numeric(dtype: string | undefined): { class: string } | Record<string, never> {

@@ -6,12 +6,15 @@ export type Child = Node | string | null | undefined | false;
 type Attributes = Record<string, string | number | boolean | null | undefined>;
 type Tag = keyof HTMLElementTagNameMap;
 
+/** Makes an element from `tag.class.class`, attributes and children. */
 export function h<K extends Tag>(
-  tag: K,
+  selector: K | `${K}.${string}`,
   attributes: Attributes = {},
   ...children: Child[]
 ): HTMLElementTagNameMap[K] {
+  const [tag, ...classes] = selector.split(".") as [K, ...string[]];
   const element = document.createElement(tag);
+  if (classes.length > 0) element.className = classes.join(" ");
   for (const [name, value] of Object.entries(attributes)) attribute(element, name, value);
   append(element, ...children);
   return element;
@@ -76,7 +79,8 @@ export function button(
   attributes: Attributes,
   click: (event: MouseEvent) => void,
 ): HTMLButtonElement {
-  const element = h("button", { type: "button", class: "rlm-button", ...attributes }, text);
+  const element = h("button", { type: "button", ...attributes }, text);
+  element.classList.add("rlm-button");
   element.addEventListener("click", click);
   return element;
 }
@@ -134,7 +138,7 @@ export async function copy(text: string): Promise<boolean> {
     return true;
   } catch {
     // A notebook over plain http has no clipboard object; the old command still works there.
-    const field = h("textarea", { class: "rlm-offscreen", "aria-hidden": "true" });
+    const field = h("textarea.rlm-offscreen", { "aria-hidden": "true" });
     field.value = text;
     document.body.append(field);
     field.select();

@@ -14,28 +14,24 @@ const BYTES_PER_TOKEN = 4;
 export class HeadView {
   readonly element: HTMLElement;
   readonly #sign = icon("running");
-  readonly #question = h("span", { class: "rlm-question" });
-  readonly #state = h("span", { class: "rlm-badge" });
-  readonly #scripted = h(
-    "span",
-    { class: "rlm-scripted", title: "No language model answers here" },
-    "scripted",
-  );
+  readonly #question = h("span.rlm-question");
+  readonly #state = h("span.rlm-badge");
+  readonly #scripted = h("span.rlm-scripted", { title: "No language model answers here" }, "scripted");
   readonly #stop: HTMLButtonElement;
   readonly #pause: HTMLButtonElement;
-  readonly #facts = h("div", { class: "rlm-facts" });
+  readonly #facts = h("div.rlm-facts");
   readonly #time = fact("Time");
   readonly #agents = fact("Agents");
   readonly #flight = fact("In flight");
   readonly #model = fact("Model");
   readonly #meters: Meter[];
   readonly #seen = new SeenView();
-  readonly #result = h("div", { class: "rlm-result" });
-  readonly #notes = h("ul", { class: "rlm-notes" });
+  readonly #result = h("div.rlm-result");
+  readonly #notes = h("ul.rlm-notes");
   #drawnNotes = "";
 
   constructor(private readonly session: Session) {
-    this.#stop = button("Stop", { class: "rlm-button rlm-danger", title: "Stop the whole run" }, () => {
+    this.#stop = button("Stop", { class: "rlm-danger", title: "Stop the whole run" }, () => {
       session.send({ kind: "stop", agent: null });
     });
     this.#pause = button("Pause", {}, () => {
@@ -57,11 +53,11 @@ export class HeadView {
       this.#model.element,
     );
     this.element = h(
-      "header",
-      { class: "rlm-head" },
+      "section.rlm-head",
+      { "aria-label": "Run" },
       h(
-        "div",
-        { class: "rlm-title" },
+        "div.rlm-title",
+        {},
         this.#sign,
         this.#question,
         this.#scripted,
@@ -146,8 +142,8 @@ export class HeadView {
 }
 
 function fact(title: string): { element: HTMLElement; put(text: string): void } {
-  const value = h("span", { class: "rlm-value" });
-  const element = h("div", { class: "rlm-fact" }, h("span", { class: "rlm-label" }, title), value);
+  const value = h("span.rlm-value");
+  const element = h("div.rlm-fact", {}, h("span.rlm-label", {}, title), value);
   return {
     element,
     put(text: string) {
@@ -160,12 +156,12 @@ function fact(title: string): { element: HTMLElement; put(text: string): void } 
 /** Spend against its limit; the limit can be raised while the run lasts. */
 class Meter {
   readonly element: HTMLElement;
-  readonly #value = h("span", { class: "rlm-value" });
+  readonly #value = h("span.rlm-value");
   readonly #limit: HTMLButtonElement;
-  readonly #bar = h("span", { class: "rlm-meter", role: "meter", "aria-valuemin": 0 });
+  readonly #bar = h("span.rlm-meter", { role: "meter", "aria-valuemin": 0 });
   readonly #fill = h("i");
-  readonly #field = h("input", { class: "rlm-field", inputmode: "decimal", autocomplete: "off" });
-  readonly #form = h("form", { class: "rlm-limit-form" });
+  readonly #field = h("input.rlm-field", { inputmode: "decimal", autocomplete: "off" });
+  readonly #form = h("form.rlm-limit-form");
 
   constructor(
     private readonly session: Session,
@@ -175,9 +171,7 @@ class Meter {
     private readonly limitText: (value: number) => string,
     private readonly read: (run: Run) => [number | null, number | null],
   ) {
-    this.#limit = button("", { class: "rlm-button rlm-limit", title: `Raise the limit on ${name}` }, () =>
-      this.#edit(),
-    );
+    this.#limit = button("", { class: "rlm-limit", title: `Raise the limit on ${name}` }, () => this.#edit());
     this.#bar.append(this.#fill);
     attribute(this.#bar, "aria-label", title);
     attribute(this.#field, "aria-label", `New limit: ${name}`);
@@ -185,11 +179,11 @@ class Meter {
     this.#field.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.#close();
     });
-    this.#form.append(this.#field, h("button", { type: "submit", class: "rlm-button" }, "Set"));
+    this.#form.append(this.#field, h("button.rlm-button", {}, "Set"));
     this.#form.addEventListener("submit", (event) => this.#submit(event));
     this.#form.hidden = true;
-    const label = h("span", { class: "rlm-label" }, title);
-    this.element = h("div", { class: "rlm-fact" }, label, this.#value, this.#limit, this.#form, this.#bar);
+    const label = h("span.rlm-label", {}, title);
+    this.element = h("div.rlm-fact", {}, label, this.#value, this.#limit, this.#form, this.#bar);
   }
 
   update(run: Run): void {
@@ -242,13 +236,13 @@ class Meter {
 
 /** The picture that explains recursive language models: how little of the data any model has read. */
 class SeenView {
-  readonly element = h("div", { class: "rlm-seen" });
-  readonly #context = h("span", { class: "rlm-seen-context" });
+  readonly element = h("div.rlm-seen");
+  readonly #context = h("span.rlm-seen-context");
   readonly #fill = h("i");
-  readonly #words = h("span", { class: "rlm-seen-words" });
+  readonly #words = h("span.rlm-seen-words");
 
   constructor() {
-    const bar = h("span", { class: "rlm-seen-bar", "aria-hidden": "true" }, this.#fill);
+    const bar = h("span.rlm-seen-bar", { "aria-hidden": "true" }, this.#fill);
     this.element.append(this.#context, bar, this.#words);
   }
 

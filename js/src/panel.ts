@@ -3,7 +3,7 @@
 import { copyButton } from "./code";
 import { describe, scrollable, summaryOf } from "./describe";
 import { attribute, button, h, keepKeys, keyed, put, putLine, show, tip } from "./dom";
-import { duration, money, plural, tokens } from "./format";
+import { duration, money, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
 import { stateOf, stateWords } from "./rows";
 import type { Session } from "./session";
@@ -15,29 +15,31 @@ export class PanelView {
   readonly element: HTMLElement;
   readonly variables: VariablesView;
   readonly #sign = icon("running");
-  readonly #id = h("span", { class: "rlm-id" });
-  readonly #title = h("h3", { class: "rlm-panel-title", tabindex: -1 });
-  readonly #facts = h("div", { class: "rlm-panel-facts" });
+  readonly #id = h("span.rlm-id");
+  readonly #title = h("h3.rlm-panel-title", { tabindex: -1 });
+  readonly #facts = h("div.rlm-panel-facts");
   readonly #stop: HTMLButtonElement;
   readonly #retry: HTMLButtonElement;
   readonly #prompt: HTMLButtonElement;
   readonly #close: HTMLButtonElement;
-  readonly #error = h("div", { class: "rlm-alert" });
-  readonly #scroll = h("div", { class: "rlm-page" });
-  readonly #question = h("pre", { class: "rlm-prose rlm-task" });
+  readonly #error = h("div.rlm-alert");
+  readonly #below = h("div.rlm-below-list");
+  readonly #scroll = h("div.rlm-page");
+  readonly #question = h("pre.rlm-prose.rlm-task");
   readonly #context = new ValueView("Context");
-  readonly #turns = h("div", { class: "rlm-turns" });
-  readonly #cut = h("button", { type: "button", class: "rlm-button rlm-quiet" });
-  readonly #calls = h("details", { class: "rlm-calls" });
+  readonly #turns = h("div.rlm-turns");
+  readonly #cut: HTMLButtonElement;
+  readonly #calls = h("details.rlm-calls");
   readonly #callsTitle = h("summary");
   readonly #callList = h("div");
   readonly #value = new ValueView("Value");
-  readonly #notices = h("ul", { class: "rlm-notes" });
-  readonly #waiting = h("p", { class: "rlm-empty" });
-  readonly #messages = h("div", { class: "rlm-messages" });
+  readonly #notices = h("ul.rlm-notes");
+  readonly #waiting = h("p.rlm-empty");
+  readonly #messages = h("div.rlm-messages");
   readonly #step: StepView;
   readonly #exec: ExecView;
   #agent: Agent | null = null;
+  #missing = 0;
   #stick = true;
   #drawn: Detail | undefined;
 
@@ -45,32 +47,29 @@ export class PanelView {
     private readonly session: Session,
     leave: () => void,
   ) {
-    this.#stop = button(
-      "Stop",
-      { class: "rlm-button rlm-danger", title: "Stop this agent and its sub-agents" },
-      () => {
-        if (this.#agent) session.send({ kind: "stop", agent: this.#agent.id });
-      },
-    );
+    this.#stop = button("Stop", { class: "rlm-danger", title: "Stop this agent and its sub-agents" }, () => {
+      if (this.#agent) session.send({ kind: "stop", agent: this.#agent.id });
+    });
     this.#retry = button("Retry", { title: "Run this sub-agent again" }, () => {
       if (this.#agent) session.send({ kind: "retry", agent: this.#agent.id });
     });
     this.#prompt = button("Prompt", { title: "The exact messages that the model was sent" }, () =>
       this.#togglePrompt(),
     );
-    this.#close = button("", { class: "rlm-button rlm-quiet", "aria-label": "Close", title: "Close" }, () =>
-      leave(),
-    );
+    this.#cut = button("", { class: "rlm-quiet" }, () => {
+      if (this.#agent) session.wholeTurn(this.#agent.id, this.#missing);
+    });
+    this.#close = button("", { class: "rlm-quiet", "aria-label": "Close", title: "Close" }, () => leave());
     this.#close.append(icon("close"));
     this.#calls.append(this.#callsTitle, this.#callList);
     this.variables = new VariablesView(session);
     this.#step = new StepView(session);
     this.#exec = new ExecView(session);
-    const commands = h("div", { class: "rlm-commands" }, this.#retry, this.#prompt, this.#stop, this.#close);
+    const commands = h("div.rlm-commands", {}, this.#retry, this.#prompt, this.#stop, this.#close);
     const head = h(
-      "div",
-      { class: "rlm-panel-head" },
-      h("div", { class: "rlm-panel-line" }, this.#sign, this.#id, this.#title, commands),
+      "div.rlm-panel-head",
+      {},
+      h("div.rlm-panel-line", {}, this.#sign, this.#id, this.#title, commands),
       this.#facts,
     );
     this.#scroll.append(
@@ -84,10 +83,11 @@ export class PanelView {
       this.#waiting,
     );
     this.element = h(
-      "section",
-      { class: "rlm-panel" },
+      "section.rlm-panel",
+      {},
       head,
       this.#error,
+      this.#below,
       this.#scroll,
       this.#messages,
       this.#step.element,
@@ -174,18 +174,33 @@ export class PanelView {
   }
 
   #updateError(agent: Agent, detail: Detail | undefined): void {
-    const { requests, store } = this.session;
+    const { requests } = this.session;
     const failed = ["stop", "retry", "open", "prompt"]
       .map((kind) => requests.get(`${kind}:${agent.id}`))
       .find((request) => request?.state === "error");
-    const below = agent.status === "running" ? [] : store.children(agent.id);
-    const inner = below.find((id) => store.agents.get(id)?.status === "failed");
     const own = detail?.error ?? agent.error;
-    const deeper =
-      own !== null && inner !== undefined ? `Sub-agent ${inner} failed too; its page says why.` : "";
-    const words = [own ?? "", deeper, failed?.message ?? ""].filter((each) => each !== "").join("\n");
+    const words = [own ?? "", failed?.message ?? ""].filter((each) => each !== "").join("\n");
     show(this.#error, words !== "");
     put(this.#error, words);
+    this.#updateBelow(agent);
+  }
+
+  /** An error is told where it happened and on the way up to the root. */
+  #updateBelow(agent: Agent): void {
+    const { store } = this.session;
+    const count = store.failures(agent.id);
+    const shown = count > 0 ? store.failed(agent.id, 3) : [];
+    show(this.#below, shown.length > 0);
+    keyed(
+      this.#below,
+      shown,
+      ({ id }) => id,
+      ({ id }) => button("", { class: "rlm-quiet" }, () => this.session.select(id)),
+      (element, { id, error }, at) => {
+        const more = at === 2 && count > 3 ? ` (and ${whole(count - 3)} more)` : "";
+        putLine(element, `${id} failed: ${error ?? "its page says why"}${more}`, 200);
+      },
+    );
   }
 
   #updatePage(agent: Agent, detail: Detail | undefined): void {
@@ -203,7 +218,7 @@ export class PanelView {
     show(this.#question, question.length > 60 || question.includes("\n") || agent.name !== null);
     this.#context.update(detail?.context ?? null);
     drawTurns(this.#turns, detail?.turns ?? [], (turn) => this.session.wholeTurn(agent.id, turn));
-    this.#updateCut(agent, detail);
+    this.#updateCut(detail);
     const calls = detail?.sub_calls ?? [];
     show(this.#calls, calls.length > 0);
     put(this.#callsTitle, `${plural(calls.length, "plain model call")} from its code`);
@@ -218,13 +233,12 @@ export class PanelView {
     );
   }
 
-  #updateCut(agent: Agent, detail: Detail | undefined): void {
+  #updateCut(detail: Detail | undefined): void {
     const count = detail?.cut?.turns ?? 0;
     const shown = detail?.turns.map((turn) => turn.turn) ?? [];
-    const missing = count > 0 ? lastMissing(shown) : 0;
-    show(this.#cut, missing > 0);
-    put(this.#cut, `${plural(count, "turn")} left out · show turn ${missing}`);
-    this.#cut.onclick = () => this.session.wholeTurn(agent.id, missing);
+    this.#missing = count > 0 ? lastMissing(shown) : 0;
+    show(this.#cut, this.#missing > 0);
+    put(this.#cut, `${plural(count, "turn")} left out · show turn ${this.#missing}`);
   }
 
   #togglePrompt(): void {
@@ -244,14 +258,14 @@ export class PanelView {
       messages,
       (_, at) => String(at),
       () => {
-        const body = h("pre", { class: "rlm-prose" });
+        const body = h("pre.rlm-prose");
         const tools = h(
-          "div",
-          { class: "rlm-turn-head" },
+          "div.rlm-turn-head",
+          {},
           h("h4"),
           copyButton("Copy", () => body.dataset.raw ?? ""),
         );
-        return h("section", { class: "rlm-turn" }, tools, body);
+        return h("section.rlm-turn", {}, tools, body);
       },
       (element, message) => {
         const body = element.lastElementChild as HTMLElement;
@@ -284,14 +298,14 @@ function withBelow(agent: Agent): string {
 /** A described value under a title, folded. */
 class ValueView {
   readonly element: HTMLDetailsElement;
-  readonly #summary = h("span", { class: "rlm-call-text" });
+  readonly #summary = h("span.rlm-call-text");
   readonly #body = h("div");
   #drawn: Description | null = null;
 
   constructor(private readonly title: string) {
     this.element = h(
-      "details",
-      { class: "rlm-described", open: title === "Value" },
+      "details.rlm-described",
+      { open: title === "Value" },
       h("summary", {}, h("b", {}, title), this.#summary),
       this.#body,
     );
@@ -310,18 +324,14 @@ class ValueView {
 /** Step mode: the code that waits, which may be edited, and Next. */
 class StepView {
   readonly element: HTMLElement;
-  readonly #field = h("textarea", {
-    class: "rlm-edit",
-    "aria-label": "Code to run",
-    spellcheck: "false",
-  });
+  readonly #field = h("textarea.rlm-edit", { "aria-label": "Code to run", spellcheck: "false" });
   readonly #next: HTMLButtonElement;
-  readonly #note = h("span", { class: "rlm-answer" });
+  readonly #note = h("span.rlm-answer");
   #agent: Agent | null = null;
   #drawn = "";
 
   constructor(private readonly session: Session) {
-    this.#next = button("Next", { class: "rlm-button rlm-primary" }, () => this.#send());
+    this.#next = button("Next", { class: "rlm-primary" }, () => this.#send());
     keepKeys(this.#field);
     this.#field.addEventListener("input", () => {
       if (this.#agent) session.choices.edits.set(this.#agent.id, this.#field.value);
@@ -334,8 +344,8 @@ class StepView {
         this.#send();
       }
     });
-    const line = h("div", { class: "rlm-pull" }, this.#next, this.#note);
-    this.element = h("section", { class: "rlm-step", "aria-label": "Step" }, this.#field, line);
+    const line = h("div.rlm-pull", {}, this.#next, this.#note);
+    this.element = h("section.rlm-step", { "aria-label": "Step" }, this.#field, line);
   }
 
   update(agent: Agent): void {
@@ -376,14 +386,10 @@ const BAD_ENDS = new Set(["error", "interrupted", "timeout", "died"]);
 /** A line of code in the agent's kernel, its output above. */
 class ExecView {
   readonly element: HTMLElement;
-  readonly #field = h("input", {
-    class: "rlm-field rlm-mono",
-    autocomplete: "off",
-    spellcheck: "false",
-  });
+  readonly #field = h("input.rlm-field.rlm-mono", { autocomplete: "off", spellcheck: "false" });
   readonly #run: HTMLButtonElement;
-  readonly #log = scrollable(h("div", { class: "rlm-exec-log" }), "Output");
-  readonly #mark = h("span", { class: "rlm-label" });
+  readonly #log = scrollable(h("div.rlm-exec-log"), "Output");
+  readonly #mark = h("span.rlm-label");
   #agent = "";
 
   constructor(private readonly session: Session) {
@@ -393,8 +399,8 @@ class ExecView {
       if (event.key === "Enter") this.#send();
       if (event.key === "ArrowUp") this.#recall();
     });
-    const line = h("div", { class: "rlm-pull" }, this.#mark, this.#field, this.#run);
-    this.element = h("section", { class: "rlm-exec", "aria-label": "Run code" }, this.#log, line);
+    const line = h("div.rlm-pull", {}, this.#mark, this.#field, this.#run);
+    this.element = h("section.rlm-exec", { "aria-label": "Run code" }, this.#log, line);
   }
 
   update(agent: Agent): void {
@@ -409,8 +415,7 @@ class ExecView {
       this.#log,
       entries,
       (entry) => entry.request.id,
-      (entry) =>
-        h("div", { class: "rlm-exec-entry" }, h("pre", { class: "rlm-exec-code" }, entry.code), h("pre")),
+      (entry) => h("div.rlm-exec-entry", {}, h("pre.rlm-exec-code", {}, entry.code), h("pre")),
       (element, { request }) => {
         const output = element.lastElementChild as HTMLElement;
         const failed = request.state === "error" || BAD_ENDS.has(request.message);

@@ -1,6 +1,6 @@
 /** One row of the tree: an agent, or the group of its many sub-agents. */
 
-import { attribute, h, put, putLine, tip } from "./dom";
+import { attribute, h, put, putLine, show, tip } from "./dom";
 import { duration, money, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
 import {
@@ -27,22 +27,23 @@ export interface RowLook {
 
 export class RowView {
   readonly element: HTMLElement;
-  readonly #guides = h("span", { class: "rlm-guides" });
-  readonly #twisty = h("span", { class: "rlm-twisty" });
+  readonly #guides = h("span.rlm-guides");
+  readonly #twisty = h("span.rlm-twisty");
   readonly #sign = icon("running");
-  readonly #id = h("span", { class: "rlm-id" });
-  readonly #text = h("span", { class: "rlm-text" });
-  readonly #state = h("span", { class: "rlm-c-state", "aria-hidden": "true" });
-  readonly #model = h("span", { class: "rlm-c-model", "aria-hidden": "true" });
-  readonly #turns = h("span", { class: "rlm-c-turns", "aria-hidden": "true" });
-  readonly #tokens = h("span", { class: "rlm-c-tokens", "aria-hidden": "true" });
-  readonly #spend = h("span", { class: "rlm-sum" });
-  readonly #own = h("i", { class: "rlm-own" });
-  readonly #below = h("i", { class: "rlm-below" });
-  readonly #time = h("span", { class: "rlm-c-time", "aria-hidden": "true" });
-  readonly #track = h("span", { class: "rlm-track", "aria-hidden": "true" });
+  readonly #id = h("span.rlm-id");
+  readonly #text = h("span.rlm-text");
+  readonly #failures = h("span.rlm-failures");
+  readonly #state = h("span.rlm-c-state", { "aria-hidden": "true" });
+  readonly #model = h("span.rlm-c-model", { "aria-hidden": "true" });
+  readonly #turns = h("span.rlm-c-turns", { "aria-hidden": "true" });
+  readonly #tokens = h("span.rlm-c-tokens", { "aria-hidden": "true" });
+  readonly #spend = h("span.rlm-sum");
+  readonly #own = h("i.rlm-own");
+  readonly #below = h("i.rlm-below");
+  readonly #time = h("span.rlm-c-time", { "aria-hidden": "true" });
+  readonly #track = h("span.rlm-track", { "aria-hidden": "true" });
   /** What a screen reader hears after the words: the columns are for the eye. */
-  readonly #spoken = h("span", { class: "rlm-offscreen" });
+  readonly #spoken = h("span.rlm-offscreen");
   #drawnGuides = "";
   #summed = "";
   #sums: Totals = { cost: null, tokens: 0, turns: 0, started: null, ended: null };
@@ -52,16 +53,17 @@ export class RowView {
     private readonly group: boolean,
   ) {
     const name = h(
-      "span",
-      { class: "rlm-c-agent" },
+      "span.rlm-c-agent",
+      {},
       this.#guides,
       this.#twisty,
       this.#sign,
       this.#id,
       this.#text,
+      this.#failures,
     );
-    const share = h("span", { class: "rlm-share" }, this.#own, this.#below);
-    const spend = h("span", { class: "rlm-c-spend", "aria-hidden": "true" }, this.#spend, share);
+    const share = h("span.rlm-share", {}, this.#own, this.#below);
+    const spend = h("span.rlm-c-spend", { "aria-hidden": "true" }, this.#spend, share);
     this.element = h(
       "div",
       { class: group ? "rlm-row rlm-group" : "rlm-row", role: "treeitem" },
@@ -119,6 +121,9 @@ export class RowView {
     attribute(this.element, "data-state", state);
     put(this.#id, agent.id);
     putLine(this.#text, agent.name ?? agent.question, 300);
+    const failures = this.session.store.failures(agent.id);
+    show(this.#failures, failures > 0);
+    put(this.#failures, failures > 0 ? `${whole(failures)} failed below` : "");
     put(this.#state, shortState(state));
     tip(this.#state, stateWords(state));
     putLine(this.#model, shortModel(agent.model), 60);
@@ -172,7 +177,7 @@ export class RowView {
 
   #drawHistogram(parts: readonly [State, number][]): void {
     if (this.#state.childElementCount === 0) {
-      const bar = h("span", { class: "rlm-histogram" });
+      const bar = h("span.rlm-histogram");
       bar.append(...parts.map(([status]) => h("i", { "data-state": status })));
       this.#state.append(bar);
     }

@@ -75,6 +75,7 @@ export class Store {
   /** Rises when an agent appears; nothing else moves rows. */
   structure = 0;
   #kids = new Map<string, string[]>();
+  #failures = new Map<string, number>();
   #counts = new Map<string, Counts>();
   #parts: {
     seq: number;
@@ -95,6 +96,25 @@ export class Store {
   /** How many of an agent's sub-agents are in which state. */
   statuses(parent: string | null): Readonly<Counts> {
     return this.#counts.get(parent ?? ROOT) ?? { running: 0, done: 0, failed: 0, stopped: 0, limit: 0 };
+  }
+
+  /** How many agents below this one have failed. */
+  failures(id: string): number {
+    return this.#failures.get(id) ?? 0;
+  }
+
+  /** The failed agents below this one, nearest first, at most `limit`. */
+  failed(id: string, limit: number): Agent[] {
+    const found: Agent[] = [];
+    const open = [id];
+    for (let at = open.shift(); at !== undefined && found.length < limit; at = open.shift()) {
+      for (const kid of this.children(at)) {
+        const agent = this.agents.get(kid) as Agent;
+        if (agent.status === "failed" && found.length < limit) found.push(agent);
+        if (this.failures(kid) > 0) open.push(kid);
+      }
+    }
+    return found;
   }
 
   /** The agent, its parent, … up to the root. */
@@ -151,6 +171,7 @@ export class Store {
     this.agents.clear();
     this.#kids.clear();
     this.#counts.clear();
+    this.#failures.clear();
     this.structure += 1;
     this.#merge(agents);
   }
@@ -166,6 +187,8 @@ export class Store {
 
   #change(agent: Agent, fields: Partial<Agent>): void {
     if (fields.status !== undefined && fields.status !== agent.status) {
+      const more = Number(fields.status === "failed") - Number(agent.status === "failed");
+      if (more !== 0) this.#fail(agent.parent, more);
       const counts = this.#counts.get(agent.parent ?? ROOT);
       if (counts) {
         counts[agent.status] -= 1;
@@ -191,6 +214,17 @@ export class Store {
     }
     counts[agent.status] += 1;
     this.structure += 1;
+    // Sub-agents that came before their parent are counted already: by it, not above it.
+    const more = Number(agent.status === "failed") + this.failures(id);
+    if (more > 0) this.#fail(agent.parent, more);
+  }
+
+  #fail(parent: string | null, more: number): void {
+    let id = parent;
+    for (let step = 0; id !== null && step < 1000; step += 1) {
+      this.#failures.set(id, this.failures(id) + more);
+      id = this.agents.get(id)?.parent ?? null;
+    }
   }
 }
 

@@ -21,7 +21,7 @@ import type { Agent } from "./types";
 const WORDS: Record<Bar["kind"], string> = { model: "model", code: "code", wait: "waiting", life: "agent" };
 
 export class TimeAxis {
-  readonly element = h("span", { class: "rlm-axis" });
+  readonly element = h("span.rlm-axis");
   #window: Window = [0, 1];
   #whole: Window = [0, 1];
   #width = 400;
@@ -53,7 +53,7 @@ export class TimeAxis {
       this.element,
       marks,
       (at) => String(at),
-      () => h("b", { class: "rlm-tick" }),
+      () => h("b.rlm-tick"),
       (tick, at) => {
         put(tick, at === 0 ? "0" : duration(at).replace(/\.0+ s$/, " s"));
         this.#setLeft(tick as HTMLElement, at);

@@ -53,15 +53,15 @@ export class TreeView {
     this.#redraw = redraw;
     this.axis = new TimeAxis(session, redraw);
     this.#columns = h(
-      "div",
-      { class: "rlm-columns", "aria-hidden": "true" },
+      "div.rlm-columns",
+      { "aria-hidden": "true" },
       ...COLUMNS.map(([name, title]) => h("span", { class: `rlm-c-${name}` }, title)),
       this.axis.element,
     );
-    this.#empty = h("p", { class: "rlm-empty" }, "Waiting for the kernel …");
-    this.canvas = h("div", { class: "rlm-canvas", role: "tree" });
-    this.#scroller = h("div", { class: "rlm-scroll" }, this.#columns, this.canvas, this.#empty);
-    this.element = h("div", { class: "rlm-tree" }, this.#scroller);
+    this.#empty = h("p.rlm-empty", {}, "Waiting for the kernel …");
+    this.canvas = h("div.rlm-canvas", { role: "tree" });
+    this.#scroller = h("div.rlm-scroll", {}, this.#columns, this.canvas, this.#empty);
+    this.element = h("div.rlm-tree", {}, this.#scroller);
     this.#scroller.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     this.canvas.addEventListener("click", (event) => this.#onClick(event));
     this.canvas.addEventListener("keydown", (event) => this.#onKey(event));

@@ -55,18 +55,18 @@ const views = new WeakMap<Element, { update(turn: Turn): void }>();
 class TurnView {
   readonly element: HTMLElement;
   readonly #title = h("h4");
-  readonly #facts = h("span", { class: "rlm-turn-facts" });
-  readonly #thinking = h("pre", { class: "rlm-prose" });
+  readonly #facts = h("span.rlm-turn-facts");
+  readonly #thinking = h("pre.rlm-prose");
   readonly #thought = h("details", {}, h("summary", {}, "Thinking"), this.#thinking);
-  readonly #body = h("div", { class: "rlm-turn-body" });
-  readonly #error = h("pre", { class: "rlm-error" });
+  readonly #body = h("div.rlm-turn-body");
+  readonly #error = h("pre.rlm-error");
   readonly #whole: HTMLButtonElement;
   #drawn = "";
 
   constructor(whole: () => void) {
-    this.#whole = button("Whole turn", { class: "rlm-button rlm-quiet" }, whole);
-    const head = h("div", { class: "rlm-turn-head" }, this.#title, this.#whole, this.#facts);
-    this.element = h("section", { class: "rlm-turn" }, head, this.#thought, this.#body, this.#error);
+    this.#whole = button("Whole turn", { class: "rlm-quiet" }, whole);
+    const head = h("div.rlm-turn-head", {}, this.#title, this.#whole, this.#facts);
+    this.element = h("section.rlm-turn", {}, head, this.#thought, this.#body, this.#error);
     views.set(this.element, this);
   }
 
@@ -75,7 +75,7 @@ class TurnView {
     const facts = [
       `${tokens(turn.input_tokens)} in`,
       `${tokens(turn.output_tokens)} out`,
-      money(turn.cost),
+      turn.streaming ? "" : turn.cost === null ? "cost unknown" : money(turn.cost),
       turn.streaming ? "streaming" : duration(turn.seconds),
       turn.cached ? "from cache" : "",
       turn.finish_reason !== null && !["stop", ""].includes(turn.finish_reason)
@@ -152,12 +152,12 @@ const cells = new WeakMap<Element, { update(cell: Cell): void }>();
 class CellView {
   readonly element: HTMLElement;
   readonly #code = h("div");
-  readonly #facts = h("div", { class: "rlm-cell-facts" });
-  readonly #output = h("pre", { class: "rlm-output" });
-  readonly #error = h("pre", { class: "rlm-error" });
+  readonly #facts = h("div.rlm-cell-facts");
+  readonly #output = h("pre.rlm-output");
+  readonly #error = h("pre.rlm-error");
 
   constructor() {
-    this.element = h("div", { class: "rlm-cell" }, this.#code, this.#facts, this.#output, this.#error);
+    this.element = h("div.rlm-cell", {}, this.#code, this.#facts, this.#output, this.#error);
     cells.set(this.element, this);
   }
 
@@ -182,20 +182,8 @@ export function drawCalls(list: Element, calls: readonly SubCall[]): void {
     (call) => String(call.call),
     () => {
       const sign = icon("model");
-      const summary = h(
-        "summary",
-        {},
-        sign,
-        h("span", { class: "rlm-call-text" }),
-        h("span", { class: "rlm-call-cost" }),
-      );
-      return h(
-        "details",
-        { class: "rlm-call" },
-        summary,
-        h("pre", { class: "rlm-prose" }),
-        h("pre", { class: "rlm-prose" }),
-      );
+      const summary = h("summary", {}, sign, h("span.rlm-call-text"), h("span.rlm-call-cost"));
+      return h("details.rlm-call", {}, summary, h("pre.rlm-prose"), h("pre.rlm-prose"));
     },
     (element, call) => {
       const [summary, prompt, reply] = [...element.children] as [HTMLElement, HTMLElement, HTMLElement];

@@ -9,19 +9,18 @@ import type { Variable } from "./types";
 
 export class VariablesView {
   readonly element: HTMLElement;
-  readonly field = h("input", {
-    class: "rlm-field",
+  readonly field = h("input.rlm-field", {
     "aria-label": "Pull as",
     autocomplete: "off",
     spellcheck: "false",
   });
   readonly #title = h("span");
-  readonly #list = h("div", { class: "rlm-names", role: "listbox", "aria-label": "Variables" });
-  readonly #summary = h("div", { class: "rlm-variable-summary" });
-  readonly #preview = h("div", { class: "rlm-variable-preview" });
+  readonly #list = h("div.rlm-names", { role: "listbox", "aria-label": "Variables" });
+  readonly #summary = h("div.rlm-variable-summary");
+  readonly #preview = h("div.rlm-variable-preview");
   readonly #pull: HTMLButtonElement;
   readonly #overwrite: HTMLButtonElement;
-  readonly #answer = h("span", { class: "rlm-answer" });
+  readonly #answer = h("span.rlm-answer");
   readonly #form: HTMLElement;
   readonly #toggle: HTMLButtonElement;
   readonly #body: HTMLElement;
@@ -30,8 +29,8 @@ export class VariablesView {
   #drawnPreview: Variable | null = null;
 
   constructor(private readonly session: Session) {
-    this.#pull = button("Pull", { class: "rlm-button rlm-primary" }, () => this.#send(false));
-    this.#overwrite = button("Overwrite", { class: "rlm-button rlm-danger" }, () => this.#send(true));
+    this.#pull = button("Pull", { class: "rlm-primary" }, () => this.#send(false));
+    this.#overwrite = button("Overwrite", { class: "rlm-danger" }, () => this.#send(true));
     this.field.addEventListener("input", () => this.#onInput());
     this.field.addEventListener("keydown", (event) => {
       if (event.key === "Enter") this.#send(false);
@@ -39,30 +38,16 @@ export class VariablesView {
     keepKeys(this.field);
     const copy = copyButton("Copy as code", () => this.#asCode());
     attribute(copy, "title", "Copies the line that pulls this variable");
-    const label = h("span", { class: "rlm-label" }, "Pull as");
-    this.#form = h(
-      "div",
-      { class: "rlm-pull" },
-      label,
-      this.field,
-      this.#pull,
-      this.#overwrite,
-      copy,
-      this.#answer,
-    );
-    const shown = h("div", { class: "rlm-variable" }, this.#form, this.#summary, this.#preview);
-    this.#body = h("div", { class: "rlm-variables-body" }, this.#list, shown);
-    this.#toggle = button("", { class: "rlm-button rlm-section" }, () => {
+    const label = h("span.rlm-label", {}, "Pull as");
+    this.#form = h("div.rlm-pull", {}, label, this.field, this.#pull, this.#overwrite, copy, this.#answer);
+    const shown = h("div.rlm-variable", {}, this.#form, this.#summary, this.#preview);
+    this.#body = h("div.rlm-variables-body", {}, this.#list, shown);
+    this.#toggle = button("", { class: "rlm-section" }, () => {
       session.choices.variablesOpen = !session.choices.variablesOpen;
       session.changed();
     });
     this.#toggle.append(this.#title);
-    this.element = h(
-      "section",
-      { class: "rlm-variables", "aria-label": "Variables" },
-      this.#toggle,
-      this.#body,
-    );
+    this.element = h("section.rlm-variables", { "aria-label": "Variables" }, this.#toggle, this.#body);
     // Who works with a variable keeps it, whatever the agent makes meanwhile.
     this.element.addEventListener("focusin", () => {
       const chosen = this.#chosen();
@@ -88,9 +73,9 @@ export class VariablesView {
       (variable) => variable.name,
       (variable) =>
         h(
-          "div",
-          { class: "rlm-variable-name", role: "option", "data-name": variable.name },
-          h("span", { class: "rlm-mono" }),
+          "div.rlm-variable-name",
+          { role: "option", "data-name": variable.name },
+          h("span.rlm-mono"),
           h("small"),
         ),
       (element, variable) => {

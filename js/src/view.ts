@@ -17,7 +17,7 @@ export class View {
   readonly #tabs: HTMLButtonElement[];
   readonly #zoom: HTMLElement;
   readonly #main: HTMLElement;
-  readonly #live = h("div", { class: "rlm-live rlm-offscreen", "aria-live": "polite" });
+  readonly #live = h("div.rlm-live.rlm-offscreen", { "aria-live": "polite" });
   readonly #hideStatic = document.createElement("style");
   #frame = 0;
   #width = 0;
@@ -33,22 +33,17 @@ export class View {
     this.#panel = new PanelView(session, () => this.#leave());
     this.#tabs = (["tree", "timeline"] as const).map((name) => this.#tab(name));
     this.#zoom = h(
-      "span",
-      { class: "rlm-zoom" },
-      h("span", { class: "rlm-legend", "aria-hidden": "true" }, ...legend()),
+      "span.rlm-zoom",
+      {},
+      h("span.rlm-legend", { "aria-hidden": "true" }, ...legend()),
       button("−", { "aria-label": "Zoom out" }, () => this.#tree.axis.zoom(1.6)),
       button("+", { "aria-label": "Zoom in" }, () => this.#tree.axis.zoom(1 / 1.6)),
       button("Fit", { "aria-label": "Fit the whole run" }, () => this.#tree.axis.fit()),
     );
-    const bar = h(
-      "div",
-      { class: "rlm-tabs" },
-      h("div", { class: "rlm-tablist", role: "tablist" }, ...this.#tabs),
-      this.#zoom,
-    );
+    const bar = h("div.rlm-tabs", {}, h("div.rlm-tablist", { role: "tablist" }, ...this.#tabs), this.#zoom);
     this.#tree.element.setAttribute("role", "tabpanel");
-    this.#main = h("div", { class: "rlm-main" }, this.#tree.element, this.#panel.element);
-    this.element = h("div", { class: "rlm" }, this.#head.element, bar, this.#main, this.#live);
+    this.#main = h("div.rlm-main", {}, this.#tree.element, this.#panel.element);
+    this.element = h("div.rlm", {}, this.#head.element, bar, this.#main, this.#live);
   }
 
   /** Shows itself in a host element; returns how to end it. */
@@ -136,7 +131,7 @@ export class View {
 
   #tab(name: "tree" | "timeline"): HTMLButtonElement {
     const title = name === "tree" ? "Tree" : "Timeline";
-    const element = button(title, { class: "rlm-button rlm-tab", role: "tab", "data-tab": name }, () =>
+    const element = button(title, { class: "rlm-tab", role: "tab", "data-tab": name }, () =>
       this.#choose(name),
     );
     element.addEventListener("keydown", (event) => {

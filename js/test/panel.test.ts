@@ -127,7 +127,7 @@ describe("what the agent made", () => {
 
   it("is a real table, from text only", async () => {
     await open({ variables: [frameOf("counts")] });
-    expect(text(".rlm-variables th")).toEqual(["<b>int642 null", "bstr"]);
+    expect(text(".rlm-variables th")).toEqual(["<b>int64 2 null", "bstr"]);
     expect(text(".rlm-variables td")).toEqual(["1", "<img src=x>", "null", '{"a":1}']);
     expect(page.all("img, b.x")).toEqual([]);
     expect(text(".rlm-variable-summary")).toEqual(["DataFrame 2 × 2 · from turn 3 of 0.1"]);
@@ -286,14 +286,20 @@ describe("commands", () => {
     expect(page.session.announcement).toBe("the run has ended");
   });
 
-  it("a parent's error points to the sub-agent that failed", async () => {
-    page.snapshot([
-      agent("0", { status: "failed", error: "AgentError: gave up" }),
-      agent("0.1", { status: "failed" }),
-    ]);
+  it("an error below is told on the way up, and leads to where it happened", async () => {
+    const bad = (id: string) => agent(id, { status: "failed", error: `AgentError of ${id}` });
+    page.snapshot([agent("0"), agent("0.1"), bad("0.1.1"), bad("0.1.2"), bad("0.1.3"), bad("0.1.4")]);
     page.session.select("0");
     await frame();
-    expect(page.find(".rlm-alert").textContent).toContain("Sub-agent 0.1 failed too");
+    expect(page.item("0").querySelector(".rlm-failures")?.textContent).toBe("4 failed below");
+    const told = page.all(".rlm-below-list button");
+    expect(told.map((each) => each.textContent)).toEqual([
+      "0.1.1 failed: AgentError of 0.1.1",
+      "0.1.2 failed: AgentError of 0.1.2",
+      "0.1.3 failed: AgentError of 0.1.3 (and 1 more)",
+    ]);
+    told[1]?.click();
+    expect(page.session.choices.selected).toBe("0.1.2");
   });
 
   it("runs a line in the agent's kernel and shows what it printed", async () => {

@@ -148,6 +148,35 @@ describe("siblings", () => {
   });
 });
 
+describe("failures", () => {
+  it("are counted on the path up to the root, as they come and go", () => {
+    const store = filled(agent("0"), agent("0.1"), agent("0.1.1"), agent("0.2", { status: "failed" }));
+    expect([store.failures("0"), store.failures("0.1"), store.failures("0.2")]).toEqual([1, 0, 0]);
+    store.apply({
+      kind: "patch",
+      seq: 6,
+      agents: { "0.1.1": { status: "failed" }, "0.1": { status: "failed" } },
+    });
+    expect([store.failures("0"), store.failures("0.1")]).toEqual([3, 1]);
+    expect(store.failed("0", 9).map(({ id }) => id)).toEqual(["0.1", "0.2", "0.1.1"]);
+    expect(store.failed("0", 1).map(({ id }) => id)).toEqual(["0.1"]);
+    store.apply({ kind: "patch", seq: 7, agents: { "0.1.1": { status: "running" } } });
+    expect([store.failures("0"), store.failures("0.1")]).toEqual([2, 0]);
+  });
+
+  it("of sub-agents that came before their parent are not lost", () => {
+    const store = filled(agent("0"), agent("0.1.1", { status: "failed" }));
+    expect(store.failures("0")).toBe(0);
+    store.apply({ kind: "patch", seq: 6, agents: rows(agent("0.1")) });
+    expect([store.failures("0.1"), store.failures("0")]).toEqual([1, 1]);
+  });
+
+  it("end where data is a circle", () => {
+    const store = filled(agent("0", { parent: "0.1" }), agent("0.1", { status: "failed" }));
+    expect(store.failures("0")).toBeGreaterThan(0);
+  });
+});
+
 it("gives the path from an agent to the root, also where data is a circle", () => {
   const store = filled(agent("0"), agent("0.1"), agent("0.1.2"));
   expect(store.path("0.1.2").map((each) => each.id)).toEqual(["0.1.2", "0.1", "0"]);
