@@ -151,7 +151,7 @@ class GuestKernel:
         self.run(
             "_guest = __import__('sys').modules['_rlm_guest']._here()\n"
             "for _name in _guest.variables.current(): get_ipython().user_ns.pop(_name)\n"
-            "_guest.settings.clear()"
+            "_guest.data_names.clear()"
         )
 
     def load(self, value, *names, item_names=None):

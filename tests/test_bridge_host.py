@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -204,6 +205,23 @@ async def test_the_end_of_the_other_end_is_told_once(pair):
     await pair.bridge.wait_closed()
     pair.bridge.close()
     assert (pair.lost, pair.cancelled, pair.bridge.closed) == (1, 1, True)
+
+
+async def test_too_many_descriptors_on_their_way_are_sent_a_little_later(pair, monkeypatch):
+    full = [OSError(errno.ETOOMANYREFS, "too many"), OSError(errno.ETOOMANYREFS, "too many")]
+    send = socket.send_fds
+
+    def sometimes(sock, data, fds):
+        if sock is pair.bridge._sock and full:
+            raise full.pop()
+        return send(sock, data, fds)
+
+    monkeypatch.setattr(socket, "send_fds", sometimes)
+    pair.ask(1, "give")
+    await until(lambda: len(pair.seen) == 1)
+    pair.ask(2, "echo")
+    assert [(await pair.receive())["id"], (await pair.receive())["id"]] == [1, 2]
+    assert not full
 
 
 # -- requests of the engine

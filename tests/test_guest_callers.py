@@ -44,6 +44,7 @@ BLOCKS = {
     "asyncio.run": "import asyncio\nasync def main(): return [await llm_query('a'), await llm_query('b')]\nasyncio.run(main())",
     "asyncio.run of gather": "import asyncio\nasync def main(): return await asyncio.gather(*[llm_query(p) for p in 'ab'])\nasyncio.run(main())",
     "run_until_complete": "import asyncio\nasync def main(): return [await llm_query('a'), await llm_query('b')]\nasyncio.get_event_loop().run_until_complete(main())",
+    "coroutine that is stepped by hand, without a loop": "from concurrent.futures import ThreadPoolExecutor as P\nasync def f(): return [llm_query('a'), llm_query('b')]\ndef step():\n    try: f().send(None)\n    except StopIteration as e: return e.value\nwith P() as p: r = p.submit(step).result()\nr",
     "a loop of its own": "import asyncio\nasync def main(): return [await llm_query('a'), await llm_query('b')]\nloop = asyncio.new_event_loop()\nr = loop.run_until_complete(main()); loop.close()\nr",
 }
 

@@ -7,6 +7,7 @@ import pytest
 from guest_kernel import GuestKernel, encode
 
 from rlm_jupyter.kernels.bridge import BridgeError
+from rlm_jupyter.values import codec
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +222,19 @@ def test_sub_agents_in_a_batch_get_one_context_each(kernel, wait):
     out = kernel.run(code).stdout
     assert out.startswith("1 <Failed (unencodable): `context`")
     assert out.endswith("> 3\n")
+
+
+def test_failures_among_the_items_of_an_answer_are_plain_data_for_the_notebook(kernel):
+    async def keep(op, body, fds):
+        if op != "final":
+            return await kernel.answer(op, body, fds)
+        kernel.finals.append((body["kind"], codec.load(fds[0], allow_pickle=False)))
+        return {}, []
+
+    kernel.handler = keep
+    assert kernel.run("FINAL(llm_query_batched(['a', 'fail']))").error == ""
+    failed = {"kind": "failed", "message": "no answer to fail", "value": None}
+    assert kernel.finals == [("safe", ["<a>", failed])]
 
 
 def test_batch_llm_query_gives_failures_a_place_too(kernel):

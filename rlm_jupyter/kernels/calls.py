@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import threading
 import weakref
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
@@ -26,17 +27,26 @@ if TYPE_CHECKING:
     from rlm_jupyter.kernels.link import Link, Reply
 
 
+@dataclass(init=False, repr=False, eq=False)
 class Failed:
     """The place of an answer that did not come, among those of a batch. It is false, and no string.
 
+    As a dataclass it reaches the notebook, too, as a dict of these fields.
+
     Attributes:
-        error: the exception that a single call would have raised.
+        kind: as of `RLMQueryError`.
+        message: what happened.
         value: what there was of an answer, or None.
+        error: the exception that a single call would have raised.
     """
+
+    kind: str
+    message: str
+    value: Any
 
     def __init__(self, error: Exception) -> None:
         self.error = error
-        self.kind: str = getattr(error, "kind", "internal")
+        self.kind = getattr(error, "kind", "internal")
         self.message = str(error)
         self.value = getattr(error, "value", None)
 

@@ -7,6 +7,7 @@ may break anything in it; nothing here is trusted by the engine.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import gc
 import os
 import socket
@@ -38,6 +39,7 @@ class Guest(Words):
     def __init__(self, shell: Any, sock: socket.socket) -> None:
         super().__init__(shell)
         self.answer: dict[str, Any] = {"content": "", "ready": False}
+        self.data_names: set[str] = set()
         self.link = Link(sock, self.serve)
         words: list[Any] = [self.llm_query, self.rlm_query, self.llm_query_batched, self.rlm_query_batched]
         words += [self.batch_llm_query, self.FINAL, self.FINAL_VAR, self.SUBMIT, self.SHOW_VARS, self.budget]
@@ -64,7 +66,7 @@ class Guest(Words):
         namespace = self.shell.user_ns
         for name, word in self.variables.words.items():
             kept = name in {"answer", "budget"} and name in namespace and not callable(namespace[name])
-            if not kept and name not in self.settings.get("data_names", ()):
+            if not kept and name not in self.data_names:
                 namespace[name] = word
 
     # -- after each cell
@@ -78,7 +80,7 @@ class Guest(Words):
         work = Work("cell_done", self._finish).start(self.link, "cell_done", body)
         try:  # so that the engine knows of the variables before it knows that the cell has ended
             work.future.result(_CELL_DONE_SECONDS)
-        except TimeoutError:
+        except concurrent.futures.TimeoutError:  # before Python 3.11 not the builtin one
             work.withdraw()
         loaded, self.loaded = self.loaded, False
         if loaded or (self.mapped and self.variables.dropped):
@@ -138,7 +140,7 @@ class Guest(Words):
         value = self._load(fd)
         bound = dict.fromkeys(names, value)
         bound |= {name: value[name] for name in item_names or ()}
-        self.settings["data_names"] = {*self.settings.get("data_names", ()), *bound}
+        self.data_names.update(bound)
         self.shell.user_ns.update(bound)
         self.variables.note(list(bound))
         return self._describe(value)
