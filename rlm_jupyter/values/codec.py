@@ -15,7 +15,9 @@ import gc
 import json
 import pickle
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
@@ -36,6 +38,7 @@ __all__ = ["Malformed", "MissingLibrary", "Refused", "Unencodable", "dump", "kin
 
 _SAFE_RECURSION = 10_000
 _BLAMED_ITEMS = 1000
+_BLAME_SECONDS = 1.0
 
 
 def dump(
@@ -192,6 +195,8 @@ def _dump_pickle(value: object, safe: Unencodable) -> int:
         stream = _pickler().dumps(value, protocol=5, buffer_callback=lambda b: buffers.append(b.raw()))
     except MemoryError:
         raise
+    except RecursionError:
+        raise Unencodable("it is nested too deeply") from None
     except Exception as error:
         place, thing = _blame(value)
         why = describe_thing(thing) if place or safe.path == place else safe.why
@@ -205,10 +210,12 @@ def _load_pickle(opened: container.Container) -> Any:
 
 
 def _blame(value: object) -> tuple[str, object]:
-    """Find what inside a value cannot be pickled: the path to it and the thing."""
-    path, seen = "", {id(value)}
+    """Find what inside a value cannot be pickled, as far as a short time allows: the path to it and the thing."""
+    path, seen, deadline = "", {id(value)}, time.monotonic() + _BLAME_SECONDS
     while True:
         for step, part in _parts(value):
+            if time.monotonic() > deadline:
+                return path, value
             if id(part) not in seen and not _is_picklable(part):
                 seen.add(id(part))
                 path, value = path + step, part
@@ -233,10 +240,20 @@ def _parts(value: Any) -> list[tuple[str, object]]:
         parts = [(f"[{number}]", part) for number, part in enumerate(value[:_BLAMED_ITEMS])]
     elif isinstance(value, (set, frozenset)):
         parts = [(".pop()", part) for part in list(value)[:_BLAMED_ITEMS]]
-    elif cells := getattr(value, "__closure__", None):
-        names = value.__code__.co_freevars
-        parts = [(f" → `{name}`", cell.cell_contents) for name, cell in zip(names, cells, strict=True)]
+    elif isinstance(value, FunctionType):
+        parts = _function_parts(value)
     else:
         inside = getattr(value, "__dict__", None)
         parts = [(f".{name}", part) for name, part in inside.items()] if isinstance(inside, dict) else []
     return parts
+
+
+def _function_parts(function: FunctionType) -> list[tuple[str, object]]:
+    """List what a function takes along: the variables around it and the globals it names."""
+    code = function.__code__
+    parts: list[tuple[str, object]] = []
+    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # a variable that is not bound yet
+            parts.append((f".{name}", cell.cell_contents))
+    known = function.__globals__
+    return parts + [(f".{name}", known[name]) for name in code.co_names if name in known]

@@ -20,6 +20,7 @@ else:
     from _rlm_container import Malformed, MissingLibrary, Unencodable
 
 _FREQUENCY = re.compile(r"[-+0-9A-Za-z.]{1,40}")
+_STEPPED = 100_000
 _UNITS = ("s", "ms", "us", "ns")
 _MASKED = {
     **{f"{sign}Int{bits}": f"{sign.lower()}int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)},
@@ -44,10 +45,19 @@ def frequency_name(text: object) -> str:
     return text
 
 
-def frequency_form(freq: Any) -> str | None:
-    """Encode the frequency of an index; None when its name does not tell all of it (custom holidays)."""
+def is_cheap(freq: Any, length: int) -> bool:
+    """Tell whether pandas checks an index of that length against a frequency without a step of Python for each."""
     import pandas as pd
 
+    return length <= _STEPPED or isinstance(freq, pd.tseries.offsets.Tick)
+
+
+def frequency_form(freq: Any, length: int) -> str | None:
+    """Encode the frequency of an index; None when its name does not tell all of it, or to check it takes long."""
+    import pandas as pd
+
+    if not is_cheap(freq, length):
+        return None
     try:
         return str(freq.freqstr) if pd.tseries.frequencies.to_offset(freq.freqstr) == freq else None
     except ValueError:
@@ -184,6 +194,8 @@ def _categorical_of(form: dict[str, Any], decoder: Any) -> Any:
 
     codes = arrays.array_of(form["c"], decoder)
     categories = of(form["v"], decoder)
+    if categories.dtype == object:
+        scalars.spread(categories.tolist())
     index = pd.Index(categories, dtype=categories.dtype, tupleize_cols=False)
     return pd.Categorical.from_codes(codes, categories=index, ordered=bool(form["o"]))
 

@@ -24,7 +24,6 @@ else:
     from _rlm_encoder import FACTORIES, MAX_DEPTH
 
 _MISSING = object()
-_MANY_KEYS = 1000
 
 _LIBRARIES: dict[str, Callable[[list[Any], Any], Any]] = {
     **arrays.BUILDERS,
@@ -139,10 +138,10 @@ class _Reader:
         made.extend(self.values(node[1]))
 
     def fill_set(self, made: set[Any], node: list[Any]) -> None:
-        made.update(_spread(self.values(node[1])))
+        made.update(scalars.spread(self.values(node[1])))
 
     def fill_dict(self, made: Any, node: list[Any]) -> None:
-        pairs = zip(_spread(self.values(node[1])), self.values(node[2]), strict=True)
+        pairs = zip(scalars.spread(self.values(node[1])), self.values(node[2]), strict=True)
         if type(made) is OrderedDict:
             made.update(pairs)
         elif type(made) is SimpleNamespace:
@@ -156,15 +155,6 @@ def _cut(lengths: memoryview, text: str) -> list[str]:
     if (ends and min(lengths.cast("q")) < 0) or (ends[-1] if ends else 0) != len(text):
         raise Malformed("The texts of an encoded value have other lengths than it says.")
     return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
-
-
-def _spread(keys: list[Any]) -> list[Any]:
-    """Refuse keys chosen to share one hash: a dict of 100,000 such keys takes minutes to build."""
-    if len(keys) > _MANY_KEYS and not set(map(type, keys)) <= {str}:
-        distinct = len(set(map(hash, keys)))
-        if distinct * 8 < len(keys):
-            raise Malformed("The keys of an encoded value collide.")
-    return keys
 
 
 def _factory(node: list[Any]) -> defaultdict[Any, Any]:
@@ -191,7 +181,7 @@ _FILLERS: dict[Any, Callable[[_Reader, Any, list[Any]], None]] = {
 
 _IMMUTABLE: dict[Any, Callable[[list[Any]], Any]] = {
     "tuple": tuple,
-    "frozenset": lambda items: frozenset(_spread(items)),
+    "frozenset": lambda items: frozenset(scalars.spread(items)),
     "slice": lambda items: slice(*items),
     "as": lambda items: items[0],
 }

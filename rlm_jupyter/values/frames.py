@@ -37,7 +37,7 @@ def _index_form(index: Any, encoder: Any) -> dict[str, Any]:
         return {**form, "k": "range", "r": [index.start, index.stop, index.step]}
     form["v"] = columns.form(index, encoder)
     if (freq := getattr(index, "freq", None)) is not None and not isinstance(index, pd.PeriodIndex):
-        form["f"] = columns.frequency_form(freq)
+        form["f"] = columns.frequency_form(freq, len(index))
     return form
 
 
@@ -59,9 +59,11 @@ def _index_of(form: dict[str, Any], decoder: Any) -> Any:
         codes: Any = [arrays.array_of(code, decoder) for code in form["c"]]
         return pd.MultiIndex(levels=levels, codes=codes, names=name)
     values = columns.of(form["v"], decoder)
-    index = pd.Index(values, dtype=values.dtype, name=name, copy=False, tupleize_cols=False)
+    index: Any = pd.Index(values, dtype=values.dtype, name=name, copy=False, tupleize_cols=False)
     if form.get("f") is not None:
-        index.freq = columns.frequency_name(form["f"])
+        freq = pd.tseries.frequencies.to_offset(columns.frequency_name(form["f"]))
+        if columns.is_cheap(freq, len(index)):
+            index.freq = freq
     return index
 
 

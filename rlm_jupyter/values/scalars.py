@@ -28,6 +28,9 @@ else:
 INLINE = 1024
 """Bytes up to which bytes stay in the head."""
 
+_MANY_KEYS = 1000
+_FRACTION_BITS = 1 << 17
+"""Bits of the parts of a fraction: to bring it to its lowest terms takes time with the square of them."""
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,40}(/[A-Za-z0-9_+-]{1,40}){0,3}")
 
 
@@ -79,6 +82,15 @@ def zone_of(form: Any) -> dt.tzinfo | None:
     return zoneinfo.ZoneInfo(key)
 
 
+def spread(keys: list[Any]) -> list[Any]:
+    """Refuse keys chosen to share one hash: a dict of 100,000 such keys takes minutes to build."""
+    if len(keys) > _MANY_KEYS and not set(map(type, keys)) <= {str}:
+        distinct = len(set(map(hash, keys)))
+        if distinct * 8 < len(keys):
+            raise Malformed("The keys of an encoded value collide.")
+    return keys
+
+
 def _bytes_form(value: bytes | bytearray, buffer: Callable[[Any], int]) -> list[Any]:
     tag = "bytes" if type(value) is bytes else "bytearray"
     if len(value) <= INLINE:
@@ -105,6 +117,19 @@ def _path_of(name: str, text: str) -> pathlib.PurePath:
     return pathlib.PureWindowsPath(text) if "Windows" in name else pathlib.PurePosixPath(text)
 
 
+def _fraction_form(value: fractions.Fraction, _: object) -> list[Any]:
+    if max(value.numerator.bit_length(), value.denominator.bit_length()) > _FRACTION_BITS:
+        raise Unencodable("a fraction of so many digits has no safe form")
+    return ["fraction", hex(value.numerator), hex(value.denominator)]
+
+
+def _fraction_of(payload: list[Any], _: object) -> fractions.Fraction:
+    parts = [int(part, 16) for part in payload]
+    if max(part.bit_length() for part in parts) > _FRACTION_BITS:
+        raise Malformed("A fraction of an encoded value has too many digits.")
+    return fractions.Fraction(parts[0], parts[1])
+
+
 Form = Callable[[Any, Callable[[Any], int]], list[Any]]
 Built = Callable[[list[Any], Callable[[Any], memoryview]], Any]
 
@@ -123,7 +148,7 @@ FORMS: dict[type, Form] = {
     dt.timezone: lambda v, _: ["tz", zone_form(v)],
     zoneinfo.ZoneInfo: lambda v, _: ["tz", zone_form(v)],
     decimal.Decimal: lambda v, _: ["decimal", str(v)],
-    fractions.Fraction: lambda v, _: ["fraction", hex(v.numerator), hex(v.denominator)],
+    fractions.Fraction: _fraction_form,
     uuid.UUID: lambda v, _: ["uuid", v.hex],
     pathlib.PurePosixPath: lambda v, _: ["path", type(v).__name__, str(v)],
     pathlib.PureWindowsPath: lambda v, _: ["path", type(v).__name__, str(v)],
@@ -153,7 +178,7 @@ BUILDERS: dict[str, Built] = {
     "timedelta": lambda p, _: dt.timedelta(*p[:3]),
     "tz": lambda p, _: zone_of(p[0]),
     "decimal": lambda p, _: decimal.Decimal(p[0]),
-    "fraction": lambda p, _: fractions.Fraction(int(p[0], 16), int(p[1], 16)),
+    "fraction": _fraction_of,
     "uuid": lambda p, _: uuid.UUID(hex=p[0]),
     "path": lambda p, _: _path_of(p[0], p[1]),
     "ip": lambda p, _: ipaddress.ip_address(p[0]),
