@@ -9,9 +9,9 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm_jupyter.engine.agent import AgentSpec
 from rlm_jupyter.engine.completions import Completions
@@ -41,6 +41,8 @@ from rlm_jupyter.values.store import Buffer, Store
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.completions import Cache
+
+T = TypeVar("T")
 
 _SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 _KEPT_RUNS = 3
@@ -318,7 +320,7 @@ async def _kernel_pool() -> KernelPool:
     return _pool
 
 
-def _submit(work: EngineThread, coroutine: Any) -> Any:
+def _submit(work: EngineThread, coroutine: Coroutine[Any, Any, T]) -> T:
     if work.inside:
         raise ConfigError("A run cannot be started in a callback of a run: start it from another thread.")
     return work.submit(coroutine).result(60)

@@ -1,0 +1,201 @@
+"""A real JupyterLab (or Notebook 7) and a real browser, for tests that look at what a user sees."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox",  # tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def browser_path() -> str:
+    """Give the system's Chromium; its absence is a failure that says what to install."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert found, "no Chromium: install Debian's package `chromium` (`make test` does, where it may)"
+    return found
+
+
+class Lab:
+    """A Jupyter server over a directory of its own.
+
+    Args:
+        directory: of its notebooks, settings and kernels.
+        application: `lab` or `notebook`.
+    """
+
+    def __init__(self, directory: Path, application: str = "lab") -> None:
+        self.directory = directory
+        self.application = application
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.notebooks = directory / "notebooks"
+        self.notebooks.mkdir(parents=True)
+        settings = directory / "config" / "lab" / "user-settings"
+        (settings / "@jupyterlab" / "apputils-extension").mkdir(parents=True)
+        (settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings").write_text(
+            '{"fetchNews": "false", "checkForUpdates": false}'
+        )
+        self._log = (directory / "server.log").open("wb")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Lab:
+        env = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("RLM_", "JUPYTER"))},
+            "JUPYTER_CONFIG_DIR": str(self.directory / "config"),
+            "JUPYTER_RUNTIME_DIR": str(self.directory / "runtime"),
+            "JUPYTER_DATA_DIR": str(self.directory / "data"),
+            "JUPYTERLAB_SETTINGS_DIR": str(self.directory / "config" / "lab" / "user-settings"),
+            "JUPYTERLAB_WORKSPACES_DIR": str(self.directory / "workspaces"),
+            "IPYTHONDIR": str(self.directory / "ipython"),
+        }
+        command = [
+            *(sys.executable, "-m", f"jupyter{'lab' if self.application == 'lab' else '_core'}"),
+            *(() if self.application == "lab" else ("notebook",)),
+            *("--no-browser", "--allow-root", f"--port={self.port}", "--IdentityProvider.token="),
+            *("--ServerApp.password=", f"--ServerApp.root_dir={self.notebooks}"),
+            "--ServerApp.disable_check_xsrf=True",  # `shut_kernels` speaks to the server without a browser
+        ]
+        self._process = subprocess.Popen(
+            command,
+            env=env,
+            cwd=self.notebooks,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        end = time.monotonic() + 60
+        while True:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/api", timeout=2):
+                return self
+            log = (self.directory / "server.log").read_text()[-3000:]
+            assert self._process.poll() is None, f"the server ended: {log}"
+            assert time.monotonic() < end, f"the server did not come up: {log}"
+            time.sleep(0.2)
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._log.close()
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def write(self, name: str, cells: list[str]) -> Path:
+        """Make a notebook of code cells."""
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        book.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        path = self.notebooks / name
+        nbformat.write(book, path)
+        return path
+
+    def shut_kernels(self) -> None:
+        """End all kernels of the server, as one who closes the lid and comes back tomorrow."""
+        import json
+
+        with urllib.request.urlopen(f"{self.url}/api/sessions", timeout=10) as answer:
+            sessions = json.load(answer)
+        for session in sessions:
+            request = urllib.request.Request(f"{self.url}/api/sessions/{session['id']}", method="DELETE")
+            with urllib.request.urlopen(request, timeout=10):
+                pass
+
+
+class Page:
+    """A notebook in the browser."""
+
+    def __init__(self, lab: Lab, page, name: str) -> None:
+        self.lab, self.page, self.name = lab, page, name
+
+    def open(self) -> Page:
+        """Open it and wait for its kernel."""
+        kind = "lab/tree" if self.lab.application == "lab" else "notebooks"
+        self.page.goto(f"{self.lab.url}/{kind}/{self.name}?reset")
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+        return self
+
+    def wait_for_kernel(self) -> Page:
+        """Wait until the kernel is idle."""
+        self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000)
+        return self
+
+    def cell(self, number: int):
+        """Give a cell."""
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(number)
+
+    def run(self, number: int, *, wait: bool = True) -> None:
+        """Run a cell; wait for its end."""
+        self._press_run(number)
+        if wait:
+            self.wait_done(number)
+
+    def _press_run(self, number: int) -> None:
+        self.cell(number).locator(".jp-InputArea-editor").click()
+        self.page.keyboard.press("Control+Enter")
+
+    def run_first(self) -> None:
+        """Run the first cell. While Lab still connects to the kernel it may drop that: then once more."""
+        prompt = self.cell(0).locator(".jp-InputPrompt")
+        for _ in range(10):
+            self._press_run(0)
+            self.page.wait_for_timeout(1000)
+            if prompt.inner_text().strip("[]: "):
+                break
+        self.wait_done(0)
+
+    def wait_done(self, number: int, seconds: float = 60) -> None:
+        """Wait until a cell has ended."""
+        prompt = self.cell(number).locator(".jp-InputPrompt")
+        end = time.monotonic() + seconds
+        while not prompt.inner_text().strip("[]: ").isdigit():
+            assert time.monotonic() < end, (
+                f"cell {number} still runs: {self.cell(number).inner_text()[:2000]}"
+            )
+            self.page.wait_for_timeout(50)
+
+    def busy(self, number: int) -> bool:
+        """Whether a cell runs."""
+        return "*" in self.cell(number).locator(".jp-InputPrompt").inner_text()
+
+    def output(self, number: int) -> str:
+        """What a cell shows below it."""
+        area = self.cell(number).locator(".jp-OutputArea")
+        return area.first.inner_text() if area.count() else ""
+
+    def save(self) -> None:
+        """Save the notebook, and wait until that is done."""
+        path = self.lab.notebooks / self.name
+        before = path.stat().st_mtime_ns
+        self.page.keyboard.press("Escape")
+        self.page.keyboard.press("Control+s")
+        end = time.monotonic() + 15
+        while path.stat().st_mtime_ns == before:
+            assert time.monotonic() < end, "the notebook was not saved"
+            self.page.wait_for_timeout(50)

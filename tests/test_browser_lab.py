@@ -1,0 +1,130 @@
+"""What a user does in JupyterLab, done by a real browser: watch, stop, pull, save, reopen."""
+
+import contextlib
+import re
+
+import pytest
+from lab import FLAGS, Lab, Page, browser_path
+from playwright.sync_api import expect, sync_playwright
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+SETUP = """\
+%load_ext rlm_jupyter
+import pandas as pd
+from rlm_jupyter.models import ScriptedModel
+
+table = pd.DataFrame({"supplier": ["x", "y", "z"] * 400, "price": range(1200)})
+
+def reply(messages):
+    question = messages[1]["content"].split("\\n")[1]
+    turn = sum(m["role"] == "assistant" for m in messages)
+    if question == "slow" or question.startswith("part"):
+        code = "import time\\nseen = len(context)\\ntime.sleep(1.0 if 'part' in %r else 60)\\nFINAL(context.head(2))" % question
+    elif turn == 0:
+        code = "print(context.shape)\\nsums = context.groupby('supplier', as_index=False)['price'].sum()"
+    else:
+        code = "parts = rlm_query_batched(['part a', 'part b'], contexts=[context, context])\\nFINAL(pd.concat(parts))"
+        code = "import pandas as pd\\n" + code
+    return f"I run this.\\n\\n```repl\\n{code}\\n```"
+
+script = ScriptedModel(reply)
+"""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with Lab(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser_path(), args=list(FLAGS))
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser):
+    tab = browser.new_page(viewport={"width": 1300, "height": 1000})
+    tab.errors = []
+    dialog = tab.locator(".jp-Dialog")  # a dialog of Lab's own, such as one on a kernel that is slow to start
+    tab.add_locator_handler(dialog, lambda: _dismiss(dialog))
+    tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+    yield tab
+    with contextlib.suppress(Exception):
+        tab.close()
+
+
+def _dismiss(dialog):
+    print("dismissed:", dialog.inner_text())
+    dialog.locator("button.jp-mod-accept").click()
+
+
+def test_the_tree_grows_while_the_cell_runs_and_the_answer_is_in_the_notebook(lab, page):
+    lab.write("grow.ipynb", [SETUP, "%%rlm table -m script -o found\nwhole question", "len(found)"])
+    book = Page(lab, page, "grow.ipynb").open().wait_for_kernel()
+    book.run_first()
+    book.run(1, wait=False)
+    tree = page.get_by_role("tree", name=re.compile("whole question"))
+    expect(tree.get_by_role("treeitem", name=re.compile(r"^0\b")).first).to_be_visible(timeout=20_000)
+    expect(tree.get_by_role("treeitem", name=re.compile(r"^0\.1\b"))).to_be_visible(timeout=20_000)
+    assert book.busy(1), "the tree grew only after the cell"
+    book.wait_done(1)
+    book.run(2)
+    assert book.output(2).strip().endswith("4")
+    assert page.errors == []
+
+
+def test_stop_ends_the_running_cell(lab, page):
+    lab.write("stop.ipynb", [SETUP, "%%rlm table -m script\nslow", "print(rlm_status := 'alive')"])
+    book = Page(lab, page, "stop.ipynb").open().wait_for_kernel()
+    book.run_first()
+    book.run(1, wait=False)
+    item = page.get_by_role("treeitem", name=re.compile(r"^0\b"))
+    expect(item).to_be_visible(timeout=20_000)
+    page.wait_for_timeout(700)
+    assert book.busy(1)
+    page.get_by_role("button", name="Stop").first.click()
+    book.wait_done(1, seconds=15)
+    assert "RunStoppedError" in book.output(1)
+    assert "Traceback" not in book.output(1)
+    book.run(2)
+    assert "alive" in book.output(2)
+
+
+def test_a_pulled_frame_is_used_in_the_next_cell_and_the_saved_tree_survives(lab, page):
+    lab.write(
+        "pull.ipynb",
+        [SETUP, "%%rlm table -m script -o found\nwhole question", "sums.shape, sums.price.sum()"],
+    )
+    book = Page(lab, page, "pull.ipynb").open().wait_for_kernel()
+    book.run_first()
+    book.run(1)
+    page.get_by_role("treeitem", name=re.compile(r"^0\b")).first.click()
+    page.get_by_text("sums", exact=True).first.click()
+    field = page.get_by_role("textbox", name="Pull as")
+    field.fill("sums")
+    page.get_by_role("button", name="Pull", exact=True).click()
+    page.wait_for_timeout(1500)
+    book.run(2)
+    assert "(3, 2)" in book.output(2)
+    assert str(sum(range(1200))) in book.output(2)
+
+    static = page.locator(".rlm-static")
+    expect(static).to_have_count(1)
+    expect(static).not_to_be_visible()
+    book.save()
+    lab.shut_kernels()
+    page.goto("about:blank")
+    book.open()
+    static = page.locator(".rlm-static")
+    expect(static).to_be_visible(timeout=20_000)
+    text = static.inner_text()
+    assert "whole question" in text
+    assert "0.2" in text
+    for error in ("model not found", "Error displaying widget", "Loading widget"):
+        for shown in page.get_by_text(error).all():
+            expect(shown).not_to_be_visible(timeout=10_000)
