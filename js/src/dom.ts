@@ -69,6 +69,11 @@ export function putLine(element: Element, text: string | null | undefined, limit
   element.textContent = line(value, limit);
 }
 
+/** A share of 1 as browsers write it back, so that what is the same is seen to be the same. */
+export function percents(share: number): string {
+  return `${Number((share * 100).toFixed(2))}%`;
+}
+
 export function show(element: HTMLElement, visible: boolean): void {
   if (element.hidden === visible) element.hidden = !visible;
 }

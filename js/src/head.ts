@@ -1,6 +1,6 @@
 /** The head of a run: question, spend against its limits, what the model has seen, and the run's commands. */
 
-import { attribute, button, h, keepKeys, put, putLine, show, tip } from "./dom";
+import { attribute, button, h, keepKeys, percents, put, putLine, show, tip } from "./dom";
 import { bytes, duration, money, moneyLimit, percent, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
 import { shortModel } from "./row";
@@ -125,12 +125,11 @@ export class HeadView {
         "Clicks reach this run only when its cell has ended. To stop it now use Kernel ▸ Interrupt; with --bg the buttons work while it runs.",
       );
     }
-    for (const key of ["stop:", "pause", "resume"]) {
-      const request = this.session.requests.get(key);
-      if (request?.state === "error") notes.push(request.message);
-      if (request?.state === "slow" && run.clicks && run.status === "running") {
-        notes.push("The kernel has not answered yet: it may be busy with another cell, or gone.");
-      }
+    const asked = ["stop:", "pause", "resume"].map((key) => this.session.requests.get(key));
+    for (const request of asked) if (request?.state === "error") notes.push(request.message);
+    const slow = this.session.lost || (run.clicks && asked.some((request) => request?.state === "slow"));
+    if (slow && run.status === "running") {
+      notes.push("The kernel has not answered for a while: it may be busy with another cell, or gone.");
     }
     notes.push(...run.notices.slice(-3));
     if (run.sandbox !== null && run.sandbox !== "") notes.push(`Sandbox: ${run.sandbox}`);
@@ -196,7 +195,7 @@ class Meter {
     put(this.#limit, `/ ${this.limitText(limit)}`);
     attribute(this.#limit, "disabled", !running || !run.clicks);
     const share = limit > 0 ? Math.min((value ?? 0) / limit, 1) : 1;
-    this.#fill.style.width = `${(share * 100).toFixed(1)}%`;
+    this.#fill.style.width = percents(share);
     attribute(this.#bar, "data-level", share >= 0.9 ? "high" : share >= 0.7 ? "near" : null);
     attribute(this.#bar, "aria-valuemax", limit);
     attribute(this.#bar, "aria-valuenow", value ?? 0);
@@ -254,7 +253,7 @@ class SeenView {
     putLine(this.#context, `context: ${summary}${summary === "" ? amount.slice(3) : amount}`, 160);
     tip(this.#context, summary);
     const share = size && seen !== null ? Math.min((seen * BYTES_PER_TOKEN) / size, 1) : 0;
-    this.#fill.style.width = `${(share * 100).toFixed(2)}%`;
+    this.#fill.style.width = percents(share);
     const about = size && seen !== null && share < 1 ? ` (about ${percent(share)} of the data)` : "";
     put(this.#words, seen === null ? "" : `seen by the model: ${plural(seen, "token")}${about}`);
   }

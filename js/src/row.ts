@@ -1,6 +1,6 @@
 /** One row of the tree: an agent, or the group of its many sub-agents. */
 
-import { attribute, h, put, putLine, show, tip } from "./dom";
+import { attribute, h, percents, put, putLine, show, tip } from "./dom";
 import { duration, money, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
 import {
@@ -141,9 +141,12 @@ export class RowView {
 
   #drawShare(agent: Agent): void {
     const { run } = this.session.store;
-    const whole = run.cost ?? 0;
-    const total = whole > 0 && agent.cost_total !== null ? agent.cost_total / whole : 0;
-    const own = whole > 0 && agent.cost !== null ? agent.cost / whole : total;
+    const cost = run.cost ?? 0;
+    // Where nothing is paid (a local model) tokens are what is spent; of those below a row has no sum.
+    const used = run.input_tokens + run.output_tokens;
+    const tokens = used > 0 ? (agent.input_tokens + agent.output_tokens) / used : 0;
+    const total = cost > 0 ? (agent.cost_total ?? 0) / cost : tokens;
+    const own = cost > 0 && agent.cost !== null ? agent.cost / cost : total;
     setWidth(this.#own, own);
     setWidth(this.#below, Math.max(total - own, 0));
   }
@@ -192,7 +195,7 @@ export class RowView {
 }
 
 function setWidth(element: HTMLElement, share: number): void {
-  const width = share <= 0 ? "0" : `${Math.max(Math.min(share, 1) * 100, 2).toFixed(1)}%`;
+  const width = percents(share <= 0 ? 0 : Math.max(Math.min(share, 1), 0.02));
   if (element.style.width !== width) element.style.width = width;
 }
 

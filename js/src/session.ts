@@ -50,6 +50,8 @@ export class Choices {
 }
 
 const REFRESH_MS = 250;
+/** After such a silence of a live run this page asks whether anybody is there. */
+const SILENCE_MS = 20_000;
 /** Doubles with each hello that stays unanswered: a kernel busy with a cell answers them all at its end. */
 const HELLO_AGAIN_MS = 3000;
 const DETAILS_KEPT = 24;
@@ -68,6 +70,7 @@ export class Session {
   #refreshing = false;
   #helloAt = Number.NEGATIVE_INFINITY;
   #helloWait = HELLO_AGAIN_MS;
+  #heardAt = Number.NEGATIVE_INFINITY;
   /** Milliseconds by which this computer's clock is ahead of the kernel's. */
   #skew: number | null = null;
 
@@ -94,7 +97,14 @@ export class Session {
 
   /** Seconds since the epoch by the kernel's clock. */
   now(): number {
-    return (this.link.now() - (this.#skew ?? 0)) / 1000;
+    // Clocks stand still when the kernel is gone: nobody knows what happens there.
+    const now = this.lost ? this.#heardAt : this.link.now();
+    return (now - (this.#skew ?? 0)) / 1000;
+  }
+
+  /** Whether the kernel of a live run does not answer any more. */
+  get lost(): boolean {
+    return this.store.run.clicks && this.requests.get("hello")?.state === "slow";
   }
 
   /** How long an agent took, or has taken so far; seconds. */
@@ -116,6 +126,8 @@ export class Session {
   }
 
   receive(message: Incoming): void {
+    this.#heardAt = this.link.now();
+    this.requests.drop("hello");
     switch (message.kind) {
       case "snapshot":
       case "patch":
@@ -185,6 +197,9 @@ export class Session {
       this.#helloWait *= 2;
       this.hello();
     }
+    const { run } = this.store;
+    const silent = this.store.seq >= 0 && run.status === "running" && run.clicks && this.views > 0;
+    if (silent && this.link.now() - this.#heardAt > SILENCE_MS && !this.requests.get("hello")) this.hello();
     if (this.requests.age(this.link.now()) || this.store.run.status === "running") this.changed();
   }
 
@@ -206,7 +221,6 @@ export class Session {
 
   /** A snapshot is the answer to hello; as long as parts of a large one come, no other hello is said. */
   #greeted(outcome: Outcome): void {
-    this.requests.drop("hello");
     if (outcome === "applied") this.#helloAt = Number.NEGATIVE_INFINITY;
     else if (this.store.seq < 0) this.#helloAt = this.link.now();
   }

@@ -1,6 +1,6 @@
 /** The timeline's scale and lanes: draws what `timeline.ts` computes, and zooms. */
 
-import { attribute, h, keyed, put } from "./dom";
+import { attribute, h, keyed, percents, put } from "./dom";
 import { duration } from "./format";
 import type { Totals } from "./rows";
 import type { Session } from "./session";
@@ -133,7 +133,7 @@ export class TimeAxis {
   }
 
   #setLeft(element: HTMLElement, at: number): void {
-    const left = `${(this.#share(at) * 100).toFixed(2)}%`;
+    const left = percents(this.#share(at));
     if (element.style.left !== left) element.style.left = left;
   }
 
@@ -151,7 +151,7 @@ export class TimeAxis {
         const piece = element as HTMLElement;
         const [start, end] = [Math.max(bar.from, from), Math.min(bar.to, to)];
         this.#setLeft(piece, start);
-        const width = `${((this.#share(end) - this.#share(start)) * 100).toFixed(2)}%`;
+        const width = percents(this.#share(end) - this.#share(start));
         if (piece.style.width !== width) piece.style.width = width;
         attribute(piece, "class", `rlm-bar rlm-bar-${bar.kind}`);
         const word = WORDS[bar.kind as Bar["kind"]] ?? "critical path";

@@ -85,7 +85,11 @@ export class TreeView {
 
   /** Takes the size that the page gave it. */
   resize(): void {
-    this.#height = this.#scroller.clientHeight;
+    const { clientHeight, scrollTop } = this.#scroller;
+    // An output that JupyterLab took out of the page and put back has forgotten where it was.
+    if (this.#height === 0 && clientHeight > 0 && scrollTop === 0) this.#scroller.scrollTop = this.#scrollTop;
+    if (clientHeight > 0) this.#scrollTop = this.#scroller.scrollTop;
+    this.#height = clientHeight;
     this.axis.resize();
   }
 

@@ -44,6 +44,30 @@ describe("the talk with the kernel", () => {
     expect(desk.count("hello")).toBeLessThan(6);
   });
 
+  it("asks after a long silence of a live run, and says when nobody answers; clocks stand still", () => {
+    const desk = new Desk();
+    desk.session.watch(() => {});
+    desk.snapshot([agent("0")], { started: 1000, elapsed: 1 });
+    const wait = (seconds: number) => {
+      for (let at = 0; at < seconds; at += 1) {
+        desk.pass(1000);
+        desk.session.tick();
+      }
+    };
+    wait(21);
+    expect([desk.count("hello"), desk.session.lost]).toEqual([1, false]);
+    desk.snapshot([agent("0")], {}, 1);
+    expect(desk.session.now()).toBeCloseTo(1022);
+    wait(40);
+    expect([desk.count("hello"), desk.session.lost]).toEqual([2, true]);
+    expect(desk.session.now()).toBeCloseTo(1022);
+    desk.receive({ kind: "patch", seq: 2, run: { elapsed: 62 } });
+    expect([desk.session.lost, desk.session.now()]).toEqual([false, 1062]);
+    desk.receive({ kind: "patch", seq: 3, run: { status: "done" } });
+    wait(60);
+    expect(desk.count("hello")).toBe(2);
+  });
+
   it("tells the end of a run", () => {
     const desk = new Desk();
     desk.snapshot([agent("0")]);

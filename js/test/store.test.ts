@@ -177,6 +177,45 @@ describe("failures", () => {
   });
 });
 
+it("keeps its sums right through any story", () => {
+  // A generator of its own, so that each run of the test is the same.
+  let seed = 7;
+  const dice = (sides: number) => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+    return Math.floor((seed / 2_147_483_648) * sides);
+  };
+  const statuses = ["running", "done", "failed", "stopped", "limit"] as const;
+  const store = filled(agent("0"));
+  const names = ["0"];
+  const births = new Map<string, number>([["0", 0]]);
+  for (let seq = 6; seq < 400; seq += 1) {
+    const changed: Record<string, object> = {};
+    for (let each = dice(4); each >= 0; each -= 1) {
+      const id = names[dice(names.length)] as string;
+      if (dice(2) === 0) {
+        births.set(id, (births.get(id) ?? 0) + 1);
+        const child = `${id}.${births.get(id)}`;
+        names.push(child);
+        births.set(child, 0);
+        changed[child] = agent(child, { status: statuses[dice(5)] as "done" });
+      } else changed[id] = { ...changed[id], status: statuses[dice(5)] };
+    }
+    expect(store.apply({ kind: "patch", seq, agents: changed })).toBe("applied");
+  }
+  const all = [...store.agents.values()];
+  expect(all.length).toBe(names.length);
+  for (const { id } of all) {
+    const kids = all.filter((each) => each.parent === id);
+    expect(store.children(id)).toHaveLength(kids.length);
+    for (const status of statuses) {
+      expect(store.statuses(id)[status]).toBe(kids.filter((each) => each.status === status).length);
+    }
+    const below = all.filter((each) => each.id.startsWith(`${id}.`) && each.status === "failed");
+    expect(store.failures(id)).toBe(below.length);
+    expect(new Set(store.failed(id, 1e6))).toEqual(new Set(below));
+  }
+});
+
 it("gives the path from an agent to the root, also where data is a circle", () => {
   const store = filled(agent("0"), agent("0.1"), agent("0.1.2"));
   expect(store.path("0.1.2").map((each) => each.id)).toEqual(["0.1.2", "0.1", "0"]);

@@ -61,6 +61,26 @@ describe("rows", () => {
     expect(page.item("0").querySelector(".rlm-c-spend")?.textContent).toBe("?");
   });
 
+  it("have bars for their share of the money, or of the tokens where nothing is paid", async () => {
+    const bars = (id: string) =>
+      ["own", "below"].map((kind) => page.item(id).querySelector<HTMLElement>(`.rlm-${kind}`)?.style.width);
+    page.snapshot([agent("0", { cost: 0.25, cost_total: 1 }), agent("0.1", { cost_total: 0.75 })], {
+      cost: 1,
+    });
+    await frame();
+    expect([bars("0"), bars("0.1")]).toEqual([
+      ["25%", "75%"],
+      ["75%", "0%"],
+    ]);
+    page.snapshot(
+      [agent("0", { cost: 0, input_tokens: 30 })],
+      { cost: 0, input_tokens: 30, output_tokens: 30 },
+      2,
+    );
+    await frame();
+    expect(bars("0")).toEqual(["50%", "0%"]);
+  });
+
   it("of ten thousand agents are few elements, with their true places", async () => {
     await show(agent("0"), ...ids("0", 10_000).map((id) => agent(id, { status: "done" })));
     expect(page.names()).toEqual(["0", "0/*"]);
@@ -210,7 +230,7 @@ describe("the timeline", () => {
     expect(page.button("Timeline")?.getAttribute("aria-selected")).toBe("true");
     const bars = [...page.item("0").querySelectorAll<HTMLElement>(".rlm-bar")];
     expect(bars.map((bar) => bar.className.split("-").at(-1))).toEqual(["wait", "model", "code", "path"]);
-    expect(bars[1]?.style.width).toBe("49.50%");
+    expect(bars[1]?.style.width).toBe("49.5%");
     expect(bars[1]?.title).toBe("model 1.0 s, from 0.00 s");
     expect(page.all(".rlm-tick").length).toBeGreaterThan(2);
   });
