@@ -49,9 +49,15 @@ def test_a_price_of_ones_own_wins():
     assert price_of("mine", None, prices={"mine": Price(1, 2)}) == Price(1, 2)
 
 
-def test_a_price_holds_at_each_hour_of_the_day():
+def test_a_price_holds_at_each_hour_of_the_day(monkeypatch):
     from genai_prices import Usage, calc_price
 
+    class Evening(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz).replace(hour=20)  # when it is cheap
+
+    monkeypatch.setattr("rlm_jupyter.models.prices.datetime", Evening)
     price = price_of("deepseek-chat", "deepseek")
     usage = Usage(input_tokens=1_000_000, output_tokens=1_000_000)
     midnight = datetime.now(UTC).replace(hour=0, minute=0)
