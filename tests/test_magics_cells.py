@@ -222,12 +222,12 @@ def test_a_dry_run_shows_what_the_real_run_then_sends(shell, capsys):
     [
         ("orders -m openai/gpt-5", MissingKeyError, "OPENAI_API_KEY"),
         ("orders -m nobody/gpt-5", ConfigError, "`nobody/`"),
-        ("lock", ContextError, "lock"),
-        ("orders -s orders", ConfigError, "schema"),
+        ("lock -m model", ContextError, "lock"),
+        ("orders -s orders -m model", ConfigError, "schema"),
     ],
 )
 def test_what_cannot_work_is_said_in_a_line_before_anything_starts(shell, capsys, line, error, said):
-    shell.user_ns["lock"] = threading.Lock()
+    shell.user_ns.update(lock=threading.Lock(), model=ScriptedModel([]))
     before = len(runs())
     result = shell.run_cell(f"%%rlm {line}\nWhat?")
     assert type(result.error_in_exec) is error
@@ -258,3 +258,14 @@ def test_a_value_that_only_running_code_could_decode_is_refused_and_said_so(shel
     assert isinstance(error, UnsafeValueError)
     assert error.run is last_run()
     assert "total" not in shell.user_ns
+
+
+def test_a_view_that_fails_leaves_no_run_behind(shell, monkeypatch):
+    def show(run, **_options):
+        wait_until(lambda: run.tree.agents)
+        raise OSError("the screen is gone")
+
+    monkeypatch.setattr("rlm_jupyter.views.display.show", show)
+    error = ask(shell, "orders", code("import time\ntime.sleep(300)")).error_in_exec
+    assert isinstance(error, OSError)
+    assert last_run().wait(30).status == "stopped"

@@ -155,7 +155,7 @@ def test_completion_knows_agents_variables_and_runs(shell, run):
     assert complete("%rlm pull --run x 0.2 coun") == ["counts"]
     assert complete("%rlm stop ") == ["0", "0.1", "0.2"]
     assert run.id in complete("%rlm tree ")
-    assert complete("%rlm exec 0.2 impor") == complete("impor")
+    assert complete("%rlm exec 0.") == ["0.1", "0.2"]
 
 
 def test_doctor_tells_versions_model_key_kernels_and_sandbox_but_no_key(shell, capsys, monkeypatch):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import threading
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.errors import RLMError, RunStoppedError
+from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError
 from rlm_jupyter.magics.task import Task, read
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ def start(magics: RLMMagics, task: Task) -> Run:
     from rlm_jupyter.views.display import display_mode
 
     display_mode(magics.shell)  # raises for a mode that does not exist, before anything costs money
+    if task.mcp is not None and "mcp" not in inspect.signature(RLM.start).parameters:
+        raise ConfigError(
+            "`--mcp`: this version hands no MCP servers to agents. Give functions with `-t` instead."
+        )
     run = RLM(**task.settings).start(task.question, **task.asked)
     magics.runs.add(run)
     return run
