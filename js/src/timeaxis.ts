@@ -117,13 +117,14 @@ export class TimeAxis {
     }
   }
 
-  /** The path costs a sort of all siblings: once a second is often enough while it runs. */
+  /** The path costs a sort of all siblings: once in two seconds is often enough while it runs. */
   #findPath(): void {
     const { store } = this.session;
     const now = this.session.now();
     const { structure, at, status } = this.#computed;
-    if (structure === store.structure && status === store.run.status && Math.abs(now - at) < 1) return;
-    if (store.run.status === "running" && Math.abs(now - at) < 1) return;
+    const fresh = Math.abs(now - at) < 2;
+    if (fresh && status === store.run.status && (status === "running" || structure === store.structure))
+      return;
     this.#computed = { structure: store.structure, at: now, status: store.run.status };
     this.#critical = criticalPath(store, now);
   }

@@ -146,9 +146,9 @@ export function criticalPath(store: Store, now: number): Map<string, Window[]> {
       .children(agent.id)
       .map((id) => store.agents.get(id) as Agent)
       .filter((kid) => kid.started !== null)
-      .sort((a, b) => span(b)[1] - span(a)[1]);
-    for (const kid of kids) {
-      const [kidFrom, kidTo] = span(kid);
+      .map((kid) => [...span(kid), kid] as const)
+      .sort((a, b) => b[1] - a[1]);
+    for (const [kidFrom, kidTo, kid] of kids) {
       if (kidTo > until + TOLERANCE || kidFrom >= until) continue;
       const end = Math.min(kidTo, until);
       mark(agent.id, end, until);

@@ -1,3 +1,5 @@
+// @vitest-environment happy-dom
+
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { agent, frame, Page } from "./helpers";
 

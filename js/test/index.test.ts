@@ -1,3 +1,5 @@
+// @vitest-environment happy-dom
+
 import { afterEach, expect, it } from "vitest";
 import factory from "../src/index";
 import { agent, frame, RUN, rows } from "./helpers";

@@ -1,3 +1,5 @@
+// @vitest-environment happy-dom
+
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Cell, Detail, Turn } from "../src/types";
 import { agent, frame, Page } from "./helpers";
