@@ -204,7 +204,7 @@ def test_a_dry_run_shows_the_first_message_and_asks_nothing(shell, capsys):
     assert result.success
     assert (shell.user_ns["model"].requests, len(runs())) == ([], before)
     assert "total" not in shell.user_ns
-    for part in ("nothing was sent", "What is the sum?", "`orders`", '"integer"', "tokens 5000", "scripted"):
+    for part in ("nothing was sent", "What is the sum?", "`orders`", '"integer"', "tokens 5,000", "scripted"):
         assert part in shown
 
 

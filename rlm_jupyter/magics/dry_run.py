@@ -28,7 +28,7 @@ def report(task: Task) -> str:
     chars = len(system["content"]) + len(first["content"])
     models = [rlm.model.name, *([rlm.sub_model.name] if rlm.sub_model is not rlm.model else [])]
     scripted = " (scripted, no language model)" if rlm.model.scripted else ""
-    limits = ", ".join(f"{k} {v:g}" for k, v in rlm.limits.model_dump().items() if v is not None)
+    limits = ", ".join(f"{k} {v:,.10g}" for k, v in rlm.limits.model_dump().items() if v is not None)
     lines = [
         "Dry run: nothing was sent, no kernel was started.",
         f"Model: {', sub-agents: '.join(models)}{scripted}",
