@@ -59,7 +59,6 @@ def page(browser):
 
 
 def _dismiss(dialog):
-    print("dismissed:", dialog.inner_text())
     dialog.locator("button.jp-mod-accept").click()
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
@@ -60,7 +59,6 @@ class Conductor:
     step: bool = False
     agents: dict[str, Agent] = field(default_factory=dict)
     limit: LimitReachedError | None = None
-    directory: Path | None = None
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.journal, step=self.step)
@@ -80,7 +78,6 @@ class Conductor:
         error: RLMError | None
         try:
             async with asyncio.timeout(self.limits.seconds) as self._timer:
-                self.directory = await self.pool.open_run(self.run)
                 error = await self._finish(root)
         except TimeoutError:
             error = LimitReachedError(
