@@ -258,6 +258,13 @@ def test_stop_ends_a_run_that_hangs_in_its_kernel_and_its_variables_can_be_pulle
     assert run.agents["0"].pull("x") == 5
 
 
+def test_a_stop_that_comes_before_the_first_agent_is_not_lost(ask):
+    for _ in range(5):
+        run = ask({"root": ["import time\ntime.sleep(60)"]}, wait=False)
+        run.stop()
+        assert run.wait(10).status == "stopped"
+
+
 def test_stop_ends_one_branch_while_its_siblings_finish(ask):
     script = {
         "root": [

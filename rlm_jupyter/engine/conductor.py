@@ -67,6 +67,7 @@ class Conductor:
         self._timer: asyncio.Timeout | None = None
         self.ended = False
         self._told: set[str] = set()
+        self._stopped: set[str] = set()
 
     # ---- the run
 
@@ -126,6 +127,8 @@ class Conductor:
         )
         task = asyncio.create_task(agent.work())
         self._tasks[spec.id] = task
+        if spec.id in self._stopped:  # the user was quicker than the agent
+            task.cancel()
         try:
             await task
         except asyncio.CancelledError:
@@ -247,6 +250,7 @@ class Conductor:
     def stop(self, agent_id: str | None = None) -> None:
         """Stop an agent and all below it; the whole run for None."""
         agent_id = agent_id or "0"
+        self._stopped.add(agent_id)
         self.journal.emit(ev.Command, agent_id, name="stop")
         task = self._tasks.get(agent_id)
         if task is not None and not task.done():
