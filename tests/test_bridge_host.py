@@ -183,6 +183,7 @@ async def test_fail_pending_answers_at_once_even_where_a_handler_will_not_end(pa
     assert pair.bridge.pending == 0
     answers = [await pair.receive(), await pair.receive()]
     assert [answer["error"]["message"] for answer in answers] == ["interrupted", "interrupted"]
+    await until(lambda: (pair.cancelled, len(pair.bridge._tasks)) == (1, 0))
     pair.ask(2, "echo")  # the number is free again, and the late value is not its answer
     assert await pair.receive() == {"id": 2, "ok": {}}
 
@@ -195,6 +196,13 @@ async def test_closing_cancels_handlers_and_closes_what_they_still_give(pair):
     await pair.bridge.wait_closed()
     assert (pair.cancelled, pair.lost, pair.bridge.pending) == (1, 0, 0)
     assert await pair.receive() is None
+
+
+async def test_closing_closes_the_descriptors_of_answers_that_were_not_read(pair):
+    pair.bridge._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    pair.sock.sendall(b"".join(wire.pack({"id": n, "op": "give", "body": {}}) for n in range(1, 201)))
+    await until(lambda: len(pair.seen) == 200 and not pair.bridge._tasks)
+    assert len(pair.bridge._out) > 50
 
 
 async def test_the_end_of_the_other_end_is_told_once(pair):
@@ -352,7 +360,8 @@ async def test_descriptors_of_a_malformed_frame_are_closed(pair, frame):
 
 async def test_more_descriptors_than_a_frame_may_have_end_the_bridge(pair):
     fd = some_fd()
-    socket.send_fds(pair.sock, [wire.pack({"id": 1, "op": "echo", "body": {}}, 1)], [fd] * 200)
+    frame = wire.pack({"id": 1, "op": "echo", "body": {}}, wire.MAX_FDS)
+    socket.send_fds(pair.sock, [frame], [fd] * 200)
     os.close(fd)
     await until(lambda: pair.lost)
 
@@ -410,6 +419,23 @@ async def test_a_flood_leaves_the_loop_to_others(pair):
     assert rounds > 20  # served all the while
     other.bridge.close()
     other.sock.close()
+
+
+async def test_frames_that_come_at_once_are_handled_a_few_at_a_turn(pair, monkeypatch):
+    turn, turns = 0, []
+
+    def tick():
+        nonlocal turn
+        turn += 1
+        ticking[0] = asyncio.get_running_loop().call_soon(tick)
+
+    ticking = [asyncio.get_running_loop().call_soon(tick)]
+    dispatch = pair.bridge._dispatch
+    monkeypatch.setattr(pair.bridge, "_dispatch", lambda *frame: (turns.append(turn), dispatch(*frame)))
+    pair.sock.sendall(wire.pack({"id": 1, "op": "cancel"}) * 1000)
+    await until(lambda: len(turns) == 1000)
+    ticking[0].cancel()
+    assert max(turns.count(one) for one in set(turns)) <= 64
 
 
 async def test_an_end_that_does_not_read_its_answers_is_not_read_on(pair):
