@@ -426,6 +426,23 @@ def test_in_step_mode_each_cell_waits_for_next_and_can_be_edited(ask):
     assert run.wait(20).value == 40
 
 
+def test_a_failed_sub_agent_is_asked_again_and_its_value_can_be_pulled(ask):
+    said = iter([Raw("nothing"), Raw("nothing"), Raw("nothing")])
+
+    def reply(messages):
+        if "\nchild\n" in messages[1]["content"]:
+            return next(said, cell("FINAL(context + 1)"))
+        return cell("try:\n    rlm_query('child', context=41)\nexcept Exception as e:\n    FINAL(e.kind)")
+
+    run = ask(None, model=ScriptedModel(reply))
+    assert run.value == "failed"
+    with pytest.raises(ConfigError, match="root"):
+        run.retry("0")
+    new = run.retry("0.1")
+    _until(lambda: run.agents[new].status == "done")
+    assert (new, run.agents[new].value) == ("0.2", 42)
+
+
 def test_after_the_run_its_agents_spend_nothing(ask):
     run = ask({"root": ["FINAL(1)"]})
     result = run.agents["0"].execute("llm_query('more')")

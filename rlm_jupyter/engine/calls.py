@@ -48,7 +48,7 @@ class AgentCalls:
         word = self._words.get(op)
         if word is None:
             raise BridgeError("internal", f"There is no request `{op[:40]}`.")
-        if self._agent.team.ended and op in ("llm_query", "rlm_query", "final"):
+        if not self._agent.team.may_ask(self._agent.id) and op in ("llm_query", "rlm_query", "final"):
             raise BridgeError("stopped", "The run has ended: its agents ask no model any more.")
         try:
             return await word(body, fds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
@@ -68,6 +68,8 @@ class Conductor:
         self.ended = False
         self._told: set[str] = set()
         self._stopped: set[str] = set()
+        self._retried: set[str] = set()
+        self._again: set[asyncio.Task[None]] = set()
 
     # ---- the run
 
@@ -232,6 +234,32 @@ class Conductor:
             ) from error
         assert agent.value is not None
         return agent.value
+
+    def retry(self, agent_id: str) -> str:
+        """Ask a failed sub-agent's question again, of a new one beside it; give the new one's id.
+
+        Its parent has gone on without it: the new one's value is there to be pulled.
+        """
+        old = self.agents[agent_id].spec
+        assert old.parent is not None
+        number = self._children[old.parent] = self._children.get(old.parent, 0) + 1
+        spec = replace(old, id=f"{old.parent}.{number}")
+        self.journal.emit(ev.Command, agent_id, name="retry", detail=spec.id)
+        self._retried.add(spec.id)
+        task = asyncio.create_task(self._work_again(spec))
+        self._again.add(task)
+        task.add_done_callback(self._again.discard)
+        return spec.id
+
+    async def _work_again(self, spec: AgentSpec) -> None:
+        """Run an agent whose failure is nobody's but its own; its row tells of it."""
+        with contextlib.suppress(RLMError, asyncio.CancelledError):
+            await self._work(spec)
+
+    def may_ask(self, agent_id: str) -> bool:
+        """Whether an agent may still cause completions: while the run goes on, or where the user retried it."""
+        again = any(agent_id == root or agent_id.startswith(f"{root}.") for root in self._retried)
+        return not self.ended or again
 
     def tell_once(self, sentences: Iterable[object]) -> None:
         """Tell the user of each of these once a run."""

@@ -266,6 +266,33 @@ class Run:
             who = f"agent `{agent}`" if agent else "no agent"
             raise ConfigError(f"Nothing waits for Next: {who} is at a step. Start the run with `--step`.")
 
+    def retry(self, agent: str) -> str:
+        """Ask a sub-agent's question again, of a new sub-agent beside it; give the new one's id.
+
+        Its parent has gone on without it: pull the new one's value, or its variables.
+
+        Raises:
+            AgentNotFoundError: there is no such agent.
+            ConfigError: it is the root, it still runs, or the run was closed.
+        """
+        handle = self.agents[agent]
+        if agent == "0" or handle.status == "running" or self._closed:
+            why = "the root" if agent == "0" else "still running" if not self._closed else "of a closed run"
+            raise ConfigError(
+                f"Agent `{agent}` is {why}: only a sub-agent that has ended can be asked again."
+            )
+
+        async def again() -> str:
+            return self._conductor.retry(agent)
+
+        new: str = self._call(again())
+        return new
+
+    @property
+    def paused(self) -> bool:
+        """Whether each cell waits for `next`."""
+        return self._conductor.gate.step
+
     def pause(self) -> None:
         """Make each cell wait for `next` from now on."""
         self._engine.call_soon(self._conductor.gate.pause)

@@ -178,6 +178,30 @@ def replay(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
         _say("Note: the log ends in the middle; what was written until then is shown.")
 
 
+@command("export [RUN] [-o/--out PATH]", "Write a run as a notebook (.ipynb) or as a script (.py).")
+def export(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+    """Write the run's code and outputs to a file that does not exist yet."""
+    import json
+    from pathlib import Path
+
+    from rlm_jupyter.records.export import to_notebook, to_script
+
+    run = the_run(arguments.run)
+    path = Path(arguments.out or f"{run.id}.ipynb")
+    if path.suffix not in (".ipynb", ".py"):
+        raise UsageError(f"`{path}` must end in `.ipynb` (a notebook) or `.py` (a script).")
+    with run.lock:
+        text = to_script(run.tree) if path.suffix == ".py" else json.dumps(to_notebook(run.tree), indent=1)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"`{path}` exists already: name another file with `-o`.") from None
+    except OSError as error:
+        raise UsageError(f"`{path}` cannot be written: {error}.") from None
+    _say(f"Run `{run.id}` is in `{path}`.")
+
+
 @command("last", "The newest run, as an object.")
 def last(_magics: RLMMagics, _arguments: argparse.Namespace) -> Run:
     """Give the newest run."""

@@ -1,0 +1,62 @@
+"""A run as a notebook and as a script."""
+
+import ast
+
+import nbformat
+import pytest
+from IPython.core.error import UsageError
+from magics_parts import terminal_shell
+from scripts import by_question
+
+from rlm_jupyter import RLM
+from rlm_jupyter.records import load
+from rlm_jupyter.records.export import to_notebook, to_script
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    script = {
+        "# <b>root</b>": ["print('hello')\nx = 1", "FINAL(rlm_query('part', context=x))"],
+        "part": ["FINAL(context + 1)"],
+    }
+    rlm = RLM(model=by_question(script), log_dir=tmp_path_factory.mktemp("logs"), cache=False)
+    with rlm.run("# <b>root</b>") as run:
+        yield load(run.log_path).tree
+
+
+def test_a_run_from_its_log_becomes_a_valid_notebook_with_code_and_outputs_in_order(tree):
+    book = nbformat.from_dict(to_notebook(tree))
+    nbformat.validate(book)
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert [cell.source for cell in code] == [
+        "print('hello')\nx = 1",
+        "FINAL(rlm_query('part', context=x))",
+        "FINAL(context + 1)",
+    ]
+    assert "hello" in code[0].outputs[0].text
+
+
+def test_text_of_a_model_is_no_markup_in_it(tree):
+    book = to_notebook(tree)
+    text = "\n".join(cell["source"] for cell in book["cells"] if cell["cell_type"] == "markdown")
+    for line in text.splitlines():
+        assert "<b>" not in line or line.startswith("    ")
+
+
+def test_a_run_becomes_a_script_that_parses(tree):
+    script = to_script(tree)
+    ast.parse(script)
+    assert script.count("# %%\n") == 3
+
+
+def test_the_magic_writes_a_new_file_and_overwrites_none(tmp_path, monkeypatch):
+    with terminal_shell(tmp_path) as shell:
+        monkeypatch.chdir(tmp_path)
+        shell.user_ns["script"] = by_question({"q": ["FINAL(1)"]})
+        assert shell.run_cell("%%rlm -m script\nq").success
+        assert shell.run_cell("%rlm export -o run.ipynb").success
+        nbformat.validate(nbformat.read(tmp_path / "run.ipynb", as_version=4))
+        assert isinstance(shell.run_cell("%rlm export -o run.ipynb").error_in_exec, UsageError)
+        assert shell.run_cell("%rlm export -o run.py").success
+        assert isinstance(shell.run_cell("%rlm export -o run.txt").error_in_exec, UsageError)
+        shell.run_cell("_run = get_ipython().run_line_magic('rlm', 'free')")
