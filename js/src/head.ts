@@ -75,7 +75,7 @@ export class HeadView {
   update(): void {
     const { session } = this;
     const { run } = session.store;
-    const root = session.store.agents.get(session.store.children(null)[0] ?? "");
+    const { root } = session;
     const running = run.status === "running";
     setIcon(this.#sign, running && root ? stateOf(root) : run.status);
     attribute(this.element, "data-state", run.status);
@@ -112,8 +112,16 @@ export class HeadView {
     const text = run.error ?? run.value;
     show(this.#result, text !== null && run.status !== "running");
     attribute(this.#result, "data-state", run.error !== null ? "failed" : "done");
-    putLine(this.#result, run.error ?? `Answer: ${run.value ?? ""}`, 500);
+    putLine(this.#result, run.error ?? `Answer: ${this.#answer(run.value ?? "")}`, 600);
     tip(this.#result, text);
+  }
+
+  /** What the value is, and as much of itself as its description quotes. */
+  #answer(summary: string): string {
+    const value = this.session.details.get(this.session.root?.id ?? "")?.value;
+    const preview = value?.preview ?? "";
+    if (preview === "" || preview === summary) return summary;
+    return value?.type === "str" ? preview : `${summary} · ${preview}`;
   }
 
   #updateNotes(run: Run): void {

@@ -217,6 +217,19 @@ export class Session {
     }
     this.#follow();
     this.#refresh();
+    if (run.status !== "running") this.#fetchAnswer();
+  }
+
+  /** The first agent, whose question is the run's. */
+  get root(): Agent | undefined {
+    return this.store.agents.get(this.store.children(null)[0] ?? "");
+  }
+
+  /** The head shows the answer itself, not only of what type it is: that is on the root's page. */
+  #fetchAnswer(): void {
+    const { root } = this;
+    if (!root || root.value === null || this.details.has(root.id) || this.#fetched.has(root.id)) return;
+    this.#fetch(root);
   }
 
   /** A snapshot is the answer to hello; as long as parts of a large one come, no other hello is said. */

@@ -113,6 +113,21 @@ it("says once where clicks wait, and points to the way out", async () => {
 });
 
 it.each([
+  [{ type: "str", preview: "Norrland,\nsince September" }, "Answer: Norrland, since September"],
+  [{ type: "dict", preview: "since: 2025" }, "Answer: dict of 1 key · since: 2025"],
+  [{ type: "DataFrame" }, "Answer: dict of 1 key"],
+])("quotes the answer from the root's page: %o", async (value, text) => {
+  page.snapshot([agent("0", { status: "done", value: "dict of 1 key" })], {
+    status: "done",
+    value: "dict of 1 key",
+  });
+  page.answer({ value });
+  await frame();
+  expect(page.find(".rlm-result").textContent).toBe(text);
+  expect(page.count("open")).toBe(1);
+});
+
+it.each([
   [{ status: "done", value: "Norrland", provenance: "scripted demo" }, "Answer: Norrland", "done"],
   [{ status: "failed", error: "RLMError: <b>no</b>" }, "RLMError: <b>no</b>", "failed"],
 ])("ends with the answer or the error: %o", async (run, text, state) => {
