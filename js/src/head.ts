@@ -111,7 +111,7 @@ export class HeadView {
   #updateResult(run: Run): void {
     const text = run.error ?? run.value;
     show(this.#result, text !== null && run.status !== "running");
-    attribute(this.#result, "data-state", run.error !== null ? "failed" : "done");
+    attribute(this.#result, "data-state", run.status);
     putLine(this.#result, run.error ?? `Answer: ${this.#answer(run.value ?? "")}`, 600);
     tip(this.#result, text);
   }

@@ -168,7 +168,9 @@ export class PanelView {
     const stopping = requests.isPending(`stop:${agent.id}`);
     attribute(this.#stop, "data-pending", stopping);
     attribute(this.#stop, "aria-disabled", stopping ? "true" : null);
-    show(this.#retry, !root && (agent.status === "failed" || agent.status === "stopped"));
+    // Once the run has ended nobody waits for a sub-agent's value any more.
+    const live = this.session.store.run.status === "running";
+    show(this.#retry, live && !root && (agent.status === "failed" || agent.status === "stopped"));
     attribute(this.#retry, "data-pending", requests.isPending(`retry:${agent.id}`));
     attribute(this.#prompt, "aria-pressed", String(this.session.choices.prompts.has(agent.id)));
   }
@@ -359,6 +361,7 @@ class StepView {
     if (drawn !== this.#drawn) {
       this.#drawn = drawn;
       if (this.#field.value !== code) this.#field.value = code;
+      if (!this.session.choices.edits.has(agent.id)) this.#field.scrollTop = 0;
       this.#field.rows = Math.min(Math.max(code.split("\n").length, 2), 9);
     }
     const request = this.session.requests.get(`next:${agent.id}`);

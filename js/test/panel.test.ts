@@ -276,6 +276,9 @@ describe("commands", () => {
     expect(stop?.hidden).toBe(true);
     page.button("Retry")?.click();
     expect(page.last("retry")).toMatchObject({ agent: "0.1" });
+    page.receive({ kind: "patch", seq: 3, run: { status: "done" } });
+    await frame();
+    expect(page.button("Retry")).toBeUndefined();
   });
 
   it("an error is told with its words", async () => {
