@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from rlm_jupyter.errors import ConfigError, MissingKeyError
 
 SandboxMode = Literal["auto", "none", "bwrap"]
+PromptVariant = Literal["default", "frugal", "small_context"]
 
 
 class Limits(BaseModel):
@@ -197,8 +198,43 @@ class Settings(BaseModel):
     """Characters of a cell's output that the model sees: head and tail."""
     completion_tokens: int = Field(8192, ge=16)
     """`max_tokens` of one request, before the limits clamp it."""
+    prompt: PromptVariant = "default"
+    """What agents are told: `frugal` for models that call too much or cost much, `small_context` for those
+    with a small window."""
     require_look: bool = True
     """Whether a `FINAL` by code that never touched the given data is answered with a request to look."""
+    sub_calls: bool = True
+    """Whether agents' code may ask a model at all: `llm_query` and `rlm_query`. An ablation of the paper."""
+    sub_agents: bool = True
+    """Whether agents' code may start sub-agents by `rlm_query`; without, only plain completions. An ablation."""
+    parameters: dict[str, object] | None = None
+    """Further fields of the root's requests, such as ``{"top_p": 0.9}``."""
+    sub_parameters: dict[str, object] | None = None
+    """The same for sub-agents and plain completions; None: as the root's."""
+    temperature: float | None = None
+    """Of the root's requests; None: the provider's own."""
+    sub_temperature: float | None = None
+    """Of sub-agents and plain completions; None: as the root's."""
+    reasoning_effort: str | None = None
+    """Of the root's requests, such as ``"low"``; None: the provider's own."""
+    sub_reasoning_effort: str | None = None
+    """Of sub-agents and plain completions; None: as the root's."""
+    extra_body: dict[str, object] | None = None
+    """Fields of the root's requests that are not OpenAI's."""
+    sub_extra_body: dict[str, object] | None = None
+    """The same for sub-agents and plain completions; None: as the root's."""
+    sub_completion_tokens: int | None = Field(None, ge=16)
+    """`max_tokens` of one request of sub-agents and plain completions; None: as the root's."""
+    window: int | None = Field(None, ge=1000)
+    """Tokens that the root's model holds; None: looked up, or learnt when the provider refuses a prompt."""
+    sub_window: int | None = Field(None, ge=1000)
+    """The same for the model of sub-agents and plain completions; None: as `window`, or looked up."""
+    compact_at: float | None = Field(0.85, gt=0, le=1)
+    """The part of the window at which an agent's old turns are summarised; None: never."""
+    stuck_after: int | None = Field(3, ge=2)
+    """How often the same code may fail with the same error before the agent is told once, and then ended."""
+    telemetry: bool = True
+    """Whether OpenTelemetry spans are made where its API is installed. No prompt or reply is in them."""
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None, **changes: object) -> Settings:

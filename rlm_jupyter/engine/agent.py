@@ -134,7 +134,7 @@ class Agent:
             left=self.team.ledger.left(self.id),
             last_turn=self._last_turn(),
         )
-        self.messages = prompt.chat(prompt.system_prompt(leaf=self.leaf), first)
+        self.messages = prompt.chat(prompt.system_prompt(self.team.settings.prompt, leaf=self.leaf), first)
 
     def _last_turn(self) -> bool:
         """Whether the next turn is the last that the limits allow."""

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine.books import Books
-from rlm_jupyter.engine.estimate import PromptEstimator, estimate_prompt_tokens
 from rlm_jupyter.engine.spend import Account, Left, Reservation, Spend, known_price, true_spend, worst_case
 from rlm_jupyter.errors import LimitReachedError, UnknownPriceError
+from rlm_jupyter.models.estimate import PromptEstimator, estimate_prompt_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,6 +1,6 @@
 """What the model is told: one fixed text, then the question, the data's description and what is left.
 
-The fixed text is at most 4,500 characters; every example in it runs (a test runs them). What follows a
+The fixed text is at most 4,500 characters in each variant; every example in it runs (a test runs them). What follows a
 turn is appended, never rewritten, so that each prompt extends the last one byte for byte and a provider's
 prompt cache holds.
 """
@@ -16,92 +16,157 @@ from rlm_jupyter.values.describe import render
 if TYPE_CHECKING:
     from rlm_jupyter.engine.ledger import Left
     from rlm_jupyter.kernels.session import CellResult
+    from rlm_jupyter.settings import PromptVariant
 
 _ROLE = """\
-You answer a question about data that lives as a variable in your own Python kernel (a Jupyter kernel; \
-state stays between turns). You see only a description of it. Work in turns: write one short paragraph of \
-reasoning, then code in one fenced block; its output comes back in the next message.
+You answer a question about data that lives in your own Python kernel (Jupyter: variables stay from turn to \
+turn). You are shown a description of it, never the whole. In each turn write a sentence or two of thought, \
+then code in one fenced block; you get back what it prints and its last expression.
 
 ```repl
 print(type(context))
+SHOW_VARS()
 ```
 
-The words you have besides Python and the installed packages:
-- `context`: the data, the real object (also under its own name where it has one).
-- `llm_query(prompt)`: one plain completion by a language model, text in, text out. It sees only the prompt.
+Words you have besides Python and the installed packages:
+- `context`: the data, a real Python object (it also bears its own name, where it has one).
+- `llm_query(prompt)`: one plain completion, text in, text out. The model sees that prompt and nothing else.
 """
 
 _RECURSION = """\
-- `rlm_query(question, context=part)`: a sub-agent with a kernel of its own, which gets `part` as its \
-`context` and returns the object that it gives to FINAL: a DataFrame, a list, a number.
-- `llm_query_batched(prompts)`, `rlm_query_batched(questions, contexts=parts)`: many at once; results in \
-order; a failed item is falsy and has `.error`.
+- `rlm_query(question, context=part)`: a sub-agent with a kernel of its own, where `part` is its `context`. \
+Gives the very object that it passed to FINAL: a DataFrame, a list, a number.
+- `llm_query_batched(prompts)`, `rlm_query_batched(questions, contexts=parts)`: all at once, results in \
+order. An item that failed is false and has `.error`; a single call raises.
 """
 
 _LEAF = """\
-- `llm_query_batched(prompts)`: many at once; results in order; a failed item is falsy and has `.error`.
+- `llm_query_batched(prompts)`: all at once, results in order. An item that failed is false and has `.error`; \
+a single call raises.
 You are at the depth limit: `rlm_query(question, context=part)` works, but as one plain completion.
 """
 
-_REST = """\
-- `SHOW_VARS()`: what is defined. `budget()`: what is left of money, tokens, calls and time.
-- `FINAL(value)`: your answer, any object; it ends your work. Give the value itself (a table, a number, a \
-string), not its printed form.
-Calls block; in code that awaits they can be awaited (`await asyncio.gather(...)`). `schema=` (a type or \
-JSON Schema) makes an answer typed and checked.
+_WORDS = """\
+- `schema=` (a type such as `list[str]`, a model, a JSON Schema) makes any of these answers typed and checked.
+- `SHOW_VARS()`: your variables. `budget()`: what is left of money, tokens, calls and time.
+- `FINAL(value)`: your answer; it ends your work. Give the object itself (a table, a number, a text), not a \
+printed form of it.
+Calls block; code that awaits can await them (`await asyncio.gather(...)`).
 
 How to work well:
-1. Look first: print the shape, the columns, some rows or lines; never the whole. Output is cut to its \
-head and tail.
-2. Python is free and exact; a call costs money and time. Count, filter, group and search with code. Use a \
-model for what code cannot do: to read, judge, classify, summarise.
-3. A prompt to `llm_query` holds about 100,000 characters: prefer few fat prompts to many thin ones, and one \
-batch to a loop.
-4. Values stay in variables: pass parts of them on by reference, never by pasting what was printed.
-5. Check the result by code before FINAL.
+1. Look first: type, size, columns, a few rows or lines. Of long output you see only head and tail.
+2. A line of Python is free, exact and done in milliseconds; a completion costs money and seconds and may \
+err{agents}. So search, filter, count, group and join by code, and let a \
+model read only what code has found.
 """
 
-_EXAMPLE = """\
-Reading long text in wide, fat chunks:
+_MODEL_WORK = {
+    "default": """\
+3. Use a model for what code cannot do: judge, classify, extract, summarise. One prompt holds about {size:,} \
+characters, so fill it: one batch of ten fat prompts beats a thousand thin ones, and any batch beats a loop.
+""",
+    "frugal": """\
+3. Calls are dear here: never one call for each row or line. Most questions need none, few need more than \
+ten. Where code cannot judge, fill each prompt (about {size:,} characters hold hundreds of items), try one \
+before you send a batch, and keep its answer to use again.
+""",
+    "small_context": """\
+3. Use a model for what code cannot do: judge, classify, extract, summarise. One prompt holds only about \
+{size:,} characters: cut to that size and fill it, in one batch. Your own window is small too: print at most \
+2,000 characters at a time, and keep notes in variables.
+""",
+}
+
+_SUB_AGENTS = {
+    "default": "4. Sub-agents are for parts that need code and steps of their own; hand them the part itself.\n",
+    "frugal": "4. Sub-agents only where a part needs code and several steps that differ from part to part.\n",
+    "small_context": "4. Use sub-agents for parts that need several steps: each has a window of its own.\n",
+}
+
+_CARE = """\
+{number}. Values stay in variables: pass them on, never retype or paste what was printed.
+{check}. Check before FINAL: is every part covered, did any item fail, does a sample agree? Call FINAL in a \
+later turn than the one that computes the answer, once you have seen it.
+"""
+
+_TEXT = """\
+Long text: search it by code; if all of it must be read, cut it with an overlap and read it in one batch:
 
 ```repl
-text = str(context)
-parts = [text[i:i + 100_000] for i in range(0, len(text), 100_000)]
-notes = llm_query_batched([f"List every date with what happened then, or 'none'.\\n\\n{p}" for p in parts])
-print(sum(map(bool, notes)), "of", len(parts))
+import re
+text = context if isinstance(context, str) else "\\n".join(map(str, context))
+hits = [m.start() for m in re.finditer(r"(?i)refund|returned", text)]
+print(len(text), len(hits), [text[max(0, h - 60):h + 60] for h in hits[:5]])
+```
+
+```repl
+size = {size:_}
+parts = [text[i:i + size] for i in range(0, len(text), size - 500)]
+notes = llm_query_batched([f"List each refund: date, amount, reason; or none.\\n\\n{{p}}" for p in parts])
+print(len(parts), "parts,", sum(not n for n in notes), "failed")
 ```
 """
 
-_EXAMPLE_RECURSION = """\
-Splitting a table among sub-agents; their answers are objects:
+_TABLE = """\
+A table: whole rows many to a prompt, typed answers:
+
+```repl
+texts = context["comment"].astype(str).tolist()
+packs = [texts[i:i + {rows}] for i in range(0, len(texts), {rows})]
+asked = ["Label each line praise, complaint or other:\\n" + "\\n".join(p) for p in packs]
+labels = llm_query_batched(asked, schema=list[str])
+print([len(got) == len(p) if isinstance(got, list) else got.error for got, p in zip(labels, packs)])
+```
+"""
+
+_SPLIT = """\
+A table among sub-agents; their answers are objects:
 
 ```repl
 import pandas as pd
-parts = [context.iloc[i::4] for i in range(4)]
-found = rlm_query_batched(["Count the rows in each group; a DataFrame."] * 4, contexts=parts)
+groups = [g for _, g in context.groupby("supplier")]
+ask = "Why did refunds rise? Give a DataFrame: supplier, month, reason."
+found = rlm_query_batched([ask] * len(groups), contexts=groups)
 table = pd.concat([f for f in found if isinstance(f, pd.DataFrame)])
-print(table.head())
+print(len(groups), "groups;", table.shape)
 ```
 """
 
 _END = """\
-Giving the answer, when it is checked:
+Then, when you have looked at `table`:
 
 ```repl
-FINAL(answer_value)
+FINAL(table)
 ```
 """
 
+_CHARS = {"default": 100_000, "frugal": 100_000, "small_context": 12_000}
+"""Characters that one prompt is said to hold."""
+_ROWS = {"default": 200, "frugal": 400, "small_context": 50}
 
-def system_prompt(*, leaf: bool = False) -> str:
+
+def system_prompt(variant: PromptVariant = "default", *, leaf: bool = False) -> str:
     """Give the fixed text.
 
     Args:
+        variant: for what kind of model.
         leaf: for an agent at the depth limit, which has no sub-agents.
     """
-    recursion = _LEAF if leaf else _RECURSION
-    examples = _EXAMPLE if leaf else _EXAMPLE + "\n" + _EXAMPLE_RECURSION
-    return f"{_ROLE}{recursion}{_REST}\n{examples}\n{_END}"
+    size, rows = _CHARS[variant], _ROWS[variant]
+    number = 4 if leaf else 5
+    parts = [
+        _ROLE,
+        _LEAF if leaf else _RECURSION,
+        _WORDS.format(agents="" if leaf else "; a sub-agent costs several completions"),
+        _MODEL_WORK[variant].format(size=size),
+        "" if leaf else _SUB_AGENTS[variant],
+        _CARE.format(number=number, check=number + 1),
+        "\n" + _TEXT.format(size=size),
+        "\n" + _TABLE.format(rows=rows),
+        "" if leaf else "\n" + _SPLIT,
+        "\n" + (_END.replace("table", "labels") if leaf else _END),
+    ]
+    return "".join(parts)
 
 
 def first_message(

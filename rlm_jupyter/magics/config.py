@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 SANDBOX_MODES = ("auto", "none", "bwrap")
+PROMPTS = ("default", "frugal", "small_context")
 
 SETTINGS = (
     "model",
@@ -30,6 +31,7 @@ SETTINGS = (
     "output_chars",
     "completion_tokens",
     "require_look",
+    "prompt",
 )
 """Traits that are arguments of `RLM` under the same name."""
 
@@ -103,6 +105,9 @@ class MagicsConfig(HasTraits):
     completion_tokens = Integer(8192, help="`max_tokens` of one request, before the limits clamp it.").tag(
         config=True
     )
+    prompt = Enum(
+        PROMPTS, "default", help="What agents are told: 'frugal' spends less, 'small_context' cuts smaller."
+    ).tag(config=True)
     require_look = Bool(True, help="Whether a FINAL by code that never touched the data is sent back.").tag(
         config=True
     )

@@ -71,8 +71,9 @@ class CompletionRequest:
         messages: the chat so far; the last one is the user's.
         max_tokens: the most tokens the reply may have; None for the provider's own bound.
         on_delta: called with each piece of text as it arrives; on the engine's loop.
-        on_wait: called with a reason and the seconds when the model waits before another attempt (a rate
-            limit, a server error), so that the wait can be shown.
+        on_wait: called before each further attempt with a reason and the seconds that the model waits for
+            it (a rate limit, a server error; 0 where it sends again at once), so that the wait can be shown
+            and the attempt be counted. An exception that it raises ends the request.
         parameters: further parameters of the request, such as ``temperature``.
     """
 

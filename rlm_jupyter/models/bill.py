@@ -6,27 +6,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from rlm_jupyter.models.base import Message, Usage
+from rlm_jupyter.models.estimate import estimate_prompt_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rlm_jupyter.models.wire import Reply
 
-_BYTES_PER_TOKEN: Final = 3
-_TOKENS_PER_MESSAGE: Final = 8
+_PER_REPLY: Final = 16
+"""Tokens of a reply that are no text, such as its end mark."""
 
 
-def estimate_usage(messages: Sequence[Message], text: str) -> Usage:
-    """Estimate from above what a request and its reply cost in tokens, where the provider does not tell.
+def most_usage(messages: Sequence[Message], reply: Reply, max_tokens: int | None) -> Usage:
+    """Give the most that a request may have cost in tokens, where the provider does not tell.
 
-    Tokens of prose hold 4 bytes and more, those of code and figures about 3.
+    What was thought and not shown counts too, so that only the request's own bound on the reply is one.
     """
-    prompt = sum(_tokens(message["content"]) + _TOKENS_PER_MESSAGE for message in messages)
-    return Usage(prompt, _tokens(text), estimated=True)
-
-
-def _tokens(text: str) -> int:
-    return -(-len(text.encode("utf-8", "replace")) // _BYTES_PER_TOKEN)
+    text = len(reply.text.encode("utf-8", "replace")) + _PER_REPLY
+    return Usage(estimate_prompt_tokens(messages), text if max_tokens is None else max_tokens, estimated=True)
 
 
 @dataclass
@@ -34,17 +31,24 @@ class Bill:
     """The requests of one completion.
 
     Attributes:
-        messages: the prompt, for estimates.
+        messages: the prompt, for upper bounds.
         attempts: requests that were sent.
     """
 
     messages: Sequence[Message]
     attempts: int = 0
     _replies: list[Reply] = field(default_factory=list)
+    _bounds: list[int | None] = field(default_factory=list)
 
-    def add(self, reply: Reply) -> None:
-        """Count a reply that was begun, or may have been: an empty one stands for what nobody saw."""
+    def add(self, reply: Reply, max_tokens: int | None) -> None:
+        """Count a reply that was begun, or may have been: an empty one stands for what nobody saw.
+
+        Args:
+            reply: as far as it came.
+            max_tokens: the most tokens that the request allowed it.
+        """
         self._replies.append(reply)
+        self._bounds.append(max_tokens)
 
     @property
     def usage(self) -> Usage | None:
@@ -52,7 +56,10 @@ class Bill:
         told = [reply.usage for reply in self._replies]
         if told == [None]:
             return None
-        parts = [reply.usage or estimate_usage(self.messages, reply.text) for reply in self._replies]
+        parts = [
+            reply.usage or most_usage(self.messages, reply, bound)
+            for reply, bound in zip(self._replies, self._bounds, strict=True)
+        ]
         return Usage(
             sum(part.prompt_tokens for part in parts),
             sum(part.completion_tokens for part in parts),

@@ -19,7 +19,7 @@ from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
 from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price
 from rlm_jupyter.models.bill import Bill
 from rlm_jupyter.models.clients import Clients
-from rlm_jupyter.models.dialect import Dialect, check_parameters
+from rlm_jupyter.models.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
 from rlm_jupyter.models.failures import Failure, Kind, error_of, failure_of
 from rlm_jupyter.models.prices import price_of
 from rlm_jupyter.models.receive import fault_of, receive
@@ -146,6 +146,10 @@ class OpenAIChat:
                 if room is not None or self._dialect.learn(outcome, body):
                     most = room if room is not None else most
                     adaptations += 1
+                    if request.on_wait is not None:
+                        request.on_wait(
+                            outcome.reason, 0.0
+                        )  # it is one more request: whoever counts must know
                     continue
             failures[outcome.kind] += 1
             if (
@@ -193,7 +197,9 @@ class OpenAIChat:
             if failure is None:
                 raise
         if begun or (failure is not None and failure.kind in (Kind.TIMEOUT, Kind.BROKEN)):
-            bill.add(reply)  # what was sent and not answered may have been billed all the same
+            bill.add(
+                reply, _bound_of(body)
+            )  # what was sent and not answered may have been billed all the same
         if failure is not None and reply.finish_reason is not None:
             failure = None  # what broke after the reply's own end took nothing away from it
         return failure or fault_of(reply) or reply
@@ -241,6 +247,12 @@ class OpenAIChat:
         except Exception:
             return None  # the list is a courtesy; the error that is being told must not be lost over it
         return names or None
+
+
+def _bound_of(body: Mapping[str, object]) -> int | None:
+    """Give the most tokens that a request allows its reply."""
+    bound = body.get(NEW_LIMIT, body.get(OLD_LIMIT))
+    return bound if isinstance(bound, int) else None
 
 
 def _postpone(silence: asyncio.Timeout, seconds: float) -> None:
