@@ -20,6 +20,7 @@ from rlm_jupyter.engine.events import RunStarted
 from rlm_jupyter.engine.journal import Journal
 from rlm_jupyter.engine.ledger import Ledger
 from rlm_jupyter.engine.run import Run
+from rlm_jupyter.engine.sampling import Samplings
 from rlm_jupyter.engine.schema import AnswerSchema
 from rlm_jupyter.engine.thread import EngineThread, engine
 from rlm_jupyter.errors import (
@@ -41,6 +42,7 @@ from rlm_jupyter.values.store import Buffer, Store
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.completions import Cache
+    from rlm_jupyter.models.cache import ReplyCache
 
 T = TypeVar("T")
 
@@ -112,6 +114,7 @@ class RLM:
             else choose_model(given_sub, base_url=self.settings.base_url, api_key=api_key)
         )
         self.limits = self._check_limits()
+        self._samplings = Samplings.of(self.settings)
 
     def _check_limits(self) -> Limits:
         """Refuse a money limit that cannot be kept; drop the default one, which nobody asked for."""
@@ -240,7 +243,7 @@ class RLM:
         completions = Completions(
             journal,
             ledger,
-            max_tokens=self.settings.completion_tokens,
+            samplings=self._samplings,
             price=self._price,
             cache=self._cache(),
         )
@@ -287,9 +290,9 @@ class RLM:
         """One run's view of the replies on disk; scripts are not kept."""
         if not self.settings.cache or (self.model.scripted and self.sub_model.scripted):
             return None
-        from rlm_jupyter.models.cache import ReplyCache, RunCache, default_path
+        from rlm_jupyter.models.cache import RunCache
 
-        return RunCache(ReplyCache(default_path()))
+        return RunCache(_reply_cache())
 
 
 def _encode(
@@ -311,6 +314,20 @@ def _encode(
 _pool: KernelPool | None = None
 _runs: list[Run] = []
 _runs_lock = threading.Lock()
+
+
+_replies: dict[tuple[int, Path], ReplyCache] = {}
+
+
+def _reply_cache() -> ReplyCache:
+    """Give this process's one view of the replies on disk; a forked child needs its own."""
+    from rlm_jupyter.models.cache import ReplyCache, default_path
+
+    key = (os.getpid(), default_path())
+    with _runs_lock:
+        if key not in _replies:
+            _replies[key] = ReplyCache(key[1])
+        return _replies[key]
 
 
 async def _kernel_pool() -> KernelPool:
@@ -372,6 +389,8 @@ def stop_all() -> None:
     if pool is not None:
         with contextlib.suppress(Exception):
             engine().submit(pool.close()).result(10)
+    for cache in _replies.values():
+        cache.close()
 
 
 atexit.register(stop_all)

@@ -168,6 +168,10 @@ def endpoint_for(
     return Endpoint(sent, provider.base_url, key, name)
 
 
+_OFF_BY_NONE = frozenset({"compact_at", "stuck_after"})
+"""Settings of which None is a choice; of the others it means that nothing was chosen."""
+
+
 class Settings(BaseModel):
     """How an `RLM` works; every field has a default that is safe.
 
@@ -246,7 +250,8 @@ class Settings(BaseModel):
         env = os.environ if env is None else env
         names = {"model": "RLM_MODEL", "sub_model": "RLM_SUB_MODEL", "base_url": "RLM_MODEL_BASE_URL"}
         found: dict[str, object] = {field: env[name] for field, name in names.items() if env.get(name)}
-        found.update({name: value for name, value in changes.items() if value is not None})
+        given = {name: value for name, value in changes.items() if value is not None or name in _OFF_BY_NONE}
+        found.update(given)
         try:
             return cls.model_validate(found)
         except ValidationError as error:

@@ -6,10 +6,13 @@ import asyncio
 import itertools
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.cache_key import cache_request
 from rlm_jupyter.engine.ledger import Ledger, Reservation, estimate_prompt_tokens
+from rlm_jupyter.engine.sampling import Sampling, Samplings
 from rlm_jupyter.errors import MalformedReplyError, RLMError
 from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
 
@@ -17,8 +20,10 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.journal import Journal
 
 _DELTA_SECONDS = 0.1
-_REFUSALS = ("rate limit",)
-"""Reasons of a wait that say that the request was not served, and so not billed."""
+_CROWDED = ("rate limit", "server error (503)", "server error (529)")
+"""How reasons of a wait begin that say that the provider has too many requests, ours among them."""
+_UNBILLED = ("rate limit", "request refused", "context too long", "no connection")
+"""How reasons of a wait begin that say that the request was not served, and so not billed."""
 
 
 class Cache(Protocol):
@@ -37,7 +42,7 @@ class Completions:
     Args:
         journal: where they are told.
         ledger: what may be spent.
-        max_tokens: of one reply, before the limits clamp it.
+        samplings: how the models are asked.
         price: overrides what the models say of themselves.
         cache: replies on disk; None for no cache.
     """
@@ -47,13 +52,13 @@ class Completions:
         journal: Journal,
         ledger: Ledger,
         *,
-        max_tokens: int,
+        samplings: Samplings,
         price: Price | None = None,
         cache: Cache | None = None,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
-        self._max_tokens = max_tokens
+        self._samplings = samplings
         self._price = price
         self._cache = cache
         self._numbers = itertools.count(1)
@@ -71,6 +76,7 @@ class Completions:
         purpose: ev.Purpose,
         turn: int,
         start: int = 0,
+        max_tokens: int | None = None,
     ) -> Completion:
         """Get one completion.
 
@@ -81,24 +87,29 @@ class Completions:
             purpose: a turn or a plain call.
             turn: the agent's turn in which it is asked.
             start: how many of the messages were sent with an earlier call already.
+            max_tokens: the most tokens of the reply, where that is fewer than the settings say.
 
         Raises:
             LimitReachedError: its worst case does not fit under the limits.
             ModelError: the provider failed for good.
         """
-        request = CompletionRequest(messages=list(messages), max_tokens=self._max_tokens)
-        if self._cache is not None and (known := self._cache.get(model, request)) is not None:
-            return self._from_cache(agent, model, request, known, purpose, turn, start)
-        reservation = await self._reserve(agent, model, messages, turn=purpose == "turn")
-        return await self._send(agent, model, reservation, messages, purpose, turn, start)
+        sampling = self._samplings.of_request(agent, purpose)
+        if max_tokens is not None:
+            sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
+        if self._cache is not None:
+            key = cache_request(messages, sampling)
+            if (known := self._cache.get(model, key)) is not None:
+                return self._from_cache(agent, model, messages, known, purpose, turn, start)
+        reservation = await self._reserve(agent, model, messages, sampling, turn=purpose == "turn")
+        return await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
 
     async def _reserve(
-        self, agent: str, model: ChatModel, messages: Sequence[Message], *, turn: bool
+        self, agent: str, model: ChatModel, messages: Sequence[Message], sampling: Sampling, *, turn: bool
     ) -> Reservation:
         """Reserve; where that has to wait for others' settlements, show it."""
         wanted = asyncio.ensure_future(
             self._ledger.reserve(
-                agent, estimate_prompt_tokens(messages), self._max_tokens, self.price_of(model), turn=turn
+                agent, estimate_prompt_tokens(messages), sampling.max_tokens, self.price_of(model), turn=turn
             )
         )
         try:
@@ -123,6 +134,7 @@ class Completions:
         model: ChatModel,
         reservation: Reservation,
         messages: Sequence[Message],
+        sampling: Sampling,
         purpose: ev.Purpose,
         turn: int,
         start: int,
@@ -130,11 +142,18 @@ class Completions:
         call = next(self._numbers)
         self._emit_prompt(agent, model, call, reservation.max_tokens, messages, purpose, turn, start)
         began = time.monotonic()
+        deltas = _Deltas(self._journal, agent, call)
+
+        def wait(reason: str, seconds: float) -> None:
+            deltas.restart()
+            self._retry(agent, reservation, reason, seconds)
+
         request = CompletionRequest(
             messages=list(messages),
             max_tokens=reservation.max_tokens,
-            on_delta=_Deltas(self._journal, agent, call),
-            on_wait=lambda reason, seconds: self._retry(agent, reservation, reason, seconds),
+            on_delta=deltas,
+            on_wait=wait,
+            parameters=sampling.parameters,
         )
         try:
             completion = await model.complete(request)
@@ -178,15 +197,14 @@ class Completions:
             seconds=time.monotonic() - began,
         )
         if self._cache is not None:
-            key = CompletionRequest(messages=list(messages), max_tokens=self._max_tokens)
-            self._cache.put(model, key, completion)
+            self._cache.put(model, cache_request(messages, sampling), completion)
         return completion
 
     def _from_cache(
         self,
         agent: str,
         model: ChatModel,
-        request: CompletionRequest,
+        messages: Sequence[Message],
         known: Completion,
         purpose: ev.Purpose,
         turn: int,
@@ -194,7 +212,7 @@ class Completions:
     ) -> Completion:
         self._ledger.count_cached(agent, turn=purpose == "turn")
         call = next(self._numbers)
-        self._emit_prompt(agent, model, call, None, request.messages, purpose, turn, start)
+        self._emit_prompt(agent, model, call, None, messages, purpose, turn, start)
         self._journal.emit(
             ev.ReplyFinished,
             agent,
@@ -237,11 +255,11 @@ class Completions:
 
     def _retry(self, agent: str, reservation: Reservation, reason: str, seconds: float) -> None:
         """Before each further attempt: reserve it too, ask less at once after a refusal, and show the wait."""
-        refused = reason in _REFUSALS
-        self._ledger.retry(reservation, billed=not refused)
-        if refused:
+        self._ledger.retry(reservation, billed=not reason.startswith(_UNBILLED))
+        if reason.startswith(_CROWDED):
             self._ledger.rate_limited()
-        self._journal.emit(ev.Waiting, agent, reason="rate_limit", seconds=seconds, text=reason)
+        if seconds:
+            self._journal.emit(ev.Waiting, agent, reason="rate_limit", seconds=seconds, text=reason)
 
 
 class _Deltas:
@@ -251,14 +269,29 @@ class _Deltas:
         self._journal, self._agent, self._call = journal, agent, call
         self._text: list[str] = []
         self._next = 0.0
+        self._shown = self._restart = False
 
     def __call__(self, text: str) -> None:
         self._text.append(text)
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _DELTA_SECONDS
-            self._journal.emit(ev.ReplyDelta, self._agent, call=self._call, text="".join(self._text))
-            self._text.clear()
+            self._tell()
+
+    def restart(self) -> None:
+        """Begin anew: the attempt that gave the pieces so far has failed."""
+        self._text.clear()
+        if self._shown:
+            self._restart = True
+            self._tell()
+            self._shown, self._next = False, 0.0
+
+    def _tell(self) -> None:
+        self._journal.emit(
+            ev.ReplyDelta, self._agent, call=self._call, text="".join(self._text), restart=self._restart
+        )
+        self._text.clear()
+        self._shown, self._restart = True, False
 
 
 def _scripted_usage(messages: Sequence[Message], text: str) -> Usage:

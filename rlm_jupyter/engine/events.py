@@ -18,8 +18,9 @@ SCHEMA_VERSION = 1
 RunStatus = Literal["running", "done", "failed", "stopped", "limit"]
 """`limit`: ended by a limit, with what there was."""
 
-Purpose = Literal["turn", "llm_query", "fallback"]
-"""Of a completion: an agent's turn, a plain call, or a sub-agent that the depth limit made a plain call."""
+Purpose = Literal["turn", "llm_query", "fallback", "summary"]
+"""Of a completion: an agent's turn, a plain call, a sub-agent that the depth limit made a plain call, or the
+summary of an agent's old turns, when its chat nears the model's window."""
 
 CellStatus = Literal["running", "ok", "error", "interrupted", "timeout", "died", "skipped"]
 
@@ -58,6 +59,8 @@ class RunStarted(Event):
     context_names: tuple[str, ...] = ()
     sandbox: str = ""
     step: bool = False
+    continues: str | None = None
+    """The id of the run whose root kernel and chat it goes on with."""
 
 
 class RunFinished(Event):
@@ -125,6 +128,8 @@ class ReplyDelta(Event):
     kind: Literal["reply_delta"] = "reply_delta"
     call: int
     text: str
+    restart: bool = False
+    """Whether the reply begins anew with this piece: the attempt that gave the earlier ones has failed."""
 
 
 class ReplyFinished(Event):

@@ -82,7 +82,7 @@ class AgentState:
     finished: float | None = None
     turns: list[TurnState] = field(default_factory=list)
     calls: list[CallState] = field(default_factory=list)
-    """Plain completions that its code asked for."""
+    """Completions besides its turns: those its code asked for, and summaries of old turns."""
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     value: dict[str, Any] | None = None
     error: str | None = None
@@ -126,6 +126,8 @@ class TreeState:
     limits: dict[str, Any] = field(default_factory=dict)
     context: dict[str, Any] | None = None
     context_names: tuple[str, ...] = ()
+    continues: str | None = None
+    """The run that it goes on with."""
     status: ev.RunStatus = "running"
     started: float = 0.0
     finished: float | None = None
@@ -225,6 +227,7 @@ class TreeState:
         self.scripted, self.provenance, self.sandbox = event.scripted, event.provenance, event.sandbox
         self.limits, self.step = dict(event.limits), event.step
         self.context, self.context_names = event.context, event.context_names
+        self.continues = event.continues
 
     def _start_agent(self, event: ev.AgentStarted) -> None:
         self.agents[event.agent] = AgentState(
@@ -300,7 +303,7 @@ class TreeState:
             return
         call = known[1]
         if isinstance(event, ev.ReplyDelta):
-            call.text = (call.text + event.text)[-_STREAM_TAIL:]
+            call.text = (("" if event.restart else call.text) + event.text)[-_STREAM_TAIL:]
             return
         self.in_flight -= 1
         if agent.waiting == "rate_limit":
