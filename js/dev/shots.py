@@ -42,6 +42,11 @@ def leaf(page: Page) -> None:
     page.get_by_role("treeitem", name="0.1.1 ").click()
 
 
+def long_line(page: Page) -> None:
+    page.get_by_role("treeitem", name="14 agents").click()
+    page.get_by_role("treeitem", name="0.13 ").click()
+
+
 SHOTS = {
     "light": ("run", "light", 1100, None),
     "dark": ("run", "dark", 1100, None),
@@ -60,6 +65,7 @@ SHOTS = {
     "timeline-dark": ("done", "dark", 720, timeline),
     "pull": ("run", "light", 1100, pull),
     "hostile": ("hostile", "light", 1100, None),
+    "hostile-page": ("hostile", "dark", 1100, long_line),
 }
 
 

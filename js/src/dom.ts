@@ -74,6 +74,14 @@ export function percents(share: number): string {
   return `${Number((share * 100).toFixed(2))}%`;
 }
 
+/** Puts text into a box that scrolls when it is long: then the keyboard must reach the box. */
+export function putLong(element: HTMLElement, text: string | null | undefined): void {
+  const value = text ?? "";
+  const long = value.length > 400 || value.split("\n", 8).length > 7;
+  attribute(element, "tabindex", long ? 0 : null);
+  put(element, value);
+}
+
 export function show(element: HTMLElement, visible: boolean): void {
   if (element.hidden === visible) element.hidden = !visible;
 }

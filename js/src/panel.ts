@@ -2,7 +2,7 @@
 
 import { copyButton } from "./code";
 import { describe, scrollable, summaryOf } from "./describe";
-import { attribute, button, h, keepKeys, keyed, put, putLine, show, tip } from "./dom";
+import { attribute, button, h, keepKeys, keyed, put, putLine, putLong, show, tip } from "./dom";
 import { duration, money, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
 import { stateOf, stateWords } from "./rows";
@@ -24,7 +24,7 @@ export class PanelView {
   readonly #close: HTMLButtonElement;
   readonly #error = h("div.rlm-alert");
   readonly #below = h("div.rlm-below-list");
-  readonly #scroll = h("div.rlm-page");
+  readonly #scroll = scrollable(h("div.rlm-page"), "Turns");
   readonly #question = h("pre.rlm-prose.rlm-task");
   readonly #context = new ValueView("Context");
   readonly #turns = h("div.rlm-turns");
@@ -35,7 +35,7 @@ export class PanelView {
   readonly #value = new ValueView("Value");
   readonly #notices = h("ul.rlm-notes");
   readonly #waiting = h("p.rlm-empty");
-  readonly #messages = h("div.rlm-messages");
+  readonly #messages = scrollable(h("div.rlm-messages"), "Prompt");
   readonly #step: StepView;
   readonly #exec: ExecView;
   #agent: Agent | null = null;
@@ -183,7 +183,7 @@ export class PanelView {
     const own = detail?.error ?? agent.error;
     const words = [own ?? "", failed?.message ?? ""].filter((each) => each !== "").join("\n");
     show(this.#error, words !== "");
-    put(this.#error, words);
+    putLong(this.#error, words);
     this.#updateBelow(agent);
   }
 
@@ -429,7 +429,7 @@ class ExecView {
           error: request.message,
           done: "",
         };
-        put(output, request.output ?? (words[request.state] || request.message));
+        putLong(output, request.output ?? (words[request.state] || request.message));
         show(output, output.textContent !== "");
       },
     );

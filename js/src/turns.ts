@@ -1,7 +1,7 @@
 /** Turn by turn: what the model was sent, its reply, the code in it, what the code printed. */
 
 import { codeBlock } from "./code";
-import { attribute, button, h, keyed, put, show } from "./dom";
+import { attribute, button, h, keyed, put, putLong, show } from "./dom";
 import { duration, line, money, plural, tokens } from "./format";
 import { segments } from "./highlight";
 import { icon, setIcon } from "./icons";
@@ -93,7 +93,7 @@ class TurnView {
     attribute(this.element, "data-streaming", turn.streaming);
     show(this.#whole, isCut(turn));
     show(this.#error, Boolean(turn.error));
-    put(this.#error, turn.error ?? "");
+    putLong(this.#error, turn.error);
     this.#drawBody(turn);
   }
 
@@ -168,9 +168,9 @@ class CellView {
     if (cell.cut > 0) facts.push(`${plural(cell.cut, "character")} of output cut`);
     put(this.#facts, facts.filter((each) => each !== "").join(" · "));
     show(this.#output, cell.output !== "");
-    put(this.#output, cell.output);
+    putLong(this.#output, cell.output);
     show(this.#error, cell.error !== null && cell.error !== "");
-    put(this.#error, cell.error);
+    putLong(this.#error, cell.error);
   }
 }
 
@@ -197,8 +197,8 @@ export function drawCalls(list: Element, calls: readonly SubCall[]): void {
       attribute(element, "data-state", done ? "done" : call.status);
       put(text, line(`${call.prompt} → ${call.reply ?? call.status}`, 200));
       put(cost, `${tokens(call.input_tokens + call.output_tokens)} · ${money(call.cost)}`);
-      put(prompt, call.prompt);
-      put(reply, call.reply ?? call.status);
+      putLong(prompt, call.prompt);
+      putLong(reply, call.reply ?? call.status);
     },
   );
 }
