@@ -125,7 +125,9 @@ export class PanelView {
     this.variables.update(agent.id, detail?.variables ?? []);
     this.#exec.update(agent);
     if (other) this.#scroll.scrollTop = 0;
-    if (this.#stick && (other || detail !== this.#drawn)) this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    // Who reads along with a running agent stays at its newest line; an ended one is read from its first.
+    const along = this.#stick && agent.status === "running";
+    if (along && (other || detail !== this.#drawn)) this.#scroll.scrollTop = this.#scroll.scrollHeight;
     this.#drawn = detail;
   }
 
