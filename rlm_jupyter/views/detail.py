@@ -99,8 +99,12 @@ def _sent_chars(agent: AgentState) -> dict[int, int]:
     """Tell how long each turn's whole prompt was, in characters: by the number of its call."""
     lengths: list[int] = []
     sent: dict[int, int] = {}
+    reply = 0
     for turn in agent.turns:
         call = turn.call
+        if call.start == len(lengths) + 1:  # the reply before it is known already, so it was not told again
+            lengths.append(reply)
+        reply = len(call.text)
         lengths[call.start :] = [len(message.get("content", "")) for message in call.messages]
         sent[call.call] = sum(lengths)
     return sent
@@ -234,8 +238,14 @@ def prompt(state: TreeState, agent_id: str, *, max_bytes: int = MAX_BYTES) -> li
         AgentNotFoundError: the run has no agent of that id.
     """
     messages: list[Mapping[str, str]] = []
+    reply = ""
     for turn in find_agent(state, agent_id).turns:
+        if (
+            turn.call.start == len(messages) + 1
+        ):  # the reply before it is known already, so it was not told again
+            messages.append({"role": "assistant", "content": reply})
         messages[turn.call.start :] = turn.call.messages
+        reply = turn.call.text
     count, limit = len(messages), max_bytes
     while True:
         shown = [
