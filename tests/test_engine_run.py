@@ -318,6 +318,16 @@ def test_objects_of_an_agents_own_class_travel_between_agents(ask):
     assert ask(script).value == ["Point", 3]
 
 
+def test_a_dataclass_keeps_its_class_among_agents_and_is_plain_data_for_the_notebook(ask):
+    script = {
+        "root": ["p = rlm_query('point', context=3)\nFINAL([type(p).__name__, p.x, p])"],
+        "point": [
+            "from dataclasses import dataclass\n@dataclass\nclass Point:\n    x: int\nFINAL(Point(context))"
+        ],
+    }
+    assert ask(script).value == ["Point", 3, {"x": 3}]
+
+
 def test_an_answer_is_checked_against_its_schema_and_sent_back(ask):
     run = ask(
         {"root": ["FINAL({'n': 'many'})", "FINAL({'n': 3})"]},

@@ -304,8 +304,8 @@ class Conductor:
 
     def words(self, agent: Agent) -> dict[str, Any]:
         """Settings of the words in an agent's kernel."""
-        del agent
-        return {"rows": self.settings.sample_rows}
+        faithful = agent.spec.parent is not None and agent.spec.schema is None
+        return {"rows": self.settings.sample_rows, "faithful": faithful}
 
     def tools_text(self, names: tuple[str, ...]) -> str | None:
         """Tools as the model is shown them."""

@@ -11,26 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
     from rlm_jupyter.kernels.callers import Cell, caller_awaits
-    from rlm_jupyter.kernels.calls import Batch, Call, Failed, Work, deliver
+    from rlm_jupyter.kernels.calls import Batch, Call, Failed, Work, deliver, settled
     from rlm_jupyter.kernels.fallback import fallback_prompt
     from rlm_jupyter.kernels.link import Link, Rejected, Reply, error_of
     from rlm_jupyter.kernels.nest import run_beside
     from rlm_jupyter.kernels.schemas import read_schema
+    from rlm_jupyter.kernels.servers import ServerWords
+    from rlm_jupyter.kernels.tools import Tools, encode_function
     from rlm_jupyter.kernels.variables import Variables
     from rlm_jupyter.values import codec, describe
 else:
     import _rlm_codec as codec
     import _rlm_describe as describe
     from _rlm_callers import Cell, caller_awaits
-    from _rlm_calls import Batch, Call, Failed, Work, deliver
+    from _rlm_calls import Batch, Call, Failed, Work, deliver, settled
     from _rlm_fallback import fallback_prompt
     from _rlm_link import Link, Rejected, Reply, error_of
     from _rlm_nest import run_beside
     from _rlm_schemas import read_schema
+    from _rlm_servers import ServerWords
+    from _rlm_tools import Tools, encode_function
     from _rlm_variables import Variables
 
 _BATCH = 1000  # plain completions of one batch under way at once
 _BATCH_WITH_DATA = 100  # sub-agents of one batch under way at once; each may hold a descriptor
+_DESCRIPTORS = 400  # of one batch under way at once; the engine refuses more than 512
 _LARGE = 1 << 20  # bytes of a mapped value that are worth a search for cycles once it is dropped
 
 
@@ -69,7 +74,7 @@ class Budget(dict[str, Any]):
         return self
 
 
-class Words:
+class Words(ServerWords):
     """The words of one agent, as bound methods; whoever subclasses it makes the `link`.
 
     Args:
@@ -77,7 +82,7 @@ class Words:
 
     Attributes:
         leaf: whether the agent is at the depth limit.
-        settings: as configured by the engine: `fallback_chars`, `rows`.
+        settings: as configured by the engine: `fallback_chars`, `rows`, `faithful`.
         loaded: whether a large value was mapped since this was last reset.
         mapped: whether one may still be mapped.
     """
@@ -88,6 +93,7 @@ class Words:
         self.shell = shell
         self.cell = Cell(shell.user_ns)
         self.variables = Variables(shell)
+        self.tools = Tools(self.cell, self._finish)
         self.leaf = False
         self.settings: dict[str, Any] = {}
         self.loaded = self.mapped = False
@@ -115,7 +121,7 @@ class Words:
         Raises:
             RLMQueryError: there is no answer; its `kind` says why.
         """
-        data = _settled(prompt)
+        data = settled(prompt)
         if instruction is None and isinstance(data, str) and not tools and not mcp:
             return deliver(self._ask(data, read_schema(schema), model), self.cell)
         if instruction is None:
@@ -143,7 +149,7 @@ class Words:
             prompt: the question.
             context: the data, any object.
             schema: of the answer: a JSON Schema or a type.
-            tools: names of tools that it may use.
+            tools: tools that it may use: names, or functions, also of your own.
             mcp: names of MCP servers that it may use.
             name: what to call it in the tree.
 
@@ -151,7 +157,7 @@ class Words:
             RLMQueryError: there is no answer; its `kind` says why, its `value` is what there was of one.
         """
         return deliver(
-            self._send_out(prompt, _settled(context), read_schema(schema), tools, mcp, name), self.cell
+            self._send_out(prompt, settled(context), read_schema(schema), tools, mcp, name), self.cell
         )
 
     def llm_query_batched(
@@ -187,11 +193,13 @@ class Words:
             raise ValueError(
                 f"There are {len(texts)} prompts and {len(data)} contexts; give one context for each."
             )
+        functions = len(self.tools.pack(tools)[1])
         starts = [
-            lambda text=text, item=item: self._send_out(text, _settled(item), plan, tools, mcp, name)
+            lambda text=text, item=item: self._send_out(text, settled(item), plan, tools, mcp, name)
             for text, item in zip(texts, data, strict=True)
         ]
-        return deliver(Batch("rlm_query_batched", starts, _BATCH_WITH_DATA), self.cell)
+        width = max(1, min(_BATCH_WITH_DATA, _DESCRIPTORS // (1 + functions)))
+        return deliver(Batch("rlm_query_batched", starts, width), self.cell)
 
     def batch_llm_query(self, *calls: Any) -> Any:
         """Gather what `llm_query(...)` gave, as `batch_llm_query(llm_query(a), llm_query(b))`."""
@@ -210,8 +218,10 @@ class Words:
         Raises:
             FinalRejected: it is not what was asked for; the message says why.
         """
-        value = _settled(value)
-        fd, kind, description = self._encode(value, "value", faithful=False)
+        value = settled(value)
+        # Among agents an instance keeps its class; towards the notebook it becomes plain data.
+        faithful = bool(self.settings.get("faithful"))
+        fd, kind, description = self._encode(value, "value", faithful=faithful)
         body = {"description": description, "kind": kind}
         try:
             Work("FINAL", self._finish).start(self.link, "final", body, [fd]).wait()
@@ -271,12 +281,20 @@ class Words:
         if self.leaf:
             return self._fall_back(prompt, context, plan)
         schema, convert = plan
+        sent, functions = self.tools.pack(tools)
         body = {"prompt": prompt, "description": None, "schema": schema, "name": name}
-        body |= {"tools": _names(tools), "mcp": _names(mcp)}
-        fds = []
-        if context is not None:
-            fd, _, body["description"] = self._encode(context, "context", faithful=True)
-            fds = [fd]
+        body |= {"tools": sent, "mcp": [mcp] if isinstance(mcp, str) else list(map(str, mcp or ()))}
+        fds: list[int] = []
+        try:
+            if context is not None:
+                fd, _, body["description"] = self._encode(context, "context", faithful=True)
+                fds.append(fd)
+            for function in functions:
+                fds.append(encode_function(function))  # noqa: PERF401 - those before one that fails are closed
+        except BaseException:
+            for fd in fds:
+                os.close(fd)
+            raise
         work = Work("rlm_query", lambda reply: convert(self._finish(reply)))
         return work.start(self.link, "rlm_query", body, fds)
 
@@ -315,18 +333,12 @@ class Words:
         return value if reply.fds else reply.value
 
 
-def _settled(value: Any) -> Any:
-    """Wait for a value that is a call under way."""
-    # `isinstance` would ask the object for its class, which may be code of the agent's that raises
-    return value.wait() if issubclass(type(value), Call) else value
-
-
 def _outcome(item: Any) -> Any:
     """Wait for one of many values, or say that it failed."""
     try:
         if isinstance(item, Awaitable) and not isinstance(item, Call):
             return run_beside(_awaited(item))
-        return _settled(item)
+        return settled(item)
     except Exception as error:
         return Failed(error)
 
@@ -344,12 +356,6 @@ def _texts(prompts: Any) -> list[str]:
         if not isinstance(text, str):
             raise TypeError(f"`prompts[{index}]` must be a `str`, not `{type(text).__name__}`.")
     return texts
-
-
-def _names(items: Any) -> list[str]:
-    if isinstance(items, str) or callable(items):
-        items = [items]
-    return [item if isinstance(item, str) else str(getattr(item, "__name__", item)) for item in items or ()]
 
 
 def _figure(left: Any) -> str:
