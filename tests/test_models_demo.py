@@ -174,8 +174,8 @@ _SHAPES = {
     "object dtype": lambda t: t.astype(object),
     "missing values": _gaps,
     "columns twice": _twice,
-    "polars": lambda t: __import__("polars").from_pandas(t),  # noqa: PLW0108 - imported when used
-    "Arrow": lambda t: __import__("pyarrow").Table.from_pandas(t),
+    "polars": lambda t: __import__("polars").from_pandas(t),
+    "Arrow": lambda t: __import__("pyarrow").table(t),
     "records": lambda t: t.to_dict("records"),
     "columns of lists": lambda t: t.to_dict("list"),
     "many other columns": lambda t: pd.concat(
@@ -533,7 +533,7 @@ def test_data_that_breaks_its_code_is_told_with_the_error():
 
 
 def test_a_question_like_a_sub_agents_does_not_break_it():
-    value = Talk("Profile the columns of this part.", 5).value
+    value = Talk("Part: profile the columns.", 5).value
     assert value["provenance"] == PROVENANCE
 
 

@@ -121,11 +121,12 @@ if not clear.empty and len(series.columns) > 1:
 
 
 def _groups(plan: Plan) -> str:
+    figures = ",.6g" if plan.mean else ",.10g"
     value = 'total["amount"] / total["rows"].where(total["rows"] > 0)' if plan.mean else 'total["amount"]'
     if plan.group is None:
-        tail = """\
-    facts = {"amount": round(float(top["value"]), 4), "rows": int(top["rows"])}
-    text = f"{top['value']:,.10g} is {measure}, over {top['rows']:,} rows."
+        tail = f"""\
+    facts = {{"amount": round(float(top["value"]), 4), "rows": int(top["rows"])}}
+    text = f"{{top['value']:{figures}}} is {{measure}}, over {{top['rows']:,}} rows."
 """
     else:
         word = "least" if plan.least else "most"
@@ -135,7 +136,7 @@ def _groups(plan: Plan) -> str:
     name = top["group"]
     name = name.item() if hasattr(name, "item") else name
     facts = {{{_key(plan)!r}: name, "amount": round(float(top["value"]), 4)}}
-    text = f"{{name}} has the {extreme}: {{top['value']:,.10g}}{of} ({{measure}}; {{len(table):,}} groups)."
+    text = f"{{name}} has the {extreme}: {{top['value']:{figures}}}{of} ({{measure}}; {{len(table):,}} groups)."
 """
     return f"""\
 measure = {_title(plan)!r}

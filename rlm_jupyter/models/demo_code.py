@@ -14,23 +14,11 @@ _WORK = {
 def work(part):
     """Add up a part by group and day."""
     by = part.groupby(["group", "day"], as_index=False, sort=False)
-    return by.agg(amount=("amount", "sum"), rows=("amount", "count"))
-
-def combine(tables):
-    """Make one table of the parts' tables."""
-    if not tables:
-        return pd.DataFrame(columns=["group", "day", "amount", "rows"])
-    return pd.concat(tables).groupby(["group", "day"], as_index=False, sort=False).sum()''',
+    return by.agg(amount=("amount", "sum"), rows=("amount", "count"))''',
     "groups": '''\
 def work(part):
     """Add up a part by group."""
-    return part.groupby("group", as_index=False, sort=False).agg(amount=("amount", "sum"), rows=("amount", "count"))
-
-def combine(tables):
-    """Make one table of the parts' tables."""
-    if not tables:
-        return pd.DataFrame(columns=["group", "amount", "rows"])
-    return pd.concat(tables).groupby("group", as_index=False, sort=False).sum()''',
+    return part.groupby("group", as_index=False, sort=False).agg(amount=("amount", "sum"), rows=("amount", "count"))''',
     "profile": '''\
 def work(part):
     """Profile each column: its type, missing values, different values, smallest and largest."""
@@ -44,22 +32,14 @@ def work(part):
             ends = ["", ""]
         rows.append([str(name), str(column.dtype), len(column), int(column.isna().sum()),
                      int(there.astype(str).nunique()), *ends])
-    return pd.DataFrame(rows, columns=["column", "dtype", "rows", "missing", "different", "smallest", "largest"])
-
-def combine(tables):
-    """Make one table of the parts' tables."""
-    return pd.concat(tables, ignore_index=True)''',
+    return pd.DataFrame(rows, columns=["column", "dtype", "rows", "missing", "different", "smallest", "largest"])''',
     "matches": '''\
 pattern = re.compile(PATTERN, re.MULTILINE)
 
 def work(part):
     """Count the matches in each document of a part."""
     rows = [(name, sum(1 for _ in pattern.finditer(text))) for name, _, text in part]
-    return pd.DataFrame(rows, columns=["document", "matches"])
-
-def combine(tables):
-    """Make one table of the parts' tables."""
-    return pd.concat(tables, ignore_index=True)''',
+    return pd.DataFrame(rows, columns=["document", "matches"])''',
     "lines": '''\
 pattern = re.compile(PATTERN, re.MULTILINE)
 
@@ -67,22 +47,29 @@ def work(part):
     """Collect the lines that match in each document of a part."""
     rows = [(name, number, line.strip()[:200]) for name, first, text in part
             for number, line in enumerate(text.split("\\n"), first) if pattern.search(line)]
-    return pd.DataFrame(rows, columns=["document", "line", "text"])
-
-def combine(tables):
-    """Make one table of the parts' tables."""
-    return pd.concat(tables, ignore_index=True)''',
+    return pd.DataFrame(rows, columns=["document", "line", "text"])''',
     "documents": '''\
 def work(part):
     """Measure each document of a part."""
     rows = [(name, len(text.splitlines()), len(text), max(map(len, text.splitlines()), default=0))
             for name, _, text in part]
-    return pd.DataFrame(rows, columns=["document", "lines", "characters", "longest_line"])
-
-def combine(tables):
-    """Make one table of the parts' tables."""
-    return pd.concat(tables, ignore_index=True)''',
+    return pd.DataFrame(rows, columns=["document", "lines", "characters", "longest_line"])''',
 }
+_KEYS = {"breakout": ["group", "day"], "groups": ["group"]}
+
+
+def _combine(plan: Plan) -> str:
+    """Give the code of the function that makes one table of the parts' tables."""
+    keys = _KEYS.get(plan.kind)
+    joined = "pd.concat(tables, ignore_index=True)"
+    if keys is None:
+        body = f"    return {joined}"
+    else:
+        body = f"""\
+    if not tables:
+        return pd.DataFrame(columns={[*keys, "amount", "rows"]})
+    return {joined}.groupby({keys}, as_index=False, sort=False).sum()"""
+    return f'def combine(tables):\n    """Make one table of the parts\' tables."""\n{body}'
 
 
 def _work(plan: Plan) -> str:
@@ -181,22 +168,21 @@ print("PARTS", sum(done), "done by sub-agents,", count - sum(done), "here;", len
 
 def spread(plan: Plan) -> str:
     """Hand the parts of the data to sub-agents; their tables come back as variables."""
-    return (
-        f"{_work(plan)}\n\n{_data(plan)}\n{_parts(plan, 'data', plan.parts)}\n{_hand_on(plan.sub_question)}"
-    )
+    parts = f"{_parts(plan, 'data', plan.parts)}\n{_hand_on(plan.sub_question)}"
+    return f"{_work(plan)}\n\n{_combine(plan)}\n\n{_data(plan)}\n{parts}"
 
 
 def alone(plan: Plan) -> str:
     """Do it without sub-agents, where the limits allow none."""
     return (
-        f"{_work(plan)}\n\n{_data(plan)}\ntotal = combine([work(data)])\n"
+        f"{_work(plan)}\n\n{_combine(plan)}\n\n{_data(plan)}\ntotal = combine([work(data)])\n"
         'print("PARTS 0 done by sub-agents, all here;", len(total), "rows")'
     )
 
 
 def halves(plan: Plan) -> str:
     """Hand both halves of a part on."""
-    return f"{_work(plan)}\n\n{_parts(plan, 'context', 2)}\n{_hand_on(plan.asked)}"
+    return f"{_work(plan)}\n\n{_combine(plan)}\n\n{_parts(plan, 'context', 2)}\n{_hand_on(plan.asked)}"
 
 
 def leaf(plan: Plan) -> str:

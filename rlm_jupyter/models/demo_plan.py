@@ -10,7 +10,7 @@ from rlm_jupyter.models.demo_words import Direction, shown
 
 Kind = Literal["breakout", "groups", "profile", "matches", "lines", "documents", "empty", "unknown"]
 
-_HALVES = " Use a sub-agent for each half."
+_HALVES = " In two halves."
 
 
 @dataclass(frozen=True)
@@ -126,31 +126,27 @@ class Plan:
         group = self.group.title if self.group else "all rows"
         match self.kind:
             case "breakout":
-                text = f"Sum {self.measure.title} for {group} and each day, in this part."
+                text = f"Part: sum {self.measure.title} by {group} and day."
             case "groups":
-                text = f"Sum {self.measure.title} for {group}, in this part."
+                text = f"Part: sum {self.measure.title} by {group}."
             case "matches":
-                text = f"Count the matches of `{self.pattern}` in each document of this part."
+                text = f"Part: count the matches of `{self.pattern}` in each document."
             case "lines":
-                text = f"Collect the lines that match `{self.pattern}` in each document of this part."
+                text = f"Part: collect the lines that match `{self.pattern}`."
             case "documents":
-                text = "Measure each document of this part."
+                text = "Part: measure each document."
             case _:
-                text = "Profile the columns of this part."
+                text = "Part: profile the columns."
         return text + (_HALVES if self.halves else "")
 
 
 _SUB: dict[Kind, re.Pattern[str]] = {
-    "breakout": re.compile(r"Sum .+ for .+ and each day, in this part\."),
-    "groups": re.compile(r"Sum .+ for .+, in this part\."),
-    "matches": re.compile(
-        r"Count the matches of `(?P<pattern>.+)` in each document of this part\.", re.DOTALL
-    ),
-    "lines": re.compile(
-        r"Collect the lines that match `(?P<pattern>.+)` in each document of this part\.", re.DOTALL
-    ),
-    "documents": re.compile(r"Measure each document of this part\."),
-    "profile": re.compile(r"Profile the columns of this part\."),
+    "breakout": re.compile(r"Part: sum .+ by .+ and day\."),
+    "groups": re.compile(r"Part: sum .+ by .+\."),
+    "matches": re.compile(r"Part: count the matches of `(?P<pattern>.+)` in each document\.", re.DOTALL),
+    "lines": re.compile(r"Part: collect the lines that match `(?P<pattern>.+)`\.", re.DOTALL),
+    "documents": re.compile(r"Part: measure each document\."),
+    "profile": re.compile(r"Part: profile the columns\."),
 }
 
 

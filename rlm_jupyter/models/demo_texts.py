@@ -55,9 +55,9 @@ def text_plan(question: str) -> Plan:
     if collects and not re.search(
         r"\b(?:how\s+(?:many|often)|count\w*|number\s+of|most)\b", question, re.IGNORECASE
     ):
-        computed = f"collected the lines that match {said}, by a regular expression"
+        computed = f"collected the lines that match the regular expression {words.shown(pattern, 80)}"
         return Plan("lines", f"I collect the lines with {said}.", computed, pattern=pattern, words=said)
-    computed = f"counted the matches of a regular expression for {said}"
+    computed = f"counted the matches of the regular expression {words.shown(pattern, 80)}"
     return Plan("matches", f"I count {said}.", computed, pattern=pattern, words=said)
 
 
