@@ -46,6 +46,7 @@ class GuestKernel:
         self.handler = self.answer
         self.ops = []  # (op, body) of all requests but cell_done
         self.finals = []
+        self.slow = 0  # seconds that the engine takes to hear what changed
         self.changes = []  # bodies of cell_done
         self.cancelled = []  # prompts whose handler was cancelled
         self.budget = {"calls": 7, "cost": 0.5, "seconds": None}
@@ -73,6 +74,7 @@ class GuestKernel:
 
     async def _handle(self, op, body, fds):
         if op == "cell_done":
+            await asyncio.sleep(self.slow)
             self.changes.append(body)
             return {}, []
         self.ops.append((op, body))

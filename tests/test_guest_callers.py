@@ -87,6 +87,8 @@ AWAITS = {
     "to_thread blocks": "import asyncio\n[await asyncio.to_thread(llm_query, p) for p in 'ab']",
     "executor blocks": "import asyncio\n[await asyncio.get_running_loop().run_in_executor(None, llm_query, p) for p in 'ab']",
     "asyncio.run in an async cell": "import asyncio\nasync def main(): return [await llm_query('a'), await llm_query('b')]\nawait asyncio.sleep(0)\nasyncio.run(main())",
+    "exec in an async cell blocks": "import asyncio\nawait asyncio.sleep(0)\nexec(\"r = [llm_query('a'), llm_query('b')]\")\nr",
+    "asyncio.run of a call": "import asyncio\nawait asyncio.sleep(0)\n[asyncio.run(llm_query('a')), asyncio.get_running_loop().run_until_complete(llm_query('b'))]",
     "iscoroutine and isawaitable": "import asyncio, inspect\nc = llm_query('a')\nassert asyncio.iscoroutine(c) and inspect.isawaitable(c) and asyncio.isfuture(c)\n[await c, await llm_query('b')]",
     "the same call twice": "c = llm_query('a')\nassert await c == await c\n[await c, await llm_query('b')]",
 }

@@ -135,6 +135,16 @@ def test_cancelling_a_call_cancels_what_the_engine_does_for_it(kernel, code):
     until(lambda: kernel.cancelled.count("hang") == started)
 
 
+def test_a_batch_that_is_cancelled_begins_no_more(kernel):
+    code = "import asyncio\nt = asyncio.ensure_future(rlm_query_batched(['hang'] * 300, range(300)))\nawait asyncio.sleep(0)"
+    kernel.run(code)
+    until(lambda: kernel.bridge.pending == 100)
+    kernel.run("t.cancel()")
+    until(lambda: kernel.cancelled.count("hang") == 100)
+    assert kernel.run("llm_query('after')").result == "'<after>'"
+    assert len(kernel.ops) == 101
+
+
 @pytest.mark.parametrize(
     "code",
     [

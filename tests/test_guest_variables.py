@@ -49,7 +49,7 @@ def names(change):
         ("1", "x = llm_query('a')", ["x"], []),
     ],
 )
-def test_only_what_changed_is_told_and_before_the_cell_has_ended(kernel, first, second, changed, removed):
+def test_only_what_changed_is_told(kernel, first, second, changed, removed):
     kernel.run(first)
     kernel.run(second)
     assert names(kernel.changes[-1]) == (changed, removed)
@@ -62,6 +62,12 @@ def test_a_change_has_a_description_and_the_number_of_the_cell(kernel):
     number = kernel.changes[-1]["cell"]
     kernel.run("1")
     assert kernel.changes[-1]["cell"] == number + 1
+
+
+def test_the_engine_has_heard_of_the_changes_when_the_cell_has_ended(kernel):
+    kernel.slow = 0.2
+    kernel.run("x = 1")
+    assert names(kernel.changes[-1]) == (["x"], [])
 
 
 def test_no_more_than_a_bounded_number_is_described_at_a_time(kernel):

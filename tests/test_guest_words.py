@@ -345,9 +345,11 @@ def test_data_that_the_code_calls_answer_budget_or_context_stays(kernel):
 
 
 def test_data_may_carry_the_name_of_a_word(kernel):
-    kernel.load([1], "budget", "context")
+    kernel.load(len, "llm_batch", "budget")
     kernel.run("1")
-    assert kernel.run("budget").result == "[1]"
+    assert kernel.run("llm_batch is budget is len").result == "True"
+    kernel.clear()
+    assert kernel.run("llm_batch(['a'])").result == "['<a>']"
 
 
 def test_deleted_words_are_back_in_the_next_cell(kernel):

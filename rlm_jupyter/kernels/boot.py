@@ -23,6 +23,8 @@ _GUEST_MODULES = (
     "schemas",
     "fallback",
     "variables",
+    "tools",
+    "servers",
     "words",
     "guest",
 )

@@ -230,6 +230,7 @@ class Call(asyncio.Future):  # type: ignore[type-arg]
 
     def drop(self) -> None:
         """Give it up, from the thread of any loop."""
+        self.claim()
         work, self.work = self.work, None
         if work is not None:
             work.withdraw()
@@ -294,6 +295,12 @@ class Call(asyncio.Future):  # type: ignore[type-arg]
 
     def __repr__(self) -> str:
         return f"<{self.name}(...), to be awaited: {'done' if self.done() else 'running'}>"
+
+
+def settled(value: Any) -> Any:
+    """Wait for a value that is a call under way."""
+    # `isinstance` would ask the object for its class, which may be code of the agent's that raises
+    return value.wait() if issubclass(type(value), Call) else value
 
 
 def deliver(work: Work, cell: Cell) -> Any:

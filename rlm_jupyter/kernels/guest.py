@@ -6,7 +6,6 @@ may break anything in it; nothing here is trusted by the engine.
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import gc
 import os
@@ -40,9 +39,11 @@ class Guest(Words):
         super().__init__(shell)
         self.answer: dict[str, Any] = {"content": "", "ready": False}
         self.data_names: set[str] = set()
-        self.link = Link(sock, self.serve)
+        self.link = self.tools.link = Link(sock, self.serve)
         words: list[Any] = [self.llm_query, self.rlm_query, self.llm_query_batched, self.rlm_query_batched]
         words += [self.batch_llm_query, self.FINAL, self.FINAL_VAR, self.SUBMIT, self.SHOW_VARS, self.budget]
+        words += [self.mcp_list_tools, self.mcp_tool_schema, self.mcp_call]
+        words += [self.mcp_list_resources, self.mcp_list_resource_templates, self.mcp_read_resource]
         self.variables.words = {
             word.__name__: word for word in (*words, RLMQueryError, FinalRejected, Failed)
         }
@@ -55,8 +56,7 @@ class Guest(Words):
         self.variables.note(list(self.variables.current()))
         shell.ast_transformers.append(self.cell)
         shell.events.register("pre_run_cell", self.bind_words)
-        # Before all others: what holds back the tail of a cell's output lets nothing through after its own turn.
-        shell.events.callbacks["post_run_cell"].insert(0, self.cell_ended)
+        shell.events.register("post_run_cell", self.cell_ended)
 
     def __reduce__(self) -> Any:
         return _here, ()  # a function that calls a word travels to another agent, and calls that agent's word
@@ -91,14 +91,9 @@ class Guest(Words):
         forgotten = [call for call in list(Call.unclaimed.values()) if call.forgotten()]
         if not forgotten:
             return
-        loops = {call.get_loop() for call in forgotten}
-        owned = {id(task.get_coro()) for loop in loops for task in asyncio.all_tasks(loop)}
-        names = []
         for call in forgotten:
-            call.claim()
-            if id(call) not in owned:
-                names.append(call.name)
-                call.drop()
+            call.drop()
+        names = [call.name for call in forgotten]
         for name in dict.fromkeys(names):
             count = names.count(name)
             times = f" ({count} times)" if count > 1 else ""
@@ -130,6 +125,8 @@ class Guest(Words):
             return {}, []
         if op == "load":
             return self._take_data(body["names"], body.get("item_names"), fds[0]), []
+        if op == "tool":
+            return self._take_tool(body, fds), []
         if op == "export":
             return self._export(body["name"], allow_pickle=bool(body.get("allow_pickle")))
         if op == "describe":
@@ -144,6 +141,13 @@ class Guest(Words):
         self.shell.user_ns.update(bound)
         self.variables.note(list(bound))
         return self._describe(value)
+
+    def _take_tool(self, body: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        name = body["name"]
+        tool = self.tools.take(name, body["forms"], fds, body["python"])
+        self.data_names.add(name)  # what the agent's code makes of that name stays
+        self.variables.words[name] = self.shell.user_ns[name] = tool
+        return {}
 
     def _export(self, name: str, *, allow_pickle: bool) -> tuple[dict[str, Any], list[int]]:
         current = self.variables.current()

@@ -7,6 +7,7 @@ answered while a cell runs.
 
 from __future__ import annotations
 
+import builtins
 import concurrent.futures
 import contextlib
 import errno
@@ -75,12 +76,39 @@ class Unencodable(RLMQueryError):  # noqa: N818
     kind = "unencodable"
 
 
+class ToolFailed(RLMQueryError):  # noqa: N818
+    """A tool that runs in the notebook, or a server's, raised; `data` has the `type` and `message`.
+
+    Where that type is one of Python's own, this error is of it too: `except ValueError` catches it.
+    """
+
+    kind = "tool"
+
+    def __str__(self) -> str:
+        return self.message
+
+
+# They would mean something to the interpreter, or need arguments of their own.
+_NOT_RAISED = (Exception, StopIteration, StopAsyncIteration, UnicodeDecodeError, UnicodeEncodeError)
 _ERRORS = {error.kind: error for error in (LimitReached, Stopped, Rejected, TooLong, Unencodable)}
 
 
 def error_of(kind: str, message: str, value: Any = None, data: Any = None) -> RLMQueryError:
     """Build the exception for an error of `kind`."""
+    if kind == "tool":
+        return _tool_error(str(data.get("type")) if isinstance(data, dict) else "")(message, kind, value, data)
     return _ERRORS.get(kind, RLMQueryError)(message, kind, value, data)
+
+
+def _tool_error(name: str) -> type[ToolFailed]:
+    """Give the class for what a tool raised: `ToolFailed`, and the type of Python's own of that name."""
+    known = getattr(builtins, name, None)
+    if not isinstance(known, type) or not issubclass(known, Exception) or known in _NOT_RAISED:
+        return ToolFailed
+    try:
+        return type(f"Tool{name}", (ToolFailed, known), {"__module__": ToolFailed.__module__})
+    except TypeError:  # their layouts do not fit
+        return ToolFailed
 
 
 def resolve(
