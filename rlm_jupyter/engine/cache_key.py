@@ -22,11 +22,9 @@ def cache_request(messages: Sequence[Message], sampling: Sampling) -> Completion
     from the cache: with them in the key, a notebook that is run again would be paid for again.
     """
     known: list[Message] = [
-        {"role": message["role"], "content": _SPEND.sub("", message["content"])}
+        {"role": message["role"], "content": _SPEND.sub("", message["content"]).rstrip("\n")}
         if message["role"] == "user"
         else message
         for message in messages
     ]
-    return CompletionRequest(
-        messages=known, max_tokens=sampling.max_tokens, parameters=sampling.parameters
-    )
+    return CompletionRequest(messages=known, max_tokens=sampling.max_tokens, parameters=sampling.parameters)

@@ -30,6 +30,9 @@ SHOW_VARS()
 
 Words you have besides Python and the installed packages:
 - `context`: the data, a real Python object (it also bears its own name, where it has one).
+"""
+
+_PLAIN = """\
 - `llm_query(prompt)`: one plain completion, text in, text out. The model sees that prompt and nothing else.
 """
 
@@ -40,24 +43,45 @@ Gives the very object that it passed to FINAL: a DataFrame, a list, a number.
 order. An item that failed is false and has `.error`; a single call raises.
 """
 
-_LEAF = """\
+_BATCH = """\
 - `llm_query_batched(prompts)`: all at once, results in order. An item that failed is false and has `.error`; \
 a single call raises.
+"""
+
+_AT_LIMIT = """\
 You are at the depth limit: `rlm_query(question, context=part)` works, but as one plain completion.
 """
 
-_WORDS = """\
+_SCHEMA = """\
 - `schema=` (a type such as `list[str]`, a model, a JSON Schema) makes any of these answers typed and checked.
+"""
+
+_WORDS = """\
 - `SHOW_VARS()`: your variables. `budget()`: what is left of money, tokens, calls and time.
 - `FINAL(value)`: your answer; it ends your work. Give the object itself (a table, a number, a text), not a \
 printed form of it.
+"""
+
+_BLOCKING = """\
 Calls block; code that awaits can await them (`await asyncio.gather(...)`).
+"""
+
+_LOOK = """\
 
 How to work well:
 1. Look first: type, size, columns, a few rows or lines. Of long output you see only head and tail.
+"""
+
+_BY_CODE = """\
 2. A line of Python is free, exact and done in milliseconds; a completion costs money and seconds and may \
 err{agents}. So search, filter, count, group and join by code, and let a \
 model read only what code has found.
+"""
+
+_ALONE = """\
+2. A line of Python is free, exact and done in milliseconds. So search, filter, count, group and join by code.
+3. There is no other model to ask: what code cannot judge, print in parts that fit your output, and read \
+yourself. Keep notes in variables.
 """
 
 _MODEL_WORK = {
@@ -89,8 +113,8 @@ _CARE = """\
 later turn than the one that computes the answer, once you have seen it.
 """
 
-_TEXT = """\
-Long text: search it by code; if all of it must be read, cut it with an overlap and read it in one batch:
+_SEARCH = """\
+Long text: search it by code{also}:
 
 ```repl
 import re
@@ -98,6 +122,11 @@ text = context if isinstance(context, str) else "\\n".join(map(str, context))
 hits = [m.start() for m in re.finditer(r"(?i)refund|returned", text)]
 print(len(text), len(hits), [text[max(0, h - 60):h + 60] for h in hits[:5]])
 ```
+"""
+
+_ALL_READ = "; if all of it must be read, cut it with an overlap and read it in one batch"
+
+_READ = """\
 
 ```repl
 size = {size:_}
@@ -145,28 +174,48 @@ _CHARS = {"default": 100_000, "frugal": 100_000, "small_context": 12_000}
 _ROWS = {"default": 200, "frugal": 400, "small_context": 50}
 
 
-def system_prompt(variant: PromptVariant = "default", *, leaf: bool = False) -> str:
+def system_prompt(
+    variant: PromptVariant = "default",
+    *,
+    leaf: bool = False,
+    sub_calls: bool = True,
+    sub_agents: bool = True,
+) -> str:
     """Give the fixed text.
 
     Args:
         variant: for what kind of model.
         leaf: for an agent at the depth limit, which has no sub-agents.
+        sub_calls: whether it may ask a model at all; if not, no word of it is in the text.
+        sub_agents: whether there are sub-agents in this run; if not, no word of them is in the text.
     """
+    if not sub_calls:
+        return _alone()
     size, rows = _CHARS[variant], _ROWS[variant]
-    number = 4 if leaf else 5
+    plain = leaf or not sub_agents
+    number = 4 if plain else 5
     parts = [
-        _ROLE,
-        _LEAF if leaf else _RECURSION,
-        _WORDS.format(agents="" if leaf else "; a sub-agent costs several completions"),
+        _ROLE + _PLAIN,
+        _BATCH if plain else _RECURSION,
+        _AT_LIMIT if leaf and sub_agents else "",
+        _SCHEMA + _WORDS + _BLOCKING + _LOOK,
+        _BY_CODE.format(agents="" if plain else "; a sub-agent costs several completions"),
         _MODEL_WORK[variant].format(size=size),
-        "" if leaf else _SUB_AGENTS[variant],
+        "" if plain else _SUB_AGENTS[variant],
         _CARE.format(number=number, check=number + 1),
-        "\n" + _TEXT.format(size=size),
+        "\n" + _SEARCH.format(also=_ALL_READ) + _READ.format(size=size),
         "\n" + _TABLE.format(rows=rows),
-        "" if leaf else "\n" + _SPLIT,
-        "\n" + (_END.replace("table", "labels") if leaf else _END),
+        "" if plain else "\n" + _SPLIT,
+        "\n" + (_END.replace("table", "labels") if plain else _END),
     ]
     return "".join(parts)
+
+
+def _alone() -> str:
+    """Give the fixed text of an agent that has its REPL and no model to ask."""
+    care = _CARE.format(number=4, check=5)
+    text = "\n" + _SEARCH.format(also="")
+    return _ROLE + _WORDS + _LOOK + _ALONE + care + text + "\n" + _END.replace("table", "hits")
 
 
 def first_message(

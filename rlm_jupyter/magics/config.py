@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from traitlets import Bool, Dict, Enum, Float, HasTraits, Integer, Tuple, Unicode
+from traitlets import Bool, Dict, Enum, Float, Integer, Tuple, Unicode
 
 from rlm_jupyter.magics.hand_over import model_of
+from rlm_jupyter.magics.more_config import LongRunConfig, RequestConfig
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -32,6 +33,8 @@ SETTINGS = (
     "completion_tokens",
     "require_look",
     "prompt",
+    *sorted(RequestConfig.class_own_traits()),
+    *sorted(LongRunConfig.class_own_traits()),
 )
 """Traits that are arguments of `RLM` under the same name."""
 
@@ -45,7 +48,7 @@ LIMITS = {
 """Traits and arguments of the magics, and the fields of `Limits` that they set."""
 
 
-class MagicsConfig(HasTraits):
+class MagicsConfig(RequestConfig, LongRunConfig):
     """The traits of `RLMMagics`."""
 
     shell: InteractiveShell

@@ -1,0 +1,53 @@
+"""Settings of `%config RLMMagics` on how models are asked, on long runs and on ablations."""
+
+from __future__ import annotations
+
+from traitlets import Bool, Dict, Float, HasTraits, Integer, Unicode
+
+_OF_SUB = "The same for sub-agents and plain completions. None: as the root's."
+
+
+class RequestConfig(HasTraits):
+    """The traits that become fields of a request: those of the root, and those of all the rest."""
+
+    temperature = Float(None, allow_none=True, help="Of the root's requests. None: the provider's own.").tag(
+        config=True
+    )
+    sub_temperature = Float(None, allow_none=True, help=_OF_SUB).tag(config=True)
+    reasoning_effort = Unicode(
+        None, allow_none=True, help="Of the root's requests, such as 'low'. None: the provider's own."
+    ).tag(config=True)
+    sub_reasoning_effort = Unicode(None, allow_none=True, help=_OF_SUB).tag(config=True)
+    extra_body = Dict(
+        default_value=None, allow_none=True, help="Fields of the root's requests that are not OpenAI's."
+    ).tag(config=True)
+    sub_extra_body = Dict(default_value=None, allow_none=True, help=_OF_SUB).tag(config=True)
+    parameters = Dict(
+        default_value=None, allow_none=True, help="Further fields of the root's requests: {'top_p': 0.9}."
+    ).tag(config=True)
+    sub_parameters = Dict(default_value=None, allow_none=True, help=_OF_SUB).tag(config=True)
+    sub_completion_tokens = Integer(
+        None, allow_none=True, help="`completion_tokens` of sub-agents and plain completions. None: the same."
+    ).tag(config=True)
+
+
+class LongRunConfig(HasTraits):
+    """The traits that keep long runs going, and those that take words away from agents."""
+
+    window = Integer(
+        None, allow_none=True, help="Tokens that the root's model holds. None: looked up by its name."
+    ).tag(config=True)
+    sub_window = Integer(None, allow_none=True, help=_OF_SUB).tag(config=True)
+    compact_at = Float(
+        0.85, allow_none=True, help="Part of the window at which old turns are summarised. None: never."
+    ).tag(config=True)
+    stuck_after = Integer(
+        3,
+        allow_none=True,
+        help="How often the same code may fail in the same way. None: as often as it likes.",
+    ).tag(config=True)
+    sub_calls = Bool(True, help="Whether agents' code may ask a model at all (an ablation).").tag(config=True)
+    sub_agents = Bool(True, help="Whether agents' code may start sub-agents (an ablation).").tag(config=True)
+    telemetry = Bool(True, help="Whether OpenTelemetry spans are made where its API is installed.").tag(
+        config=True
+    )
