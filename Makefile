@@ -1,43 +1,59 @@
-# `make demo` shows what this is; `make test` runs everything. Both install what they need.
+# `make demo` shows what this is; `make test` runs everything. Both install what they need into .venv.
 SHELL := bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 STAMP := $(VENV)/.installed
+LAB_STAMP := $(VENV)/.installed-lab
 TEST_STAMP := $(VENV)/.installed-test
 
-.PHONY: demo lab test check py js bench format clean
+.PHONY: help demo lab test check bench notebook format clean
 
 demo: $(STAMP)  ## run the quickstart with the embedded demo model: no key, no network
-	$(BIN)/python notebooks/run_quickstart.py
+	@$(BIN)/python notebooks/run_quickstart.py
 
-lab: $(STAMP)  ## open the quickstart in JupyterLab
+lab: $(LAB_STAMP)  ## open the quickstart in JupyterLab
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
 
 test: $(TEST_STAMP)  ## everything: lint, types, TypeScript, Python, browser
-	PATH="$(CURDIR)/$(BIN):$$PATH" ./.ci/test
+	@PATH="$(CURDIR)/$(BIN):$$PATH" ./.ci/test
 
-check: $(TEST_STAMP)  ## lint and types only
+check: $(TEST_STAMP)  ## lint and types of Python only
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 bench: $(TEST_STAMP)  ## the figures, as ratios taken in one run
 	$(BIN)/python -m benchmarks
 
-format: $(TEST_STAMP)
-	$(BIN)/ruff format . && $(BIN)/ruff check --fix . ; cd js && npx biome check --write .
+notebook: $(STAMP)  ## write the quickstart anew, with its outputs
+	$(BIN)/python notebooks/run_quickstart.py --save
 
-clean:
+format: $(TEST_STAMP)  ## format all code
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+	cd js && PATH="$(CURDIR)/$(BIN):$$PATH" npx biome check --write .
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
+
+clean:  ## remove what was installed and made
 	rm -rf $(VENV) .venvs js/node_modules rlm_runs dist
 
-$(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rlm_jupyter needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
-	$(PYTHON) -m venv $(VENV)
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rlm_jupyter needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip
 
-$(STAMP): pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[lab]' nbclient
-	touch $@
+$(STAMP): pyproject.toml | $(BIN)/python
+	@echo "Installing rlm_jupyter into $(VENV) (about a minute, once) ..."
+	@$(PIP) --editable . nbclient
+	@touch $@
 
-$(TEST_STAMP): $(STAMP) pyproject.toml .ci/install
-	./.ci/install $(BIN)
-	touch $@
+$(LAB_STAMP): $(STAMP)
+	@echo "Installing JupyterLab into $(VENV) ..."
+	@$(PIP) --editable '.[lab]'
+	@touch $@
+
+$(TEST_STAMP): $(STAMP) pyproject.toml js/package-lock.json .ci/install
+	@echo "Installing what the tests need (a few minutes, once) ..."
+	@./.ci/install $(BIN)
+	@touch $@
