@@ -1,0 +1,95 @@
+"""The words for MCP servers. The servers belong to the notebook; an agent's kernel only asks for them.
+
+It travels into an agent's kernel as source (module `_rlm_servers`): the standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING or not __name__.startswith("_rlm_"):
+    from rlm_jupyter.kernels.calls import Work, deliver, settled
+else:
+    from _rlm_calls import Work, deliver, settled
+
+if TYPE_CHECKING:
+    from rlm_jupyter.kernels.callers import Cell
+    from rlm_jupyter.kernels.link import Link, Reply
+
+
+class ServerWords:
+    """The words, as methods; whoever subclasses it has `link` and `cell`."""
+
+    cell: Cell
+    link: Link
+
+    def mcp_list_tools(self, server: str) -> Any:
+        """List a server's tools.
+
+        Returns:
+            A list of dicts with `name` and `description`.
+        """
+        return self._ask_server("list_tools", server)
+
+    def mcp_tool_schema(self, server: str, tool: str) -> Any:
+        """Tell what a tool takes and gives.
+
+        Returns:
+            A dict with `name`, `description`, `input_schema` and `output_schema` (or None).
+        """
+        return self._ask_server("tool_schema", server, tool=tool)
+
+    def mcp_call(self, server: str, tool: str, arguments: dict[str, Any] | None = None) -> Any:
+        """Call a tool of a server.
+
+        Args:
+            server: its name.
+            tool: the tool's name.
+            arguments: as `mcp_tool_schema` tells; JSON data.
+
+        Returns:
+            A dict: `text`, all text of the result; `structured`, its data (or None); `content`, its parts in
+            order, each a dict with `type`, and `text`, or `data` (bytes) and `mime_type`.
+
+        Raises:
+            RLMQueryError: the tool or the server failed; the message says why.
+        """
+        arguments = {} if arguments is None else {key: settled(value) for key, value in arguments.items()}
+        try:
+            json.dumps(arguments)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"The arguments of `{tool}` must be JSON data: {error}.") from None
+        return self._ask_server("call", server, tool=tool, arguments=arguments)
+
+    def mcp_list_resources(self, server: str) -> Any:
+        """List a server's resources.
+
+        Returns:
+            A list of dicts with `uri`, `name`, `description` and `mime_type`.
+        """
+        return self._ask_server("list_resources", server)
+
+    def mcp_list_resource_templates(self, server: str) -> Any:
+        """List the patterns of a server's resources.
+
+        Returns:
+            A list of dicts with `uri_template`, `name`, `description` and `mime_type`.
+        """
+        return self._ask_server("list_resource_templates", server)
+
+    def mcp_read_resource(self, server: str, uri: str) -> Any:
+        """Read a resource.
+
+        Returns:
+            A list of its parts: dicts with `uri`, `mime_type`, and `text` or `data` (bytes).
+        """
+        return self._ask_server("read_resource", server, uri=str(uri))
+
+    def _ask_server(self, what: str, server: str, **details: Any) -> Any:
+        word = f"mcp_{what}"
+        body = {"what": what, "server": server, **details}
+        return deliver(Work(word, self._finish).start(self.link, "mcp", body), self.cell)
+
+    def _finish(self, reply: Reply) -> Any:
+        raise NotImplementedError
