@@ -1,4 +1,6 @@
 """A notebook's process for tests: starts kernels that misbehave, prints what there is, and waits to be killed."""
+# No other work waits in these loops, and paths are strings as agents use them.
+# ruff: noqa: RUF006, T201
 
 import asyncio
 import json

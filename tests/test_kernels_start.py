@@ -1,4 +1,5 @@
 """How kernels come to be: kernelspecs, failures, the supervisor's rules, the provisioner for others."""
+# No other work waits in these loops, and paths are strings as agents use them.
 
 import asyncio
 import json
@@ -13,8 +14,8 @@ from jupyter_client.manager import AsyncKernelManager
 from kernel_parts import gone, opened, shown, started
 
 from rlm_jupyter.errors import KernelStartError
+from rlm_jupyter.kernels import channels, process, provisioner, session, supervisor
 from rlm_jupyter.kernels import pool as pools
-from rlm_jupyter.kernels import process, provisioner, session, supervisor
 from rlm_jupyter.kernels.environment import BaseDirectory
 from rlm_jupyter.kernels.supervisor import Supervisor
 
@@ -101,9 +102,9 @@ async def test_a_kernel_that_never_answers_is_given_up(kernelspec, monkeypatch):
 
 async def test_an_iopub_channel_without_a_welcome_is_asked_until_it_speaks(monkeypatch):
     """ipykernel 6 binds a plain PUB socket; there the first output must not be lost either."""
-    take = process.KernelProcess._take_output
+    take = channels.Channels._take_output
     monkeypatch.setattr(
-        process.KernelProcess,
+        channels.Channels,
         "_take_output",
         lambda self, message: None if message["msg_type"] == "iopub_welcome" else take(self, message),
     )

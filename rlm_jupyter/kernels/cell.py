@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rlm_jupyter.kernels.outlet import NOTICE
 from rlm_jupyter.kernels.output import BoundedText
-from rlm_jupyter.kernels.prelude import NOTICE
 from rlm_jupyter.kernels.tracebacks import clean_traceback
 
 log = logging.getLogger(__name__)

@@ -100,7 +100,7 @@ def _tasks_of_user() -> int:
         return 0
 
 
-def bubblewrap(directory: Path, argv: list[str]) -> list[str]:
+def bubblewrap(directory: Path, argv: list[str], executable: str | None) -> list[str]:
     """Put bubblewrap before a kernel's command: namespaces of its own for processes, network and files.
 
     Raises:
@@ -122,7 +122,7 @@ def bubblewrap(directory: Path, argv: list[str]) -> list[str]:
         "--dev",
         "/dev",
     ]
-    for path in readable_paths(None):
+    for path in readable_paths(executable):
         if not path.startswith(("/proc", "/dev", "/sys")):
             command += ["--ro-bind-try", path, path]
     command += ["--bind", str(directory), str(directory), "--chdir", str(directory / "scratch")]

@@ -6,13 +6,14 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm_jupyter.errors import KernelDiedError, KernelStartError
+from rlm_jupyter.kernels.channels import Channels, Request, Sink
 from rlm_jupyter.kernels.environment import kernel_environment, remove_directory
 from rlm_jupyter.kernels.forkserver import BRIDGE_FD
 from rlm_jupyter.kernels.policy import bubblewrap, confinement, policy_for
@@ -26,11 +27,7 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60.0
 KILL_SECONDS = 10.0
-FLOOD = 256 << 20
-"""Bytes of output messages of one cell after which its kernel is taken for hostile; an honest one sends < 1 MB."""
-
 T = TypeVar("T")
-Sink = Callable[[str, Mapping[str, Any]], None]
 
 
 @dataclass
@@ -72,15 +69,9 @@ class KernelProcess:
         self.died: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.confinement: dict[str, Any] = {}
         self.link: socket.socket | None = None
-        self._replies: dict[str, asyncio.Future[Mapping[str, Any]]] = {}
-        self._idles: dict[str, asyncio.Future[None]] = {}
-        self._sinks: dict[str, Sink] = {}
-        self._heard = asyncio.Event()
-        self._received = 0
-        self._flood = False
         self._tasks: list[asyncio.Task[None]] = []
         self._pidfd: int | None = None
-        self._client: Any = None
+        self._channels: Channels | None = None
         self._manager: Any = None
         self._forked = False
 
@@ -119,8 +110,8 @@ class KernelProcess:
         with other:
             number = await self._launch(other)
         self._watch_death()
-        self._connect()
-        await self._boot(number)
+        self._channels = Channels(self._manager.client(context=launch.context), self._take_for_hostile)
+        await self._boot(number, self._channels)
 
     async def _launch(self, other: socket.socket) -> int:
         """Start the process; return the number of the bridge's descriptor in it."""
@@ -132,7 +123,7 @@ class KernelProcess:
         executable = None if launch.kernelspec is None else argv[0]
         policy = policy_for(launch.sandbox, launch.directory, executable, launch.limits)
         if launch.sandbox == "bwrap":
-            manager.kernel_spec.argv = bubblewrap(launch.directory, argv)
+            manager.kernel_spec.argv = bubblewrap(launch.directory, argv, executable)
             manager.kernel_spec.interrupt_mode = "message"  # SIGINT to the group would end bubblewrap itself
         self._policy = policy
         options: dict[str, Any] = {
@@ -160,16 +151,7 @@ class KernelProcess:
             await manager.start_kernel(stderr=stderr, **descriptors, **options)
         return other.fileno()
 
-    def _connect(self) -> None:
-        client = self._client = self._manager.client(context=self.launch.context)
-        client.start_channels(hb=False)
-        loop = asyncio.get_running_loop()
-        self._tasks += [
-            loop.create_task(self._pump(client.shell_channel, self._take_reply)),
-            loop.create_task(self._pump(client.iopub_channel, self._take_output)),
-        ]
-
-    async def _boot(self, number: int) -> None:
+    async def _boot(self, number: int, channels: Channels) -> None:
         """Run what must run before the first cell, and wait until output is heard."""
         launch = self.launch
         supervised = launch.supervisor is not None
@@ -180,18 +162,11 @@ class KernelProcess:
             policy=self._policy,
             parent=None if supervised else os.getpid(),
         )
-        reply = self.send(code, silent=True, expressions=expressions)
-        content = await self.or_death(reply)
+        content = await self.or_death(channels.send(code, silent=True, expressions=expressions).reply)
         report = read_report(content, launch.kernelspec)
         self.confinement = confinement(launch.sandbox, report, local=self._manager.is_local)
-        # ipykernel 7 tells when the subscription to its output is live; an older one is asked until
-        # something is heard, because output that is sent before is lost.
-        while not self._heard.is_set():
-            if self.died.done():
-                await self.or_death(self.died)
-            self._client.kernel_info()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._heard.wait(), 0.05)
+        await channels.wait_heard(self.died)
+        await self.check_alive()
 
     # --------------------------------------------------------------------------------------------- death
 
@@ -246,96 +221,56 @@ class KernelProcess:
             return future.result()
         raise KernelDiedError(f"the kernel died ({describe_exit(self.died.result())})")
 
+    async def check_alive(self) -> None:
+        """Raise KernelDiedError if the kernel has died."""
+        if self.died.done():
+            raise KernelDiedError(f"the kernel died ({describe_exit(self.died.result())})")
+
+    def send(self, code: str, sink: Sink) -> Request:
+        """Send a cell.
+
+        Args:
+            code: of the cell.
+            sink: called with the type and content of each message of its output.
+        """
+        assert self._channels is not None
+        return self._channels.send(code, sink=sink)
+
+    async def settled(self, request: Request) -> None:
+        """Wait until the output of a cell that has replied is complete, a second at most."""
+        if self._channels is not None:
+            await self._channels.settled(request, self.died)
+
+    def _take_for_hostile(self) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(self.kill()))
+
     def _stderr(self) -> str:
         with suppress(OSError):
             return (self.launch.directory / "stderr").read_text(errors="replace")[-2000:].strip()
         return ""
 
-    # ------------------------------------------------------------------------------------------ messages
-
-    def send(
-        self,
-        code: str,
-        *,
-        silent: bool = False,
-        expressions: Mapping[str, str] | None = None,
-        sink: Sink | None = None,
-    ) -> asyncio.Future[Mapping[str, Any]]:
-        """Send a cell; the future gives the content of the execute reply.
-
-        Args:
-            code: of the cell.
-            silent: True for a cell of ours that is not counted and shows nothing.
-            expressions: evaluated after it, name to expression.
-            sink: called with the type and content of each message of its output.
-        """
-        loop = asyncio.get_running_loop()
-        message = self._client.execute(
-            code, silent=silent, store_history=not silent, user_expressions=dict(expressions or {}),
-            allow_stdin=False, stop_on_error=False,
-        )  # fmt: skip
-        reply = self._replies[message] = loop.create_future()
-        idle = self._idles[message] = loop.create_future()
-        self._received = 0
-        if sink is not None:
-            self._sinks[message] = sink
-        reply.rlm_message = message  # type: ignore[attr-defined]
-        idle.add_done_callback(lambda _: self._sinks.pop(message, None))
-        return reply
-
-    async def settled(self, reply: asyncio.Future[Mapping[str, Any]]) -> None:
-        """Wait until the output of a cell that has replied is complete, a second at most."""
-        message = reply.rlm_message  # type: ignore[attr-defined]
-        idle = self._idles[message]
-        waiting: set[asyncio.Future[Any]] = {idle, self.died}
-        await asyncio.wait(waiting, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
-        idle.cancel()
-        del self._idles[message]
-
-    async def _pump(self, channel: Any, take: Callable[[dict[str, Any]], None]) -> None:
-        session = self._client.session
-        while True:
-            frames = await channel.socket.recv_multipart()
-            if take == self._take_output and self._flooded(frames):
-                continue
-            try:
-                message = session.deserialize(session.feed_identities(frames)[1])
-            except Exception:  # noqa: S112 - a forged or broken message of an agent's kernel says nothing
-                continue
-            take(message)
-
-    def _flooded(self, frames: list[bytes]) -> bool:
-        self._received += sum(map(len, frames))
-        if self._received <= FLOOD:
-            return False
-        if not self._flood:
-            self._flood = True
-            self._tasks.append(asyncio.get_running_loop().create_task(self.kill()))
-        return True
-
-    def _take_reply(self, message: dict[str, Any]) -> None:
-        reply = self._replies.pop(message["parent_header"].get("msg_id"), None)
-        if reply is not None and not reply.done():
-            reply.set_result(message["content"])
-
-    def _take_output(self, message: dict[str, Any]) -> None:
-        self._heard.set()
-        parent = message["parent_header"].get("msg_id")
-        kind, content = message["msg_type"], message["content"]
-        if kind == "status" and content.get("execution_state") == "idle":
-            idle = self._idles.get(parent)
-            if idle is not None and not idle.done():
-                idle.set_result(None)
-        elif (sink := self._sinks.get(parent)) is not None:
-            sink(kind, content)
-
     # --------------------------------------------------------------------------------------------- ending
 
-    async def interrupt(self) -> None:
-        """Ask the running cell to stop (SIGINT, or the control channel where the kernelspec says so)."""
-        if not self.died.done():
-            with suppress(ProcessLookupError, RuntimeError):
-                await self._manager.interrupt_kernel()
+    async def interrupt(self, request: Request, seconds: float) -> None:
+        """Interrupt a cell and wait for its reply, or the kernel's death.
+
+        Args:
+            request: of the cell.
+            seconds: how long to wait.
+        """
+        if self.died.done() or self._channels is None:
+            return
+        waiting: set[asyncio.Future[Any]] = {request.reply, self.died}
+        # Before the cell has begun, a kernel ignores SIGINT.
+        await asyncio.wait(
+            {*waiting, request.started}, timeout=seconds / 2, return_when=asyncio.FIRST_COMPLETED
+        )
+        if request.reply.done():
+            return
+        with suppress(ProcessLookupError, RuntimeError):
+            await self._manager.interrupt_kernel()  # SIGINT, or a message where the kernelspec says so
+        self._channels.probe(request)
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     async def kill(self) -> None:
         """Kill the kernel with its descendants; returns when it is gone."""
@@ -358,9 +293,9 @@ class KernelProcess:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         self._close_pidfd()
-        if self._client is not None:
-            self._client.stop_channels()
-            self._client = None
+        if self._channels is not None:
+            await self._channels.close()
+            self._channels = None
         if self._manager is not None:
             with suppress(Exception):
                 if self._manager.has_kernel:
@@ -371,9 +306,6 @@ class KernelProcess:
             self.link.close()
             self.link = None
         self._set_died(-9)
-        waiting: list[asyncio.Future[Any]] = [*self._replies.values(), *self._idles.values()]
-        for future in waiting:
-            future.cancel()
         await asyncio.to_thread(remove_directory, self.launch.directory)
 
 

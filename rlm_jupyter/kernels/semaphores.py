@@ -5,6 +5,7 @@ Travels as source into kernels (module `_rlm_semaphores`): standard library only
 which only a forked child inherits. With them pools, queues, locks and `ProcessPoolExecutor` work by `fork`.
 """
 
+import importlib
 import os
 import select
 import threading
@@ -107,13 +108,13 @@ class DescriptorSemaphore:
 def install() -> None:
     """Put it in the place of `SemLock`, where that does not work."""
     try:
-        import _multiprocessing
+        native: Any = importlib.import_module("_multiprocessing")
     except ImportError:
         return
     try:
-        _multiprocessing.SemLock(1, 1, 1, f"/rlm-{os.getpid()}", True)
+        native.SemLock(1, 1, 1, f"/rlm-{os.getpid()}", True)
     except OSError:
         from multiprocessing import heap
 
-        _multiprocessing.SemLock = DescriptorSemaphore  # type: ignore[misc, assignment]
+        native.SemLock = DescriptorSemaphore
         heap.Arena._dir_candidates = []  # type: ignore[attr-defined]  # noqa: SLF001 - then it takes `TMPDIR`

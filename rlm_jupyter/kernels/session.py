@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rlm_jupyter.kernels.bridge import BridgeHandler
+    from rlm_jupyter.kernels.channels import Request
 
 __all__ = ["AgentKernel", "CellResult"]
 
@@ -128,18 +129,19 @@ class AgentKernel:
                 self._idle.set()
 
     async def _run(self, code: str, seconds: float | None, recorder: Recorder) -> CellResult:
-        reply = self._process.send(code, sink=recorder.take)
+        request = self._process.send(code, recorder.take)
+        reply = request.reply
         try:
             why = await self._wait(reply, seconds)
             if why and not reply.done() and not self._process.died.done():
-                await self._end_cell(reply)
-            if not reply.done():
+                await self._end_cell(request)
+            if not reply.done() or self._process.died.done():  # it may have replied just before it was killed
                 return await self._replaced(recorder, why or "died")
-            await self._process.settled(reply)
+            await self._process.settled(request)
         except asyncio.CancelledError:
             # The one who waited is gone; the cell must not go on without him.
             if not reply.done():
-                self._in_background(self._end_cell(reply))
+                self._in_background(self._end_cell(request))
             raise
         content = reply.result()
         if content.get("status") == "ok":
@@ -173,14 +175,12 @@ class AgentKernel:
         finally:
             interrupted.cancel()
 
-    async def _end_cell(self, reply: asyncio.Future[Mapping[str, Any]]) -> None:
+    async def _end_cell(self, request: Request) -> None:
         """Interrupt the cell twice within the grace; then kill the kernel."""
         self.bridge.fail_pending("stopped", "The cell was interrupted.")
         for _ in range(2):
-            await self._process.interrupt()
-            waiting: set[asyncio.Future[Any]] = {reply, self._process.died}
-            await asyncio.wait(waiting, timeout=GRACE_SECONDS / 2, return_when=asyncio.FIRST_COMPLETED)
-            if reply.done() or self._process.died.done():
+            await self._process.interrupt(request, GRACE_SECONDS / 2)
+            if request.reply.done() or self._process.died.done():
                 return
         await self._process.kill()
 

@@ -49,7 +49,7 @@ def own_sources() -> dict[str, str]:
     here = Path(__file__).parent
     return {
         f"_rlm_{name}": (here / f"{name}.py").read_text(encoding="utf-8")
-        for name in ("sandbox", "semaphores", "prelude")
+        for name in ("sandbox", "semaphores", "outlet", "prelude")
     }
 
 
