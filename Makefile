@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 LAB_STAMP := $(VENV)/.installed-lab
 TEST_STAMP := $(VENV)/.installed-test
 
+export SKIP_JUPYTER_BUILDER := 1# the bundle is committed; `npm run build` in js/ makes it anew
+
 .PHONY: help demo lab test check bench notebook format clean
 
 demo: $(STAMP)  ## run the quickstart with the embedded demo model: no key, no network
