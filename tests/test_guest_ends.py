@@ -136,7 +136,7 @@ def test_cancelling_a_call_cancels_what_the_engine_does_for_it(kernel, code):
 
 
 def test_a_batch_that_is_cancelled_begins_no_more(kernel):
-    code = "import asyncio\nt = asyncio.ensure_future(rlm_query_batched(['hang'] * 300, range(300)))\nawait asyncio.sleep(0)"
+    code = "import asyncio\nt = asyncio.create_task(rlm_query_batched(['hang'] * 300, range(300)))\nawait asyncio.sleep(0)"
     kernel.run(code)
     until(lambda: kernel.bridge.pending == 100)
     kernel.run("t.cancel()")
