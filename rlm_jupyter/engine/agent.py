@@ -5,28 +5,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
-from rlm_jupyter.engine import prompt
+from rlm_jupyter.engine import compaction, prompt
 from rlm_jupyter.engine.calls import AgentCalls
 from rlm_jupyter.engine.look import touches
 from rlm_jupyter.engine.reply import parse_reply
-from rlm_jupyter.errors import AgentFailedError, KernelDiedError, KernelError, LimitReachedError
+from rlm_jupyter.engine.tool_calls import hand_over
+from rlm_jupyter.engine.stuck import StuckGuard
+from rlm_jupyter.errors import (
+    AgentFailedError,
+    ContextTooLongError,
+    KernelDiedError,
+    KernelError,
+    LimitReachedError,
+    RLMError,
+)
 from rlm_jupyter.kernels.pool import KernelRequest
 from rlm_jupyter.kernels.session import AgentKernel, CellResult
-from rlm_jupyter.models.base import ChatModel, Message
+from rlm_jupyter.models.base import ChatModel, Completion, Message
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.conductor import Conductor
     from rlm_jupyter.engine.ledger import Left
     from rlm_jupyter.engine.schema import AnswerSchema
+    from rlm_jupyter.tools.functions import Tool
     from rlm_jupyter.values.store import Buffer
 
 _MAX_EMPTY_REPLIES = 3
 _MAX_KERNEL_DEATHS = 3
+_PARTIAL_SECONDS = 10.0
+_TAKE_ANSWER = """\
+if type(answer) is dict and dict.get(answer, "content"):
+    FINAL(dict.get(answer, "content"))
+"""
 
 
 @dataclass
@@ -45,6 +60,8 @@ class AgentSpec:
         schema: what its answer must be.
         answer_format: the same as the model is told, where only that is known.
         name: a short name that the parent gave it.
+        tools: functions that its code may call, by name.
+        mcp: names of the MCP servers that its code may ask.
     """
 
     id: str
@@ -57,7 +74,8 @@ class AgentSpec:
     item_names: tuple[str, ...] = ()
     schema: AnswerSchema | None = None
     name: str | None = None
-    tools: tuple[str, ...] = ()
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    mcp: tuple[str, ...] = ()
 
 
 @dataclass
@@ -68,8 +86,11 @@ class Agent:
         spec: what it was started with.
         team: the run's shared parts.
         kernel: its REPL, once that is up.
-        value: what it gave to FINAL, once accepted.
+        value: what it gave to FINAL, once accepted; of an agent that ended early, what there is of an answer.
+        draft: what it last gave to FINAL and was sent back.
         messages: its chat, whole.
+        asked: index of the message with the question.
+        gauge: tells about how long the chat is.
         turn: the number of its newest turn.
         looked: whether its code has read its data.
     """
@@ -78,7 +99,10 @@ class Agent:
     team: Conductor
     kernel: AgentKernel | None = None
     value: Buffer | None = None
+    draft: Buffer | None = None
     messages: list[Message] = field(default_factory=list)
+    asked: int = 1
+    gauge: compaction.Gauge = field(default_factory=compaction.Gauge)
     turn: int = 0
     cells: int = 0
     looked: bool = False
@@ -87,6 +111,9 @@ class Agent:
     _empty: int = 0
     _deaths: int = 0
     _opening: asyncio.Task[AgentKernel] | None = None
+
+    def __post_init__(self) -> None:
+        self._stuck = StuckGuard(self.id, self.team.settings.stuck_after)
 
     @property
     def id(self) -> str:
@@ -112,29 +139,50 @@ class Agent:
         """
         self._opening = asyncio.create_task(self._open_kernel())
         try:
-            self._begin()
+            await self._begin()
             while self.value is None:
                 await self._take_turn()
+        except RLMError:
+            await self._keep_partial()
+            raise
         finally:
+            if self.value is None:
+                self.value = self.draft
             if not self._opening.done():
                 self._opening.cancel()
             with contextlib.suppress(BaseException):
                 await self._opening
 
+    async def _keep_partial(self) -> None:
+        """Take what code has put into `answer["content"]`, so that an agent that ends early gives what it has."""
+        if self.value is None and self.kernel is not None and self.kernel.alive:
+            with contextlib.suppress(Exception):
+                await self.kernel.execute(_TAKE_ANSWER, seconds=_PARTIAL_SECONDS, on_output=None)
+
     # ---- the chat
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         spec = self.spec
+        servers = await self.team.servers.shown(spec.mcp)
         first = prompt.first_message(
             spec.question,
             spec.context.description if spec.context is not None else None,
             names=(*spec.names, *spec.item_names),
             schema=spec.schema.text if spec.schema else None,
-            tools=self.team.tools_text(spec.tools),
+            tools=self.team.tools_text(self),
+            servers=servers,
             left=self.team.ledger.left(self.id),
             last_turn=self._last_turn(),
         )
-        self.messages = prompt.chat(prompt.system_prompt(self.team.settings.prompt, leaf=self.leaf), first)
+        settings = self.team.settings
+        system = prompt.system_prompt(
+            settings.prompt, leaf=self.leaf, sub_calls=settings.sub_calls, sub_agents=settings.sub_agents
+        )
+        self.messages = prompt.chat(system, first)
+
+    def replace_chat(self, messages: list[Message], *, sent: int) -> None:
+        """Put another chat in the place of the old one, of which the first `sent` messages are the same."""
+        self.messages, self._sent = messages, sent
 
     def _last_turn(self) -> bool:
         """Whether the next turn is the last that the limits allow."""
@@ -143,9 +191,7 @@ class Agent:
 
     async def _take_turn(self) -> None:
         self.turn += 1
-        completion = await self.team.completions.ask(
-            self.id, self.spec.model, self.messages, purpose="turn", turn=self.turn, start=self._sent
-        )
+        completion = await self._ask_model()
         self._sent = len(self.messages) + 1
         self.messages.append({"role": "assistant", "content": completion.text})
         reply = parse_reply(completion.text, finish_reason=completion.finish_reason)
@@ -175,6 +221,26 @@ class Agent:
         )
         self.messages.append({"role": "user", "content": content})
 
+    async def _ask_model(self) -> Completion:
+        """Send the chat; one that is too long is made shorter once and sent again."""
+        await compaction.keep_within(self)
+        try:
+            return await self._complete()
+        except ContextTooLongError as error:
+            if not await compaction.after_refusal(self, error):
+                raise ContextTooLongError(
+                    f"The chat of agent `{self.id}` is too long for its model and cannot be made shorter: its "
+                    f"question and description alone are too much, or it was compacted just now. {error.message}"
+                ) from error
+        return await self._complete()
+
+    async def _complete(self) -> Completion:
+        completion = await self.team.completions.ask(
+            self.id, self.spec.model, self.messages, purpose="turn", turn=self.turn, start=self._sent
+        )
+        self.gauge.learn(self.messages, completion.usage)
+        return completion
+
     def _count_empty(self, text: str) -> None:
         self._empty += 1
         if self._empty >= _MAX_EMPTY_REPLIES:
@@ -198,6 +264,8 @@ class Agent:
                     "Your kernel had to be replaced: all variables but the data are gone. "
                     "Define again what you need."
                 )
+            if self.value is None and (told := self._stuck.note(block, result)) is not None:
+                notices.append(told)
             if result.status != "ok":
                 break
         return shown, notices
@@ -228,6 +296,10 @@ class Agent:
                 seconds=time.monotonic() - began,
             )
             raise
+        # What holds a secret is not told to the model either, and before it is cut: a half of one is one too.
+        result = replace(
+            result, **{name: team.veil(getattr(result, name)) for name in ("output", "error_value", "traceback")}
+        )
         shown, cut = prompt.show_result(result, team.settings.output_chars)
         journal.emit(
             ev.CodeFinished,
@@ -283,17 +355,20 @@ class Agent:
         """Tell the kernel who it serves, and load the data into it."""
         await kernel.bridge.request(
             "configure",
-            {"agent": self.id, "depth": self.spec.depth, "leaf": self.leaf, "words": self.team.words(self)},
+            {
+                "agent": self.id,
+                "depth": self.spec.depth,
+                # What is switched off is refused, and not done as a plain completion instead.
+                "leaf": self.leaf and self.team.settings.sub_calls and self.team.settings.sub_agents,
+                "words": self.team.words(self),
+            },
         )
         context = self.spec.context or self.team.question_buffer(self.spec.question)
         body: dict[str, Any] = {"names": ["context", *self.spec.names]}
         if self.spec.item_names:
             body["item_names"] = list(self.spec.item_names)
         await kernel.bridge.request("load", body, fds=(context.dup().detach(),), timeout=600)
-        for tool in (self.team.tools[name] for name in self.spec.tools):
-            await kernel.bridge.request(
-                "load", {"names": [tool.name]}, fds=(tool.buffer.dup().detach(),), timeout=60
-            )
+        await hand_over(kernel.bridge, self.spec.tools)
 
     async def _restore(self) -> None:
         """After a new kernel took the old one's place: the data again; what is gone is told."""

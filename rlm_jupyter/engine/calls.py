@@ -13,9 +13,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.compaction import check_fits
 from rlm_jupyter.engine.schema import AnswerSchema
 from rlm_jupyter.errors import ConfigError, ContextTooLongError, LimitReachedError, ModelError, RLMError
 from rlm_jupyter.kernels.bridge import BridgeError
+from rlm_jupyter.models.base import Message
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class AgentCalls:
             raise BridgeError("internal", f"There is no request `{op[:40]}`.")
         if not self._agent.team.may_ask(self._agent.id) and op in ("llm_query", "rlm_query", "final"):
             raise BridgeError("stopped", "The run has ended: its agents ask no model any more.")
+        self._check_allowed(op, body)
         try:
             return await word(body, fds)
         except LimitReachedError as error:
@@ -60,22 +63,46 @@ class AgentCalls:
         except ModelError as error:
             raise BridgeError("failed", error.message) from error
 
+    def _check_allowed(self, op: str, body: Mapping[str, Any]) -> None:
+        """Refuse what the run's settings have switched off.
+
+        Raises:
+            BridgeError: the word and the setting.
+        """
+        settings = self._agent.team.settings
+        if op in ("llm_query", "rlm_query") and not settings.sub_calls:
+            raise BridgeError("failed", f"`{op}` is switched off in this run (`sub_calls=False`): use code.")
+        if not settings.sub_agents and (op == "rlm_query" or (op == "llm_query" and body.get("fallback"))):
+            raise BridgeError(
+                "failed", "`rlm_query` is switched off in this run (`sub_agents=False`): use `llm_query`."
+            )
+
     async def _llm_query(self, body: dict[str, Any], _fds: list[int]) -> Answer:
         agent, team = self._agent, self._agent.team
         question = _text(body, "prompt")
-        schema = _schema(body.get("schema"))
+        schema, model = _schema(body.get("schema")), team.sub_model_named(body.get("model"))
         purpose: ev.Purpose = "fallback" if body.get("fallback") else "llm_query"
         content = question if schema is None else f"{question}\n\nAnswer with JSON only: {schema.text}"
-        completion = await team.completions.ask(
-            agent.id,
-            team.sub_model_named(body.get("model")),
-            [{"role": "user", "content": content}],
-            purpose=purpose,
-            turn=agent.turn,
-        )
-        if schema is None:
-            return completion.text, []
-        return _json_answer(completion.text, schema), []
+        check_fits(team, model, content)
+        messages: list[Message] = [{"role": "user", "content": content}]
+        for last in (False, True):
+            completion = await team.completions.ask(
+                agent.id, model, messages, purpose=purpose, turn=agent.turn
+            )
+            if schema is None:
+                return completion.text, []
+            try:
+                return schema.read(completion.text), []
+            except ValueError as error:
+                if last:
+                    raise BridgeError(
+                        "failed",
+                        f"The completion does not match the schema: {error}. It was: {completion.text[:500]!r}",
+                    ) from None
+                messages.append({"role": "assistant", "content": completion.text})
+                again = f"That does not match: {error}\nAnswer again, with JSON only."
+                messages.append({"role": "user", "content": again})
+        raise AssertionError("unreachable: the last answer is given or raised")
 
     async def _rlm_query(self, body: dict[str, Any], fds: list[int]) -> Answer:
         agent = self._agent
@@ -104,8 +131,10 @@ class AgentCalls:
         buffer = Buffer.adopt(os.dup(fds[0]), _description(body.get("description")))
         if agent.spec.schema is not None:
             await self._check(agent.spec.schema, buffer)
-        if agent.value is not None:
-            agent.value.close()
+        for older in (agent.value, agent.draft):
+            if older is not None:
+                older.close()
+        agent.draft = None
         agent.value = agent.team.store.add(buffer)
         agent.team.journal.emit(ev.ValueReturned, agent.id, description=buffer.description, bytes=buffer.size)
         return {}, []
@@ -127,7 +156,9 @@ class AgentCalls:
             value = await asyncio.to_thread(buffer.load)
             await asyncio.to_thread(schema.validate, value)
         except (ValueError, RLMError) as error:
-            buffer.close()
+            if agent.draft is not None:
+                agent.draft.close()
+            agent.draft = agent.team.store.add(buffer)
             reason = f"The value does not match what was asked for ({schema.text:.300}).\n{error}"
             agent.team.journal.emit(ev.ValueRejected, agent.id, reason=reason)
             raise BridgeError("rejected", reason) from None
@@ -175,18 +206,3 @@ def _description(given: object) -> dict[str, Any]:
     described["type"] = str(described.get("type", "object"))[:200]
     described["summary"] = str(described.get("summary", described["type"]))[:400]
     return described
-
-
-def _json_answer(text: str, schema: AnswerSchema) -> Any:
-    """Read a plain completion's JSON answer, fenced or not, and check it."""
-    import json
-
-    body = text.strip()
-    if body.startswith("```"):
-        body = body.split("\n", 1)[-1].rsplit("```", 1)[0]
-    try:
-        return schema.validate(json.loads(body))
-    except ValueError as error:
-        raise BridgeError(
-            "failed", f"The completion does not match the schema: {error}. It was: {text[:500]!r}"
-        ) from None

@@ -7,6 +7,7 @@ columns of a table: ``{"supplier": "string", "rise": "float64"}``.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,8 @@ _JSON_SCHEMA_WORDS = {
     "prefixItems", "properties", "required", "type",
 }  # fmt: skip
 _MAX_PROBLEMS = 5
+_FENCED = re.compile(r"^```\w*[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_OPENER = re.compile(r"[{\[]")
 
 
 class AnswerSchema:
@@ -92,6 +95,21 @@ class AnswerSchema:
             raise ValueError(_lines(lines))
         return plain
 
+    def read(self, text: str) -> Any:
+        """Find the answer in a completion's text, check it and give it.
+
+        Raises:
+            ValueError: there is none, or it does not match.
+        """
+        try:
+            found = find_json(text)
+        except ValueError:
+            try:
+                return self.validate(text.strip())  # a bare word, where a text or one of several is asked for
+            except ValueError:
+                raise ValueError("it holds no JSON") from None
+        return self.validate(found)
+
     def _validate_type(self, value: object) -> Any:
         from pydantic import ValidationError
 
@@ -104,6 +122,26 @@ class AnswerSchema:
             except ValidationError:
                 lines = [f"{_path(error['loc'])}: {error['msg']}" for error in first.errors()]
                 raise ValueError(_lines(lines)) from None
+
+
+def find_json(text: str) -> Any:
+    """Give the JSON value that a text is, that its fenced block holds, or that stands within its words.
+
+    Raises:
+        ValueError: there is none.
+    """
+    body = text.strip()
+    if fenced := _FENCED.search(body):
+        body = fenced[1].strip()
+    try:
+        return json.loads(body)
+    except ValueError:
+        for opener in _OPENER.finditer(body):
+            try:
+                return json.JSONDecoder().raw_decode(body, opener.start())[0]
+            except ValueError:
+                continue
+        raise
 
 
 def to_plain(value: object) -> Any:
