@@ -134,6 +134,12 @@ class Dialect:
         return room if _LEAST_ROOM <= room < asked else None
 
 
+def window_told(text: str) -> int | None:
+    """Read from a refusal how many tokens the model holds; None where it does not tell."""
+    found = _WINDOW.search(text)
+    return _integer(found[1]) or None if found else None
+
+
 def check_parameters(parameters: Mapping[str, object]) -> None:
     """Refuse parameters that are ours to set, or that cannot be sent.
 

@@ -21,7 +21,7 @@ from rlm_jupyter.models.bill import Bill
 from rlm_jupyter.models.clients import Clients
 from rlm_jupyter.models.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
 from rlm_jupyter.models.failures import Failure, Kind, error_of, failure_of
-from rlm_jupyter.models.prices import price_of
+from rlm_jupyter.models.prices import price_of, window_of
 from rlm_jupyter.models.receive import fault_of, receive
 from rlm_jupyter.models.redact import public_url, quote
 from rlm_jupyter.models.retry import RetryPolicy
@@ -109,6 +109,11 @@ class OpenAIChat:
         if self._price is None:
             self._price = price_of(self.name, self.provider, base_url=self.base_url)
         return self._price
+
+    @property
+    def window(self) -> int | None:
+        """Tokens that the model holds; None where it is not known."""
+        return window_of(self.name, self.provider, base_url=self.base_url)
 
     @property
     def identity(self) -> dict[str, object]:
