@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 LAB_STAMP := $(VENV)/.installed-lab
 TEST_STAMP := $(VENV)/.installed-test
 
-export SKIP_JUPYTER_BUILDER := 1# the bundle is committed; `npm run build` in js/ makes it anew
+# The bundle is committed; `npm run build` in js/ makes it anew.
+export SKIP_JUPYTER_BUILDER := 1
 
 .PHONY: help demo lab test check bench notebook format clean
 
