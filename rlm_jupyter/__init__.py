@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         RLMError,
         RunNotFoundError,
         RunStoppedError,
+        ToolError,
         UnknownPriceError,
         UnsafeValueError,
         ValueTransferError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     )
     from rlm_jupyter.rlm import RLM
     from rlm_jupyter.settings import Limits
+    from rlm_jupyter.tools.host import host_tool
 
 __version__ = "0.1.0"
 
@@ -81,11 +83,13 @@ __all__ = [
     "Run",
     "RunNotFoundError",
     "RunStoppedError",
+    "ToolError",
     "UnknownPriceError",
     "UnsafeValueError",
     "ValueTransferError",
     "VariableNotFoundError",
     "__version__",
+    "host_tool",
     "load_ipython_extension",
     "unload_ipython_extension",
 ]
@@ -94,6 +98,7 @@ _ROOMS = {
     "RLM": "rlm_jupyter.rlm",
     "Run": "rlm_jupyter.engine.run",
     "Limits": "rlm_jupyter.settings",
+    "host_tool": "rlm_jupyter.tools.host",
     **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},
 }
 """Where a public name lives."""

@@ -19,6 +19,7 @@
     │   └── MalformedValueError (ValueError)  the bytes are not what they claim to be
     ├── VariableNotFoundError (KeyError)  an agent has no variable of that name
     ├── AgentNotFoundError (KeyError)     a run has no agent of that id
+    ├── ToolError                         an MCP server did not start or answer, or a tool could not be handed over
     ├── AgentFailedError                  an agent gave up without a value
     ├── LimitReachedError                 a limit of `Limits` was reached; `.run.value` holds what there was
     ├── RunStoppedError                   the user stopped the run
@@ -145,6 +146,10 @@ class AgentNotFoundError(RLMError, KeyError):
 
 class AgentFailedError(RLMError):
     """An agent ended without a value."""
+
+
+class ToolError(RLMError):
+    """An MCP server did not start or did not answer, or a tool could not be handed to an agent."""
 
 
 class LimitReachedError(RLMError):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,6 +38,8 @@ from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.records.redact import Redactor
 from rlm_jupyter.settings import Limits, Settings
 from rlm_jupyter.tools.functions import read_tools
+from rlm_jupyter.tools.mcp import Servers
+from rlm_jupyter.tools.mcp_config import SECRET_NAME, read_servers
 from rlm_jupyter.values.store import Buffer, Store
 
 if TYPE_CHECKING:
@@ -46,7 +48,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 _KEPT_RUNS = 3
 
 
@@ -162,7 +163,9 @@ class RLM:
         names: Sequence[str] = (),
         schema: object = None,
         tools: Iterable[Callable[..., Any]] = (),
+        inherit_tools: bool | None = None,
         env: Mapping[str, str] | None = None,
+        mcp: Mapping[str, Mapping[str, Any]] | None = None,
         step: bool = False,
     ) -> Run:
         """Ask, and return at once.
@@ -172,8 +175,13 @@ class RLM:
             context: the data: any object; None: the question itself is the context, as in the paper.
             names: the variables' names that the data has: one for the object itself, several for a dict of them.
             schema: what the answer must be: a type, a pydantic model, a JSON Schema, or columns and dtypes.
-            tools: functions that the root's code may call.
-            env: environment variables of the agents' kernels; their values are kept out of all records.
+            tools: functions that the root's code may call. They run in the agent's kernel; those marked by
+                `rlm_jupyter.host_tool` in this process. A sub-agent has those that its parent's code hands it.
+            inherit_tools: whether sub-agents have all tools of their parents; None: as the settings say.
+            env: environment variables of the agents' kernels. Values of six characters or more are kept out of
+                all records, and out of what the model is told.
+            mcp: MCP servers by name: ``{"command": ..., "args": [...], "env": {...}}`` or
+                ``{"url": ..., "headers": {...}}``; started when they are first needed, ended with the run.
             step: whether each cell waits for `run.next()`.
 
         Raises:
@@ -184,7 +192,9 @@ class RLM:
             raise ConfigError("The question is empty: write what you want to know.")
         answer = AnswerSchema(schema) if schema is not None else None
         data, bound, items = _encode(context, tuple(names), rows=self.settings.sample_rows)
-        functions = read_tools(tools)
+        functions = read_tools(tools, data=names)
+        given = _environment(env)
+        configs = read_servers(mcp)
         spec = AgentSpec(
             id="0",
             parent=None,
@@ -195,25 +205,31 @@ class RLM:
             names=bound,
             item_names=items,
             schema=answer,
-            tools=tuple(functions),
+            tools=functions,
+            mcp=tuple(configs),
         )
+        handed = [*given.values(), *(secret for config in configs.values() for secret in config.secrets)]
         run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-        journal = Journal(run_id, self._redactor(env))
+        journal = Journal(run_id, self._redactor(handed))
         writer = self._open_log(run_id, journal)
         work = engine()
-        run = _submit(
-            work, self._wire(run_id, journal, spec, dict(env or {}), functions, step=step, writer=writer)
+        toolkit = Toolkit(
+            env=given,
+            servers=Servers(configs, journal.redact),
+            inherit=self.settings.inherit_tools if inherit_tools is None else inherit_tools,
+            veil=Redactor([*self._secrets, *handed]),
         )
+        run = _submit(work, self._wire(run_id, journal, spec, toolkit, step=step, writer=writer))
         _keep(run)
         work.submit(run._conduct())  # noqa: SLF001 - the run's life is begun in one place
         return run
 
     # ---- wiring
 
-    def _redactor(self, env: Mapping[str, str] | None) -> Callable[[str], str] | None:
+    def _redactor(self, handed: Iterable[str]) -> Redactor | None:
         """Keep secrets out of what is told: keys, what the environment calls a secret, what is handed over."""
-        known = [value for name, value in os.environ.items() if _SECRET_NAME.search(name)]
-        found = [*self._secrets, *known, *(env or {}).values()]
+        known = [value for name, value in os.environ.items() if SECRET_NAME.search(name)]
+        found = [*self._secrets, *known, *handed]
         return Redactor(found) if any(found) else None
 
     def _open_log(self, run_id: str, journal: Journal) -> LogWriter | None:
@@ -231,8 +247,7 @@ class RLM:
         run_id: str,
         journal: Journal,
         spec: AgentSpec,
-        env: dict[str, str],
-        functions: dict[str, Any],
+        toolkit: Toolkit,
         *,
         step: bool,
         writer: LogWriter | None,
@@ -246,6 +261,7 @@ class RLM:
             samplings=self._samplings,
             price=self._price,
             cache=self._cache(),
+            veil=toolkit.veil,
         )
         store = Store()
         if spec.context is not None:
@@ -261,8 +277,10 @@ class RLM:
             store=store,
             model=self.model,
             sub_model=self.sub_model,
-            env=env,
-            tools=functions,
+            env=toolkit.env,
+            servers=toolkit.servers,
+            inherit_tools=toolkit.inherit,
+            veil=toolkit.veil,
             step=step,
         )
         journal.emit(
@@ -293,6 +311,38 @@ class RLM:
         from rlm_jupyter.models.cache import RunCache
 
         return RunCache(_reply_cache())
+
+
+@dataclass(frozen=True)
+class Toolkit:
+    """What a run's agents may use besides their functions.
+
+    Attributes:
+        env: variables of their kernels.
+        servers: MCP servers.
+        inherit: whether sub-agents have all tools of their parents.
+        veil: takes secrets out of what a model is told.
+    """
+
+    env: dict[str, str]
+    servers: Servers
+    inherit: bool
+    veil: Callable[[str], str]
+
+
+def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
+    if env is None:
+        return {}
+    if not isinstance(env, Mapping):
+        raise ConfigError(f"`env` takes a dict of texts by name, not a `{type(env).__name__}`.")
+    for name, value in env.items():
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise ConfigError(f"`env` has {name!r:.60}, which cannot be the name of an environment variable.")
+        if not isinstance(value, str) or "\0" in value:
+            raise ConfigError(
+                f"The value of `{name}` in `env` must be a text, not a `{type(value).__name__}`."
+            )
+    return dict(env)
 
 
 def _encode(

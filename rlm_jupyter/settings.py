@@ -207,6 +207,8 @@ class Settings(BaseModel):
     with a small window."""
     require_look: bool = True
     """Whether a `FINAL` by code that never touched the given data is answered with a request to look."""
+    inherit_tools: bool = False
+    """Whether sub-agents have all tools of their parents; without, those that they are handed."""
     sub_calls: bool = True
     """Whether agents' code may ask a model at all: `llm_query` and `rlm_query`. An ablation of the paper."""
     sub_agents: bool = True

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine import compaction, prompt
+from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.calls import AgentCalls
 from rlm_jupyter.engine.look import touches
 from rlm_jupyter.engine.reply import parse_reply
-from rlm_jupyter.engine.tool_calls import hand_over
 from rlm_jupyter.engine.stuck import StuckGuard
+from rlm_jupyter.engine.tool_calls import hand_over
 from rlm_jupyter.errors import (
     AgentFailedError,
     ContextTooLongError,
@@ -298,7 +298,10 @@ class Agent:
             raise
         # What holds a secret is not told to the model either, and before it is cut: a half of one is one too.
         result = replace(
-            result, **{name: team.veil(getattr(result, name)) for name in ("output", "error_value", "traceback")}
+            result,
+            output=team.veil(result.output),
+            error_value=team.veil(result.error_value),
+            traceback=team.veil(result.traceback),
         )
         shown, cut = prompt.show_result(result, team.settings.output_chars)
         journal.emit(

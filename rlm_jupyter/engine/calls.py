@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.compaction import check_fits
 from rlm_jupyter.engine.schema import AnswerSchema
+from rlm_jupyter.engine.tool_calls import ask_server, call_tool, count_functions, handed_on, servers_handed_on
 from rlm_jupyter.errors import ConfigError, ContextTooLongError, LimitReachedError, ModelError, RLMError
 from rlm_jupyter.kernels.bridge import BridgeError
 from rlm_jupyter.models.base import Message
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 Answer = tuple[Any, list[int]]
 
+_WHILE_RUNNING = ("llm_query", "rlm_query", "final", "tool", "mcp")
 _MAX_TEXT = 64_000_000
 
 
@@ -33,12 +36,14 @@ class AgentCalls:
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
-        self._words = {
+        self._words: dict[str, Callable[[dict[str, Any], list[int]], Awaitable[Answer]]] = {
             "llm_query": self._llm_query,
             "rlm_query": self._rlm_query,
             "final": self._final,
             "budget": self._budget,
             "cell_done": self._cell_done,
+            "tool": partial(call_tool, agent),
+            "mcp": partial(ask_server, agent),
         }
 
     async def handle(self, op: str, body: dict[str, Any], fds: list[int]) -> Answer:
@@ -50,8 +55,8 @@ class AgentCalls:
         word = self._words.get(op)
         if word is None:
             raise BridgeError("internal", f"There is no request `{op[:40]}`.")
-        if not self._agent.team.may_ask(self._agent.id) and op in ("llm_query", "rlm_query", "final"):
-            raise BridgeError("stopped", "The run has ended: its agents ask no model any more.")
+        if not self._agent.team.may_ask(self._agent.id) and op in _WHILE_RUNNING:
+            raise BridgeError("stopped", "The run has ended: its agents ask nothing any more.")
         self._check_allowed(op, body)
         try:
             return await word(body, fds)
@@ -109,7 +114,14 @@ class AgentCalls:
         question = _text(body, "prompt")
         if agent.leaf:
             raise BridgeError("limit", f"Agent `{agent.id}` is at the depth limit and has no sub-agents.")
-        context = Buffer.adopt(os.dup(fds[0]), _description(body.get("description"))) if fds else None
+        functions = len(fds) - count_functions(
+            body.get("tools")
+        )  # they come after the context, if there is one
+        if functions not in (0, 1):
+            raise BridgeError("internal", "A call came with more or less data than it says.")
+        tools = handed_on(agent, body.get("tools"), fds[functions:])
+        servers = servers_handed_on(agent, body.get("mcp"))
+        context = Buffer.adopt(os.dup(fds[0]), _description(body.get("description"))) if functions else None
         name = body.get("name")
         value = await agent.team.sub_agent(
             agent,
@@ -117,7 +129,8 @@ class AgentCalls:
             context,
             schema=_schema(body.get("schema")),
             name=name[:60] if isinstance(name, str) else None,
-            tools=tuple(str(tool) for tool in body.get("tools") or ()),
+            tools=tools,
+            mcp=servers,
         )
         return {"kind": value.kind, "description": value.description}, [value.dup().detach()]
 

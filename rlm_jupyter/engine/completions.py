@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,6 +45,7 @@ class Completions:
         samplings: how the models are asked.
         price: overrides what the models say of themselves.
         cache: replies on disk; None for no cache.
+        veil: takes secrets out of what a model is told.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class Completions:
         samplings: Samplings,
         price: Price | None = None,
         cache: Cache | None = None,
+        veil: Callable[[str], str] = str,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
         self._samplings = samplings
         self._price = price
         self._cache = cache
+        self._veil = veil
         self._numbers = itertools.count(1)
 
     def price_of(self, model: ChatModel) -> Price | None:
@@ -94,6 +97,7 @@ class Completions:
             ModelError: the provider failed for good.
         """
         sampling = self._samplings.of_request(agent, purpose)
+        messages = [{"role": one["role"], "content": self._veil(one["content"])} for one in messages]
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
         if self._cache is not None:

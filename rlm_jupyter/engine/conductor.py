@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.agent import Agent, AgentSpec
+from rlm_jupyter.engine.compaction import window
 from rlm_jupyter.engine.gate import Gate
 from rlm_jupyter.errors import (
     AgentFailedError,
@@ -18,6 +19,8 @@ from rlm_jupyter.errors import (
     RunStoppedError,
 )
 from rlm_jupyter.kernels.bridge import BridgeError
+from rlm_jupyter.tools.functions import shown
+from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.values.store import Buffer, Store
 
 if TYPE_CHECKING:
@@ -41,6 +44,9 @@ class Conductor:
         run: the run's id.
         agents: all agents by id, ended ones included (their kernels stay for pulls).
         limit: the first limit of the whole run that was reached.
+        inherit_tools: whether sub-agents have all tools of their parents.
+        veil: takes secrets out of what a model is told.
+        windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
     """
 
     run: str
@@ -54,11 +60,14 @@ class Conductor:
     model: ChatModel
     sub_model: ChatModel
     env: dict[str, str] = field(default_factory=dict)
-    tools: dict[str, Tool] = field(default_factory=dict)
+    servers: Servers = field(default_factory=lambda: Servers({}, str))
+    inherit_tools: bool = False
+    veil: Callable[[str], str] = str
     models: Mapping[str, ChatModel] = field(default_factory=dict)
     step: bool = False
     agents: dict[str, Agent] = field(default_factory=dict)
     limit: LimitReachedError | None = None
+    windows: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.journal, step=self.step)
@@ -88,7 +97,9 @@ class Conductor:
                 "Raise it (`--timeout`, `Limits(seconds=...)`), or ask less.",
                 limit="seconds",
             )
-        await self._end_all()
+        finally:
+            await self._end_all()
+            await self.servers.close()
         self.ended = True
         return error
 
@@ -194,7 +205,8 @@ class Conductor:
         *,
         schema: AnswerSchema | None = None,
         name: str | None = None,
-        tools: tuple[str, ...] = (),
+        tools: Mapping[str, Tool] | None = None,
+        mcp: tuple[str, ...] = (),
     ) -> Buffer:
         """Start a sub-agent and wait for its value.
 
@@ -203,11 +215,6 @@ class Conductor:
         """
         number = self._children.get(parent.id, 0) + 1
         self._children[parent.id] = number
-        unknown = [tool for tool in tools if tool not in self.tools]
-        if unknown:
-            raise BridgeError(
-                "failed", f"There is no tool `{unknown[0]}`. Tools: {', '.join(self.tools) or 'none'}."
-            )
         spec = AgentSpec(
             id=f"{parent.id}.{number}",
             parent=parent.id,
@@ -217,7 +224,8 @@ class Conductor:
             context=self.store.add(context) if context is not None else None,
             schema=schema,
             name=name,
-            tools=tools,
+            tools=tools or {},
+            mcp=mcp,
         )
         try:
             agent = await self._work(spec)
@@ -255,6 +263,8 @@ class Conductor:
         """Run an agent whose failure is nobody's but its own; its row tells of it."""
         with contextlib.suppress(RLMError, asyncio.CancelledError):
             await self._work(spec)
+        if self.ended:
+            await self.servers.close()
 
     def may_ask(self, agent_id: str) -> bool:
         """Whether an agent may still cause completions: while the run goes on, or where the user retried it."""
@@ -295,6 +305,7 @@ class Conductor:
     async def close(self) -> None:
         """Drop the kernels and the buffers; the tree and the log stay."""
         await self._end_all()
+        await self.servers.close()
         await self.pool.close_run(self.run)
         for agent in self.agents.values():
             agent.kernel = None
@@ -305,11 +316,16 @@ class Conductor:
     def words(self, agent: Agent) -> dict[str, Any]:
         """Settings of the words in an agent's kernel."""
         faithful = agent.spec.parent is not None and agent.spec.schema is None
-        return {"rows": self.settings.sample_rows, "faithful": faithful}
+        size = window(self, self.sub_model, root=False)
+        room = {"fallback_chars": min(60_000, 2 * size)} if size is not None else {}
+        return {**room, "rows": self.settings.sample_rows, "faithful": faithful}
 
-    def tools_text(self, names: tuple[str, ...]) -> str | None:
+    def tools_text(self, agent: Agent) -> str | None:
         """Tools as the model is shown them."""
-        return "\n".join(self.tools[name].text for name in names) or None
+        text = shown(agent.spec.tools)
+        if text and not (agent.leaf or self.inherit_tools or not self.settings.sub_agents):
+            text += "\nA sub-agent has those that you hand it: `rlm_query(question, part, tools=[f])`."
+        return text
 
     def question_buffer(self, question: str) -> Buffer:
         """The question as data, for an agent that was given none."""

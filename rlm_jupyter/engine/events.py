@@ -222,6 +222,20 @@ class ValueRejected(Event):
     reason: str
 
 
+class ToolCalled(Event):
+    """An agent's code called what runs in the notebook: a host tool, or an MCP server."""
+
+    kind: Literal["tool_called"] = "tool_called"
+    name: str
+    """Of the tool; of the request, where a server was asked for something else (`list_tools`)."""
+    server: str | None = None
+    """The MCP server; None for a host tool."""
+    turn: int
+    seconds: float
+    ok: bool
+    error: str | None = None
+
+
 class Waiting(Event):
     """An agent waits for something outside of it; `seconds` 0 says that the wait is over."""
 
@@ -271,6 +285,7 @@ AnyEvent = Annotated[
     | VariablesChanged
     | ValueReturned
     | ValueRejected
+    | ToolCalled
     | Waiting
     | StepPending
     | Notice

@@ -83,7 +83,8 @@ class AgentHandle:
     @property
     def messages(self) -> list[Message]:
         """Exactly what was sent to the model for it, and the replies."""
-        return list(self._agent.messages)
+        veil = self._conductor.veil
+        return [{"role": one["role"], "content": veil(one["content"])} for one in self._agent.messages]
 
     @property
     def _agent(self) -> Agent:

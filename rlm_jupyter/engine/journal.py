@@ -10,23 +10,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.cleaning import Cleaner, Redact
 from rlm_jupyter.engine.state import TreeState
 
 logger = logging.getLogger(__name__)
 
 E = TypeVar("E", bound=ev.Event)
 Listener = Callable[[ev.AnyEvent], None]
-Redact = Callable[[str], str]
-
-
-def _clean(value: Any, redact: Redact) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {_clean(key, redact): _clean(item, redact) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_clean(item, redact) for item in value)
-    return value
 
 
 class Journal:
@@ -44,9 +34,13 @@ class Journal:
         self.lock = threading.RLock()
         self.state = TreeState(run=run)
         self.events: list[ev.AnyEvent] = []
-        self._redact = redact
+        self._cleaner = Cleaner(redact) if redact is not None else None
         self._listeners: list[Listener] = []
         self._seq = 0
+
+    def redact(self, text: str) -> str:
+        """Give a text without the secrets that this journal knows."""
+        return text if self._cleaner is None else self._cleaner.redact(text)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with each event from now on; give the function that ends this."""
@@ -61,8 +55,8 @@ class Journal:
 
     def emit(self, kind: type[E], agent: str = "", **fields: Any) -> E:
         """Make an event, fold it in, and tell the listeners; a listener that fails is not heard again."""
-        if self._redact is not None:
-            fields = {name: _clean(value, self._redact) for name, value in fields.items()}
+        if self._cleaner is not None:
+            fields = self._cleaner.fields(kind, agent, fields)
         with self.lock:
             self._seq += 1
             event = kind(run=self.run, agent=agent, seq=self._seq, time=time.time(), **fields)

@@ -225,6 +225,7 @@ def first_message(
     names: Sequence[str] = (),
     schema: str | None = None,
     tools: str | None = None,
+    servers: str | None = None,
     left: Left | None = None,
     last_turn: bool = False,
 ) -> str:
@@ -236,6 +237,7 @@ def first_message(
         names: of the variables that the data is bound to, besides `context`.
         schema: what the answer must be, in words.
         tools: signatures and docstrings of the tools.
+        servers: the MCP servers, with what they offer in numbers.
         left: what may still be spent.
         last_turn: whether there is no turn after this one.
     """
@@ -248,6 +250,8 @@ def first_message(
         parts.append(f"{title}\n{render(dict(description))}")
     if tools:
         parts.append(f"Functions you may call besides:\n{tools}")
+    if servers:
+        parts.append(_SERVERS.format(servers=servers))
     if schema:
         parts.append(f"FINAL takes {schema}")
     if left is not None and (text := left_text(left)):
@@ -256,6 +260,11 @@ def first_message(
     return "\n\n".join(parts)
 
 
+_SERVERS = """\
+MCP servers: {servers}.
+`mcp_list_tools(server)`, `mcp_tool_schema(server, tool)`, `mcp_call(server, tool, {{...}})` -> a dict with `text`, \
+`structured` and `content`; `mcp_list_resources(server)`, `mcp_list_resource_templates(server)`, \
+`mcp_read_resource(server, uri)`."""
 _LAST = "This is your last turn: call FINAL(...) now, with the best answer you have."
 
 

@@ -66,6 +66,19 @@ class TurnState:
 
 
 @dataclass
+class ToolState:
+    """What an agent's code called of one tool that runs in the notebook, or of one MCP server's."""
+
+    name: str
+    server: str | None = None
+    calls: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    """Of the newest call that failed."""
+
+
+@dataclass
 class AgentState:
     """One agent: a row of the tree and all that its page shows."""
 
@@ -83,6 +96,8 @@ class AgentState:
     turns: list[TurnState] = field(default_factory=list)
     calls: list[CallState] = field(default_factory=list)
     """Completions besides its turns: those its code asked for, and summaries of old turns."""
+    tools: dict[str, ToolState] = field(default_factory=dict)
+    """What it called in the notebook: a host tool under its name, one of a server under `server.name`."""
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)
     value: dict[str, Any] | None = None
     error: str | None = None
@@ -270,6 +285,8 @@ class TreeState:
                 agent.value = event.description
             case ev.ValueRejected():
                 agent.notices.append(f"FINAL was sent back: {event.reason}")
+            case ev.ToolCalled():
+                _tool(agent, event)
             case ev.Waiting():
                 agent.waiting = "" if event.seconds == 0 else event.reason
             case ev.StepPending():
@@ -344,3 +361,13 @@ def _code(agent: AgentState, event: ev.CodeStarted | ev.CodeOutput | ev.CodeFini
         return
     found.status, found.output, found.cut = event.status, event.output, event.cut
     found.error, found.seconds = event.error, event.seconds
+
+
+def _tool(agent: AgentState, event: ev.ToolCalled) -> None:
+    key = event.name if event.server is None else f"{event.server}.{event.name}"
+    tool = agent.tools.setdefault(key, ToolState(event.name, event.server))
+    tool.calls += 1
+    tool.seconds += event.seconds
+    if not event.ok:
+        tool.failed += 1
+        tool.error = event.error

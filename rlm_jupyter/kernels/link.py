@@ -96,7 +96,9 @@ _ERRORS = {error.kind: error for error in (LimitReached, Stopped, Rejected, TooL
 def error_of(kind: str, message: str, value: Any = None, data: Any = None) -> RLMQueryError:
     """Build the exception for an error of `kind`."""
     if kind == "tool":
-        return _tool_error(str(data.get("type")) if isinstance(data, dict) else "")(message, kind, value, data)
+        return _tool_error(str(data.get("type")) if isinstance(data, dict) else "")(
+            message, kind, value, data
+        )
     return _ERRORS.get(kind, RLMQueryError)(message, kind, value, data)
 
 

@@ -54,6 +54,7 @@ class HostTool:
         self._tools = tools
 
     def __call__(self, *args: Any, **named: Any) -> Any:
+        """Call it in the notebook."""
         signature = getattr(self, "__signature__", None)
         if signature is not None:
             try:
@@ -131,7 +132,10 @@ class Tools:
     def call_host(self, name: str, args: Any, named: dict[str, Any]) -> Any:
         """Call a function of the notebook; blocks, or gives something to await, as the caller needs it."""
         assert self.link is not None
-        given = {"args": tuple(map(settled, args)), "named": {key: settled(one) for key, one in named.items()}}
+        given = {
+            "args": tuple(map(settled, args)),
+            "named": {key: settled(one) for key, one in named.items()},
+        }
         try:
             fd, _ = codec.dump(given, allow_pickle=False, name=name)
         except codec.Unencodable as error:
@@ -159,7 +163,8 @@ class Tools:
             sent.append({"name": name, **_described(item)})
         if len(functions) > MAX_FUNCTIONS:
             raise error_of(
-                "failed", f"{len(functions)} functions are too many for one call; the most is {MAX_FUNCTIONS}."
+                "failed",
+                f"{len(functions)} functions are too many for one call; the most is {MAX_FUNCTIONS}.",
             )
         return sent, functions
 
@@ -177,7 +182,9 @@ def encode_function(function: Any) -> int:
     try:
         return codec.dump(function, allow_pickle=True, name=function.__name__)[0]
     except codec.Unencodable as error:
-        raise error_of("unencodable", f"The function `{function.__name__}` cannot go along: {error}") from None
+        raise error_of(
+            "unencodable", f"The function `{function.__name__}` cannot go along: {error}"
+        ) from None
 
 
 def _described(function: Any) -> dict[str, Any]:

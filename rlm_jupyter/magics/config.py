@@ -33,6 +33,7 @@ SETTINGS = (
     "completion_tokens",
     "require_look",
     "prompt",
+    "inherit_tools",
     *sorted(RequestConfig.class_own_traits()),
     *sorted(LongRunConfig.class_own_traits()),
 )
@@ -114,6 +115,10 @@ class MagicsConfig(RequestConfig, LongRunConfig):
     require_look = Bool(True, help="Whether a FINAL by code that never touched the data is sent back.").tag(
         config=True
     )
+
+    inherit_tools = Bool(
+        False, help="Whether sub-agents have all tools of their parents, not only those handed to them."
+    ).tag(config=True)
 
     def arguments_of_rlm(self, given: dict[str, Any]) -> dict[str, Any]:
         """Give the arguments of `RLM`: these settings, with what a cell's line gave on top.

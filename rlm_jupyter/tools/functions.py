@@ -1,27 +1,61 @@
-"""Functions of the notebook as tools: shown as signature and docstring, sent into agents' kernels.
+"""Functions of the notebook as tools: shown as signature and docstring, called from agents' code.
 
-They run there, in the agent's own process: what a tool needs (modules, data in its closure) travels with it.
+They run in the agent's kernel: what a tool needs (modules of the user's own, data in its closure) travels with
+it. Those marked by `host_tool` stay in the notebook; only their signature travels.
 """
 
 from __future__ import annotations
 
 import inspect
+import keyword
+import os
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_jupyter.errors import ConfigError, ContextError
+from rlm_jupyter.tools.host import HostOptions, host_options
+from rlm_jupyter.tools.signatures import portable_signature, render, text_of
+from rlm_jupyter.tools.source import NoSourceError, source_form
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DOC_CHARS = 600
+Form = Literal["code", "source", "host"]
+"""How a tool travels: pickled with its code; as source; or as a signature, and calls come back to the notebook."""
+
+RESERVED = frozenset(
+    {
+        "FINAL",
+        "FINAL_VAR",
+        "SHOW_VARS",
+        "SUBMIT",
+        "answer",
+        "batch_llm_query",
+        "budget",
+        "context",
+        "llm_batch",
+        "llm_query",
+        "llm_query_batch",
+        "llm_query_batched",
+        "mcp_call",
+        "mcp_list_resource_templates",
+        "mcp_list_resources",
+        "mcp_list_tools",
+        "mcp_read_resource",
+        "mcp_tool_schema",
+        "rlm_query",
+        "rlm_query_batched",
+    }
+)
+"""Words of agents' kernels, which a tool would hide."""
 
 
 @dataclass
@@ -31,73 +65,137 @@ class Tool:
     Attributes:
         name: under which it is called.
         text: signature and docstring, as the model is shown it.
-        buffer: the function itself, encoded.
+        forms: how it travels; the kernel takes the first that it can use.
+        function: what a host tool calls; None for the others, which run in the agent's kernel.
+        options: of a host tool.
     """
 
     name: str
     text: str
-    buffer: Buffer
+    forms: dict[Form, Buffer]
+    function: Callable[..., Any] | None = None
+    options: HostOptions | None = None
 
 
-def read_tools(functions: Iterable[Callable[..., Any]]) -> dict[str, Tool]:
+def read_tools(functions: Iterable[Callable[..., Any]], *, data: Iterable[str] = ()) -> dict[str, Tool]:
     """Make tools of functions.
 
+    Args:
+        functions: of the notebook.
+        data: names that the agents' data has.
+
     Raises:
-        ConfigError: one is no function with a name, or two have the same name.
+        ConfigError: one is no function with a usable name, or two have the same name.
         ContextError: one cannot leave the notebook's process, with the reason.
     """
+    if not isinstance(functions, Iterable) or callable(functions):
+        raise ConfigError("`tools` takes a list of functions: `tools=[f]`.")
     tools: dict[str, Tool] = {}
+    taken = set(data)
     for function in functions:
         name = getattr(function, "__name__", "")
-        if not callable(function) or not name.isidentifier():
+        if not callable(function) or not name.isidentifier() or keyword.iskeyword(name):
             raise ConfigError(f"The tool {function!r:.80} is no function with a name: give a `def`.")
         if name in tools:
             raise ConfigError(f"Two tools are named `{name}`: rename one.")
-        with _by_value(function):
-            try:
-                buffer = Buffer.of(function)
-            except ContextError as error:
-                raise ContextError(f"The tool `{name}` cannot go to an agent's kernel: {error}") from None
-        tools[name] = Tool(name, _text(name, function), buffer)
+        if name in RESERVED or name in taken:
+            what = "the data's name" if name in taken else "a word of agents' code"
+            raise ConfigError(f"A tool cannot be named `{name}`, which is {what}: rename the function.")
+        options = host_options(function)
+        if options is not None:
+            # A call blocks or is awaited as the agent's code needs it, whatever the function is here.
+            text = text_of(name, function, awaited=False)
+            tools[name] = Tool(name, text, {"host": _signature(function)}, function, options)
+        else:
+            tools[name] = Tool(name, text_of(name, function), _travelling(name, function))
     return tools
 
 
-def _text(name: str, function: Callable[..., Any]) -> str:
+def handed_down(name: object, signature: object, doc: object, *, awaited: bool, code: Buffer) -> Tool:
+    """Make a tool of a function that an agent wrote and hands to a sub-agent; it is never decoded here.
+
+    Raises:
+        ConfigError: it has no usable name.
+    """
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
+        raise ConfigError(
+            f"A function cannot be handed down as `{str(name)[:60]}`: give a `def` with a name of its own."
+        )
+    return Tool(name, render(name, str(signature), str(doc), awaited=awaited), {"code": code})
+
+
+def _signature(function: Callable[..., Any]) -> Buffer:
+    form = {"parameters": portable_signature(function), "doc": inspect.getdoc(function) or ""}
+    return Buffer.of(form, allow_pickle=False)
+
+
+def _travelling(name: str, function: Callable[..., Any]) -> dict[Form, Buffer]:
+    """Encode a function, in all forms that it has."""
+    forms: dict[Form, Buffer] = {}
+    trouble: Exception | None = None
+    with _users_modules_by_value():
+        try:
+            forms["code"] = Buffer.of(function, name=name)
+        except ContextError as error:
+            trouble = error
     try:
-        signature = str(inspect.signature(function))
-    except (TypeError, ValueError):
-        signature = "(...)"
-    doc = inspect.cleandoc(function.__doc__ or "").strip()[:_DOC_CHARS]
-    indented = "\n".join(f"    {line}" for line in doc.splitlines())
-    kind = "async def" if inspect.iscoroutinefunction(function) else "def"
-    return f"{kind} {name}{signature}" + (f"\n{indented}" if indented else "")
+        forms["source"] = Buffer.of(source_form(function, _is_users), allow_pickle=False)
+    except (NoSourceError, ContextError) as error:
+        if trouble is not None:
+            raise ContextError(
+                f"The tool `{name}` cannot go to an agent's kernel: {trouble} As source it cannot go either: "
+                f"{error}. If it must stay in the notebook, mark it with `@rlm_jupyter.host_tool`."
+            ) from None
+    return forms
 
 
 @contextmanager
-def _by_value(function: Callable[..., Any]) -> Iterator[None]:
-    """Send a function of the user's own module as code: an agent's kernel cannot import that module."""
+def _users_modules_by_value() -> Iterator[None]:
+    """Send what is of the user's own modules as code: an agent's kernel cannot import them."""
     import cloudpickle
 
-    module = sys.modules.get(getattr(function, "__module__", None) or "")
-    if (
-        module is None
-        or not _is_users(module)
-        or module.__name__ in cloudpickle.list_registry_pickle_by_value()
-    ):
+    known = cloudpickle.list_registry_pickle_by_value()
+    with ExitStack() as stack:
+        for name, module in list(sys.modules.items()):
+            # cloudpickle looks modules up by their own name
+            if getattr(module, "__name__", None) == name and name not in known and _is_users_module(module):
+                cloudpickle.register_pickle_by_value(module)
+                stack.callback(cloudpickle.unregister_pickle_by_value, module)
         yield
-        return
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
 
 
-def _is_users(module: ModuleType) -> bool:
+def _is_users(thing: object) -> bool:
+    """Whether a thing is of the notebook or of a module of the user's own."""
+    if isinstance(thing, ModuleType):
+        return _is_users_module(thing)
+    name = getattr(thing, "__module__", None)
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    return name == "__main__" or (module is not None and _is_users_module(module))
+
+
+def _is_users_module(module: ModuleType) -> bool:
     """Whether a module is neither the standard library's nor an installed package's, nor the notebook itself."""
-    file = getattr(module, "__file__", None)
-    if module.__name__ == "__main__" or file is None:
+    file, name = getattr(module, "__file__", None), module.__name__
+    if (
+        not isinstance(file, str)
+        or name == "__main__"
+        or name.partition(".")[0] == __name__.partition(".")[0]
+    ):
         return False
-    path = Path(file).resolve()
-    installed = {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return not any(path.is_relative_to(Path(place).resolve()) for place in installed)
+    return not file.startswith(_installed()) and not {"site-packages", "dist-packages"} & set(
+        Path(file).parts
+    )
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    """Give the directories of the standard library and of packages, with a separator at their ends."""
+    paths = sysconfig.get_paths()
+    found = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    found |= {str(Path(place).resolve()) for place in found}
+    return tuple(f"{place}{os.sep}" for place in sorted(found))
+
+
+def shown(tools: Mapping[str, Tool]) -> str | None:
+    """Give tools as the model is shown them; None where there are none."""
+    return "\n".join(tool.text for tool in tools.values()) or None

@@ -1,0 +1,141 @@
+"""What `mcp=` says: servers by name, each a command to run or a URL."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlm_jupyter.errors import ConfigError
+
+DEFAULT_SECONDS = 300.0
+SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
+"""What the name of an environment variable has whose value is a secret."""
+_LOCAL = {"command", "args", "env", "cwd"}
+_REMOTE = {"url", "headers"}
+_BOTH = {"timeout"}
+_FIELDS = ", ".join(f"`{name}`" for name in sorted(_LOCAL | _REMOTE | _BOTH))
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """One server.
+
+    Attributes:
+        name: by which agents call it.
+        command: what is run, with its arguments; empty for one that is reached by URL.
+        env: variables of its process, besides the few that all processes need.
+        cwd: where it runs; None: where the notebook does.
+        url: of its streamable-HTTP endpoint; None for one that is run.
+        headers: of each request.
+        timeout: seconds that a call may take.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict, repr=False)
+    cwd: str | None = None
+    url: str | None = field(default=None, repr=False)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    timeout: float = DEFAULT_SECONDS
+
+    @property
+    def secrets(self) -> list[str]:
+        """Values that are kept out of all records and prompts: headers, and variables that are named as secrets.
+
+        Not all variables: many are directories and modes, whose names agents must read in what servers answer.
+        """
+        tokens = [value.partition(" ")[2] for value in self.headers.values()]  # of `Bearer ...`
+        named = [value for name, value in self.env.items() if SECRET_NAME.search(name)]
+        return [*named, *self.headers.values(), *tokens]
+
+
+def read_servers(servers: Mapping[str, Any] | None) -> dict[str, ServerConfig]:
+    """Read `mcp=`.
+
+    Args:
+        servers: name → ``{"command": ..., "args": [...], "env": {...}, "cwd": ...}`` or
+            ``{"url": ..., "headers": {...}}``; each may have `timeout`, seconds of a call.
+
+    Raises:
+        ConfigError: a server that cannot be, or the `mcp` package is not installed.
+    """
+    if servers is None:
+        return {}
+    if not isinstance(servers, Mapping):
+        raise ConfigError(f"`mcp` takes a dict of servers by name, not a `{type(servers).__name__}`.")
+    found = {name: _read(name, given) for name, given in servers.items()}
+    if found:
+        _check_installed()
+    return found
+
+
+def _check_installed() -> None:
+    need = "MCP servers need the package `mcp`, version 2 or newer"
+    if importlib.util.find_spec("mcp") is None:
+        raise ConfigError(f"{need}, which is not installed: `pip install rlm_jupyter[mcp]`.")
+    if importlib.util.find_spec("mcp.client.client") is None:
+        raise ConfigError(f"{need}; an older one is installed: `pip install -U rlm_jupyter[mcp]`.")
+
+
+def _read(name: object, given: object) -> ServerConfig:
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"The name of an MCP server must be a text, not {name!r:.60}.")
+    if not isinstance(given, Mapping):
+        raise ConfigError(
+            f"The MCP server `{name}` must be a dict with `command` or `url`, not a `{type(given).__name__}`."
+        )
+    unknown = [
+        key for key in given if key not in _LOCAL | _REMOTE | _BOTH and key not in ("type", "transport")
+    ]
+    if unknown:
+        raise ConfigError(
+            f"The MCP server `{name}` has an unknown field `{unknown[0]!s:.60}`. Fields are: {_FIELDS}."
+        )
+    if ("command" in given) == ("url" in given):
+        raise ConfigError(f"The MCP server `{name}` needs either `command` or `url`.")
+    wrong = (_REMOTE if "command" in given else _LOCAL) & set(given)
+    if wrong:
+        one = "command" if "command" in given else "url"
+        raise ConfigError(f"The MCP server `{name}` has `{one}`, so `{min(wrong)}` has no meaning.")
+    timeout = given.get("timeout", DEFAULT_SECONDS)
+    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool) or not timeout > 0:
+        raise ConfigError(f"The `timeout` of the MCP server `{name}` must be seconds, not {timeout!r:.60}.")
+    if "url" in given:
+        url = given["url"]
+        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+            raise ConfigError(
+                f"The `url` of the MCP server `{name}` must begin with `http://` or `https://`."
+            )
+        return ServerConfig(
+            name, url=url, headers=_texts(name, "headers", given.get("headers")), timeout=timeout
+        )
+    return ServerConfig(
+        name,
+        command=_command(name, given),
+        env=_texts(name, "env", given.get("env")),
+        cwd=os.fspath(given["cwd"]) if given.get("cwd") is not None else None,
+        timeout=timeout,
+    )
+
+
+def _command(name: str, given: Mapping[str, Any]) -> tuple[str, ...]:
+    command, arguments = given["command"], given.get("args") or ()
+    if not isinstance(command, (str, os.PathLike)) or not os.fspath(command):
+        raise ConfigError(f"The `command` of the MCP server `{name}` must be a text; arguments go to `args`.")
+    if isinstance(arguments, str) or not all(isinstance(one, (str, os.PathLike)) for one in arguments):
+        raise ConfigError(f"The `args` of the MCP server `{name}` must be a list of texts.")
+    return (str(os.fspath(command)), *(str(os.fspath(one)) for one in arguments))
+
+
+def _texts(name: str, what: str, given: object) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, str) for key, value in given.items()
+    ):
+        raise ConfigError(f"The `{what}` of the MCP server `{name}` must be a dict of texts.")
+    return dict(given)
