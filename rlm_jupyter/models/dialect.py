@@ -26,6 +26,7 @@ RESERVED: Final = frozenset({"model", "messages", "stream", "stream_options", "n
 _REFUSED: Final = (400, 404, 413, 422)
 _LEAST_TOKENS: Final = 16
 _LEAST_ROOM: Final = 256
+_LEAST_WINDOW: Final = 1000
 _UNSUPPORTED: Final = pattern(
     r"support|unrecogni[sz]ed|unknown|unexpected|extra|not (?:permitted|allowed)|use '?max_|verified",
     IGNORECASE,
@@ -136,8 +137,8 @@ class Dialect:
 
 def window_told(text: str) -> int | None:
     """Read from a refusal how many tokens the model holds; None where it does not tell."""
-    found = _WINDOW.search(text)
-    return _integer(found[1]) or None if found else None
+    sizes = (_integer(found[1]) for found in _WINDOW.finditer(text))
+    return next((size for size in sizes if size >= _LEAST_WINDOW), None)  # a smaller one is an HTTP status
 
 
 def check_parameters(parameters: Mapping[str, object]) -> None:
