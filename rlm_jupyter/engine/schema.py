@@ -6,9 +6,14 @@ columns of a table: ``{"supplier": "string", "rise": "float64"}``.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
+import operator
 import re
 import sys
+import types
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,7 +64,9 @@ class AnswerSchema:
         from pydantic.errors import PydanticUserError
 
         try:
-            self._adapter = TypeAdapter(schema)  # type: ignore[arg-type]
+            if isinstance(schema, str) or inspect.isroutine(schema):
+                raise TypeError("it is a function or a text")
+            self._adapter = TypeAdapter(_newer(schema))
             self.json = self._adapter.json_schema()
         except (PydanticUserError, TypeError, NameError) as error:
             raise ConfigError(
@@ -157,6 +164,32 @@ def to_plain(value: object) -> Any:
         if isinstance(value, numpy.generic):
             return value.item()
     return value
+
+
+def _newer(schema: Any) -> Any:
+    """Give a type with `typing_extensions.TypedDict` in the place of `typing.TypedDict`.
+
+    Before Python 3.12 pydantic takes only the former: https://docs.pydantic.dev/dev/errors/usage_errors/#typed-dict-version
+    """
+    if sys.version_info >= (3, 12):
+        return schema
+    if typing.is_typeddict(schema):
+        import typing_extensions
+
+        wanted = (typing_extensions.Required, typing_extensions.NotRequired)
+        fields = {
+            name: wanted[name not in schema.__required_keys__][_newer(kind)]
+            for name, kind in typing.get_type_hints(schema).items()
+        }
+        return typing_extensions.TypedDict(schema.__name__, fields)  # type: ignore[operator]
+    arguments = typing.get_args(schema)
+    newer = tuple(_newer(argument) for argument in arguments)
+    if newer == arguments:
+        return schema
+    origin = typing.get_origin(schema)
+    if origin in (typing.Union, types.UnionType):
+        return functools.reduce(operator.or_, newer)
+    return origin[newer]
 
 
 def _is_typed_dict(schema: object) -> bool:
