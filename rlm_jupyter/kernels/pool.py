@@ -29,6 +29,8 @@ DESCRIPTORS_OF_OTHERS = 256
 WANTED_DESCRIPTORS = 65_536
 LARGEST_MESSAGE = 1 << 20
 """Bytes; a kernel of ours cuts what is longer, so a longer one is forged and its sender disconnected."""
+OPENING_SECONDS = 5.0
+"""How long a pool that is closed waits for what it was just making."""
 QUEUED_MESSAGES = 2_000
 """Messages of one kernel that wait to be read; above it the kernel drops output, not this process memory."""
 
@@ -77,7 +79,7 @@ class KernelPool:
         self._base: BaseDirectory | None = None
         self._supervisor: Supervisor | None = None
         self._context: zmq.asyncio.Context | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[Path] | None = None
         self._boots = asyncio.Semaphore(4 * (os.cpu_count() or 1))
         self._places = asyncio.Semaphore(raise_open_files())
         self._numbers = count(1)
@@ -170,6 +172,8 @@ class KernelPool:
     async def close(self) -> None:
         """End everything: kernels, supervisor, directories, sockets."""
         self._closed = True
+        if self._opening is not None:
+            await asyncio.wait({self._opening}, timeout=OPENING_SECONDS)
         for run in {*self._kernels, *self._directories}:
             await self.close_run(run)
         if self._supervisor is not None:
@@ -186,16 +190,26 @@ class KernelPool:
 
     async def _open(self) -> Path:
         """Make what all kernels share, once, and again where the supervisor was killed."""
-        async with self._opening:
-            if self._closed:
-                raise KernelStartError("The kernels of this process were closed.")
-            if self._context is None:
-                self._context = _make_context()
-            if self._supervisor is not None and not self._supervisor.alive:
-                await self._lose_supervisor()
-            if self._supervisor is None and self._launch == "auto":
-                await self._start_supervisor()
-            return await self._directory()
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open_shared())
+        # An agent that is stopped or fails meanwhile takes nothing away from the others.
+        return await asyncio.shield(self._opening)
+
+    async def _open_shared(self) -> Path:
+        self._refuse_when_closed()
+        if self._context is None:
+            self._context = _make_context()
+        if self._supervisor is not None and not self._supervisor.alive:
+            await self._lose_supervisor()
+        if self._supervisor is None and self._launch == "auto":
+            await self._start_supervisor()
+        directory = await self._directory()
+        self._refuse_when_closed()
+        return directory
+
+    def _refuse_when_closed(self) -> None:
+        if self._closed:
+            raise KernelStartError("The kernels of this process were closed.")
 
     async def _directory(self) -> Path:
         if self._base is None:

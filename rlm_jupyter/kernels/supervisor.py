@@ -51,6 +51,7 @@ class Supervisor:
     def __init__(self, directory: Path, sources: Mapping[str, str], modules: Sequence[str] = MODULES) -> None:
         self.directory = directory
         self.ready: Future[dict[str, Any]] = Future()
+        self.ready.set_running_or_notify_cancel()  # it is everybody's: who waits for it cannot cancel it
         self._numbers = count(1)
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[int]] = {}
