@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -13,7 +15,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-import nbformat
+import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -73,6 +75,7 @@ class Lab:
             *(() if self.application == "lab" else ("notebook",)),
             *("--no-browser", "--allow-root", f"--port={self.port}", "--IdentityProvider.token="),
             *("--ServerApp.password=", f"--ServerApp.root_dir={self.notebooks}"),
+            "--LabApp.expose_app_in_browser=True",  # themes and panels are set as Lab's own menus do it
             "--ServerApp.disable_check_xsrf=True",  # `shut_kernels` speaks to the server without a browser
         ]
         self._process = subprocess.Popen(
@@ -110,16 +113,24 @@ class Lab:
 
     def write(self, name: str, cells: list[str]) -> Path:
         """Make a notebook of code cells."""
+        import nbformat
+
         book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         book.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
         path = self.notebooks / name
         nbformat.write(book, path)
         return path
 
+    def script(self, name: str, text: str) -> None:
+        """Put a Python module beside the notebooks."""
+        (self.notebooks / f"{name}.py").write_text(text)
+
+    def open_gate(self, name: str) -> None:
+        """Let the agents of a scripted question go on that wait for a file."""
+        (self.notebooks / name).touch()
+
     def shut_kernels(self) -> None:
         """End all kernels of the server, as one who closes the lid and comes back tomorrow."""
-        import json
-
         with urllib.request.urlopen(f"{self.url}/api/sessions", timeout=10) as answer:
             sessions = json.load(answer)
         for session in sessions:
@@ -146,9 +157,46 @@ class Page:
         self.page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']", timeout=60_000)
         return self
 
+    @property
+    def notebook(self):
+        """The notebook without what is around it."""
+        return self.page.locator(".jp-NotebookPanel-notebook:visible")
+
+    def theme(self, name: str) -> None:
+        """Choose a theme, as in the menu Settings."""
+        light = str("Dark" not in name).lower()
+        self.page.evaluate(
+            "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name
+        )
+        self.page.wait_for_selector(
+            f"body[data-jp-theme-light='{light}'][data-jp-theme-name='{name}']", state="attached"
+        )
+
+    def hide_sidebar(self) -> None:
+        """Give the notebook the room of the file browser."""
+        self.page.evaluate("jupyterapp.shell.collapseLeft()")
+
     def cell(self, number: int):
         """Give a cell."""
         return self.page.locator(".jp-Notebook .jp-Cell").nth(number)
+
+    def agent(self, id_: str):
+        """Give an agent's row in the tree."""
+        return self.page.get_by_role("treeitem", name=re.compile(rf"^{re.escape(id_)}\s")).first
+
+    def choose(self, id_: str):
+        """Open an agent's page and give it."""
+        self.agent(id_).click()
+        return self.panel(id_)
+
+    def panel(self, id_: str):
+        """Give an agent's page."""
+        return self.page.get_by_role("region", name=f"Agent {id_}", exact=True)
+
+    @property
+    def head(self):
+        """The run's head."""
+        return self.page.get_by_role("region", name="Run", exact=True)
 
     def run(self, number: int, *, wait: bool = True) -> None:
         """Run a cell; wait for its end."""
@@ -199,3 +247,41 @@ class Page:
         while path.stat().st_mtime_ns == before:
             assert time.monotonic() < end, "the notebook was not saved"
             self.page.wait_for_timeout(50)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """A JupyterLab for the tests of a module."""
+    with Lab(tmp_path_factory.mktemp("lab")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A browser for the tests of a module."""
+    from playwright.sync_api import (
+        sync_playwright,
+    )  # conftest imports this file, with or without browser tests
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=browser_path(), args=list(FLAGS))
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page of its own; `page.errors` are what its scripts did not catch."""
+    tab = browser.new_page(viewport={"width": 1300, "height": 1000})
+    watch(tab)
+    yield tab
+    with contextlib.suppress(Exception):
+        tab.close()
+
+
+def watch(tab) -> None:
+    """Note the errors of a page, and dismiss dialogs of Lab's own, such as one on a kernel slow to start."""
+    tab.errors = []
+    dialog = tab.locator(".jp-Dialog")
+    tab.add_locator_handler(dialog, lambda: dialog.locator("button.jp-mod-accept").click())
+    tab.on("pageerror", lambda error: tab.errors.append(str(error)))

@@ -1,11 +1,10 @@
 """What a user does in JupyterLab, done by a real browser: watch, stop, pull, save, reopen."""
 
-import contextlib
 import re
 
 import pytest
-from lab import FLAGS, Lab, Page, browser_path
-from playwright.sync_api import expect, sync_playwright
+from lab import Page
+from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -30,36 +29,6 @@ def reply(messages):
 
 script = ScriptedModel(reply)
 """
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    with Lab(tmp_path_factory.mktemp("lab")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser_path(), args=list(FLAGS))
-        yield running
-        running.close()
-
-
-@pytest.fixture
-def page(browser):
-    tab = browser.new_page(viewport={"width": 1300, "height": 1000})
-    tab.errors = []
-    dialog = tab.locator(".jp-Dialog")  # a dialog of Lab's own, such as one on a kernel that is slow to start
-    tab.add_locator_handler(dialog, lambda: _dismiss(dialog))
-    tab.on("pageerror", lambda error: tab.errors.append(str(error)))
-    yield tab
-    with contextlib.suppress(Exception):
-        tab.close()
-
-
-def _dismiss(dialog):
-    dialog.locator("button.jp-mod-accept").click()
 
 
 def test_the_tree_grows_while_the_cell_runs_and_the_answer_is_in_the_notebook(lab, page):
