@@ -1,0 +1,134 @@
+"""Write `reference.md` from the code itself, so that no setting, option or error is ever missing: `make docs`."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlm_jupyter import RLM, Limits, Run, errors
+from rlm_jupyter.engine.handle import AgentHandle
+from rlm_jupyter.magics import commands  # noqa: F401 - registers the commands
+from rlm_jupyter.magics.arguments import CELL
+from rlm_jupyter.magics.config import MagicsConfig
+from rlm_jupyter.magics.registry import COMMANDS
+from rlm_jupyter.settings import PROVIDERS, Settings
+
+PAGE = Path(__file__).with_name("reference.md")
+
+HEAD = """# Reference
+
+Made from the code by `make docs`; a test keeps it fresh. In a notebook the same is told by `%%rlm?`, `%rlm?` and
+`%config RLMMagics`.
+"""
+
+
+def page() -> str:
+    """Give the whole page."""
+    parts = [HEAD, *magics(), *settings(), *classes(), *exceptions()]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("``", "`").split()).replace("|", "\\|")
+
+
+def magics() -> Iterator[str]:
+    """Give the options of `%%rlm`, and the commands of `%rlm`."""
+    yield "## `%%rlm [NAME ...] [OPTIONS]`\n\n| option | |\n|---|---|"
+    for action in CELL._actions:  # noqa: SLF001 - argparse has no public list of them
+        if action.option_strings:
+            value = f" {action.metavar}" if action.metavar else ""
+            names = " ".join(
+                f"`{name}{value}`" for name in sorted(action.option_strings, key=len, reverse=True)
+            )
+            choices = ", ".join(map(str, action.choices or ()))
+            yield f"| {names} | {_cell((action.help or '').replace('%(choices)s', choices))} |"
+    yield "\n## `%rlm COMMAND`\n\n| command | |\n|---|---|"
+    for command in COMMANDS.values():
+        yield f"| `%rlm {_cell(command.usage)}` | {_cell(command.summary)} |"
+
+
+def settings() -> Iterator[str]:
+    """Give the fields of `Limits` and `Settings` with their defaults."""
+    yield "\n## `Limits`\n\n" + _first(Limits) + "\n\n| limit | default | |\n|---|---|---|"
+    yield from _fields(Limits)
+    yield "\n## Settings\n\nArguments of `RLM(...)`."
+    yield "\n| setting | default | |\n|---|---|---|"
+    yield from _fields(Settings)
+    yield "\n## `%config RLMMagics`\n\n| trait | default | |\n|---|---|---|"
+    traits = sorted(MagicsConfig.class_own_traits(config=True).items())
+    yield from (f"| `{name}` | `{trait.default()}` | {_cell(trait.help)} |" for name, trait in traits)
+    yield "\n## Providers\n\nA prefix of a model's name, and the environment variable of its key."
+    yield "\n| prefix | key | endpoint |\n|---|---|---|"
+    for name, provider in PROVIDERS.items():
+        key = f"`{provider.key}`" if provider.key else "none"
+        yield f"| `{name}/` | {key} | {f'`{provider.base_url}`' if provider.base_url else 'its own'} |"
+
+
+def _fields(model: type[Limits | Settings]) -> Iterator[str]:
+    told = _attribute_docstrings(model)
+    for name, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        shown = "`Limits()`" if isinstance(default, Limits) else f"`{default}`"
+        yield f"| `{name}` | {shown} | {_cell(told.get(name, ''))} |"
+
+
+def _attribute_docstrings(kind: type) -> dict[str, str]:
+    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
+    return {
+        one.target.id: other.value.value
+        for one, other in itertools.pairwise(body)
+        if isinstance(one, ast.AnnAssign)
+        and isinstance(other, ast.Expr)
+        and isinstance(other.value, ast.Constant)
+    }
+
+
+def classes() -> Iterator[str]:
+    """Give what `RLM`, `Run` and `AgentHandle` offer."""
+    for kind, title in [(RLM, "`RLM`"), (Run, "`Run`"), (AgentHandle, "`run.agents[ID]`")]:
+        yield f"\n## {title}\n\n{_first(kind)}\n\n| | |\n|---|---|"
+        if kind is RLM:
+            yield f"| `RLM{_signature(RLM.__init__)}` | |"
+        for name, member in kind.__dict__.items():
+            if name.startswith("_") or not (callable(member) or isinstance(member, property)):
+                continue
+            call = "" if isinstance(member, property) else _signature(member)
+            yield f"| `{name}{call}` | {_cell(_first(member))} |"
+
+
+def _signature(function: object) -> str:
+    signature = inspect.signature(function)  # type: ignore[arg-type]
+    parameters = [p.replace(annotation=p.empty) for name, p in signature.parameters.items() if name != "self"]
+    text = str(signature.replace(parameters=parameters, return_annotation=signature.empty))
+    return _cell(re.sub(r"<[^>]*>", "...", text))
+
+
+def _first(thing: object) -> str:
+    return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("\n", " ")
+
+
+def exceptions() -> Iterator[str]:
+    """Give the tree of exceptions, as its module tells it."""
+    tree = (errors.__doc__ or "").split("\n\n")
+    yield "\n## Exceptions\n\nAll are in `rlm_jupyter`; the error of a run carries it as `.run`.\n"
+    yield "```text\n" + textwrap.dedent(tree[1]).rstrip() + "\n```"
+    names = [name for name, kind in vars(errors).items() if inspect.isclass(kind) and name.endswith("Error")]
+    yield "\n| exception | |\n|---|---|"
+    yield from (f"| `{name}` | {_cell(_first(getattr(errors, name)))} |" for name in names)
+
+
+def main() -> int:
+    """Write the page."""
+    PAGE.write_text(page(), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
