@@ -1,0 +1,318 @@
+"""No limit can be passed: runs against a server that counts for itself."""
+
+import itertools
+import threading
+import time
+from fractions import Fraction
+
+import pytest
+from openai_server import OpenAIServer, Reply, fault
+from scripts import cell, question_of
+
+from rlm_jupyter import RLM, Limits
+from rlm_jupyter.errors import LimitReachedError
+from rlm_jupyter.models.openai_chat import OpenAIChat
+from rlm_jupyter.models.retry import RetryPolicy
+
+NONE = dict.fromkeys(Limits.model_fields)
+PRICE = (2.5, 10.0)
+SAID = "a reply of some length " * 4
+FAULTS = ("usage_missing", "usage_null", "usage_negative", "usage_string", "usage_zero")
+WIDTHS = [1, 4, 10, 50, 200]
+
+
+def limits(**given):
+    return Limits(**{**NONE, "calls_per_agent": 20, "depth": 2, **given})
+
+
+def server_script(turns, plain):
+    """Answer agents by their question's turns (a function gives those of unknown ones), and plain calls by `plain`."""
+    numbers = itertools.count()
+
+    def answer(request):
+        messages = request["messages"]
+        question = question_of(messages)
+        if question is None:
+            return plain(next(numbers)) if callable(plain) else plain
+        said = turns[question]
+        turn = sum(message["role"] == "assistant" for message in messages)
+        reply = said[min(turn, len(said) - 1)]
+        return reply if isinstance(reply, Reply) else cell(reply)
+
+    return answer
+
+
+@pytest.fixture
+def ask(openai_server):
+    """Start a run of a script against the server; it is closed at the end of the test."""
+    runs = []
+
+    def start(turns, plain=SAID, *, wait=True, bounds=None, latency=0.0, server=openai_server, **options):
+        server.script = server_script(turns, plain)
+        server.latency = latency
+        model = OpenAIChat(
+            "test-model",
+            base_url=server.url,
+            api_key="sk-test-0123456789",
+            retry=RetryPolicy(first_wait=0.01, longest_backoff=0.02),
+            timeout=20,
+        )
+        options = {"completion_tokens": 300, "price": PRICE, **options}
+        rlm = RLM(model=model, limits=bounds or limits(), log_dir=None, cache=False, **options)
+        runs.append(rlm.start("root"))
+        return runs[-1].wait(60) if wait else runs[-1]
+
+    yield start
+    for run in runs:
+        run.close()
+
+
+def true_cost(server):
+    prompt, completion = (Fraction(str(price)) / 10**6 for price in PRICE)
+    return server.prompt_tokens * prompt + server.completion_tokens * completion
+
+
+COUNTS = {
+    "calls": lambda server: server.calls,
+    "prompt_tokens": lambda server: server.prompt_tokens,
+    "completion_tokens": lambda server: server.completion_tokens,
+    "tokens": lambda server: server.prompt_tokens + server.completion_tokens,
+    "cost": true_cost,
+    "concurrency": lambda server: server.peak,
+}
+
+
+def bound(name, width):
+    """A limit that about half of the calls fit under, and the root's two turns."""
+    half = width / 2
+    return {
+        "calls": 2 + round(half),
+        "prompt_tokens": round(6500 + 75 * half),
+        "completion_tokens": round(350 + 24 * half),
+        "tokens": round(6900 + 99 * half),
+        "cost": round(0.017 + 0.00043 * half, 6),
+        "concurrency": max(1, width // 4),
+    }[name]
+
+
+def spent(run):
+    """Sums over all events of completions: calls, prompt tokens, completion tokens."""
+    ended = [event for event in run.events if event.kind in ("reply_finished", "reply_failed")]
+    return sum(event.input_tokens for event in ended), sum(event.output_tokens for event in ended)
+
+
+def nothing_follows(run, server):
+    before = server.calls
+    result = run.agents["0"].execute(
+        "try:\n    llm_query('more')\nexcept Exception as error:\n    print(error.kind)"
+    )
+    assert result.output.strip() in ("stopped", "limit")
+    time.sleep(0.05)
+    assert server.calls == before
+
+
+FAN = "n = 3\nparts = llm_query_batched(['word ' * 60] * {width})\ngot = [p for p in parts if p]"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_servers_own_count_never_passes_a_limit(ask, openai_server, name, width):
+    most = bound(name, width)
+    run = ask(
+        {"root": [FAN.format(width=width), "FINAL(len(got))"]}, bounds=limits(**{name: most}), latency=0.01
+    )
+    assert COUNTS[name](openai_server) <= Fraction(str(most))
+    assert openai_server.in_flight == 0
+    told = openai_server.prompt_tokens, openai_server.completion_tokens
+    assert spent(run) == told == (run.usage.prompt_tokens, run.usage.completion_tokens)
+    assert run.cost == pytest.approx(float(true_cost(openai_server)), abs=1e-9)
+    assert openai_server.calls > 3 or width < 10
+    if name == "concurrency":
+        assert run.raise_for_error().value == width
+    elif name == "calls":
+        assert openai_server.calls == most or width == 1
+    if run.error is not None or (width >= 50 and name != "concurrency"):
+        assert isinstance(run.error, LimitReachedError)
+        assert (run.status, run.error.limit) == ("limit", name)
+    assert run.agents["0"].pull("n") == 3
+    nothing_follows(run, openai_server)
+
+
+@pytest.mark.parametrize("width", [4, 50])
+@pytest.mark.parametrize("name", ["calls", "tokens", "cost"])
+def test_with_absurd_usage_and_retries_the_count_holds_too(ask, openai_server, name, width):
+    kinds = itertools.cycle([*FAULTS, "truncated", "server_error", "empty_content", "rate_limit", None])
+
+    def plain(_number):
+        kind = next(kinds)
+        return (
+            SAID
+            if kind is None
+            else fault(kind)
+            if kind in ("server_error", "rate_limit")
+            else fault(kind, text=SAID)
+        )
+
+    most = {"calls": 2 + width, "tokens": 20_000 + 300 * width, "cost": 0.06 + 0.001 * width}[name]
+    run = ask({"root": [FAN.format(width=width), "FINAL(len(got))"]}, plain, bounds=limits(**{name: most}))
+    assert COUNTS[name](openai_server) <= Fraction(str(most))
+    ended = [event for event in run.events if event.kind == "reply_finished"]
+    assert any(event.estimated for event in ended)
+    prompt, completion = spent(run)
+    assert prompt >= openai_server.prompt_tokens
+    assert completion >= openai_server.completion_tokens
+    nothing_follows(run, openai_server)
+
+
+@pytest.mark.parametrize("name", ["calls", "tokens", "cost"])
+def test_cancelled_calls_count(ask, openai_server, name):
+    code = (
+        "import asyncio\n"
+        "async def waste():\n"
+        "    tasks = [asyncio.create_task(llm_query('word ' * 60)) for _ in range(10)]\n"
+        "    await asyncio.sleep(0.1)\n"
+        "    for task in tasks:\n        task.cancel()\n"
+        "    return await asyncio.gather(*tasks, return_exceptions=True)\n"
+        "for _ in range(8):\n    last = await waste()"
+    )
+    most = {"calls": 25, "tokens": 25_000, "cost": 0.08}[name]
+    run = ask({"root": [code, "FINAL(1)"]}, Reply(SAID, latency=0.15), bounds=limits(**{name: most}))
+    assert COUNTS[name](openai_server) <= Fraction(str(most))
+    assert openai_server.aborted > 0
+    assert run.status in ("done", "limit")
+    failed = [event for event in run.events if event.kind == "reply_failed"]
+    assert all(event.error == "stopped" and event.input_tokens > 0 for event in failed)
+    assert failed
+    nothing_follows(run, openai_server)
+
+
+def test_a_limit_that_is_raised_while_the_run_goes_on_holds_anew(ask, openai_server):
+    code = (
+        "import time\ngot = []\n"
+        "while len(got) < 12:\n"
+        "    try:\n        got.append(llm_query('more'))\n"
+        "    except RLMQueryError:\n        time.sleep(0.02)"
+    )
+    run = ask({"root": [code, "FINAL(len(got))"]}, bounds=limits(calls=6), wait=False)
+    until(lambda: openai_server.calls == 6 and run._conductor.limit is not None)
+    time.sleep(0.2)
+    assert openai_server.calls == 6
+    run.set_limit("calls", 10)
+    until(lambda: openai_server.calls == 10)
+    time.sleep(0.2)
+    assert openai_server.calls == 10
+    run.set_limit("calls", None)
+    assert run.wait(30).raise_for_error().value == 12
+    assert openai_server.calls == 14
+
+
+SPREAD = "parts = rlm_query_batched(['part'] * {width}, contexts=list(range({width})))\ngot = [p for p in parts if p]"
+PART = ["first = llm_query('word ' * 60)\nprint(first)", "FINAL([context, first])"]
+
+
+@pytest.mark.parametrize("name", ["calls", "tokens", "cost", "agents"])
+def test_sub_agents_share_the_limit_and_their_spend_is_in_the_sums(ask, openai_server, name):
+    most = {"calls": 17, "tokens": 40_000, "cost": 0.12, "agents": 5}[name]
+    run = ask(
+        {"root": [SPREAD.format(width=8), "FINAL(len(got))"], "part": PART}, bounds=limits(**{name: most})
+    )
+    if name == "agents":
+        assert len(run.agents) == 5
+        assert run.raise_for_error().value == 4
+    else:
+        assert COUNTS[name](openai_server) <= Fraction(str(most))
+    tree = run.tree
+    told = openai_server.prompt_tokens, openai_server.completion_tokens
+    assert spent(run) == told
+    assert sum(agent.input_tokens for agent in tree.agents.values()) == told[0]
+    assert sum(agent.output_tokens for agent in tree.agents.values()) == told[1]
+    whole = run._conductor.ledger.spend("0")
+    assert (whole.calls, whole.prompt_tokens, whole.completion_tokens) == (openai_server.calls, *told)
+    assert tree.cost_with_children("0") == pytest.approx(whole.cost, abs=1e-9)
+    assert Fraction(whole.cost).limit_denominator(10**9) == true_cost(openai_server)
+    assert all(agent.status != "running" for agent in tree.agents.values())
+    nothing_follows(run, openai_server)
+
+
+def test_depth_and_turns_hold(ask, openai_server):
+    deeper = "try:\n    sub = rlm_query('deeper', context=1)\nexcept RLMQueryError as error:\n    sub = error.kind\n"
+    turns = {"root": [deeper + "FINAL(sub)"], "deeper": [deeper + "FINAL([sub])"]}
+    run = ask(turns, plain="plain", bounds=limits(depth=1))
+    assert run.raise_for_error().value == ["plain"]
+    assert list(run.agents) == ["0", "0.1"]
+    run = ask({"root": ["print(1)"]}, bounds=limits(calls_per_agent=3))
+    assert (run.status, run.error.limit) == ("limit", "calls_per_agent")
+    assert sum(event.kind == "prompt_sent" for event in run.events) == 3
+
+
+def test_the_wall_clock_ends_requests_in_flight(ask, openai_server):
+    run = ask({"root": [FAN.format(width=10)]}, fault("hang"), bounds=limits(seconds=1.5))
+    assert (run.status, run.error.limit) == ("limit", "seconds")
+    until(lambda: openai_server.in_flight == 0, 3)
+    assert openai_server.aborted == 10
+    assert run.agents["0"].pull("n") == 3
+    nothing_follows(run, openai_server)
+
+
+class Greedy(OpenAIServer):
+    """A server that does not mind `max_tokens`."""
+
+    def _billed(self, request, reply):
+        return super()._billed({k: v for k, v in request.items() if not k.startswith("max_")}, reply)
+
+
+def test_a_server_that_sends_more_than_it_was_asked_for_is_counted_as_billed_and_ends_the_run(ask):
+    with Greedy() as server:
+        code = "for _ in range(50):\n    llm_query('x')"
+        run = ask({"root": [code]}, "a word " * 2000, bounds=limits(completion_tokens=4000), server=server)
+        assert run.status == "limit"
+        assert run.usage.completion_tokens == server.completion_tokens
+        per_call = 3500
+        assert server.completion_tokens <= 4000 + per_call
+        nothing_follows(run, server)
+
+
+def test_a_request_that_is_sent_anew_for_an_old_server_counts_too(ask, openai_server):
+    openai_server.refuse = {"stream_options"}
+    run = ask({"root": ["x = [llm_query('a') for _ in range(9)]", "FINAL(1)"]}, bounds=limits(calls=5))
+    assert openai_server.calls == 5
+    assert run.status == "limit"
+    assert run._conductor.ledger.spend().calls == 5
+    kinds = [event for event in run.events if event.kind == "waiting" and event.reason == "rate_limit"]
+    assert kinds == []
+
+
+def test_what_is_left_is_told_once_half_is_gone_and_by_budget(ask):
+    turns = [
+        "print(budget())",
+        "x = llm_query_batched(['a'] * 4)",
+        "left = budget()\nprint(left['calls'])",
+        "FINAL(left)",
+    ]
+    run = ask({"root": turns}, bounds=limits(calls=12, cost=1.0))
+    assert "Left to spend" not in run.messages()[3]["content"]
+    assert "Left to spend: 18 turns, 6 calls, $0." in run.messages()[5]["content"]
+    assert run.raise_for_error().value["calls"] == 5
+    assert run.value["turns"] == 17
+    assert 0 < run.value["cost"] < 1
+
+
+def test_two_runs_at_once_have_their_own_limits(ask, openai_server):
+    runs = []
+    script = {"root": [FAN.format(width=20), "FINAL(len(got))"]}
+    starts = [
+        threading.Thread(target=lambda n=n: runs.append(ask(script, bounds=limits(calls=n)))) for n in (6, 12)
+    ]
+    for start in starts:
+        start.start()
+    for start in starts:
+        start.join()
+    assert sorted(run._conductor.ledger.spend().calls for run in runs) == [6, 12]
+    assert openai_server.calls == 18
+
+
+def until(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.01)
