@@ -296,6 +296,10 @@ class Conductor:
 
     def set_limits(self, limits: Limits) -> None:
         """Put other limits in place while the run goes on."""
+        if self.limit is not None and getattr(limits, self.limit.limit) != getattr(
+            self.limits, self.limit.limit
+        ):
+            self.limit = None  # it was reached, and is another now
         self.limits = limits
         self.ledger.raise_limits(limits)
         if self._timer is not None and not self._timer.expired():
