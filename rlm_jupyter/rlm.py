@@ -8,18 +8,21 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm_jupyter.engine.agent import AgentSpec
+from rlm_jupyter.engine.batch import pairs, run_all, run_all_awaited
 from rlm_jupyter.engine.completions import Completions
 from rlm_jupyter.engine.conductor import Conductor
-from rlm_jupyter.engine.events import RunStarted
+from rlm_jupyter.engine.events import AnyEvent, Notice, RunStarted
+from rlm_jupyter.engine.follow_up import continued, root_of
 from rlm_jupyter.engine.journal import Journal
 from rlm_jupyter.engine.ledger import Ledger
-from rlm_jupyter.engine.run import Run
+from rlm_jupyter.engine.run import Asked, Run
 from rlm_jupyter.engine.sampling import Samplings
 from rlm_jupyter.engine.schema import AnswerSchema
 from rlm_jupyter.engine.thread import EngineThread, engine
@@ -45,6 +48,7 @@ from rlm_jupyter.values.store import Buffer, Store
 if TYPE_CHECKING:
     from rlm_jupyter.engine.completions import Cache
     from rlm_jupyter.models.cache import ReplyCache
+    from rlm_jupyter.tools.mcp_config import ServerConfig
 
 T = TypeVar("T")
 
@@ -72,13 +76,14 @@ class RLM:
         kernel: the kernelspec of agents' kernels; None: this Python.
         log_dir: where logs are written, one file a run; None writes none.
         cache: whether replies are kept on disk and used again.
+        on_event: called with each event of each run, on the engine's thread; it must not block.
         settings: further fields of `Settings`.
 
     Raises:
         ConfigError: a setting that cannot work; among them `MissingKeyError` and `UnknownPriceError`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, all but the models by name
         self,
         model: str | ChatModel | None = None,
         sub_model: str | ChatModel | None = None,
@@ -91,6 +96,7 @@ class RLM:
         kernel: str | None = None,
         log_dir: str | Path | None = "rlm_runs",
         cache: bool = True,
+        on_event: Callable[[AnyEvent], None] | None = None,
         **settings: Any,
     ) -> None:
         named = {"model": model, "sub_model": sub_model}
@@ -114,12 +120,12 @@ class RLM:
             if given_sub is None
             else choose_model(given_sub, base_url=self.settings.base_url, api_key=api_key)
         )
-        self.limits = self._check_limits()
+        self._on_event = on_event
+        self.limits = self._check_limits(self.settings.limits)
         self._samplings = Samplings.of(self.settings)
 
-    def _check_limits(self) -> Limits:
+    def _check_limits(self, limits: Limits) -> Limits:
         """Refuse a money limit that cannot be kept; drop the default one, which nobody asked for."""
-        limits = self.settings.limits
         unknown = [m.name for m in (self.model, self.sub_model) if m.price is None]
         if limits.cost is None or not unknown or self._price is not None:
             return limits
@@ -155,7 +161,88 @@ class RLM:
             raise
         return run.raise_for_error()
 
-    def start(
+    async def stream(self, question: str, context: Any = None, **options: Any) -> AsyncIterator[AnyEvent]:
+        """Ask, and give the run's events as they come; leaving the loop early stops the run.
+
+        Usage:
+            >>> async for event in rlm.stream("Which supplier?", orders):
+            ...     print(event.kind)
+            >>> run = rlm_jupyter.rlm.last_run()
+        """
+        run = self.start(question, context, **options)
+        try:
+            async for event in run.stream():
+                yield event
+        finally:
+            run.stop()
+
+    def run_batch(
+        self,
+        questions: Sequence[str],
+        contexts: Sequence[Any] | None = None,
+        *,
+        concurrency: int = 4,
+        **options: Any,
+    ) -> list[Run]:
+        """Ask many questions, so many at once, and block until all have ended. See `start` for the options.
+
+        Each is a run with limits of its own: the batch may spend as many times the limits as it has questions.
+
+        Args:
+            questions: one for each run.
+            contexts: data, one for each question; None: none, or `context=` for all of them.
+            concurrency: how many runs go on at once.
+            options: as of `start`, for all of them.
+
+        Returns:
+            The runs, in order, whether they succeeded or not: see `error` and `value` of each. The newest ones
+            keep their kernels; of all, the values stay.
+
+        Raises:
+            ConfigError: not as many contexts as questions, or `concurrency` is below 1.
+        """
+        asked = pairs(questions, contexts)
+        return run_all(
+            [partial(self._start_or_fail, question, **{**options, **own}) for question, own in asked],
+            concurrency,
+        )
+
+    async def arun_batch(
+        self,
+        questions: Sequence[str],
+        contexts: Sequence[Any] | None = None,
+        *,
+        concurrency: int = 4,
+        **options: Any,
+    ) -> list[Run]:
+        """Ask many questions and await them all; see `run_batch`."""
+        starts = [
+            partial(self._start_or_fail, question, **{**options, **own})
+            for question, own in pairs(questions, contexts)
+        ]
+        return await run_all_awaited(starts, concurrency)
+
+    def _start_or_fail(self, question: str, context: Any = None, **options: Any) -> Run:
+        """Start a run; where that cannot be, give one that has failed already."""
+        try:
+            return self.start(question, context, **options)
+        except RLMError as error:
+            return self._failed(str(question), error)
+
+    def _failed(self, question: str, error: RLMError) -> Run:
+        spec = AgentSpec(id="0", parent=None, depth=0, question=question, model=self.model)
+        run_id = _new_id()
+        journal = Journal(run_id, self._redactor(()))
+        toolkit = Toolkit({}, Servers({}, str), inherit=False, veil=str)
+        wiring = self._wire(
+            run_id, journal, spec, toolkit, self.limits, step=False, writer=self._open_log(run_id, journal)
+        )
+        run = _submit(engine(), wiring)
+        _keep(run)
+        engine().submit(run._conduct(error))  # noqa: SLF001 - the run's life is begun in one place
+        return run.wait(60)
+
+    def start(  # noqa: PLR0913 - options of a question, all but the data by name
         self,
         question: str,
         context: Any = None,
@@ -167,6 +254,9 @@ class RLM:
         env: Mapping[str, str] | None = None,
         mcp: Mapping[str, Mapping[str, Any]] | None = None,
         step: bool = False,
+        limits: Limits | Mapping[str, object] | None = None,
+        on_event: Callable[[AnyEvent], None] | None = None,
+        continues: Run | None = None,
     ) -> Run:
         """Ask, and return at once.
 
@@ -183,9 +273,13 @@ class RLM:
             mcp: MCP servers by name: ``{"command": ..., "args": [...], "env": {...}}`` or
                 ``{"url": ..., "headers": {...}}``; started when they are first needed, ended with the run.
             step: whether each cell waits for `run.next()`.
+            limits: what this run may spend, instead of the limits of this `RLM`.
+            on_event: called with each event of the run, on the engine's thread; it must not block.
+            continues: the run that this is a follow-up to; see `Run.ask`.
 
         Raises:
             ConfigError: the question is empty, or a setting cannot work.
+            KernelDiedError: the root kernel of the run that this is a follow-up to is gone.
             ContextError: the data cannot leave this process.
         """
         if not isinstance(question, str) or not question.strip():
@@ -195,6 +289,7 @@ class RLM:
         functions = read_tools(tools, data=names)
         given = _environment(env)
         configs = read_servers(mcp)
+        allowed = self.limits if limits is None else self._check_limits(Limits.of(limits))
         spec = AgentSpec(
             id="0",
             parent=None,
@@ -208,9 +303,14 @@ class RLM:
             tools=functions,
             mcp=tuple(configs),
         )
+        if continues is not None:
+            spec, given, configs = _carry_on(continues, spec, given, configs)
         handed = [*given.values(), *(secret for config in configs.values() for secret in config.secrets)]
-        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        run_id = _new_id()
         journal = Journal(run_id, self._redactor(handed))
+        for listener in (self._on_event, on_event, self._tracing()):
+            if listener is not None:
+                journal.subscribe(listener)
         writer = self._open_log(run_id, journal)
         work = engine()
         toolkit = Toolkit(
@@ -219,12 +319,23 @@ class RLM:
             inherit=self.settings.inherit_tools if inherit_tools is None else inherit_tools,
             veil=Redactor([*self._secrets, *handed]),
         )
-        run = _submit(work, self._wire(run_id, journal, spec, toolkit, step=step, writer=writer))
+        wiring = self._wire(run_id, journal, spec, toolkit, allowed, step=step, writer=writer)
+        run = _submit(work, wiring)
+        run.asked = Asked(self.start, given, configs)
+        if continues is not None:
+            continues.continued_by = run.id
         _keep(run)
         work.submit(run._conduct())  # noqa: SLF001 - the run's life is begun in one place
         return run
 
     # ---- wiring
+
+    def _tracing(self) -> Callable[[AnyEvent], None] | None:
+        if not self.settings.telemetry:
+            return None
+        from rlm_jupyter.records.telemetry import tracing
+
+        return tracing(getattr(self.model, "provider", None))
 
     def _redactor(self, handed: Iterable[str]) -> Redactor | None:
         """Keep secrets out of what is told: keys, what the environment calls a secret, what is handed over."""
@@ -235,8 +346,6 @@ class RLM:
     def _open_log(self, run_id: str, journal: Journal) -> LogWriter | None:
         if self.settings.log_dir is None:
             return None
-        from rlm_jupyter.engine.events import Notice
-
         path = self.settings.log_dir.expanduser() / f"{run_id}.jsonl"
         writer = LogWriter(path, on_error=lambda text: journal.emit(Notice, text=text))
         journal.subscribe(writer.write)
@@ -248,12 +357,12 @@ class RLM:
         journal: Journal,
         spec: AgentSpec,
         toolkit: Toolkit,
+        limits: Limits,
         *,
         step: bool,
         writer: LogWriter | None,
     ) -> Run:
         """Put a run together, on the engine's loop."""
-        limits = self.limits
         ledger = Ledger(limits)
         completions = Completions(
             journal,
@@ -283,6 +392,8 @@ class RLM:
             veil=toolkit.veil,
             step=step,
         )
+        shown = spec.added[-1].data if spec.added else spec.context
+        earlier = spec.earlier.team.run if spec.earlier is not None else None
         journal.emit(
             RunStarted,
             question=spec.question,
@@ -291,11 +402,14 @@ class RLM:
             scripted=self.model.scripted,
             provenance="scripted, no language model" if self.model.scripted else None,
             limits=limits.model_dump(),
-            context=spec.context.description if spec.context is not None else None,
+            context=shown.description if shown is not None else None,
             context_names=(*spec.names, *spec.item_names),
             sandbox=self.settings.sandbox,
             step=step,
+            continues=earlier,
         )
+        if earlier is not None:
+            journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")
         return Run(
             conductor,
             spec,
@@ -328,6 +442,28 @@ class Toolkit:
     servers: Servers
     inherit: bool
     veil: Callable[[str], str]
+
+
+def _new_id() -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def _carry_on(
+    run: Run, spec: AgentSpec, env: dict[str, str], servers: dict[str, ServerConfig]
+) -> tuple[AgentSpec, dict[str, str], dict[str, ServerConfig]]:
+    """Give a follow-up what it has of the run that it continues.
+
+    Raises:
+        ConfigError, KernelDiedError: the run cannot be continued.
+    """
+    root = root_of(run)
+    asked = run.asked
+    if asked is None:
+        return continued(spec, root), env, servers
+    if any(asked.env.get(name) != value for name, value in env.items()):
+        raise ConfigError("`env` is set when a kernel starts: a follow-up has that of the run it continues.")
+    both = {**asked.servers, **servers}
+    return replace(continued(spec, root), mcp=tuple(both)), asked.env, both
 
 
 def _environment(env: Mapping[str, str] | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.engine import compaction, prompt
+from rlm_jupyter.engine import compaction, follow_up, prompt
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.calls import AgentCalls
 from rlm_jupyter.engine.look import touches
@@ -62,6 +62,8 @@ class AgentSpec:
         name: a short name that the parent gave it.
         tools: functions that its code may call, by name.
         mcp: names of the MCP servers that its code may ask.
+        added: data that came with follow-up questions, the newest last.
+        earlier: of a follow-up: the root whose kernel and chat it goes on with.
     """
 
     id: str
@@ -76,6 +78,8 @@ class AgentSpec:
     name: str | None = None
     tools: Mapping[str, Tool] = field(default_factory=dict)
     mcp: tuple[str, ...] = ()
+    added: tuple[follow_up.Added, ...] = ()
+    earlier: Agent | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass
@@ -114,6 +118,8 @@ class Agent:
 
     def __post_init__(self) -> None:
         self._stuck = StuckGuard(self.id, self.team.settings.stuck_after)
+        self.calls = AgentCalls(self)
+        self.looked = self.spec.earlier is not None and self.new_data is None
 
     @property
     def id(self) -> str:
@@ -127,8 +133,21 @@ class Agent:
         return depth is not None and self.spec.depth >= depth
 
     @property
+    def new_data(self) -> follow_up.Added | None:
+        """The data that came with this very question, where that is a follow-up."""
+        known = len(self.spec.earlier.spec.added) if self.spec.earlier is not None else 0
+        return self.spec.added[-1] if len(self.spec.added) > known else None
+
+    @property
+    def data(self) -> Buffer | None:
+        """The data that the question is about; None where that is the question itself."""
+        return self.new_data.data if self.new_data is not None else self.spec.context
+
+    @property
     def data_names(self) -> tuple[str, ...]:
-        """The names its data is bound to."""
+        """The names that the data is bound to."""
+        if self.new_data is not None:
+            return (*self.new_data.names, *self.new_data.item_names)
         return ("context", *self.spec.names, *self.spec.item_names)
 
     async def work(self) -> None:
@@ -137,7 +156,9 @@ class Agent:
         Raises:
             LimitReachedError, ModelError, KernelError, AgentFailedError: why there is no answer.
         """
-        self._opening = asyncio.create_task(self._open_kernel())
+        earlier = self.spec.earlier
+        opening = self._open_kernel() if earlier is None else follow_up.take_over(self, earlier)
+        self._opening = asyncio.create_task(opening)
         try:
             await self._begin()
             while self.value is None:
@@ -163,6 +184,10 @@ class Agent:
 
     async def _begin(self) -> None:
         spec = self.spec
+        if spec.earlier is not None:
+            self.messages = await follow_up.chat(self, spec.earlier)
+            self.asked = len(self.messages) - 1
+            return
         servers = await self.team.servers.shown(spec.mcp)
         first = prompt.first_message(
             spec.question,
@@ -341,7 +366,7 @@ class Agent:
             env=team.env,
         )
         began = time.monotonic()
-        kernel = await team.pool.start(request, AgentCalls(self).handle)
+        kernel = await team.pool.start(request, self.calls.handle)
         self.kernel = kernel
         await self._furnish(kernel)
         team.journal.emit(
@@ -356,6 +381,15 @@ class Agent:
 
     async def _furnish(self, kernel: AgentKernel) -> None:
         """Tell the kernel who it serves, and load the data into it."""
+        await self.configure(kernel)
+        context = self.spec.context or self.team.question_buffer(self.spec.question)
+        await self.load(kernel, context, ("context", *self.spec.names), self.spec.item_names)
+        for added in self.spec.added:
+            await self.load(kernel, added.data, added.names, added.item_names)
+        await hand_over(kernel.bridge, self.spec.tools)
+
+    async def configure(self, kernel: AgentKernel) -> None:
+        """Tell the kernel who it serves."""
         await kernel.bridge.request(
             "configure",
             {
@@ -366,12 +400,15 @@ class Agent:
                 "words": self.team.words(self),
             },
         )
-        context = self.spec.context or self.team.question_buffer(self.spec.question)
-        body: dict[str, Any] = {"names": ["context", *self.spec.names]}
-        if self.spec.item_names:
-            body["item_names"] = list(self.spec.item_names)
-        await kernel.bridge.request("load", body, fds=(context.dup().detach(),), timeout=600)
-        await hand_over(kernel.bridge, self.spec.tools)
+
+    async def load(
+        self, kernel: AgentKernel, data: Buffer, names: Sequence[str], item_names: Sequence[str] = ()
+    ) -> None:
+        """Bind data to variables of the kernel; of a dict, its items too."""
+        body: dict[str, Any] = {"names": list(names)}
+        if item_names:
+            body["item_names"] = list(item_names)
+        await kernel.bridge.request("load", body, fds=(data.dup().detach(),), timeout=600)
 
     async def _restore(self) -> None:
         """After a new kernel took the old one's place: the data again; what is gone is told."""

@@ -35,6 +35,10 @@ class AgentCalls:
     """Serves the requests that come from one agent's kernel."""
 
     def __init__(self, agent: Agent) -> None:
+        self.serve(agent)
+
+    def serve(self, agent: Agent) -> None:
+        """Serve this agent from now on: the kernel's requests go on its account."""
         self._agent = agent
         self._words: dict[str, Callable[[dict[str, Any], list[int]], Awaitable[Answer]]] = {
             "llm_query": self._llm_query,
@@ -155,13 +159,14 @@ class AgentCalls:
     def _not_looked(self) -> str | None:
         """Ask once to look first, where the code answers without having read data that was not shown whole."""
         agent = self._agent
-        context = agent.spec.context
+        context = agent.data
         if not agent.team.settings.require_look or agent.looked or agent.asked_to_look or context is None:
             return None
         if context.description.get("truncated") is False:
             return None
         agent.asked_to_look = True
-        return "Your code has not read `context` yet. Look at the data first, then call FINAL again."
+        name = agent.data_names[0]
+        return f"Your code has not read `{name}` yet. Look at the data first, then call FINAL again."
 
     async def _check(self, schema: AnswerSchema, buffer: Buffer) -> None:
         agent = self._agent

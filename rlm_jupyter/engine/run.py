@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm_jupyter.engine import events as ev
@@ -20,12 +21,28 @@ from rlm_jupyter.settings import Limits
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rlm_jupyter.engine.agent import AgentSpec
+    from rlm_jupyter.engine.agent import Agent, AgentSpec
     from rlm_jupyter.engine.conductor import Conductor
     from rlm_jupyter.engine.schema import AnswerSchema
     from rlm_jupyter.engine.state import TreeState
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a run was started: what a follow-up question needs of it.
+
+    Attributes:
+        start: starts another run with the same models and settings (`RLM.start`).
+        env: variables of its kernels.
+        servers: configurations of its MCP servers.
+    """
+
+    start: Callable[..., Run]
+    env: dict[str, str]
+    servers: dict[str, Any]
+
 
 _STOP_SECONDS = 5.0
 _TICK = 0.1  # an awaited cell is interrupted only when its loop wakes (ipykernel issue 881)
@@ -43,6 +60,8 @@ class Run:
         lock: hold it to read more than one field of `tree` while the run goes on.
         log_path: the JSONL log; None where none is written.
         error: why there is no whole answer; None while it runs and where there is one.
+        asked: how it was started, for follow-up questions.
+        continued_by: the id of the run that went on with its root kernel.
     """
 
     def __init__(
@@ -53,6 +72,7 @@ class Run:
         *,
         log_path: Path | None = None,
         on_close: Callable[[], None] | None = None,
+        asked: Asked | None = None,
     ) -> None:
         self.id = conductor.run
         self.question = root.question
@@ -64,6 +84,8 @@ class Run:
         self._root = root
         self._engine = engine
         self._on_close = on_close
+        self.asked = asked
+        self.continued_by: str | None = None
         self._ended = threading.Event()
         self._waiters: list[Callable[[], object]] = []
         self._closed = False
@@ -165,6 +187,54 @@ class Run:
             AgentNotFoundError: there is no such agent.
         """
         return self.agents[agent].messages
+
+    @property
+    def root(self) -> Agent | None:
+        """The root agent as the engine knows it; None where it never began."""
+        return self._conductor.agents.get("0")
+
+    @property
+    def continues(self) -> str | None:
+        """The id of the run whose root kernel and chat this one goes on with."""
+        return self.tree.continues
+
+    # ---- asking on
+
+    def ask(self, question: str, context: Any = None, **options: Any) -> Run:
+        """Ask a follow-up question, and block until there is an answer.
+
+        The root agent goes on with its chat, its kernel and all its variables; limits begin anew. It is a run
+        of its own, which this one's root kernel moves to.
+
+        Args:
+            question: verbatim.
+            context: more data; the earlier data stays.
+            options: as of `RLM.start`: `names`, `schema`, `tools`, `mcp`, `limits`, `step`, `on_event`.
+
+        Raises:
+            ConfigError: this run still runs, or was continued already.
+            KernelDiedError: its root kernel is gone.
+            RLMError: there is no whole answer; the error's `.run` has what there is.
+        """
+        return self.follow_up(question, context, **options).wait_interruptibly().raise_for_error()
+
+    async def aask(self, question: str, context: Any = None, **options: Any) -> Run:
+        """Ask a follow-up question, and await the answer; see `ask`."""
+        run = self.follow_up(question, context, **options)
+        try:
+            await run
+        except BaseException:
+            run.stop()
+            raise
+        return run.raise_for_error()
+
+    def follow_up(self, question: str, context: Any = None, **options: Any) -> Run:
+        """Ask a follow-up question, and return at once; see `ask`."""
+        if self.asked is None:
+            raise ConfigError(
+                "This run knows no way to ask on: ask by `RLM.start(..., continues=run)`.", run=self
+            )
+        return self.asked.start(question, context, continues=self, **options)
 
     # ---- waiting
 
@@ -355,11 +425,11 @@ class Run:
             future.cancel()
             raise
 
-    async def _conduct(self) -> None:
-        """The run's life, on the engine's loop."""
+    async def _conduct(self, failure: RLMError | None = None) -> None:
+        """The run's life, on the engine's loop; with a `failure` it ends before it begins."""
         error: RLMError | None
         try:
-            error = await self._conductor.conduct(self._root)
+            error = failure or await self._conductor.conduct(self._root)
         except BaseException as unexpected:
             error = RLMError(
                 f"The engine failed: {type(unexpected).__name__}: {unexpected}. This is a bug: "

@@ -116,7 +116,7 @@ class KernelPool:
             process,
             handler,
             lambda: self._process(request),
-            lambda kernel: self._dismiss(request.run, kernel),
+            self._dismiss,
         )
         self._kernels.setdefault(request.run, set()).add(kernel)
         return kernel
@@ -146,8 +146,9 @@ class KernelPool:
             limits=dict(request.limits),
         )
 
-    def _dismiss(self, run: str, kernel: AgentKernel) -> None:
-        self._kernels.get(run, set()).discard(kernel)
+    def _dismiss(self, kernel: AgentKernel) -> None:
+        for kernels in self._kernels.values():
+            kernels.discard(kernel)
         self._places.release()
 
     # --------------------------------------------------------------------------------------------- runs
@@ -160,6 +161,11 @@ class KernelPool:
             directory.mkdir(mode=0o700)
             self._directories[run] = directory
         return self._directories[run]
+
+    def move(self, kernel: AgentKernel, run: str, to: str) -> None:
+        """Let a kernel belong to another run: it ends with that one."""
+        self._kernels.get(run, set()).discard(kernel)
+        self._kernels.setdefault(to, set()).add(kernel)
 
     async def close_run(self, run: str) -> None:
         """End all kernels of a run and remove its directory."""
