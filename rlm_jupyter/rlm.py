@@ -34,6 +34,7 @@ from rlm_jupyter.errors import (
     RunStoppedError,
     UnknownPriceError,
 )
+from rlm_jupyter.kernels.manager import check_launch
 from rlm_jupyter.kernels.pool import KernelPool
 from rlm_jupyter.models.base import ChatModel, Price
 from rlm_jupyter.models.choose import choose_model
@@ -281,9 +282,11 @@ class RLM:
             ConfigError: the question is empty, or a setting cannot work.
             KernelDiedError: the root kernel of the run that this is a follow-up to is gone.
             ContextError: the data cannot leave this process.
+            KernelStartError: the kernelspec or the sandbox that was asked for is not there; nothing was started.
         """
         if not isinstance(question, str) or not question.strip():
             raise ConfigError("The question is empty: write what you want to know.")
+        check_launch(self.settings.kernel, self.settings.sandbox)
         answer = AnswerSchema(schema) if schema is not None else None
         data, bound, items = _encode(context, tuple(names), rows=self.settings.sample_rows)
         functions = read_tools(tools, data=names)
@@ -488,7 +491,7 @@ def _encode(
     if context is None and not names:
         return None, (), ()
     try:
-        data = Buffer.of(context, rows=rows)
+        data = Buffer.of(context, rows=rows, name=names[0] if len(names) == 1 else "context")
     except ContextError as error:
         raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
     several = len(names) > 1

@@ -1,7 +1,9 @@
-"""Kernels as a user meets them: the first run of a process fails."""
+"""Kernels as a user meets them: the first run of a process fails, and kernelspecs that are wrong."""
 
 import asyncio
 import contextlib
+import json
+import sys
 
 import pytest
 from kernel_parts import opened, shown, started
@@ -45,3 +47,57 @@ async def test_a_pool_may_be_closed_while_it_opens():
         with pytest.raises(KernelStartError, match="closed"):
             await start
     assert pool._base is None
+
+
+@pytest.fixture
+def kernelspec(tmp_path, monkeypatch):
+    """Install a kernelspec; give its name."""
+
+    def install(argv, language="python", text=None):
+        place = tmp_path / "kernels" / "special"
+        place.mkdir(parents=True)
+        spec = {"argv": argv, "display_name": "Special", "language": language}
+        (place / "kernel.json").write_text(text or json.dumps(spec))
+        return "special"
+
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    return install
+
+
+ORDINARY = ["-m", "ipykernel_launcher", "-f", "{connection_file}"]
+
+
+@pytest.mark.parametrize("sandbox", ["auto", "none"])
+def test_the_kernelspec_that_ipykernel_installs_names_its_python_without_a_path(kernelspec, sandbox):
+    name = kernelspec(["python", *ORDINARY])
+    with RLM(model=ANSWERS, log_dir=None, kernel=name, sandbox=sandbox).run("Q", [1, 2]) as run:
+        assert run.value == 3
+
+
+@pytest.mark.parametrize(
+    ("argv", "language", "text", "parts"),
+    [
+        (["/no/such/python", *ORDINARY], "python", None, ["`special`", "`/no/such/python`"]),
+        ([], "python", None, ["`special`", "no command"]),
+        ([sys.executable, *ORDINARY], "R", None, ["`special`", "`R`", "Python"]),
+        ([], "python", "{nope", ["`special`", "kernel.json"]),
+        ([], "python", "[]", ["`special`", "kernel.json"]),
+    ],
+    ids=["no program", "no command", "another language", "no JSON", "no spec"],
+)
+def test_a_kernelspec_that_cannot_work_is_refused_before_anything_is_asked(
+    kernelspec, argv, language, text, parts
+):
+    model = ScriptedModel(["```repl\nFINAL(1)\n```"])
+    with pytest.raises(KernelStartError) as caught:
+        RLM(model=model, log_dir=None, kernel=kernelspec(argv, language, text)).start("Q", [1])
+    assert model.requests == []
+    for part in [*parts, "jupyter kernelspec list"]:
+        assert part in str(caught.value)
+
+
+def test_an_unknown_kernelspec_is_refused_before_anything_is_asked():
+    model = ScriptedModel(["```repl\nFINAL(1)\n```"])
+    with pytest.raises(KernelStartError, match="no kernelspec `nosuch`"):
+        RLM(model=model, log_dir=None, kernel="nosuch").start("Q", [1])
+    assert model.requests == []

@@ -100,11 +100,11 @@ def _tasks_of_user() -> int:
         return 0
 
 
-def bubblewrap(directory: Path, argv: list[str], executable: str | None) -> list[str]:
-    """Put bubblewrap before a kernel's command: namespaces of its own for processes, network and files.
+def bubblewrap_program() -> str:
+    """Find bubblewrap.
 
     Raises:
-        KernelStartError: bubblewrap is not installed.
+        KernelStartError: it is not installed.
     """
     program = shutil.which("bwrap")
     if program is None:
@@ -112,8 +112,17 @@ def bubblewrap(directory: Path, argv: list[str], executable: str | None) -> list
             "The sandbox `bwrap` needs bubblewrap, and there is no program `bwrap` on `PATH`. Install it "
             "(`apt install bubblewrap`), or use `sandbox='auto'`, which needs no program."
         )
+    return program
+
+
+def bubblewrap(directory: Path, argv: list[str], executable: str | None) -> list[str]:
+    """Put bubblewrap before a kernel's command: namespaces of its own for processes, network and files.
+
+    Raises:
+        KernelStartError: bubblewrap is not installed.
+    """
     command = [
-        program,
+        bubblewrap_program(),
         "--unshare-all",
         "--die-with-parent",
         "--new-session",
