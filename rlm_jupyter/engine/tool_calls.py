@@ -27,6 +27,7 @@ Answer = tuple[Any, list[int]]
 _MAX_FUNCTIONS = 32
 _MESSAGE_CHARS = 2000
 _HAND_OVER_SECONDS = 60.0
+_PYTHON = list(sys.version_info[:2])
 
 
 async def call_tool(agent: Agent, body: Mapping[str, Any], fds: list[int]) -> Answer:
@@ -220,7 +221,7 @@ async def hand_over(bridge: Bridge, tools: Mapping[str, Tool]) -> None:
         ToolError: one cannot be used there.
     """
     for tool in tools.values():
-        body = {"name": tool.name, "forms": list(tool.forms), "python": list(sys.version_info[:2])}
+        body = {"name": tool.name, "forms": list(tool.forms), "python": _PYTHON}
         fds = tuple(form.dup().detach() for form in tool.forms.values())
         try:
             await bridge.request("tool", body, fds=fds, timeout=_HAND_OVER_SECONDS)

@@ -50,7 +50,11 @@ class HostTool:
         self.__module__ = "__main__"
         parameters = about.get("parameters")
         if parameters is not None:
-            self.__signature__ = inspect.Signature([_parameter(one) for one in parameters])
+            returns = about.get("returns")
+            self.__signature__ = inspect.Signature(
+                [_parameter(one) for one in parameters],
+                return_annotation=inspect.Signature.empty if returns is None else _Shown(returns),
+            )
         self._tools = tools
 
     def __call__(self, *args: Any, **named: Any) -> Any:

@@ -6,7 +6,6 @@ it. Those marked by `host_tool` stay in the notebook; only their signature trave
 
 from __future__ import annotations
 
-import inspect
 import keyword
 import os
 import sys
@@ -77,7 +76,7 @@ class Tool:
     options: HostOptions | None = None
 
 
-def read_tools(functions: Iterable[Callable[..., Any]], *, data: Iterable[str] = ()) -> dict[str, Tool]:
+def read_tools(functions: Iterable[Any], *, data: Iterable[str] = ()) -> dict[str, Tool]:
     """Make tools of functions.
 
     Args:
@@ -88,7 +87,7 @@ def read_tools(functions: Iterable[Callable[..., Any]], *, data: Iterable[str] =
         ConfigError: one is no function with a usable name, or two have the same name.
         ContextError: one cannot leave the notebook's process, with the reason.
     """
-    if not isinstance(functions, Iterable) or callable(functions):
+    if isinstance(functions, str) or not isinstance(functions, Iterable):
         raise ConfigError("`tools` takes a list of functions: `tools=[f]`.")
     tools: dict[str, Tool] = {}
     taken = set(data)
@@ -105,7 +104,13 @@ def read_tools(functions: Iterable[Callable[..., Any]], *, data: Iterable[str] =
         if options is not None:
             # A call blocks or is awaited as the agent's code needs it, whatever the function is here.
             text = text_of(name, function, awaited=False)
-            tools[name] = Tool(name, text, {"host": _signature(function)}, function, options)
+            tools[name] = Tool(
+                name,
+                text,
+                {"host": Buffer.of(portable_signature(function), allow_pickle=False)},
+                function,
+                options,
+            )
         else:
             tools[name] = Tool(name, text_of(name, function), _travelling(name, function))
     return tools
@@ -122,11 +127,6 @@ def handed_down(name: object, signature: object, doc: object, *, awaited: bool, 
             f"A function cannot be handed down as `{str(name)[:60]}`: give a `def` with a name of its own."
         )
     return Tool(name, render(name, str(signature), str(doc), awaited=awaited), {"code": code})
-
-
-def _signature(function: Callable[..., Any]) -> Buffer:
-    form = {"parameters": portable_signature(function), "doc": inspect.getdoc(function) or ""}
-    return Buffer.of(form, allow_pickle=False)
 
 
 def _travelling(name: str, function: Callable[..., Any]) -> dict[Form, Buffer]:

@@ -40,18 +40,23 @@ def _signature_text(function: Callable[..., Any]) -> str:
         return "(...)"
 
 
-def portable_signature(function: Callable[..., Any]) -> list[dict[str, Any]] | None:
-    """Give the parameters as plain data, from which another process makes the same signature.
+def portable_signature(function: Callable[..., Any]) -> dict[str, Any]:
+    """Give a function's face as plain data, from which another process makes the same signature.
 
     Returns:
-        For each parameter `name`, `kind` (of `inspect`), `annotation` (text or None), and `default` where it is a
-        plain value; `shown` is the text of one that is not. None where the function tells no signature.
+        `doc`; `parameters`, None where the function tells no signature, else for each `name`, `kind` (of `inspect`),
+        `annotation` (text or None), and `default` where it is a plain value (`shown` is the text of one that is
+        not); `returns` (text or None).
     """
+    form: dict[str, Any] = {"doc": inspect.getdoc(function) or "", "parameters": None, "returns": None}
     try:
-        parameters = inspect.signature(function).parameters.values()
+        signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return None
-    return [_portable(parameter) for parameter in parameters]
+        return form
+    form["parameters"] = [_portable(parameter) for parameter in signature.parameters.values()]
+    if signature.return_annotation is not signature.empty:
+        form["returns"] = inspect.formatannotation(signature.return_annotation)[:_SIGNATURE_CHARS]
+    return form
 
 
 def _portable(parameter: inspect.Parameter) -> dict[str, Any]:

@@ -78,6 +78,8 @@ def _definition(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDe
         raise NoSourceError("its source is not to be had") from None
     if not isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef)):
         raise NoSourceError("it is no `def`")
+    if tree.name != function.__name__:  # what surrounds a lambda, or another one after a change of the file
+        raise NoSourceError("its source is not to be had")
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             node.returns = None
