@@ -411,13 +411,17 @@ class Agent:
         await kernel.bridge.request("load", body, fds=(data.dup().detach(),), timeout=600)
 
     async def _restore(self) -> None:
-        """After a new kernel took the old one's place: the data again; what is gone is told."""
+        """After the agent's code lost its kernel: furnish the new one, a few times."""
         self._deaths += 1
         if self._deaths > _MAX_KERNEL_DEATHS:
             raise KernelDiedError(
                 f"The kernel of agent `{self.id}` was lost {self._deaths} times. Give it more memory or time, "
                 "or less data at once."
             )
+        await self.furnish_again()
+
+    async def furnish_again(self) -> None:
+        """After a new kernel took the old one's place: the data again; what is gone is told."""
         assert self.kernel is not None
         gone = tuple(self.team.journal.state.agents[self.id].variables)
         self.team.journal.emit(ev.VariablesChanged, self.id, turn=self.turn, variables=(), removed=gone)

@@ -300,8 +300,8 @@ class _Deltas:
 
 def _scripted_usage(messages: Sequence[Message], text: str) -> Usage:
     """What a language model would count, roughly: four bytes a token. A script sends nothing to anybody."""
-    sent = sum(len(message["content"].encode()) for message in messages)
-    return Usage(-(-sent // 4), -(-len(text.encode()) // 4), estimated=True)
+    sent = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
+    return Usage(-(-sent // 4), -(-len(text.encode("utf-8", "replace")) // 4), estimated=True)
 
 
 def _reason(error: BaseException) -> str:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.base import Message
 
 _PULL_SECONDS = 300.0
+_LISTED = 30
 
 
 class Description(dict[str, Any]):
@@ -113,15 +114,23 @@ class AgentHandle:
                 "export", {"name": name, "allow_pickle": trust}, timeout=_PULL_SECONDS
             )
         except BridgeError as error:
-            raise self._pull_error(name, error) from None
+            raise self._pull_error(name, error, trust=trust) from None
         self._conductor.journal.emit(ev.Command, self.id, name="pull", detail=name)
         return Buffer.adopt(fds[0], answer["description"])
 
-    def _pull_error(self, name: str, error: BridgeError) -> Exception:
+    def _pull_error(self, name: str, error: BridgeError, *, trust: bool) -> Exception:
         if error.kind == "missing":
-            names = sorted(self.variables) or ["none"]
+            # Its kernel knows best: while a cell runs, the tree has not heard of the newest ones.
+            told = error.data if isinstance(error.data, list) else list(self.variables)
+            names = sorted(n for n in told if isinstance(n, str) and n.isidentifier())
+            listed = ", ".join(f"`{n:.80}`" for n in names[:_LISTED]) or "none yet"
+            more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
             return VariableNotFoundError(
-                f"Agent `{self.id}` has no variable `{name}`. It has: {', '.join(f'`{n}`' for n in names)}."
+                f"Agent `{self.id}` has no variable `{name}`. It has: {listed}{more}."
+            )
+        if error.kind == "unencodable" and trust:
+            return ValueTransferError(
+                f"`{name}` of agent `{self.id}` cannot leave its process: {error.message} Pull a plain part of it."
             )
         if error.kind == "unencodable":
             return UnsafeValueError(
@@ -142,6 +151,8 @@ class AgentHandle:
             result = await self._kernel().execute(
                 code, seconds=self._conductor.limits.cell_seconds, on_output=None
             )
+            if result.restarted:
+                await self._agent.furnish_again()
             self._conductor.journal.emit(ev.Command, self.id, name="exec", detail=code)
             return result
 

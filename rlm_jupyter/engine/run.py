@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.handle import AgentHandle, Agents
 from rlm_jupyter.engine.thread import EngineThread
-from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError
+from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnsafeValueError
 from rlm_jupyter.models.base import Message, Usage
 from rlm_jupyter.settings import Limits
 
@@ -164,6 +164,9 @@ class Run:
                 return None
             try:
                 value = root.value.load(trust=trust)
+            except UnsafeValueError as error:
+                how = "`run.pull_value(trust=True)` does; `%rlm last` gives the newest run."
+                raise UnsafeValueError(f"{error.message} For the answer {how}", run=self) from None
             except RLMError as error:
                 error.run = self
                 raise
@@ -327,14 +330,19 @@ class Run:
 
         Raises:
             ConfigError: no agent waits.
+            AgentNotFoundError: there is no such agent.
         """
+        if agent is not None:
+            self.agents[agent]
 
         async def let() -> bool:
             return self._conductor.gate.next(agent, code)
 
         if not self._call(let()):
-            who = f"agent `{agent}`" if agent else "no agent"
-            raise ConfigError(f"Nothing waits for Next: {who} is at a step. Start the run with `--step`.")
+            who = f"agent `{agent}` is not" if agent else "no agent is"
+            raise ConfigError(
+                f"Nothing waits for Next: {who} at a step. `--step` starts a run whose cells wait."
+            )
 
     def retry(self, agent: str) -> str:
         """Ask a sub-agent's question again, of a new sub-agent beside it; give the new one's id.

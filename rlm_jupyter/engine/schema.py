@@ -69,9 +69,12 @@ class AnswerSchema:
             self._adapter = TypeAdapter(_newer(schema))
             self.json = self._adapter.json_schema()
         except (PydanticUserError, TypeError, NameError) as error:
+            what = f"`{schema.__name__}`" if isinstance(schema, type) else f"a `{type(schema).__name__}`"
+            why = f" ({error})" if isinstance(error, NameError) else ""
             raise ConfigError(
-                f"The schema {schema!r:.80} is neither a type that pydantic knows nor a JSON Schema: "
-                f"{str(error).splitlines()[0]}"
+                f"The schema cannot be {what}: it is no type that pydantic knows{why}, no JSON Schema and no "
+                "columns of a table. Give a type such as `list[str]`, a pydantic model or a `TypedDict`, a JSON "
+                "Schema as a dict, or columns such as `{'name': 'string'}`."
             ) from None
 
     @property

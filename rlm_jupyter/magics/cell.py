@@ -8,7 +8,8 @@ import inspect
 import threading
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError
+from rlm_jupyter.errors import ConfigError, MissingKeyError, RLMError, RunStoppedError
+from rlm_jupyter.magics.hand_over import models_hint
 from rlm_jupyter.magics.task import Task, read
 
 if TYPE_CHECKING:
@@ -64,7 +65,11 @@ def start(magics: RLMMagics, task: Task) -> Run:
         raise ConfigError(
             "`--mcp`: this version hands no MCP servers to agents. Give functions with `-t` instead."
         )
-    run = RLM(**task.settings).start(task.question, **task.asked)
+    try:
+        rlm = RLM(**task.settings)
+    except MissingKeyError as error:
+        raise MissingKeyError(error.message + models_hint(magics.shell, task.settings["model"])) from None
+    run = rlm.start(task.question, **task.asked)
     magics.runs.add(run)
     return run
 

@@ -16,7 +16,7 @@ from IPython.core.error import UsageError
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_SHOWN = 12
+_SHOWN = 20
 BUILTIN_TYPES = ("bool", "bytes", "dict", "float", "int", "list", "set", "str", "tuple")
 _SCHEMA_NODES = (
     ast.Expression,
@@ -188,6 +188,19 @@ def model_of(shell: InteractiveShell, name: str | None) -> Any:
     """Give the model that `-m` names: the variable, where it holds a model object, else the name itself."""
     value = shell.user_ns.get(name) if name is not None else None
     return value if is_model(value) else name
+
+
+def models_hint(shell: InteractiveShell, name: object) -> str:
+    """Say what `-m` could have meant besides a provider's model: variables that hold a model object."""
+    if not isinstance(name, str) or "/" in name:
+        return ""
+    wrong = (
+        f" The variable `{name}` holds a `{type(shell.user_ns[name]).__name__}`."
+        if name in shell.user_ns
+        else ""
+    )
+    known = sorted(n for n, value in variables(shell).items() if is_model(value))
+    return wrong + (f" Variables that hold a model: {listed(known)}." if known else "")
 
 
 def is_model(value: object) -> bool:

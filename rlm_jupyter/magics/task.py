@@ -89,11 +89,8 @@ def read(magics: RLMMagics, line: str, body: str) -> Task:
 
 
 def _question(body: str) -> str:
-    lines = body.splitlines()
-    while lines and not lines[0].strip():
-        del lines[0]
-    while lines and not lines[-1].strip():
-        del lines[-1]
-    if not lines:
+    if not body.strip():
         raise UsageError("The question is empty. Write it in the cell, below the line of `%%rlm`.")
-    return "\n".join(lines)
+    first = body.rfind("\n", 0, len(body) - len(body.lstrip())) + 1
+    end = body.find("\n", len(body.rstrip()))
+    return body[first:] if end < 0 else body[first:end]

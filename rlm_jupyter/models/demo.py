@@ -77,8 +77,8 @@ class DemoModel:
         text = self._reply(request.messages)
         if request.on_delta is not None:
             request.on_delta(text)
-        sent = sum(len(message["content"].encode()) for message in request.messages)
-        usage = Usage(-(-sent // 4), -(-len(text.encode()) // 4), estimated=True)
+        sent = sum(len(message["content"].encode("utf-8", "replace")) for message in request.messages)
+        usage = Usage(-(-sent // 4), -(-len(text.encode("utf-8", "replace")) // 4), estimated=True)
         return Completion(text=text, usage=usage, cost=0.0, model=self.name)
 
     def _reply(self, messages: Sequence[Message]) -> str:

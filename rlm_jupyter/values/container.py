@@ -41,6 +41,9 @@ _F_ADD_SEALS = 1033
 _F_GET_SEALS = 1034
 
 
+_LONGEST_PATH = 200
+
+
 class Unencodable(TypeError):  # noqa: N818 - part of the contract with the guest
     """A value, or something inside it, cannot leave its process.
 
@@ -56,7 +59,8 @@ class Unencodable(TypeError):  # noqa: N818 - part of the contract with the gues
         self.name = "value"
 
     def __str__(self) -> str:
-        return f"`{self.name}{self.path}` cannot be transferred: {self.why}."
+        path = self.path if len(self.path) <= _LONGEST_PATH else f"{self.path[:_LONGEST_PATH]}…"
+        return f"`{self.name}{path}` cannot be transferred: {self.why}."
 
 
 class Malformed(ValueError):  # noqa: N818 - as above
