@@ -13,6 +13,7 @@ from magics_parts import terminal_shell
 from rlm_jupyter.errors import (
     ConfigError,
     ContextError,
+    KernelDiedError,
     LimitReachedError,
     MissingKeyError,
     ModelError,
@@ -269,3 +270,37 @@ def test_a_view_that_fails_leaves_no_run_behind(shell, monkeypatch):
     error = ask(shell, "orders", code("import time\ntime.sleep(300)")).error_in_exec
     assert isinstance(error, OSError)
     assert last_run().wait(30).status == "stopped"
+
+
+def test_a_cell_continues_the_newest_run_with_its_kernel_model_and_more_data(shell):
+    turns = iter(["x = sum(context)\nFINAL(x)", "FINAL([x, returns, context])", "FINAL(x * 2)"])
+    assert ask(shell, "orders", lambda messages: code(next(turns))).result == 6
+    first = last_run()
+    shell.user_ns["returns"] = [10]
+    found = shell.run_cell("%%rlm --continue returns -o found\nAnd these?\n")
+    assert list(found.result) == [6, [10], [1, 2, 3]]
+    assert shell.user_ns["found"] == found.result
+    assert last_run().continues == first.id
+    assert last_run().model is first.model
+    assert shell.run_cell("%%rlm --continue\nTwice?\n").result == 12
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "says"),
+    [
+        ("--continue --dry-run", UsageError, "leave out `--continue`"),
+        ("--continue", KernelDiedError, "is gone"),
+    ],
+)
+def test_a_cell_that_cannot_continue_says_why(shell, line, error, says):
+    ask(shell, "orders", code("FINAL(1)"))
+    last_run().close()
+    result = shell.run_cell(f"%%rlm {line}\nMore?\n")
+    assert isinstance(result.error_in_exec, error)
+    assert says in str(result.error_in_exec)
+
+
+def test_there_is_nothing_to_continue_at_first(shell, monkeypatch):
+    monkeypatch.setattr("rlm_jupyter.rlm._runs", [])
+    result = shell.run_cell("%%rlm --continue\nMore?\n")
+    assert "no run to continue" in str(result.error_in_exec)

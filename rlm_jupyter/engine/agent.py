@@ -347,14 +347,14 @@ class Agent:
         self.team.journal.emit(ev.CodeOutput, self.id, cell=cell, stream=stream, text=text)
 
     async def _kernel(self) -> AgentKernel:
-        if self.kernel is None:
-            assert self._opening is not None
-            opening = self._opening
-            if not opening.done():
-                self.team.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=None)
-            self.kernel = await asyncio.shield(opening)
-            self.team.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=0)
-        return self.kernel
+        assert self._opening is not None
+        if self._opening.done():
+            return self._opening.result()
+        # It is up, perhaps, but has no data yet.
+        self.team.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=None)
+        kernel = await asyncio.shield(self._opening)
+        self.team.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=0)
+        return kernel
 
     async def _open_kernel(self) -> AgentKernel:
         team = self.team

@@ -15,7 +15,7 @@ from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.handle import AgentHandle, Agents
 from rlm_jupyter.engine.thread import EngineThread
 from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnsafeValueError
-from rlm_jupyter.models.base import Message, Usage
+from rlm_jupyter.models.base import ChatModel, Message, Usage
 from rlm_jupyter.settings import Limits
 
 if TYPE_CHECKING:
@@ -195,6 +195,16 @@ class Run:
     def root(self) -> Agent | None:
         """The root agent as the engine knows it; None where it never began."""
         return self._conductor.agents.get("0")
+
+    @property
+    def model(self) -> ChatModel:
+        """The root's model."""
+        return self._conductor.model
+
+    @property
+    def sub_model(self) -> ChatModel:
+        """The model of sub-agents and plain completions."""
+        return self._conductor.sub_model
 
     @property
     def continues(self) -> str | None:

@@ -123,6 +123,9 @@ def cell_parser() -> Parser:
     add("--kernel", metavar="SPEC", help="The kernelspec of the agents' kernels.")
     add("--bg", action="store_true", help="Give the run at once and go on in the background.")
     add("--step", action="store_true", help="Wait for Next before each cell of an agent.")
+    add(
+        "--continue", dest="go_on", action="store_true", help="Ask on in the newest run: its kernel and chat."
+    )
     add("--no-cache", action="store_true", help="Ask the model anew, whatever it answered before.")
     add("--dry-run", action="store_true", help="Show what would be sent, and send nothing.")
     return parser
@@ -152,5 +155,8 @@ Examples::
 
     %%rlm orders returns -s Verdict --max-cost 0.50
     Do the returns explain the drop in margin?
+
+    %%rlm --continue
+    And which of them came back within a week?
 
 """

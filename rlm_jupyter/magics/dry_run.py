@@ -64,7 +64,14 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         tools=tools or None,
         left=Ledger(rlm.limits).left("0"),
     )
-    return prompt.chat(prompt.system_prompt(leaf=rlm.limits.depth == 0), first)
+    settings = rlm.settings
+    system = prompt.system_prompt(
+        settings.prompt,
+        leaf=rlm.limits.depth == 0,
+        sub_calls=settings.sub_calls,
+        sub_agents=settings.sub_agents,
+    )
+    return prompt.chat(system, first)
 
 
 def _cost(rlm: RLM, price: Price | tuple[float, float] | None, chars: int) -> str:

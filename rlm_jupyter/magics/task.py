@@ -13,6 +13,7 @@ from rlm_jupyter.magics.arguments import CELL, parse, split
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rlm_jupyter.engine.run import Run
     from rlm_jupyter.magics.extension import RLMMagics
 
 
@@ -27,6 +28,7 @@ class Task:
         settings: arguments of `RLM`.
         schema: what the answer must be; None where anything will do.
         out: the name under which the answer is stored; None to store it nowhere.
+        continues: the run that this is a follow-up to; None for a question of its own.
     """
 
     question: str
@@ -41,6 +43,7 @@ class Task:
     background: bool = False
     step: bool = False
     dry_run: bool = False
+    continues: Run | None = None
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -53,6 +56,7 @@ class Task:
             "env": self.env,
             "mcp": self.mcp,
             "step": self.step,
+            "continues": self.continues,
         }
         return {name: value for name, value in asked.items() if value is not None}
 
@@ -70,13 +74,20 @@ def read(magics: RLMMagics, line: str, body: str) -> Task:
     out = hand_over.out_name(given["out"]) if "out" in given else None
     if given.get("no_cache"):
         given["cache"] = False
+    if given.get("go_on") and given.get("dry_run"):
+        raise UsageError("`--dry-run` shows the prompt of a new question: leave out `--continue`.")
+    earlier = _newest_run() if given.get("go_on") else None
     settings = {name: given[name] for name in magics.trait_names(config=True) if name in given}
+    arguments = magics.arguments_of_rlm(settings)
+    if earlier is not None:  # the models stay, unless the line names others
+        models = {"model": earlier.model, "sub_model": earlier.sub_model}
+        arguments |= {name: model for name, model in models.items() if name not in settings}
     names = tuple(dict.fromkeys(given.get("names", ())))
     return Task(
         question=question,
         names=names,
         context=hand_over.context_of(shell, names),
-        settings=magics.arguments_of_rlm(settings),
+        settings=arguments,
         schema=hand_over.schema_of(shell, given["schema"]) if "schema" in given else None,
         tools=hand_over.tools_of(shell, given.get("tool", ())),
         env=hand_over.environment_of(given["env"]) if "env" in given else None,
@@ -85,7 +96,17 @@ def read(magics: RLMMagics, line: str, body: str) -> Task:
         background=given.get("bg", False),
         step=given.get("step", False),
         dry_run=given.get("dry_run", False),
+        continues=earlier,
     )
+
+
+def _newest_run() -> Run:
+    from rlm_jupyter.rlm import last_run
+
+    run = last_run()
+    if run is None:
+        raise UsageError("There is no run to continue yet: ask first, without `--continue`.")
+    return run
 
 
 def _question(body: str) -> str:
