@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rlm_jupyter.errors import KernelDiedError
-from rlm_jupyter.kernels import bridge as bridges
+from rlm_jupyter.kernels import exchange
 from rlm_jupyter.kernels import wire
 from rlm_jupyter.kernels.bridge import BridgeError, HostBridge
 from rlm_jupyter.kernels.link import Link, RLMQueryError
@@ -384,7 +384,7 @@ async def test_an_answer_of_the_wrong_form_ends_the_bridge_and_fails_the_request
 
 
 async def test_requests_beyond_the_limit_are_refused_one_by_one(pair, monkeypatch):
-    monkeypatch.setattr(bridges, "MAX_REQUESTS", 3)
+    monkeypatch.setattr(exchange, "MAX_REQUESTS", 3)
     for number in range(1, 6):
         pair.ask(number, "hang")
     answers = [await pair.receive(), await pair.receive()]

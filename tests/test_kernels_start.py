@@ -3,6 +3,8 @@
 
 import asyncio
 import json
+import os
+import socket
 import sys
 import tomllib
 from importlib.metadata import EntryPoint
@@ -14,7 +16,7 @@ from jupyter_client.manager import AsyncKernelManager
 from kernel_parts import gone, opened, shown, started
 
 from rlm_jupyter.errors import KernelStartError
-from rlm_jupyter.kernels import channels, process, provisioner, session, supervisor
+from rlm_jupyter.kernels import channels, forkserver, process, provisioner, session, startup, supervisor, wire
 from rlm_jupyter.kernels import pool as pools
 from rlm_jupyter.kernels.environment import BaseDirectory
 from rlm_jupyter.kernels.supervisor import Supervisor
@@ -268,3 +270,20 @@ async def test_jupyter_clients_own_manager_works_with_a_forked_kernel(monkeypatc
         if manager.has_kernel:
             await manager.shutdown_kernel(now=True)
         provisioner.shared_supervisor().close()
+
+
+def test_descriptors_that_the_supervisor_receives_are_not_inherited():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        socket.send_fds(theirs, [b"{}"], [theirs.fileno(), ours.fileno()])
+        data, fds = forkserver._receive(ours)
+        assert (data, [os.get_inheritable(fd) for fd in fds]) == (b"{}", [False, False])
+        wire.close_all(fds)
+
+
+def test_the_oldest_python_that_is_asked_of_a_kernel_is_the_one_that_the_guest_needs():
+    oldest = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"][
+        "requires-python"
+    ].removeprefix(">=")
+    with pytest.raises(KernelStartError, match=rf"Python {oldest} or newer"):
+        startup.read_report({"status": "error"}, "old")

@@ -33,6 +33,7 @@ import time
 import traceback
 import types
 import warnings
+from array import array
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -239,6 +240,18 @@ def _become(request: dict[str, Any], bridge: list[int], parent: int) -> NoReturn
 # ------------------------------------------------------------------------------------------------ the server
 
 
+def _receive(link: socket.socket) -> tuple[bytes, list[int]]:
+    """Read one datagram with its descriptors, which no program that is executed here inherits."""
+    # not `socket.recv_fds`, which drops its `flags` (python/cpython#107898)
+    numbers = array("i")
+    room = socket.CMSG_SPACE(8 * numbers.itemsize)
+    data, ancillary, _, _ = link.recvmsg(1 << 20, room, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+    for level, kind, payload in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            numbers.frombytes(payload[: len(payload) // numbers.itemsize * numbers.itemsize])
+    return data, list(numbers)
+
+
 class Supervisor:
     """Serves one socket until it ends, then ends everything."""
 
@@ -286,7 +299,7 @@ class Supervisor:
     def receive(self) -> None:
         """Take one request from the socket."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self.link, 1 << 20, 8)
+            data, descriptors = _receive(self.link)
         except OSError:
             data, descriptors = b"", []
         if not data:

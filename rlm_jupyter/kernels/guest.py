@@ -80,7 +80,7 @@ class Guest(Words):
         work = Work("cell_done", self._finish).start(self.link, "cell_done", body)
         try:  # so that the engine knows of the variables before it knows that the cell has ended
             work.future.result(_CELL_DONE_SECONDS)
-        except concurrent.futures.TimeoutError:  # before Python 3.11 not the builtin one
+        except concurrent.futures.TimeoutError:
             work.withdraw()
         loaded, self.loaded = self.loaded, False
         if loaded or (self.mapped and self.variables.dropped):

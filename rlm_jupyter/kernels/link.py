@@ -27,6 +27,8 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    Serve = Callable[[str, dict[str, Any], list[int]], tuple[Any, list[int]]]
+
 
 class RLMQueryError(Exception):
     """A call was answered with an error.
@@ -136,22 +138,17 @@ class Reply:
         close(self.fds)
 
 
-class Link:
-    """The kernel's end of the bridge; any thread may use it.
+class Line:
+    """Calls to the engine and answers to it, from any thread; whoever subclasses it adds how frames travel.
 
     Args:
-        sock: the inherited socket; the link owns it.
         serve: answers a request of the engine: `(op, body, fds) -> (result, fds)`. It runs on a thread of its
             own, one request at a time. The descriptors that it gets are closed after it; those that it gives
             are closed after they are sent.
     """
 
-    def __init__(
-        self, sock: socket.socket, serve: Callable[[str, dict[str, Any], list[int]], tuple[Any, list[int]]]
-    ) -> None:
-        sock.setblocking(True)
-        sock.set_inheritable(False)
-        self._sock, self._serve = sock, serve
+    def __init__(self, serve: Serve) -> None:
+        self._serve = serve
         self._numbers = itertools.count(1)
         self._waiting: dict[int, concurrent.futures.Future[Reply]] = {}
         self._lost: str = ""
@@ -160,7 +157,9 @@ class Link:
         self._outbox: queue.SimpleQueue[tuple[bytes, list[int]]] = queue.SimpleQueue()
         self._inbox: queue.SimpleQueue[tuple[dict[str, Any], list[int]]] = queue.SimpleQueue()
         os.register_at_fork(after_in_child=self._forked)
-        for name, run in (("read", self._read), ("write", self._write), ("serve", self._work)):
+
+    def _start(self, **threads: Callable[[], None]) -> None:
+        for name, run in {**threads, "serve": self._work}.items():
             threading.Thread(target=run, name=f"rlm-{name}", daemon=True).start()
 
     def submit(self, op: str, body: dict[str, Any], fds: Sequence[int] = ()) -> tuple[int, Any]:
@@ -187,22 +186,6 @@ class Link:
             self._outbox.put((wire.pack({"id": number, "op": "cancel"}), []))
             future.cancel()
 
-    def _read(self) -> None:
-        framer = wire.Framer()
-        try:
-            while True:
-                data, fds = wire.receive(self._sock)
-                if not data:
-                    break
-                framer.feed(data, fds)
-                while (frame := framer.take()) is not None:
-                    self._dispatch(*frame)
-        except (OSError, ValueError) as error:
-            self._lost = f"The engine cannot be reached any more: {error}"
-        finally:
-            self._lost = self._lost or "The engine is gone: the run has ended."
-            self._fail_all()
-
     def _dispatch(self, message: dict[str, Any], fds: list[int]) -> None:
         if "op" in message:
             self._inbox.put((message, fds))
@@ -220,24 +203,6 @@ class Link:
             with contextlib.suppress(KeyError, concurrent.futures.InvalidStateError):
                 _, future = self._waiting.popitem()
                 future.set_result(Reply(None, {"kind": "stopped", "message": self._lost}))
-
-    def _write(self) -> None:
-        while True:
-            frame, fds = self._outbox.get()
-            data = memoryview(frame)
-            try:
-                while data and not self._lost:
-                    try:
-                        sent = socket.send_fds(self._sock, [data], fds) if fds else self._sock.send(data)
-                    except OSError as error:
-                        if error.errno != errno.ETOOMANYREFS:  # descriptors that the engine has not taken yet
-                            break  # the reading thread sees the end too, and tells all who wait
-                        time.sleep(0.02)
-                    else:
-                        wire.close_all(fds)
-                        data, fds = data[sent:], []
-            finally:
-                wire.close_all(fds)
 
     def _work(self) -> None:
         while True:
@@ -257,7 +222,60 @@ class Link:
             self._outbox.put((frame, out))
 
     def _forked(self) -> None:
-        """In a forked child: none of the threads exists, and the parent's end must be seen by the engine."""
+        """In a forked child: none of the threads exists."""
         self._lost = "Only the kernel's own process can call the engine, not a child of it; use threads."
-        self._sock.close()
         self._waiting.clear()
+
+
+class Link(Line):
+    """The kernel's end of a bridge over a socketpair.
+
+    Args:
+        sock: the inherited socket; the link owns it.
+        serve: as of `Line`.
+    """
+
+    def __init__(self, sock: socket.socket, serve: Serve) -> None:
+        sock.setblocking(True)
+        sock.set_inheritable(False)
+        super().__init__(serve)
+        self._sock = sock
+        self._start(read=self._read, write=self._write)
+
+    def _read(self) -> None:
+        framer = wire.Framer()
+        try:
+            while True:
+                data, fds = wire.receive(self._sock)
+                if not data:
+                    break
+                framer.feed(data, fds)
+                while (frame := framer.take()) is not None:
+                    self._dispatch(*frame)
+        except (OSError, ValueError) as error:
+            self._lost = f"The engine cannot be reached any more: {error}"
+        finally:
+            self._lost = self._lost or "The engine is gone: the run has ended."
+            self._fail_all()
+
+    def _write(self) -> None:
+        while True:
+            frame, fds = self._outbox.get()
+            data = memoryview(frame)
+            try:
+                while data and not self._lost:
+                    try:
+                        sent = socket.send_fds(self._sock, [data], fds) if fds else self._sock.send(data)
+                    except OSError as error:
+                        if error.errno != errno.ETOOMANYREFS:  # descriptors that the engine has not taken yet
+                            break  # the reading thread sees the end too, and tells all who wait
+                        time.sleep(0.02)
+                    else:
+                        wire.close_all(fds)
+                        data, fds = data[sent:], []
+            finally:
+                wire.close_all(fds)
+
+    def _forked(self) -> None:
+        super()._forked()
+        self._sock.close()  # the end of the parent's must be seen by the engine

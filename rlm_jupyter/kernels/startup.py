@@ -89,6 +89,6 @@ def read_report(content: Mapping[str, Any], kernelspec: str | None) -> dict[str,
     name = f"`{kernelspec}`" if kernelspec else "of this Python"
     trace = clean_traceback((failed or {}).get("traceback") or ())
     raise KernelStartError(
-        f"The kernel {name} started but could not be prepared. It must be an IPython kernel of Python 3.10 or "
+        f"The kernel {name} started but could not be prepared. It must be an IPython kernel of Python 3.11 or "
         f"newer. {trace}".strip()
     )
