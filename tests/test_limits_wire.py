@@ -1,5 +1,6 @@
 """No limit can be passed: runs against a server that counts for itself."""
 
+import asyncio
 import itertools
 import threading
 import time
@@ -10,7 +11,9 @@ from openai_server import OpenAIServer, Reply, fault
 from scripts import cell, question_of
 
 from rlm_jupyter import RLM, Limits
+from rlm_jupyter.engine.ledger import Ledger
 from rlm_jupyter.errors import LimitReachedError
+from rlm_jupyter.models.base import Usage
 from rlm_jupyter.models.openai_chat import OpenAIChat
 from rlm_jupyter.models.retry import RetryPolicy
 
@@ -316,3 +319,35 @@ def until(condition, seconds=20.0):
     while not condition():
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.01)
+
+
+def test_a_retry_waits_for_what_others_may_free_and_the_run_goes_on(ask, openai_server):
+    numbers = itertools.count()
+
+    def plain(_):
+        return fault("truncated", latency=0.01) if next(numbers) == 0 else Reply(SAID, latency=0.1)
+
+    most = 3 * (296 + 300) + 2000
+    code = "parts = llm_query_batched(['word ' * 60] * 3)\nprint(parts)"
+    run = ask({"root": [code, "FINAL(list(map(bool, parts)))"]}, plain, bounds=limits(tokens=most + 12_000))
+    assert run.raise_for_error().value == [True] * 3
+    assert openai_server.calls == 6
+
+
+async def test_a_retry_waits_where_others_may_free_enough_and_is_refused_where_none_can():
+    ledger = Ledger(limits(tokens=1300))
+    first, second = [await ledger.reserve("0", 100, 400, None) for _ in range(2)]
+    waiting = asyncio.ensure_future(ledger.wait_to_retry(first))
+    newer = asyncio.ensure_future(ledger.reserve("0", 10, 10, None))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    with pytest.raises(LimitReachedError):
+        await ledger.wait_to_retry(second)
+    ledger.settle(second, Usage(100, 100), None)
+    await waiting
+    assert first.attempts == 2
+    await asyncio.sleep(0)
+    assert not newer.done()
+    ledger.settle(first, Usage(200, 400), None, attempts=2)
+    ledger.release(await newer)
+    assert ledger.spend().tokens == 800

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -148,9 +148,9 @@ class Completions:
         began = time.monotonic()
         deltas = _Deltas(self._journal, agent, call)
 
-        def wait(reason: str, seconds: float) -> None:
+        def wait(reason: str, seconds: float) -> Awaitable[None]:
             deltas.restart()
-            self._retry(agent, reservation, reason, seconds)
+            return self._retry(agent, reservation, reason, seconds)
 
         request = CompletionRequest(
             messages=list(messages),
@@ -257,11 +257,11 @@ class Completions:
             messages=new,
         )
 
-    def _retry(self, agent: str, reservation: Reservation, reason: str, seconds: float) -> None:
-        """Before each further attempt: reserve it too, ask less at once after a refusal, and show the wait."""
-        self._ledger.retry(reservation, billed=not reason.startswith(_UNBILLED))
+    async def _retry(self, agent: str, reservation: Reservation, reason: str, seconds: float) -> None:
+        """Before each further attempt: ask less at once after a refusal, reserve it too, and show the wait."""
         if reason.startswith(_CROWDED):
             self._ledger.rate_limited()
+        await self._ledger.wait_to_retry(reservation, billed=not reason.startswith(_UNBILLED))
         if seconds:
             self._journal.emit(ev.Waiting, agent, reason="rate_limit", seconds=seconds, text=reason)
 

@@ -77,6 +77,8 @@ class Ledger:
         self._ceiling = math.inf
         self._cut_at = -math.inf
         self._timer: asyncio.TimerHandle | None = None
+        self._retrying: set[Reservation] = set()
+        self._freed: asyncio.Future[None] | None = None
 
     # ---- one request
 
@@ -143,9 +145,7 @@ class Ledger:
         Raises:
             LimitReachedError: there is no room for another attempt; the reservation stays open.
         """
-        more = Account(calls=1)
-        if billed:
-            more = worst_case(reservation.prompt_tokens, reservation.max_tokens, reservation.price)
+        more = self._attempt(reservation, billed=billed)
         name = self._books.full(more)
         if name is not None:
             raise self._books.reached(name, more)
@@ -153,6 +153,37 @@ class Ledger:
             raise self._books.reached("seconds", more)
         self._books.hold(reservation.agent, more)
         reservation.held.add(more)
+
+    async def wait_to_retry(self, reservation: Reservation, *, billed: bool = True) -> None:
+        """As `retry`, but wait while other requests in flight may free enough.
+
+        Raises:
+            LimitReachedError: there is no room, and none to hope for; the reservation stays open.
+        """
+        more = self._attempt(reservation, billed=billed)
+        try:
+            while True:
+                try:
+                    self.retry(reservation, billed=billed)
+                except LimitReachedError:
+                    others = len(self._open) > len(self._retrying | {reservation})
+                    if self._books.time_is_up() or not others or self._books.full(more, held=False):
+                        raise
+                else:
+                    return
+                self._retrying.add(reservation)
+                self._freed = self._freed or asyncio.get_running_loop().create_future()
+                await asyncio.shield(self._freed)
+        finally:
+            self._retrying.discard(reservation)
+            self._pump()
+
+    @staticmethod
+    def _attempt(reservation: Reservation, *, billed: bool) -> Account:
+        """Give what one more attempt of a request may spend."""
+        if not billed:
+            return Account(calls=1)
+        return worst_case(reservation.prompt_tokens, reservation.max_tokens, reservation.price)
 
     def settle(
         self,
@@ -250,6 +281,7 @@ class Ledger:
     def raise_limits(self, limits: Limits) -> None:
         """Put other limits in place, and let those go on who waited for them."""
         self._books.limits = limits
+        self._tell_freed()
         self._pump()
 
     def rate_limited(self) -> None:
@@ -270,6 +302,8 @@ class Ledger:
         """
         if self._books.time_is_up():
             raise self._books.reached("seconds", Account())
+        if self._retrying:  # what was begun goes first
+            return None
         most = self.concurrency
         if most is not None and len(self._open) >= most:
             return None
@@ -299,6 +333,13 @@ class Ledger:
         reservation.open = False
         self._open.discard(reservation)
         self._books.hold(reservation.agent, reservation.held, -1)
+        self._tell_freed()
+
+    def _tell_freed(self) -> None:
+        """Let those look again who wait to retry."""
+        freed, self._freed = self._freed, None
+        if freed is not None:
+            freed.set_result(None)
 
     def _pump(self) -> None:
         """Let those go on, in their order, for whom there is room or no hope."""

@@ -6,7 +6,7 @@ it gets messages and gives one `Completion`, or raises a `ModelError`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
 
@@ -73,14 +73,15 @@ class CompletionRequest:
         on_delta: called with each piece of text as it arrives; on the engine's loop.
         on_wait: called before each further attempt with a reason and the seconds that the model waits for
             it (a rate limit, a server error; 0 where it sends again at once), so that the wait can be shown
-            and the attempt be counted. An exception that it raises ends the request.
+            and the attempt be counted. What it gives is awaited first, where it can be; an exception ends
+            the request.
         parameters: further parameters of the request, such as ``temperature``.
     """
 
     messages: Sequence[Message]
     max_tokens: int | None = None
     on_delta: Callable[[str], None] | None = None
-    on_wait: Callable[[str, float], None] | None = None
+    on_wait: Callable[[str, float], Awaitable[None] | None] | None = None
     parameters: dict[str, object] = field(default_factory=dict)
 
 

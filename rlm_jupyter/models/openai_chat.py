@@ -7,6 +7,7 @@ are merely compatible send what its types do not expect, and retries are made he
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections import Counter
 from difflib import get_close_matches
@@ -151,10 +152,7 @@ class OpenAIChat:
                 if room is not None or self._dialect.learn(outcome, body):
                     most = room if room is not None else most
                     adaptations += 1
-                    if request.on_wait is not None:
-                        request.on_wait(
-                            outcome.reason, 0.0
-                        )  # it is one more request: whoever counts must know
+                    await _announce(request, outcome, 0.0)  # it is one more request: whoever counts must know
                     continue
             failures[outcome.kind] += 1
             if (
@@ -164,8 +162,7 @@ class OpenAIChat:
                 # Outside of any `except`: the SDK's exception, which knows the key, must not be its context.
                 raise await self._error(outcome, bill)
             seconds = self.retry.wait(failures.total(), outcome.retry_after)
-            if request.on_wait is not None:
-                request.on_wait(outcome.reason, seconds)
+            await _announce(request, outcome, seconds)
             await asyncio.sleep(seconds)
 
     async def aclose(self) -> None:
@@ -252,6 +249,15 @@ class OpenAIChat:
         except Exception:
             return None  # the list is a courtesy; the error that is being told must not be lost over it
         return names or None
+
+
+async def _announce(request: CompletionRequest, failure: Failure, seconds: float) -> None:
+    """Tell that there will be one more attempt, and wait until it may be made."""
+    if request.on_wait is None:
+        return
+    pending = request.on_wait(failure.reason, seconds)
+    if inspect.isawaitable(pending):
+        await pending
 
 
 def _bound_of(body: Mapping[str, object]) -> int | None:
