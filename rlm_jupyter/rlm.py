@@ -528,6 +528,7 @@ async def _kernel_pool() -> KernelPool:
 
 def _submit(work: EngineThread, coroutine: Coroutine[Any, Any, T]) -> T:
     if work.inside:
+        coroutine.close()
         raise ConfigError("A run cannot be started in a callback of a run: start it from another thread.")
     return work.submit(coroutine).result(60)
 
