@@ -341,13 +341,12 @@ async def test_a_retry_waits_where_others_may_free_enough_and_is_refused_where_n
     newer = asyncio.ensure_future(ledger.reserve("0", 10, 10, None))
     await asyncio.sleep(0)
     assert not waiting.done()
+    assert not newer.done()  # what was begun goes first
     with pytest.raises(LimitReachedError):
         await ledger.wait_to_retry(second)
     ledger.settle(second, Usage(100, 100), None)
     await waiting
     assert first.attempts == 2
-    await asyncio.sleep(0)
-    assert not newer.done()
     ledger.settle(first, Usage(200, 400), None, attempts=2)
     ledger.release(await newer)
     assert ledger.spend().tokens == 800
