@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from abc import ABC, abstractmethod
 from typing import Any, Literal
 
 from rlm_jupyter.errors import ConfigError
@@ -18,6 +17,7 @@ from rlm_jupyter.views.clean import head_tail
 from rlm_jupyter.views.commands import RunFace
 from rlm_jupyter.views.html import static_html
 from rlm_jupyter.views.main_thread import MainThread
+from rlm_jupyter.views.view import View
 
 Mode = Literal["widget", "html", "text"]
 Cell = Literal["awaited", "blocking", "background"]
@@ -32,18 +32,6 @@ _CLICKS_SINCE = (7, 4)
 _HTML_SECONDS = 1.0
 _PLAIN_AGENTS = 100
 _PLAIN_CHARS = 20_000
-
-
-class View(ABC):
-    """A run on display."""
-
-    @abstractmethod
-    def flush(self) -> None:
-        """Show what is new; cheap, and for the notebook's main thread only."""
-
-    @abstractmethod
-    def finish(self) -> None:
-        """Show the end and what stays."""
 
 
 def show(run: RunFace, *, namespace: dict[str, Any] | None = None, cell: Cell = "awaited") -> View:

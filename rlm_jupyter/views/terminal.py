@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.views import text
-from rlm_jupyter.views.display import View
+from rlm_jupyter.views.view import View
 
 if TYPE_CHECKING:
     from rich.live import Live
