@@ -159,10 +159,12 @@ def test_the_reserved_names_are_the_words_of_a_kernel():
 def test_a_sub_agent_has_a_tool_only_when_it_is_handed_one(ask):
     script = {
         "root": [
-            "a = rlm_query('with', context=3, tools=['double'])\n"
-            "b = rlm_query('with', context=4, tools=[double])\n"
-            "c = rlm_query('without', context=5)\n"
-            "FINAL([a, b, c])"
+            (
+                "a = rlm_query('with', context=3, tools=['double'])\n"
+                "b = rlm_query('with', context=4, tools=[double])\n"
+                "c = rlm_query('without', context=5)\n"
+                "FINAL([a, b, c])"
+            )
         ],
         "with": ["FINAL(double(context))"],
         "without": ["FINAL('double' in globals())"],
@@ -189,8 +191,10 @@ def test_an_argument_overrides_the_setting(ask):
 def test_an_unknown_tool_is_an_error_that_lists_those_there_are(ask):
     script = {
         "root": [
-            "try:\n    rlm_query('q', tools=['treble'])\nexcept RLMQueryError as e:\n    said = str(e)\n"
-            "parts = rlm_query_batched(['q', 'q'], tools=['treble'])\nFINAL([said, [bool(p) for p in parts]])"
+            (
+                "try:\n    rlm_query('q', tools=['treble'])\nexcept RLMQueryError as e:\n    said = str(e)\n"
+                "parts = rlm_query_batched(['q', 'q'], tools=['treble'])\nFINAL([said, [bool(p) for p in parts]])"
+            )
         ],
     }
     said, parts = ask(script, tools=[double, later]).value
@@ -212,8 +216,10 @@ def test_a_tool_that_an_agent_was_not_handed_is_not_its_to_hand_on(ask):
 def test_functions_that_agents_wrote_are_handed_down_two_floors_with_signature_and_docstring(ask):
     script = {
         "root": [
-            "RATE = 2\ndef scaled(x: int, by: int = 3) -> int:\n    'Scale a number.'\n    return x * by * RATE\n"
-            "FINAL(rlm_query_batched(['child', 'child'], contexts=[1, 2], tools=[scaled, 'double']))"
+            (
+                "RATE = 2\ndef scaled(x: int, by: int = 3) -> int:\n    'Scale a number.'\n    return x * by * RATE\n"
+                "FINAL(rlm_query_batched(['child', 'child'], contexts=[1, 2], tools=[scaled, 'double']))"
+            )
         ],
         "child": ["FINAL(rlm_query('grandchild', context=context, tools=['scaled', double]))"],
         "grandchild": ["FINAL([scaled(context), double(context)])"],
@@ -227,9 +233,11 @@ def test_functions_that_agents_wrote_are_handed_down_two_floors_with_signature_a
 def test_a_handed_down_function_may_call_words_and_tools_of_its_new_agent(ask):
     script = {
         "root": [
-            "def f(x):\n    return [llm_query('q'), double(x)]\n"
-            "a = rlm_query('with', context=1, tools=[f, double])\n"
-            "b = rlm_query('without', context=1, tools=[f])\nFINAL([a, b])"
+            (
+                "def f(x):\n    return [llm_query('q'), double(x)]\n"
+                "a = rlm_query('with', context=1, tools=[f, double])\n"
+                "b = rlm_query('without', context=1, tools=[f])\nFINAL([a, b])"
+            )
         ],
         "with": ["FINAL(f(context))"],
         "without": ["FINAL(f(context))"],

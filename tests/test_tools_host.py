@@ -283,9 +283,11 @@ def test_an_ended_run_calls_nothing_any_more(ask):
 def test_it_is_handed_to_sub_agents_by_name_or_as_itself(ask):
     script = {
         "root": [
-            "a = rlm_query('with', tools=['where'])\nb = rlm_query('with', tools=[where])\n"
-            "c = rlm_query('without')\ndef f():\n    return where()[0]\n"
-            "d = rlm_query('through', tools=[f])\nFINAL([a, b, c, d])"
+            (
+                "a = rlm_query('with', tools=['where'])\nb = rlm_query('with', tools=[where])\n"
+                "c = rlm_query('without')\ndef f():\n    return where()[0]\n"
+                "d = rlm_query('through', tools=[f])\nFINAL([a, b, c, d])"
+            )
         ],
         "with": ["FINAL(where()[0])"],
         "without": ["FINAL('where' in globals())"],

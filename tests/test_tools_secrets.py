@@ -38,7 +38,7 @@ def test_its_value_reaches_no_prompt_event_log_or_page_however_it_gets_out(ask):
         """Print what it should not."""
         import os
 
-        print("tool says", os.environ["PIN"])
+        print("tool says", os.environ["PIN"])  # noqa: T201
 
     script = {
         "root": [

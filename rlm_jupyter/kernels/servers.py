@@ -18,27 +18,47 @@ if TYPE_CHECKING:
     from rlm_jupyter.kernels.link import Link, Reply
 
 
+class Listing(list[Any]):
+    """A list that may be awaited, too."""
+
+    def __await__(self) -> Any:
+        yield from ()
+        return self
+
+
+class About(dict[str, Any]):
+    """A dict that may be awaited, too."""
+
+    def __await__(self) -> Any:
+        yield from ()
+        return self
+
+
 class ServerWords:
-    """The words, as methods; whoever subclasses it has `link` and `cell`."""
+    """The words, as methods; whoever subclasses it has `link` and `cell`.
+
+    What only tells what there is blocks always and may be awaited all the same: code that awaits a call often
+    looks something up in the same cell, without. `mcp_call` and `mcp_read_resource` follow the rule of all words.
+    """
 
     cell: Cell
     link: Link
 
-    def mcp_list_tools(self, server: str) -> Any:
+    def mcp_list_tools(self, server: str) -> Listing:
         """List a server's tools.
 
         Returns:
             A list of dicts with `name` and `description`.
         """
-        return self._ask_server("list_tools", server)
+        return Listing(self._look_up("list_tools", server))
 
-    def mcp_tool_schema(self, server: str, tool: str) -> Any:
+    def mcp_tool_schema(self, server: str, tool: str) -> About:
         """Tell what a tool takes and gives.
 
         Returns:
             A dict with `name`, `description`, `input_schema` and `output_schema` (or None).
         """
-        return self._ask_server("tool_schema", server, tool=tool)
+        return About(self._look_up("tool_schema", server, tool=tool))
 
     def mcp_call(self, server: str, tool: str, arguments: dict[str, Any] | None = None) -> Any:
         """Call a tool of a server.
@@ -62,21 +82,21 @@ class ServerWords:
             raise TypeError(f"The arguments of `{tool}` must be JSON data: {error}.") from None
         return self._ask_server("call", server, tool=tool, arguments=arguments)
 
-    def mcp_list_resources(self, server: str) -> Any:
+    def mcp_list_resources(self, server: str) -> Listing:
         """List a server's resources.
 
         Returns:
             A list of dicts with `uri`, `name`, `description` and `mime_type`.
         """
-        return self._ask_server("list_resources", server)
+        return Listing(self._look_up("list_resources", server))
 
-    def mcp_list_resource_templates(self, server: str) -> Any:
+    def mcp_list_resource_templates(self, server: str) -> Listing:
         """List the patterns of a server's resources.
 
         Returns:
             A list of dicts with `uri_template`, `name`, `description` and `mime_type`.
         """
-        return self._ask_server("list_resource_templates", server)
+        return Listing(self._look_up("list_resource_templates", server))
 
     def mcp_read_resource(self, server: str, uri: str) -> Any:
         """Read a resource.
@@ -87,9 +107,14 @@ class ServerWords:
         return self._ask_server("read_resource", server, uri=str(uri))
 
     def _ask_server(self, what: str, server: str, **details: Any) -> Any:
-        word = f"mcp_{what}"
+        return deliver(self._server_work(what, server, details), self.cell)
+
+    def _look_up(self, what: str, server: str, **details: Any) -> Any:
+        return self._server_work(what, server, details).wait()
+
+    def _server_work(self, what: str, server: str, details: dict[str, Any]) -> Work:
         body = {"what": what, "server": server, **details}
-        return deliver(Work(word, self._finish).start(self.link, "mcp", body), self.cell)
+        return Work(f"mcp_{what}", self._finish).start(self.link, "mcp", body)
 
     def _finish(self, reply: Reply) -> Any:
         raise NotImplementedError

@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     _ask_linux(_PR_SET_CHILD_SUBREAPER, 1)  # so that what daemonizes is still found
     _ask_linux(_PR_SET_PDEATHSIG, signal.SIGTERM)
     try:
-        server = subprocess.Popen(
+        server = subprocess.Popen(  # noqa: S603 - what the user asked to be run
             command,
             preexec_fn=_die_with_guard,  # noqa: PLW1509 - this process has one thread
             process_group=0,

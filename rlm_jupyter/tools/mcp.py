@@ -45,7 +45,7 @@ class Server:
         self._stderr = _Tail()
         self._ending = asyncio.Event()
         self._ready: asyncio.Future[Client] | None = None
-        self._life: asyncio.Task[None] | None = None
+        self._lives: set[asyncio.Task[None]] = set()
 
     async def client(self) -> Client:
         """Give the connection; starts the server the first time.
@@ -56,7 +56,9 @@ class Server:
         if self._ready is None:
             self._ready = asyncio.get_running_loop().create_future()
             # One task opens and closes it: anyio's scopes belong to the task that they were entered in.
-            self._life = asyncio.create_task(self._live(self._ready))
+            life = asyncio.create_task(self._live(self._ready, self._ending, self._stderr))
+            self._lives.add(life)
+            life.add_done_callback(self._lives.discard)
         return await asyncio.shield(self._ready)
 
     async def ask(self, request: Callable[[Client], Awaitable[Any]]) -> Any:
@@ -65,7 +67,7 @@ class Server:
         Raises:
             ToolError: the server did not start, did not answer in time, ended, or answered with an error.
         """
-        client = await self.client()
+        client, stderr = await self.client(), self._stderr
         seconds = self.config.timeout
         try:
             async with asyncio.timeout(seconds):
@@ -76,38 +78,47 @@ class Server:
                 f"more time: `mcp={{{self.config.name!r}: {{..., 'timeout': ...}}}}`."
             ) from None
         except Exception as error:
-            raise ToolError(f"The MCP server `{self.config.name}` failed: {self._reason(error)}") from error
+            raise ToolError(
+                f"The MCP server `{self.config.name}` failed: {self._reason(error, stderr)}"
+            ) from error
 
     async def close(self) -> None:
         """End it; bounded, and twice is fine."""
-        self._ending.set()
-        if self._life is None or self._life.done():
-            return
-        done, _ = await asyncio.wait({self._life}, timeout=_STOP_SECONDS)
-        if not done:
-            self._life.cancel()
-            await asyncio.wait({self._life}, timeout=_STOP_SECONDS)
+        ready, ending = self._ready, self._ending
+        # What asks for it from now on, such as an agent that the user asks again, starts it anew.
+        self._ready, self._ending, self._stderr = None, asyncio.Event(), _Tail()
+        ending.set()
+        if ready is not None and not ready.done():
+            self._cancel()
+        if self._lives:
+            await asyncio.wait(self._lives, timeout=_STOP_SECONDS)
+        if self._lives:
+            self._cancel()
+            await asyncio.wait(self._lives, timeout=_STOP_SECONDS)
 
-    async def _live(self, ready: asyncio.Future[Client]) -> None:
+    def _cancel(self) -> None:
+        for life in self._lives:
+            life.cancel()
+
+    async def _live(self, ready: asyncio.Future[Client], ending: asyncio.Event, stderr: _Tail) -> None:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 async with asyncio.timeout(_START_SECONDS):
-                    client = await self._open(stack)
-                self._stderr.let_go()
-                if not ready.done():
-                    ready.set_result(client)
-                await self._ending.wait()
+                    client = await self._open(stack, stderr)
+                stderr.let_go()
+                ready.set_result(client)
+                await ending.wait()
         except BaseException as error:
             if not ready.done():
-                await asyncio.sleep(0.05)  # for what it still writes to stderr
-                ready.set_exception(self._not_started(error))
+                stderr.read_rest()
+                ready.set_exception(self._not_started(error, stderr))
                 ready.exception()  # nobody may wait for it any more
             if isinstance(error, asyncio.CancelledError):
                 raise
         finally:
-            self._stderr.close()
+            stderr.close()
 
-    async def _open(self, stack: contextlib.AsyncExitStack) -> Client:
+    async def _open(self, stack: contextlib.AsyncExitStack, stderr: _Tail) -> Client:
         # The package takes most of a second to import: not on the loop that serves all agents.
         mcp = await asyncio.to_thread(importlib.import_module, "mcp")
         if self.config.url is not None:
@@ -120,7 +131,7 @@ class Server:
         parameters = stdio.StdioServerParameters(
             command=command, args=arguments, env=self.config.env, cwd=self.config.cwd
         )
-        transport = stdio.stdio_client(parameters, errlog=self._stderr.open())
+        transport = stdio.stdio_client(parameters, errlog=stderr.open())
         client: Client = await stack.enter_async_context(mcp.Client(transport))
         return client
 
@@ -129,13 +140,13 @@ class Server:
         client = http.create_mcp_http_client(headers=self.config.headers or None)
         return http.streamable_http_client(url, http_client=await stack.enter_async_context(client))
 
-    def _not_started(self, error: BaseException) -> ToolError:
+    def _not_started(self, error: BaseException, stderr: _Tail) -> ToolError:
         if isinstance(error, TimeoutError):
             why = f"it did not answer in {_START_SECONDS:g} s."
         elif isinstance(error, asyncio.CancelledError):
             why = "the run ended meanwhile."
         else:
-            why = self._reason(error)
+            why = self._reason(error, stderr)
         what = (
             "cannot be reached"
             if self.config.url is not None
@@ -143,11 +154,11 @@ class Server:
         )
         return ToolError(f"The MCP server `{self.config.name}` {what}: {why}")
 
-    def _reason(self, error: BaseException) -> str:
+    def _reason(self, error: BaseException, stderr: _Tail) -> str:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         text = f"{str(error) or type(error).__name__}"[:_TAIL]
-        tail = self._stderr.text.strip()
+        tail = stderr.text.strip()
         return self._redact(f"{text}\nIt wrote to stderr:\n{tail}" if tail else text)
 
 
@@ -185,15 +196,22 @@ class _Tail:
             os.close(self._reader)
             self._reader = -1
 
-    def _read(self) -> None:
+    def read_rest(self) -> None:
+        """Read what is there now."""
+        if self._reader >= 0:
+            while self._read():
+                pass
+
+    def _read(self) -> bool:
+        """Read a piece; false, where there is none."""
         try:
             data = os.read(self._reader, 65536)
         except BlockingIOError:
-            return
-        if data:
-            self._bytes = (self._bytes + data)[-4 * _TAIL :]
-        else:
+            return False
+        if not data:
             asyncio.get_running_loop().remove_reader(self._reader)
+        self._bytes = (self._bytes + data)[-4 * _TAIL :]
+        return bool(data)
 
 
 async def _page(client: Client, *, kind: str, cursor: str | None) -> Any:
