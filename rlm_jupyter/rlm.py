@@ -43,7 +43,8 @@ from rlm_jupyter.records.redact import Redactor
 from rlm_jupyter.settings import Limits, Settings
 from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
-from rlm_jupyter.tools.mcp_config import SECRET_NAME, read_servers
+from rlm_jupyter.tools.mcp_config import read_servers
+from rlm_jupyter.tools.secret_names import secrets_in
 from rlm_jupyter.values.store import Buffer, Store
 
 if TYPE_CHECKING:
@@ -342,8 +343,7 @@ class RLM:
 
     def _redactor(self, handed: Iterable[str]) -> Redactor | None:
         """Keep secrets out of what is told: keys, what the environment calls a secret, what is handed over."""
-        known = [value for name, value in os.environ.items() if SECRET_NAME.search(name)]
-        found = [*self._secrets, *known, *handed]
+        found = [*self._secrets, *secrets_in(os.environ), *handed]
         return Redactor(found) if any(found) else None
 
     def _open_log(self, run_id: str, journal: Journal) -> LogWriter | None:

@@ -391,7 +391,7 @@ async def test_a_system_without_landlock_says_so(monkeypatch):
     sandbox.close({})
     told = policy.confinement("auto", report, local=True)
     assert told["mode"] == "none"
-    assert told["holds"] == ["keys"]
+    assert told["holds"] == []  # `/proc` shows the keys of this process
     assert any("no Landlock" in line for line in told["missing"])
     assert any("riscv64" in line for line in told["missing"])
 

@@ -39,7 +39,7 @@ def clean_environment(source: Mapping[str, str] | None = None) -> dict[str, str]
     """
     source = os.environ if source is None else source
     allowed = ALLOWED | ALLOWED_ON_WINDOWS if sys.platform == "win32" else ALLOWED
-    kept = {name: value for name, value in source.items() if name in allowed or name.startswith("LC_")}
+    kept = {name: value for name, value in source.items() if name in allowed}
     kept.setdefault("PATH", os.defpath)
     return {**kept, **SINGLE_THREADED}
 

@@ -150,11 +150,15 @@ def confinement(mode: str, report: dict[str, Any], *, local: bool) -> dict[str, 
         `mode` (`none`, `bwrap`, or the parts in force such as `landlock+seccomp`), `holds` (of `keys`, `files`,
         `network`, `signals`, `memory`, `processes`) and `missing` (sentences).
     """
-    holds = ["keys"]
     missing = list(report.get("missing", ()))
-    if mode == "none" or not local:
-        why = "the sandbox is `none`" if local else "the kernelspec's own provisioner decides"
-        return {"mode": "none", "holds": holds, "missing": [f"nothing but keys is kept from agents: {why}"]}
+    if not local:
+        why = "nothing but keys is kept from agents: the kernelspec's own provisioner decides"
+        return {"mode": "none", "holds": ["keys"], "missing": [why]}
+    if mode == "none":
+        why = "nothing is kept from agents, as the sandbox is `none`: their code may read what you may read"
+        return {"mode": "none", "holds": [], "missing": [f"{why}, even the keys of this process"]}
+    # Where files are open, so is `/proc`, and with it the environment of this process.
+    holds = ["keys"] if report.get("files") or mode == "bwrap" else []
     parts = [name for name in ("landlock", "seccomp") if report.get(name)]
     if mode == "bwrap":
         parts.insert(0, "bwrap")

@@ -176,6 +176,8 @@ def replay(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     _say(text.tree(record.tree))
     if record.torn:
         _say("Note: the log ends in the middle; what was written until then is shown.")
+    elif record.tree.status == "running":
+        _say("Note: the log has no end: its run still goes on, or its process was ended.")
 
 
 @command("export [RUN] [-o/--out PATH]", "Write a run as a notebook (.ipynb) or as a script (.py).")

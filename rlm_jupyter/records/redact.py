@@ -12,6 +12,9 @@ MARK = "«redacted»"
 SHORTEST = 6
 """Characters. What is shorter (`1`, `true`, `prod`) keeps no secret, and replacing it would ruin the text."""
 
+_CUT = re.compile(r"(…|\n\[\.\.\. [\d,]+ characters cut \.\.\.\]\n)")
+"""What stands where a description, an output or a prompt was cut."""
+
 
 def _forms(secret: str) -> Iterator[str]:
     """Give a secret as it looks in JSON, in a Python literal, in a URL and in HTML."""
@@ -30,9 +33,32 @@ def _forms(secret: str) -> Iterator[str]:
     yield urllib.parse.quote_plus(with_lone_surrogates)
 
 
+def _without_beginning(secrets: Iterable[str], text: str) -> str:
+    """Take the beginning of a secret from a text's end."""
+    for secret in secrets:
+        start = text.find(secret[:SHORTEST], max(0, len(text) - len(secret)))
+        while start >= 0:
+            if secret.startswith(text[start:]):
+                return text[:start] + MARK
+            start = text.find(secret[:SHORTEST], start + 1)
+    return text
+
+
+def _without_end(secrets: Iterable[str], text: str) -> str:
+    """Take the end of a secret from a text's beginning."""
+    for secret in secrets:
+        start = text.rfind(secret[-SHORTEST:], 0, len(secret))
+        while start >= 0:
+            if secret.endswith(text[: start + SHORTEST]):
+                return MARK + text[start + SHORTEST :]
+            start = text.rfind(secret[-SHORTEST:], 0, start + SHORTEST - 1)
+    return text
+
+
 class Redactor:
     """Replaces each secret in a text by `«redacted»`, however it is escaped there.
 
+    Where a text was cut (``…``), a part of a secret of six characters or more beside the cut is replaced too.
     A secret of fewer than six characters is not looked for. One that was encoded (base64) or changed by code
     is not recognised: keys are kept out of agents' kernels for that reason.
 
@@ -51,9 +77,24 @@ class Redactor:
     def __call__(self, text: str) -> str:
         """Give the text without the secrets."""
         # To look for each form is many times quicker than the pattern, and most texts have none.
-        if self._pattern is None or not any(form in text for form in self._forms):
-            return text
-        return self._pattern.sub(MARK, text)
+        if self._pattern is not None and any(form in text for form in self._forms):
+            text = self._pattern.sub(MARK, text)
+        if self._forms and _CUT.search(text):
+            return self._beside_cuts(text)
+        return text
+
+    def _beside_cuts(self, text: str) -> str:
+        """Take out what is left of a secret that was cut in its middle."""
+        forms = [f for f in self._forms if f[:SHORTEST] in text or f[-SHORTEST:] in text]
+        pieces = (
+            _CUT.split(text) if forms else [text]
+        )  # what was cut stands at the even places, between marks
+        for place in range(0, len(pieces), 2):
+            if place + 1 < len(pieces):
+                pieces[place] = _without_beginning(forms, pieces[place])
+            if place > 0:
+                pieces[place] = _without_end(forms, pieces[place])
+        return "".join(pieces)
 
     def open_end(self, text: str) -> int:
         """Give how many characters at the end of a piece of text may be the beginning of a secret."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.tools.secret_names import secrets_in
 
 DEFAULT_SECONDS = 300.0
-SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
-"""What the name of an environment variable has whose value is a secret."""
 _LOCAL = {"command", "args", "env", "cwd"}
 _REMOTE = {"url", "headers"}
 _BOTH = {"timeout"}
@@ -49,8 +47,7 @@ class ServerConfig:
         Not all variables: many are directories and modes, whose names agents must read in what servers answer.
         """
         tokens = [value.partition(" ")[2] for value in self.headers.values()]  # of `Bearer ...`
-        named = [value for name, value in self.env.items() if SECRET_NAME.search(name)]
-        return [*named, *self.headers.values(), *tokens]
+        return [*secrets_in(self.env), *self.headers.values(), *tokens]
 
 
 def read_servers(servers: Mapping[str, Any] | None) -> dict[str, ServerConfig]:
