@@ -105,3 +105,50 @@ async def reply(messages):
 
 script = ScriptedModel(reply, name="scripted", price=Price(1.25, 10.0))
 '''
+
+COMMANDS = r'''
+import asyncio, pathlib, re
+import pandas as pd
+from rlm_jupyter.errors import ModelError
+from rlm_jupyter.models import ScriptedModel
+
+table = pd.DataFrame({"supplier": ["x", "y", "z"] * 400, "price": range(1200)})
+failed = set()
+
+def question_of(messages):
+    found = [re.search(r"\AQuestion:\n(.*?)\n\n(?:The data|There is no data)", m["content"], re.DOTALL) for m in messages]
+    return next((f[1] for f in found if f), None)
+
+async def gate(name):
+    while not pathlib.Path("gate-" + name).exists():
+        await asyncio.sleep(0.05)
+
+CELLS = {
+    "divide": [
+        "sums = context.groupby('supplier', as_index=False)['price'].sum()\n"
+        "parts = rlm_query_batched(['quick a', 'endless', 'quick b'], contexts=[context] * 3)",
+        "FINAL([bool(len(part)) if part is not False and hasattr(part, '__len__') else False for part in parts])",
+    ],
+    "quick a": ["first = context.head(2)", "FINAL(first)"],
+    "quick b": ["FINAL(context.tail(2))"],
+    "endless": ["mine = context.head(3)\nimport time\nwhile True: time.sleep(0.05)"],
+    "teach": ["number = len(context) - 1179", "FINAL(number * 2)"],
+    "fragile": ["part = rlm_query_batched(['breaks once'], contexts=[context])", "FINAL('went on')"],
+    "breaks once": ["found = context.head(4)", "FINAL(found)"],
+    "many calls": ["a = 1", "b = 2", "c = 3", "d = 4", "FINAL(a + b + c + d)"],
+}
+
+async def reply(messages):
+    question = question_of(messages)
+    turn = sum(m["role"] == "assistant" for m in messages)
+    if question.startswith("quick") and turn == len(CELLS[question]) - 1: await gate("siblings")
+    if question == "fragile" and turn == 1: await gate("fragile")
+    if question == "many calls" and turn == 1: await gate("calls")
+    if question == "breaks once" and question not in failed:
+        failed.add(question)
+        raise ModelError("The model's server had a bad day: try again.")
+    cells = CELLS[question]
+    return f"I run this.\n\n```repl\n{cells[min(turn, len(cells) - 1)]}\n```"
+
+script = ScriptedModel(reply)
+'''

@@ -8,7 +8,7 @@ import pytest
 # With --import-mode=importlib the tests' directory is not on the path; helper modules are imported by name.
 sys.path.append(str(Path(__file__).parent))
 
-from lab import browser, lab, page  # noqa: F401  fixtures of the browser tests
+from lab import browser, lab, notebook, page  # noqa: F401  fixtures of the browser tests
 from openai_server import OpenAIServer
 
 

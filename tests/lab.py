@@ -193,6 +193,17 @@ class Page:
         """Give an agent's page."""
         return self.page.get_by_role("region", name=f"Agent {id_}", exact=True)
 
+    def variables(self, id_: str):
+        """Give what an agent's page shows of its variables."""
+        return self.panel(id_).get_by_role("region", name="Variables")
+
+    def pull(self, id_: str, name: str, as_: str) -> None:
+        """Ask for one of an agent's variables, as one who fills the form in."""
+        part = self.variables(id_)
+        part.get_by_role("option", name=re.compile(rf"^{name}\b")).click()
+        part.get_by_role("textbox", name="Pull as").fill(as_)
+        part.get_by_role("button", name="Pull", exact=True).click()
+
     @property
     def head(self):
         """The run's head."""
@@ -277,6 +288,22 @@ def page(browser):
     yield tab
     with contextlib.suppress(Exception):
         tab.close()
+
+
+@pytest.fixture
+def notebook(lab, page):
+    """Open a notebook made of cells, and run its first; its kernels end with the test."""
+
+    def opened(name: str, cells: list[str]) -> Page:
+        lab.write(name, cells)
+        book = Page(lab, page, name).open().wait_for_kernel()
+        book.run_first()
+        return book
+
+    yield opened
+    for gate in lab.notebooks.glob("gate-*"):
+        gate.unlink()
+    lab.shut_kernels()
 
 
 def watch(tab) -> None:

@@ -66,7 +66,9 @@ def refunds(lab, page):
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_a_running_tree(refunds, page, keep, theme):
     book = refunds(theme=theme)
-    book.choose("0.4").get_by_role("option", name="refunds").click()
-    expect(book.panel("0.4").get_by_text("int64").first).to_be_visible()
+    book.choose("0.4")
+    variables = book.variables("0.4")
+    variables.get_by_role("option", name="refunds").click()
+    expect(variables.get_by_text("int64").first).to_be_visible()
     keep("dark" if "Dark" in theme else "light", book.notebook)
     assert page.errors == []

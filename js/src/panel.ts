@@ -354,9 +354,15 @@ class StepView {
 
   update(agent: Agent): void {
     this.#agent = agent;
-    const waits = agent.status === "running" && (agent.activity === "step" || agent.pending_code !== null);
-    show(this.element, waits);
-    if (!waits) return;
+    const running = agent.status === "running";
+    const waits = running && (agent.activity === "step" || agent.pending_code !== null);
+    // Who goes on by the keyboard stays on Next between two cells: what is hidden loses the focus.
+    show(this.element, waits || (running && this.element.matches(":focus-within")));
+    attribute(this.#next, "aria-disabled", waits ? null : "true");
+    if (!waits) {
+      put(this.#note, "");
+      return;
+    }
     show(this.#field, agent.pending_code !== null);
     const code = this.session.choices.edits.get(agent.id) ?? agent.pending_code ?? "";
     const drawn = `${agent.id}\n${code}`;
@@ -378,7 +384,12 @@ class StepView {
 
   #send(): void {
     const agent = this.#agent;
-    if (!agent || this.session.requests.isPending(`next:${agent.id}`)) return;
+    if (
+      !agent ||
+      this.#next.hasAttribute("aria-disabled") ||
+      this.session.requests.isPending(`next:${agent.id}`)
+    )
+      return;
     const code = this.session.choices.edits.get(agent.id);
     const edited = code !== undefined && code !== agent.pending_code ? code : null;
     this.session.send({ kind: "next", agent: agent.id, code: edited });

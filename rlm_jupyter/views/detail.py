@@ -152,6 +152,8 @@ def _plain_call(call: CallState, limit: int = 600) -> dict[str, Any]:
         "output_tokens": call.output_tokens,
         "cost": call.cost,
         "status": call.status,
+        "purpose": call.purpose,
+        "cached": call.cached,
     }
 
 

@@ -264,12 +264,16 @@ def _block(text: str, mark: str) -> Iterator[str]:
         yield f"   {mark}{line}"
 
 
+_KINDS = {"fallback": "for a sub-agent, at the depth limit · ", "summary": "summary of old turns · "}
+
+
 def _plain_calls(agent: AgentState) -> Iterator[str]:
     yield f"{fmt.amount(len(agent.calls), 'plain completion')}:"
     for call in agent.calls[:_SIBLINGS]:
         asked = one_line(call.messages[-1].get("content", ""), 80) if call.messages else ""
         answer = one_line(call.error or call.text, 80)
-        yield f"   {call.status} · {fmt.money(call.cost)} · {asked} → {answer}"
+        kind = _KINDS.get(call.purpose, "") + ("from the cache · " if call.cached else "")
+        yield f"   {call.status} · {kind}{fmt.money(call.cost)} · {asked} → {answer}"
     if len(agent.calls) > _SIBLINGS:
         yield f"   … {len(agent.calls) - _SIBLINGS:,} more"
 
