@@ -150,7 +150,7 @@ def test_asking_on_where_that_cannot_be_says_why(begin):
     with pytest.raises(ConfigError, match="still runs"):
         first.ask("too early")
     first.wait(20)
-    with pytest.raises(ConfigError, match="environment variable|`env`"):
+    with pytest.raises(ConfigError, match="`env` is set when a kernel starts"):
         first.ask("more", env={"NEW": "value"})
     with pytest.raises(ConfigError, match="empty"):
         first.ask(" ")

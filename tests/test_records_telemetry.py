@@ -109,9 +109,7 @@ def test_spans_can_be_switched_off_and_are_none_without_the_package(exported, mo
     assert exported.get_finished_spans() == ()
 
 
-@pytest.mark.parametrize(
-    ("provider", "name"), [("openai", "openai"), ("gemini", "gcp.gemini"), (None, None)]
-)
+@pytest.mark.parametrize(("provider", "name"), [("openai", "openai"), ("gemini", "gcp.gemini"), (None, None)])
 def test_the_provider_has_its_name_in_the_conventions(exported, provider, name):
     model = by_question(STORY)
     model.provider = provider

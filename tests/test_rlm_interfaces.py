@@ -202,7 +202,9 @@ def test_a_script_under_asyncio_run(tmp_path):
     body = textwrap.dedent(PLAIN).replace("RLM(", "await RLM(").replace(".run(", ".arun(")
     body = body.replace('if __name__ == "__main__":', "async def main():")
     path.write_text(body + "\nimport asyncio\nasyncio.run(main())\n")
-    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, str(path)], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("6 done")
 

@@ -1,0 +1,267 @@
+"""The command `rlm-jupyter`: a question about a file, the tree of a log, and what works on this machine.
+
+The tree goes to stderr and the value to stdout, so that it can be piped on. Exit codes: 0 for an answer, 1 for
+none, 2 for wrong usage, 3 where a limit ended the run (what there was of a value is printed), 130 for an
+interrupt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.errors import ConfigError, ContextError, LimitReachedError, RLMError, RunStoppedError
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.run import Run
+
+DONE, FAILED, USAGE, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
+
+_LIMITS = {
+    "max_cost": "cost",
+    "max_calls": "calls",
+    "max_tokens": "tokens",
+    "depth": "depth",
+    "timeout": "seconds",
+}
+_SETTINGS = (
+    "model",
+    "sub_model",
+    "base_url",
+    "sandbox",
+    "kernel",
+    "prompt",
+    "temperature",
+    "log_dir",
+    "cache",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; give the exit code.
+
+    Args:
+        arguments: of the command line; None: this process's.
+    """
+    given = _parser().parse_args(arguments)
+    try:
+        return int(given.command(given))
+    except (ConfigError, ContextError) as error:
+        _complain(error)
+        return USAGE
+    except RLMError as error:
+        _complain(error)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # whoever read the value has gone
+        sys.stderr.close()
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("rlm-jupyter", description="Recursive Language Models, from a shell.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="ask a question about a file",
+        description="Ask a question about a file or directory.",
+        argument_default=argparse.SUPPRESS,
+    )
+    run.set_defaults(command=_run)
+    _add_question(run)
+    _add_limits(run)
+    log = commands.add_parser("log", help="statistics and tree of a log", description="Show a run's log.")
+    log.set_defaults(command=_log)
+    log.add_argument("file", metavar="FILE", help="a .jsonl of a run")
+    log.add_argument("--agent", metavar="ID", help="one agent, turn by turn")
+    doctor = commands.add_parser("doctor", help="what works here", description="Tell what works here.")
+    doctor.set_defaults(command=_doctor)
+    doctor.add_argument("--kernel", metavar="SPEC", help="the kernelspec of agents' kernels")
+    doctor.add_argument("--sandbox", choices=("auto", "none", "bwrap"), default="auto", help="to be tried")
+    return parser
+
+
+def _add_question(run: argparse.ArgumentParser) -> None:
+    add = run.add_argument
+    add(
+        "file",
+        metavar="FILE",
+        nargs="?",
+        help="csv, tsv, parquet, json, jsonl, any text, or a directory of texts",
+    )
+    add("-q", "--question", required=True, metavar="TEXT", help="what you want to know")
+    add("-m", "--model", metavar="MODEL", help="such as openai/gpt-5, or demo; else RLM_MODEL")
+    add("--sub-model", metavar="MODEL", help="of sub-agents and plain completions; else RLM_SUB_MODEL")
+    add("--base-url", metavar="URL", help="of an OpenAI-compatible server")
+    add("--price", nargs=2, type=float, metavar=("IN", "OUT"), help="USD per million tokens")
+    add("-s", "--schema", metavar="JSON", help="a JSON Schema that the answer must match, or a file with one")
+    add("--temperature", type=float, metavar="T", help="of the root's requests")
+    add("--prompt", choices=("default", "frugal", "small_context"), help="what agents are told")
+    add("--sandbox", choices=("auto", "none", "bwrap"), help="how kernels are confined")
+    add("--kernel", metavar="SPEC", help="the kernelspec of agents' kernels")
+    add("--log-dir", metavar="DIR", help="where the log is written; `none` for nowhere")
+    add(
+        "--no-cache",
+        dest="cache",
+        action="store_const",
+        const=False,
+        help="ask anew, whatever was answered before",
+    )
+    add("--quiet", action="store_const", const=True, help="print no tree")
+
+
+def _add_limits(run: argparse.ArgumentParser) -> None:
+    add = run.add_argument
+    add("--max-cost", type=_number, metavar="USD", help="what the run may spend; `none` is no limit")
+    add("--max-calls", type=_whole, metavar="N", help="completions")
+    add("--max-tokens", type=_whole, metavar="N", help="tokens, sent and received")
+    add("--depth", type=_whole, metavar="N", help="how deep sub-agents may go; 0 allows none")
+    add("--timeout", type=_number, metavar="S", help="seconds")
+
+
+def _number(text: str) -> float | None:
+    return None if text.lower() == "none" else float(text)
+
+
+def _whole(text: str) -> int | None:
+    return None if text.lower() == "none" else int(text)
+
+
+def _run(given: argparse.Namespace) -> int:
+    from rlm_jupyter.files import read_data
+    from rlm_jupyter.rlm import RLM
+
+    # An option that was not given leaves no trace, so that `none` (no limit) and nothing are two things.
+    told = vars(given)
+    schema = _schema(told.get("schema"))
+    context = read_data(told["file"]) if told.get("file") is not None else None
+    settings = {name: told[name] for name in _SETTINGS if name in told}
+    if settings.get("log_dir") == "none":
+        settings["log_dir"] = None
+    if "price" in told:
+        settings["price"] = tuple(told["price"])
+    limits = {field: told[name] for name, field in _LIMITS.items() if name in told}
+    run = RLM(**settings, limits=limits).start(told["question"], context, schema=schema)
+    with run:
+        return _finish(run, quiet="quiet" in told)
+
+
+def _finish(run: Run, *, quiet: bool) -> int:
+    code = DONE
+    error: RLMError | None = None
+    try:
+        run.wait_interruptibly()
+        error = run.error
+    except RunStoppedError as stopped:
+        error, code = stopped, INTERRUPTED
+    if not quiet:
+        from rlm_jupyter.views import text
+
+        with run.lock:
+            drawn = text.tree(run.tree)
+        print(drawn, file=sys.stderr)  # noqa: T201 - it is the command's output
+        if run.log_path is not None:
+            print(f"Log: {run.log_path}", file=sys.stderr)  # noqa: T201 - the same
+    elif error is not None:
+        _complain(error)
+    if isinstance(error, LimitReachedError):
+        code = LIMIT
+    elif error is not None and code == DONE:
+        code = FAILED
+    value = run.value if error is None or run.value_description is not None else None
+    if value is not None or error is None:
+        sys.stdout.write(_safe(_printed(value)))
+        sys.stdout.flush()
+    return code
+
+
+def _printed(value: Any) -> str:
+    """Give a value as text that other programs can read: a text as it is, a table as CSV, the rest as JSON."""
+    if isinstance(value, str):
+        return value if value.endswith("\n") else value + "\n"
+    if hasattr(value, "to_csv"):
+        return str(value.to_csv(index=_tells(value)))
+    try:
+        return json.dumps(_plain(value), ensure_ascii=False, default=_plain) + "\n"
+    except (TypeError, ValueError):
+        return f"{value!r}\n"
+
+
+def _safe(text: str) -> str:
+    """Keep a terminal from taking a model's text for commands; what is piped on goes out as it is."""
+    if not sys.stdout.isatty():
+        return text
+    from rlm_jupyter.views.clean import clean
+
+    return clean(text, len(text)) + "\n"
+
+
+def _tells(table: Any) -> bool:
+    """Whether a table's index says more than the number of the row."""
+    return type(table.index).__name__ != "RangeIndex"
+
+
+def _plain(value: Any) -> Any:
+    """Give JSON what it knows, in the place of pydantic models, tables inside of values, numpy's numbers."""
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    if hasattr(value, "to_dict"):
+        return value.to_dict(orient="records") if hasattr(value, "columns") else value.to_dict()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=repr)
+    return value if isinstance(value, (dict, list, tuple, int, float, bool, type(None))) else str(value)
+
+
+def _schema(given: str | None) -> Any:
+    if given is None:
+        return None
+    text = given
+    if not given.lstrip().startswith("{"):
+        from rlm_jupyter.files import read_data
+
+        text = json.dumps(read_data(given))
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"The schema is no JSON: {error}. Give a JSON Schema, or a file with one."
+        ) from None
+
+
+def _log(given: argparse.Namespace) -> int:
+    from rlm_jupyter.records import load
+    from rlm_jupyter.views import text
+    from rlm_jupyter.views.statistics import statistics
+
+    record = load(given.file)
+    if given.agent is not None:
+        print(text.show_agent(record.tree, given.agent))  # noqa: T201 - it is the command's output
+        return DONE
+    lines = [text.tree(record.tree), "", statistics(record.tree), "", text.cost_table(record.tree)]
+    if record.torn:
+        lines.append("Note: the log ends in the middle; what was written until then is shown.")
+    print("\n".join(lines))  # noqa: T201 - the same
+    return DONE
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from rlm_jupyter import doctor
+
+    for part in (doctor.versions(), doctor.models({}), doctor.kernels(given.kernel, given.sandbox)):
+        for line in part:
+            print(line, flush=True)  # noqa: T201 - it is the command's output
+    return DONE
+
+
+def _complain(error: RLMError) -> None:
+    print(f"rlm-jupyter: {type(error).__name__}: {error.message}", file=sys.stderr)  # noqa: T201 - the same
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""What works on this machine, tried and not guessed; never a key. For `%rlm doctor` and `rlm-jupyter doctor`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+from urllib.parse import urlsplit
+
+import rlm_jupyter
+from rlm_jupyter.errors import RLMError
+
+_PACKAGES = (
+    "ipykernel",
+    "IPython",
+    "jupyter_client",
+    "anywidget",
+    "ipywidgets",
+    "openai",
+    "pandas",
+    "pyarrow",
+)
+_START_SECONDS = 60.0
+
+
+def versions() -> Iterator[str]:
+    """Tell of this package, Python, the system, and the packages that it needs."""
+    own = rlm_jupyter.__version__
+    yield f"rlm_jupyter {own} · Python {platform.python_version()} · {platform.system()} {platform.release()}"
+    yield "Packages: " + ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def models(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """Tell of the models and the keys.
+
+    Args:
+        arguments: of `RLM`.
+    """
+    from rlm_jupyter.rlm import RLM
+    from rlm_jupyter.settings import PROVIDERS
+
+    try:
+        rlm = RLM(**arguments)
+    except RLMError as error:
+        yield f"Model: {error}"
+    else:
+        price = arguments.get("price") or rlm.model.price
+        cost = "price not known" if price is None else f"${price[0]:g} and ${price[1]:g} per million tokens"
+        kind = "scripted, no language model" if rlm.model.scripted else cost
+        yield f"Model: {rlm.model.name} ({kind})"
+        if rlm.sub_model is not rlm.model:
+            yield f"Model of sub-agents: {rlm.sub_model.name}"
+    url = arguments.get("base_url") or os.environ.get("RLM_MODEL_BASE_URL")
+    if url:
+        yield f"Server: {urlsplit(url).hostname or 'not a URL'}"  # the rest of a URL may hold a password
+    names = ["RLM_MODEL_API_KEY", *(provider.key for provider in PROVIDERS.values() if provider.key)]
+    found = [name for name in names if os.environ.get(name)]
+    yield f"Keys in the environment: {', '.join(f'`{name}`' for name in found) or 'none'}"
+
+
+def kernels(kernelspec: str | None, sandbox: str) -> Iterator[str]:
+    """Start kernels, and tell how, how quickly, and what is kept from them."""
+    from rlm_jupyter.engine.thread import engine
+
+    try:
+        found = engine().submit(_try_kernel(kernelspec, sandbox)).result(2 * _START_SECONDS)
+    except (RLMError, TimeoutError) as error:
+        yield f"Kernels: {error or 'none started in time'}"
+        return
+    how = "forked by the fork server" if found["forks"] else "started one by one (no fork server here)"
+    yield f"Kernels: {how}; the second one was ready in {found['seconds'] * 1000:.0f} ms"
+    yield from (f"Kernels: {notice}" for notice in found["notices"])
+    box = found["confinement"]
+    yield f"Sandbox: `{sandbox}` is here {box['mode']}; kept from agents: {', '.join(box['holds'])}"
+    yield from (f"Sandbox: missing: {what}" for what in box["missing"])
+
+
+async def _try_kernel(kernelspec: str | None, sandbox: str) -> dict[str, Any]:
+    """Start two kernels in a pool of their own; the second one shows the time that an agent will need."""
+    from rlm_jupyter.kernels.pool import KernelPool, KernelRequest
+    from rlm_jupyter.kernels.supervisor import possible
+
+    notices: list[str] = []
+    pool = KernelPool(notice=notices.append)
+    try:
+        for agent in ("0", "0.1"):
+            begin = time.monotonic()
+            kernel = await pool.start(KernelRequest("doctor", agent, kernelspec, sandbox), _no_words)
+            await kernel.execute("1 + 1", seconds=_START_SECONDS, on_output=None)
+            seconds = time.monotonic() - begin
+        forks = possible() and kernelspec is None and sandbox != "bwrap" and not notices
+        return {"confinement": kernel.confinement, "seconds": seconds, "notices": notices, "forks": forks}
+    finally:
+        with contextlib.suppress(Exception):
+            await pool.close()
+
+
+async def _no_words(op: str, _body: dict[str, Any], _fds: list[int]) -> tuple[Any, list[int]]:
+    if op == "cell_done":
+        return {}, []
+    from rlm_jupyter.kernels.bridge import BridgeError
+
+    raise BridgeError("internal", "A kernel of the doctor has no agent.")
