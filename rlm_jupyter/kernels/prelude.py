@@ -65,6 +65,14 @@ def _plain_system(shell: Any) -> None:
     shell.getoutput = getoutput
 
 
+def _allow_forks() -> None:
+    """Let forks of the kernel print, and keep Python 3.12's warning about threads away: they are the kernel's."""
+    import warnings
+
+    warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
+    os.register_at_fork(after_in_child=_plain_streams)
+
+
 def _plain_streams() -> None:
     """Let what a fork of the kernel prints go to its descriptors, which the kernel reads.
 
@@ -103,7 +111,7 @@ def prepare(shell: Any, options: dict[str, Any]) -> str:
     outlet["bound_messages"](shell.kernel.session)
     if sys.platform != "win32":
         _plain_system(shell)
-        os.register_at_fork(after_in_child=_plain_streams)
+        _allow_forks()
         _forget_log()
     shell.history_manager.enabled = False
     if box is not None and options.get("policy"):
