@@ -392,7 +392,9 @@ def test_other_tables_get_a_profile(data, rows):
 
 
 @pytest.mark.parametrize(
-    "data", [42, 3.5, object(), np.zeros((2, 2, 2)), {"a": {"b": 1}}, {1, 2}, True], ids=repr
+    "data",
+    [42, 3.5, object(), np.zeros((2, 2, 2)), {"a": {"b": 1}}, {1, 2}, True],
+    ids=lambda v: type(v).__name__,
 )
 def test_what_is_neither_table_nor_text_is_said_to_be_so(data):
     value = Talk(QUESTION, data).value

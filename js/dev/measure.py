@@ -62,7 +62,9 @@ AXE = "async () => (await axe.run('#host')).violations.map((v) => [v.id, v.impac
 
 def quantiles(values: list[float]) -> str:
     ordered = sorted(values)
-    return " ".join(f"p{q}={ordered[min(len(ordered) - 1, len(ordered) * q // 100)]:.2f}" for q in (50, 95, 99))
+    return " ".join(
+        f"p{q}={ordered[min(len(ordered) - 1, len(ordered) * q // 100)]:.2f}" for q in (50, 95, 99)
+    )
 
 
 def measure(page: Page) -> None:

@@ -82,7 +82,9 @@ def main() -> None:
             page = browser.new_page(viewport={"width": width, "height": 900})
             page.on("console", lambda message, name=name: print(name, "console:", message.text))
             page.on("pageerror", lambda error, name=name: print(name, "error:", error))
-            page.goto(f"http://127.0.0.1:{server.server_port}/js/dev/harness.html?scene={scene}&theme={theme}")
+            page.goto(
+                f"http://127.0.0.1:{server.server_port}/js/dev/harness.html?scene={scene}&theme={theme}"
+            )
             page.get_by_role("tree").wait_for()
             page.wait_for_timeout(300)
             if act:

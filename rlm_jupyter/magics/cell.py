@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.engine.run import Run
     from rlm_jupyter.magics.extension import RLMMagics
-    from rlm_jupyter.views.display import Cell, View
+    from rlm_jupyter.views.display import Cell
+    from rlm_jupyter.views.view import View
 
 TICK = 0.1
 """Seconds between two looks at a run. An awaited cell needs it to be interrupted: SIGINT takes effect only
