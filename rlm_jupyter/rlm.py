@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -45,6 +45,7 @@ from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.tools.mcp_config import read_servers
 from rlm_jupyter.tools.secret_names import secrets_in
+from rlm_jupyter.tools.toolkit import Toolkit, read_environment
 from rlm_jupyter.values.store import Buffer, Store
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ class RLM:
         answer = AnswerSchema(schema) if schema is not None else None
         data, bound, items = _encode(context, tuple(names), rows=self.settings.sample_rows)
         functions = read_tools(tools, data=names)
-        given = _environment(env)
+        given = read_environment(env)
         configs = read_servers(mcp)
         allowed = self.limits if limits is None else self._check_limits(Limits.of(limits))
         spec = AgentSpec(
@@ -430,23 +431,6 @@ class RLM:
         return RunCache(_reply_cache())
 
 
-@dataclass(frozen=True)
-class Toolkit:
-    """What a run's agents may use besides their functions.
-
-    Attributes:
-        env: variables of their kernels.
-        servers: MCP servers.
-        inherit: whether sub-agents have all tools of their parents.
-        veil: takes secrets out of what a model is told.
-    """
-
-    env: dict[str, str]
-    servers: Servers
-    inherit: bool
-    veil: Callable[[str], str]
-
-
 def _new_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
@@ -467,21 +451,6 @@ def _carry_on(
         raise ConfigError("`env` is set when a kernel starts: a follow-up has that of the run it continues.")
     both = {**asked.servers, **servers}
     return replace(continued(spec, root), mcp=tuple(both)), asked.env, both
-
-
-def _environment(env: Mapping[str, str] | None) -> dict[str, str]:
-    if env is None:
-        return {}
-    if not isinstance(env, Mapping):
-        raise ConfigError(f"`env` takes a dict of texts by name, not a `{type(env).__name__}`.")
-    for name, value in env.items():
-        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
-            raise ConfigError(f"`env` has {name!r:.60}, which cannot be the name of an environment variable.")
-        if not isinstance(value, str) or "\0" in value:
-            raise ConfigError(
-                f"The value of `{name}` in `env` must be a text, not a `{type(value).__name__}`."
-            )
-    return dict(env)
 
 
 def _encode(

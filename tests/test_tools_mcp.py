@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -48,9 +49,8 @@ def shop(request):
 
 
 def _listens(port):
-    return any(
-        found.laddr.port == port and found.status == "LISTEN" for found in psutil.net_connections("tcp")
-    )
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _command(process):
@@ -165,8 +165,10 @@ def test_sub_agents_have_the_servers_that_they_are_handed_by_name_and_share_the_
         ],
         "with": [f"FINAL({pid})"],
         "without": [
-            f"try:\n    {pid}\nexcept RLMQueryError as e:\n    one = str(e)\n"
-            "try:\n    rlm_query('q', mcp=['shop'])\nexcept RLMQueryError as e:\n    FINAL([one, str(e)])"
+            (
+                f"try:\n    {pid}\nexcept RLMQueryError as e:\n    one = str(e)\n"
+                "try:\n    rlm_query('q', mcp=['shop'])\nexcept RLMQueryError as e:\n    FINAL([one, str(e)])"
+            )
         ],
     }
     run = ask(script, mcp={"shop": SHOP}, inherit_tools=True)
@@ -377,7 +379,7 @@ def test_the_guard_ends_what_it_guards(end):
     command = [sys.executable, "-I", "-S", str(guard), str(os.getpid()), sys.executable, SCRIPT, "stubborn"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         me = psutil.Process(process.pid)
-        until(lambda: me.children())
+        until(me.children)
         (server,) = me.children()
         until(lambda: "stubborn" in _command(server))
         process.send_signal(end)
