@@ -46,6 +46,7 @@ from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.tools.mcp_config import read_servers
 from rlm_jupyter.tools.secret_names import secrets_in
 from rlm_jupyter.tools.toolkit import Toolkit, read_environment
+from rlm_jupyter.values.names import read_names
 from rlm_jupyter.values.store import Buffer, Store
 
 if TYPE_CHECKING:
@@ -113,9 +114,11 @@ class RLM:
             **changes,
             **settings,
         ).model_copy(update={"log_dir": Path(log_dir) if log_dir is not None else None})
-        self._price = Price(*price) if price is not None else None
+        self._price = Price.read(price) if price is not None else None
         given = model if model is not None else self.settings.model
         given_sub = sub_model if sub_model is not None else self.settings.sub_model
+        if api_key is not None and not isinstance(api_key, str):
+            raise ConfigError(f"`api_key` takes a text, not a `{type(api_key).__name__}`.")
         self._secrets: list[str] = [api_key] if api_key else []
         self.model = choose_model(given, base_url=self.settings.base_url, api_key=api_key)
         self.sub_model = (
@@ -290,7 +293,8 @@ class RLM:
             raise ConfigError("The question is empty: write what you want to know.")
         check_launch(self.settings.kernel, self.settings.sandbox)
         answer = AnswerSchema(schema) if schema is not None else None
-        data, bound, items = _encode(context, tuple(names), rows=self.settings.sample_rows)
+        names = read_names(names, context)
+        data, bound, items = _encode(context, names, rows=self.settings.sample_rows)
         functions = read_tools(tools, data=names)
         given = read_environment(env)
         configs = read_servers(mcp)

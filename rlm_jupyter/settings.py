@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -58,6 +59,8 @@ class Limits(BaseModel):
         Raises:
             ConfigError: an unknown name or a value out of range.
         """
+        if not isinstance(value, (Limits, Mapping, NoneType)):
+            raise ConfigError(f"`limits` takes `Limits(...)` or a dict, not a `{type(value).__name__}`.")
         base = value.model_dump(exclude_unset=True) if isinstance(value, Limits) else dict(value or {})
         try:
             return cls.model_validate({**base, **changes})

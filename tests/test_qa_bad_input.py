@@ -9,6 +9,7 @@ from IPython.core.error import UsageError
 from magics_parts import terminal_shell
 
 from rlm_jupyter.errors import (
+    AgentFailedError,
     AgentNotFoundError,
     ConfigError,
     ContextError,
@@ -19,6 +20,7 @@ from rlm_jupyter.errors import (
 )
 from rlm_jupyter.magics.registry import COMMANDS
 from rlm_jupyter.models import ScriptedModel
+from rlm_jupyter.models.base import Completion
 from rlm_jupyter.rlm import RLM, last_run
 
 CODE = """```repl
@@ -122,3 +124,55 @@ def test_next_for_an_agent_that_is_not_there_lists_those_that_are(shell, capsys)
     shell.run_cell("%%rlm orders -m model\nQ")
     assert type(fails(shell, capsys, "%rlm next 0.4")) is AgentNotFoundError
     assert "agent `0` is not at a step" in str(fails(shell, capsys, "%rlm next 0"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"), [("content_filter", "was empty, by `content_filter`"), ("stop", "was empty.")]
+)
+def test_replies_without_code_are_an_error_that_tells_how_the_last_one_ended(reason, said):
+    model = ScriptedModel(lambda _messages: Completion(text="", finish_reason=reason))
+    error = RLM(model=model, log_dir=None).start("Q", [1]).wait(30).error
+    assert type(error) is AgentFailedError
+    assert said in str(error)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ({"limits": 5}, ["`limits`", "`int`"]),
+        ({"price": 5}, ["`price`", "(prompt, completion)"]),
+        ({"price": (1,)}, ["`price`", "(prompt, completion)"]),
+        ({"price": (-1, 2)}, ["`price`", "(-1, 2)"]),
+        ({"api_key": 5}, ["`api_key`", "`int`"]),
+    ],
+)
+def test_an_argument_of_rlm_that_cannot_be_is_named(arguments, parts):
+    with pytest.raises(ConfigError) as caught:
+        RLM(model=ScriptedModel([]), log_dir=None, **arguments)
+    for part in parts:
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("context", "names", "part"),
+    [
+        ([1], "orders", "tuple"),
+        ([1], 5, "tuple"),
+        ([1], ("a b",), "`a b`"),
+        ([1], ("class",), "`class`"),
+        ([1], (5,), "`5`"),
+        ([1], ("a", "b"), "dict"),
+        ({"a": 1}, ("a", "b"), "`b`"),
+    ],
+)
+def test_names_that_do_not_fit_the_data_are_refused_before_anything_is_asked(context, names, part):
+    model = ScriptedModel([])
+    with pytest.raises(ConfigError, match=part):
+        RLM(model=model, log_dir=None).start("Q", context, names=names)
+    assert model.requests == []
+
+
+def test_code_that_is_no_text_is_refused(shell):
+    shell.run_cell("%%rlm orders -m model\nQ")
+    with pytest.raises(ConfigError, match="`int`"):
+        last_run().agents["0"].execute(5)

@@ -225,7 +225,7 @@ class Agent:
         if self.value is not None:
             return
         if not reply.blocks:
-            self._count_empty(completion.text)
+            self._count_empty(completion)
             notices = [reply.problem or "There was no code to run in your reply.", *notices]
         else:
             self._empty = 0
@@ -266,13 +266,15 @@ class Agent:
         self.gauge.learn(self.messages, completion.usage)
         return completion
 
-    def _count_empty(self, text: str) -> None:
+    def _count_empty(self, completion: Completion) -> None:
         self._empty += 1
         if self._empty >= _MAX_EMPTY_REPLIES:
-            tail = text.strip()[-300:]
+            tail = completion.text.strip()[-300:]
+            said = f"ended: {tail!r}" if tail else "was empty"
+            why = "" if completion.finish_reason == "stop" else f", by `{completion.finish_reason}`"
             raise AgentFailedError(
                 f"Agent `{self.id}` gave {self._empty} replies in a row without code to run. "
-                f"The last one ended: {tail!r}. Try another model, or put the question more precisely."
+                f"The last one {said}{why}. Try another model, or put the question more precisely."
             )
 
     # ---- the kernel

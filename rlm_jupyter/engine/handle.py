@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.errors import (
     AgentNotFoundError,
+    ConfigError,
     KernelDiedError,
     UnsafeValueError,
     ValueTransferError,
@@ -145,7 +146,10 @@ class AgentHandle:
 
         Raises:
             KernelDiedError: its kernel is gone.
+            ConfigError: the code is no text.
         """
+        if not isinstance(code, str):
+            raise ConfigError(f"`execute` takes code as a text, not a `{type(code).__name__}`.")
 
         async def work() -> CellResult:
             result = await self._kernel().execute(

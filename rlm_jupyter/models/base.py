@@ -6,9 +6,12 @@ it gets messages and gives one `Completion`, or raises a `ModelError`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
+
+from rlm_jupyter.errors import ConfigError
 
 
 class Message(TypedDict):
@@ -23,6 +26,22 @@ class Price(NamedTuple):
 
     prompt: float
     completion: float
+
+    @classmethod
+    def read(cls, price: object) -> Price:
+        """Read what a user gave as a price.
+
+        Raises:
+            ConfigError: it is not two numbers, 0 or more.
+        """
+        numbers = list(price) if isinstance(price, (tuple, list)) else []
+        good = [n for n in numbers if isinstance(n, (int, float)) and 0 <= n < math.inf]
+        if len(numbers) != 2 or len(good) != 2:  # noqa: PLR2004 - a pair
+            raise ConfigError(
+                f"`price` cannot be `{price!r:.80}`: give USD per million tokens as `(prompt, completion)`, "
+                "such as `(1.25, 10)`."
+            )
+        return cls(*map(float, good))
 
 
 @dataclass(frozen=True)
