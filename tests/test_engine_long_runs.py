@@ -120,6 +120,14 @@ def test_an_agent_compacts_its_own_chat_again_and_again(ask):
     assert sum("old turns became" in text for text in run.tree.agents["0"].notices) > 5
 
 
+def test_a_question_that_nearly_fills_the_window_buys_no_notes(ask):
+    model = counting(long_talk(4))
+    question = "what? " * 3000
+    run = ask(model, question=question)
+    assert run.raise_for_error().value == [0, 11]
+    assert [len(r.messages) for r in model.requests] == [2, 4, 6, 8, 10]
+
+
 def test_without_a_known_window_or_with_compaction_off_a_chat_only_grows(ask):
     for options in ({"window": None}, {"compact_at": None}):
         model = counting(long_talk(8))
@@ -182,6 +190,7 @@ def test_a_provider_that_refuses_whatever_is_sent_is_asked_twice(ask):
     run = ask(model, window=None)
     assert run.status == "failed"
     assert isinstance(run.error, ContextTooLongError)
+    assert "still with notes in the place" in run.error.message
     assert next(counts) == 6
     assert run.agents["0"].pull("fact_3") == 33
 

@@ -253,11 +253,17 @@ class Agent:
             return await self._complete()
         except ContextTooLongError as error:
             if not await compaction.after_refusal(self, error):
-                raise ContextTooLongError(
-                    f"The chat of agent `{self.id}` is too long for its model and cannot be made shorter: its "
-                    f"question and description alone are too much, or it was compacted just now. {error.message}"
-                ) from error
-        return await self._complete()
+                raise self._too_long("cannot be made shorter", error) from error
+        try:
+            return await self._complete()
+        except ContextTooLongError as error:
+            raise self._too_long("is so still with notes in the place of its old turns", error) from error
+
+    def _too_long(self, how: str, error: ContextTooLongError) -> ContextTooLongError:
+        return ContextTooLongError(
+            f"The chat of agent `{self.id}` is too long for its model and {how}. Ask a shorter question, hand the "
+            f"text over as data, or choose a model with a larger window. {error.message}"
+        )
 
     async def _complete(self) -> Completion:
         completion = await self.team.completions.ask(

@@ -82,8 +82,10 @@ async def keep_within(agent: Agent) -> None:
     if part is None or size is None:
         return
     # The reply must fit as well; of a small window it gets a quarter.
-    room = min(agent.team.settings.completion_tokens, size // 4)
-    if agent.gauge.tokens(agent.messages) > min(part * size, size - room):
+    most = min(part * size, size - min(agent.team.settings.completion_tokens, size // 4))
+    gauge, messages = agent.gauge, agent.messages
+    # Where what must stay nearly fills the window, notes on each turn would be paid for and gain nothing.
+    if most < gauge.tokens(messages) and gauge.tokens(messages[:_HEAD]) + _NOTES_TOKENS < most:
         await compact(agent, size)
 
 
