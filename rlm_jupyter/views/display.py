@@ -117,10 +117,11 @@ class StaticTree:
     one by the other. The widget hides it while it lives.
     """
 
-    def __init__(self, run: RunFace) -> None:
+    def __init__(self, run: RunFace, *, after_widget: bool = False) -> None:
         from IPython.display import display
 
         self._run = run
+        self._after_widget = after_widget
         self._handle: Any = display(self._bundle(), raw=True, display_id=True)  # type: ignore[no-untyped-call]
 
     def update(self) -> None:
@@ -131,7 +132,7 @@ class StaticTree:
         with self._run.lock:
             tree = self._run.tree
             return {
-                "text/html": static_html(tree),
+                "text/html": static_html(tree, after_widget=self._after_widget),
                 "text/plain": head_tail(text.tree(tree, max_agents=_PLAIN_AGENTS), _PLAIN_CHARS),
             }
 
@@ -149,7 +150,7 @@ class WidgetView(View):
         self._run, self._main = run, MainThread()
         self.widget = RunWidget(run, namespace=namespace, main=self._main, clicks=clicks, notices=notices)
         display(self.widget)  # type: ignore[no-untyped-call]
-        self._static = StaticTree(run)
+        self._static = StaticTree(run, after_widget=True)
         self._awake = False
         self._ended = False
 

@@ -28,15 +28,22 @@ _LEVELS = (4000, 1500, 600, 200, 60, 0)
 """Characters of one text; an agent gets the first level at which all of its turns fit into its share."""
 
 
-def static_html(state: TreeState, *, max_bytes: int = MAX_BYTES, max_agents: int = MAX_AGENTS) -> str:
+def static_html(
+    state: TreeState,
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_agents: int = MAX_AGENTS,
+    after_widget: bool = False,
+) -> str:
     """Make the static tree of a run.
 
     Args:
         state: the tree; hold the run's lock while it is live.
         max_bytes: of the whole, in UTF-8.
         max_agents: with a row of their own; the others are counted.
+        after_widget: whether it follows the live widget's output, of which then no text shows in a saved page.
     """
-    return _Page(state, max_bytes, max_agents).render()
+    return _Page(state, max_bytes, max_agents, after_widget=after_widget).render()
 
 
 def text(value: object, limit: int = 2000) -> str:
@@ -57,8 +64,11 @@ def _bytes(markup: str) -> int:
 class _Page:
     """One rendering of a tree: keeps the account of bytes."""
 
-    def __init__(self, state: TreeState, max_bytes: int, max_agents: int) -> None:
+    def __init__(
+        self, state: TreeState, max_bytes: int, max_agents: int, *, after_widget: bool = False
+    ) -> None:
         self._state = state
+        self._after_widget = after_widget
         self._totals = Totals()
         for agent in state.agents.values():
             self._totals.update(state, agent)
@@ -90,8 +100,9 @@ class _Page:
         top = [id_ for id_ in self._shown if self._state.agents[id_].parent not in self._shown]
         agents = "".join(self._agent(id_, is_open=True) for id_ in top)
         # The class names tell MathJax, versions 2 and 3, that dollars are money here.
+        after = " rlm-after-widget" if self._after_widget else ""
         return (
-            f'<div class="rlm-static tex2jax_ignore mathjax_ignore" data-run="{run}"><style>{STYLE}</style>'
+            f'<div class="rlm-static tex2jax_ignore mathjax_ignore{after}" data-run="{run}"><style>{STYLE}</style>'
             f"{self._head()}{agents}{self._foot()}</div>"
         )
 

@@ -1,7 +1,8 @@
 """The style sheet of the static tree: Lab's colours where there are any, else light or dark as the reader has it."""
 
 STYLE = """
-.jp-OutputArea-child:has(+ .jp-OutputArea-child .rlm-static) > .jp-OutputArea-output.jupyter-widgets:not(:has(*))
+.jp-OutputArea-child:has(+ .jp-OutputArea-child .rlm-static) > .jp-OutputArea-output.jupyter-widgets:not(:has(*)),
+.jp-OutputArea-child:has(+ .jp-OutputArea-child .rlm-after-widget) > .jp-OutputArea-output[data-mime-type="text/plain"]
 {display:none}
 .rlm-static{--f:#1f2328;--d:#59636e;--b:#d1d9e0;--c:#f6f8fa;--e:#b3261e;
 --rf:var(--jp-content-font-color1,var(--vscode-editor-foreground,var(--f)));

@@ -75,6 +75,8 @@ class RunWidget(anywidget.AnyWidget):
         with run.lock:
             tree = run.tree
             count, cost, status = len(tree.agents), tree.cost, tree.status
+        if status == "running":  # this stays in the notebook as the widget's text, and would soon be wrong
+            return f"RLM run {run.id}"
         return f"RLM run · {fmt.amount(count, 'agent')} · {fmt.money(cost)} · {status}"
 
     def flush(self) -> None:
