@@ -176,3 +176,25 @@ def test_code_that_is_no_text_is_refused(shell):
     shell.run_cell("%%rlm orders -m model\nQ")
     with pytest.raises(ConfigError, match="`int`"):
         last_run().agents["0"].execute(5)
+
+
+LONE = "\ud800"
+
+
+def test_lone_surrogates_go_through_question_data_code_output_errors_and_sub_agents():
+    replies = [
+        f"```repl\nprint({LONE!r}, context)\nx = {LONE!r}\nraise ValueError({LONE!r})\n```",
+        "```repl\nparts = [rlm_query(f'sub {x}', context=x), llm_query(f'plain {x}')]\n```",
+        "```repl\nFINAL([x, *parts, context])\n```",
+    ]
+
+    def reply(messages):
+        if len(messages) == 1:
+            return f"said {LONE}"
+        if "sub" in messages[1]["content"][:40]:
+            return "```repl\nFINAL(context)\n```"
+        return replies[sum(message["role"] == "assistant" for message in messages)]
+
+    run = RLM(model=ScriptedModel(reply), log_dir=None).run(f"Q {LONE}", {LONE: [LONE]})
+    assert run.value == [LONE, LONE, f"said {LONE}", {LONE: [LONE]}]
+    assert run.agents["0"].pull("x") == LONE

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import sys
 
@@ -47,6 +48,19 @@ async def test_a_pool_may_be_closed_while_it_opens():
         with pytest.raises(KernelStartError, match="closed"):
             await start
     assert pool._base is None
+
+
+async def test_a_pool_that_is_closed_while_it_opens_for_nobody_is_silent(caplog):
+    async with opened() as pool:
+        start = asyncio.create_task(started(pool).__aenter__())
+        await asyncio.sleep(0.05)
+        start.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await start
+        await pool.close()
+        pool._opening = None
+    gc.collect()
+    assert "never retrieved" not in caplog.text
 
 
 @pytest.fixture

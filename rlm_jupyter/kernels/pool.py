@@ -179,7 +179,9 @@ class KernelPool:
         """End everything: kernels, supervisor, directories, sockets."""
         self._closed = True
         if self._opening is not None:
-            await asyncio.wait({self._opening}, timeout=OPENING_SECONDS)
+            opened, _ = await asyncio.wait({self._opening}, timeout=OPENING_SECONDS)
+            for task in opened:
+                task.cancelled() or task.exception()  # seen: nobody may be waiting any more
         for run in {*self._kernels, *self._directories}:
             await self.close_run(run)
         if self._supervisor is not None:
