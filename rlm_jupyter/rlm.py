@@ -2,57 +2,47 @@
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import os
-import secrets
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rlm_jupyter.asking import carry_on, encode, new_id
 from rlm_jupyter.engine.agent import AgentSpec
 from rlm_jupyter.engine.batch import pairs, run_all, run_all_awaited
 from rlm_jupyter.engine.completions import Completions
 from rlm_jupyter.engine.conductor import Conductor
 from rlm_jupyter.engine.events import AnyEvent, Notice, RunStarted
-from rlm_jupyter.engine.follow_up import continued, root_of
 from rlm_jupyter.engine.journal import Journal
 from rlm_jupyter.engine.ledger import Ledger
 from rlm_jupyter.engine.run import Asked, Run
 from rlm_jupyter.engine.sampling import Samplings
 from rlm_jupyter.engine.schema import AnswerSchema
-from rlm_jupyter.engine.thread import EngineThread, engine
+from rlm_jupyter.engine.thread import engine
 from rlm_jupyter.errors import (
     ConfigError,
-    ContextError,
     RLMError,
-    RunNotFoundError,
     RunStoppedError,
     UnknownPriceError,
 )
 from rlm_jupyter.kernels.manager import check_launch
-from rlm_jupyter.kernels.pool import KernelPool
 from rlm_jupyter.models.base import ChatModel, Price
 from rlm_jupyter.models.choose import choose_model
+from rlm_jupyter.process import find_run, keep, kernel_pool, last_run, reply_cache, runs, stop_all, submit
 from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.records.redact import Redactor
 from rlm_jupyter.settings import Limits, Settings
 from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
-from rlm_jupyter.tools.mcp_config import read_servers
+from rlm_jupyter.tools.mcp_config import ServerConfig, read_servers
 from rlm_jupyter.tools.secret_names import secrets_in
 from rlm_jupyter.tools.toolkit import Toolkit, read_environment
 from rlm_jupyter.values.names import read_names
-from rlm_jupyter.values.store import Buffer, Store
+from rlm_jupyter.values.store import Store
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.completions import Cache
-    from rlm_jupyter.models.cache import ReplyCache
-    from rlm_jupyter.tools.mcp_config import ServerConfig
 
 T = TypeVar("T")
 
@@ -237,14 +227,8 @@ class RLM:
 
     def _failed(self, question: str, error: RLMError) -> Run:
         spec = AgentSpec(id="0", parent=None, depth=0, question=question, model=self.model)
-        run_id = _new_id()
-        journal = Journal(run_id, self._redactor(()))
-        toolkit = Toolkit({}, Servers({}, str), inherit=False, veil=str)
-        wiring = self._wire(
-            run_id, journal, spec, toolkit, self.limits, step=False, writer=self._open_log(run_id, journal)
-        )
-        run = _submit(engine(), wiring)
-        _keep(run)
+        run = self._begin(new_id(), spec, {}, {}, self.limits, [], inherit=False, step=False)
+        keep(run)
         engine().submit(run._conduct(error))  # noqa: SLF001 - the run's life is begun in one place
         return run.wait(60)
 
@@ -294,7 +278,7 @@ class RLM:
         check_launch(self.settings.kernel, self.settings.sandbox)
         answer = AnswerSchema(schema) if schema is not None else None
         names = read_names(names, context)
-        data, bound, items = _encode(context, names, rows=self.settings.sample_rows)
+        data, bound, items = encode(context, names, rows=self.settings.sample_rows)
         functions = read_tools(tools, data=names)
         given = read_environment(env)
         configs = read_servers(mcp)
@@ -312,30 +296,45 @@ class RLM:
             tools=functions,
             mcp=tuple(configs),
         )
+        run_id = new_id()
         if continues is not None:
-            spec, given, configs = _carry_on(continues, spec, given, configs)
-        handed = [*given.values(), *(secret for config in configs.values() for secret in config.secrets)]
-        run_id = _new_id()
-        journal = Journal(run_id, self._redactor(handed))
-        for listener in (self._on_event, on_event, self._tracing()):
-            if listener is not None:
-                journal.subscribe(listener)
-        writer = self._open_log(run_id, journal)
-        work = engine()
-        toolkit = Toolkit(
-            env=given,
-            servers=Servers(configs, journal.redact),
-            inherit=self.settings.inherit_tools if inherit_tools is None else inherit_tools,
-            veil=Redactor([*self._secrets, *handed]),
-        )
-        wiring = self._wire(run_id, journal, spec, toolkit, allowed, step=step, writer=writer)
-        run = _submit(work, wiring)
+            spec, given, configs = carry_on(continues, run_id, spec, given, configs)
+        inherit = self.settings.inherit_tools if inherit_tools is None else inherit_tools
+        listeners = [
+            listener for listener in (self._on_event, on_event, self._tracing()) if listener is not None
+        ]
+        try:
+            run = self._begin(run_id, spec, given, configs, allowed, listeners, inherit=inherit, step=step)
+        except BaseException:
+            if continues is not None:
+                continues.continued_by = None
+            raise
         run.asked = Asked(self.start, given, configs)
-        if continues is not None:
-            continues.continued_by = run.id
-        _keep(run)
-        work.submit(run._conduct())  # noqa: SLF001 - the run's life is begun in one place
+        keep(run)
+        engine().submit(run._conduct())  # noqa: SLF001 - the run's life is begun in one place
         return run
+
+    def _begin(
+        self,
+        run_id: str,
+        spec: AgentSpec,
+        env: dict[str, str],
+        servers: dict[str, ServerConfig],
+        limits: Limits,
+        listeners: Sequence[Callable[[AnyEvent], None]],
+        *,
+        inherit: bool,
+        step: bool,
+    ) -> Run:
+        """Put a run together; its life is not begun yet."""
+        handed = [*env.values(), *(secret for config in servers.values() for secret in config.secrets)]
+        journal = Journal(run_id, self._redactor(handed))
+        for listener in listeners:
+            journal.subscribe(listener)
+        writer = self._open_log(run_id, journal)
+        veil = Redactor([*self._secrets, *handed])
+        toolkit = Toolkit(env=env, servers=Servers(servers, journal.redact), inherit=inherit, veil=veil)
+        return submit(engine(), self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer))
 
     # ---- wiring
 
@@ -390,7 +389,7 @@ class RLM:
             journal=journal,
             ledger=ledger,
             completions=completions,
-            pool=await _kernel_pool(),
+            pool=await kernel_pool(),
             store=store,
             model=self.model,
             sub_model=self.sub_model,
@@ -432,130 +431,7 @@ class RLM:
             return None
         from rlm_jupyter.models.cache import RunCache
 
-        return RunCache(_reply_cache())
+        return RunCache(reply_cache())
 
-
-def _new_id() -> str:
-    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-
-
-def _carry_on(
-    run: Run, spec: AgentSpec, env: dict[str, str], servers: dict[str, ServerConfig]
-) -> tuple[AgentSpec, dict[str, str], dict[str, ServerConfig]]:
-    """Give a follow-up what it has of the run that it continues.
-
-    Raises:
-        ConfigError, KernelDiedError: the run cannot be continued.
-    """
-    root = root_of(run)
-    asked = run.asked
-    if asked is None:
-        return continued(spec, root), env, servers
-    if any(asked.env.get(name) != value for name, value in env.items()):
-        raise ConfigError("`env` is set when a kernel starts: a follow-up has that of the run it continues.")
-    both = {**asked.servers, **servers}
-    return replace(continued(spec, root), mcp=tuple(both)), asked.env, both
-
-
-def _encode(
-    context: Any, names: tuple[str, ...], *, rows: int
-) -> tuple[Buffer | None, tuple[str, ...], tuple[str, ...]]:
-    """Encode the data on the caller's thread: so it cannot change meanwhile, and what cannot go is named at once."""
-    if context is None and not names:
-        return None, (), ()
-    try:
-        data = Buffer.of(context, rows=rows, name=names[0] if len(names) == 1 else "context")
-    except ContextError as error:
-        raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
-    several = len(names) > 1
-    return data, (() if several else names), (names if several else ())
-
-
-# ---- this process's kernels and runs
-
-_pool: KernelPool | None = None
-_runs: list[Run] = []
-_runs_lock = threading.Lock()
-
-
-_replies: dict[tuple[int, Path], ReplyCache] = {}
-
-
-def _reply_cache() -> ReplyCache:
-    """Give this process's one view of the replies on disk; a forked child needs its own."""
-    from rlm_jupyter.models.cache import ReplyCache, default_path
-
-    key = (os.getpid(), default_path())
-    with _runs_lock:
-        if key not in _replies:
-            _replies[key] = ReplyCache(key[1])
-        return _replies[key]
-
-
-async def _kernel_pool() -> KernelPool:
-    global _pool  # noqa: PLW0603 - one pool a process is the point
-    if _pool is None:
-        _pool = KernelPool()
-    return _pool
-
-
-def _submit(work: EngineThread, coroutine: Coroutine[Any, Any, T]) -> T:
-    if work.inside:
-        coroutine.close()
-        raise ConfigError("A run cannot be started in a callback of a run: start it from another thread.")
-    return work.submit(coroutine).result(60)
-
-
-def _keep(run: Run) -> None:
-    """Remember a run; of older ones that have ended only the last few keep their kernels."""
-    with _runs_lock:
-        _runs.append(run)
-        ended = [old for old in _runs if old.done]
-    for old in ended[:-_KEPT_RUNS]:
-        old.close()
-
-
-def runs() -> list[Run]:
-    """Give all runs of this process, the newest last."""
-    with _runs_lock:
-        return list(_runs)
-
-
-def last_run() -> Run | None:
-    """Give the newest run; None where there is none."""
-    with _runs_lock:
-        return _runs[-1] if _runs else None
-
-
-def find_run(run_id: str) -> Run:
-    """Find a run by its id, or by the beginning or end of it.
-
-    Raises:
-        RunNotFoundError: there is none, or more than one.
-    """
-    found = [run for run in runs() if run.id == run_id]
-    found = found or [run for run in runs() if run.id.startswith(run_id) or run.id.endswith(run_id)]
-    if len(found) == 1:
-        return found[0]
-    known = ", ".join(f"`{run.id}`" for run in runs()) or "none yet"
-    what = "no run" if not found else "more than one run"
-    raise RunNotFoundError(f"There is {what} `{run_id}`. Runs: {known}.")
-
-
-def stop_all() -> None:
-    """Stop and close all runs of this process, and its kernels."""
-    global _pool
-    for run in runs():
-        with contextlib.suppress(Exception):
-            run.close()
-    pool, _pool = _pool, None
-    if pool is not None:
-        with contextlib.suppress(Exception):
-            engine().submit(pool.close()).result(10)
-    for cache in _replies.values():
-        cache.close()
-
-
-atexit.register(stop_all)
 
 __all__ = ["RLM", "RLMError", "RunStoppedError", "find_run", "last_run", "runs", "stop_all"]

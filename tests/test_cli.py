@@ -1,11 +1,14 @@
 """The command `rlm-jupyter`, asked through its own front door."""
 
+import importlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import tomllib
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -228,3 +231,9 @@ def test_a_file_that_does_not_hold_what_its_name_says(tmp_path, name, content, s
     (tmp_path / "empty").mkdir()
     with pytest.raises(ContextError, match="no text"):
         read_data(tmp_path / "empty")
+
+
+def test_the_command_of_the_package_is_this_one():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    module, _, name = project["scripts"]["rlm-jupyter"].partition(":")
+    assert getattr(importlib.import_module(module), name) is cli.main

@@ -301,6 +301,6 @@ def test_a_cell_that_cannot_continue_says_why(shell, line, error, says):
 
 
 def test_there_is_nothing_to_continue_at_first(shell, monkeypatch):
-    monkeypatch.setattr("rlm_jupyter.rlm._runs", [])
+    monkeypatch.setattr("rlm_jupyter.process._runs", [])
     result = shell.run_cell("%%rlm --continue\nMore?\n")
     assert "no run to continue" in str(result.error_in_exec)

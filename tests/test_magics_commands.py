@@ -205,7 +205,7 @@ def test_free_ends_the_kernels_and_keeps_value_and_tree(shell, capsys):
 
 
 def test_without_a_run_a_command_says_how_to_start_one(shell, monkeypatch, capsys):
-    monkeypatch.setattr("rlm_jupyter.rlm._runs", [])
+    monkeypatch.setattr("rlm_jupyter.process._runs", [])
     for line in ("%rlm", "%rlm tree", "%rlm runs", "%rlm pull 0 x"):
         assert type(shell.run_cell(line).error_in_exec) is UsageError
         assert "There is no run yet" in capsys.readouterr().err

@@ -1,0 +1,62 @@
+"""What a question is made of before its run begins: its data, its tools and servers, what it continues."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine.agent import AgentSpec
+from rlm_jupyter.engine.follow_up import continued, root_of
+from rlm_jupyter.engine.run import Run
+from rlm_jupyter.errors import ConfigError, ContextError
+from rlm_jupyter.values.store import Buffer
+
+if TYPE_CHECKING:
+    from rlm_jupyter.tools.mcp_config import ServerConfig
+
+
+def new_id() -> str:
+    """Give an id for a run: when it was asked, and what tells it from others of that second."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def carry_on(
+    run: Run, run_id: str, spec: AgentSpec, env: dict[str, str], servers: dict[str, ServerConfig]
+) -> tuple[AgentSpec, dict[str, str], dict[str, ServerConfig]]:
+    """Give a follow-up what it has of the run that it continues; from then on that is taken.
+
+    Args:
+        run: the run that it continues.
+        run_id: its own.
+        spec: of its root.
+        env: environment variables that were asked for.
+        servers: MCP servers that it has besides those of the earlier run.
+
+    Raises:
+        ConfigError, KernelDiedError: the run cannot be continued.
+    """
+    asked = run.asked
+    known = asked.env if asked is not None else {}
+    if any(known.get(name) != value for name, value in env.items()):
+        raise ConfigError("`env` is set when a kernel starts: a follow-up has that of the run it continues.")
+    both = {**(asked.servers if asked is not None else {}), **servers}
+    with run.lock:
+        spec = replace(continued(spec, root_of(run)), mcp=tuple(both))
+        run.continued_by = run_id
+    return spec, known, both
+
+
+def encode(
+    context: Any, names: tuple[str, ...], *, rows: int
+) -> tuple[Buffer | None, tuple[str, ...], tuple[str, ...]]:
+    """Encode the data on the caller's thread: so it cannot change meanwhile, and what cannot go is named at once."""
+    if context is None and not names:
+        return None, (), ()
+    try:
+        data = Buffer.of(context, rows=rows, name=names[0] if len(names) == 1 else "context")
+    except ContextError as error:
+        raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
+    several = len(names) > 1
+    return data, (() if several else names), (names if several else ())
