@@ -4,6 +4,8 @@
 
 import asyncio
 import os
+import sys
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -362,3 +364,44 @@ async def test_a_closed_pool_starts_nothing():
         pass
     with pytest.raises(KernelStartError):
         await pool.start(KernelRequest(run="r", agent="0"), Answers())
+
+
+FLOODS = [
+    "print('x' * 200_000_000)",
+    "'x' * 200_000_000",
+    "for _ in range(2000): print('x' * 100_000)",
+    "from IPython.display import display\nfor i in range(100_000): display(i)",
+    "raise ValueError('x' * 100_000_000)",
+    "import os\nfor _ in range(300): os.write(1, b'x' * 100_000)",
+]
+
+
+@pytest.mark.parametrize("launch", ["auto", "stock"])
+async def test_floods_of_200_megabytes_cost_the_notebook_less_than_20(launch):
+    """In a process of its own, because the peak of this one may be higher already."""
+    code = (
+        "import asyncio, resource\n"
+        "from kernel_parts import opened, started, shown\n"
+        "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "async def main():\n"
+        f"    async with opened(launch={launch!r}) as pool, started(pool) as kernel:\n"
+        "        await shown(kernel, '1')\n"
+        "        before = peak()\n"
+        f"        for cell in {FLOODS!r}:\n"
+        "            result = await kernel.execute(cell, seconds=100)\n"
+        "            assert not result.restarted, result\n"
+        "            assert len(result.output) + len(result.traceback) < 100_000\n"
+        "        print(peak() - before)\n"
+        "asyncio.run(main())\n"
+    )
+    here = Path(__file__).parent
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        code,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here.parent), str(here)])},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    assert float(output) < 20

@@ -188,7 +188,7 @@ async def test_a_sweep_spares_the_living_and_the_strange(tmp_path, monkeypatch):
 
 def test_the_environment_keeps_paths_and_language_alone():
     source = {
-        "PATH": "/bin", "LC_ALL": "C", "TZ": "UTC", "OPENAI_API_KEY": "k", "AWS_SECRET_ACCESS_KEY": "k", "SSH_AUTH_SOCK": "s",
+        "PATH": "/bin", "LC_ALL": "C", "LC_SECRET": "k", "TZ": "UTC", "OPENAI_API_KEY": "k", "AWS_SECRET_ACCESS_KEY": "k", "SSH_AUTH_SOCK": "s",
         "JUPYTER_TOKEN": "t", "JPY_PARENT_PID": "1", "PYTHONPATH": "p", "HOME": "/home/u", "LD_PRELOAD": "x",
     }  # fmt: skip
     kept = environment.clean_environment(source)

@@ -47,7 +47,7 @@ async def test_a_kernelspec_is_started_with_its_variables(kernelspec, monkeypatc
     async with opened(launch=launch) as pool, started(pool, kernelspec=name, sandbox=sandbox) as kernel:
         assert await shown(kernel, "import os; os.environ['OF_SPEC']") == "'yes'"
         assert await shown(kernel, "llm_query('ask')") == "'reply to ask'"
-        assert await shown(kernel, "import pandas; pandas.Series([1]).sum()") == "np.int64(1)"
+        assert await shown(kernel, "import pandas; int(pandas.Series([1]).sum())") == "1"
         held = kernel.confinement
         assert ("files" in held["holds"]) is (launch == "auto" and sandbox == "auto")
         if launch == "stock":
@@ -86,7 +86,7 @@ async def test_death_at_the_start_tells_why_and_what_to_try(kernelspec, launch, 
         with pytest.raises(KernelStartError, match=message) as caught:
             async with asyncio.timeout(30), started(pool, kernelspec=name):
                 pass
-        assert "Try" in str(caught.value)
+        assert "Try" in str(caught.value) or "choose another" in str(caught.value)
         assert "`special`" in str(caught.value)
         async with started(pool) as kernel:
             assert await shown(kernel, "1") == "1"
@@ -152,7 +152,7 @@ async def test_the_pool_goes_on_without_a_module_that_starts_a_thread(monkeypatc
     # polars is the real one that does.
     monkeypatch.setattr(supervisor, "MODULES", (*supervisor.MODULES[:6], "polars"))
     async with opened(notice=told.append) as pool, started(pool) as kernel:
-        assert pool._supervisor is not None
+        assert pool._supervisor is not None, told
         assert await shown(kernel, "'forked'") == "'forked'"
     assert "`polars`" in told[0]
 
