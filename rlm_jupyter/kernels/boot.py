@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _GUEST_MODULES = (
     "wire",
     "link",
+    "packets",
+    "control_link",
     "callers",
     "calls",
     "nest",
@@ -54,11 +56,11 @@ def guest_sources() -> dict[str, str]:
     return values.guest_sources() | ours
 
 
-def boot_code(fd: int, sources: Mapping[str, str] | None = None) -> str:
-    """Write the code that, run silently in a Python kernel, starts the guest on the inherited socket `fd`.
+def boot_code(fd: int | None, sources: Mapping[str, str] | None = None) -> str:
+    """Write the code that, run silently in a Python kernel, starts the guest.
 
     Args:
-        fd: the number of the socket in the kernel's process.
+        fd: the number of the inherited socket in the kernel's process; None to use the control channel.
         sources: modules to make where the kernel has not got them; `guest_sources()` if None. Empty for a
             kernel that is known to have them.
     """

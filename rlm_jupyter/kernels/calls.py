@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rlm_jupyter.kernels.callers import Cell
-    from rlm_jupyter.kernels.link import Link, Reply
+    from rlm_jupyter.kernels.link import Line, Reply
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -74,7 +74,7 @@ class Work:
         self._error: Exception | None = None
         self._withdraw: Callable[[], None] = lambda: None
 
-    def start(self, link: Link, op: str, body: dict[str, Any], fds: Sequence[int] = ()) -> Work:
+    def start(self, link: Line, op: str, body: dict[str, Any], fds: Sequence[int] = ()) -> Work:
         """Send it."""
         number, self.future = link.submit(op, body, fds)
         self._withdraw = lambda: link.withdraw(number)

@@ -38,12 +38,12 @@ class Channels:
     """Sends cells and gives each message to whom it belongs; lives on the running event loop.
 
     Args:
-        client: an `AsyncKernelClient` that has not been started.
+        client: an `AsyncKernelClient`, or what looks like one, that has not been started.
         on_flood: called once when the kernel sends more than any honest one could.
     """
 
     def __init__(self, client: Any, on_flood: Callable[[], None]) -> None:
-        self._client, self._on_flood = client, on_flood
+        self.client, self._on_flood = client, on_flood
         self._requests: dict[str, Request] = {}
         self._sinks: dict[str, Sink] = {}
         self._probes: dict[str, Request] = {}
@@ -98,9 +98,9 @@ class Channels:
         that a reply has come, so that `recv_multipart` waits for ever (the descriptor of a zmq socket is
         edge-triggered).
         """
-        session = self._client.session
+        session = self.client.session
         message = session.msg(kind, content)
-        sent = self._client.shell_channel.socket.send_multipart(session.serialize(message))
+        sent = self.client.shell_channel.socket.send_multipart(session.serialize(message))
         sent.add_done_callback(lambda future: future.cancelled() or future.exception())
         return str(message["header"]["msg_id"])
 
@@ -135,13 +135,13 @@ class Channels:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._client.stop_channels()
+        self.client.stop_channels()
         for request in self._requests.values():
             for future in (request.started, request.reply, request.idle):
                 future.cancel()
 
     async def _pump(self, channel: Any, take: Callable[[dict[str, Any]], None]) -> None:
-        session = self._client.session
+        session = self.client.session
         while True:
             frames = await channel.socket.recv_multipart()
             if self._flooded(frames):

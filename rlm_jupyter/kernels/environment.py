@@ -15,10 +15,13 @@ from pathlib import Path
 from rlm_jupyter.errors import KernelStartError
 
 # Nothing else is passed on: a list of what to keep back would always miss a secret.
-ALLOWED = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "TZDIR", "LD_LIBRARY_PATH"})
+LOCALE = {f"LC_{name}" for name in ("ALL", "COLLATE", "CTYPE", "MESSAGES", "MONETARY", "NUMERIC", "TIME")}
+ALLOWED = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "TZDIR", "LD_LIBRARY_PATH", *LOCALE})
 ALLOWED_ON_WINDOWS = frozenset(
     {"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "NUMBER_OF_PROCESSORS"}
 )
+LAUNCHER = frozenset({"HOME", "USER", "LOGNAME", "KUBECONFIG", "DOCKER_HOST"})
+LAUNCHER_PREFIXES = ("KERNEL_", "GP_", "EG_", "KUBERNETES_")  # those of the gateway provisioners
 SINGLE_THREADED = {
     # A thread pool would be lost in a fork, and many agents share few processors anyway.
     "OPENBLAS_NUM_THREADS": "1",
@@ -66,6 +69,22 @@ def kernel_environment(directory: Path, extra: Mapping[str, str]) -> dict[str, s
     # No colours, no pager: the reader is a model.
     calm = {"TERM": "dumb", "NO_COLOR": "1", "PAGER": "cat", "PYTHONDONTWRITEBYTECODE": "1"}
     return {**clean_environment(), **places, **calm, **extra}
+
+
+def remote_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Make the environment in which a kernel that runs elsewhere is launched.
+
+    What launches it runs here and may need its own settings; paths of this machine mean nothing there.
+
+    Args:
+        extra: what the kernelspec sets. What the user hands over is set in the kernel, see `remote.settle`.
+    """
+    launcher = {
+        name: value
+        for name, value in os.environ.items()
+        if name in LAUNCHER or name.startswith(LAUNCHER_PREFIXES)
+    }
+    return {**clean_environment(), **launcher, **extra}
 
 
 class BaseDirectory:

@@ -74,6 +74,15 @@ class Exchange(ABC):
     def _hang_up(self) -> None:
         """Close the transport and every descriptor that is on its way."""
 
+    async def _in_time(
+        self,
+        answer: asyncio.Future[tuple[Any, list[int]]],
+        timeout: float,  # noqa: ASYNC109 - as of `request`
+    ) -> tuple[Any, list[int]]:
+        """Wait for the answer to a request of ours; raises TimeoutError."""
+        async with asyncio.timeout(timeout):
+            return await answer
+
     # -- what the engine uses
 
     @property
@@ -120,9 +129,7 @@ class Exchange(ABC):
         self._last_id, self._asked[number] = number, future
         try:
             self._send(frame, list(fds))
-            async with asyncio.timeout(timeout):
-                result: tuple[Any, list[int]] = await future
-                return result
+            return await self._in_time(future, timeout)
         except BaseException:
             if future.done() and not future.cancelled() and future.exception() is None:
                 wire.close_all(future.result()[1])  # it came, but this task was cancelled in the same turn

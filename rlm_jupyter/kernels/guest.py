@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
     from rlm_jupyter.kernels.calls import Call, Failed, Work
+    from rlm_jupyter.kernels.control_link import ControlLink
     from rlm_jupyter.kernels.link import Link, RLMQueryError, error_of
     from rlm_jupyter.kernels.nest import nest
     from rlm_jupyter.kernels.words import FinalRejected, Words
@@ -23,6 +24,7 @@ if TYPE_CHECKING or not __name__.startswith("_rlm_"):
 else:
     import _rlm_codec as codec
     from _rlm_calls import Call, Failed, Work
+    from _rlm_control_link import ControlLink
     from _rlm_link import Link, RLMQueryError, error_of
     from _rlm_nest import nest
     from _rlm_words import FinalRejected, Words
@@ -35,11 +37,15 @@ _guests: list[Guest] = []
 class Guest(Words):
     """The agent's side of everything; one in a kernel."""
 
-    def __init__(self, shell: Any, sock: socket.socket) -> None:
+    def __init__(self, shell: Any, fd: int | None) -> None:
         super().__init__(shell)
         self.answer: dict[str, Any] = {"content": "", "ready": False}
         self.data_names: set[str] = set()
-        self.link = self.tools.link = Link(sock, self.serve)
+        self.link = self.tools.link = (
+            ControlLink(shell.kernel, self.serve)
+            if fd is None
+            else Link(socket.socket(fileno=fd), self.serve)
+        )
         words: list[Any] = [self.llm_query, self.rlm_query, self.llm_query_batched, self.rlm_query_batched]
         words += [self.batch_llm_query, self.FINAL, self.FINAL_VAR, self.SUBMIT, self.SHOW_VARS, self.budget]
         words += [self.mcp_list_tools, self.mcp_tool_schema, self.mcp_call]
@@ -178,9 +184,14 @@ def _has_mappings() -> bool:
         return True
 
 
-def install(shell: Any, fd: int) -> Guest:
-    """Begin: take the inherited socket and put the words into the namespace of `shell`."""
-    guest = Guest(shell, socket.socket(fileno=fd))
+def install(shell: Any, fd: int | None) -> Guest:
+    """Begin: put the words into the namespace of `shell`.
+
+    Args:
+        shell: of IPython.
+        fd: the inherited socket; None where there is none, to use the control channel.
+    """
+    guest = Guest(shell, fd)
     _guests.append(guest)
     nest()
     return guest

@@ -12,6 +12,7 @@ from jupyter_client.manager import AsyncKernelManager
 from traitlets import TraitError
 
 from rlm_jupyter.errors import KernelStartError
+from rlm_jupyter.kernels.gateway import GatewayManager, is_gateway
 from rlm_jupyter.kernels.policy import bubblewrap_program
 
 ARGV = ("-m", "ipykernel_launcher", "-f", "{connection_file}", "--HistoryManager.enabled=False")
@@ -94,16 +95,27 @@ def check_launch(name: str | None, sandbox: str) -> None:
     Raises:
         KernelStartError: what is missing or wrong, and what to do.
     """
-    if name is not None:
-        kernel_spec(name)
+    local = True
+    if is_gateway(name):
+        local = GatewayManager(name).is_local
+    elif name is not None:
+        local = _local(kernel_spec(name))
+    if sandbox == "bwrap" and not local:
+        raise KernelStartError(
+            f"The kernel `{name}` runs elsewhere, where the sandbox `bwrap` cannot hold it. Let its provisioner "
+            "confine it (a container), and leave `sandbox` as it is by default."
+        )
     if sandbox == "bwrap":
         bubblewrap_program()
 
 
-def make_manager(name: str | None, directory: Path, context: Any) -> Manager:
+def make_manager(name: str | None, directory: Path, context: Any) -> Manager | GatewayManager:
     """Make the manager of one kernel that will live in `directory`."""
-    ipc = sys.platform != "win32"
+    if is_gateway(name):
+        return GatewayManager(name)
+    spec = kernel_spec(name)
+    ipc = sys.platform != "win32" and _local(spec)
     address = {"transport": "ipc", "ip": str(directory / "sockets" / "s")} if ipc else {"transport": "tcp"}
     manager = Manager(context=context, connection_file=str(directory / "c.json"), **address)
-    manager.own_spec = kernel_spec(name)
+    manager.own_spec = spec
     return manager

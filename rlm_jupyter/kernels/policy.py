@@ -152,8 +152,8 @@ def confinement(mode: str, report: dict[str, Any], *, local: bool) -> dict[str, 
     """
     missing = list(report.get("missing", ()))
     if not local:
-        why = "nothing but keys is kept from agents: the kernelspec's own provisioner decides"
-        return {"mode": "none", "holds": ["keys"], "missing": [why]}
+        why = "agents' kernels run elsewhere: what is kept from them is decided there, by no sandbox of ours"
+        return {"mode": "none", "holds": [], "missing": [why]}
     if mode == "none":
         why = "nothing is kept from agents, as the sandbox is `none`: their code may read what you may read"
         return {"mode": "none", "holds": [], "missing": [f"{why}, even the keys of this process"]}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.environment import BaseDirectory, remove_directory
-from rlm_jupyter.kernels.process import KernelProcess, Launch
+from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch
 from rlm_jupyter.kernels.session import AgentKernel
 from rlm_jupyter.kernels.startup import Guest, own_sources
 
@@ -61,6 +61,7 @@ class KernelPool:
     """Starts and ends kernels. Belongs to one event loop, that of the engine.
 
     Args:
+        bridge: how calls travel; see `Launch`.
         launch: `auto` forks where the system can; `stock` starts kernels by `jupyter_client` alone.
         guest: what speaks over the bridge inside kernels; None for the words of agents.
         notice: called with a sentence when something is not as it might be expected.
@@ -70,10 +71,12 @@ class KernelPool:
         self,
         *,
         launch: Literal["auto", "stock"] = "auto",
+        bridge: BridgeKind = "auto",
         guest: Guest | None = None,
         notice: Callable[[str], None] | None = None,
     ) -> None:
         self._launch = launch
+        self._bridge = bridge
         self._guest = guest
         self._notice = notice or (lambda _: None)
         self._base: BaseDirectory | None = None
@@ -144,6 +147,7 @@ class KernelPool:
             sandbox=request.sandbox,
             env=dict(request.env),
             limits=dict(request.limits),
+            bridge=self._bridge,
         )
 
     def _dismiss(self, kernel: AgentKernel) -> None:

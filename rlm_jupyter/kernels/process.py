@@ -10,24 +10,30 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rlm_jupyter.errors import KernelDiedError, KernelStartError
+from rlm_jupyter.kernels.bridge import HostBridge
 from rlm_jupyter.kernels.channels import Channels, Request, Sink
-from rlm_jupyter.kernels.environment import kernel_environment, remove_directory
+from rlm_jupyter.kernels.control import ControlBridge
+from rlm_jupyter.kernels.environment import kernel_environment, remote_environment, remove_directory
 from rlm_jupyter.kernels.forkserver import BRIDGE_FD
+from rlm_jupyter.kernels.gateway import ENDED_ELSEWHERE
+from rlm_jupyter.kernels.manager import check_launch, make_manager
 from rlm_jupyter.kernels.policy import bubblewrap, confinement, policy_for
 from rlm_jupyter.kernels.startup import first_request, read_report
 
 if TYPE_CHECKING:
     import zmq.asyncio
 
+    from rlm_jupyter.kernels.bridge import Bridge, BridgeHandler
     from rlm_jupyter.kernels.startup import Guest
     from rlm_jupyter.kernels.supervisor import Supervisor
 
 START_SECONDS = 60.0
 KILL_SECONDS = 10.0
 T = TypeVar("T")
+BridgeKind = Literal["auto", "socket", "control"]
 
 
 @dataclass
@@ -43,6 +49,8 @@ class Launch:
         guest: what speaks over the bridge in the kernel.
         env: variables that the user hands over.
         limits: of the box; see `policy_for`.
+        bridge: `socket` passes a descriptor to the kernel, `control` uses the control channel; `auto` is the
+            first where the kernel is a process of this machine.
     """
 
     directory: Path
@@ -53,6 +61,7 @@ class Launch:
     sandbox: str = "auto"
     env: dict[str, str] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)
+    bridge: BridgeKind = "auto"
 
 
 class KernelProcess:
@@ -60,7 +69,6 @@ class KernelProcess:
 
     Attributes:
         died: resolves to the exit status when the process has ended.
-        link: the host's end of the bridge; whoever takes it closes it.
         confinement: what holds for it.
     """
 
@@ -68,12 +76,13 @@ class KernelProcess:
         self.launch = launch
         self.died: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.confinement: dict[str, Any] = {}
-        self.link: socket.socket | None = None
+        self._link: socket.socket | None = None  # the host's end of the bridge, until `open_bridge` takes it
         self._tasks: list[asyncio.Task[None]] = []
         self._pidfd: int | None = None
         self._channels: Channels | None = None
         self._manager: Any = None
         self._forked = False
+        self._policy: dict[str, Any] | None = None
 
     # ------------------------------------------------------------------------------------------- starting
 
@@ -106,19 +115,27 @@ class KernelProcess:
         launch = self.launch
         for name in ("sockets", "scratch"):
             (launch.directory / name).mkdir(mode=0o700, parents=True)
-        self.link, other = socket.socketpair()
-        with other:
-            number = await self._launch(other)
+        manager = self._manager = make_manager(launch.kernelspec, launch.directory, launch.context)
+        if launch.bridge == "control" or not manager.is_local or sys.platform == "win32":
+            number = await self._launch(None)
+        else:
+            self._link, other = socket.socketpair()
+            with other:
+                number = await self._launch(other)
         self._watch_death()
         self._channels = Channels(self._manager.client(context=launch.context), self._take_for_hostile)
         await self._boot(number, self._channels)
 
-    async def _launch(self, other: socket.socket) -> int:
-        """Start the process; return the number of the bridge's descriptor in it."""
-        from rlm_jupyter.kernels.manager import make_manager
-
-        launch = self.launch
-        manager = self._manager = make_manager(launch.kernelspec, launch.directory, launch.context)
+    async def _launch(self, other: socket.socket | None) -> int | None:
+        """Start the process; return the number of the bridge's descriptor in it, if there is one."""
+        launch, manager = self.launch, self._manager
+        if not manager.is_local:
+            check_launch(launch.kernelspec, launch.sandbox)
+            await manager.start_kernel(
+                env=remote_environment(manager.kernel_spec.env),
+                cwd=str(launch.directory / "scratch"),
+            )
+            return None
         argv = list(manager.kernel_spec.argv)
         executable = None if launch.kernelspec is None else argv[0]
         policy = policy_for(launch.sandbox, launch.directory, executable, launch.limits)
@@ -132,41 +149,51 @@ class KernelProcess:
             ),
             "cwd": str(launch.directory / "scratch"),
         }
-        if launch.supervisor is not None and manager.is_local:
+        if launch.supervisor is not None:
             from rlm_jupyter.kernels.provisioner import ForkProvisioner
 
             provisioner = ForkProvisioner(
                 kernel_id=launch.directory.name, kernel_spec=manager.kernel_spec, parent=manager
             )
-            provisioner.supervisor, provisioner.bridge = launch.supervisor, other.fileno()
+            provisioner.supervisor, provisioner.bridge = launch.supervisor, other.fileno() if other else None
             provisioner.log = str(launch.directory / "stderr")
             provisioner.policy = None if launch.sandbox == "bwrap" else policy
             provisioner.execute = launch.kernelspec is not None or launch.sandbox == "bwrap"
             self._forked = not provisioner.execute
             manager.provisioner = provisioner
             await manager.start_kernel(**options)
-            return BRIDGE_FD
+            return BRIDGE_FD if other else None
         with (launch.directory / "stderr").open("wb") as stderr:
-            descriptors = {} if sys.platform == "win32" else {"pass_fds": (other.fileno(),)}
+            descriptors = {"pass_fds": (other.fileno(),)} if other else {}
             await manager.start_kernel(stderr=stderr, **descriptors, **options)
-        return other.fileno()
+        return other.fileno() if other else None
 
-    async def _boot(self, number: int, channels: Channels) -> None:
+    async def _boot(self, number: int | None, channels: Channels) -> None:
         """Run what must run before the first cell, and wait until output is heard."""
         launch = self.launch
+        local = self._manager.is_local
         supervised = launch.supervisor is not None
         code, expressions = first_request(
             launch.guest,
             number,
             forked=self._forked,
             policy=self._policy,
-            parent=None if supervised else os.getpid(),
+            parent=None if supervised or not local else os.getpid(),
+            remote=None if local else launch.env,
         )
         content = await self.or_death(channels.send(code, silent=True, expressions=expressions).reply)
         report = read_report(content, launch.kernelspec)
-        self.confinement = confinement(launch.sandbox, report, local=self._manager.is_local)
+        self.confinement = confinement(launch.sandbox, report, local=local)
         await channels.wait_heard(self.died)
         await self.check_alive()
+
+    def open_bridge(self, handler: BridgeHandler, on_close: Callable[[], None]) -> Bridge:
+        """Make the line to the kernel; once for a process. It is closed before the process is."""
+        if self._link is not None:
+            link, self._link = self._link, None
+            return HostBridge(link, handler, on_close)
+        assert self._channels is not None
+        return ControlBridge(self._channels.client, handler, on_close)
 
     # --------------------------------------------------------------------------------------------- death
 
@@ -302,9 +329,9 @@ class KernelProcess:
                     await self._manager.provisioner.wait()
                 await self._manager.cleanup_resources()
             self._manager = None
-        if self.link is not None:
-            self.link.close()
-            self.link = None
+        if self._link is not None:
+            self._link.close()
+            self._link = None
         self._set_died(-9)
         await asyncio.to_thread(remove_directory, self.launch.directory)
 
@@ -330,6 +357,8 @@ def describe_exit(status: int) -> str:
     """Put an exit status into words."""
     import signal
 
+    if status == ENDED_ELSEWHERE:
+        return "it ended where it runs, and its gateway does not tell how"
     if status >= 0:
         return f"exit status {status}"
     try:

@@ -15,7 +15,7 @@ else:
 
 if TYPE_CHECKING:
     from rlm_jupyter.kernels.callers import Cell
-    from rlm_jupyter.kernels.link import Link, Reply
+    from rlm_jupyter.kernels.link import Line, Reply
 
 
 class Listing(list[Any]):
@@ -42,7 +42,7 @@ class ServerWords:
     """
 
     cell: Cell
-    link: Link
+    link: Line
 
     def mcp_list_tools(self, server: str) -> Listing:
         """List a server's tools.

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import KernelDiedError
-from rlm_jupyter.kernels.bridge import HostBridge
 from rlm_jupyter.kernels.cell import CellResult, CellStatus, OnOutput, Recorder
 from rlm_jupyter.kernels.process import KernelProcess, describe_exit
 
@@ -54,10 +53,8 @@ class AgentKernel:
         self._adopt(process)
 
     def _adopt(self, process: KernelProcess) -> None:
-        assert process.link is not None
         self._process = process
-        link, process.link = process.link, None
-        self.bridge = HostBridge(link, self._handler, lambda: self._bridge_lost(process))
+        self.bridge = process.open_bridge(self._handler, lambda: self._bridge_lost(process))
         process.died.add_done_callback(lambda _: self._process_died(process))
 
     def _bridge_lost(self, process: KernelProcess) -> None:

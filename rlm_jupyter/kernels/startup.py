@@ -29,12 +29,12 @@ class Guest:
 
     Attributes:
         sources: name to source of the modules it consists of.
-        code: given the bridge's descriptor and the modules to make there (None: all of them), the code that
-            installs it.
+        code: given the bridge's descriptor (None where there is none, to use the control channel) and the modules
+            to make there (None: all of them), the code that installs it.
     """
 
     sources: Mapping[str, str]
-    code: Callable[[int, Mapping[str, str] | None], str]
+    code: Callable[[int | None, Mapping[str, str] | None], str]
 
     @classmethod
     def standard(cls) -> Guest:
@@ -59,19 +59,32 @@ def loading_code(sources: Mapping[str, str]) -> str:
 
 
 def first_request(
-    guest: Guest, number: int, *, forked: bool, policy: Mapping[str, Any] | None, parent: int | None
+    guest: Guest,
+    number: int | None,
+    *,
+    forked: bool,
+    policy: Mapping[str, Any] | None,
+    parent: int | None,
+    remote: Mapping[str, str] | None = None,
 ) -> tuple[str, dict[str, str]]:
     """Write the code of the first request and the expression whose value is the report.
 
     Args:
         guest: what is installed there.
-        number: the bridge's descriptor in the kernel.
+        number: the bridge's descriptor in the kernel; None for the control channel.
         forked: whether the supervisor made the modules already.
         policy: of the box.
         parent: a process with which the kernel is to die; None where the supervisor sees to it.
+        remote: None for a kernel of this machine; else the variables that the user hands over to it.
     """
     options = {"policy": dict(policy) if policy else None, "parent": parent}
     lines = [] if forked else [loading_code(own_sources())]
+    if remote is not None:
+        source = (Path(__file__).parent / "remote.py").read_text(encoding="utf-8")
+        lines += [
+            loading_code({"_rlm_remote": source}),
+            f"__import__('_rlm_remote').settle({dict(remote)!r})",
+        ]
     lines.append(guest.code(number, {} if forked else None))
     return "\n".join(lines), {"report": f"__import__('_rlm_prelude').prepare(get_ipython(), {options!r})"}
 

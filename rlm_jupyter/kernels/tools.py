@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from rlm_jupyter.kernels.callers import Cell
-    from rlm_jupyter.kernels.link import Link, Reply
+    from rlm_jupyter.kernels.link import Line, Reply
 
 MAX_FUNCTIONS = 32
 """Functions of an agent's own that go with one call."""
@@ -100,7 +100,7 @@ class Tools:
 
     def __init__(self, cell: Cell, finish: Callable[[Reply], Any]) -> None:
         self.known: dict[str, Any] = {}
-        self.link: Link | None = None
+        self.link: Line | None = None
         self._cell, self._finish = cell, finish
         Tools.current = self
 

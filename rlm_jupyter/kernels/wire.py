@@ -25,7 +25,8 @@ MAX_FDS = 64
 CHUNK = 1 << 18
 """Bytes read at once."""
 
-_HEADER = struct.Struct("<II")  # bytes of JSON, number of descriptors
+HEADER = struct.Struct("<II")
+"""Bytes of JSON, and the number of descriptors."""
 _INT = array("i").itemsize
 _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)  # Linux; elsewhere set afterwards
 
@@ -60,7 +61,7 @@ def pack(message: dict[str, Any], count: int = 0) -> bytes:
             f"A message of {len(payload):,} bytes with {count} descriptors is more than a frame may carry "
             f"({MAX_BYTES:,} bytes, {MAX_FDS} descriptors)."
         )
-    return _HEADER.pack(len(payload), count) + payload
+    return HEADER.pack(len(payload), count) + payload
 
 
 def receive(sock: socket.socket) -> tuple[bytes, list[int]]:
@@ -104,19 +105,19 @@ class Framer:
             MalformedFrame: a size out of bounds, something that is no JSON object, or a wrong number of
                 descriptors. The stream cannot be read on.
         """
-        if len(self._buffer) < _HEADER.size:
+        if len(self._buffer) < HEADER.size:
             if len(self._fds) > MAX_FDS or (self._fds and not self._buffer):
                 raise MalformedFrame("descriptors that belong to no frame")
             return None
-        size, count = _HEADER.unpack_from(self._buffer)
+        size, count = HEADER.unpack_from(self._buffer)
         if size > MAX_BYTES or count > MAX_FDS or len(self._fds) > MAX_FDS:
             raise MalformedFrame(f"a frame of {size} bytes and {count} descriptors")
-        end = _HEADER.size + size
+        end = HEADER.size + size
         if len(self._buffer) < end:
             return None
         if len(self._fds) < count:  # they come with the first byte of their frame, never later
             raise MalformedFrame(f"{count} descriptors were announced and {len(self._fds)} came")
-        message = _parse(bytes(self._buffer[_HEADER.size : end]))
+        message = parse(bytes(self._buffer[HEADER.size : end]))
         del self._buffer[:end]
         return message, [self._fds.popleft() for _ in range(count)]
 
@@ -127,7 +128,7 @@ class Framer:
         self._buffer.clear()
 
 
-def _parse(payload: bytes) -> dict[str, Any]:
+def parse(payload: bytes) -> dict[str, Any]:
     """Decode the JSON object of one frame."""
     try:
         message = loads(payload.decode())

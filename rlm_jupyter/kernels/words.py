@@ -13,7 +13,7 @@ if TYPE_CHECKING or not __name__.startswith("_rlm_"):
     from rlm_jupyter.kernels.callers import Cell, caller_awaits
     from rlm_jupyter.kernels.calls import Batch, Call, Failed, Work, deliver, settled
     from rlm_jupyter.kernels.fallback import fallback_prompt
-    from rlm_jupyter.kernels.link import Link, Rejected, Reply, error_of
+    from rlm_jupyter.kernels.link import Line, Rejected, Reply, error_of
     from rlm_jupyter.kernels.nest import run_beside
     from rlm_jupyter.kernels.schemas import read_schema
     from rlm_jupyter.kernels.servers import ServerWords
@@ -26,7 +26,7 @@ else:
     from _rlm_callers import Cell, caller_awaits
     from _rlm_calls import Batch, Call, Failed, Work, deliver, settled
     from _rlm_fallback import fallback_prompt
-    from _rlm_link import Link, Rejected, Reply, error_of
+    from _rlm_link import Line, Rejected, Reply, error_of
     from _rlm_nest import run_beside
     from _rlm_schemas import read_schema
     from _rlm_servers import ServerWords
@@ -87,7 +87,7 @@ class Words(ServerWords):
         mapped: whether one may still be mapped.
     """
 
-    link: Link
+    link: Line
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell

@@ -88,7 +88,8 @@ def type_name(value: object) -> str:
     return f"{module}.{name}"[:200]
 
 
-def _memory_file() -> int:
+def memory_file() -> int:
+    """Make an empty file without a name, in memory where the system can; the descriptor is the caller's."""
     if hasattr(os, "memfd_create"):
         with suppress(OSError):  # a container's seccomp profile may refuse it
             return os.memfd_create("rlm-value", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -96,7 +97,8 @@ def _memory_file() -> int:
         return os.dup(file.fileno())
 
 
-def _seal(fd: int) -> None:
+def seal(fd: int) -> None:
+    """Let nobody change or cut the memory file of `fd` any more."""
     with suppress(ImportError, OSError):
         import fcntl
 
@@ -113,7 +115,8 @@ def is_sealed(fd: int) -> bool:
         return False
 
 
-def _write(fd: int, data: bytes | bytearray | memoryview) -> None:
+def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all of `data` at the place where the file of `fd` stands."""
     done = 0
     with memoryview(data) as view:
         while done < view.nbytes:
@@ -146,7 +149,7 @@ def write(kind: str, head: bytes, buffers: Sequence[memoryview | str]) -> int:
     """
     if len(head) > MAX_HEAD or len(buffers) > MAX_BUFFERS:
         raise Unencodable("it has too many parts; hand it over as a table or an array")
-    fd = _memory_file()
+    fd = memory_file()
     try:
         entries = array("Q")
         position = _HEADER.size + len(buffers) * _ENTRY + len(head)
@@ -160,15 +163,15 @@ def write(kind: str, head: bytes, buffers: Sequence[memoryview | str]) -> int:
                 if len(chunk) < _GATHERED and len(waiting) < _CHUNK:
                     waiting += chunk
                 else:
-                    _write(fd, waiting)
-                    _write(fd, chunk)
+                    write_all(fd, waiting)
+                    write_all(fd, chunk)
                     waiting.clear()
             entries.extend((start, position - start))
-        _write(fd, waiting)
+        write_all(fd, waiting)
         os.lseek(fd, 0, os.SEEK_SET)
         header = (MAGIC, VERSION, KINDS.index(kind), len(head), len(buffers), position)
-        _write(fd, _HEADER.pack(*header) + _little_endian(entries).tobytes())
-        _seal(fd)
+        write_all(fd, _HEADER.pack(*header) + _little_endian(entries).tobytes())
+        seal(fd)
     except BaseException:
         os.close(fd)
         raise
