@@ -380,8 +380,9 @@ class RLM:
             veil=toolkit.veil,
         )
         store = Store()
-        if spec.context is not None:
-            store.add(spec.context)
+        for data in (spec.context, *(one.data for one in spec.added)):
+            if data is not None:
+                store.add(data)
         conductor = Conductor(
             run=run_id,
             settings=self.settings,

@@ -134,6 +134,22 @@ def test_a_kernel_that_dies_in_a_follow_up_gets_all_its_data_again(begin):
     assert again.value == [1, 2, False]
 
 
+def test_closing_a_run_gives_up_the_descriptors_of_its_data_and_of_that_alone(begin):
+    first = begin(
+        ["FINAL(1)", "FINAL(2)", "import os\nos._exit(1)", "FINAL([context[0], context_2[0]])"], [1]
+    )
+    second = first.ask("more", [2])
+    held = second.root.spec.added[0].data
+    third = second.follow_up("and more")
+    first.close()
+    second.close()
+    assert held.closed
+    assert third.wait(60).raise_for_error().value == [1, 2]
+    third.close()
+    assert third.root.spec.added[0].data.closed
+    assert third.root.spec.context.closed
+
+
 def test_a_stopped_run_can_be_continued(begin):
     first = begin(["x = 1\nimport time\ntime.sleep(60)", "FINAL(x)"], wait=False)
     end = time.monotonic() + 20

@@ -72,7 +72,7 @@ def root_of(run: Run) -> Agent:
 def continued(spec: AgentSpec, root: Agent) -> AgentSpec:
     """Make of a new question's spec that of a follow-up: the earlier data stays, new data is added to it."""
     earlier = root.spec
-    added = earlier.added
+    added = tuple(replace(one, data=one.data.dup()) for one in earlier.added)
     if spec.context is not None:
         number = len(added) + 2
         added = (*added, Added(spec.context, (f"context_{number}", *spec.names), spec.item_names))
