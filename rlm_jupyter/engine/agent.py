@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _MAX_EMPTY_REPLIES = 3
 _MAX_KERNEL_DEATHS = 3
-_PARTIAL_SECONDS = 10.0
+_PARTIAL_SECONDS = 3.0
 _TAKE_ANSWER = """\
 if type(answer) is dict and dict.get(answer, "content"):
     FINAL(dict.get(answer, "content"))
@@ -176,7 +176,7 @@ class Agent:
 
     async def _keep_partial(self) -> None:
         """Take what code has put into `answer["content"]`, so that an agent that ends early gives what it has."""
-        if self.value is None and self.kernel is not None and self.kernel.alive:
+        if self.value is None and self.cells and self.kernel is not None and self.kernel.alive:
             with contextlib.suppress(Exception):
                 await self.kernel.execute(_TAKE_ANSWER, seconds=_PARTIAL_SECONDS, on_output=None)
 

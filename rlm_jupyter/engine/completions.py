@@ -260,7 +260,7 @@ class Completions:
     async def _retry(self, agent: str, reservation: Reservation, reason: str, seconds: float) -> None:
         """Before each further attempt: ask less at once after a refusal, reserve it too, and show the wait."""
         if reason.startswith(_CROWDED):
-            self._ledger.rate_limited()
+            self._ledger.rate_limited(reservation)
         await self._ledger.wait_to_retry(reservation, billed=not reason.startswith(_UNBILLED))
         if seconds:
             self._journal.emit(ev.Waiting, agent, reason="rate_limit", seconds=seconds, text=reason)

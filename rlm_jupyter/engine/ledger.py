@@ -39,7 +39,7 @@ MIN_MAX_TOKENS = 16
 """A reply of fewer tokens is of no use: rather than clamp below it, the limit counts as reached."""
 
 _SECONDS_BETWEEN_CUTS = 1.0
-"""A burst of refusals is one: those of requests that were in flight together lower the ceiling once."""
+"""Between two refusals of which it is not known when the requests were sent, for both to count."""
 
 
 @dataclass(eq=False)
@@ -155,7 +155,7 @@ class Ledger:
         reservation.held.add(more)
 
     async def wait_to_retry(self, reservation: Reservation, *, billed: bool = True) -> None:
-        """As `retry`, but wait while other requests in flight may free enough.
+        """As `retry`, but wait for its turn, and while other requests in flight may free enough.
 
         Raises:
             LimitReachedError: there is no room, and none to hope for; the reservation stays open.
@@ -163,14 +163,17 @@ class Ledger:
         more = self._attempt(reservation, billed=billed)
         try:
             while True:
-                try:
-                    self.retry(reservation, billed=billed)
-                except LimitReachedError:
-                    others = len(self._open) > len(self._retrying | {reservation})
-                    if self._books.time_is_up() or not others or self._books.full(more, held=False):
-                        raise
-                else:
-                    return
+                most = self.concurrency
+                if most is None or len(self._open - self._retrying - {reservation}) < most:
+                    try:
+                        self.retry(reservation, billed=billed)
+                    except LimitReachedError:
+                        others = len(self._open) > len(self._retrying | {reservation})
+                        if self._books.time_is_up() or not others or self._books.full(more, held=False):
+                            raise
+                    else:
+                        reservation.sent = self._clock()
+                        return
                 self._retrying.add(reservation)
                 self._freed = self._freed or asyncio.get_running_loop().create_future()
                 await asyncio.shield(self._freed)
@@ -284,13 +287,21 @@ class Ledger:
         self._tell_freed()
         self._pump()
 
-    def rate_limited(self) -> None:
-        """Lower the requests in flight to half, once a second at most; each success raises them slowly."""
+    def rate_limited(self, reservation: Reservation | None = None) -> None:
+        """Lower the requests in flight to half; each success raises them slowly.
+
+        A burst of refusals is one: those of requests that were in flight together lower them once.
+
+        Args:
+            reservation: of the request that was refused; None: unknown, then once a second at most.
+        """
         now = self._clock()
-        if now - self._cut_at < _SECONDS_BETWEEN_CUTS:
+        since = now - _SECONDS_BETWEEN_CUTS if reservation is None else reservation.sent
+        if since < self._cut_at:
             return
         self._cut_at = now
-        self._ceiling = max(1.0, min(self._ceiling, len(self._open)) / 2)
+        active = len(self._open - self._retrying)
+        self._ceiling = max(1.0, min(self._ceiling, active) / 2)
 
     # ---- inside
 
@@ -322,6 +333,7 @@ class Ledger:
             request.price,
             request.turn,
             request.worst(max_tokens),
+            sent=self._clock(),
         )
         self._books.hold(reservation.agent, reservation.held)
         self._open.add(reservation)

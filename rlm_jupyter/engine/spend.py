@@ -166,6 +166,7 @@ class Reservation:
         turn: whether it is a turn of the agent.
         held: what is kept free for it, all attempts together.
         open: whether it is neither settled nor released yet.
+        sent: when its newest attempt was let go, by the ledger's clock.
     """
 
     agent: str
@@ -175,6 +176,7 @@ class Reservation:
     turn: bool
     held: Account
     open: bool = True
+    sent: float = 0.0
 
     @property
     def attempts(self) -> int:

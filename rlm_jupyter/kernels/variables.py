@@ -20,6 +20,8 @@ _UNCHANGED_SECONDS = (
     0.05  # for another look at objects that are the same as before, but may have changed inside
 )
 _MAX_CHARS = 2000
+_FIXED = (int, float, complex, bool, type(None), str, bytes)
+_MAX_FIXED = 2000  # length of a text that is kept to be compared
 _CODE = (types.FunctionType, types.BuiltinFunctionType, type)
 
 
@@ -42,6 +44,7 @@ class Variables:
         self.dropped = False
         self._sent: dict[str, dict[str, Any]] = {}
         self._seen: dict[str, tuple[int, type]] = {}
+        self._fixed: dict[str, Any] = {}
 
     def current(self) -> dict[str, Any]:
         """Give the variables, without our words, IPython's own names, modules and what begins with `_`."""
@@ -84,7 +87,15 @@ class Variables:
         current = self.current()
         marks = {name: _mark(value) for name, value in current.items()}
         rebound = [name for name, mark in marks.items() if self._seen.get(name) != mark]
-        same = [name for name, mark in marks.items() if self._seen.get(name) == mark and name in self._sent]
+        fixed = {name: value for name, value in current.items() if _is_fixed(value)}
+        same = [
+            name
+            for name, mark in marks.items()
+            if self._seen.get(name) == mark
+            and name in self._sent
+            and (name not in fixed or self._fixed.get(name) is not fixed[name])
+        ]
+        self._fixed = fixed
         changed = [one for name in rebound[:MAX_VARIABLES] if (one := self._differs(name, current[name]))]
         deadline = time.monotonic() + _UNCHANGED_SECONDS
         for name in reversed(same[-MAX_VARIABLES:]):
@@ -109,6 +120,12 @@ class Variables:
 
 def _mark(value: Any) -> tuple[int, type]:
     return id(value), type(value)
+
+
+def _is_fixed(value: Any) -> bool:
+    """Whether it cannot change inside, and is so small that it may be kept."""
+    kind = type(value)
+    return kind in _FIXED and (kind not in (str, bytes) or len(value) <= _MAX_FIXED)
 
 
 def _is_imported(value: Any) -> bool:

@@ -89,13 +89,18 @@ class Clients:
             return self._given.with_options(max_retries=0, timeout=timeout)
         if shards.certificates is None:
             shards.certificates = _http_library(openai.DefaultAsyncHttpxClient).create_ssl_context()
-        return openai.AsyncOpenAI(
+        made = openai.AsyncOpenAI(
             api_key=self._key.get_secret_value(),
             base_url=self._url.get_secret_value(),
             max_retries=0,
             timeout=timeout,
             http_client=openai.DefaultAsyncHttpxClient(verify=shards.certificates),
         )
+        # What each request until the first answer of a client would look up on a thread of its own.
+        platform = next((vars(c)["_platform"] for c in shards.clients if vars(c).get("_platform")), None)
+        if platform is not None:
+            vars(made)["_platform"] = platform
+        return made
 
 
 class _Shards:
