@@ -13,6 +13,7 @@ from rlm_jupyter.errors import (
     AgentNotFoundError,
     ConfigError,
     ContextError,
+    KernelStartError,
     MissingKeyError,
     UnsafeValueError,
     ValueTransferError,
@@ -37,6 +38,7 @@ def shell(tmp_path_factory):
         shell.user_ns.update(
             orders=[1, 2, 3],
             lock=threading.Lock(),
+            bad={"type": "nosuch"},
             table=pd.DataFrame({"a": [1]}),
             model=ScriptedModel(lambda _messages: CODE),
         )
@@ -63,8 +65,14 @@ def fails(shell, capsys, cell):
         ("%%rlm orders lock -m model\nQ", ContextError, ["`context['lock']` cannot be transferred"]),
         ("%%rlm orders -m modle\nQ", MissingKeyError, ["`modle`", "hold a model: `model`"]),
         ("%%rlm orders -m table\nQ", MissingKeyError, ["`table` holds a `DataFrame`", "`model`"]),
+        ("%%rlm orders -m model --sub-model modle\nQ", MissingKeyError, ["`modle`", "a model: `model`"]),
         ("%%rlm orders -s table -m model\nQ", ConfigError, ["a `DataFrame`", "TypedDict", "columns"]),
         ("%%rlm orders -s lock -m model\nQ", ConfigError, ["a `lock`", "`list[str]`"]),
+        ("%%rlm orders -s 1+1 -m model\nQ", UsageError, ["`-s` takes the name"]),
+        ("%%rlm orders -s bad -m model\nQ", ConfigError, ["`$.type`", "nosuch"]),
+        ("%%rlm orders -o get_ipython -m model\nQ", UsageError, ["`get_ipython`", "another name"]),
+        ("%%rlm orders -o __builtins__ -m model\nQ", UsageError, ["`__builtins__`", "another name"]),
+        ("%%rlm orders --dry-run --kernel nosuch -m model\nQ", KernelStartError, ["no kernelspec `nosuch`"]),
         ("%rlm foo", UsageError, [f"`{name}`" for name in COMMANDS]),
     ],
 )

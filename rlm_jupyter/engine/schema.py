@@ -56,7 +56,9 @@ class AnswerSchema:
         try:
             jsonschema.Draft202012Validator.check_schema(schema)
         except jsonschema.SchemaError as error:
-            raise ConfigError(f"The schema is no valid JSON Schema: {error.message}.") from None
+            raise ConfigError(
+                f"The schema is no valid JSON Schema: at `{error.json_path}`, {error.message:.300}. Correct it there."
+            ) from None
         self.json = schema
 
     def _read_type(self, schema: object) -> None:

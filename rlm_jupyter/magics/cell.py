@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import threading
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.errors import ConfigError, MissingKeyError, RLMError, RunStoppedError
+from rlm_jupyter.errors import MissingKeyError, RLMError, RunStoppedError
 from rlm_jupyter.magics.hand_over import models_hint
 from rlm_jupyter.magics.task import Task, read
 
@@ -62,17 +61,18 @@ def start(magics: RLMMagics, task: Task) -> Run:
     from rlm_jupyter.views.display import display_mode
 
     display_mode(magics.shell)  # raises for a mode that does not exist, before anything costs money
-    if task.mcp is not None and "mcp" not in inspect.signature(RLM.start).parameters:
-        raise ConfigError(
-            "`--mcp`: this version hands no MCP servers to agents. Give functions with `-t` instead."
-        )
     try:
         rlm = RLM(**task.settings)
     except MissingKeyError as error:
-        raise MissingKeyError(error.message + models_hint(magics.shell, task.settings["model"])) from None
+        wrong = next((m for m in _models(task) if isinstance(m, str) and f"`{m}`" in error.message), None)
+        raise MissingKeyError(error.message + models_hint(magics.shell, wrong)) from None
     run = rlm.start(task.question, **task.asked)
     magics.runs.add(run)
     return run
+
+
+def _models(task: Task) -> tuple[Any, Any]:
+    return task.settings["model"], task.settings["sub_model"]
 
 
 def conclude(shell: InteractiveShell, task: Task, run: Run, *, interrupted: bool = False) -> Any:

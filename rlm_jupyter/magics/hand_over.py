@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _SHOWN = 20
+_SHELLS_OWN = ("get_ipython", "In", "Out", "exit", "quit")
 BUILTIN_TYPES = ("bool", "bytes", "dict", "float", "int", "list", "set", "str", "tuple")
 _SCHEMA_NODES = (
     ast.Expression,
@@ -216,4 +217,8 @@ def out_name(name: str) -> str:
     """
     if not name.isidentifier() or keyword.iskeyword(name):
         raise UsageError(f"`-o` takes the name of a variable; `{name}` cannot be one.")
+    if name in _SHELLS_OWN or name.startswith("__"):
+        raise UsageError(
+            f"`-o` would overwrite `{name}`, which the notebook needs itself: choose another name."
+        )
     return name
