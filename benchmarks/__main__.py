@@ -1,0 +1,22 @@
+"""`python -m benchmarks [NAME ...]`: measure all, or those named; it takes about a minute."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+ALL = ("first_request", "turns", "batch", "sub_agents")
+
+
+def main(names: list[str]) -> None:
+    """Measure and print a table."""
+    unknown = sorted(set(names) - set(ALL))
+    if unknown:
+        sys.exit(f"There is no benchmark `{unknown[0]}`. There are: {', '.join(ALL)}.")
+    for name in names or ALL:
+        for figure in importlib.import_module(f"benchmarks.{name}").measure():
+            print(figure.line(), flush=True)  # noqa: T201 - the result
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,86 @@
+"""What all benchmarks share: a run against the server, the floor's client, and how a figure is told."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Awaitable, Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter import RLM, Limits
+from rlm_jupyter.models.openai_chat import OpenAIChat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from openai import AsyncOpenAI
+
+    from rlm_jupyter.engine.run import Run
+
+    from benchmarks.server import Server
+
+RUNS = 5
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table.
+
+    Attributes:
+        name: what was measured.
+        samples: seconds, or whatever `unit` says, of each run.
+        floor: the same work by a plain `AsyncOpenAI` loop, of the same minutes; empty where there is none.
+        most: what must be reached.
+        unit: of all of these.
+    """
+
+    name: str
+    samples: list[float]
+    floor: list[float]
+    most: float
+    unit: str = "s"
+
+    def line(self) -> str:
+        """Tell median, floor, ratio and whether it was reached."""
+        median = statistics.median(self.samples)
+        floor = statistics.median(self.floor) if self.floor else None
+        beside = (
+            "" if floor is None else f"floor {floor:9.4g} {self.unit}   {median / max(floor, 1e-9):6.1f} x"
+        )
+        spread = f"{min(self.samples):.4g} to {max(self.samples):.4g}"
+        verdict = "reached" if median <= self.most else "MISSED"
+        return f"{self.name:<58} {median:9.4g} {self.unit:<5} ({spread}); {beside:<36} at most {self.most:g}: {verdict}"
+
+
+def model(server: Server) -> OpenAIChat:
+    """Give a model with connections of its own."""
+    return OpenAIChat("test-model", base_url=server.url, api_key="sk-benchmark", price=None)
+
+
+def client(server: Server) -> AsyncOpenAI:
+    """Give the floor's client, with connections of its own."""
+    from openai import AsyncOpenAI
+
+    return AsyncOpenAI(base_url=server.url, api_key="sk-benchmark", max_retries=0)
+
+
+async def plain_call(client: AsyncOpenAI, prompt: str) -> str:
+    """Ask once, streaming, as the engine does."""
+    stream: Any = await client.chat.completions.create(
+        model="test-model", messages=[{"role": "user", "content": prompt}], stream=True
+    )
+    return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+
+
+@contextmanager
+def asked(server: Server, context: Any = None, **options: Any) -> Iterator[Run]:
+    """Run the question `root` to its end with default settings, without a log or a cache."""
+    rlm = RLM(model=model(server), limits=Limits(cost=None), log_dir=None, cache=False, **options)
+    with rlm.start("root", context).wait(120).raise_for_error() as run:
+        yield run
+
+
+async def several(once: Callable[[], Awaitable[float]], runs: int = RUNS) -> list[float]:
+    """Give the figures of several floors."""
+    return [await once() for _ in range(runs)]
