@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from rlm_jupyter.errors import KernelDiedError
-from rlm_jupyter.kernels import exchange
-from rlm_jupyter.kernels import wire
+from rlm_jupyter.kernels import exchange, wire
 from rlm_jupyter.kernels.bridge import BridgeError, HostBridge
 from rlm_jupyter.kernels.link import Link, RLMQueryError
 

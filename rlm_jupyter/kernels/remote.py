@@ -11,6 +11,15 @@ import sys
 import tempfile
 from collections.abc import Mapping
 
+MARK = "RLM_REMOTE"
+"""The variable that marks what a kernel's code starts."""
+_CLEAR_UP = f"""
+cd / && read _
+for process in /proc/[0-9]*; do
+    if tr '\\0' '\\n' < "$process/environ" | grep -qxF "{MARK}=$0"; then kill -9 "${{process#/proc/}}"; fi
+done 2> /dev/null
+rm -rf -- "$0"
+"""
 _watch: list[subprocess.Popen[bytes]] = []
 
 
@@ -28,11 +37,14 @@ def settle(variables: Mapping[str, str]) -> None:
     if sys.platform == "win32":
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         return
-    # A kernel that is killed runs no `atexit`: a shell waits for the end of its pipe, and clears up.
-    command = ["/bin/sh", "-c", 'cd / && read _; rm -rf -- "$0"', directory]
+    # A kernel that is killed runs no `atexit`: a shell waits for the end of its pipe, and clears up: what the kernel's
+    # code started in other sessions, and the directory.
+    command = ["/bin/sh", "-c", _CLEAR_UP, directory]
     null = subprocess.DEVNULL
     _watch.append(
         subprocess.Popen(  # noqa: S603 - nothing in it comes from elsewhere
             command, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True
         )
     )
+    os.register_at_fork(after_in_child=_watch[-1].stdin.close)  # type: ignore[union-attr]  # a pipe
+    os.environ[MARK] = directory
