@@ -106,7 +106,7 @@ async def reply(messages):
 script = ScriptedModel(reply, name="scripted", price=Price(1.25, 10.0))
 '''
 
-COMMANDS = r'''
+COMMANDS = r"""
 import asyncio, pathlib, re
 import pandas as pd
 from rlm_jupyter.errors import ModelError
@@ -151,4 +151,4 @@ async def reply(messages):
     return f"I run this.\n\n```repl\n{cells[min(turn, len(cells) - 1)]}\n```"
 
 script = ScriptedModel(reply)
-'''
+"""

@@ -80,10 +80,14 @@ def test_in_step_mode_each_cell_waits_and_runs_as_it_was_edited(notebook):
     assert "100" in book.output(2)
 
 
-def test_a_failed_sub_agent_is_asked_again_and_its_value_pulled(lab, notebook):
+@pytest.mark.parametrize("when", ["while its run goes on", "after the end of its run"])
+def test_a_failed_sub_agent_is_asked_again_and_its_value_pulled(lab, notebook, when):
     book = notebook("retry.ipynb", [SETUP, "%%rlm table -m script\nfragile", "found.shape"])
     book.run(1, wait=False)
     expect(book.agent("0.1")).to_have_accessible_name(state("failed"), timeout=SOON)
+    if "after" in when:
+        lab.open_gate("gate-fragile")
+        book.wait_done(1)
     panel = book.choose("0.1")
     expect(panel.get_by_text("bad day").first).to_be_visible()
     panel.get_by_role("button", name="Retry").click()
@@ -98,7 +102,9 @@ def test_a_failed_sub_agent_is_asked_again_and_its_value_pulled(lab, notebook):
 
 
 def test_a_limit_is_raised_while_the_run_goes_on(lab, notebook):
-    book = notebook("limit.ipynb", [SETUP, "%%rlm table -m script -o total --max-calls 3\nmany calls", "total"])
+    book = notebook(
+        "limit.ipynb", [SETUP, "%%rlm table -m script -o total --max-calls 3\nmany calls", "total"]
+    )
     book.run(1, wait=False)
     expect(book.agent("0")).to_have_accessible_name(state("2 turns"), timeout=SOON)
     book.head.get_by_role("button", name=re.compile("^. 3$")).click()

@@ -140,7 +140,8 @@ const keptBy = new WeakMap<Element, Map<string, Element>>();
 /** Keeps keys that are meant for a field away from JupyterLab's shortcuts; those with Ctrl or Cmd pass. */
 export function keepKeys(element: HTMLElement): void {
   element.addEventListener("keydown", (event) => {
-    if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
+    // Escape leads out of the field: it is for what the field stands in.
+    if (!event.ctrlKey && !event.metaKey && event.key !== "Escape") event.stopPropagation();
   });
 }
 

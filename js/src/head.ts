@@ -184,7 +184,9 @@ class Meter {
     attribute(this.#field, "aria-label", `New limit: ${name}`);
     keepKeys(this.#field);
     this.#field.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") this.#close();
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      this.#close();
     });
     this.#form.append(this.#field, h("button.rlm-button", {}, "Set"));
     this.#form.addEventListener("submit", (event) => this.#submit(event));

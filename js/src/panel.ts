@@ -50,7 +50,7 @@ export class PanelView {
     this.#stop = button("Stop", { class: "rlm-danger", title: "Stop this agent and its sub-agents" }, () => {
       if (this.#agent) session.send({ kind: "stop", agent: this.#agent.id });
     });
-    this.#retry = button("Retry", { title: "Run this sub-agent again" }, () => {
+    this.#retry = button("Retry", { title: "Ask again, of a new sub-agent beside this one" }, () => {
       if (this.#agent) session.send({ kind: "retry", agent: this.#agent.id });
     });
     this.#prompt = button("Prompt", { title: "The exact messages that the model was sent" }, () =>
@@ -170,9 +170,7 @@ export class PanelView {
     const stopping = requests.isPending(`stop:${agent.id}`);
     attribute(this.#stop, "data-pending", stopping);
     attribute(this.#stop, "aria-disabled", stopping ? "true" : null);
-    // Once the run has ended nobody waits for a sub-agent's value any more.
-    const live = this.session.store.run.status === "running";
-    show(this.#retry, live && !root && (agent.status === "failed" || agent.status === "stopped"));
+    show(this.#retry, !root && (agent.status === "failed" || agent.status === "stopped"));
     attribute(this.#retry, "data-pending", requests.isPending(`retry:${agent.id}`));
     attribute(this.#prompt, "aria-pressed", String(this.session.choices.prompts.has(agent.id)));
   }

@@ -278,7 +278,16 @@ describe("commands", () => {
     expect(page.last("retry")).toMatchObject({ agent: "0.1" });
     page.receive({ kind: "patch", seq: 3, run: { status: "done" } });
     await frame();
-    expect(page.button("Retry")).toBeUndefined();
+    expect(page.button("Retry"), "its value is of use after the run as well").toBeDefined();
+  });
+
+  it("Escape leads out of a field to the row of its agent", async () => {
+    await open({});
+    const field = page.all('[aria-label^="Code for the kernel"]')[0] as HTMLElement;
+    field.focus();
+    page.key("Escape", field);
+    await frame();
+    expect(page.all(".rlm-panel")[0]?.hidden).toBe(true);
   });
 
   it("an error is told with its words", async () => {

@@ -21,10 +21,10 @@ color:var(--rf);font-size:13px;line-height:1.5;overflow-wrap:anywhere}
 .rlm-static .rlm-s-error{color:var(--jp-error-color1,var(--e));white-space:pre-wrap}
 .rlm-static .rlm-s-state{font-weight:600}
 .rlm-static .rlm-s-failed{color:var(--jp-error-color1,var(--e))}
-.rlm-static pre{margin:4px 0;padding:4px 8px;white-space:pre-wrap;background:var(--rc);color:var(--rf);
+.rlm-static.rlm-static pre{margin:4px 0;padding:4px 8px;white-space:pre-wrap;background:var(--rc);color:var(--rf);
 max-height:24em;overflow:auto;font-size:12px;font-family:var(--jp-code-font-family,ui-monospace,monospace)}
-.rlm-static .rlm-s-reply{background:none;border-left:2px solid var(--rb)}
-.rlm-static .rlm-s-output{background:none}
+.rlm-static.rlm-static .rlm-s-reply{background:none;border-left:2px solid var(--rb)}
+.rlm-static.rlm-static .rlm-s-output{background:none}
 .rlm-static table{border-collapse:collapse;margin:4px 0;font-size:12px}
 .rlm-static td,.rlm-static th{border:1px solid var(--rb);padding:1px 6px;text-align:left}
 """
