@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,23 @@ def test_the_magics_of_the_readme_run(orders, monkeypatch, capsys):
     assert "no language model" in capsys.readouterr().out
 
 
+def test_the_shell_commands_of_the_readme_run(orders, capfd):
+    from rlm_jupyter.cli import main
+
+    orders.to_csv("orders.csv", index=False)
+    lines = [
+        shlex.split(line) for block in blocks("sh") for line in block.splitlines() if line.startswith("rlm-")
+    ]
+    assert [line[1] for line in lines] == ["run", "log", "doctor"]
+    for _, *arguments in lines:
+        (log,) = [str(path) for path in Path("rlm_runs").glob("*.jsonl")] or [""]
+        done = main([log if word.endswith("RUN.jsonl") else word for word in arguments])
+        assert not done, capfd.readouterr().err
+    out = capfd.readouterr().out
+    assert "Elm has the clearest rise of refunded" in out
+    assert "Sandbox: " in out
+
+
 def test_the_two_commands_come_first_and_every_make_target_that_is_named_exists():
     assert [line.split()[:2] for line in blocks("sh")[0].splitlines()] == [["make", "demo"], ["make", "test"]]
     assert TEXT.index("make demo") < 100
@@ -87,7 +105,7 @@ def test_the_two_commands_come_first_and_every_make_target_that_is_named_exists(
 
 
 def test_figures_of_the_readme_are_those_of_the_code():
-    from rlm_jupyter import Limits, rlm
+    from rlm_jupyter import Limits, process
 
     limits = Limits()
     said = (
@@ -95,4 +113,4 @@ def test_figures_of_the_readme_are_those_of_the_code():
     )
     assert f"{said}, depth {limits.depth}, half an hour" in " ".join(TEXT.split())
     assert limits.seconds == 1800
-    assert rlm._KEPT_RUNS == 3
+    assert process._KEPT_RUNS == 3

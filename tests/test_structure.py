@@ -15,10 +15,12 @@ FLOORS = [
     {"errors"},
     {"settings"},
     {"values"},
-    {"models", "tools", "kernels"},
+    {"models", "tools", "kernels", "files"},
     {"engine"},
     {"records", "views"},
+    {"process", "asking"},
     {"rlm"},
+    {"doctor"},
     {"magics", "cli"},
     {"__init__"},
 ]
