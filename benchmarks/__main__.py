@@ -15,7 +15,7 @@ def main(names: list[str]) -> None:
         sys.exit(f"There is no benchmark `{unknown[0]}`. There are: {', '.join(ALL)}.")
     for name in names or ALL:
         for figure in importlib.import_module(f"benchmarks.{name}").measure():
-            print(figure.line(), flush=True)  # noqa: T201 - the result
+            print(figure.line(), flush=True)
 
 
 if __name__ == "__main__":

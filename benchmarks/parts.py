@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from openai import AsyncOpenAI
 
-    from rlm_jupyter.engine.run import Run
-
     from benchmarks.server import Server
+    from rlm_jupyter.engine.run import Run
 
 RUNS = 5
 

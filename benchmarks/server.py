@@ -23,7 +23,7 @@ class Server:
     """
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(  # noqa: S603 - our own file
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.server"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
@@ -93,7 +93,7 @@ def _serve() -> None:
                 answer["arrived"] = [received.at for received in server.received]
                 answer["ended"] = server.ended
                 answer["prompts"] = [received.json["messages"] for received in server.received]
-            print(json.dumps(answer), flush=True)  # noqa: T201 - the protocol
+            print(json.dumps(answer), flush=True)
 
 
 def _script(turns: dict[str, list[str]], plain: str, cell: Any, question_of: Any) -> Any:
