@@ -96,7 +96,8 @@ def classes() -> Iterator[str]:
         yield f"\n## {title}\n\n{_first(kind)}\n\n| | |\n|---|---|"
         if kind is RLM:
             yield f"| `RLM{_signature(RLM.__init__)}` | |"
-        for name, member in kind.__dict__.items():
+        members = {name: member for one in reversed(kind.__mro__[:-1]) for name, member in vars(one).items()}
+        for name, member in members.items():
             if name.startswith("_") or not (callable(member) or isinstance(member, property)):
                 continue
             call = "" if isinstance(member, property) else _signature(member)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.engine.agent import AgentSpec
+from rlm_jupyter.engine.events import AnyEvent, Notice, RunStarted
 from rlm_jupyter.engine.follow_up import continued, root_of
 from rlm_jupyter.engine.run import Run
+from rlm_jupyter.engine.spec import AgentSpec
 from rlm_jupyter.errors import ConfigError, ContextError
+from rlm_jupyter.records.log import LogWriter
+from rlm_jupyter.records.redact import Redactor
+from rlm_jupyter.tools.secret_names import secrets_in
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rlm_jupyter.engine.journal import Journal
+    from rlm_jupyter.models.base import ChatModel
+    from rlm_jupyter.settings import Limits, Settings
     from rlm_jupyter.tools.mcp_config import ServerConfig
 
 
@@ -60,3 +71,60 @@ def encode(
         raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
     several = len(names) > 1
     return data, (() if several else names), (names if several else ())
+
+
+def redactor(handed: Iterable[str]) -> Redactor | None:
+    """Keep secrets out of what is told: what the environment calls a secret, keys, what is handed over."""
+    found = [*secrets_in(os.environ), *handed]
+    return Redactor(found) if any(found) else None
+
+
+def tracer(settings: Settings, model: ChatModel) -> Callable[[AnyEvent], None] | None:
+    """Make spans of a run's events, where that is wanted and OpenTelemetry is there."""
+    if not settings.telemetry:
+        return None
+    from rlm_jupyter.records.telemetry import tracing
+
+    return tracing(getattr(model, "provider", None))
+
+
+def open_log(directory: Path | None, run_id: str, journal: Journal) -> LogWriter | None:
+    """Write a run's events to a log of its own; None where none is wanted."""
+    if directory is None:
+        return None
+    writer = LogWriter(
+        directory.expanduser() / f"{run_id}.jsonl", on_error=lambda text: journal.emit(Notice, text=text)
+    )
+    journal.subscribe(writer.write)
+    return writer
+
+
+def tell_start(
+    journal: Journal,
+    spec: AgentSpec,
+    model: ChatModel,
+    sub_model: ChatModel,
+    limits: Limits,
+    settings: Settings,
+    *,
+    step: bool,
+) -> None:
+    """Tell that a run begins: the first event of each."""
+    shown = spec.added[-1].data if spec.added else spec.context
+    earlier = spec.earlier.team.run if spec.earlier is not None else None
+    journal.emit(
+        RunStarted,
+        question=spec.question,
+        model=model.name,
+        sub_model=sub_model.name,
+        scripted=model.scripted,
+        provenance="scripted, no language model" if model.scripted else None,
+        limits=limits.model_dump(),
+        context=shown.description if shown is not None else None,
+        context_names=(*spec.names, *spec.item_names),
+        sandbox=settings.sandbox,
+        step=step,
+        continues=earlier,
+    )
+    if earlier is not None:
+        journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")

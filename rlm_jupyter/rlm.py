@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rlm_jupyter.asking import carry_on, encode, new_id
-from rlm_jupyter.engine.agent import AgentSpec
+from rlm_jupyter.asking import carry_on, encode, new_id, open_log, redactor, tell_start, tracer
 from rlm_jupyter.engine.batch import pairs, run_all, run_all_awaited
 from rlm_jupyter.engine.completions import Completions
 from rlm_jupyter.engine.conductor import Conductor
-from rlm_jupyter.engine.events import AnyEvent, Notice, RunStarted
+from rlm_jupyter.engine.events import AnyEvent
 from rlm_jupyter.engine.journal import Journal
 from rlm_jupyter.engine.ledger import Ledger
 from rlm_jupyter.engine.run import Asked, Run
 from rlm_jupyter.engine.sampling import Samplings
 from rlm_jupyter.engine.schema import AnswerSchema
+from rlm_jupyter.engine.spec import AgentSpec
 from rlm_jupyter.engine.thread import engine
 from rlm_jupyter.errors import (
     ConfigError,
@@ -36,7 +35,6 @@ from rlm_jupyter.settings import Limits, Settings
 from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.tools.mcp_config import ServerConfig, read_servers
-from rlm_jupyter.tools.secret_names import secrets_in
 from rlm_jupyter.tools.toolkit import Toolkit, read_environment
 from rlm_jupyter.values.names import read_names
 from rlm_jupyter.values.store import Store
@@ -301,7 +299,9 @@ class RLM:
             spec, given, configs = carry_on(continues, run_id, spec, given, configs)
         inherit = self.settings.inherit_tools if inherit_tools is None else inherit_tools
         listeners = [
-            listener for listener in (self._on_event, on_event, self._tracing()) if listener is not None
+            listener
+            for listener in (self._on_event, on_event, tracer(self.settings, self.model))
+            if listener is not None
         ]
         try:
             run = self._begin(run_id, spec, given, configs, allowed, listeners, inherit=inherit, step=step)
@@ -328,35 +328,15 @@ class RLM:
     ) -> Run:
         """Put a run together; its life is not begun yet."""
         handed = [*env.values(), *(secret for config in servers.values() for secret in config.secrets)]
-        journal = Journal(run_id, self._redactor(handed))
+        journal = Journal(run_id, redactor([*self._secrets, *handed]))
         for listener in listeners:
             journal.subscribe(listener)
-        writer = self._open_log(run_id, journal)
+        writer = open_log(self.settings.log_dir, run_id, journal)
         veil = Redactor([*self._secrets, *handed])
         toolkit = Toolkit(env=env, servers=Servers(servers, journal.redact), inherit=inherit, veil=veil)
         return submit(engine(), self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer))
 
     # ---- wiring
-
-    def _tracing(self) -> Callable[[AnyEvent], None] | None:
-        if not self.settings.telemetry:
-            return None
-        from rlm_jupyter.records.telemetry import tracing
-
-        return tracing(getattr(self.model, "provider", None))
-
-    def _redactor(self, handed: Iterable[str]) -> Redactor | None:
-        """Keep secrets out of what is told: keys, what the environment calls a secret, what is handed over."""
-        found = [*self._secrets, *secrets_in(os.environ), *handed]
-        return Redactor(found) if any(found) else None
-
-    def _open_log(self, run_id: str, journal: Journal) -> LogWriter | None:
-        if self.settings.log_dir is None:
-            return None
-        path = self.settings.log_dir.expanduser() / f"{run_id}.jsonl"
-        writer = LogWriter(path, on_error=lambda text: journal.emit(Notice, text=text))
-        journal.subscribe(writer.write)
-        return writer
 
     async def _wire(
         self,
@@ -400,24 +380,7 @@ class RLM:
             veil=toolkit.veil,
             step=step,
         )
-        shown = spec.added[-1].data if spec.added else spec.context
-        earlier = spec.earlier.team.run if spec.earlier is not None else None
-        journal.emit(
-            RunStarted,
-            question=spec.question,
-            model=self.model.name,
-            sub_model=self.sub_model.name,
-            scripted=self.model.scripted,
-            provenance="scripted, no language model" if self.model.scripted else None,
-            limits=limits.model_dump(),
-            context=shown.description if shown is not None else None,
-            context_names=(*spec.names, *spec.item_names),
-            sandbox=self.settings.sandbox,
-            step=step,
-            continues=earlier,
-        )
-        if earlier is not None:
-            journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")
+        tell_start(journal, spec, self.model, self.sub_model, limits, self.settings, step=step)
         return Run(
             conductor,
             spec,

@@ -5,34 +5,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rlm_jupyter.engine import compaction, follow_up, prompt
+from rlm_jupyter.engine import compaction, follow_up, furnish, prompt
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.calls import AgentCalls
 from rlm_jupyter.engine.look import touches
 from rlm_jupyter.engine.reply import parse_reply
+from rlm_jupyter.engine.spec import AgentSpec
 from rlm_jupyter.engine.stuck import StuckGuard
-from rlm_jupyter.engine.tool_calls import hand_over
 from rlm_jupyter.errors import (
     AgentFailedError,
     ContextTooLongError,
     KernelDiedError,
-    KernelError,
     LimitReachedError,
     RLMError,
 )
-from rlm_jupyter.kernels.pool import KernelRequest
 from rlm_jupyter.kernels.session import AgentKernel, CellResult
-from rlm_jupyter.models.base import ChatModel, Completion, Message
+from rlm_jupyter.models.base import Completion, Message
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.conductor import Conductor
     from rlm_jupyter.engine.ledger import Left
-    from rlm_jupyter.engine.schema import AnswerSchema
-    from rlm_jupyter.tools.functions import Tool
     from rlm_jupyter.values.store import Buffer
 
 _MAX_EMPTY_REPLIES = 3
@@ -42,44 +38,6 @@ _TAKE_ANSWER = """\
 if type(answer) is dict and dict.get(answer, "content"):
     FINAL(dict.get(answer, "content"))
 """
-
-
-@dataclass
-class AgentSpec:
-    """What an agent is started with.
-
-    Attributes:
-        id: ``"0"`` for the root, ``"0.2.1"`` for a grandchild.
-        parent: the parent's id; None for the root.
-        depth: 0 for the root.
-        question: what it shall answer.
-        model: which it asks.
-        context: its data; None where the question itself is the context.
-        names: the variables that the data is bound to, besides `context`.
-        item_names: where the data is a dict of several variables: their names.
-        schema: what its answer must be.
-        answer_format: the same as the model is told, where only that is known.
-        name: a short name that the parent gave it.
-        tools: functions that its code may call, by name.
-        mcp: names of the MCP servers that its code may ask.
-        added: data that came with follow-up questions, the newest last.
-        earlier: of a follow-up: the root whose kernel and chat it goes on with.
-    """
-
-    id: str
-    parent: str | None
-    depth: int
-    question: str
-    model: ChatModel
-    context: Buffer | None = None
-    names: tuple[str, ...] = ()
-    item_names: tuple[str, ...] = ()
-    schema: AnswerSchema | None = None
-    name: str | None = None
-    tools: Mapping[str, Tool] = field(default_factory=dict)
-    mcp: tuple[str, ...] = ()
-    added: tuple[follow_up.Added, ...] = ()
-    earlier: Agent | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass
@@ -157,7 +115,7 @@ class Agent:
             LimitReachedError, ModelError, KernelError, AgentFailedError: why there is no answer.
         """
         earlier = self.spec.earlier
-        opening = self._open_kernel() if earlier is None else follow_up.take_over(self, earlier)
+        opening = furnish.open_kernel(self) if earlier is None else follow_up.take_over(self, earlier)
         self._opening = asyncio.create_task(opening)
         try:
             await self._begin()
@@ -364,60 +322,6 @@ class Agent:
         self.team.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=0)
         return kernel
 
-    async def _open_kernel(self) -> AgentKernel:
-        team = self.team
-        request = KernelRequest(
-            run=team.run,
-            agent=self.id,
-            kernelspec=team.settings.kernel,
-            sandbox=team.settings.sandbox,
-            env=team.env,
-        )
-        began = time.monotonic()
-        kernel = await team.pool.start(request, self.calls.handle)
-        self.kernel = kernel
-        await self._furnish(kernel)
-        team.journal.emit(
-            ev.KernelStarted,
-            self.id,
-            pid=kernel.pid,
-            confinement=kernel.confinement,
-            seconds=time.monotonic() - began,
-        )
-        team.tell_once(kernel.confinement.get("missing") or ())
-        return kernel
-
-    async def _furnish(self, kernel: AgentKernel) -> None:
-        """Tell the kernel who it serves, and load the data into it."""
-        await self.configure(kernel)
-        context = self.spec.context or self.team.question_buffer(self.spec.question)
-        await self.load(kernel, context, ("context", *self.spec.names), self.spec.item_names)
-        for added in self.spec.added:
-            await self.load(kernel, added.data, added.names, added.item_names)
-        await hand_over(kernel.bridge, self.spec.tools)
-
-    async def configure(self, kernel: AgentKernel) -> None:
-        """Tell the kernel who it serves."""
-        await kernel.bridge.request(
-            "configure",
-            {
-                "agent": self.id,
-                "depth": self.spec.depth,
-                # What is switched off is refused, and not done as a plain completion instead.
-                "leaf": self.leaf and self.team.settings.sub_calls and self.team.settings.sub_agents,
-                "words": self.team.words(self),
-            },
-        )
-
-    async def load(
-        self, kernel: AgentKernel, data: Buffer, names: Sequence[str], item_names: Sequence[str] = ()
-    ) -> None:
-        """Bind data to variables of the kernel; of a dict, its items too."""
-        body: dict[str, Any] = {"names": list(names)}
-        if item_names:
-            body["item_names"] = list(item_names)
-        await kernel.bridge.request("load", body, fds=(data.dup().detach(),), timeout=600)
-
     async def _restore(self) -> None:
         """After the agent's code lost its kernel: furnish the new one, a few times."""
         self._deaths += 1
@@ -426,20 +330,7 @@ class Agent:
                 f"The kernel of agent `{self.id}` was lost {self._deaths} times. Give it more memory or time, "
                 "or less data at once."
             )
-        await self.furnish_again()
-
-    async def furnish_again(self) -> None:
-        """After a new kernel took the old one's place: the data again; what is gone is told."""
-        assert self.kernel is not None
-        gone = tuple(self.team.journal.state.agents[self.id].variables)
-        self.team.journal.emit(ev.VariablesChanged, self.id, turn=self.turn, variables=(), removed=gone)
-        self.team.journal.emit(ev.Notice, self.id, text="The kernel was replaced; its variables are gone.")
-        try:
-            await self._furnish(self.kernel)
-        except KernelError as error:
-            raise KernelDiedError(
-                f"The kernel of agent `{self.id}` died and could not be replaced: {error}"
-            ) from error
+        await furnish.furnish_again(self)
 
     def left(self) -> Left:
         """What it may still spend."""

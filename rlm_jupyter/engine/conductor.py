@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
-from rlm_jupyter.engine.agent import Agent, AgentSpec
+from rlm_jupyter.engine.agent import Agent
 from rlm_jupyter.engine.compaction import window
 from rlm_jupyter.engine.gate import Gate
+from rlm_jupyter.engine.spec import AgentSpec
 from rlm_jupyter.errors import (
     AgentFailedError,
     LimitReachedError,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine import furnish
 from rlm_jupyter.engine.prompt import left_text
 from rlm_jupyter.engine.tool_calls import hand_over
 from rlm_jupyter.errors import ConfigError, KernelDiedError
@@ -17,8 +18,9 @@ from rlm_jupyter.tools.functions import shown
 from rlm_jupyter.values.describe import render
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.agent import Agent, AgentSpec
+    from rlm_jupyter.engine.agent import Agent
     from rlm_jupyter.engine.run import Run
+    from rlm_jupyter.engine.spec import AgentSpec
     from rlm_jupyter.kernels.session import AgentKernel
     from rlm_jupyter.models.base import Message
     from rlm_jupyter.tools.functions import Tool
@@ -133,9 +135,9 @@ async def take_over(agent: Agent, root: Agent) -> AgentKernel:
     known = tuple(root.team.journal.state.agents[root.id].variables.values())
     if known:
         team.journal.emit(ev.VariablesChanged, agent.id, turn=0, variables=known)
-    await agent.configure(kernel)
+    await furnish.configure(agent, kernel)
     if (new := agent.new_data) is not None:
-        await agent.load(kernel, new.data, new.names, new.item_names)
+        await furnish.load(kernel, new.data, new.names, new.item_names)
     await hand_over(kernel.bridge, _new_tools(agent, root))
     team.journal.emit(ev.KernelStarted, agent.id, pid=kernel.pid, confinement=kernel.confinement, seconds=0.0)
     return kernel

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine import furnish
 from rlm_jupyter.errors import (
     AgentNotFoundError,
     ConfigError,
@@ -156,7 +157,7 @@ class AgentHandle:
                 code, seconds=self._conductor.limits.cell_seconds, on_output=None
             )
             if result.restarted:
-                await self._agent.furnish_again()
+                await furnish.furnish_again(self._agent)
             self._conductor.journal.emit(ev.Command, self.id, name="exec", detail=code)
             return result
 

@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm_jupyter.engine import events as ev
-from rlm_jupyter.engine.handle import AgentHandle, Agents
+from rlm_jupyter.engine.facts import RunFacts
 from rlm_jupyter.engine.thread import EngineThread
-from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnsafeValueError
-from rlm_jupyter.models.base import ChatModel, Message, Usage
+from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError
 from rlm_jupyter.settings import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rlm_jupyter.engine.agent import Agent, AgentSpec
     from rlm_jupyter.engine.conductor import Conductor
-    from rlm_jupyter.engine.schema import AnswerSchema
-    from rlm_jupyter.engine.state import TreeState
+    from rlm_jupyter.engine.spec import AgentSpec
 
 T = TypeVar("T")
 
@@ -48,7 +43,7 @@ _STOP_SECONDS = 5.0
 _TICK = 0.1  # an awaited cell is interrupted only when its loop wakes (ipykernel issue 881)
 
 
-class Run:
+class Run(RunFacts):
     """One question and what came of it: value, status, spend, agents, events.
 
     Made by `RLM.run`, `RLM.start` and `%%rlm`. It keeps its agents' kernels until `close`, so that every
@@ -74,142 +69,14 @@ class Run:
         on_close: Callable[[], None] | None = None,
         asked: Asked | None = None,
     ) -> None:
-        self.id = conductor.run
-        self.question = root.question
+        super().__init__(conductor, root)
         self.log_path = log_path
         self.error: RLMError | None = None
-        self._conductor = conductor
-        self._journal = conductor.journal
-        self.lock = self._journal.lock
-        self._root = root
         self._engine = engine
         self._on_close = on_close
         self.asked = asked
         self.continued_by: str | None = None
-        self._ended = threading.Event()
-        self._waiters: list[Callable[[], object]] = []
         self._closed = False
-        self._value: Any = None
-        self._value_known = False
-        self.agents: Mapping[str, AgentHandle] = Agents(self, conductor)
-
-    # ---- reading
-
-    @property
-    def tree(self) -> TreeState:
-        """The tree so far: agents, turns, spend, variables."""
-        return self._journal.state
-
-    @property
-    def events(self) -> list[ev.AnyEvent]:
-        """All events so far, but the pieces of replies and outputs."""
-        with self.lock:
-            return list(self._journal.events)
-
-    @property
-    def status(self) -> ev.RunStatus:
-        """`running`, `done`, `failed`, `stopped`, or `limit`: ended by a limit, with what there was."""
-        return self.tree.status
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended, one way or the other."""
-        return self._ended.is_set()
-
-    @property
-    def cost(self) -> float | None:
-        """USD spent so far, sub-agents included; None where a price is not known."""
-        return self.tree.cost
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens so far, sub-agents included."""
-        with self.lock:
-            return Usage(self.tree.input_tokens, self.tree.output_tokens)
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds from the start until the end, or until now."""
-        with self.lock:
-            end = self.tree.finished or time.time()
-            return max(0.0, end - self.tree.started) if self.tree.started else 0.0
-
-    @property
-    def value_description(self) -> dict[str, Any] | None:
-        """What the value is: type, shape, preview; None where there is none."""
-        root = self._conductor.agents.get("0")
-        return root.value.description if root is not None and root.value is not None else None
-
-    @property
-    def value(self) -> Any:
-        """The root's answer as an object of this process; None where there is none.
-
-        Raises:
-            UnsafeValueError: it could be decoded only by running code that an agent wrote; see `pull_value`.
-        """
-        return self.pull_value()
-
-    def pull_value(self, *, trust: bool = False) -> Any:
-        """Give the root's answer, decoded.
-
-        Args:
-            trust: decode it even where that runs code that an agent wrote (cloudpickle), in this process.
-
-        Raises:
-            UnsafeValueError: it has no safe form, and `trust` is false.
-        """
-        if not self._value_known:
-            root = self._conductor.agents.get("0")
-            if root is None or root.value is None:
-                return None
-            try:
-                value = root.value.load(trust=trust)
-            except UnsafeValueError as error:
-                how = "`run.pull_value(trust=True)` does; `%rlm last` gives the newest run."
-                raise UnsafeValueError(f"{error.message} For the answer {how}", run=self) from None
-            except RLMError as error:
-                error.run = self
-                raise
-            self._value = self._typed(self._root.schema, value)
-            self._value_known = self.done
-            if not self._value_known:
-                return self._value
-        return self._value
-
-    def _typed(self, schema: AnswerSchema | None, value: Any) -> Any:
-        if schema is None:
-            return value
-        with contextlib.suppress(ValueError):  # it was checked when FINAL was called
-            return schema.validate(value)
-        return value
-
-    def messages(self, agent: str = "0") -> list[Message]:
-        """Give exactly what was sent to the model for an agent, and its replies.
-
-        Raises:
-            AgentNotFoundError: there is no such agent.
-        """
-        return self.agents[agent].messages
-
-    @property
-    def root(self) -> Agent | None:
-        """The root agent as the engine knows it; None where it never began."""
-        return self._conductor.agents.get("0")
-
-    @property
-    def model(self) -> ChatModel:
-        """The root's model."""
-        return self._conductor.model
-
-    @property
-    def sub_model(self) -> ChatModel:
-        """The model of sub-agents and plain completions."""
-        return self._conductor.sub_model
-
-    @property
-    def continues(self) -> str | None:
-        """The id of the run whose root kernel and chat this one goes on with."""
-        return self.tree.continues
 
     # ---- asking on
 

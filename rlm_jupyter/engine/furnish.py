@@ -1,0 +1,90 @@
+"""An agent's kernel made ready: started, told whom it serves, its data and tools in it; and again after a loss."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.tool_calls import hand_over
+from rlm_jupyter.errors import KernelDiedError, KernelError
+from rlm_jupyter.kernels.pool import KernelRequest
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent import Agent
+    from rlm_jupyter.kernels.session import AgentKernel
+    from rlm_jupyter.values.store import Buffer
+
+
+async def open_kernel(agent: Agent) -> AgentKernel:
+    """Start an agent's kernel, with its data and tools in it."""
+    team = agent.team
+    request = KernelRequest(
+        run=team.run,
+        agent=agent.id,
+        kernelspec=team.settings.kernel,
+        sandbox=team.settings.sandbox,
+        env=team.env,
+    )
+    began = time.monotonic()
+    kernel = await team.pool.start(request, agent.calls.handle)
+    agent.kernel = kernel
+    await _furnish(agent, kernel)
+    team.journal.emit(
+        ev.KernelStarted,
+        agent.id,
+        pid=kernel.pid,
+        confinement=kernel.confinement,
+        seconds=time.monotonic() - began,
+    )
+    team.tell_once(kernel.confinement.get("missing") or ())
+    return kernel
+
+
+async def _furnish(agent: Agent, kernel: AgentKernel) -> None:
+    """Tell the kernel who it serves, and load the data into it."""
+    await configure(agent, kernel)
+    context = agent.spec.context or agent.team.question_buffer(agent.spec.question)
+    await load(kernel, context, ("context", *agent.spec.names), agent.spec.item_names)
+    for added in agent.spec.added:
+        await load(kernel, added.data, added.names, added.item_names)
+    await hand_over(kernel.bridge, agent.spec.tools)
+
+
+async def configure(agent: Agent, kernel: AgentKernel) -> None:
+    """Tell the kernel who it serves."""
+    await kernel.bridge.request(
+        "configure",
+        {
+            "agent": agent.id,
+            "depth": agent.spec.depth,
+            # What is switched off is refused, and not done as a plain completion instead.
+            "leaf": agent.leaf and agent.team.settings.sub_calls and agent.team.settings.sub_agents,
+            "words": agent.team.words(agent),
+        },
+    )
+
+
+async def load(
+    kernel: AgentKernel, data: Buffer, names: Sequence[str], item_names: Sequence[str] = ()
+) -> None:
+    """Bind data to variables of the kernel; of a dict, its items too."""
+    body: dict[str, Any] = {"names": list(names)}
+    if item_names:
+        body["item_names"] = list(item_names)
+    await kernel.bridge.request("load", body, fds=(data.dup().detach(),), timeout=600)
+
+
+async def furnish_again(agent: Agent) -> None:
+    """After a new kernel took the old one's place: the data again; what is gone is told."""
+    assert agent.kernel is not None
+    gone = tuple(agent.team.journal.state.agents[agent.id].variables)
+    agent.team.journal.emit(ev.VariablesChanged, agent.id, turn=agent.turn, variables=(), removed=gone)
+    agent.team.journal.emit(ev.Notice, agent.id, text="The kernel was replaced; its variables are gone.")
+    try:
+        await _furnish(agent, agent.kernel)
+    except KernelError as error:
+        raise KernelDiedError(
+            f"The kernel of agent `{agent.id}` died and could not be replaced: {error}"
+        ) from error
