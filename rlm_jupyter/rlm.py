@@ -350,10 +350,9 @@ class RLM:
         writer: LogWriter | None,
     ) -> Run:
         """Put a run together, on the engine's loop."""
-        ledger = Ledger(limits)
         completions = Completions(
             journal,
-            ledger,
+            ledger := Ledger(limits),
             samplings=self._samplings,
             price=self._price,
             cache=self._cache(),
