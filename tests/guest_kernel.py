@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import tempfile
 import threading
 from dataclasses import dataclass
 
@@ -56,7 +57,9 @@ class GuestKernel:
 
     async def _start(self):
         ours, theirs = socket.socketpair()
-        self.manager = AsyncKernelManager(kernel_name="python3", transport="ipc")
+        # Without a place for them its sockets would lie in the working directory. Paths of sockets must be short.
+        self.place = tempfile.TemporaryDirectory(prefix="g", ignore_cleanup_errors=True)
+        self.manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{self.place.name}/k")
         number = theirs.fileno()
         await self.manager.start_kernel(
             pass_fds=(number,),
@@ -177,3 +180,4 @@ class GuestKernel:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+        self.place.cleanup()
