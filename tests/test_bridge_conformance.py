@@ -204,8 +204,10 @@ def test_a_call_that_is_cancelled_ends_the_engines_work_for_it(kernel):
         (20, "llm_query_batched(['hang'] * 20)"),
         (
             4,
-            "from concurrent.futures import ThreadPoolExecutor as P\n"
-            "with P(4) as p: print([f.result() for f in [p.submit(llm_query, 'hang') for i in range(4)]])",
+            (
+                "from concurrent.futures import ThreadPoolExecutor as P\n"
+                "with P(4) as p: print([f.result() for f in [p.submit(llm_query, 'hang') for i in range(4)]])"
+            ),
         ),
     ],
     ids=["blocking", "awaiting", "batch", "threads"],

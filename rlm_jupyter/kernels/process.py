@@ -131,10 +131,14 @@ class KernelProcess:
         launch, manager = self.launch, self._manager
         if not manager.is_local:
             check_launch(launch.kernelspec, launch.sandbox)
-            await manager.start_kernel(
-                env=remote_environment(manager.kernel_spec.env),
-                cwd=str(launch.directory / "scratch"),
-            )
+            with (launch.directory / "stderr").open(
+                "wb"
+            ) as stderr:  # of the program that launches it from here
+                await manager.start_kernel(
+                    env=remote_environment(manager.kernel_spec.env),
+                    cwd=str(launch.directory / "scratch"),
+                    stderr=stderr,
+                )
             return None
         argv = list(manager.kernel_spec.argv)
         executable = None if launch.kernelspec is None else argv[0]
@@ -304,7 +308,9 @@ class KernelProcess:
         if self._manager is None or self._manager.provisioner is None or self.died.done():
             return
         with suppress(ProcessLookupError):
-            rest = [] if self.launch.supervisor is not None else _descendants(self.pid)
+            # A kernel elsewhere clears up after itself, see `remote`; the supervisor knows all descendants.
+            ours = self._manager.is_local and self.launch.supervisor is None
+            rest = _descendants(self.pid) if ours else []
             await self._manager.provisioner.kill()
             for process in rest:
                 with suppress(Exception):

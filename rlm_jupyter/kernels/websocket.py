@@ -63,7 +63,8 @@ class WebsocketClient:
     def __init__(self, connect: Callable[[], Awaitable[Any]], on_state: Callable[[str], None]) -> None:
         from jupyter_client.session import Session
 
-        self.session = Session(key=b"")
+        self.session = Session()
+        self.session.auth = None
         self._connect, self._on_state = connect, on_state
         self._out: asyncio.Queue[str | bytes] = asyncio.Queue()
         self._sockets = {name: ChannelSocket(name, self._out.put_nowait) for name in _CHANNELS}
@@ -116,7 +117,7 @@ class WebsocketClient:
     async def _take(self, message: str | bytes) -> None:
         try:
             channel, frames, header, content = decode(message)
-        except (ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError, struct.error, RecursionError):
             return  # a forged or broken message of an agent's kernel says nothing
         if channel == "iopub" and header.get("msg_type") == "status":
             self._on_state(str(content.get("execution_state")))
@@ -148,7 +149,7 @@ def decode(message: str | bytes) -> tuple[str, list[bytes], Mapping[str, Any], M
         The channel, the frames that `Session.feed_identities` takes, the header and the content.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError, struct.error: it is no message of Jupyter.
+        ValueError, LookupError, TypeError, AttributeError, struct.error, RecursionError: it is no message of Jupyter.
     """
     buffers: list[bytes] = []
     if isinstance(message, bytes):
