@@ -24,7 +24,7 @@ def state(words):
 
 def test_a_stopped_branch_ends_while_its_siblings_go_on_to_their_answers(lab, notebook):
     book = notebook("branch.ipynb", [SETUP, "%%rlm table -m script -o parts\ndivide", "parts"])
-    book.run(1, wait=False)
+    book.ask(1)
     expect(book.agent("0.2")).to_have_accessible_name(state("running code"), timeout=SOON)
     book.choose("0.2").get_by_role("button", name="Stop", exact=True).click()
     expect(book.agent("0.2")).to_have_accessible_name(state("stopped"), timeout=SOON)
@@ -42,7 +42,7 @@ def test_a_stopped_branch_ends_while_its_siblings_go_on_to_their_answers(lab, no
 def test_a_variable_is_pulled_and_code_run_while_the_agent_waits_for_its_sub_agents(lab, notebook):
     cells = [SETUP + "\ntaken = 'mine'", "%%rlm table -m script\ndivide", "taken.shape, taken.price.sum()"]
     book = notebook("pull.ipynb", cells)
-    book.run(1, wait=False)
+    book.ask(1)
     expect(book.agent("0.2")).to_have_accessible_name(state("running code"), timeout=SOON)
     book.choose("0.1")
     book.pull("0.1", "first", "taken")
@@ -66,7 +66,7 @@ def test_a_variable_is_pulled_and_code_run_while_the_agent_waits_for_its_sub_age
 
 def test_in_step_mode_each_cell_waits_and_runs_as_it_was_edited(notebook):
     book = notebook("step.ipynb", [SETUP, "%%rlm table -m script -o answer --step\nteach", "answer"])
-    book.run(1, wait=False)
+    book.ask(1)
     code = book.panel("0").get_by_role("textbox", name="Code to run")
     expect(code).to_have_value("number = len(context) - 1179", timeout=SOON)
     code.fill("number = len(context) - 1150")
@@ -83,7 +83,7 @@ def test_in_step_mode_each_cell_waits_and_runs_as_it_was_edited(notebook):
 @pytest.mark.parametrize("when", ["while its run goes on", "after the end of its run"])
 def test_a_failed_sub_agent_is_asked_again_and_its_value_pulled(lab, notebook, when):
     book = notebook("retry.ipynb", [SETUP, "%%rlm table -m script\nfragile", "found.shape"])
-    book.run(1, wait=False)
+    book.ask(1)
     expect(book.agent("0.1")).to_have_accessible_name(state("failed"), timeout=SOON)
     if "after" in when:
         lab.open_gate("gate-fragile")
@@ -105,7 +105,7 @@ def test_a_limit_is_raised_while_the_run_goes_on(lab, notebook):
     book = notebook(
         "limit.ipynb", [SETUP, "%%rlm table -m script -o total --max-calls 3\nmany calls", "total"]
     )
-    book.run(1, wait=False)
+    book.ask(1)
     expect(book.agent("0")).to_have_accessible_name(state("2 turns"), timeout=SOON)
     book.head.get_by_role("button", name=re.compile("^. 3$")).click()
     book.head.get_by_role("textbox", name="New limit: calls").fill("50")
@@ -119,7 +119,7 @@ def test_a_limit_is_raised_while_the_run_goes_on(lab, notebook):
 
 def test_a_paused_run_waits_until_it_is_resumed(lab, notebook):
     book = notebook("pause.ipynb", [SETUP, "%%rlm table -m script -o total\nmany calls", "total"])
-    book.run(1, wait=False)
+    book.ask(1)
     expect(book.agent("0")).to_have_accessible_name(state("2 turns"), timeout=SOON)
     book.head.get_by_role("button", name="Pause").click()
     expect(book.head.get_by_text("paused")).to_be_visible(timeout=SOON)

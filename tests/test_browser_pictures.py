@@ -57,7 +57,7 @@ def refunds(lab, page):
         book.theme(theme)
         book.hide_sidebar()
         book.run_first()
-        book.run(1, wait=False)
+        book.ask(1)
         expect(book.agent("0.3.2")).to_be_visible(timeout=60_000)
         for done in ("0.1", "0.2", "0.4", "0.6", "0.3.1"):
             expect(book.agent(done)).to_have_accessible_name(re.compile("done"), timeout=60_000)

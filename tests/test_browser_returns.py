@@ -28,7 +28,7 @@ def running(notebook):
 
     def ask(name):
         book = notebook(name, [SETUP, "%%rlm table -m script\ndivide"])
-        book.run(1, wait=False)
+        book.ask(1)
         expect(book.agent("0.2")).to_have_accessible_name(re.compile("running code"), timeout=SOON)
         book.save()
         return book
@@ -107,7 +107,9 @@ def test_an_untrusted_notebook_without_a_kernel_shows_the_static_tree(saved):
     book = saved("untrusted.ipynb")
     path = book.lab.notebooks / book.name
     content = json.loads(path.read_text())
-    content["cells"][1]["outputs"][1]["data"]["text/plain"] += " "  # another notebook than the one that was signed
+    content["cells"][1]["outputs"][1]["data"]["text/plain"] += (
+        " "  # another notebook than the one that was signed
+    )
     path.write_text(json.dumps(content))
     book.open()
     expect(book.page.locator("summary").filter(has_text="0.3")).to_be_visible(timeout=SOON)
@@ -121,7 +123,16 @@ def test_an_untrusted_notebook_without_a_kernel_shows_the_static_tree(saved):
 def test_a_saved_notebook_becomes_html_with_a_static_tree_and_no_error_box(saved, tmp_path):
     book = saved("convert.ipynb")
     path = book.lab.notebooks / book.name
-    command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "html", f"--output-dir={tmp_path}", str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "jupyter",
+        "nbconvert",
+        "--to",
+        "html",
+        f"--output-dir={tmp_path}",
+        str(path),
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     page = book.page
     page.route(re.compile("^https?:"), lambda route: route.abort())  # readers on a train have no network
@@ -134,5 +145,7 @@ def test_a_saved_notebook_becomes_html_with_a_static_tree_and_no_error_box(saved
     turn.click()
     expect(static.get_by_text("rlm_query_batched").first).to_be_visible()
     no_error_box(page)
-    expect(page.locator("pre").filter(has_text="RLM run")).not_to_be_visible()  # the text of the widget itself
+    expect(
+        page.locator("pre").filter(has_text="RLM run")
+    ).not_to_be_visible()  # the text of the widget itself
     assert path.stat().st_size < 300_000

@@ -162,10 +162,13 @@ class _Page:
     def _agent(self, id_: str, *, is_open: bool = False) -> str:
         agent, below = self._state.agents[id_], self._shown[id_]
         share = self._room // max(1, self._waiting)
-        body = _body(agent, share)
+        told = agent.parent is None and self._state.value is not None  # the head quotes the run's value
+        body = _body(agent, share, value=not told)
         self._room -= _bytes(body)
         self._waiting -= 1
-        children = "".join(self._agent(child, is_open=len(below) <= 8) for child in below)  # noqa: PLR2004  a screen
+        few = len(below) <= 8  # noqa: PLR2004  a screen
+        # Open is what has something below it: each agent has its row in sight, and no more than that.
+        children = "".join(self._agent(child, is_open=few and bool(self._shown[child])) for child in below)
         hidden = [child for child in agent.children if child not in self._shown]
         more = f'<div class="rlm-s-dim">… {escape(count_states(self._state, hidden))}</div>' if hidden else ""
         return (
@@ -178,17 +181,17 @@ def _badge(words: str, status: str = "") -> str:
     return f'<span class="rlm-s-state rlm-s-{escape(status or words, quote=True)}">{escape(words)}</span>'
 
 
-def _body(agent: AgentState, share: int) -> str:
+def _body(agent: AgentState, share: int, *, value: bool = True) -> str:
     """Render an agent's turns, variables and value into at most `share` bytes."""
     for limit in _LEVELS:
-        markup = "".join(_parts(agent, limit))
+        markup = "".join(_parts(agent, limit, value=value))
         if _bytes(markup) <= share:
             return markup
     brief = f'<div class="rlm-s-dim">{fmt.amount(len(agent.turns), "turn")}, too long to be kept here</div>'
     return brief if _bytes(brief) <= share else ""
 
 
-def _parts(agent: AgentState, limit: int) -> Iterator[str]:
+def _parts(agent: AgentState, limit: int, *, value: bool) -> Iterator[str]:
     if limit and len(agent.question) > 160 and not agent.name:  # noqa: PLR2004  as in the summary
         yield f'<div class="rlm-s-question">{text(agent.question, limit)}</div>'
     for turn in agent.turns:
@@ -200,7 +203,7 @@ def _parts(agent: AgentState, limit: int) -> Iterator[str]:
         for name, item in list(agent.variables.items())[:50]:
             yield f"<tr><td><code>{line(name, 80)}</code></td><td>{line(summary(item), limit)}</td></tr>"
         yield "</table></details>"
-    if agent.value is not None and limit:
+    if value and agent.value is not None and limit:
         yield f'<div class="rlm-s-value"><strong>Value</strong> {_value(agent.value, limit)}</div>'
     yield from (f'<div class="rlm-s-note">{line(note, 300)}</div>' for note in agent.notices[-4:])
 
