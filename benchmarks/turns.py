@@ -11,8 +11,8 @@ from benchmarks.parts import RUNS, Figure, asked, client, plain_call
 from benchmarks.server import Server
 
 TURNS = 20
-RLMS_BYTES = 165_000
-"""Of the prompts that rlms 0.1.3 sends for these turns: its fixed text of 6,100 characters, and its own observations."""
+RLMS_BYTES = 144_091
+"""Of all prompts that rlms 0.1.3 sent for the same twenty replies to the same question (environment `local`)."""
 
 
 def measure() -> list[Figure]:
