@@ -312,3 +312,16 @@ def test_text_views_import_nothing_heavy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_the_clocks_of_a_live_tree_go_on_where_nothing_happens_and_stand_after_the_end():
+    story = Story("Q")
+    story.agent("0", "Q")
+    started = story.state.started
+    assert (
+        tree(story.state, at=started + 75).count("1:15") + tree(story.state, at=started + 75).count("1:14")
+        == 2
+    )
+    story.end_agent("0")
+    story.end()
+    assert tree(story.state, at=started + 500) == tree(story.state)

@@ -60,7 +60,7 @@ class PlainView(View):
             if now - self._summary < _SUMMARY_SECONDS:
                 return []
             self._summary = now
-            return [text.summary_line(tree)]
+            return [text.summary_line(tree, time.time())]
         lines = []
         for agent in tree.agents.values():
             if self._known.get(agent.id) != agent.status:
@@ -101,7 +101,7 @@ class RichView(View):
             return
         self._drawn = now
         with self._run.lock:
-            lines = text.tree(self._run.tree).splitlines()
+            lines = text.tree(self._run.tree, at=time.time()).splitlines()
         from rich.text import Text
 
         height = max(3, self._console.height - 2)

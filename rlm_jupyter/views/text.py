@@ -54,8 +54,8 @@ def doing(state: TreeState, agent: AgentState) -> str:
     return _DOING.get(state.activity(agent), "") or agent.status
 
 
-def summary_line(state: TreeState) -> str:
-    """Tell a run on one line: `RLM run 7f3a · done · 4 agents · … · $0.042 · 12.3 s`."""
+def summary_line(state: TreeState, at: float | None = None) -> str:
+    """Tell a run on one line: `RLM run 7f3a · done · 4 agents · … · $0.042 · 12.3 s`; `at` as in `tree`."""
     parts = [
         f"RLM run {one_line(state.run, 40)}",
         state.status,
@@ -64,14 +64,14 @@ def summary_line(state: TreeState) -> str:
         fmt.amount(state.calls, "call"),
         f"{fmt.count(state.input_tokens + state.output_tokens)} tokens",
         fmt.money(state.cost),
-        fmt.duration(state.elapsed),
+        fmt.duration(max(state.elapsed, (state.finished or at or 0) - state.started)),
     ]
     return " · ".join(parts)
 
 
-def agent_line(state: TreeState, agent: AgentState) -> str:
-    """Tell an agent on one line, its id first."""
-    elapsed = (agent.finished or state.last) - agent.started
+def agent_line(state: TreeState, agent: AgentState, at: float | None = None) -> str:
+    """Tell an agent on one line, its id first; `at` as in `tree`."""
+    elapsed = (agent.finished or state.finished or at or state.last) - agent.started
     parts = [
         f"{one_line(agent.id, 60)} {doing(state, agent)}",
         fmt.amount(len(agent.turns), "turn"),
@@ -83,19 +83,21 @@ def agent_line(state: TreeState, agent: AgentState) -> str:
     return " · ".join(parts)
 
 
-def tree(state: TreeState, *, max_agents: int = MAX_AGENTS) -> str:
+def tree(state: TreeState, *, max_agents: int = MAX_AGENTS, at: float | None = None) -> str:
     """Draw the whole tree.
 
     Args:
         state: the tree; hold the run's lock while it is live.
         max_agents: rows that are drawn at most; the rest is counted.
+        at: the time now, in seconds since the epoch, of a live tree: its clocks go on where nothing happens.
+            None: the time of its newest event.
     """
-    return "\n".join([*head_lines(state), *_Drawing(state, max_agents).lines(), *foot_lines(state)])
+    return "\n".join([*head_lines(state, at), *_Drawing(state, max_agents, at).lines(), *foot_lines(state)])
 
 
-def head_lines(state: TreeState) -> list[str]:
+def head_lines(state: TreeState, at: float | None = None) -> list[str]:
     """Give the lines above the agents: the run, its question, its data, and what must be said."""
-    lines = [summary_line(state), f"Question: {_indented(clean(state.question, _QUOTE), 10)}"]
+    lines = [summary_line(state, at), f"Question: {_indented(clean(state.question, _QUOTE), 10)}"]
     if state.context is not None:
         seen = f"the model has seen {fmt.count(state.seen_chars // 4)} tokens"
         lines.append(f"Context: {summary(state.context)} · {seen}")
@@ -152,7 +154,8 @@ def roots(state: TreeState) -> list[str]:
 class _Drawing:
     """One drawing of the tree: counts the rows that are left."""
 
-    def __init__(self, state: TreeState, max_agents: int) -> None:
+    def __init__(self, state: TreeState, max_agents: int, at: float | None = None) -> None:
+        self._at = at
         self._state = state
         self._left = max_agents
         self._seen: set[str] = set()
@@ -167,7 +170,7 @@ class _Drawing:
         self._seen.add(id_)
         self._left -= 1
         agent = self._state.agents[id_]
-        yield first + agent_line(self._state, agent)
+        yield first + agent_line(self._state, agent, self._at)
         margin = rest + ("│  " if agent.children else "   ")
         if agent.value is not None:
             yield f"{margin}   = {summary(agent.value)}"
