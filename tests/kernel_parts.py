@@ -26,7 +26,7 @@ class Answers:
 @contextlib.asynccontextmanager
 async def opened(**options):
     """A pool that is closed again."""
-    pool = KernelPool(**options)
+    pool = KernelPool(**{"ready": 0, **options})
     try:
         yield pool
     finally:

@@ -19,6 +19,7 @@ from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels import channels, forkserver, process, provisioner, session, startup, supervisor, wire
 from rlm_jupyter.kernels import pool as pools
 from rlm_jupyter.kernels.environment import BaseDirectory
+from rlm_jupyter.kernels.startup import supervisor_sources
 from rlm_jupyter.kernels.supervisor import Supervisor
 
 
@@ -126,7 +127,7 @@ def base():
 
 async def test_the_supervisor_has_one_thread_and_no_key(base, monkeypatch):
     monkeypatch.setenv("RLM_TEST_API_KEY", "planted")
-    chief = Supervisor(base, {})
+    chief = Supervisor(base, supervisor_sources())
     try:
         ready = await asyncio.wrap_future(chief.ready)
         assert ready["threads"] == 1
@@ -141,7 +142,7 @@ THREADED = "import threading\nthreading.Thread(target=threading.Event().wait, da
 
 
 async def test_a_module_that_starts_a_thread_is_refused_by_name(base):
-    chief = Supervisor(base, {"_rlm_threaded": THREADED})
+    chief = Supervisor(base, {**supervisor_sources(), "_rlm_threaded": THREADED})
     with pytest.raises(KernelStartError, match=r"`_rlm_threaded`.*starts a thread"):
         await asyncio.wrap_future(chief.ready)
     chief.close()

@@ -7,6 +7,7 @@ process; each datagram is one JSON object:
 
     fork   {id, argv, env, cwd, log, policy} + [bridge]   a kernel for the connection file in `argv`
     exec   {id, argv, env, cwd, log, policy} + [bridge]   the same, by executing `argv`
+    template {id} + [socket, data]                        a fork that holds data, and serves that socket as this
     kill   {id, pid}                                      that kernel with all its descendants
     →      {event: ready, pid, preloaded, threads} | {event: failed, module, reason}
            {event: done, id, pid} | {event: error, id, reason} | {event: exit, pid, status}
@@ -15,41 +16,25 @@ It stays single-threaded and opens no zmq context and no event loop, so that a f
 notebook's process is gone, however it died, every descendant is killed and the directory removed.
 """
 
-import atexit
 import builtins
-import ctypes
 import gc
 import importlib
 import json
 import os
-import random
 import select
 import shutil
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 import types
-import warnings
 from array import array
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-BRIDGE_FD = 200
-"""Where a kernel finds its end of the bridge."""
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
-PASSED_ON = ("SIGCHLD", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl({option}): {os.strerror(number)}")
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 
 
 # ------------------------------------------------------------------------------------------------ processes
@@ -147,96 +132,6 @@ def _preload(modules: list[str], sources: dict[str, str]) -> list[str]:
     return loaded
 
 
-# ------------------------------------------------------------------------------------------------- a kernel
-
-
-def _settle(request: dict[str, Any], bridge: list[int], parent: int) -> None:
-    """Make the forked child a process of its own: session, signals, descriptors, environment."""
-    os.setsid()
-    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # the supervisor died before the line above
-    _prctl(PR_SET_DUMPABLE, 1)  # else an ordinary user cannot read its own /proc/self
-    # What this kernel's processes detach comes back to it while it lives, and to the supervisor when it
-    # is dead: an unknown child of the supervisor is always the rest of a dead kernel.
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
-    signal.set_wakeup_fd(-1)
-    for name in PASSED_ON:
-        signal.signal(getattr(signal, name), signal.SIG_DFL)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in bridge[:1]:
-        os.dup2(number, BRIDGE_FD, inheritable=request["op"] == "exec")
-    for number in bridge:
-        if number != BRIDGE_FD:
-            os.close(number)
-    for target, path, flags in (
-        (0, os.devnull, os.O_RDONLY),
-        (1, os.devnull, os.O_WRONLY),
-        (2, request.get("log") or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND),
-    ):
-        number = os.open(path, flags, 0o600)
-        os.dup2(number, target)
-        os.close(number)
-    os.environ.clear()
-    os.environ.update(request["env"])
-    os.chdir(request["cwd"])
-
-
-def _run_kernel(request: dict[str, Any]) -> None:
-    """Be an ipykernel until it is shut down. Runs in the forked child."""
-    gc.enable()
-    random.seed()
-    if "numpy" in sys.modules:
-        sys.modules[
-            "numpy"
-        ].random.seed()  # unlike `random`'s, numpy's global state is not reseeded by a fork
-    policy = request.get("policy")
-    box = sys.modules.get("_rlm_sandbox")
-    if box is not None and policy:
-        box.enter(policy)
-    from ipykernel.kernelapp import IPKernelApp
-
-    sys.argv = ["ipykernel_launcher", *request["argv"]]
-    # The kernel dies with the supervisor by PDEATHSIG, so ipykernel's own polling thread has nothing to do.
-    app: Any = IPKernelApp.instance(parent_handle=0, user_ns={})
-    with warnings.catch_warnings():
-        # ipykernel wants a TCP socket for what forks of it print; the prelude gives them another way.
-        warnings.filterwarnings("ignore", message=".*subprocess output will be unavailable")
-        app.initialize(request["argv"])
-    if box is not None and policy:
-        box.close(policy)
-    app.start()
-
-
-def _become(request: dict[str, Any], bridge: list[int], parent: int) -> NoReturn:
-    """Be the kernel that was asked for, and never return."""
-    status = 1
-    try:
-        _settle(request, bridge, parent)
-        if request["op"] == "exec":
-            box = sys.modules.get("_rlm_sandbox")
-            if box is not None and request.get("policy"):
-                box.enter(request["policy"])
-                request["env"][box.INHERITED] = json.dumps(box.report)
-            os.execvpe(request["argv"][0], request["argv"], request["env"])  # noqa: S606 - the kernel's command
-        _run_kernel(request)
-        # What the interpreter does at its end; `os._exit` below spares the frames of the supervisor.
-        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
-        atexit._run_exitfuncs()  # noqa: SLF001
-        status = 0
-    except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else int(error.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        try:
-            sys.stderr.flush()
-        finally:
-            os._exit(status)
-
-
 # ------------------------------------------------------------------------------------------------ the server
 
 
@@ -252,11 +147,16 @@ def _receive(link: socket.socket) -> tuple[bytes, list[int]]:
     return data, list(numbers)
 
 
+def _child(name: str) -> Any:
+    """Find a function of the module that makes kernels out of forks."""
+    return sys.modules["_rlm_child"].__dict__[name]
+
+
 class Supervisor:
     """Serves one socket until it ends, then ends everything."""
 
     def __init__(self, link: socket.socket, config: dict[str, Any]) -> None:
-        self.link = link
+        self.link, self.config = link, config
         self.directory: str = config["directory"]
         self.kernels: set[int] = set()
         self.host = self._watch_host(int(config["host"]))
@@ -333,13 +233,42 @@ class Supervisor:
         finally:
             gc.enable()
         if pid == 0:
-            self.link.close()
-            for number in (self.child_ended, self._wake, self.host):
-                if number is not None:
-                    os.close(number)
-            _become(request, descriptors, parent)
+            self._leave()
+            if request["op"] == "template":
+                self._branch(descriptors, parent)
+            _child("become")(request, descriptors, parent)
         self.kernels.add(pid)
         return pid
+
+    def _leave(self) -> None:
+        """Close what belongs to the supervisor, in a fork of it."""
+        signal.set_wakeup_fd(-1)
+        self.link.close()
+        for number in (self.child_ended, self._wake, self.host):
+            if number is not None:
+                os.close(number)
+
+    def _branch(self, descriptors: list[int], parent: int) -> NoReturn:
+        """Be a template: hold data, and serve forks that see it. Runs in the forked child."""
+        link, data = descriptors
+        try:
+            _child("detach")(parent)
+            branch = Supervisor(socket.socket(fileno=link), {**self.config, "directory": ""})
+            try:
+                sys.modules["_rlm_template"].__dict__["hold"](data)
+                if _threads() > 1:
+                    raise RuntimeError("loading the data started a thread")
+            except Exception as error:
+                branch.send("failed", module="", reason=f"{type(error).__name__}: {error}")
+                branch.end()
+            os.close(data)
+            gc.enable()
+            gc.collect()
+            gc.freeze()
+            branch.send("ready", pid=os.getpid(), preloaded=[], threads=_threads())
+            branch.serve()
+        finally:
+            os._exit(1)
 
     def reap(self) -> None:
         """Collect the dead; what a dead kernel left behind is killed."""
@@ -384,7 +313,6 @@ def main() -> None:
     os.set_inheritable(link.fileno(), False)
     config = json.load(sys.stdin)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
     for name in ("SIGINT", "SIGHUP", "SIGTERM", "SIGPIPE", "SIGQUIT"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)  # the notebook's keys and signals are not for us
     sys.path += [path for path in config["paths"] if path not in sys.path]
@@ -398,8 +326,9 @@ def main() -> None:
         traceback.print_exc()
         supervisor.send("failed", module="", reason=f"{type(error).__name__}: {error}")
         supervisor.end()
+    _child("prctl")(PR_SET_CHILD_SUBREAPER, 1)
     # Nobody but root may trace or read this process: a kernel that is not boxed could else stop it.
-    _prctl(PR_SET_DUMPABLE, 0)
+    _child("prctl")(PR_SET_DUMPABLE, 0)
     gc.collect()
     gc.freeze()
     supervisor.send("ready", pid=os.getpid(), preloaded=preloaded, threads=_threads())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.environment import BaseDirectory, remove_directory
 from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch
+from rlm_jupyter.kernels.ready import ReadyKernels
 from rlm_jupyter.kernels.session import AgentKernel
-from rlm_jupyter.kernels.startup import Guest, own_sources
+from rlm_jupyter.kernels.startup import Guest, supervisor_sources
 
 if TYPE_CHECKING:
     import zmq.asyncio
 
     from rlm_jupyter.kernels.bridge import BridgeHandler
-    from rlm_jupyter.kernels.supervisor import Supervisor
+    from rlm_jupyter.kernels.supervisor import Supervisor, Template
 
 DESCRIPTORS_PER_KERNEL = 14
 DESCRIPTORS_OF_OTHERS = 256
@@ -65,6 +66,7 @@ class KernelPool:
         launch: `auto` forks where the system can; `stock` starts kernels by `jupyter_client` alone.
         guest: what speaks over the bridge inside kernels; None for the words of agents.
         notice: called with a sentence when something is not as it might be expected.
+        ready: how many kernels are kept ready for the next sub-agents while a run is open.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class KernelPool:
         bridge: BridgeKind = "auto",
         guest: Guest | None = None,
         notice: Callable[[str], None] | None = None,
+        ready: int = 2,
     ) -> None:
         self._launch = launch
         self._bridge = bridge
@@ -88,6 +91,9 @@ class KernelPool:
         self._numbers = count(1)
         self._kernels: dict[str, set[AgentKernel]] = {}
         self._directories: dict[str, Path] = {}
+        self._templates: dict[str, Template] = {}
+        self._starting = 0
+        self._ready = ReadyKernels(ready, lambda: self._starting > 0)
         self._closed = False
 
     # ------------------------------------------------------------------------------------------ kernels
@@ -107,14 +113,17 @@ class KernelPool:
                 "More kernels are needed than the limit of open files allows (`ulimit -n`): some wait."
             )
         await self._places.acquire()
+        self._starting += 1
         try:
-            process = await self._process(request)
+            process = self._ready.take(self._kind(request)) or await self._process(request)
             if self._closed:
                 await process.close()
                 raise KernelStartError("The kernels of this process were closed.")
         except BaseException:
             self._places.release()
             raise
+        finally:
+            self._starting -= 1
         kernel = AgentKernel(
             process,
             handler,
@@ -122,26 +131,36 @@ class KernelPool:
             self._dismiss,
         )
         self._kernels.setdefault(request.run, set()).add(kernel)
+        if process.local:
+            self._ready.fill(self._kind(request), lambda: self._process(request))
         return kernel
+
+    def _kind(self, request: KernelRequest) -> Hashable:
+        """Tell apart what makes kernels different: any of one kind can serve any request of it."""
+        shared = request.run if request.run in self._templates else None
+        parts = (request.env.items(), request.limits.items())
+        return shared, request.kernelspec, request.sandbox, *(tuple(sorted(part)) for part in parts)
 
     async def _process(self, request: KernelRequest) -> KernelProcess:
         async with self._boots:
             while True:
                 base = await self._open()
-                supervisor = self._supervisor
+                launch = self._launch_of(request, base)
                 try:
-                    return await KernelProcess.start(self._launch_of(request, base))
+                    return await KernelProcess.start(launch)
                 except KernelStartError:
-                    if supervisor is None or supervisor.alive or self._closed:
+                    if launch.supervisor is None or launch.supervisor.alive or self._closed:
                         raise
                     # The supervisor was killed while this kernel started: another one serves the next try.
 
     def _launch_of(self, request: KernelRequest, base: Path) -> Launch:
         assert self._context is not None
+        template = self._templates.get(request.run)
+        forked = template is not None and template.alive and request.kernelspec is None
         return Launch(
             directory=base / f"k{next(self._numbers)}",
             context=self._context,
-            supervisor=self._supervisor,
+            supervisor=template if forked and request.sandbox != "bwrap" else self._supervisor,
             guest=self._words(),
             kernelspec=request.kernelspec,
             sandbox=request.sandbox,
@@ -166,6 +185,33 @@ class KernelPool:
             self._directories[run] = directory
         return self._directories[run]
 
+    async def share(self, run: str, fd: int) -> bool:
+        """Let kernels of a run that start from now on see a value without a copy.
+
+        A process loads it once, and the run's kernels are forked from that. Afterwards `load` with a descriptor
+        of the same file binds the value that is there. Without this, `load` decodes it in each kernel, which
+        for tables maps the same memory anyway; large texts, lists and dicts are copied.
+
+        Args:
+            run: whose kernels.
+            fd: of the encoded value, which must be the notebook's own: it is decoded with pickle. It stays the
+                caller's.
+
+        Returns:
+            False where kernels cannot be forked, or the value cannot be held that way.
+        """
+        await self._open()
+        if self._supervisor is None or run in self._templates:
+            return False
+        template = self._supervisor.template(fd)
+        try:
+            await asyncio.wrap_future(template.ready)
+        except KernelStartError as error:
+            self._notice(f"The data is copied into each kernel: {error}")
+            return False
+        self._templates[run] = template
+        return True
+
     def move(self, kernel: AgentKernel, run: str, to: str) -> None:
         """Let a kernel belong to another run: it ends with that one."""
         self._kernels.get(run, set()).discard(kernel)
@@ -176,6 +222,11 @@ class KernelPool:
         kernels = self._kernels.pop(run, set())
         await asyncio.gather(*(kernel.stop() for kernel in list(kernels)), return_exceptions=True)
         directory = self._directories.pop(run, None)
+        if run in self._templates or not (self._kernels or self._directories):
+            await self._ready.close()
+        template = self._templates.pop(run, None)
+        if template is not None:
+            await asyncio.to_thread(template.close)
         if directory is not None:
             await asyncio.to_thread(remove_directory, directory)
 
@@ -186,8 +237,9 @@ class KernelPool:
             opened, _ = await asyncio.wait({self._opening}, timeout=OPENING_SECONDS)
             for task in opened:
                 task.cancelled() or task.exception()  # seen: nobody may be waiting any more
-        for run in {*self._kernels, *self._directories}:
+        for run in {*self._kernels, *self._directories, *self._templates}:
             await self.close_run(run)
+        await self._ready.close()
         if self._supervisor is not None:
             await asyncio.to_thread(self._supervisor.close)
             self._supervisor = None
@@ -237,6 +289,8 @@ class KernelPool:
             await asyncio.to_thread(self._base.remove)
             self._base = None
         self._directories.clear()
+        self._templates.clear()
+        self._ready.drop()
 
     async def _start_supervisor(self) -> None:
         from rlm_jupyter.kernels.supervisor import MODULES, Supervisor, possible
@@ -245,7 +299,7 @@ class KernelPool:
             self._launch = "stock"
             return
         modules = list(MODULES)
-        sources = {**own_sources(), **self._words().sources}
+        sources = {**supervisor_sources(), **self._words().sources}
         while True:
             self._supervisor = Supervisor(await self._directory(), sources, modules)
             try:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from rlm_jupyter.errors import KernelDiedError, KernelStartError
 from rlm_jupyter.kernels.bridge import HostBridge
 from rlm_jupyter.kernels.channels import Channels, Request, Sink
+from rlm_jupyter.kernels.child import BRIDGE_FD
 from rlm_jupyter.kernels.control import ControlBridge
 from rlm_jupyter.kernels.environment import kernel_environment, remote_environment, remove_directory
-from rlm_jupyter.kernels.forkserver import BRIDGE_FD
 from rlm_jupyter.kernels.gateway import ENDED_ELSEWHERE
 from rlm_jupyter.kernels.manager import check_launch, make_manager
 from rlm_jupyter.kernels.policy import bubblewrap, confinement, policy_for
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.kernels.bridge import Bridge, BridgeHandler
     from rlm_jupyter.kernels.startup import Guest
-    from rlm_jupyter.kernels.supervisor import Supervisor
+    from rlm_jupyter.kernels.supervisor import Chief
 
 START_SECONDS = 60.0
 KILL_SECONDS = 10.0
@@ -43,7 +43,7 @@ class Launch:
     Attributes:
         directory: its own directory, made by `start` and removed by `close`.
         context: the zmq context that all kernels share.
-        supervisor: None to start a stock kernel by `jupyter_client` alone.
+        supervisor: or a template of it; None to start a stock kernel by `jupyter_client` alone.
         kernelspec: a name, or None for this Python.
         sandbox: `auto`, `none` or `bwrap`.
         guest: what speaks over the bridge in the kernel.
@@ -55,7 +55,7 @@ class Launch:
 
     directory: Path
     context: zmq.asyncio.Context
-    supervisor: Supervisor | None
+    supervisor: Chief | None
     guest: Guest
     kernelspec: str | None = None
     sandbox: str = "auto"
@@ -198,6 +198,11 @@ class KernelProcess:
             return HostBridge(link, handler, on_close)
         assert self._channels is not None
         return ControlBridge(self._channels.client, handler, on_close)
+
+    @property
+    def local(self) -> bool:
+        """Whether it is a process of this machine."""
+        return self._manager is not None and bool(self._manager.is_local)
 
     # --------------------------------------------------------------------------------------------- death
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from rlm_jupyter.kernels.environment import BaseDirectory, clean_environment
-from rlm_jupyter.kernels.supervisor import Supervisor
+from rlm_jupyter.kernels.startup import supervisor_sources
+from rlm_jupyter.kernels.supervisor import Chief, Supervisor
 
 if TYPE_CHECKING:
     from jupyter_client.connect import KernelConnectionInfo
@@ -29,7 +30,7 @@ def shared_supervisor() -> Supervisor:
     global _shared  # noqa: PLW0603 - one to a process, like the process it supervises for
     with _shared_lock:
         if _shared is None or not _shared.alive:
-            _shared = Supervisor(BaseDirectory().path, {})
+            _shared = Supervisor(BaseDirectory().path, supervisor_sources())
         return _shared
 
 
@@ -39,14 +40,14 @@ class ForkProvisioner(LocalProvisioner):
     A command that runs this Python's ipykernel is forked; any other is executed under the same supervision.
 
     Attributes:
-        supervisor: None for one that is shared by the process.
+        supervisor: or a template of it; None for a supervisor that is shared by the process.
         policy: of the box; None for none.
         log: the file for the kernel's stderr until it runs.
         bridge: the descriptor of the kernel's end of the bridge, or None.
         execute: True to execute the command even where it could be forked.
     """
 
-    supervisor: Supervisor | None = None
+    supervisor: Chief | None = None
     policy: dict[str, Any] | None = None
     log: str | None = None
     bridge: int | None = None

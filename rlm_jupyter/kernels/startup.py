@@ -46,11 +46,17 @@ class Guest:
 
 def own_sources() -> dict[str, str]:
     """Name to source of the modules of this part that every kernel gets."""
+    return _sources("sandbox", "semaphores", "outlet", "prelude")
+
+
+def supervisor_sources() -> dict[str, str]:
+    """Name to source of the modules of this part that the supervisor gets."""
+    return {**own_sources(), **_sources("child", "template")}
+
+
+def _sources(*names: str) -> dict[str, str]:
     here = Path(__file__).parent
-    return {
-        f"_rlm_{name}": (here / f"{name}.py").read_text(encoding="utf-8")
-        for name in ("sandbox", "semaphores", "outlet", "prelude")
-    }
+    return {f"_rlm_{name}": (here / f"{name}.py").read_text(encoding="utf-8") for name in names}
 
 
 def loading_code(sources: Mapping[str, str]) -> str:

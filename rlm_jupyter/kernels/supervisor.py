@@ -22,6 +22,7 @@ from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.environment import TOKEN, clean_environment, kill_marked, remove_directory
 from rlm_jupyter.kernels.policy import site_directories
 
+CLOSE_SECONDS = 10.0
 PROGRAM = Path(__file__).with_name("forkserver.py")
 # polars is never among them: it starts threads when it is imported.
 MODULES = (
@@ -36,72 +37,33 @@ def possible() -> bool:
     return sys.platform.startswith("linux")
 
 
-class Supervisor:
-    """One supervisor process. Its methods may be called from any thread.
+class Chief:
+    """A process that forks kernels, seen from here. Its methods may be called from any thread.
 
     Args:
-        directory: where kernels live; the supervisor removes it when the notebook's process ends.
-        sources: modules made in the supervisor before it forks, name to source.
-        modules: imported in the supervisor where installed.
+        link: our end of the socket to it.
+        token: the mark of all that it starts.
 
     Attributes:
-        ready: resolves to the supervisor's own report (`preloaded`, `threads`), or raises KernelStartError.
+        ready: resolves to its own report (`pid`, `preloaded`, `threads`), or raises KernelStartError.
     """
 
-    def __init__(self, directory: Path, sources: Mapping[str, str], modules: Sequence[str] = MODULES) -> None:
-        self.directory = directory
+    def __init__(self, link: socket.socket, token: str) -> None:
         self.ready: Future[dict[str, Any]] = Future()
         self.ready.set_running_or_notify_cancel()  # it is everybody's: who waits for it cannot cancel it
+        self._link, self._token = link, token
         self._numbers = count(1)
         self._lock = threading.Lock()
         self._waiting: dict[int, Future[int]] = {}
         self._exits: dict[int, Future[int]] = {}
         self._closed = False
-        self._token = secrets.token_hex(8)
-        self._log = directory / "supervisor.log"
-        self._link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        config = {
-            "host": os.getpid(),
-            "directory": str(directory),
-            "modules": list(modules),
-            "paths": site_directories(),
-            "sources": dict(sources),
-        }
-        with other:
-            self._process = self._execute(other, config)
-        threading.Thread(target=self._listen, name="rlm-supervisor", daemon=True).start()
-
-    def _execute(self, other: socket.socket, config: dict[str, Any]) -> subprocess.Popen[bytes]:
-        # `-I`: neither PYTHON* variables nor the notebook's working directory decide what is imported.
-        command = [sys.executable, "-I", str(PROGRAM), str(other.fileno())]
-        with tempfile.TemporaryFile() as stdin, self._log.open("wb") as log:
-            stdin.write(json.dumps(config).encode())
-            stdin.seek(0)
-            return subprocess.Popen(  # noqa: S603 - this interpreter and our own program
-                command,
-                env={
-                    **clean_environment(),
-                    "HOME": str(self.directory),
-                    "TMPDIR": str(self.directory),
-                    TOKEN: self._token,
-                },
-                cwd=self.directory,
-                stdin=stdin,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                pass_fds=[other.fileno()],
-                start_new_session=True,
-            )
-
-    @property
-    def pid(self) -> int:
-        """The supervisor's process id."""
-        return self._process.pid
+        self._listener = threading.Thread(target=self._listen, name="rlm-supervisor", daemon=True)
+        self._listener.start()
 
     @property
     def alive(self) -> bool:
         """Whether it can be asked for kernels."""
-        return not self._closed and self._process.returncode is None
+        return not self._closed
 
     # ------------------------------------------------------------------------------------------- asking
 
@@ -175,16 +137,9 @@ class Supervisor:
                 answer.set_exception(KernelStartError(f"The kernel was not started: {message['reason']}."))
 
     def _end(self) -> None:
-        """The supervisor is gone: so are all of its kernels."""
+        """It is gone: so are all of its kernels."""
         self._closed = True
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        # It killed them, unless it was killed itself: kernels then die by PDEATHSIG, but not what they detached.
-        for _ in range(3):
-            kill_marked(self._token)
+        self._buried()
         error = KernelStartError(f"The supervisor of agents' kernels ended. {self._tail()}".strip())
         with self._lock:
             waiting, exits = list(self._waiting.values()), list(self._exits.values())
@@ -197,19 +152,113 @@ class Supervisor:
             if not exited.done():
                 exited.set_result(-signal.SIGKILL)
         self._link.close()
+
+    def _buried(self) -> None:
+        """Wait for its end and see to what it may have left."""
+
+    def _tail(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        """End it and with it every kernel; returns when all are gone."""
+        self._closed = True
+        with suppress(OSError):
+            self._link.shutdown(socket.SHUT_WR)
+        self._listener.join(CLOSE_SECONDS)
+
+
+class Template(Chief):
+    """A fork of the supervisor that holds a run's data: kernels forked from it see that without a copy."""
+
+
+class Supervisor(Chief):
+    """The one supervisor of this process' kernels.
+
+    Args:
+        directory: where kernels live; the supervisor removes it when the notebook's process ends.
+        sources: modules made in the supervisor before it forks, name to source.
+        modules: imported in the supervisor where installed.
+    """
+
+    def __init__(self, directory: Path, sources: Mapping[str, str], modules: Sequence[str] = MODULES) -> None:
+        self.directory = directory
+        self._log = directory / "supervisor.log"
+        link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        config = {
+            "host": os.getpid(),
+            "directory": str(directory),
+            "modules": list(modules),
+            "paths": site_directories(),
+            "sources": dict(sources),
+        }
+        token = secrets.token_hex(8)
+        with other:
+            self._process = self._execute(other, config, token)
+        super().__init__(link, token)
+
+    def _execute(self, other: socket.socket, config: dict[str, Any], token: str) -> subprocess.Popen[bytes]:
+        # `-I`: neither PYTHON* variables nor the notebook's working directory decide what is imported.
+        command = [sys.executable, "-I", str(PROGRAM), str(other.fileno())]
+        with tempfile.TemporaryFile() as stdin, self._log.open("wb") as log:
+            stdin.write(json.dumps(config).encode())
+            stdin.seek(0)
+            return subprocess.Popen(  # noqa: S603 - this interpreter and our own program
+                command,
+                env={
+                    **clean_environment(),
+                    "HOME": str(self.directory),
+                    "TMPDIR": str(self.directory),
+                    TOKEN: token,
+                },
+                cwd=self.directory,
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                pass_fds=[other.fileno()],
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked for kernels."""
+        return super().alive and self._process.returncode is None
+
+    def template(self, fd: int) -> Template:
+        """Fork a template that holds the value encoded in a descriptor, which stays the caller's.
+
+        Only for data of the notebook itself: the template decodes it with pickle. Wait for its `ready`.
+        """
+        link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other:
+            asked = self.ask("template", [other.fileno(), fd])
+        template = Template(link, self._token)
+        asked.add_done_callback(lambda answer: template.close() if answer.exception() else None)
+        return template
+
+    def close(self) -> None:
+        """End the supervisor and with it every kernel; returns when all are gone."""
+        super().close()
+        if self._listener.is_alive():  # it does not hear
+            self._process.kill()
+            self._listener.join(CLOSE_SECONDS)
+
+    def _buried(self) -> None:
+        try:
+            self._process.wait(CLOSE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        # It killed them, unless it was killed itself: kernels then die by PDEATHSIG, but not what they detached.
+        for _ in range(3):
+            kill_marked(self._token)
         remove_directory(self.directory)  # the same
 
     def _tail(self) -> str:
         with suppress(OSError):
             return self._log.read_text(errors="replace")[-2000:].strip()
         return ""
-
-    def close(self) -> None:
-        """End the supervisor and with it every kernel; returns when all are gone."""
-        self._closed = True
-        with suppress(OSError):
-            self._link.shutdown(socket.SHUT_WR)
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()

@@ -6,6 +6,7 @@ It travels into an agent's kernel as source (module `_rlm_words`): the standard 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -318,6 +319,9 @@ class Words(ServerWords):
         return fd, kind, description
 
     def _load(self, fd: int) -> Any:
+        held = sys.modules["_rlm_template"].__dict__["find"](fd) if "_rlm_template" in sys.modules else []
+        if held:  # this kernel was forked from a process that has it
+            return held[0]
         if os.fstat(fd).st_size >= _LARGE:
             self.loaded = self.mapped = True
         return codec.load(fd, allow_pickle=True)

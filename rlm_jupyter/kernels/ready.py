@@ -1,0 +1,88 @@
+"""A few kernels that have started before anybody asks, so that the next sub-agent need not wait for a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Hashable
+from typing import TYPE_CHECKING
+
+from rlm_jupyter.errors import RLMError
+
+if TYPE_CHECKING:
+    from rlm_jupyter.kernels.process import KernelProcess
+
+log = logging.getLogger(__name__)
+
+PAUSE = 0.05
+"""Seconds between looks whether agents that wait for a kernel themselves have been served."""
+
+
+class ReadyKernels:
+    """Keeps processes of the kind that was asked for last. Belongs to the pool's event loop.
+
+    Args:
+        number: how many to keep.
+        busy: tells whether somebody is waiting for a start; nothing is started ahead then.
+    """
+
+    def __init__(self, number: int, busy: Callable[[], bool]) -> None:
+        self._number, self._busy = number, busy
+        self._kind: Hashable = None
+        self._stock: list[KernelProcess] = []
+        self._filling: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def take(self, kind: Hashable) -> KernelProcess | None:
+        """Give a process that lives and is of that kind, if there is one."""
+        if kind != self._kind:
+            return None
+        while self._stock:
+            process = self._stock.pop(0)
+            if not process.died.done():
+                return process
+            self._close_soon(process)
+        return None
+
+    def fill(self, kind: Hashable, start: Callable[[], Awaitable[KernelProcess]]) -> None:
+        """Begin to start processes of a kind in the background; those of another kind are closed."""
+        if not self._number:
+            return
+        if kind != self._kind:
+            self.drop()
+            self._kind = kind
+        if self._filling is None or self._filling.done():
+            self._filling = asyncio.get_running_loop().create_task(self._fill(start))
+
+    async def _fill(self, start: Callable[[], Awaitable[KernelProcess]]) -> None:
+        try:
+            while len(self._stock) < self._number:
+                while self._busy():
+                    await asyncio.sleep(PAUSE)
+                self._stock.append(await start())
+        except RLMError as error:  # who asks next starts one for himself, and hears why it fails
+            log.debug("No kernel is kept ready: %s", error)
+
+    def drop(self, kind: Hashable = None) -> None:
+        """Close what is kept, in the background; given a kind, only if it is that."""
+        if kind is not None and kind != self._kind:
+            return
+        if self._filling is not None:
+            self._filling.cancel()
+            self._filling = None
+        self._kind = None
+        while self._stock:
+            self._close_soon(self._stock.pop())
+
+    def _close_soon(self, process: KernelProcess) -> None:
+        task = asyncio.get_running_loop().create_task(process.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def close(self) -> None:
+        """Close what is kept, and wait until it is gone."""
+        filling = self._filling
+        self.drop()
+        if filling is not None:
+            await asyncio.gather(filling, return_exceptions=True)
+        await asyncio.gather(*self._closing, return_exceptions=True)
