@@ -50,7 +50,7 @@ def refunds(lab, page):
     ]
 
     def ask(width=1180, theme="JupyterLab Light"):
-        page.set_viewport_size({"width": width, "height": 940})
+        page.set_viewport_size({"width": width, "height": 900})
         lab.shut_kernels()
         lab.write("refunds.ipynb", cells)
         book = Page(lab, page, "refunds.ipynb").open().wait_for_kernel()

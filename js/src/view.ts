@@ -125,8 +125,9 @@ export class View {
   #leave(): void {
     const { selected } = this.session.choices;
     this.session.select(null);
-    this.#draw();
     if (selected !== null) this.#tree.focus(selected);
+    // At once, not with the next frame: a key pressed meanwhile would go to the notebook.
+    this.#draw();
   }
 
   #tab(name: "tree" | "timeline"): HTMLButtonElement {
