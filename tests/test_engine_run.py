@@ -318,6 +318,19 @@ def test_objects_of_an_agents_own_class_travel_between_agents(ask):
     assert ask(script).value == ["Point", 3]
 
 
+def test_a_large_text_is_held_once_however_many_agents_read_it(ask):
+    text = "0123456789abcdef" * (4 << 20)
+    private = "int(open('/proc/self/smaps_rollup').read().split('Private_Dirty:')[1].split()[0]) >> 10"
+    script = {
+        "root": ["FINAL(rlm_query_batched(['size'] * 4, contexts=[context] * 4))"],
+        "size": [f"n = len(context) + context.count('f0')\nFINAL([n, {private}])"],
+    }
+    run = ask(script, context=text)
+    sizes, megabytes = zip(*run.value, strict=True)
+    assert set(sizes) == {len(text) + text.count("f0")}
+    assert max(megabytes) < 48, "a copy of 64 MiB is in an agent's own memory"
+
+
 def test_a_dataclass_keeps_its_class_among_agents_and_is_plain_data_for_the_notebook(ask):
     script = {
         "root": ["p = rlm_query('point', context=3)\nFINAL([type(p).__name__, p.x, p])"],

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from rlm_jupyter.values.store import Buffer
 
 
+_SHARED_BYTES = 32 << 20
+"""Data of that size is loaded once, in a process from which the run's kernels are forked; less is loaded in each."""
+
+
 async def open_kernel(agent: Agent) -> AgentKernel:
     """Start an agent's kernel, with its data and tools in it."""
     team = agent.team
@@ -28,6 +32,9 @@ async def open_kernel(agent: Agent) -> AgentKernel:
         env=team.env,
     )
     began = time.monotonic()
+    context = agent.spec.context
+    if agent.spec.parent is None and context is not None and context.size >= _SHARED_BYTES:
+        await team.pool.share(team.run, context.fd)
     kernel = await team.pool.start(request, agent.calls.handle)
     agent.kernel = kernel
     await _furnish(agent, kernel)

@@ -38,6 +38,7 @@ _BATCH = 1000  # plain completions of one batch under way at once
 _BATCH_WITH_DATA = 100  # sub-agents of one batch under way at once; each may hold a descriptor
 _DESCRIPTORS = 400  # of one batch under way at once; the engine refuses more than 512
 _LARGE = 1 << 20  # bytes of a mapped value that are worth a search for cycles once it is dropped
+_MOST_TEXTS = 4  # large texts whose bytes are kept to be handed on
 
 
 class FinalRejected(Rejected):
@@ -86,6 +87,7 @@ class Words(ServerWords):
         settings: as configured by the engine: `fallback_chars`, `rows`, `faithful`.
         loaded: whether a large value was mapped since this was last reset.
         mapped: whether one may still be mapped.
+        texts: the last large texts that came here, each with the descriptor of its bytes.
     """
 
     link: Line
@@ -98,6 +100,7 @@ class Words(ServerWords):
         self.leaf = False
         self.settings: dict[str, Any] = {}
         self.loaded = self.mapped = False
+        self.texts: list[tuple[str | bytes, int]] = []
 
     def llm_query(
         self,
@@ -312,6 +315,9 @@ class Words(ServerWords):
     def _encode(self, value: Any, name: str, *, faithful: bool) -> tuple[int, str, dict[str, Any]]:
         """Encode a value; the descriptor is the caller's."""
         description = self._describe(value)
+        for known, fd in self.texts:
+            if known is value:  # it cannot have changed: the bytes it came in serve again, without a copy
+                return os.dup(fd), codec.kind(fd), description
         try:
             fd, kind = codec.dump(value, allow_pickle=True, name=name, faithful=faithful)
         except codec.Unencodable as error:
@@ -320,11 +326,19 @@ class Words(ServerWords):
 
     def _load(self, fd: int) -> Any:
         held = sys.modules["_rlm_template"].__dict__["find"](fd) if "_rlm_template" in sys.modules else []
+        large = os.fstat(fd).st_size >= _LARGE
         if held:  # this kernel was forked from a process that has it
-            return held[0]
-        if os.fstat(fd).st_size >= _LARGE:
-            self.loaded = self.mapped = True
-        return codec.load(fd, allow_pickle=True)
+            value = held[0]
+        else:
+            if large:
+                self.loaded = self.mapped = True
+            value = codec.load(fd, allow_pickle=True)
+        if large and type(value) in (str, bytes):
+            self.texts.append((value, os.dup(fd)))
+            for _, oldest in self.texts[:-_MOST_TEXTS]:
+                os.close(oldest)
+            del self.texts[:-_MOST_TEXTS]
+        return value
 
     def _finish(self, reply: Reply) -> Any:
         """Turn a reply into its value, or raise its error with what there is of a value."""
