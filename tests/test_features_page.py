@@ -24,7 +24,15 @@ def test_every_setting_and_limit_that_the_page_names_is_there():
     here = "".join(line.split("|")[3] for line in PAGE.read_text().splitlines() if line.count("|") == 4)
     named = set(re.findall(r"`([a-z_]+)(?:=[^`]*)?`", here))
     known = set(Settings.model_fields) | set(Limits.model_fields)
-    for name in ("require_look", "compact_at", "stuck_after", "sub_temperature", "cost", "tokens", "cell_seconds"):
+    for name in (
+        "require_look",
+        "compact_at",
+        "stuck_after",
+        "sub_temperature",
+        "cost",
+        "tokens",
+        "cell_seconds",
+    ):
         assert name in named & known
     for call in re.findall(r"`RLM\.(\w+)`", here):
         assert hasattr(rlm_jupyter.RLM, call)
