@@ -72,9 +72,10 @@ class ControlBridge(Exchange):
     # -- reading
 
     async def _listen(self) -> None:
-        count, started = 0, time.perf_counter()
+        count, spent = 0, 0.0
         while True:
             frames = await self._socket.recv_multipart()
+            started = time.perf_counter()
             try:
                 message = self._session.deserialize(self._session.feed_identities(frames)[1])
                 content = message["content"]
@@ -86,10 +87,10 @@ class ControlBridge(Exchange):
             except Exception:
                 frames = []  # a forged or broken message of an agent's kernel says nothing
             count += 1
-            spent = time.perf_counter() - started
-            if spent > _LONG or count % _MESSAGES_PER_TURN == 0:
+            spent += time.perf_counter() - started  # without the time in which nothing came
+            if spent > _LONG or count == _MESSAGES_PER_TURN:
                 await asyncio.sleep(spent if spent > _LONG else 0)
-                started = time.perf_counter()
+                count, spent = 0, 0.0
 
     def _arrived(self, content: dict[str, Any], buffers: list[Any]) -> None:
         self._heard = True
