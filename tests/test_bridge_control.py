@@ -148,12 +148,11 @@ async def test_a_kernel_that_does_not_take_its_answers_is_not_served_on(kernel, 
     assert max(queued) < 100_000 + 70 * 21_000 + 32 * packets.CHUNK
 
 
-async def test_a_value_beyond_what_travels_is_refused_with_a_reason(kernel, monkeypatch):
+async def test_a_value_beyond_what_travels_is_refused_with_a_reason(kernel):
     code = "import sys\nsys.modules['_rlm_control_link'].MAX_VALUE_BYTES = 1000\nFINAL(bytes(2000))"
     result = await kernel.execute(code, seconds=30)
     assert result.error_name == "TooLong"
     assert "path that both sides can read" in result.error_value
-    monkeypatch.setattr(packets, "MAX_VALUE_BYTES", 1000)
 
 
 async def test_a_kernel_that_is_told_to_shut_down_does_so_while_its_cell_runs():
