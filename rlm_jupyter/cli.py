@@ -80,7 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     log.add_argument("--agent", metavar="ID", help="one agent, turn by turn")
     doctor = commands.add_parser("doctor", help="what works here", description="Tell what works here.")
     doctor.set_defaults(command=_doctor)
-    doctor.add_argument("--kernel", metavar="SPEC", help="the kernelspec of agents' kernels")
+    doctor.add_argument(
+        "--kernel", metavar="SPEC", help="the kernelspec of agents' kernels, or gateway:URL/KERNELSPEC"
+    )
     doctor.add_argument("--sandbox", choices=("auto", "none", "bwrap"), default="auto", help="to be tried")
     return parser
 
@@ -102,7 +104,7 @@ def _add_question(run: argparse.ArgumentParser) -> None:
     add("--temperature", type=float, metavar="T", help="of the root's requests")
     add("--prompt", choices=("default", "frugal", "small_context"), help="what agents are told")
     add("--sandbox", choices=("auto", "none", "bwrap"), help="how kernels are confined")
-    add("--kernel", metavar="SPEC", help="the kernelspec of agents' kernels")
+    add("--kernel", metavar="SPEC", help="the kernelspec of agents' kernels, or gateway:URL/KERNELSPEC")
     add("--log-dir", metavar="DIR", help="where the log is written; `none` for nowhere")
     add(
         "--no-cache",

@@ -192,7 +192,7 @@ class Settings(BaseModel):
     sandbox: SandboxMode = "auto"
     """`auto`: as confined as this machine allows; `none`: not confined; `bwrap`: bubblewrap."""
     kernel: str | None = None
-    """The kernelspec of agents' kernels; None: this Python."""
+    """The kernelspec of agents' kernels, or `gateway:URL/KERNELSPEC`; None: this Python."""
     log_dir: Path | None = Path("rlm_runs")
     """Where logs are written, one JSONL file a run; None writes none."""
     cache: bool = True

@@ -120,7 +120,7 @@ def cell_parser() -> Parser:
     add("--max-tokens", metavar="N", type=whole, help="How many tokens it may send and receive.")
     add("--timeout", metavar="S", type=seconds, help="How many seconds it may take.")
     add("--sandbox", metavar="MODE", choices=SANDBOX_MODES, help="How kernels are confined: %(choices)s.")
-    add("--kernel", metavar="SPEC", help="The kernelspec of the agents' kernels.")
+    add("--kernel", metavar="SPEC", help="The kernelspec of agents' kernels, or gateway:URL/KERNELSPEC.")
     add("--bg", action="store_true", help="Give the run at once and go on in the background.")
     add("--step", action="store_true", help="Wait for Next before each cell of an agent.")
     add(

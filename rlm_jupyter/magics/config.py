@@ -95,9 +95,11 @@ class MagicsConfig(RequestConfig, LongRunConfig):
         help="Other fields of `rlm_jupyter.Limits`, such as {'agents': 50, 'cell_seconds': 300}."
     ).tag(config=True)
     sandbox = Enum(SANDBOX_MODES, "auto", help="How agents' kernels are confined.").tag(config=True)
-    kernel = Unicode(None, allow_none=True, help="The kernelspec of agents' kernels. None: this Python.").tag(
-        config=True
-    )
+    kernel = Unicode(
+        None,
+        allow_none=True,
+        help="The kernelspec of agents' kernels, or gateway:URL/KERNELSPEC. None: this Python.",
+    ).tag(config=True)
     log_dir = Unicode("rlm_runs", allow_none=True, help="Where logs are written. None: nowhere.").tag(
         config=True
     )
