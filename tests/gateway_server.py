@@ -65,7 +65,14 @@ class Gateway:
 
     def kernels(self):
         """Ids of the kernels that it runs."""
-        return [kernel["id"] for kernel in self.ask("/api/kernels")]
+        for _ in range(100):
+            try:
+                return [kernel["id"] for kernel in self.ask("/api/kernels")]
+            except urllib.error.HTTPError as error:
+                if error.code != 500:  # it cannot tell while one starts or ends
+                    raise
+            time.sleep(0.05)
+        raise AssertionError("the gateway does not tell its kernels")
 
     def left(self, within=10.0):
         """What is left of kernels after a while: ids, processes, directories."""
