@@ -71,17 +71,15 @@ def wait(condition, seconds=30):
 
 @pytest.fixture(scope="module", params=WAYS)
 def shared(request):
-    gateway = None
-    with pytest.MonkeyPatch.context() as patch:
+    with contextlib.ExitStack() as stack:
+        gateway = None
         if request.param == "gateway":
-            gateway = Gateway()
-            patch.setenv("JUPYTER_GATEWAY_AUTH_TOKEN", TOKEN)
-        kernel = PoolKernel(request.param, gateway)
-        yield kernel
-        kernel.close()
-    if gateway:
-        assert gateway.left() == []
-        gateway.close()
+            gateway = stack.enter_context(contextlib.closing(Gateway()))
+            stack.enter_context(pytest.MonkeyPatch.context()).setenv("JUPYTER_GATEWAY_AUTH_TOKEN", TOKEN)
+        with contextlib.closing(PoolKernel(request.param, gateway)) as kernel:
+            yield kernel
+        if gateway:
+            assert gateway.left() == []
 
 
 @pytest.fixture

@@ -31,11 +31,9 @@ from rlm_jupyter.kernels.websocket import decode, encode
 
 @pytest.fixture(scope="module")
 def server():
-    with pytest.MonkeyPatch.context() as patch:
+    with contextlib.closing(Gateway()) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_GATEWAY_AUTH_TOKEN", TOKEN)
-        server = Gateway()
         yield server
-        server.close()
 
 
 @pytest.fixture
