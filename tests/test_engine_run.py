@@ -88,6 +88,7 @@ def test_three_sub_agents_at_once_return_frames_that_no_prompt_shows(ask, tmp_pa
         assert "whole" in run.agents["0"].variables
         pd.testing.assert_frame_equal(run.agents["0"].pull("whole"), orders.assign(double=orders.price * 2))
         assert len(run.agents["0.2"].pull("context")) == 1000
+        assert len(run.agents["0.2"].pull()) == 1000  # what it gave to FINAL
 
 
 def test_each_prompt_extends_the_last_byte_for_byte(ask):

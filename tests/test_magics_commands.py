@@ -114,7 +114,7 @@ def test_exec_of_failing_code_raises_with_its_traceback(shell, run):
         ("%rlm pull 0.2 count", VariableNotFoundError, ["`count`", "`counts`"]),
         ("%rlm pull 0.9 counts", AgentNotFoundError, ["`0.9`", "`0.2`"]),
         ("%rlm pull 0.2 counts -o 1x", UsageError, ["`1x`"]),
-        ("%rlm pull 0.2", UsageError, ["NAME", "%rlm pull AGENT NAME"]),
+        ("%rlm pull", UsageError, ["AGENT", "%rlm pull AGENT [NAME]"]),
         ("%rlm pull 0.2 counts more", UsageError, ["`more`"]),
         ("%rlm pull 0.2 counts --trus", UsageError, ["`--trus`", "`--trust`"]),
         ("%rlm exec 0.2", UsageError, ["%rlm exec 0.2 counts.head()"]),

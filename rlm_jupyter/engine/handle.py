@@ -93,11 +93,11 @@ class AgentHandle:
     def _agent(self) -> Agent:
         return self._conductor.agents[self.id]
 
-    def pull(self, name: str, *, trust: bool = False) -> Any:
+    def pull(self, name: str | None = None, *, trust: bool = False) -> Any:
         """Give a variable of its kernel as an object of this process. Also while it runs.
 
         Args:
-            name: the variable's.
+            name: the variable's; None for what it gave to FINAL, which is there also when its kernel is gone.
             trust: decode it even where that runs code that an agent wrote (cloudpickle), in this process.
 
         Raises:
@@ -105,6 +105,13 @@ class AgentHandle:
             UnsafeValueError: the value has no form that can be decoded without running code.
             KernelDiedError: its kernel is gone.
         """
+        if name is None:
+            answer = self._agent.value
+            if answer is None:
+                raise VariableNotFoundError(
+                    f"Agent `{self.id}` has given no value yet: name a variable to pull."
+                )
+            return answer.load(trust=trust)
         buffer: Buffer = self._run._call(self._export(name, trust=trust), timeout=_PULL_SECONDS)  # noqa: SLF001 - one class in two files
         with buffer:
             return buffer.load(trust=trust)

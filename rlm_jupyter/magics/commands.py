@@ -88,7 +88,10 @@ def stop(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     _say(f"Run `{run.id}` is {run.status}." if run.done else f"Run `{run.id}` is stopping.")
 
 
-@command("pull AGENT NAME [-o/--out NEW] [--trust] [--run RUN]", "Take a variable out of an agent's kernel.")
+@command(
+    "pull AGENT [NAME] [-o/--out NEW] [--trust] [--run RUN]",
+    "Take a variable out of an agent's kernel; without a name, the value that it gave to FINAL.",
+)
 def pull(magics: RLMMagics, arguments: argparse.Namespace) -> Any:
     """Give the variable as an object of the notebook, and store it where a name was given."""
     out = out_name(arguments.out) if arguments.out else None
