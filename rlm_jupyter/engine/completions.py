@@ -162,19 +162,7 @@ class Completions:
         try:
             completion = await model.complete(request)
         except BaseException as error:
-            # Sent, perhaps billed, and no usage came back: its worst case is counted.
-            usage, cost, attempts = (getattr(error, name, None) for name in ("usage", "cost", "attempts"))
-            spend = self._ledger.settle(reservation, usage, cost, attempts=attempts or 1, failed=True)
-            self._journal.emit(
-                ev.ReplyFailed,
-                agent,
-                call=call,
-                error=_reason(error),
-                input_tokens=spend.prompt_tokens,
-                output_tokens=spend.completion_tokens,
-                cost=spend.cost,
-                seconds=time.monotonic() - began,
-            )
+            self._settle_failed(agent, call, reservation, error, began)
             if isinstance(error, RLMError) or not isinstance(error, Exception):
                 raise
             raise MalformedReplyError(
@@ -203,6 +191,23 @@ class Completions:
         if self._cache is not None:
             self._cache.put(model, cache_request(messages, sampling), completion)
         return completion
+
+    def _settle_failed(
+        self, agent: str, call: int, reservation: Reservation, error: BaseException, began: float
+    ) -> None:
+        """Account a request that was sent, is perhaps billed, and brought no reply: its worst case is counted."""
+        usage, cost, attempts = (getattr(error, name, None) for name in ("usage", "cost", "attempts"))
+        spend = self._ledger.settle(reservation, usage, cost, attempts=attempts or 1, failed=True)
+        self._journal.emit(
+            ev.ReplyFailed,
+            agent,
+            call=call,
+            error=_reason(error),
+            input_tokens=spend.prompt_tokens,
+            output_tokens=spend.completion_tokens,
+            cost=spend.cost,
+            seconds=time.monotonic() - began,
+        )
 
     def _from_cache(
         self,
