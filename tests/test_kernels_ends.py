@@ -3,12 +3,14 @@
 # ruff: noqa: ASYNC240, PTH110
 
 import asyncio
+import contextlib
 import json
 import os
 import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import psutil
 import pytest
 from kernel_parts import Answers, alive, gone, opened, shown, started
 
-from rlm_jupyter.kernels import environment, session
+from rlm_jupyter.kernels import environment, leftovers, session
 from rlm_jupyter.kernels.pool import KernelRequest
 
 HERE = Path(__file__).parent
@@ -90,6 +92,7 @@ def test_sigkill_of_notebook_and_supervisor_at_once_is_swept_by_the_next(sandbox
         host.process.kill()
         os.kill(host.facts["supervisor"], signal.SIGKILL)
         assert gone(*host.facts["kernels"][::4], within=5.0) == []  # by PDEATHSIG
+        host.process.wait()  # it holds the lock until it is quite gone
         assert os.path.exists(host.facts["base"])
         environment.BaseDirectory().remove()
         assert not os.path.exists(host.facts["base"])
@@ -118,17 +121,17 @@ async def test_sigkill_of_the_supervisor_ends_its_kernels_and_the_next_one_start
             assert await shown(kernel, "2") == "2"
 
 
-async def test_random_sigkills_hang_nothing_and_leave_nothing(monkeypatch):
-    monkeypatch.setattr(session, "GRACE_SECONDS", 0.5)
+async def test_forty_random_sigkills_of_kernels_and_supervisors_hang_nothing_and_leave_nothing(monkeypatch):
+    monkeypatch.setattr(session, "GRACE_SECONDS", 0.2)
     chance = random.Random(7)
     before = set(psutil.pids())
     async with opened() as pool:
         kernels = [await pool.start(KernelRequest(run="r", agent=str(i)), Answers()) for i in range(4)]
         bases = set()
-        for _ in range(8):
+        for _ in range(40):
             cell = chance.choice(["llm_query('0.05')", "sum(range(10**13))", "1", "print('x' * 10**7)"])
             bases.add(pool._base.path)
-            running = [asyncio.ensure_future(kernel.execute(cell, seconds=0.5)) for kernel in kernels]
+            running = [asyncio.ensure_future(kernel.execute(cell, seconds=0.2)) for kernel in kernels]
             await asyncio.sleep(chance.random() * 0.1)
             victim = chance.choice(
                 [*(kernel.pid for kernel in kernels), pool._supervisor and pool._supervisor.pid]
@@ -145,6 +148,42 @@ async def test_random_sigkills_hang_nothing_and_leave_nothing(monkeypatch):
     ours = [p for p in set(psutil.pids()) - before if _is_ours(p)]
     assert await asyncio.to_thread(gone, *ours) == []
     assert not [base for base in bases if base.exists()]
+
+
+def test_ten_random_sigkills_of_the_notebook_leave_nothing_at_any_moment():
+    chance = random.Random(11)
+    paths = os.pathsep.join([str(HERE.parent), str(HERE)])
+    with tempfile.TemporaryDirectory(prefix="k", dir="/tmp") as place:  # short: sockets lie in it
+        variables = {**os.environ, "PYTHONPATH": paths, "TMPDIR": place}
+        for _ in range(10):
+            command = [sys.executable, str(HERE / "kernel_host.py"), "auto", chance.choice(["auto", "none"])]
+            host = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL)
+            time.sleep(chance.random() * 2)  # until its kernels are busy, it takes about one second
+            host.kill()
+            host.wait()
+            end = time.monotonic() + 5
+            while (left := _marked(place)) and time.monotonic() < end:
+                time.sleep(0.01)
+            assert left == []
+        own, lock = leftovers.make_locked(
+            place
+        )  # sweeps what was killed together with its maker's first lines
+        assert [path for path in Path(place).iterdir() if (path / leftovers.LOCK).exists()] == [own]
+        os.close(lock)
+
+
+def _marked(text):
+    """The processes that live and have a text in their environment."""
+    found = []
+    for pid in psutil.pids():
+        with contextlib.suppress(OSError):
+            if (
+                pid != os.getpid()
+                and text.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+                and alive(pid)
+            ):
+                found.append(pid)
+    return found
 
 
 def _is_ours(pid):
@@ -176,7 +215,7 @@ async def test_the_directory_is_private_and_short(monkeypatch, tmp_path):
 async def test_a_sweep_spares_the_living_and_the_strange(tmp_path, monkeypatch):
     monkeypatch.setattr(environment.tempfile, "gettempdir", lambda: "/tmp")
     living = environment.BaseDirectory()
-    strange = Path(environment.tempfile.mkdtemp(prefix=environment.PREFIX, dir="/tmp"))
+    strange = Path(environment.tempfile.mkdtemp(prefix=leftovers.PREFIX, dir="/tmp"))
     try:
         environment.BaseDirectory().remove()
         assert living.path.exists()
@@ -184,6 +223,54 @@ async def test_a_sweep_spares_the_living_and_the_strange(tmp_path, monkeypatch):
     finally:
         living.remove()
         strange.rmdir()
+
+
+def test_a_sweep_takes_what_the_dead_left_and_nothing_else(tmp_path):
+    def folder(name, *, old=False, lock=False):
+        (tmp_path / name).mkdir()
+        if lock:
+            (tmp_path / name / leftovers.LOCK).touch()
+        if old:
+            os.utime(tmp_path / name, (0, time.time() - 2 * leftovers.UNFINISHED_SECONDS))
+
+    living, held = leftovers.make_locked(str(tmp_path))
+    folder("rlm-dead", lock=True)
+    folder("rlm-half-made", old=True)
+    folder("rlm-young")
+    folder("rlm-full")
+    folder("rlm-full/of-something")
+    folder("other", old=True)
+    os.utime(tmp_path / "rlm-full", (0, 0))
+    own, lock = leftovers.make_locked(str(tmp_path))
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {living.name, own.name, "rlm-young", "rlm-full", "other"}
+    for number in (held, lock):
+        os.close(number)
+
+
+def test_what_a_kernel_elsewhere_left_when_its_shell_was_killed_too_is_swept_by_the_next(tmp_path):
+    code = "import os; from rlm_jupyter.kernels import remote; remote.settle({}); print(os.getcwd(), flush=True); input()"
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(HERE.parent)}
+
+    def settled():
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, stdin=-1, stdout=-1, text=True
+        )
+        return process, Path(process.stdout.readline().strip()).parent
+
+    def killed(process, *more):
+        for each in (*more, process):
+            each.kill()
+        process.communicate()
+
+    first, one = settled()
+    killed(first, *psutil.Process(first.pid).children())
+    assert one.parent == tmp_path
+    assert one.exists()
+    second, two = settled()
+    assert not one.exists()
+    killed(second)
+    assert removed(two)  # by the shell
 
 
 def test_the_environment_keeps_paths_and_language_alone():

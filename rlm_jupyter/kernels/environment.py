@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -13,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rlm_jupyter.errors import KernelStartError
+from rlm_jupyter.kernels.leftovers import make_locked, remove_directory
 
 # Nothing else is passed on: a list of what to keep back would always miss a secret.
 LOCALE = {f"LC_{name}" for name in ("ALL", "COLLATE", "CTYPE", "MESSAGES", "MONETARY", "NUMERIC", "TIME")}
@@ -27,7 +27,6 @@ SINGLE_THREADED = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
-PREFIX, LOCK = "rlm-", ".rlm_jupyter.lock"
 TOKEN = "RLM_SUPERVISOR"  # noqa: S105 - a name for finding processes, no secret
 """The variable that marks all that a supervisor started."""
 LONGEST_DIRECTORY = 60
@@ -102,23 +101,8 @@ class BaseDirectory:
 
     def __init__(self) -> None:
         self._owner = os.getpid()
-        self._lock: int | None = None
-        self.path = _make_directory()
-        if sys.platform != "win32":
-            while not self._take_lock():  # a sweep came between the making and the locking
-                self.path = _make_directory()
-            _sweep(self.path)
+        self.path, self._lock = _make_directory()
         atexit.register(self.remove)
-
-    def _take_lock(self) -> bool:
-        import fcntl
-
-        self._lock = os.open(self.path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        if (self.path / LOCK).exists():
-            return True
-        os.close(self._lock)
-        return False
 
     def remove(self) -> None:
         """Remove it with all that is in it, unless this process is a fork of its owner."""
@@ -131,7 +115,7 @@ class BaseDirectory:
             self._lock = None
 
 
-def _make_directory() -> Path:
+def _make_directory() -> tuple[Path, int | None]:
     tried = []
     for parent in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp"):  # noqa: S108 - last resort
         if not parent:
@@ -140,49 +124,13 @@ def _make_directory() -> Path:
             tried.append(f"`{parent}` is too long for a socket")
             continue
         try:
-            return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+            return make_locked(parent)
         except OSError as error:
             tried.append(f"`{parent}`: {error.strerror}")
     raise KernelStartError(
         f"There is no place for agents' kernels: {'; '.join(tried)}. "
         "Set `TMPDIR` to a short path that can be written to, such as `/tmp`."
     )
-
-
-def _sweep(own: Path) -> None:
-    """Remove the directories of owners that are dead: their lock can be taken."""
-    import fcntl
-
-    for directory in own.parent.glob(f"{PREFIX}*"):
-        try:
-            if directory == own or directory.lstat().st_uid != os.getuid():
-                continue
-            lock = os.open(directory / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except OSError:  # not one of ours, not finished, or just removed
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            remove_directory(directory)
-        except OSError:
-            continue
-        finally:
-            os.close(lock)
-
-
-def remove_directory(path: Path) -> None:
-    """Remove a directory and all below it, whatever modes an agent gave to it."""
-    shutil.rmtree(path, ignore_errors=True)
-    if path.exists():
-        with suppress(OSError):
-            _unlock(path)
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _unlock(path: Path) -> None:
-    for folder, _, _ in os.walk(path, onerror=lambda error: Path(error.filename).chmod(0o700)):
-        for entry in os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                Path(entry.path).chmod(0o700)
 
 
 def kill_marked(token: str) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_jupyter.errors import KernelStartError
-from rlm_jupyter.kernels.environment import BaseDirectory, remove_directory
+from rlm_jupyter.kernels.environment import BaseDirectory
+from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch
 from rlm_jupyter.kernels.ready import ReadyKernels
 from rlm_jupyter.kernels.session import AgentKernel

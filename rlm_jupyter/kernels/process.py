@@ -17,8 +17,9 @@ from rlm_jupyter.kernels.bridge import HostBridge
 from rlm_jupyter.kernels.channels import Channels, Request, Sink
 from rlm_jupyter.kernels.child import BRIDGE_FD
 from rlm_jupyter.kernels.control import ControlBridge
-from rlm_jupyter.kernels.environment import kernel_environment, remote_environment, remove_directory
+from rlm_jupyter.kernels.environment import kernel_environment, remote_environment
 from rlm_jupyter.kernels.gateway import ENDED_ELSEWHERE
+from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.manager import check_launch, make_manager
 from rlm_jupyter.kernels.policy import bubblewrap, confinement, policy_for
 from rlm_jupyter.kernels.startup import first_request, read_report

@@ -10,6 +10,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING or not __name__.startswith("_rlm_"):
+    from rlm_jupyter.kernels.leftovers import make_locked
+else:
+    from _rlm_leftovers import make_locked
 
 MARK = "RLM_REMOTE"
 """The variable that marks what a kernel's code starts."""
@@ -21,6 +27,7 @@ done 2> /dev/null
 rm -rf -- "$0"
 """
 _watch: list[subprocess.Popen[bytes]] = []
+_lock: list[int | None] = []
 
 
 def settle(variables: Mapping[str, str]) -> None:
@@ -29,11 +36,16 @@ def settle(variables: Mapping[str, str]) -> None:
     Args:
         variables: a gateway passes on only those that it was told to.
     """
-    directory = tempfile.mkdtemp(prefix="rlm-")
+    base, lock = make_locked(tempfile.gettempdir())
+    _lock.append(
+        lock
+    )  # held as long as the kernel lives: where the shell below is killed too, the next one sweeps
+    directory, scratch = str(base), str(base / "scratch")
+    os.mkdir(scratch)  # noqa: PTH102 - paths are strings here
     os.environ.update(variables)
-    os.environ.update(dict.fromkeys(("TMPDIR", "TMP", "TEMP"), directory))
-    tempfile.tempdir = directory
-    os.chdir(directory)
+    os.environ.update(dict.fromkeys(("TMPDIR", "TMP", "TEMP"), scratch))
+    tempfile.tempdir = scratch
+    os.chdir(scratch)
     if sys.platform == "win32":
         atexit.register(shutil.rmtree, directory, ignore_errors=True)
         return

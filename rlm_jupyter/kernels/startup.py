@@ -86,9 +86,8 @@ def first_request(
     options = {"policy": dict(policy) if policy else None, "parent": parent}
     lines = [] if forked else [loading_code(own_sources())]
     if remote is not None:
-        source = (Path(__file__).parent / "remote.py").read_text(encoding="utf-8")
         lines += [
-            loading_code({"_rlm_remote": source}),
+            loading_code(_sources("leftovers", "remote")),
             f"__import__('_rlm_remote').settle({dict(remote)!r})",
         ]
     lines.append(guest.code(number, {} if forked else None))

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from rlm_jupyter.errors import KernelStartError
-from rlm_jupyter.kernels.environment import TOKEN, clean_environment, kill_marked, remove_directory
+from rlm_jupyter.kernels.environment import TOKEN, clean_environment, kill_marked
+from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.policy import site_directories
 
 CLOSE_SECONDS = 10.0

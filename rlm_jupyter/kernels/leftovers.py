@@ -1,0 +1,97 @@
+"""Private directories in the place for temporary files, and the end of those whose owner was killed.
+
+A locked file in each tells that its owner lives. Whoever makes one sweeps what others could not remove.
+
+Travels as source into any Python kernel (module `_rlm_leftovers`): standard library only, no import of this package.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+PREFIX, LOCK = "rlm-", ".rlm_jupyter.lock"
+UNFINISHED_SECONDS = 3600.0
+"""The age at which an empty directory without a lock was left by an owner that was killed while it made it."""
+
+
+def make_locked(parent: str) -> tuple[Path, int | None]:
+    """Make a private directory (mode 0700) with a short name, and sweep those of dead owners beside it.
+
+    Args:
+        parent: where.
+
+    Returns:
+        The directory, and a descriptor that the owner keeps open as long as it lives; None where nothing can be
+        locked (Windows).
+
+    Raises:
+        OSError: it cannot be made there.
+    """
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        if sys.platform == "win32":
+            return path, None
+        lock = _lock(path)
+        if lock is not None:  # else a sweep came between the making and the locking
+            _sweep(path)
+            return path, lock
+
+
+def _lock(path: Path) -> int | None:
+    import fcntl
+
+    try:
+        lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if (path / LOCK).exists():
+        return lock
+    os.close(lock)
+    return None
+
+
+def _sweep(own: Path) -> None:
+    """Remove the directories of owners that are dead: their lock can be taken."""
+    import fcntl
+
+    for directory in own.parent.glob(f"{PREFIX}*"):
+        try:
+            status = directory.lstat()
+            if directory == own or status.st_uid != os.getuid():
+                continue
+            lock = os.open(directory / LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:  # not finished, not one of ours, or just removed
+            if time.time() - status.st_mtime > UNFINISHED_SECONDS:
+                with suppress(OSError):
+                    directory.rmdir()  # only if it is empty
+            continue
+        except OSError:
+            continue
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_directory(directory)
+        except OSError:
+            continue
+        finally:
+            os.close(lock)
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a directory and all below it, whatever modes an agent gave to it."""
+    shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        with suppress(OSError):
+            _unlock(path)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _unlock(path: Path) -> None:
+    for folder, _, _ in os.walk(path, onerror=lambda error: Path(error.filename).chmod(0o700)):
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                Path(entry.path).chmod(0o700)
