@@ -48,7 +48,7 @@ class Figure:
         floor = statistics.median(self.floor) if self.floor else None
         ratio = None if floor is None else median / max(floor, 1e-9)
         spread = f"{min(self.samples):.4g} to {max(self.samples):.4g}"
-        beside = "" if floor is None else f"; floor {floor:.4g} {self.unit}, {ratio:.1f} x"
+        beside = "" if floor is None else f"; floor {floor:.4g} {self.unit}, {ratio:.2g} x"
         verdict = "reached" if median <= self.most else "missed"
         if verdict == "missed" and self.times is not None and ratio is not None and ratio <= self.times:
             verdict = f"missed, but at most {self.times:g} x the floor: a busy machine"
