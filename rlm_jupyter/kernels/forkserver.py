@@ -293,6 +293,7 @@ class Supervisor:
     def end(self) -> NoReturn:
         """Kill every descendant, remove the directory, and exit."""
         me = os.getpid()
+        _kill_tree(list(self.kernels))  # at once: to read the list of all processes takes milliseconds
         for _ in range(100):  # again and again: a process may fork while the list is read
             left = _descendants(me)
             _kill_tree(left)

@@ -30,6 +30,10 @@ MODULES = (
     "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.displayhook", "ipykernel.comm",
     "IPython.core.completer", "IPython.core.magics", "jedi", "numpy", "pandas", "pyarrow", "pyarrow.compute",
     "cloudpickle",
+    # What a kernel imports only when it starts, and pandas when it first shows a frame:
+    "ipykernel.debugger", "IPython.core.debugger", "IPython.core.oinspect", "IPython.core.completerlib",
+    "IPython.core.logger", "IPython.extensions.storemagic", "tornado.platform.asyncio", "tornado.queues",
+    "pandas.io.formats.string", "pandas.io.formats.html", "pyarrow.pandas_compat",
 )  # fmt: skip
 
 
