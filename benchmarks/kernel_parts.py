@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jupyter_client.kernelspec import KernelSpec
@@ -96,8 +97,16 @@ def own_memory(pid: int) -> float:
 
 
 def used_memory() -> float:
-    """Give the MiB that this machine uses: memory files that nobody maps are in it, and other people's work too."""
+    """Give the MiB that this process and its descendants hold: their own pages, and all memory files."""
     import psutil
 
-    memory = psutil.virtual_memory()
-    return float(memory.total - memory.available) / MIB
+    total = _kilobytes("/proc/meminfo", "Shmem:")
+    for process in (me := psutil.Process(), *me.children(recursive=True)):
+        with suppress(OSError):  # it has just ended
+            total += _kilobytes(f"/proc/{process.pid}/smaps_rollup", "Pss_Anon:")
+    return total / 1024
+
+
+def _kilobytes(path: str, name: str) -> int:
+    lines = Path(path).read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))

@@ -14,7 +14,7 @@ CODE = "assert len(context)\nFINAL(1)"
 
 
 def measure() -> list[Figure]:
-    """Measure both kinds of data; memory is what the machine uses more at the end of the run than before it."""
+    """Measure both kinds of data; memory is what all processes hold more at the end of the run than before it."""
     figures = []
     with Server() as server:
         server.script({"root": ["FINAL(1)"]})
