@@ -266,6 +266,22 @@ def test_a_stop_that_comes_before_the_first_agent_is_not_lost(ask):
         assert run.wait(10).status == "stopped"
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.06])
+def test_a_stop_while_sub_agents_kernels_start_takes_no_time(ask, delay):
+    async def reply(messages):
+        if "\nchild\n" in messages[1]["content"]:
+            await asyncio.sleep(60)
+        return cell("n = 3" if len(messages) < 3 else "rlm_query_batched(['child'] * 3)")
+
+    run = ask(None, model=ScriptedModel(reply), wait=False)
+    _until(lambda: run.tree.in_flight == 3)
+    time.sleep(delay)
+    began = time.monotonic()
+    run.stop()
+    assert run.wait(20).status == "stopped"
+    assert time.monotonic() - began < 3
+
+
 def test_stop_ends_one_branch_while_its_siblings_finish(ask):
     script = {
         "root": [

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_jupyter.errors import KernelStartError
+from rlm_jupyter.kernels.aside import aside
 from rlm_jupyter.kernels.environment import BaseDirectory
 from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch
@@ -227,9 +228,9 @@ class KernelPool:
             await self._ready.close()
         template = self._templates.pop(run, None)
         if template is not None:
-            await asyncio.to_thread(template.close)
+            await aside(template.close)
         if directory is not None:
-            await asyncio.to_thread(remove_directory, directory)
+            await aside(remove_directory, directory)
 
     async def close(self) -> None:
         """End everything: kernels, supervisor, directories, sockets."""
@@ -242,10 +243,10 @@ class KernelPool:
             await self.close_run(run)
         await self._ready.close()
         if self._supervisor is not None:
-            await asyncio.to_thread(self._supervisor.close)
+            await aside(self._supervisor.close)
             self._supervisor = None
         if self._base is not None:
-            await asyncio.to_thread(self._base.remove)
+            await aside(self._base.remove)
             self._base = None
         if self._context is not None:
             self._context.destroy(linger=0)
@@ -278,16 +279,16 @@ class KernelPool:
 
     async def _directory(self) -> Path:
         if self._base is None:
-            self._base = await asyncio.to_thread(BaseDirectory)
+            self._base = await aside(BaseDirectory)
         return self._base.path
 
     async def _lose_supervisor(self) -> None:
         """Forget a supervisor that has ended, and the directory that went with it."""
         if self._supervisor is not None:
-            await asyncio.to_thread(self._supervisor.close)
+            await aside(self._supervisor.close)
             self._supervisor = None
         if self._base is not None:
-            await asyncio.to_thread(self._base.remove)
+            await aside(self._base.remove)
             self._base = None
         self._directories.clear()
         self._templates.clear()

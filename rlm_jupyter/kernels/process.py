@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rlm_jupyter.errors import KernelDiedError, KernelStartError
+from rlm_jupyter.kernels.aside import aside
 from rlm_jupyter.kernels.bridge import HostBridge
 from rlm_jupyter.kernels.channels import Channels, Request, Sink
 from rlm_jupyter.kernels.child import BRIDGE_FD
@@ -80,6 +81,7 @@ class KernelProcess:
         self._link: socket.socket | None = None  # the host's end of the bridge, until `open_bridge` takes it
         self._tasks: list[asyncio.Task[None]] = []
         self._pidfd: int | None = None
+        self._watched = False
         self._channels: Channels | None = None
         self._manager: Any = None
         self._forked = False
@@ -132,9 +134,8 @@ class KernelProcess:
         launch, manager = self.launch, self._manager
         if not manager.is_local:
             check_launch(launch.kernelspec, launch.sandbox)
-            with (launch.directory / "stderr").open(
-                "wb"
-            ) as stderr:  # of the program that launches it from here
+            # What is written there is of the program that launches it from here.
+            with (launch.directory / "stderr").open("wb") as stderr:
                 await manager.start_kernel(
                     env=remote_environment(manager.kernel_spec.env),
                     cwd=str(launch.directory / "scratch"),
@@ -214,6 +215,9 @@ class KernelProcess:
         return getattr(provisioner, "pid", None)
 
     def _watch_death(self) -> None:
+        if self._watched:
+            return
+        self._watched = True
         loop = asyncio.get_running_loop()
         provisioner = self._manager.provisioner
         if self.launch.supervisor is not None and hasattr(provisioner, "supervisor"):
@@ -313,6 +317,7 @@ class KernelProcess:
         """Kill the kernel with its descendants; returns when it is gone."""
         if self._manager is None or self._manager.provisioner is None or self.died.done():
             return
+        self._watch_death()  # a start that was cancelled came not so far
         with suppress(ProcessLookupError):
             # A kernel elsewhere clears up after itself, see `remote`; the supervisor knows all descendants.
             ours = self._manager.is_local and self.launch.supervisor is None
@@ -345,7 +350,7 @@ class KernelProcess:
             self._link.close()
             self._link = None
         self._set_died(-9)
-        await asyncio.to_thread(remove_directory, self.launch.directory)
+        await aside(remove_directory, self.launch.directory)
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, function: Callable[[int], None], status: int) -> None:
