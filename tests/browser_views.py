@@ -127,7 +127,7 @@ def failure():
         "0.2", code, "", status="died", error="KernelDiedError: the kernel used more than 2 GB and was ended."
     )
     story.variables("0.2", tables={"type": "list", "summary": "list of 212, 1.9 GB", "length": 212})
-    told = "Its kernel was ended: it used more than its 2 GB of memory.\nHand it a smaller part, or raise `memory` (`Settings(memory=...)`)."
+    told = "Its kernel was ended: it used more than its 2 GB of memory.\nHand it a smaller part."
     story.end_agent("0.2", "failed", error=told)
     story.end_agent(
         "0",
