@@ -195,3 +195,14 @@ def test_threads_and_processes_write_at_once_and_lose_nothing(replies):
 def test_the_file_is_in_the_users_directory_for_caches(tmp_path):
     assert default_path({"XDG_CACHE_HOME": str(tmp_path)}) == tmp_path / "rlm_jupyter" / "replies.sqlite3"
     assert default_path({}).name == "replies.sqlite3"
+
+
+def test_the_same_request_twice_in_flight_keeps_its_place_whoever_ends_first(replies):
+    first, second = ask(), ask()
+    run = RunCache(replies)
+    assert run.get(chat(), first) is None
+    assert run.get(chat(), second) is None
+    run.put(chat(), second, replace(WHOLE, text="second"))
+    run.put(chat(), first, replace(WHOLE, text="first"))
+    again = RunCache(replies)
+    assert [again.get(chat(), ask()).text for _ in range(2)] == ["first", "second"]

@@ -100,12 +100,14 @@ class Completions:
         messages = [{"role": one["role"], "content": self._veil(one["content"])} for one in messages]
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
-        if self._cache is not None:
-            key = cache_request(messages, sampling)
-            if (known := self._cache.get(model, key)) is not None:
-                return self._from_cache(agent, model, messages, known, purpose, turn, start)
+        key = cache_request(messages, sampling)
+        if self._cache is not None and (known := self._cache.get(model, key)) is not None:
+            return self._from_cache(agent, model, messages, known, purpose, turn, start)
         reservation = await self._reserve(agent, model, messages, sampling, turn=purpose == "turn")
-        return await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
+        completion = await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
+        if self._cache is not None:
+            self._cache.put(model, key, completion)
+        return completion
 
     async def _reserve(
         self, agent: str, model: ChatModel, messages: Sequence[Message], sampling: Sampling, *, turn: bool
@@ -188,8 +190,6 @@ class Completions:
             attempts=completion.attempts,
             seconds=time.monotonic() - began,
         )
-        if self._cache is not None:
-            self._cache.put(model, cache_request(messages, sampling), completion)
         return completion
 
     def _settle_failed(

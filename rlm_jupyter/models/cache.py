@@ -224,6 +224,7 @@ class RunCache:
         self._lock = threading.Lock()
         self._asked: defaultdict[str, int] = defaultdict(int)
         self._missed: defaultdict[str, deque[int]] = defaultdict(deque)
+        self._places: dict[int, int] = {}
 
     def get(self, model: ChatModel, request: CompletionRequest) -> Completion | None:
         """Give the reply to the same request, or None."""
@@ -238,6 +239,7 @@ class RunCache:
         if known is None:
             with self._lock:
                 self._missed[first].append(occurrence)
+                self._places[id(request)] = occurrence
         return known
 
     def put(self, model: ChatModel, request: CompletionRequest, completion: Completion) -> None:
@@ -247,7 +249,12 @@ class RunCache:
             return
         with self._lock:
             missed = self._missed[first]
-            occurrence = missed.popleft() if missed else None
+            # Of requests that are the same and in flight together each keeps its own place, whoever ends first.
+            occurrence = self._places.pop(id(request), None)
+            if occurrence is not None and occurrence in missed:
+                missed.remove(occurrence)
+            else:
+                occurrence = missed.popleft() if missed else None
         if occurrence is None or completion.finish_reason != "stop" or not completion.text:
             return
         key = request_key(model, request, occurrence)
