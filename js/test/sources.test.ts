@@ -1,3 +1,5 @@
+// @vitest-environment happy-dom
+
 import { readdirSync, readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -19,6 +21,25 @@ it.each(files)("%s makes no markup from text and loads nothing", (file) => {
 it("anywidget is known to one file", () => {
   const others = files.filter((file) => file.endsWith(".ts") && !file.endsWith("index.ts"));
   expect(others.filter((file) => readFileSync(file, "utf8").includes("@anywidget"))).toEqual([]);
+});
+
+const { ours } = JSON.parse(readFileSync("names.json", "utf8")) as { ours: string[] };
+
+it("what the bundle calls shortly is no name of the wire or of the browser", () => {
+  const types = readFileSync("src/types.ts", "utf8");
+  expect(ours.filter((name) => new RegExp(`\\b${name}\\??:`).test(types))).toEqual([]);
+  const foreign = [
+    document,
+    document.body.style,
+    document.createElement("input"),
+    new Date(),
+    new Map(),
+    [],
+    "",
+    window,
+    new Event("x"),
+  ];
+  expect(ours.filter((name) => foreign.some((each) => name in Object(each)))).toEqual([]);
 });
 
 describe("the bundle", () => {
