@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm_jupyter.engine.ledger import MIN_MAX_TOKENS, Ledger, Left, PromptEstimator, estimate_prompt_tokens
+from rlm_jupyter.engine.ledger import Ledger, Left, PromptEstimator, estimate_prompt_tokens
+from rlm_jupyter.engine.spend import MIN_MAX_TOKENS
 from rlm_jupyter.errors import LimitReachedError, UnknownPriceError
 from rlm_jupyter.models.base import Price, Usage
 from rlm_jupyter.settings import Limits

@@ -137,8 +137,7 @@ def test_retry_after_is_honoured_shown_as_waiting_and_is_no_working_time(ask, op
     faults = {None: [fault("rate_limit", retry_after=header)]}
     turns = {"root": ["FINAL(llm_query('plain'))"]}
     run = ask(answering(turns, faults=faults), wait=False, limits=Limits(cost=None, cell_seconds=0.5))
-    until(lambda: run.tree.agents and run.tree.agents["0"].waiting == "rate_limit")
-    assert run.tree.activity(run.tree.agents["0"]) == "rate_limit"
+    until(lambda: run.tree.agents and run.tree.activity(run.tree.agents["0"]) == "rate_limit")
     assert run.wait(20).raise_for_error().value == "plain"
     waits = [event for event in run.events if event.kind == "waiting" and event.reason == "rate_limit"]
     assert waits[0].text == "rate limit (429)"
@@ -146,7 +145,7 @@ def test_retry_after_is_honoured_shown_as_waiting_and_is_no_working_time(ask, op
     asked = 1.0 if header == "1" else 0.5  # a date has whole seconds, and was written before the run began
     assert asked <= second - first <= asked + 3
     assert waits[0].seconds == pytest.approx(second - first, abs=0.4)
-    assert run.tree.agents["0"].waiting == ""
+    assert run.tree.agents["0"].held == {}
 
 
 def test_an_hour_to_wait_ends_with_the_runs_own_time(ask):

@@ -13,6 +13,7 @@ from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.cache_key import cache_request
 from rlm_jupyter.engine.ledger import Ledger, Reservation, estimate_prompt_tokens
 from rlm_jupyter.engine.sampling import Sampling, Samplings
+from rlm_jupyter.engine.waits import Waits
 from rlm_jupyter.errors import MalformedReplyError, RLMError
 from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
 
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.journal import Journal
 
 _DELTA_SECONDS = 0.1
-_CROWDED = ("rate limit", "server error (503)", "server error (529)")
-"""How reasons of a wait begin that say that the provider has too many requests, ours among them."""
-_UNBILLED = ("rate limit", "request refused", "context too long", "no connection")
-"""How reasons of a wait begin that say that the request was not served, and so not billed."""
 
 
 class Cache(Protocol):
@@ -122,11 +119,12 @@ class Completions:
             done, _ = await asyncio.wait({wanted}, timeout=0.05)
             if done:
                 return wanted.result()
-            self._journal.emit(ev.Waiting, agent, reason="budget", seconds=None, text="waiting for its turn")
+            reason = self._ledger.held_back_by
+            self._journal.emit(ev.Waiting, agent, reason=reason, seconds=None, text="waiting for its turn")
             try:
                 return await wanted
             finally:
-                self._journal.emit(ev.Waiting, agent, reason="budget", seconds=0)
+                self._journal.emit(ev.Waiting, agent, reason=reason, seconds=0)
         except asyncio.CancelledError:
             if wanted.done() and not wanted.cancelled() and wanted.exception() is None:
                 self._ledger.release(wanted.result())
@@ -150,9 +148,11 @@ class Completions:
         began = time.monotonic()
         deltas = _Deltas(self._journal, agent, call)
 
+        waits = Waits(self._journal, self._ledger, agent, call, reservation)
+
         def wait(reason: str, seconds: float) -> Awaitable[None]:
             deltas.restart()
-            return self._retry(agent, reservation, reason, seconds)
+            return waits(reason, seconds)
 
         request = CompletionRequest(
             messages=list(messages),
@@ -171,6 +171,8 @@ class Completions:
                 f"The model `{model.name}` failed: {type(error).__name__}: {error}. "
                 "If it is a model of your own, see its `complete`; otherwise try again."
             ) from error
+        finally:
+            waits.end()
         usage = completion.usage
         if usage is None and model.scripted:
             usage = _scripted_usage(messages, completion.text)
@@ -261,14 +263,6 @@ class Completions:
             start=start,
             messages=new,
         )
-
-    async def _retry(self, agent: str, reservation: Reservation, reason: str, seconds: float) -> None:
-        """Before each further attempt: ask less at once after a refusal, reserve it too, and show the wait."""
-        if reason.startswith(_CROWDED):
-            self._ledger.rate_limited(reservation)
-        await self._ledger.wait_to_retry(reservation, billed=not reason.startswith(_UNBILLED))
-        if seconds:
-            self._journal.emit(ev.Waiting, agent, reason="rate_limit", seconds=seconds, text=reason)
 
 
 class _Deltas:

@@ -24,6 +24,21 @@ summary of an agent's old turns, when its chat nears the model's window."""
 
 CellStatus = Literal["running", "ok", "error", "interrupted", "timeout", "died", "skipped"]
 
+WaitReason = Literal[
+    "rate_limit",
+    "server_error",
+    "connection",
+    "bad_reply",
+    "provider",
+    "budget",
+    "concurrency",
+    "kernel",
+    "step",
+]
+"""What is waited for: that a provider which refused, failed, was silent or lost, answered with nothing of use, or
+gave a reason of its own, is asked again; what other requests have reserved; a place among the requests in flight;
+a kernel; the user's Next."""
+
 Description = dict[str, Any]
 """What is shown of a value: see `rlm_jupyter.values.describe`."""
 
@@ -240,10 +255,12 @@ class Waiting(Event):
     """An agent waits for something outside of it; `seconds` 0 says that the wait is over."""
 
     kind: Literal["waiting"] = "waiting"
-    reason: Literal["rate_limit", "budget", "kernel", "step"]
+    reason: WaitReason
     seconds: float | None
-    """How long it will be; None where that is not known."""
+    """How long it will be, at least; None where that is not known."""
     text: str = ""
+    call: int | None = None
+    """The completion that is sent again after it; None where it is the agent that waits."""
 
 
 class StepPending(Event):

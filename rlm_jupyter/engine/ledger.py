@@ -19,46 +19,33 @@ import asyncio
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine.books import Books
-from rlm_jupyter.engine.spend import Account, Left, Reservation, Spend, known_price, true_spend, worst_case
+from rlm_jupyter.engine.spend import (
+    Account,
+    Left,
+    Request,
+    Reservation,
+    Spend,
+    known_price,
+    true_spend,
+    worst_case,
+)
 from rlm_jupyter.errors import LimitReachedError, UnknownPriceError
 from rlm_jupyter.models.estimate import PromptEstimator, estimate_prompt_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rlm_jupyter.engine.events import WaitReason
     from rlm_jupyter.models.base import Price, Usage
     from rlm_jupyter.settings import Limits
 
 __all__ = ["Ledger", "Left", "PromptEstimator", "Reservation", "Spend", "estimate_prompt_tokens"]
 
-MIN_MAX_TOKENS = 16
-"""A reply of fewer tokens is of no use: rather than clamp below it, the limit counts as reached."""
-
 _SECONDS_BETWEEN_CUTS = 1.0
 """Between two refusals of which it is not known when the requests were sent, for both to count."""
-
-
-@dataclass(eq=False)
-class _Request:
-    """A request that wants to be sent."""
-
-    agent: str
-    prompt_tokens: int
-    max_tokens: int
-    price: Price | None
-    turn: bool
-
-    @property
-    def least(self) -> int:
-        """The fewest tokens of a reply that are worth the request."""
-        return min(self.max_tokens, MIN_MAX_TOKENS)
-
-    def worst(self, max_tokens: int) -> Account:
-        return worst_case(self.prompt_tokens, max_tokens, self.price, turn=self.turn)
 
 
 class Ledger:
@@ -73,7 +60,7 @@ class Ledger:
         self._books = Books(limits, clock)
         self._clock = clock
         self._open: set[Reservation] = set()
-        self._queue: deque[tuple[_Request, asyncio.Future[Reservation]]] = deque()
+        self._queue: deque[tuple[Request, asyncio.Future[Reservation]]] = deque()
         self._ceiling = math.inf
         self._cut_at = -math.inf
         self._timer: asyncio.TimerHandle | None = None
@@ -116,7 +103,7 @@ class Ledger:
                 "There is a limit in money (`cost`), and the price of the model is not known. Give it as "
                 "`price=(prompt, completion)` in USD per million tokens, or set `cost=None` and `tokens=`."
             )
-        request = _Request(agent, max(0, prompt_tokens), max(1, max_tokens), price, turn)
+        request = Request(agent, max(0, prompt_tokens), max(1, max_tokens), price, turn)
         if turn:
             self._books.check_turns(agent)
         if not self._queue and (reservation := self._grant(request)) is not None:
@@ -276,6 +263,14 @@ class Ledger:
         return len(self._queue)
 
     @property
+    def held_back_by(self) -> WaitReason:
+        """What a request that waits for its reservation waits for, most likely."""
+        most = self.concurrency
+        if not self._retrying and (most is None or len(self._open) < most):
+            return "budget"
+        return "rate_limit" if most != self._books.limits.concurrency else "concurrency"
+
+    @property
     def concurrency(self) -> int | None:
         """Requests that may be in flight at once: the limit, or fewer after refusals; None for any number."""
         most = min(self._books.limits.concurrency or math.inf, max(1.0, self._ceiling))
@@ -305,7 +300,7 @@ class Ledger:
 
     # ---- inside
 
-    def _grant(self, request: _Request) -> Reservation | None:
+    def _grant(self, request: Request) -> Reservation | None:
         """Reserve now, or give None where it must wait.
 
         Raises:
@@ -379,7 +374,7 @@ class Ledger:
             left = max(0.001, self._books.limits.seconds - self._books.elapsed())
             self._timer = asyncio.get_running_loop().call_later(left, self._pump)
 
-    def _check_hope(self, request: _Request) -> None:
+    def _check_hope(self, request: Request) -> None:
         """Raise where no settlement of those in flight could make enough room.
 
         Raises:

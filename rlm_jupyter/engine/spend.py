@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rlm_jupyter.models.base import Price, Usage
 
+MIN_MAX_TOKENS = 16
+"""A reply of fewer tokens is of no use: rather than clamp below it, the limit counts as reached."""
+
 _DIGITS = 18
 _MOST_TOKENS = 20_000_000
 """No model takes or gives more tokens in one request; a figure above it is no count."""
@@ -152,6 +155,26 @@ class Account:
         amount = getattr(self, limit)
         assert isinstance(amount, int)
         return amount
+
+
+@dataclass(eq=False)
+class Request:
+    """A request that wants to be sent."""
+
+    agent: str
+    prompt_tokens: int
+    max_tokens: int
+    price: Price | None
+    turn: bool
+
+    @property
+    def least(self) -> int:
+        """The fewest tokens of a reply that are worth the request."""
+        return min(self.max_tokens, MIN_MAX_TOKENS)
+
+    def worst(self, max_tokens: int) -> Account:
+        """Give the most that it can spend with a reply of that many tokens."""
+        return worst_case(self.prompt_tokens, max_tokens, self.price, turn=self.turn)
 
 
 @dataclass(eq=False)

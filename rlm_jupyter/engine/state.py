@@ -7,122 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.rows import Activity, AgentState, CallState, CellState, ToolState, TurnState
 
-Activity = Literal["", "model", "code", "children", "rate_limit", "budget", "kernel", "step"]
-"""What a running agent is doing or waiting for."""
+__all__ = ["Activity", "AgentState", "CallState", "CellState", "ToolState", "TreeState", "TurnState"]
 
 _STREAM_TAIL = 4000
-
-
-@dataclass
-class CellState:
-    """One cell: code that ran in an agent's kernel."""
-
-    cell: int
-    code: str
-    started: float
-    status: ev.CellStatus = "running"
-    output: str = ""
-    cut: int = 0
-    error: str | None = None
-    seconds: float | None = None
-
-
-@dataclass
-class CallState:
-    """One completion: a turn's reply, or a plain call of the agent's code."""
-
-    call: int
-    purpose: ev.Purpose
-    turn: int
-    model: str
-    started: float
-    start: int = 0
-    messages: tuple[dict[str, str], ...] = ()
-    status: Literal["running", "done", "failed"] = "running"
-    text: str = ""
-    error: str | None = None
-    finish_reason: str = ""
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    cost: float | None = 0.0
-    estimated: bool = False
-    cached: bool = False
-    attempts: int = 1
-    seconds: float | None = None
-
-
-@dataclass
-class TurnState:
-    """One reply of the model and its execution."""
-
-    turn: int
-    call: CallState
-    cells: list[CellState] = field(default_factory=list)
-
-
-@dataclass
-class ToolState:
-    """What an agent's code called of one tool that runs in the notebook, or of one MCP server's."""
-
-    name: str
-    server: str | None = None
-    calls: int = 0
-    failed: int = 0
-    seconds: float = 0.0
-    error: str | None = None
-    """Of the newest call that failed."""
-
-
-@dataclass
-class AgentState:
-    """One agent: a row of the tree and all that its page shows."""
-
-    id: str
-    parent: str | None
-    depth: int
-    question: str
-    model: str
-    started: float
-    name: str | None = None
-    context: dict[str, Any] | None = None
-    status: ev.RunStatus = "running"
-    waiting: Activity = ""
-    finished: float | None = None
-    turns: list[TurnState] = field(default_factory=list)
-    calls: list[CallState] = field(default_factory=list)
-    """Completions besides its turns: those its code asked for, and summaries of old turns."""
-    tools: dict[str, ToolState] = field(default_factory=dict)
-    """What it called in the notebook: a host tool under its name, one of a server under `server.name`."""
-    variables: dict[str, dict[str, Any]] = field(default_factory=dict)
-    value: dict[str, Any] | None = None
-    error: str | None = None
-    notices: list[str] = field(default_factory=list)
-    children: list[str] = field(default_factory=list)
-    pending_code: str | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: float | None = 0.0
-    """USD of its own completions; None as soon as one of them is not known."""
-    seq: int = 0
-    """Of the last event that changed it: a view compares it with what it has shown."""
-
-    def cell(self, number: int) -> CellState | None:
-        """Find a cell by its number, the newest turn first."""
-        for turn in reversed(self.turns):
-            for cell in reversed(turn.cells):
-                if cell.cell == number:
-                    return cell
-        return None
-
-    @property
-    def cells(self) -> int:
-        """How many cells it ran."""
-        return sum(len(turn.cells) for turn in self.turns)
 
 
 @dataclass
@@ -187,8 +79,8 @@ class TreeState:
         """Tell what an agent is doing now."""
         if agent.status != "running":
             return ""
-        if agent.waiting:
-            return agent.waiting
+        if waits_for := agent.waits_for:
+            return waits_for
         if not agent.turns:
             return "kernel"
         last = agent.turns[-1]
@@ -288,7 +180,7 @@ class TreeState:
             case ev.ToolCalled():
                 _tool(agent, event)
             case ev.Waiting():
-                agent.waiting = "" if event.seconds == 0 else event.reason
+                _wait(agent, event)
             case ev.StepPending():
                 agent.pending_code, agent.waiting = event.code, "step"
             case _:
@@ -307,6 +199,7 @@ class TreeState:
         self._calls[event.call] = (agent.id, call)
         self.calls += 1
         self.in_flight += 1
+        agent.in_flight += 1
         self.seen_chars += sum(len(m["content"]) for m in event.messages if m["role"] == "user")
         agent.waiting = ""
         if event.purpose == "turn":
@@ -319,11 +212,13 @@ class TreeState:
         if known is None:
             return
         call = known[1]
+        agent.held.pop(event.call, None)
         if isinstance(event, ev.ReplyDelta):
             call.text = (("" if event.restart else call.text) + event.text)[-_STREAM_TAIL:]
             return
         self.in_flight -= 1
-        if agent.waiting == "rate_limit":
+        agent.in_flight -= 1
+        if agent.waiting == "rate_limit":  # told of the agent, in logs of before `Waiting.call`
             agent.waiting = ""
         call.seconds, call.cost = event.seconds, event.cost
         call.input_tokens, call.output_tokens = event.input_tokens, event.output_tokens
@@ -344,6 +239,15 @@ def _confined(confinement: dict[str, Any]) -> str:
     """Say in a few words what is kept from agents, and by what."""
     holds = ", ".join(str(part) for part in confinement.get("holds") or ())
     return f"{confinement.get('mode', 'none')}: {holds or 'nothing'} kept from agents" if confinement else ""
+
+
+def _wait(agent: AgentState, event: ev.Waiting) -> None:
+    if event.call is None:
+        agent.waiting = "" if event.seconds == 0 else event.reason
+    elif event.seconds == 0:
+        agent.held.pop(event.call, None)
+    else:
+        agent.held[event.call] = event.reason
 
 
 def _code(agent: AgentState, event: ev.CodeStarted | ev.CodeOutput | ev.CodeFinished) -> None:

@@ -43,7 +43,12 @@ _DOING = {
     "code": "running code",
     "children": "waiting for sub-agents",
     "rate_limit": "held by a rate limit",
+    "server_error": "waiting after a server error",
+    "connection": "waiting after a lost connection",
+    "bad_reply": "waiting after an unusable reply",
+    "provider": "waiting for the provider",
     "budget": "waiting for budget",
+    "concurrency": "waiting for other requests",
     "kernel": "starting its kernel",
     "step": "waiting for Next",
 }
