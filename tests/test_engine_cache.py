@@ -144,3 +144,24 @@ def test_a_reply_that_is_sent_again_is_not_shown_twice(openai_server, broken):
     assert "" in shown
     for piece in shown[shown.index("") + 1 :]:
         assert text.startswith(piece)
+
+
+def test_a_run_in_which_a_call_failed_and_was_tried_again_is_repeated_for_nothing(asked):
+    ask, server = asked
+    code = (
+        "for _ in range(2):\n    try:\n        said = llm_query('same')\n        break\n"
+        "    except RLMQueryError:\n        pass\nFINAL(said)"
+    )
+    numbers = iter(range(99))
+
+    def reply(request):
+        if len(request["messages"]) > 1:
+            return cell(code)
+        return fault("bad_request") if next(numbers) == 0 else "said at last"
+
+    server.script = reply
+    assert ask().value == "said at last"
+    assert server.calls == 3
+    again = ask()
+    assert again.value == "said at last"
+    assert (server.calls, again.cost) == (3, 0)

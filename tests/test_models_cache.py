@@ -72,21 +72,23 @@ def test_replies_of_scripts_and_of_models_without_identity_are_not_kept(replies)
 
     for model in (ScriptedModel(["x"]), Own()):
         run = RunCache(replies)
-        assert run.get(model, ask()) is None
-        run.put(model, ask(), WHOLE)
+        asked = ask()
+        assert run.get(model, asked) is None
+        run.put(model, asked, WHOLE)
         assert RunCache(replies).get(model, ask()) is None
     assert replies.total == 0
 
 
 def test_a_second_run_gets_the_replies_of_the_first_in_their_order(replies):
-    first = RunCache(replies)
-    assert [first.get(chat(), ask()) for _ in range(3)] == [None] * 3  # three samples of one prompt, at once
-    for text in ("one", "two", "three"):
-        first.put(chat(), ask(), Completion(text))
+    first, samples = RunCache(replies), [ask() for _ in range(3)]
+    assert [first.get(chat(), one) for one in samples] == [None] * 3  # three samples of one prompt, at once
+    for one, text in zip(samples, ("one", "two", "three"), strict=True):
+        first.put(chat(), one, Completion(text))
     second = RunCache(replies)
     assert [second.get(chat(), ask()).text for _ in range(3)] == ["one", "two", "three"]
-    assert second.get(chat(), ask()) is None
-    second.put(chat(), ask(max_tokens=9), Completion("four"))
+    fourth = ask(max_tokens=9)
+    assert second.get(chat(), fourth) is None
+    second.put(chat(), fourth, Completion("four"))
     third = RunCache(replies)
     assert [third.get(chat(), ask()).text for _ in range(4)] == ["one", "two", "three", "four"]
 
@@ -97,8 +99,9 @@ def test_a_second_run_gets_the_replies_of_the_first_in_their_order(replies):
 )
 def test_a_reply_that_did_not_end_by_itself_is_not_kept(replies, completion):
     run = RunCache(replies)
-    run.get(chat(), ask())
-    run.put(chat(), ask(), completion)
+    asked = ask()
+    run.get(chat(), asked)
+    run.put(chat(), asked, completion)
     assert replies.total == 0
 
 
@@ -206,3 +209,20 @@ def test_the_same_request_twice_in_flight_keeps_its_place_whoever_ends_first(rep
     run.put(chat(), first, replace(WHOLE, text="first"))
     again = RunCache(replies)
     assert [again.get(chat(), ask()).text for _ in range(2)] == ["first", "second"]
+
+
+def test_a_request_that_failed_gives_its_place_to_the_next_that_asks_the_same(replies):
+    run = RunCache(replies)
+    failed, other = ask(), ask()
+    assert run.get(chat(), failed) is None
+    assert run.get(chat(), other) is None
+    run.drop(chat(), failed)
+    run.drop(chat(), failed)  # twice is once
+    run.put(chat(), other, replace(WHOLE, text="second"))
+    anew = ask()
+    assert run.get(chat(), anew) is None
+    run.put(chat(), anew, replace(WHOLE, text="first"))
+    assert run._places == {}
+    again = RunCache(replies)
+    assert [again.get(chat(), ask()).text for _ in range(2)] == ["first", "second"]
+    assert again.get(chat(), ask()) is None

@@ -32,6 +32,9 @@ class Cache(Protocol):
     def put(self, model: ChatModel, request: CompletionRequest, completion: Completion) -> None:
         """Keep a reply."""
 
+    def drop(self, model: ChatModel, request: CompletionRequest) -> None:
+        """Forget a request that brought no reply."""
+
 
 class Completions:
     """All completions of one run go through here: turns and plain calls, in the root and everywhere.
@@ -100,8 +103,13 @@ class Completions:
         key = cache_request(messages, sampling)
         if self._cache is not None and (known := self._cache.get(model, key)) is not None:
             return self._from_cache(agent, model, messages, known, purpose, turn, start)
-        reservation = await self._reserve(agent, model, messages, sampling, turn=purpose == "turn")
-        completion = await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
+        try:
+            reservation = await self._reserve(agent, model, messages, sampling, turn=purpose == "turn")
+            completion = await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
+        except BaseException:
+            if self._cache is not None:
+                self._cache.drop(model, key)
+            raise
         if self._cache is not None:
             self._cache.put(model, key, completion)
         return completion

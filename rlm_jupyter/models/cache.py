@@ -11,13 +11,14 @@ still spend; only replies that ended by themselves are kept, and those are the s
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import os
 import sqlite3
 import sys
 import threading
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -215,6 +216,9 @@ class ReplyCache:
 class RunCache:
     """One run's view of a `ReplyCache`: it counts how often the run asks the same.
 
+    Each request that `get` did not know is ended by `put` or by `drop` of that very object. Of requests that are
+    the same and in flight together each keeps its own place, whoever ends first.
+
     Args:
         replies: the file.
     """
@@ -223,8 +227,9 @@ class RunCache:
         self._replies = replies
         self._lock = threading.Lock()
         self._asked: defaultdict[str, int] = defaultdict(int)
-        self._missed: defaultdict[str, deque[int]] = defaultdict(deque)
-        self._places: dict[int, int] = {}
+        self._given_up: defaultdict[str, list[int]] = defaultdict(list)
+        # By identity, with the request itself: a number of one that is gone may be that of another.
+        self._places: dict[int, tuple[CompletionRequest, int]] = {}
 
     def get(self, model: ChatModel, request: CompletionRequest) -> Completion | None:
         """Give the reply to the same request, or None."""
@@ -232,14 +237,16 @@ class RunCache:
         if first is None:
             return None
         with self._lock:
-            occurrence = self._asked[first]
-            self._asked[first] += 1
+            if given_up := self._given_up.get(first):
+                occurrence = heapq.heappop(given_up)
+            else:
+                occurrence = self._asked[first]
+                self._asked[first] += 1
         key = request_key(model, request, occurrence)
         known = None if key is None else self._replies.get(key)
         if known is None:
             with self._lock:
-                self._missed[first].append(occurrence)
-                self._places[id(request)] = occurrence
+                self._places[id(request)] = (request, occurrence)
         return known
 
     def put(self, model: ChatModel, request: CompletionRequest, completion: Completion) -> None:
@@ -248,18 +255,22 @@ class RunCache:
         if first is None:
             return
         with self._lock:
-            missed = self._missed[first]
-            # Of requests that are the same and in flight together each keeps its own place, whoever ends first.
-            occurrence = self._places.pop(id(request), None)
-            if occurrence is not None and occurrence in missed:
-                missed.remove(occurrence)
-            else:
-                occurrence = missed.popleft() if missed else None
+            _, occurrence = self._places.pop(id(request), (request, None))
         if occurrence is None or completion.finish_reason != "stop" or not completion.text:
             return
         key = request_key(model, request, occurrence)
         if key is not None:
             self._replies.put(key, completion)
+
+    def drop(self, model: ChatModel, request: CompletionRequest) -> None:
+        """Give up the place of a request that brought no reply: the next one that asks the same has it."""
+        first = request_key(model, request)
+        if first is None:
+            return
+        with self._lock:
+            _, occurrence = self._places.pop(id(request), (request, None))
+            if occurrence is not None:
+                heapq.heappush(self._given_up[first], occurrence)
 
 
 def _damaged(why: str) -> sqlite3.DatabaseError:
