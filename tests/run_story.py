@@ -46,7 +46,7 @@ class Story:
         return self.tell(ev.AgentStarted, id_, parent=parent, question=question, **fields)
 
     def prompt(self, agent="0", content="the question", *, start=0, purpose="turn", turn=1):
-        self.calls += 1
+        self.calls, self.asker = self.calls + 1, agent
         messages = ({"role": "user", "content": content},)
         fields = {"call": self.calls, "purpose": purpose, "turn": turn, "model": "m-1"}
         return self.tell(ev.PromptSent, agent, start=start, messages=messages, **fields)

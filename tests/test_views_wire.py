@@ -10,6 +10,7 @@ from run_story import FRAME, Story, example
 
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.errors import AgentNotFoundError
+from rlm_jupyter.values.describe import describe
 from rlm_jupyter.views.detail import description, detail, prompt
 from rlm_jupyter.views.wire import DEFAULTS, MAX_BYTES, Patcher, rows, run_fields
 
@@ -117,7 +118,7 @@ def act(story, step):
         case "p":
             story.prompt(agent, purpose="turn" if flag else "llm_query")
         case "r" if story.calls:
-            story.reply(agent, "t" * number, cost=None if number == 12 and flag else number / 7)
+            story.reply(story.asker, "t" * number, cost=None if number == 12 and flag else number / 7)
         case "c":
             story.cell(agent, output="o" * number, finish=flag)
         case "v":
@@ -298,13 +299,32 @@ HOSTILE = [
 
 @pytest.mark.parametrize("given_", HOSTILE)
 def test_a_description_forged_by_an_agents_kernel_keeps_its_types_and_size(given_):
-    made = description(given_)
+    made = description(given_, items=30)
     assert len(json.dumps(made, allow_nan=False)) < 100_000
     assert all(isinstance(made[name], str) for name in ("type", "summary", "preview"))
     assert all(isinstance(made[name], (int, type(None))) for name in ("bytes", "length", "turn"))
     assert all(isinstance(n, (int, type(None))) for n in made["shape"] or [])
     assert all(isinstance(item, str) for row in made["rows"] for item in row)
     assert all(isinstance(column["name"], str) for column in made["columns"])
+    assert all(isinstance(item["summary"], str) for item in made["items"])
+    story = Story(context=given_)
+    story.agent("0", context=given_)
+    story.variables("0", **{f"v{number}": given_ for number in range(100)})
+    story.end_agent("0", value=given_)
+    assert len(json.dumps(detail(story.state, "0"))) <= MAX_BYTES
+
+
+def test_what_is_in_a_dict_or_a_list_has_key_type_size_and_beginning():
+    told = describe({"orders": list(range(3)), "note": "x"})
+    assert [
+        (item["key"], item["type"], item["bytes"] > 0, item["summary"]) for item in description(told)["items"]
+    ] == [
+        ("orders", "list", True, "[0, 1, 2]"),
+        ("note", "str", True, "'x'"),
+    ]
+    made = description(describe([1.5]), items=9)
+    assert (made["items"][0]["key"], made["items"][0]["type"], made["preview"]) == (None, "float", "")
+    assert description(told)["preview"] == "orders: [0, 1, 2]\nnote: 'x'"
 
 
 def test_a_log_that_goes_in_a_circle_still_gives_rows():

@@ -177,10 +177,10 @@ def _fields(records: list[dict[Any, Any]]) -> list[dict[str, Any]]:
 
 def _item(value: Any, rows: int) -> dict[str, Any]:
     """Describe a part of a container in one line."""
-    about = {"type": type_name(value).rpartition(".")[2]}
+    about: dict[str, Any] = {"type": type_name(value).rpartition(".")[2]}
     if (table := outline_table(value)) is not None:
-        return {**about, "summary": table["summary"]}
-    return {**about, "summary": short(value, 120) if rows else _outline(value)}
+        return {**about, "bytes": table["bytes"], "summary": table["summary"]}
+    return {**about, "bytes": _bytes_of(value, 1), "summary": short(value, 120) if rows else _outline(value)}
 
 
 def _outline(value: Any) -> str:

@@ -41,8 +41,8 @@ class CellLike(Protocol):
 class AgentFace(Protocol):
     """An agent as commands need it."""
 
-    def pull(self, name: str, /) -> object:
-        """Give one of its variables, safely decoded."""
+    def pull(self, name: str | None = None, /) -> object:
+        """Give one of its variables, or what it gave to FINAL, safely decoded."""
 
     def execute(self, code: str, /) -> CellLike:
         """Run a cell in its kernel."""
@@ -113,6 +113,12 @@ def check_name(name: object, namespace: Mapping[str, object], *, overwrite: bool
     if hasattr(builtins, name) and not overwrite:
         raise NameTakenError(f"`{name}` is a builtin of Python: choose another name, or overwrite it.")
     return name
+
+
+def value_name(name: str | None, agent: str, namespace: Mapping[str, object]) -> str:
+    """Offer a name for what an agent gave to FINAL: the one it was asked under, where that makes a variable."""
+    known = name is not None and name.isidentifier()
+    return free_name(name if known and name else f"value_{agent.replace('.', '_')}", agent, namespace)
 
 
 def free_name(name: str, agent: str, namespace: Mapping[str, object]) -> str:
@@ -244,7 +250,9 @@ class Commands:
         namespace = self._namespace
         if namespace is None:
             raise ConfigError("There is no notebook here to pull into: use `run.agents[…].pull(name)`.")
-        run, agent, name = self._run(), self._agent(message), str(message.get("name"))
+        run, agent = self._run(), self._agent(message)
+        # Without a name it is the value that the agent gave to FINAL.
+        name = str(message["name"]) if message.get("name") else None
         overwrite = message.get("overwrite") is True
         target = check_name(message.get("as") or name, namespace, overwrite=overwrite)
         handle = run.agents[agent]
@@ -258,7 +266,8 @@ class Commands:
                 check_name(target, namespace, overwrite=overwrite)
                 namespace[target] = value
                 with run.lock:
-                    what = summary(run.tree.agents[agent].variables.get(name))
+                    state = run.tree.agents[agent]
+                    what = summary(state.value if name is None else state.variables.get(name))
                 reply(success(message, f"{target} = {what or type(value).__name__}"))
             except Exception as error:
                 reply(failure(message, error))

@@ -47,12 +47,12 @@ def detail(
     agent = find_agent(state, agent_id)
     page: dict[str, Any] = {
         "question": head_tail(agent.question, _QUESTION),
-        "context": description(agent.context, rows=3),
+        "context": _bounded(agent.context, max_bytes // 6, rows=3, items=12),
         "turns": [],
         "sub_calls": [],
         "variables": [],
         "notices": [clean(text, 500) for text in agent.notices[-8:]],
-        "value": description(agent.value),
+        "value": _bounded(agent.value, max_bytes // 3, items=_ITEMS),
         "error": None if agent.error is None else head_tail(agent.error, _QUESTION),
         "cut": {},
     }
@@ -162,7 +162,10 @@ def _brief_call(call: CallState) -> dict[str, Any]:
 
 
 def _variable(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {**(description(item, rows=_ROWS, preview=400) or {}), "name": one_line(item.get("name"), 120)}
+    return {
+        **(description(item, rows=_ROWS, preview=400, items=12) or {}),
+        "name": one_line(item.get("name"), 120),
+    }
 
 
 def _brief_variable(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -173,7 +176,7 @@ def _brief_variable(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def description(
-    given: object, *, rows: int = _ROWS, preview: int = 2000, columns: int = _COLUMNS
+    given: object, *, rows: int = _ROWS, preview: int = 2000, columns: int = _COLUMNS, items: int = 0
 ) -> dict[str, Any] | None:
     """Check and bound a description; None where there is none.
 
@@ -182,11 +185,15 @@ def description(
         rows: of a table, at most.
         preview: characters of the preview, at most.
         columns: of a table, at most.
+        items: of a container, at most, as a table; with 0 the preview names them, a line each.
     """
     if not isinstance(given, Mapping):
         return None
     shape = given.get("shape")
-    beginning = given["preview"] if isinstance(given.get("preview"), str) else _items(given)
+    contents = [_item(item) for item in _list(given.get("items"), items)]
+    beginning = given["preview"] if isinstance(given.get("preview"), str) else ""
+    if not beginning and not items:
+        beginning = _named(given)
     return {
         "type": one_line(given.get("type") or "object", 80),
         "summary": one_line(given.get("summary") or given.get("type") or "a value"),
@@ -195,20 +202,43 @@ def description(
         "length": whole(given.get("length")),
         "columns": [_column(item) for item in _list(given.get("columns"), columns)],
         "rows": [[one_line(x, 80) for x in _list(line, columns)] for line in _list(given.get("rows"), rows)],
+        "items": contents,
         "preview": head_tail(beginning, preview) if preview else "",
         "truncated": given.get("truncated") is True,
         "turn": whole(given.get("turn")),
     }
 
 
-def _items(given: Mapping[str, Any]) -> str:
+def _bounded(given: object, room: int, **sizes: int) -> dict[str, Any] | None:
+    """Describe a value in at most about `room` bytes of JSON."""
+    made = description(given, **sizes)
+    for fewer in (
+        {"rows": 3, "items": 8, "preview": 600, "columns": 12},
+        {"rows": 0, "items": 0, "preview": 0},
+    ):
+        if json_size(made) <= room:
+            return made
+        made = description(given, **fewer)
+    return made
+
+
+def _item(given: object) -> dict[str, Any]:
+    """Check a part of a container: its key (None in a list), type, size and beginning."""
+    known = given if isinstance(given, Mapping) else {"summary": given}
+    return {
+        "key": one_line(known["key"], 60) if "key" in known else None,
+        "type": one_line(known.get("type") or "", 40),
+        "bytes": whole(known.get("bytes")),
+        "summary": one_line(known.get("summary"), 120),
+    }
+
+
+def _named(given: Mapping[str, Any]) -> str:
     """Tell what is in a dict or a list, a line each."""
-    lines = []
-    for item in _list(given.get("items"), _ITEMS):
-        known = item if isinstance(item, Mapping) else {"summary": item}
-        name = f"{one_line(known['key'], 60)}: " if "key" in known else ""
-        lines.append(f"{name}{one_line(known.get('summary'))}")
-    return "\n".join(lines)
+    parts = map(_item, _list(given.get("items"), _ITEMS))
+    return "\n".join(
+        f"{'' if part['key'] is None else part['key'] + ': '}{part['summary']}" for part in parts
+    )
 
 
 def _column(item: object) -> dict[str, Any]:

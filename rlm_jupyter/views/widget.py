@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 
 from rlm_jupyter.views import format as fmt
-from rlm_jupyter.views.commands import Commands, RunFace, failure, free_name
+from rlm_jupyter.views.commands import Commands, RunFace, failure, free_name, value_name
 from rlm_jupyter.views.detail import detail, prompt
 from rlm_jupyter.views.wire import Patcher
 
@@ -160,8 +160,12 @@ class RunWidget(anywidget.AnyWidget):
         agent = str(content.get("agent"))
         with self._run.lock:
             page = detail(self._run.tree, agent, turn=turn if isinstance(turn, int) else None)
-        for variable in page["variables"] if self._namespace is not None else ():
-            variable["as"] = free_name(variable["name"], agent, self._namespace or {})
+            name = self._run.tree.agents[agent].name
+        if self._namespace is not None:
+            for variable in page["variables"]:
+                variable["as"] = free_name(variable["name"], agent, self._namespace)
+            if page["value"] is not None:
+                page["value"]["as"] = value_name(name, agent, self._namespace)
         request = content.get("request")
         self._reply({"kind": "detail", "request": request, "agent": agent, "detail": page})
 
