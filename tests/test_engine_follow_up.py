@@ -189,3 +189,10 @@ async def test_a_follow_up_is_awaited(begin):
     assert (await first.aask("more")).value == 2
     started = begin(["FINAL(1)", "FINAL(5)"]).follow_up("more")
     assert (await started).value == 5
+
+
+@pytest.mark.parametrize(("turns", "told"), [(1, True), (2, False)])
+def test_a_follow_up_of_one_turn_is_told_that_it_is_the_last(begin, turns, told):
+    again = begin(["FINAL(1)", "FINAL(2)"]).ask("more", limits=Limits(calls_per_agent=turns))
+    assert again.value == 2
+    assert ("This is your last turn" in again.messages()[-2]["content"]) is told

@@ -143,7 +143,7 @@ class Agent:
     async def _begin(self) -> None:
         spec = self.spec
         if spec.earlier is not None:
-            self.messages = await follow_up.chat(self, spec.earlier)
+            self.messages = await follow_up.chat(self, spec.earlier, last_turn=self._last_turn())
             self.asked = len(self.messages) - 1
             return
         servers = await self.team.servers.shown(spec.mcp)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine import furnish
-from rlm_jupyter.engine.prompt import left_text
+from rlm_jupyter.engine.prompt import LAST_TURN, left_text
 from rlm_jupyter.engine.tool_calls import hand_over
 from rlm_jupyter.errors import ConfigError, KernelDiedError
 from rlm_jupyter.tools.functions import shown
@@ -89,7 +89,7 @@ def continued(spec: AgentSpec, root: Agent) -> AgentSpec:
     )
 
 
-async def chat(agent: Agent, root: Agent) -> list[Message]:
+async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
     """Give the earlier chat with the follow-up at its end; what it has told already is not told again."""
     tools = shown(_new_tools(agent, root))
     servers = await agent.team.servers.shown([name for name in agent.spec.mcp if name not in root.spec.mcp])
@@ -113,6 +113,8 @@ async def chat(agent: Agent, root: Agent) -> list[Message]:
     parts.append(f"FINAL takes {schema.text}" if schema is not None else "FINAL takes any object.")
     if text := left_text(agent.left()):
         parts.append(f"You may spend: {text}.")
+    if last_turn:
+        parts.append(LAST_TURN)
     messages.append({"role": "user", "content": "\n\n".join(parts)})
     return messages
 

@@ -256,7 +256,7 @@ def first_message(
         parts.append(f"FINAL takes {schema}")
     if left is not None and (text := left_text(left)):
         parts.append(f"You may spend: {text}.")
-    parts.append(_LAST if last_turn else "Begin by looking at the data.")
+    parts.append(LAST_TURN if last_turn else "Begin by looking at the data.")
     return "\n\n".join(parts)
 
 
@@ -265,7 +265,8 @@ MCP servers: {servers}.
 `mcp_list_tools(server)`, `mcp_tool_schema(server, tool)`, `mcp_call(server, tool, {{...}})` -> a dict with `text`, \
 `structured` and `content`; `mcp_list_resources(server)`, `mcp_list_resource_templates(server)`, \
 `mcp_read_resource(server, uri)`."""
-_LAST = "This is your last turn: call FINAL(...) now, with the best answer you have."
+LAST_TURN = "This is your last turn: call FINAL(...) now, with the best answer you have."
+"""What stands at the end of the message that the last turn answers."""
 
 
 def left_text(left: Left) -> str:
@@ -311,7 +312,7 @@ def observation(
     if left is not None and (text := left_text(left)):
         parts.append(f"Left to spend: {text}.")
     if last_turn:
-        parts.append(_LAST)
+        parts.append(LAST_TURN)
     return "\n\n".join(parts)
 
 

@@ -7,58 +7,24 @@ computed. A question outside its repertoire gets a profile of the data, and the 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from rlm_jupyter.errors import ModelError
 from rlm_jupyter.models import demo_code as code
 from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price, Usage
 from rlm_jupyter.models.demo_answers import answer
+from rlm_jupyter.models.demo_chat import Talk, read_chat
 from rlm_jupyter.models.demo_look import look
 from rlm_jupyter.models.demo_plan import Plan, plan_from_sub_question
-from rlm_jupyter.models.demo_tables import read_tables, table_plan
+from rlm_jupyter.models.demo_tables import in_words_of, read_tables, table_plan
 from rlm_jupyter.models.demo_texts import text_plan
 
 PROVENANCE = "scripted demo model, no language model"
 
-_OPENING = re.compile(
-    r"\AQuestion:\n(?P<question>.*?)\n\n"
-    r"(?:The data \(`context`(?:, (?P<names>[^)\n]*))?\):|(?P<none>There is no data besides))",
-    re.DOTALL,
-)
-_LOOK = re.compile(r"^LOOK (?P<json>\{.*\})$", re.MULTILINE)
-_LAST_TURN = "This is your last turn"
 _STUCK = 8
-
-
-@dataclass(frozen=True)
-class _Talk:
-    """What a chat says.
-
-    Attributes:
-        question: verbatim.
-        names: the notebook's names of the data.
-        turn: the number of the reply that is due.
-        last: the newest message.
-        look: what the first cell printed.
-        leaf: whether there can be no sub-agents.
-        last_turn: whether this reply must answer.
-        no_data: whether there is only the question.
-        has_schema: whether a typed answer is asked for.
-    """
-
-    question: str
-    names: tuple[str, ...]
-    turn: int
-    last: str
-    look: dict[str, Any] | None
-    leaf: bool
-    last_turn: bool
-    no_data: bool
-    has_schema: bool
+_TOGETHER = "The script read this together with the question before it. "
 
 
 class DemoModel:
@@ -82,7 +48,7 @@ class DemoModel:
         return Completion(text=text, usage=usage, cost=0.0, model=self.name)
 
     def _reply(self, messages: Sequence[Message]) -> str:
-        talk = _read(messages)
+        talk = read_chat(messages)
         if talk is None:
             return "(The demo model is a script: it cannot read this prompt. Choose a language model.)"
         if talk.has_schema:
@@ -98,32 +64,37 @@ class DemoModel:
         return _root(talk) if handed_down is None else _sub_agent(handed_down, talk)
 
 
-def _root(talk: _Talk) -> str:
+def _root(talk: Talk) -> str:
     """Look, split, answer: three turns."""
-    if talk.no_data:
+    if not talk.given:
         text = "There is no data: hand a variable over (`%%rlm orders`). A script knows nothing by itself."
         return _say("A script without data has nothing to compute.", code.final(text, PROVENANCE))
     if talk.turn > 1:
         return _after_look(talk, _plan(talk))
     if talk.last_turn:
-        return _trouble("The limits leave one turn; the scripted demo needs two to look and to compute.")
-    return _say("Let me look at the data before anything else.", look(talk.question))
+        return _trouble(
+            talk, "The limits leave one turn; the scripted demo needs two to look and to compute."
+        )
+    cell = look(" ".join((talk.question, *talk.earlier)), talk.given)
+    if talk.earlier:
+        return _say("A question more: let me look at the data with it in mind.", cell)
+    return _say("Let me look at the data before anything else.", cell)
 
 
-def _after_look(talk: _Talk, plan: Plan) -> str:
+def _after_look(talk: Talk, plan: Plan) -> str:
     if plan.kind == "empty":
         text = "The data is empty: there is nothing to find."
         return _say("There is nothing in it.", code.final(text, PROVENANCE))
     if plan.kind == "unknown":
-        return _trouble(plan.remark)
+        return _trouble(talk, plan.remark)
     if talk.turn == 2:  # noqa: PLR2004 - the second of three moves
         return _compute(talk, plan)
     if talk.turn == 3 and "PARTS " in talk.last:  # noqa: PLR2004 - the third of three moves
         return _say("The parts are in; now the whole.", answer(plan, PROVENANCE))
-    return _trouble(f"The scripted demo could not deal with this data: {_last_line(talk.last)}")
+    return _trouble(talk, f"The scripted demo could not deal with this data: {_last_line(talk.last)}")
 
 
-def _compute(talk: _Talk, plan: Plan) -> str:
+def _compute(talk: Talk, plan: Plan) -> str:
     if talk.last_turn:
         return _say(plan.thought, f"{code.alone(plan)}\n\n{answer(plan, PROVENANCE)}")
     if talk.leaf:
@@ -132,7 +103,7 @@ def _compute(talk: _Talk, plan: Plan) -> str:
     return _say(thought, code.spread(plan))
 
 
-def _sub_agent(plan: Plan, talk: _Talk) -> str:
+def _sub_agent(plan: Plan, talk: Talk) -> str:
     """Compute a part, in two halves where that is asked for and allowed."""
     splits = plan.halves and not (talk.leaf or talk.last_turn)
     if talk.turn == 1 and splits:
@@ -141,17 +112,21 @@ def _sub_agent(plan: Plan, talk: _Talk) -> str:
         return _say("Both halves are in.", "FINAL(total)")
     if talk.turn == 1 or (plan.halves and talk.turn == 2):  # noqa: PLR2004 - the halves failed
         return _say("This is small enough to do here.", code.leaf(plan))
-    return _trouble(f"The scripted demo could not deal with this part: {_last_line(talk.last)}")
+    return _trouble(talk, f"The scripted demo could not deal with this part: {_last_line(talk.last)}")
 
 
-def _plan(talk: _Talk) -> Plan:
+def _plan(talk: Talk) -> Plan:
     """Choose what to do, from the question and what the first cell printed."""
     seen = talk.look
     if seen is None:
         return Plan("unknown", remark="The scripted demo could not read what its look at the data printed.")
     if "tables" in seen:
-        alias = talk.names[0] if len(talk.names) == 1 else ""
-        plan = table_plan(talk.question, read_tables(seen["tables"], alias))
+        names = talk.given[0].names
+        tables = read_tables(seen["tables"], names[0] if len(names) == 1 else "")
+        asked = in_words_of((*talk.earlier, talk.question), tables)
+        plan = table_plan(asked, tables)
+        if asked != talk.question:
+            plan = replace(plan, remark=_TOGETHER + plan.remark)
     elif "documents" in seen:
         plan = text_plan(talk.question) if seen["characters"] else Plan("empty")
     elif seen.get("length") == 0:
@@ -161,8 +136,10 @@ def _plan(talk: _Talk) -> Plan:
     return replace(plan, halves=True)
 
 
-def _trouble(text: str) -> str:
-    return _say("A script can do no more here, so I say what the data is.", code.give_up(text, PROVENANCE))
+def _trouble(talk: Talk, text: str) -> str:
+    data = talk.given[-1].variable if talk.given else "context"
+    cell = code.give_up(text, PROVENANCE, data)
+    return _say("A script can do no more here, so I say what the data is.", cell)
 
 
 def _say(thought: str, cell: str) -> str:
@@ -175,38 +152,3 @@ def _last_line(message: str) -> str:
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"\w*(?:Error|Exception|Interrupt)\b", line)]
     return " ".join((errors or lines or [""])[-1].split())[:300]
-
-
-def _read(messages: Sequence[Message]) -> _Talk | None:
-    """Understand a chat that this package made; None for any other."""
-    if len(messages) < 2 or messages[0]["role"] != "system":  # noqa: PLR2004 - system and question
-        return None
-    first = messages[1]["content"]
-    match = _OPENING.search(first)
-    if match is None:
-        return None
-    looks = [
-        found
-        for message in messages[2:]
-        if message["role"] == "user"
-        for found in _LOOK.findall(message["content"])
-    ]
-    return _Talk(
-        question=match["question"].strip(),
-        names=tuple(re.findall(r"`([^`]+)`", match["names"] or "")),
-        turn=1 + sum(message["role"] == "assistant" for message in messages),
-        last=messages[-1]["content"],
-        look=_parse(looks[0]) if looks else None,
-        leaf="You are at the depth limit" in messages[0]["content"],
-        last_turn=_LAST_TURN in messages[-1]["content"],
-        no_data=match["none"] is not None,
-        has_schema="\n\nFINAL takes " in first[match.end() :],
-    )
-
-
-def _parse(text: str) -> dict[str, Any] | None:
-    try:
-        look = json.loads(text)
-    except ValueError:
-        return None
-    return look if isinstance(look, dict) else None

@@ -195,9 +195,9 @@ def final(text: str, provenance: str) -> str:
     return f'FINAL({{"answer": {text!r}, "provenance": {provenance!r}}})'
 
 
-def give_up(text: str, provenance: str) -> str:
-    """Answer with what Python says of the data."""
+def give_up(text: str, provenance: str, data: str = "context") -> str:
+    """Answer with what Python says of the data, which the variable `data` holds."""
     return f"""\
-size = f" of length {{len(context):,}}" if hasattr(context, "__len__") else ""
-FINAL({{"answer": {text!r} + f" The data is a {{type(context).__name__}}{{size}}.",
+size = f" of length {{len({data}):,}}" if hasattr({data}, "__len__") else ""
+FINAL({{"answer": {text!r} + f" The data is a {{type({data}).__name__}}{{size}}.",
        "provenance": {provenance!r}}})"""

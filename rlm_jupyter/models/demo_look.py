@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rlm_jupyter.models.demo_chat import Given
 from rlm_jupyter.models.demo_words import tokens
 
 _CELL = '''\
@@ -52,12 +55,13 @@ def look(table, most):
     return {"rows": len(table), "sampled": len(sample), "columns": [facts(table, sample, at) for at in order[:most]]}
 
 asked = ASKED
-named = context if isinstance(context, dict) else {"context": context}
+given = GIVEN
+named = given if isinstance(given, dict) else {"context": given}
 lists = [v for v in named.values() if isinstance(v, (list, tuple, np.ndarray))]
 if len(lists) == len(named) > 1 and len({len(v) for v in lists}) == 1:
     named = {"context": pd.DataFrame(named)}                         # columns by name
 tables = {str(name): table for name, value in named.items() if (table := as_table(value)) is not None}
-texts = context if isinstance(context, (list, tuple, set, frozenset)) else named
+texts = given if isinstance(given, (list, tuple, set, frozenset)) else named
 texts = texts.items() if isinstance(texts, dict) else enumerate(texts, 1)
 texts = [(str(name), bytes(text).decode(errors="replace") if isinstance(text, (bytes, bytearray)) else text)
          for name, text in texts if isinstance(text, (str, bytes, bytearray))]
@@ -70,12 +74,30 @@ if tables:
 elif texts:
     line = json.dumps({"documents": len(texts), "characters": sum(len(text) for _, text in texts)})
 else:
-    size = len(context) if hasattr(context, "__len__") else None
-    line = json.dumps({"type": type(context).__name__, "length": size})
+    size = len(given) if hasattr(given, "__len__") else None
+    line = json.dumps({"type": type(given).__name__, "length": size})
 print("LOOK", line)'''
 
 
-def look(question: str) -> str:
-    """Give the cell for a question; its longer words tell which of many columns to describe first."""
+def look(question: str, given: Sequence[Given] = (Given("context"),)) -> str:
+    """Give the first cell for a question.
+
+    Args:
+        question: its longer words tell which of many columns to describe first.
+        given: what was handed over; of more than one, that with follow-up questions too.
+    """
     asked = sorted({word[:5] for word in tokens(question) if len(word) > 3})[:40]  # noqa: PLR2004 - no articles
-    return _CELL.replace("ASKED", repr(asked))
+    return _CELL.replace("ASKED", repr(asked)).replace("GIVEN", _all_of(given))
+
+
+def _all_of(given: Sequence[Given]) -> str:
+    """Give the code for all data as one object: the object itself, or a dict of several by name."""
+    if len(given) == 1:
+        return given[0].variable
+    items = []
+    for one in given:
+        own = one.names[0] if len(one.names) == 1 else one.variable
+        items.append(
+            f"**({one.variable} if isinstance({one.variable}, dict) else {{{own!r}: {one.variable}}})"
+        )
+    return f"{{{', '.join(items)}}}"

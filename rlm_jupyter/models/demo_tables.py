@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,31 @@ def table_plan(question: str, tables: list[Table]) -> Plan:
     if direction and date is None and named:
         return found.profile(_NO_DATES + "Here is a profile of the data instead. ")
     return found.profile("" if words.profile(question) else UNKNOWN)
+
+
+def in_words_of(questions: Sequence[str], tables: list[Table]) -> str:
+    """Give the last question, with the one before it where it names a group and nothing else ("And by country?").
+
+    Args:
+        questions: the first one and its follow-ups, in order.
+        tables: what they are about.
+    """
+    whole = questions[0]
+    for question in questions[1:]:
+        whole = f"{question} {whole}" if _names_only_a_group(question, tables) else question
+    return whole
+
+
+def _names_only_a_group(question: str, tables: list[Table]) -> bool:
+    if any(asks(question) for asks in (words.direction, words.amount, words.rows, words.profile)):
+        return False
+    groups = measures = 0
+    for table in tables:
+        roles = _Roles(question, table)
+        group = roles.group(roles.date())
+        groups += group is not None
+        measures += roles.measure({group.at} if group is not None else set()) != Measure()
+    return groups > 0 and not measures
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ _CHANGE = (
     r"chang\w*|break\w*|broke\w*|anomal\w*|outlier\w*|shift\w*|since\s+when|explain\w*|when\s+did|from\s+when"
     r"|happened"
 )
-_COUNT = r"how\s+many|how\s+often|count\w*|number\s+of|how\s+much|total\w*|sum\w*|per|each|every|by|share\w*"
+_AMOUNT = r"how\s+many|how\s+often|count(?:s|ed|ing)?|number\s+of|how\s+much|total\w*|sum\w*"
+_COUNT = rf"{_AMOUNT}|per|each|every|by|share\w*"
 _MOST = r"most|top|highest|largest|biggest|max\w*"
 _LEAST = r"least|fewest|lowest|smallest|min\w*"
 _MEAN = r"average\w*|mean|rates?|ratio|typical\w*|percent\w*|proportion|on\s+average"
@@ -72,6 +73,11 @@ def direction(question: str) -> Direction | None:
 def counts(question: str) -> bool:
     """Tell whether a question asks for a number or for the most or least of something."""
     return _says(question, f"{_COUNT}|{_MOST}|{_LEAST}|{_MEAN}")
+
+
+def amount(question: str) -> bool:
+    """Tell whether a question names the figure that it asks for: a count, a sum, a mean."""
+    return _says(question, f"{_AMOUNT}|{_MEAN}")
 
 
 def least(question: str) -> bool:
