@@ -7,6 +7,7 @@ import dataclasses
 import gc
 import os
 import pickle
+import shutil
 import threading
 from pathlib import Path
 
@@ -21,7 +22,9 @@ from rlm_jupyter.errors import (
     UnsafeValueError,
     ValueTransferError,
 )
-from rlm_jupyter.values.store import Buffer, Store
+from rlm_jupyter.values import machine
+from rlm_jupyter.values.buffer import token
+from rlm_jupyter.values.store import Buffer, Held, Store
 
 
 def descriptors():
@@ -146,18 +149,18 @@ def test_the_store_counts_bytes_once_however_many_share_them():
     assert store.total == 0
 
 
-def test_above_the_limit_the_oldest_move_to_disk_and_stay_usable(tmp_path):
+def test_above_the_limit_what_is_newest_moves_to_disk_and_stays_usable(tmp_path):
     before = descriptors()
     store = Store(tmp_path, limit=100_000)
     old = store.add(Buffer.of(np.arange(8_000)))
-    twin = store.add(old.dup())
-    new = store.add(Buffer.of(np.arange(9_000)))
-    assert (old.spilled, twin.spilled, new.spilled) == (True, True, False)
-    assert store.in_memory == new.size
+    new = store.hold(Buffer.of(np.arange(9_000)))
+    twin = store.add(new.dup())
+    assert (old.place, new.place, twin.place) == ("memory", "disk", "disk")
+    assert store.held == Held(memory=old.size, disk=new.size, shared=0, limit=100_000)
     assert store.total == old.size + new.size
     assert list(tmp_path.iterdir()) == []
-    assert os.fstat(old.fd).st_dev == tmp_path.stat().st_dev
-    for buffer, count in ((old, 8000), (twin, 8000), (new, 9000), (old.dup(), 8000)):
+    assert os.fstat(new.fd).st_dev == tmp_path.stat().st_dev
+    for buffer, count in ((old, 8000), (twin, 9000), (new, 9000), (new.dup(), 9000)):
         value = buffer.load()
         assert value.sum() == sum(range(count))
         value[0] = 1
@@ -166,12 +169,96 @@ def test_above_the_limit_the_oldest_move_to_disk_and_stay_usable(tmp_path):
     assert descriptors() == before
 
 
-def test_a_disk_without_room_is_said(tmp_path):
+def test_the_notebooks_own_data_is_told_apart_and_never_moves(tmp_path):
+    store = Store(tmp_path, limit=10)
+    data = store.share(Buffer.of(b"x" * 50_000))
+    store.spill()
+    assert (data.place, data.dup().place) == ("shared", "shared")
+    assert store.held == Held(memory=0, disk=0, shared=data.size, limit=10)
+    assert not store.is_full
+
+
+def test_a_disk_without_room_is_said(tmp_path, monkeypatch):
     store = Store(tmp_path / "missing", limit=10)
     buffer = Buffer.of("x")
-    with pytest.raises(ValueTransferError, match=r"take more than 10 bytes, and they cannot move to disk"):
+    free = shutil.disk_usage(tmp_path)._replace(free=1000)
+    usage = {str(tmp_path / "missing"): FileNotFoundError(2, "No such file or directory")}
+
+    def disk_usage(place):
+        if str(place) in usage:
+            raise usage[str(place)]
+        return free
+
+    monkeypatch.setattr(shutil, "disk_usage", disk_usage)
+    with pytest.raises(
+        ValueTransferError,
+        match=r"more than 10 bytes of memory, and they cannot move to disk .*missing`: No such file or directory"
+        r"; `/var/tmp` has 1,000 bytes free.*`value_memory`",
+    ):
         store.add(buffer)
-    assert buffer.load() == "x"
+    assert (buffer.load(), buffer.place) == ("x", "memory")
+
+
+def test_a_place_that_is_memory_is_no_disk(tmp_path, monkeypatch):
+    number = tmp_path.stat().st_dev
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"1 2 {os.major(number)}:{os.minor(number)} / / rw shared:1 - tmpfs tmpfs rw\n")
+    assert machine.disk_for(10, tmp_path) == tmp_path
+    monkeypatch.setattr(machine, "_MOUNTS", mounts)
+    with pytest.raises(OSError, match="is itself memory"):
+        machine.disk_for(10, tmp_path)
+
+
+def test_a_containers_limit_counts_as_the_machines_memory(tmp_path, monkeypatch):
+    whole = machine.machine_memory()
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(machine, "_CGROUP_LIMITS", (str(limit),))
+    for text, expected in (("max\n", whole), ("1000000\n", 1_000_000)):
+        limit.write_text(text)
+        assert machine.machine_memory() == expected
+    assert Store().limit == 250_000
+
+
+@pytest.mark.parametrize(
+    "value", ["ä" * 1_000_000, b"x" * 1_000_000, {"a": "x" * 1_000_000, "b": 1}, ["x" * 1_000_000, None]]
+)
+def test_what_cannot_change_is_let_go_and_made_anew(value):
+    before = descriptors()
+    data = Store().share(Buffer.of(value))
+    size, stand = data.size, token()
+    assert data.releasable
+    data.release(stand)
+    os.close(stand)
+    assert (data.released, data.releasable, data.size, data.place) == (True, False, size, "shared")
+    assert os.fstat(data.fd).st_size < 200
+    assert data.load() == value
+    with data.dup() as twin, twin.whole() as whole:
+        assert (whole.load(), whole.released, twin.released) == (value, False, True)
+    data.close()
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("value", [["x", []], {"a": np.arange(3)}, Order(1), pd.Series([1])])
+def test_what_may_change_is_not_let_go(value):
+    with Buffer.of(value) as data:
+        assert not data.releasable
+        data.release(data.fd)
+        assert not data.released
+
+
+def test_a_token_that_comes_back_from_a_kernel_is_known_for_what_it_stands_for():
+    store = Store()
+    data = store.share(Buffer.of("x" * 1_000_000))
+    stand = token()
+    data.release(stand)
+    with store.adopt(os.dup(stand), {"summary": "said by a kernel"}) as ours:
+        assert ours.load() == "x" * 1_000_000
+        assert (ours.description, data.description["type"]) == ({"summary": "said by a kernel"}, "str")
+    with store.adopt(token(), {}) as other, pytest.raises(MalformedValueError):
+        other.load()
+    with store.adopt(Buffer.of(5).detach(), {}) as plain:
+        assert plain.load() == 5
+    os.close(stand)
 
 
 def test_the_hosts_own_store_limit_is_part_of_the_machines_memory():

@@ -7,7 +7,7 @@ process; each datagram is one JSON object:
 
     fork   {id, argv, env, cwd, log, policy} + [bridge]   a kernel for the connection file in `argv`
     exec   {id, argv, env, cwd, log, policy} + [bridge]   the same, by executing `argv`
-    template {id} + [socket, data]                        a fork that holds data, and serves that socket as this
+    template {id} + [socket, data] + [token]              a fork that holds data, and serves that socket as this
     kill   {id, pid}                                      that kernel with all its descendants
     →      {event: ready, pid, preloaded, threads} | {event: failed, module, reason}
            {event: done, id, pid} | {event: error, id, reason} | {event: exit, pid, status}
@@ -250,18 +250,19 @@ class Supervisor:
 
     def _branch(self, descriptors: list[int], parent: int) -> NoReturn:
         """Be a template: hold data, and serve forks that see it. Runs in the forked child."""
-        link, data = descriptors
+        link, data, *token = descriptors
         try:
             _child("detach")(parent)
             branch = Supervisor(socket.socket(fileno=link), {**self.config, "directory": ""})
             try:
-                sys.modules["_rlm_template"].__dict__["hold"](data)
+                sys.modules["_rlm_template"].__dict__["hold"](data, *token)
                 if _threads() > 1:
                     raise RuntimeError("loading the data started a thread")
             except Exception as error:
                 branch.send("failed", module="", reason=f"{type(error).__name__}: {error}")
                 branch.end()
-            os.close(data)
+            for number in (data, *token):
+                os.close(number)
             gc.enable()
             gc.collect()
             gc.freeze()

@@ -233,14 +233,18 @@ class Supervisor(Chief):
         """Whether it can be asked for kernels."""
         return super().alive and self._process.returncode is None
 
-    def template(self, fd: int) -> Template:
+    def template(self, fd: int, token: int | None = None) -> Template:
         """Fork a template that holds the value encoded in a descriptor, which stays the caller's.
 
         Only for data of the notebook itself: the template decodes it with pickle. Wait for its `ready`.
+
+        Args:
+            fd: of the value.
+            token: of the file that stands for it afterwards; None for `fd` itself.
         """
         link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other:
-            asked = self.ask("template", [other.fileno(), fd])
+            asked = self.ask("template", [other.fileno(), fd, *([] if token is None else [token])])
         template = Template(link, self._token)
         asked.add_done_callback(lambda answer: template.close() if answer.exception() else None)
         return template

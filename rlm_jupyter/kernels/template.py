@@ -12,14 +12,19 @@ from typing import Any
 _held: list[tuple[tuple[int, int], Any]] = []
 
 
-def hold(fd: int) -> None:
-    """Decode the value in a descriptor and keep it for all forks; the descriptor stays the caller's."""
+def hold(fd: int, token: int | None = None) -> None:
+    """Decode the value in a descriptor and keep it for all forks; the descriptors stay the caller's.
+
+    Args:
+        fd: of the encoded value.
+        token: of the file that will stand for it, so that nobody needs to keep the bytes; None for `fd` itself.
+    """
     value = sys.modules["_rlm_codec"].__dict__["load"](fd, allow_pickle=True)
-    _held[:] = [(_identity(fd), value)]
+    _held[:] = [(_identity(fd if token is None else token), value)]
 
 
 def find(fd: int) -> list[Any]:
-    """Give the value of that very file, in a list, if it is held here; else an empty list."""
+    """Give the value that this very file is or stands for, in a list, if it is held here; else an empty list."""
     return [value for identity, value in _held if identity == _identity(fd)]
 
 

@@ -326,14 +326,13 @@ class Words(ServerWords):
 
     def _load(self, fd: int) -> Any:
         held = sys.modules["_rlm_template"].__dict__["find"](fd) if "_rlm_template" in sys.modules else []
-        large = os.fstat(fd).st_size >= _LARGE
-        if held:  # this kernel was forked from a process that has it
+        if held:  # this kernel was forked from a process that has it; the file may be but a token of it
             value = held[0]
         else:
-            if large:
-                self.loaded = self.mapped = True
             value = codec.load(fd, allow_pickle=True)
-        if large and type(value) in (str, bytes):
+            if os.fstat(fd).st_size >= _LARGE:
+                self.loaded = self.mapped = True
+        if type(value) in (str, bytes) and len(value) >= _LARGE // 4:  # a character takes up to four bytes
             self.texts.append((value, os.dup(fd)))
             for _, oldest in self.texts[:-_MOST_TEXTS]:
                 os.close(oldest)

@@ -1,4 +1,4 @@
-"""The host's side of values: who owns which descriptor, and how much memory a run's values may take."""
+"""What a run's values take, and where they go when that is too much."""
 
 from __future__ import annotations
 
@@ -7,176 +7,42 @@ import shutil
 import tempfile
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.errors import ContextError, MalformedValueError, UnsafeValueError, ValueTransferError
-from rlm_jupyter.values import codec, describe
+from rlm_jupyter.errors import ValueTransferError
+from rlm_jupyter.values.buffer import Buffer
+from rlm_jupyter.values.machine import disk_for, machine_memory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+__all__ = ["Buffer", "Held", "Store"]
 
-class Buffer:
-    """The one owner of a descriptor that holds an encoded value; closes it when dropped.
+
+@dataclass(frozen=True)
+class Held:
+    """Bytes of a run's values, each counted once however many agents have it.
 
     Attributes:
-        description: what `describe.describe` said of the value; empty where nobody said anything.
-        kind: "safe", or "pickle" for what only runs as code.
-        size: bytes.
-        spilled: whether the bytes lie on disk rather than in memory.
-        origin: what buffers that share their bytes have in common.
+        memory: in memory files.
+        disk: moved to disk.
+        shared: of the notebook's own data, which all agents see.
+        limit: for `memory`.
     """
 
-    def __init__(self, fd: int, description: dict[str, Any] | None = None) -> None:
-        """Take over a descriptor.
-
-        Args:
-            fd: the descriptor, from now on this buffer's to close, also when this raises.
-            description: of the value.
-
-        Raises:
-            MalformedValueError: it holds no encoded value.
-        """
-        self._fd = fd
-        self._lock = threading.Lock()
-        self.spilled = False
-        self.description = {} if description is None else description
-        try:
-            self.kind = codec.kind(fd)
-            self.size = codec.size(fd)
-        except codec.Malformed as error:
-            self.close()
-            raise MalformedValueError(str(error)) from None
-        status = os.fstat(fd)
-        self.origin = (status.st_dev, status.st_ino)
-
-    @classmethod
-    def adopt(cls, fd: int, description: dict[str, Any] | None = None) -> Self:
-        """Take over a descriptor: `Buffer(fd, description)` under a name that says whose it is from now on."""
-        return cls(fd, description)
-
-    @classmethod
-    def of(cls, value: object, *, allow_pickle: bool = True, name: str = "value", rows: int = 3) -> Self:
-        """Encode a value of the host's own.
-
-        Args:
-            value: any object.
-            allow_pickle: pickle what has no safe form; instances of classes keep their class.
-            name: what messages call the value.
-            rows: how many rows its description may quote.
-
-        Raises:
-            ContextError: something in it cannot leave this process, or there is no room for it.
-        """
-        try:
-            fd, _ = codec.dump(value, allow_pickle=allow_pickle, name=name, faithful=True)
-        except codec.Unencodable as error:
-            raise ContextError(f"{error} Hand over the data that it stands for.") from None
-        except (OSError, MemoryError) as error:
-            raise ContextError(f"There is no room to hand `{name}` over ({error}); hand over less.") from None
-        return cls(fd, describe.describe(value, rows=rows))
-
-    @property
-    def fd(self) -> int:
-        """The descriptor, which stays this buffer's.
-
-        Raises:
-            ValueTransferError: the buffer is closed.
-        """
-        if self._fd < 0:
-            raise ValueTransferError(
-                "The value is gone: its run was closed. Pull values before `run.close()`."
-            )
-        return self._fd
-
-    @property
-    def closed(self) -> bool:
-        """Whether the descriptor was given back."""
-        return self._fd < 0
-
-    def dup(self) -> Buffer:
-        """Make a second owner of the same bytes, which are not copied."""
-        with self._lock:
-            copy = Buffer(os.dup(self.fd), self.description)
-            copy.spilled, copy.origin = self.spilled, self.origin
-        return copy
-
-    def load(self, *, trust: bool = False, max_bytes: int | None = None) -> Any:
-        """Decode the value.
-
-        Args:
-            trust: decode a pickle too, which runs code that the agent's kernel wrote.
-            max_bytes: refuse larger values.
-
-        Raises:
-            UnsafeValueError: it is a pickle, and `trust` is not set.
-            MalformedValueError: the bytes are not what they claim to be.
-            ValueTransferError: a library that the value needs is not installed here.
-        """
-        with self._lock:
-            fd = os.dup(
-                self.fd
-            )  # another thread may close the buffer meanwhile, and its number may be used anew
-        try:
-            return codec.load(fd, allow_pickle=trust, max_bytes=max_bytes)
-        except codec.MissingLibrary as error:
-            raise ValueTransferError(str(error)) from None
-        except codec.Refused:
-            what = self.description.get("summary") or "The value"
-            raise UnsafeValueError(
-                f"`{what}` has no form as plain data: it is pickled, and to decode it is to run code that an agent "
-                "wrote, here, with all your rights. Let the agent return plain data (a table, an array, a dict), or "
-                "pass `trust=True` if you accept that."
-            ) from None
-        except codec.Malformed as error:
-            raise MalformedValueError(str(error)) from None
-        finally:
-            os.close(fd)
-
-    def close(self) -> None:
-        """Give the descriptor back; twice is fine."""
-        with self._lock:
-            fd, self._fd = self._fd, -1
-            if fd >= 0:
-                os.close(fd)
-
-    def detach(self) -> int:
-        """Give the descriptor away: it is the caller's to close, and this buffer is closed."""
-        with self._lock:
-            fd, self._fd = self.fd, -1
-        return fd
-
-    def move_to(self, fd: int) -> None:
-        """Take the same bytes from a file on disk, and let the memory go; `fd` stays the caller's."""
-        with self._lock:
-            if self._fd >= 0:
-                os.dup2(fd, self._fd, inheritable=False)
-                self.spilled = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
-
-    def __reduce__(self) -> str:
-        raise TypeError(
-            "A `Buffer` owns a descriptor and cannot be copied; make a second owner with `dup()`."
-        )
-
-    def __repr__(self) -> str:
-        state = "closed" if self.closed else f"{self.kind}, {self.size:,} bytes"
-        return f"<Buffer {self.description.get('summary', '')!r} ({state})>"
+    memory: int
+    disk: int
+    shared: int
+    limit: int
 
 
 class Store:
     """The buffers of one run: what they take, and where they go when that is too much.
 
-    Holds buffers weakly: one lives while an agent, a reference or the notebook holds it. Above the limit the oldest
-    move to unlinked files of the run's directory; they stay usable, and are gone with their last descriptor.
+    Holds buffers weakly: one lives while an agent, a reference or the notebook holds it. What would pass the limit
+    moves to an unlinked file: it stays usable, and is gone with its last descriptor, however this process ends.
+    The newest go first: of the older ones kernels have mapped the memory, so that moving them would free none.
     """
 
     def __init__(self, directory: Path | None = None, limit: int | None = None) -> None:
@@ -187,74 +53,112 @@ class Store:
             limit: bytes of memory; None for a quarter of the machine's.
         """
         self.directory = directory
-        self.limit = _memory() // 4 if limit is None else limit
+        self.limit = machine_memory() // 4 if limit is None else limit
         self._buffers: dict[int, weakref.ref[Buffer]] = {}
         self._next = 0
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # for moments only: the engine's loop takes it
+        self._spilling = threading.Lock()
+
+    @property
+    def held(self) -> Held:
+        """What all values take, and where."""
+        sums = {"memory": 0, "disk": 0, "shared": 0}
+        for buffer in {buffer.origin: buffer for buffer in self._open()}.values():
+            sums[buffer.place] += buffer.size
+        return Held(**sums, limit=self.limit)
 
     @property
     def total(self) -> int:
-        """Bytes of all values, each counted once however many buffers share it."""
-        return sum(self._files(in_memory=False).values())
+        """Bytes of all values, the notebook's own data included."""
+        held = self.held
+        return held.memory + held.disk + held.shared
 
     @property
     def in_memory(self) -> int:
-        """Bytes of the values that have not spilled to disk."""
-        return sum(self._files(in_memory=True).values())
+        """Bytes of the values that count for the limit."""
+        return self.held.memory
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `spill` has something to do."""
+        return self.in_memory > self.limit
+
+    def share(self, buffer: Buffer) -> Buffer:
+        """Count in the notebook's own data: no limit is for it, and it never moves."""
+        buffer.shared = True
+        return self.hold(buffer)
+
+    def hold(self, buffer: Buffer) -> Buffer:
+        """Count a buffer in; where the store `is_full` then, `spill` is to be called."""
+        with self._lock:
+            self._buffers[self._next] = weakref.ref(buffer)
+            self._next += 1
+        return buffer
 
     def add(self, buffer: Buffer) -> Buffer:
-        """Count a buffer in, and move the oldest to disk while the limit is passed.
+        """Count a buffer in, and move what passes the limit to disk; see `spill`."""
+        self.hold(buffer)
+        self.spill()
+        return buffer
 
-        Copies at the speed of the disk when it does; call it from a worker thread where that matters.
+    def adopt(self, fd: int, description: dict[str, Any]) -> Buffer:
+        """Take over a descriptor that came from a kernel; what it is of is known where it is one of ours."""
+        buffer = Buffer.adopt(fd, description)
+        known = next((one for one in self._open() if one.released and one.origin == buffer.origin), None)
+        if known is None:
+            return buffer
+        buffer.close()
+        ours = known.dup()
+        ours.description = description
+        return ours
+
+    def spill(self) -> None:
+        """Move the newest values to disk while the limit is passed. Takes as long as the disk does: not on a loop.
 
         Raises:
             ValueTransferError: there is no room on the disk either.
         """
-        with self._lock:
-            self._buffers[self._next] = weakref.ref(buffer)
-            self._next += 1
-            while self.in_memory > self.limit and self._spill_oldest():
+        with self._spilling:
+            while self.is_full and self._spill_newest():
                 pass
-        return buffer
 
     def close(self) -> None:
         """Close every buffer that is still open."""
+        for buffer in self._open():
+            buffer.close()
         with self._lock:
-            for buffer in self._open():
-                buffer.close()
             self._buffers.clear()
 
     def _open(self) -> list[Buffer]:
-        found = {number: ref() for number, ref in list(self._buffers.items())}
-        alive = {number: b for number, b in found.items() if b is not None and not b.closed}
-        self._buffers = {number: self._buffers[number] for number in alive}
+        with self._lock:
+            found = {number: ref() for number, ref in self._buffers.items()}
+            alive = {number: b for number, b in found.items() if b is not None and not b.closed}
+            self._buffers = {number: self._buffers[number] for number in alive}
         return list(alive.values())
 
-    def _files(self, *, in_memory: bool) -> dict[tuple[int, int], int]:
-        sizes = {}
-        for buffer in self._open():
-            if not (in_memory and buffer.spilled):
-                sizes[buffer.origin] = buffer.size
-        return sizes
-
-    def _spill_oldest(self) -> bool:
-        """Move the oldest value that is in memory to disk, for all buffers that share it; False if none is."""
-        buffers = [b for b in self._open() if not b.spilled]
+    def _spill_newest(self) -> bool:
+        """Move the newest value that is in memory to disk, for all buffers that share it; False if none is."""
+        buffers = [b for b in self._open() if b.place == "memory"]
         if not buffers:
             return False
-        oldest = buffers[0]
-        same = [b for b in buffers if b.origin == oldest.origin]
+        newest = buffers[-1]
+        origin, size = newest.origin, newest.size
         try:
-            with tempfile.TemporaryFile(prefix="rlm-value-", dir=self.directory) as file:
-                with oldest.dup() as source:
-                    _copy(source.fd, file.fileno(), source.size)
-                for buffer in same:
-                    buffer.move_to(file.fileno())
+            with newest.dup() as source:
+                place = disk_for(size, self.directory)
+                with tempfile.TemporaryFile(prefix="rlm-value-", dir=place) as file:
+                    _copy(source.fd, file.fileno(), size)
+                    for buffer in self._open():
+                        if buffer.origin == origin:
+                            buffer.move_to(file.fileno())
         except OSError as error:
             raise ValueTransferError(
-                f"The values of this run take more than {self.limit:,} bytes, and they cannot move to disk ({error}). "
-                "Close runs that are done (`run.close()`), or let agents return less."
+                f"The values of this run take more than {self.limit:,} bytes of memory, and they cannot move to disk "
+                f"({error}). Close runs that are done (`run.close()`), let agents return less, or raise the setting "
+                "`value_memory`."
             ) from None
+        except ValueTransferError:
+            pass  # it was closed meanwhile, which is as good
         return True
 
 
@@ -267,10 +171,3 @@ def _copy(source: int, target: int, size: int) -> None:
         shutil.copyfileobj(reader, writer, 1 << 22)
         if writer.tell() < size:
             raise OSError("the value was cut short")
-
-
-def _memory() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return 8 << 30
