@@ -175,6 +175,25 @@ async def test_interrupt_ends_a_cell_and_keeps_the_variables(shared, code):
     assert await shown(shared, "kept") == "7"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(2) as pool: list(pool.map(llm_query, ['600'] * 8))",
+        "import threading\ndef stubborn():\n    for _ in range(3):\n        try: llm_query('600')\n        except RLMQueryError: pass\nthread = threading.Thread(target=stubborn)\nthread.start(); thread.join()",
+    ],
+    ids=["pool", "thread-that-asks-again"],
+)
+async def test_what_a_cells_threads_ask_for_while_it_is_interrupted_is_not_left_pending(shared, code):
+    running = asyncio.ensure_future(shared.execute(code, seconds=None))
+    while not shared.bridge.pending:
+        await asyncio.sleep(0.01)
+    await shared.interrupt()
+    result = await running
+    assert (result.status, result.restarted) == ("interrupted", False)
+    assert await shown(shared, "llm_query('ask')") == "'reply to ask'"
+    assert shared.bridge.pending == 0
+
+
 async def test_an_interrupt_at_any_moment_of_a_cell_is_answered(shared):
     """A signal may strike ipykernel on its way to the cell, and a reply may come while something is sent."""
     await shown(shared, "kept = 7")

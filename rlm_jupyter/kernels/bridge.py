@@ -8,6 +8,7 @@ bridge alone.
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import contextlib
 import errno
@@ -49,6 +50,12 @@ class Bridge(Protocol):
 
     def fail_pending(self, kind: str, message: str) -> None:
         """Cancel what is being handled and answer it with an error."""
+
+    def next_end(self) -> asyncio.Future[None]:
+        """Give what resolves when the kernel has next told of the end of a cell; see `Exchange.next_end`."""
+
+    def refusing(self, kind: str, message: str) -> contextlib.AbstractContextManager[None]:
+        """Fail what is being handled, and whatever else is asked for within the block."""
 
     def close(self) -> None:
         """End the line."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rlm_jupyter.errors import KernelDiedError, KernelError
@@ -23,6 +24,8 @@ MAX_REQUESTS = 10_000
 """Requests of one kernel that may be under way; more are refused, one by one."""
 MAX_HELD_FDS = 512
 """Descriptors that requests under way may hold open in this process."""
+NEVER_REFUSED = "cell_done"
+"""What a kernel tells at the end of each cell, an interrupted one included; it starts nothing."""
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +67,8 @@ class Exchange(ABC):
         self._tasks: set[asyncio.Task[None]] = set()  # those, and cancelled ones that still clean up
         self._held = 0  # descriptors that belong to those tasks
         self._asked: dict[int, asyncio.Future[tuple[Any, list[int]]]] = {}  # ours
+        self._refusal: tuple[str, str] | None = None
+        self._telling: asyncio.Future[None] | None = None
         self._last_id = 0
 
     @abstractmethod
@@ -89,6 +94,11 @@ class Exchange(ABC):
     def pending(self) -> int:
         """The number of requests from the kernel that are being handled."""
         return len(self._requests)
+
+    def next_end(self) -> asyncio.Future[None]:
+        """Give what resolves when the kernel has next told of the end of a cell, and that was taken in."""
+        self._telling = self._loop.create_future()
+        return self._telling
 
     @property
     def closed(self) -> bool:
@@ -144,6 +154,16 @@ class Exchange(ABC):
             self._answer(number, {"error": {"kind": kind, "message": message, "data": None}}, [])
             task.cancel()
 
+    @contextmanager
+    def refusing(self, kind: str, message: str) -> Iterator[None]:
+        """Fail what is being handled, and whatever else the kernel's threads ask for within the block."""
+        before, self._refusal = self._refusal, (kind, message)
+        try:
+            self.fail_pending(kind, message)
+            yield
+        finally:
+            self._refusal = before
+
     def close(self) -> None:
         """End the line: cancel what is being handled, fail what was asked, close every descriptor."""
         self._shut("the engine closed the line to it")
@@ -197,12 +217,14 @@ class Exchange(ABC):
         if type(op) is not str or not isinstance(body, dict) or number in self._requests:
             raise wire.MalformedFrame("a request without a name, a body, or a number of its own")
         if len(self._tasks) >= MAX_REQUESTS or (fds and self._held + len(fds) > MAX_HELD_FDS):
-            wire.close_all(fds)
             text = (
                 f"Too many calls at once: {MAX_REQUESTS:,} may be under way, {MAX_HELD_FDS:,} of them with "
                 "data. Use the `_batched` forms, which take turns."
             )
-            self._answer(number, {"error": {"kind": "limit", "message": text, "data": None}}, [])
+            self._refuse(number, "limit", text, fds)
+            return
+        if self._refusal is not None and op != NEVER_REFUSED:
+            self._refuse(number, *self._refusal, fds)
             return
         self._held += len(fds)
         task = self._loop.create_task(self._serve(number, op, body, fds))
@@ -214,8 +236,14 @@ class Exchange(ABC):
             self._tasks.discard(task)
             self._held -= len(fds)
             wire.close_all(fds)
+            if op == NEVER_REFUSED and self._telling is not None and not self._telling.done():
+                self._telling.set_result(None)
 
         task.add_done_callback(ended)
+
+    def _refuse(self, number: int, kind: str, message: str, fds: list[int]) -> None:
+        wire.close_all(fds)
+        self._answer(number, {"error": {"kind": kind, "message": message, "data": None}}, [])
 
     async def _serve(self, number: int, op: str, body: dict[str, Any], fds: list[int]) -> None:
         """Run the handler for one request and answer, unless it was answered or cancelled meanwhile."""

@@ -21,6 +21,8 @@ __all__ = ["AgentKernel", "CellResult"]
 GRACE_SECONDS = 2.0
 """How long an interrupted cell may take to end before its kernel is killed."""
 _TICK = 0.1
+_TOLD_SECONDS = 1.0
+"""How long a cell that has ended may take to tell of its variables; where its code has broken that, it never does."""
 
 
 class AgentKernel:
@@ -53,7 +55,7 @@ class AgentKernel:
         self._adopt(process)
 
     def _adopt(self, process: KernelProcess) -> None:
-        self._process = process
+        self._process, self._mute = process, False
         self.bridge = process.open_bridge(self._handler, lambda: self._bridge_lost(process))
         process.died.add_done_callback(lambda _: self._process_died(process))
 
@@ -126,6 +128,7 @@ class AgentKernel:
                 self._idle.set()
 
     async def _run(self, code: str, seconds: float | None, recorder: Recorder) -> CellResult:
+        told = self.bridge.next_end()
         request = self._process.send(code, recorder.take)
         reply = request.reply
         try:
@@ -135,6 +138,7 @@ class AgentKernel:
             if not reply.done() or self._process.died.done():  # it may have replied just before it was killed
                 return await self._replaced(recorder, why or "died")
             await self._process.settled(request)
+            await self._told(told)
         except asyncio.CancelledError:
             # The one who waited is gone; the cell must not go on without him.
             if not reply.done():
@@ -144,6 +148,13 @@ class AgentKernel:
         if content.get("status") == "ok":
             return recorder.result("ok", content)
         return recorder.result(why or "error", content)
+
+    async def _told(self, told: asyncio.Future[None]) -> None:
+        """Wait until the kernel has told of the cell's variables."""
+        if not told.done() and not self._mute:
+            waiting: set[asyncio.Future[Any]] = {told, self._process.died}
+            await asyncio.wait(waiting, timeout=_TOLD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            self._mute = not told.done()
 
     async def _wait(
         self, reply: asyncio.Future[Mapping[str, Any]], seconds: float | None
@@ -174,12 +185,13 @@ class AgentKernel:
 
     async def _end_cell(self, request: Request) -> None:
         """Interrupt the cell twice within the grace; then kill the kernel."""
-        self.bridge.fail_pending("stopped", "The cell was interrupted.")
-        for _ in range(2):
-            await self._process.interrupt(request, GRACE_SECONDS / 2)
-            if request.reply.done() or self._process.died.done():
-                return
-        await self._process.kill()
+        # A thread of the cell whose call was failed makes its next one before the interrupt reaches the cell.
+        with self.bridge.refusing("stopped", "The cell was interrupted."):
+            for _ in range(2):
+                await self._process.interrupt(request, GRACE_SECONDS / 2)
+                if request.reply.done() or self._process.died.done():
+                    return
+            await self._process.kill()
 
     async def _replaced(self, recorder: Recorder, status: CellStatus) -> CellResult:
         """Put a fresh kernel in the place of the dead one."""
