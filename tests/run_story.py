@@ -51,8 +51,9 @@ class Story:
         fields = {"call": self.calls, "purpose": purpose, "turn": turn, "model": "m-1"}
         return self.tell(ev.PromptSent, agent, start=start, messages=messages, **fields)
 
-    def reply(self, agent="0", text="I look.", *, cost=0.001, tokens=(100, 20), call=None):
+    def reply(self, agent="0", text="I look.", *, cost=0.001, tokens=(100, 20), call=None, **more):
         fields = {
+            **more,
             "call": call or self.calls,
             "text": text,
             "model": "m-1",
@@ -103,6 +104,20 @@ def example():
     story.reply("0", "That.", cost=0.0005)
     story.end_agent("0", value={"type": "str", "summary": "'North'", "preview": "North"})
     story.end(value={"type": "str", "summary": "'North'", "preview": "North"})
+    return story
+
+
+def calls_of_all_kinds():
+    """A run whose root asked plainly: once from the cache, once again for its schema, once in vain."""
+    story = Story()
+    story.agent("0")
+    story.turn("0")
+    story.prompt("0", "a question", purpose="llm_query")
+    story.reply("0", "kept", cost=0.0, cached=True, attempts=0)
+    story.prompt("0", "again, as JSON", purpose="repair")
+    story.reply("0", "{}", attempts=3)
+    story.prompt("0", "a part", purpose="fallback")
+    story.tell(ev.ReplyFailed, "0", call=story.calls, error="no credit", seconds=1.0, attempts=2)
     return story
 
 

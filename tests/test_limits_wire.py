@@ -129,6 +129,7 @@ def test_the_servers_own_count_never_passes_a_limit(ask, openai_server, name, wi
     told = openai_server.prompt_tokens, openai_server.completion_tokens
     assert spent(run) == told == (run.usage.prompt_tokens, run.usage.completion_tokens)
     assert run.cost == pytest.approx(float(true_cost(openai_server)), abs=1e-9)
+    assert run.tree.requests == openai_server.calls
     assert openai_server.calls > 3 or width < 10
     if name == "concurrency":
         assert run.raise_for_error().value == width
@@ -159,6 +160,7 @@ def test_with_absurd_usage_and_retries_the_count_holds_too(ask, openai_server, n
     most = {"calls": 2 + width, "tokens": 20_000 + 300 * width, "cost": 0.06 + 0.001 * width}[name]
     run = ask({"root": [FAN.format(width=width), "FINAL(len(got))"]}, plain, bounds=limits(**{name: most}))
     assert COUNTS[name](openai_server) <= Fraction(str(most))
+    assert run.tree.requests == openai_server.calls
     ended = [event for event in run.events if event.kind == "reply_finished"]
     assert any(event.estimated for event in ended)
     prompt, completion = spent(run)

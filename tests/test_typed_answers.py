@@ -215,6 +215,7 @@ def test_a_typed_completion_is_asked_once_more_with_the_mistake_and_then_fails(a
     again = run._conductor.model.requests[-1].messages
     assert [message["role"] for message in again] == ["user", "assistant", "user"]
     assert "no JSON" in again[-1]["content"]
+    assert [call.purpose for call in run.tree.agents["0"].calls] == ["llm_query", "repair"]
     code = (
         "try:\n    llm_query('how many?', schema=int)\n"
         "except RLMQueryError as e:\n    FINAL([e.kind, 'does not match' in str(e)])"

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 from hostile_text import PAYLOADS
-from run_story import FRAME, Story, example
+from run_story import FRAME, Story, calls_of_all_kinds, example
 
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.views.html import MAX_BYTES, static_html
@@ -58,6 +58,8 @@ def told(payload):
     story.agent("0", payload, name=payload)
     story.turn("0", payload, payload, payload)
     story.cell("0", payload, payload, status="error", error=f"E {payload}")
+    story.prompt("0", payload, purpose="llm_query")
+    story.reply("0", payload)
     story.variables("0", **{payload[:100]: value})
     story.tell(ev.Notice, text=payload)
     story.tell(ev.Notice, "0", text=payload)
@@ -158,3 +160,28 @@ def test_a_run_without_agents_or_value_and_a_log_of_any_depth():
     for depth in range(3000):
         story.agent("0" + ".1" * depth, depth=depth)
     assert Outline(static_html(story.state)).text.count("1 more agent") == 1
+
+
+def test_plain_completions_are_listed_with_what_they_were_for_and_whether_they_were_kept():
+    story = calls_of_all_kinds()
+    seen = Outline(static_html(story.state)).text
+    assert "4 calls (1 from the cache)" in seen
+    assert "3 plain completions · 1 from the cache" in seen
+    assert "done · from the cache · $0a question" in seen
+    assert "done · asked again for its schema · $0.001" in seen
+    assert "failed · for a sub-agent, at the depth limit" in seen
+    assert "no credit" in seen
+    assert "Turn 1 · 120 tokens · $0.001 · 1.0 s" in seen
+    for _ in range(60):
+        story.prompt("0", "more", purpose="llm_query")
+        story.reply("0")
+    assert "… 23 more" in Outline(static_html(story.state)).text
+    assert "63 plain completions" in static_html(story.state, max_bytes=9000)
+
+
+def test_a_turn_from_the_cache_says_so():
+    story = Story()
+    story.agent("0")
+    story.prompt("0")
+    story.reply("0", cost=0.0, cached=True, attempts=0)
+    assert "$0 · 1.0 s · from the cache" in Outline(static_html(story.state)).text

@@ -8,12 +8,13 @@ import sys
 
 import pytest
 from hostile_text import PAYLOADS
-from run_story import FRAME, StandIn, Story, example
+from run_story import FRAME, StandIn, Story, calls_of_all_kinds, example
 
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.errors import AgentNotFoundError
 from rlm_jupyter.views import format as fmt
 from rlm_jupyter.views.clean import clean, head_tail, one_line
+from rlm_jupyter.views.statistics import statistics
 from rlm_jupyter.views.terminal import PlainView, RichView, terminal_view
 from rlm_jupyter.views.text import cost_table, count_states, show_agent, summary_line, tree
 
@@ -324,3 +325,14 @@ def test_the_clocks_of_a_live_tree_go_on_where_nothing_happens_and_stand_after_t
     story.end_agent("0")
     story.end()
     assert tree(story.state, at=started + 500) == tree(story.state)
+
+
+def test_plain_calls_tell_what_they_were_for_and_which_were_not_sent():
+    story = calls_of_all_kinds()
+    shown = show_agent(story.state, "0")
+    assert "done · from the cache · $0 · a question → kept" in shown
+    assert "done · asked again for its schema · $0.001 · again, as JSON → {}" in shown
+    assert "failed · for a sub-agent, at the depth limit · $0 · a part → no credit" in shown
+    assert "4 calls (1 from the cache)" in tree(story.state).splitlines()[0]
+    assert "1 plain calls asked again for their schema" in statistics(story.state)
+    assert "1 from the cache, 1 failed, 3 sent again" in statistics(story.state)

@@ -6,7 +6,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from run_story import FRAME, Story, example
+from run_story import FRAME, Story, calls_of_all_kinds, example
 
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.errors import AgentNotFoundError
@@ -337,3 +337,15 @@ def test_a_log_that_goes_in_a_circle_still_gives_rows():
     started = time.monotonic()
     assert rows(story.state)["b"]["cost_total"] == 1.0
     assert time.monotonic() - started < 5
+
+
+def test_a_page_tells_what_a_plain_call_was_for_and_the_head_counts_what_was_sent():
+    state = calls_of_all_kinds().state
+    calls = detail(state, "0")["sub_calls"]
+    assert [(call["purpose"], call["cached"]) for call in calls] == [
+        ("llm_query", True),
+        ("repair", False),
+        ("fallback", False),
+    ]
+    assert run_fields(state)["calls"] == state.requests == 1 + 0 + 3 + 2
+    assert (state.calls, state.cached) == (4, 1)

@@ -96,7 +96,7 @@ class AgentCalls:
         messages: list[Message] = [{"role": "user", "content": content}]
         for last in (False, True):
             completion = await team.completions.ask(
-                agent.id, model, messages, purpose=purpose, turn=agent.turn
+                agent.id, model, messages, purpose="repair" if last else purpose, turn=agent.turn
             )
             if schema is None:
                 return completion.text, []

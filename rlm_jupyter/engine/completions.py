@@ -197,7 +197,7 @@ class Completions:
             cached_tokens=completion.usage.cached_tokens if completion.usage else 0,
             estimated=spend.estimated,
             cost=spend.cost,
-            attempts=completion.attempts,
+            attempts=spend.calls,
             seconds=time.monotonic() - began,
         )
         return completion
@@ -216,6 +216,7 @@ class Completions:
             input_tokens=spend.prompt_tokens,
             output_tokens=spend.completion_tokens,
             cost=spend.cost,
+            attempts=spend.calls,
             seconds=time.monotonic() - began,
         )
 

@@ -18,9 +18,10 @@ SCHEMA_VERSION = 1
 RunStatus = Literal["running", "done", "failed", "stopped", "limit"]
 """`limit`: ended by a limit, with what there was."""
 
-Purpose = Literal["turn", "llm_query", "fallback", "summary"]
-"""Of a completion: an agent's turn, a plain call, a sub-agent that the depth limit made a plain call, or the
-summary of an agent's old turns, when its chat nears the model's window."""
+Purpose = Literal["turn", "llm_query", "repair", "fallback", "summary"]
+"""Of a completion: an agent's turn, a plain call, the second try of one whose answer did not match its schema, a
+sub-agent that the depth limit made a plain call, or the summary of an agent's old turns, when its chat nears the
+model's window."""
 
 CellStatus = Literal["running", "ok", "error", "interrupted", "timeout", "died", "skipped"]
 
@@ -177,6 +178,8 @@ class ReplyFailed(Event):
     input_tokens: int = Field(0, alias="gen_ai.usage.input_tokens")
     output_tokens: int = Field(0, alias="gen_ai.usage.output_tokens")
     cost: float | None = 0.0
+    attempts: int = 1
+    """Requests that were sent, retries included."""
     seconds: float
 
 

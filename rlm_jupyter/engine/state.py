@@ -46,7 +46,11 @@ class TreeState:
     notices: list[str] = field(default_factory=list)
     agents: dict[str, AgentState] = field(default_factory=dict)
     calls: int = 0
-    """Completions that were sent."""
+    """Completions, those from the cache among them."""
+    requests: int = 0
+    """Requests that were sent, retries included: what the limit `calls` counts."""
+    cached: int = 0
+    """Completions from the cache."""
     in_flight: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -198,6 +202,7 @@ class TreeState:
         )
         self._calls[event.call] = (agent.id, call)
         self.calls += 1
+        self.requests += 1
         self.in_flight += 1
         agent.in_flight += 1
         self.seen_chars += sum(len(m["content"]) for m in event.messages if m["role"] == "user")
@@ -220,6 +225,8 @@ class TreeState:
         agent.in_flight -= 1
         if agent.waiting == "rate_limit":  # told of the agent, in logs of before `Waiting.call`
             agent.waiting = ""
+        self.requests += event.attempts - 1
+        call.attempts = event.attempts
         call.seconds, call.cost = event.seconds, event.cost
         call.input_tokens, call.output_tokens = event.input_tokens, event.output_tokens
         for total in (agent, self):
@@ -231,7 +238,8 @@ class TreeState:
             call.status, call.error = "failed", event.error
             return
         call.status, call.text, call.model = "done", event.text, event.model
-        call.finish_reason, call.cached, call.attempts = event.finish_reason, event.cached, event.attempts
+        call.finish_reason, call.cached = event.finish_reason, event.cached
+        self.cached += event.cached
         call.cached_tokens, call.estimated = event.cached_tokens, event.estimated
 
 

@@ -16,13 +16,16 @@ from rlm_jupyter.views import format as fmt
 from rlm_jupyter.views.clean import clean, head_tail, one_line
 from rlm_jupyter.views.detail import description
 from rlm_jupyter.views.style import STYLE
-from rlm_jupyter.views.text import DEEPEST, count_states, doing, prose, roots
+from rlm_jupyter.views.text import DEEPEST, call_marks, calls_told, count_states, doing, prose, roots
 from rlm_jupyter.views.wire import Totals, summary
 
 MAX_BYTES = 270_000
 """Of a whole static tree: 300 KB in the notebook's file, where quotes and line ends are escaped once more."""
 
 MAX_AGENTS = 400
+
+_CALLS = 40
+"""Plain completions of an agent that have a line of their own."""
 
 _LEVELS = (4000, 1500, 600, 200, 60, 0)
 """Characters of one text; an agent gets the first level at which all of its turns fit into its share."""
@@ -112,7 +115,7 @@ class _Page:
         facts = [
             f"depth {state.depth}",
             fmt.amount(len(state.agents), "agent"),
-            fmt.amount(state.calls, "call"),
+            calls_told(state),
             tokens,
             fmt.money(state.cost),
             fmt.duration(state.elapsed),
@@ -197,7 +200,7 @@ def _parts(agent: AgentState, limit: int, *, value: bool) -> Iterator[str]:
     for turn in agent.turns:
         yield _turn(turn, limit)
     if agent.calls:
-        yield f'<div class="rlm-s-dim">{fmt.amount(len(agent.calls), "plain completion")}</div>'
+        yield _plain_calls(agent, limit)
     if agent.variables and limit:
         yield "<details><summary>Variables</summary><table>"
         for name, item in list(agent.variables.items())[:50]:
@@ -212,13 +215,35 @@ def _turn(turn: TurnState, limit: int) -> str:
     call = turn.call
     tokens = fmt.count(call.input_tokens + call.output_tokens)
     took = "running" if call.seconds is None else fmt.duration(call.seconds)
-    facts = f"Turn {turn.turn} · {tokens} tokens · {fmt.money(call.cost)} · {took}"
+    cached = " · from the cache" if call.cached else ""
+    facts = f"Turn {turn.turn} · {tokens} tokens · {fmt.money(call.cost)} · {took}{cached}"
     if not limit:
         return f'<div class="rlm-s-dim">{escape(facts)}</div>'
     said = call.error or prose(turn)
     reply = f'<pre class="rlm-s-reply">{text(said, limit)}</pre>' if said.strip() else ""
     cells = "".join(_cell(cell, limit) for cell in turn.cells)
     return f"<details><summary>{escape(facts)}</summary>{reply}{cells}</details>"
+
+
+def _plain_calls(agent: AgentState, limit: int) -> str:
+    """Render the completions besides its turns: how many, and the first ones with what they were for."""
+    title = escape(fmt.amount(len(agent.calls), "plain completion"))
+    cached = sum(call.cached for call in agent.calls)
+    title += f" · {cached:,} from the cache" if cached else ""
+    if not limit:
+        return f'<div class="rlm-s-dim">{title}</div>'
+    lines = []
+    for call in agent.calls[:_CALLS]:
+        asked = call.messages[-1].get("content", "") if call.messages else ""
+        facts = " · ".join([call.status, *call_marks(call), fmt.money(call.cost)])
+        short = min(limit, 160)
+        lines.append(
+            f"<tr><td>{escape(facts)}</td><td>{line(asked, short)}</td>"
+            f"<td>{line(call.error or call.text, short)}</td></tr>"
+        )
+    more = len(agent.calls) - len(lines)
+    rest = f'<div class="rlm-s-dim">… {more:,} more</div>' if more else ""
+    return f"<details><summary>{title}</summary><table>{''.join(lines)}</table>{rest}</details>"
 
 
 def _cell(cell: CellState, limit: int) -> str:

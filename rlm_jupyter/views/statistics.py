@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 _PURPOSES = {
     "turn": "turns",
     "llm_query": "plain calls",
+    "repair": "plain calls asked again for their schema",
     "fallback": "sub-agents as plain calls",
     "summary": "summaries of old turns",
 }

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rlm_jupyter.engine.state import AgentState, CellState, TreeState, TurnState
+from rlm_jupyter.engine.state import AgentState, CallState, CellState, TreeState, TurnState
 from rlm_jupyter.views import format as fmt
 from rlm_jupyter.views.clean import clean, head_tail, one_line
 from rlm_jupyter.views.detail import description
@@ -66,12 +66,18 @@ def summary_line(state: TreeState, at: float | None = None) -> str:
         state.status,
         fmt.amount(len(state.agents), "agent"),
         f"depth {state.depth}",
-        fmt.amount(state.calls, "call"),
+        calls_told(state),
         f"{fmt.count(state.input_tokens + state.output_tokens)} tokens",
         fmt.money(state.cost),
         fmt.duration(max(state.elapsed, (state.finished or at or 0) - state.started)),
     ]
     return " · ".join(parts)
+
+
+def calls_told(state: TreeState) -> str:
+    """Tell how many completions there were, and how many of them were not sent: `12 calls (3 from the cache)`."""
+    cached = f" ({fmt.count(state.cached)} from the cache)" if state.cached else ""
+    return fmt.amount(state.calls, "call") + cached
 
 
 def agent_line(state: TreeState, agent: AgentState, at: float | None = None) -> str:
@@ -272,7 +278,17 @@ def _block(text: str, mark: str) -> Iterator[str]:
         yield f"   {mark}{line}"
 
 
-_KINDS = {"fallback": "for a sub-agent, at the depth limit · ", "summary": "summary of old turns · "}
+_KINDS = {
+    "repair": "asked again for its schema",
+    "fallback": "for a sub-agent, at the depth limit",
+    "summary": "summary of old turns",
+}
+
+
+def call_marks(call: CallState) -> list[str]:
+    """Say what a plain completion was for, where that is not a question of the code, and whether it was kept."""
+    marks = [_KINDS[call.purpose]] if call.purpose in _KINDS else []
+    return [*marks, "from the cache"] if call.cached else marks
 
 
 def _plain_calls(agent: AgentState) -> Iterator[str]:
@@ -280,8 +296,8 @@ def _plain_calls(agent: AgentState) -> Iterator[str]:
     for call in agent.calls[:_SIBLINGS]:
         asked = one_line(call.messages[-1].get("content", ""), 80) if call.messages else ""
         answer = one_line(call.error or call.text, 80)
-        kind = _KINDS.get(call.purpose, "") + ("from the cache · " if call.cached else "")
-        yield f"   {call.status} · {kind}{fmt.money(call.cost)} · {asked} → {answer}"
+        facts = " · ".join([call.status, *call_marks(call), fmt.money(call.cost)])
+        yield f"   {facts} · {asked} → {answer}"
     if len(agent.calls) > _SIBLINGS:
         yield f"   … {len(agent.calls) - _SIBLINGS:,} more"
 
@@ -297,9 +313,7 @@ def cost_table(state: TreeState) -> str:
     if len(order) > MAX_AGENTS:
         lines.append(f"… {len(order) - MAX_AGENTS:,} more agents")
     tokens = f"{fmt.count(state.input_tokens):>12} {fmt.count(state.output_tokens):>12}"
-    lines.append(
-        f"{'all':<12} {fmt.money(state.cost):>12} {'':>14} {tokens}  {fmt.amount(state.calls, 'call')}"
-    )
+    lines.append(f"{'all':<12} {fmt.money(state.cost):>12} {'':>14} {tokens}  {calls_told(state)}")
     return "\n".join(lines)
 
 

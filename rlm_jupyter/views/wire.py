@@ -142,7 +142,7 @@ def run_fields(state: TreeState, *, clicks: bool = True, notices: Sequence[str] 
         "input_tokens": state.input_tokens,
         "output_tokens": state.output_tokens,
         "token_limit": state.limits.get("tokens"),
-        "calls": state.calls,
+        "calls": state.requests,
         "call_limit": state.limits.get("calls"),
         "agents": len(state.agents),
         "depth": state.depth,
