@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from rlm_jupyter.errors import LimitReachedError
 
+_LONG = 1.0
+"""Seconds of which one decimal is enough."""
+
 _OPTIONS = {
     "cost": "--max-cost",
     "calls": "--max-calls",
@@ -55,5 +58,5 @@ def _shown(name: str, amount: float) -> str:
     if name == "cost":
         return f"${amount:,.6f}".rstrip("0").rstrip(".") if amount < 1 else f"${amount:,.2f}"
     if name == "seconds":
-        return f"{amount:,.1f} s"
+        return f"{amount:,.1f} s" if amount >= _LONG else f"{amount:.2g} s"
     return f"{int(amount):,}"

@@ -21,6 +21,7 @@ from rlm_jupyter.errors import (
     ModelError,
     ProviderUnreachableError,
 )
+from rlm_jupyter.models.redact import quoted, sentence
 from rlm_jupyter.models.retry import retry_after_seconds
 
 if TYPE_CHECKING:
@@ -205,24 +206,24 @@ def error_of(failure: Failure, *, model: str, url: str, said: str, sent: int) ->
         said: what the provider said, without secrets; may be empty.
         sent: how many requests were sent.
     """
-    quoted = f" It said: {said}" if said else ""
+    quote = quoted(said)
     tries = "" if sent == 1 else f" after {sent} attempts"
     status = f" ({failure.status})" if failure.status else ""
     error: ModelError
     match failure.kind:
         case Kind.KEY:
             error = AuthenticationError(
-                f"`{url}` refused the key for the model `{model}`{status}.{quoted} "
+                f"`{url}` refused the key for the model `{model}`{status}.{quote} "
                 f"Check the key's environment variable, and that the key may use this model."
             )
         case Kind.CONTEXT:
             error = ContextTooLongError(
-                f"The prompt is longer than the context window of `{model}`{status}.{quoted} "
+                f"The prompt is longer than the context window of `{model}`{status}.{quote} "
                 f"Give the model less at once, or choose a model with a larger window."
             )
         case Kind.QUOTA:
             error = ModelError(
-                f"`{url}` has no credit left for this key{status}.{quoted} Check the plan and its billing."
+                f"`{url}` has no credit left for this key{status}.{quote} Check the plan and its billing."
             )
         case Kind.UNREACHABLE | Kind.CERTIFICATE:
             error = ProviderUnreachableError(
@@ -231,20 +232,20 @@ def error_of(failure: Failure, *, model: str, url: str, said: str, sent: int) ->
             )
         case Kind.TIMEOUT | Kind.BROKEN | Kind.SERVER:
             error = ProviderUnreachableError(
-                f"`{url}` gave no reply for the model `{model}`{tries}: {failure.reason}.{quoted} "
+                f"`{url}` gave no reply for the model `{model}`{tries}: {failure.reason}.{quote} "
                 f"Try again later."
             )
         case Kind.RATE_LIMIT:
             error = ModelError(
-                f"`{url}` limits the rate of requests for the model `{model}`{tries}{status}.{quoted} "
+                f"`{url}` limits the rate of requests for the model `{model}`{tries}{status}.{quote} "
                 f"Lower `Limits.concurrency`, or try again later."
             )
         case Kind.MALFORMED:
             error = MalformedReplyError(
-                f"`{url}` gave no usable reply for the model `{model}`{tries}: {said}. "
+                f"`{url}` gave no usable reply for the model `{model}`{tries}: {sentence(said)} "
                 f"Is `base_url` that of an OpenAI-compatible API (it often ends in `/v1`)?"
             )
         case _:
-            error = ModelError(f"`{url}` refused the request for the model `{model}`{status}.{quoted}")
+            error = ModelError(f"`{url}` refused the request for the model `{model}`{status}.{quote}")
     error.retryable = failure.kind.recoverable
     return error

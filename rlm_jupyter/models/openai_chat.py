@@ -24,7 +24,7 @@ from rlm_jupyter.models.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_para
 from rlm_jupyter.models.failures import Failure, Kind, error_of, failure_of
 from rlm_jupyter.models.prices import price_of, window_of
 from rlm_jupyter.models.receive import fault_of, receive
-from rlm_jupyter.models.redact import public_url, quote
+from rlm_jupyter.models.redact import public_url, quote, quoted
 from rlm_jupyter.models.retry import RetryPolicy
 from rlm_jupyter.models.wire import Reply, WireError, clean_text
 
@@ -227,7 +227,6 @@ class OpenAIChat:
 
     async def _model_error(self, failure: Failure, said: str) -> ModelError:
         names = await self._models()
-        quoted = f" It said: {said}" if said else ""
         if names is None:
             hint = "Check the name, and that `base_url` is that of an OpenAI-compatible API."
         else:
@@ -236,7 +235,7 @@ class OpenAIChat:
             more = ", …" if len(shown) > _LISTED_MODELS else ""
             hint = f"It has {', '.join(f'`{name}`' for name in shown[:_LISTED_MODELS])}{more}."
         return ModelError(
-            f"`{self.base_url}` has no model `{self.name}` ({failure.status or 'error'}).{quoted} {hint}"
+            f"`{self.base_url}` has no model `{self.name}` ({failure.status or 'error'}).{quoted(said)} {hint}"
         )
 
     async def _models(self) -> list[str] | None:

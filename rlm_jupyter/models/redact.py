@@ -36,6 +36,16 @@ def quote(text: str, *secrets: str, limit: int = 300) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def sentence(said: str) -> str:
+    """Give what a provider said with a full stop at its end, unless it has its own."""
+    return said if said.endswith((".", "!", "?", "…")) else f"{said}."
+
+
+def quoted(said: str) -> str:
+    """Give what a provider said as a sentence of a message; nothing where it said nothing."""
+    return f" It said: {sentence(said)}" if said else ""
+
+
 def public_url(url: str) -> str:
     """Give `url` without what may be secret in it: user, password, query and fragment."""
     try:
