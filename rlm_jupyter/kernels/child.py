@@ -84,11 +84,9 @@ def _run_kernel(request: dict[str, Any]) -> None:
     box = sys.modules.get("_rlm_sandbox")
     if box is not None and policy:
         box.enter(policy)
-    from ipykernel.kernelapp import IPKernelApp
-
     sys.argv = ["ipykernel_launcher", *request["argv"]]
     # The kernel dies with the supervisor by PDEATHSIG, so ipykernel's own polling thread has nothing to do.
-    app: Any = IPKernelApp.instance(parent_handle=0, user_ns={})
+    app: Any = sys.modules["_rlm_direct"].__dict__["App"].instance(parent_handle=0, user_ns={})
     with warnings.catch_warnings():
         # ipykernel wants a TCP socket for what forks of it print; the prelude gives them another way.
         warnings.filterwarnings("ignore", message=".*subprocess output will be unavailable")

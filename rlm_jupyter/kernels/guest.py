@@ -6,7 +6,6 @@ may break anything in it; nothing here is trusted by the engine.
 
 from __future__ import annotations
 
-import concurrent.futures
 import gc
 import os
 import socket
@@ -15,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
-    from rlm_jupyter.kernels.calls import Call, Failed, Work
+    from rlm_jupyter.kernels.calls import Call, Failed
     from rlm_jupyter.kernels.control_link import ControlLink
     from rlm_jupyter.kernels.link import Link, RLMQueryError, error_of
     from rlm_jupyter.kernels.nest import nest
@@ -23,13 +22,11 @@ if TYPE_CHECKING or not __name__.startswith("_rlm_"):
     from rlm_jupyter.values import codec
 else:
     import _rlm_codec as codec
-    from _rlm_calls import Call, Failed, Work
+    from _rlm_calls import Call, Failed
     from _rlm_control_link import ControlLink
     from _rlm_link import Link, RLMQueryError, error_of
     from _rlm_nest import nest
     from _rlm_words import FinalRejected, Words
-
-_CELL_DONE_SECONDS = 5.0
 
 _guests: list[Guest] = []
 
@@ -83,11 +80,7 @@ class Guest(Words):
         self._take_answer()
         changed, removed = self.variables.changes()
         body = {"cell": self.shell.execution_count, "variables": changed, "removed": removed}
-        work = Work("cell_done", self._finish).start(self.link, "cell_done", body)
-        try:  # so that the engine knows of the variables before it knows that the cell has ended
-            work.future.result(_CELL_DONE_SECONDS)
-        except concurrent.futures.TimeoutError:
-            work.withdraw()
+        self.link.submit("cell_done", body)  # whose end the engine awaits, after the reply to the cell
         loaded, self.loaded = self.loaded, False
         if loaded or (self.mapped and self.variables.dropped):
             gc.collect()  # what decoding leaves behind may be cyclic, and pin gigabytes

@@ -78,7 +78,11 @@ class Outlet:
             send(text)
 
     def _await_descriptors(self) -> None:
-        """Wait until what a subprocess wrote to descriptors 1 and 2 has been read by ipykernel's threads."""
+        """Wait until what a subprocess wrote to descriptors 1 and 2 has been read."""
+        direct = sys.modules.get("_rlm_direct")
+        if direct is not None:
+            direct.__dict__["descriptors"].drain()
+            return
         import fcntl
         import termios
 
@@ -89,7 +93,7 @@ class Outlet:
                 if not any(fcntl.ioctl(number, termios.FIONREAD, bytes(4))):
                     break
                 time.sleep(0.001)
-        time.sleep(0.0005)  # a thread that has just read needs its turn to write
+        time.sleep(0.0005)  # a thread of ipykernel's that has just read needs its turn to write
 
     def _wrap_stream(self, stream: Any) -> None:
         write = stream.write

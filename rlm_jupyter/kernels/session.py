@@ -48,14 +48,15 @@ class AgentKernel:
         self._handler, self._renew, self._dismiss = handler, renew, dismiss
         self._lock = asyncio.Lock()
         self._stopping = False
-        self._interrupted = asyncio.Event()
+        self._interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._idle = asyncio.Event()
         self._idle.set()
         self._settling: set[asyncio.Task[Any]] = set()
         self._adopt(process)
 
     def _adopt(self, process: KernelProcess) -> None:
-        self._process, self._mute = process, False
+        self._process = process
+        self._tells: bool | None = None  # of its cells; None while nothing is known
         self.bridge = process.open_bridge(self._handler, lambda: self._bridge_lost(process))
         process.died.add_done_callback(lambda _: self._process_died(process))
 
@@ -120,7 +121,7 @@ class AgentKernel:
             recorder = Recorder(on_output)
             if not self.alive:
                 return await self._replaced(recorder, "died")
-            self._interrupted.clear()
+            self._interrupted = asyncio.get_running_loop().create_future()
             self._idle.clear()
             try:
                 return await self._run(code, seconds, recorder)
@@ -138,7 +139,8 @@ class AgentKernel:
             if not reply.done() or self._process.died.done():  # it may have replied just before it was killed
                 return await self._replaced(recorder, why or "died")
             await self._process.settled(request)
-            await self._told(told)
+            if why is None:
+                await self._told(told)
         except asyncio.CancelledError:
             # The one who waited is gone; the cell must not go on without him.
             if not reply.done():
@@ -151,10 +153,10 @@ class AgentKernel:
 
     async def _told(self, told: asyncio.Future[None]) -> None:
         """Wait until the kernel has told of the cell's variables."""
-        if not told.done() and not self._mute:
+        if not told.done() and self._tells is not False:
             waiting: set[asyncio.Future[Any]] = {told, self._process.died}
             await asyncio.wait(waiting, timeout=_TOLD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            self._mute = not told.done()
+        self._tells = self._tells or told.done()
 
     async def _wait(
         self, reply: asyncio.Future[Mapping[str, Any]], seconds: float | None
@@ -162,26 +164,23 @@ class AgentKernel:
         """Wait for the reply, the death, an interrupt or the end of the time; tell which of the last two."""
         clock = asyncio.get_running_loop().time
         worked, last = 0.0, clock()
-        interrupted = asyncio.ensure_future(self._interrupted.wait())
-        try:
-            while True:
-                tick = _TICK if seconds is None else max(0.005, min(_TICK, seconds - worked))
-                waiting: set[asyncio.Future[Any]] = {reply, self._process.died, interrupted}
-                done, _ = await asyncio.wait(
-                    waiting, timeout=None if seconds is None else tick, return_when=asyncio.FIRST_COMPLETED
-                )
-                if interrupted in done and reply not in done:
-                    return "interrupted"
-                if done:
-                    return None
-                now = clock()
-                if not self.bridge.pending:
-                    worked += now - last
-                last = now
-                if seconds is not None and worked >= seconds:
-                    return "timeout"
-        finally:
-            interrupted.cancel()
+        interrupted = self._interrupted
+        waiting: set[asyncio.Future[Any]] = {reply, self._process.died, interrupted}
+        while True:
+            tick = _TICK if seconds is None else max(0.005, min(_TICK, seconds - worked))
+            done, _ = await asyncio.wait(
+                waiting, timeout=None if seconds is None else tick, return_when=asyncio.FIRST_COMPLETED
+            )
+            if interrupted in done and reply not in done:
+                return "interrupted"
+            if done:
+                return None
+            now = clock()
+            if not self.bridge.pending:
+                worked += now - last
+            last = now
+            if seconds is not None and worked >= seconds:
+                return "timeout"
 
     async def _end_cell(self, request: Request) -> None:
         """Interrupt the cell twice within the grace; then kill the kernel."""
@@ -220,7 +219,8 @@ class AgentKernel:
     async def interrupt(self) -> None:
         """Interrupt the running cell and wait until it has ended; nothing happens where none runs."""
         if not self._idle.is_set():
-            self._interrupted.set()
+            if not self._interrupted.done():
+                self._interrupted.set_result(None)
             await self._idle.wait()
 
     async def stop(self) -> None:

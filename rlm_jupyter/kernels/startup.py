@@ -51,7 +51,7 @@ def own_sources() -> dict[str, str]:
 
 def supervisor_sources() -> dict[str, str]:
     """Name to source of the modules of this part that the supervisor gets."""
-    return {**own_sources(), **_sources("child", "template")}
+    return {**own_sources(), **_sources("child", "direct", "template")}
 
 
 def _sources(*names: str) -> dict[str, str]:
