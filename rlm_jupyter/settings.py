@@ -212,6 +212,8 @@ class Settings(BaseModel):
     """Whether a `FINAL` by code that never touched the given data is answered with a request to look."""
     inherit_tools: bool = False
     """Whether sub-agents have all tools of their parents; without, those that they are handed."""
+    tool_seconds: float = Field(300, gt=0)
+    """Time that one call of a host tool may take, where `@host_tool(seconds=...)` says nothing else."""
     sub_calls: bool = True
     """Whether agents' code may ask a model at all: `llm_query` and `rlm_query`. An ablation of the paper."""
     sub_agents: bool = True

@@ -231,24 +231,73 @@ def test_time_in_a_host_tool_does_not_count_as_the_cells(ask):
     assert run.value == "waited"
 
 
-def test_a_call_that_takes_too_long_is_given_up_and_the_next_waits_for_its_end(ask):
+TRY = "{0} = 'none'\ntry:\n    {0} = {1}()\nexcept (TimeoutError, RLMQueryError) as e:\n    {0} = str(e)\n"
+
+
+@pytest.mark.parametrize("by_setting", [False, True])
+def test_a_tool_that_never_returns_is_given_up_the_others_go_on_and_the_user_is_told_once(ask, by_setting):
     release = threading.Event()
+    seconds, settings = (None, {"tool_seconds": 0.2}) if by_setting else (0.2, {"tool_seconds": 100})
 
-    @host_tool(seconds=0.2)
+    @host_tool(seconds=seconds)
     def stuck():
-        release.wait(20)
+        release.wait(60)
+        return "late"
 
-    code = (
-        "try:\n    stuck()\nexcept TimeoutError as e:\n    a = str(e)\n"
-        "try:\n    where()\nexcept RLMQueryError as e:\n    FINAL([a, str(e)])"
-    )
+    code = "".join(TRY.format(*pair) for pair in [("a", "stuck"), ("b", "stuck"), ("c", "where")])
+    again = TRY.format("d", "stuck")
     try:
-        late, busy = ask({"root": [code]}, tools=[stuck, where]).value
+        run = ask({"root": [code, f"{again}FINAL([a, b, c, d])"]}, tools=[stuck, where], settings=settings)
+        late, busy, other, still = run.value
+        said = [note for note in run.tree.notices if "`stuck`" in note]
     finally:
         release.set()
-    assert "`stuck` took longer than 0.2 s" in late
-    assert "still runs" in busy
-    assert ask({"root": ["FINAL(where()[0])"]}, tools=[where]).value == HERE
+    assert "`stuck` took longer than 0.2 s in the notebook and was given up" in late
+    assert "`stuck` still runs in the notebook from an earlier call" in busy
+    assert still == busy
+    assert other[0] == HERE
+    (note,) = said
+    assert "did not return in 0.2 s and still runs" in note
+    assert "tool_seconds" in note
+    state = run.tree.agents["0"].tools["stuck"]
+    assert (state.calls, state.failed) == (3, 3)
+    until(
+        lambda: ask({"root": [f"{again}FINAL(d)"]}, tools=[stuck]).value == "late"
+    )  # it is free once it returned
+
+
+def test_an_awaiting_tool_whose_time_is_up_is_ended_and_can_be_called_again(ask):
+    code = (
+        "try:\n    sleepy(60)\nexcept TimeoutError as e:\n    a = str(e)\n"
+        "FINAL([a, sleepy(), 0 < len(sleepy())])"
+    )
+    run = ask({"root": [code]}, tools=[sleepy], settings={"tool_seconds": 0.3})
+    late, again, _ = run.value
+    assert "took longer than 0.3 s" in late
+    assert again.startswith("rlm-host-tools")
+    assert run.tree.notices == []
+
+
+def test_a_stopped_call_that_does_not_end_leaves_the_others_their_turn(ask):
+    release = threading.Event()
+
+    @host_tool
+    def stuck():
+        release.wait(60)
+
+    try:
+        run = ask({"root": ["stuck()"]}, tools=[stuck], wait=False)
+        until(lambda: run.agents and run.tree.agents["0"].cells == 1)
+        time.sleep(0.2)
+        run.stop()
+        run.wait(10)
+        code = TRY.format("a", "stuck")
+        other = ask({"root": [f"{code}FINAL([a, where()[0]])"]}, tools=[stuck, where])
+        busy, pid = other.value
+    finally:
+        release.set()
+    assert "or that was stopped" in busy
+    assert pid == HERE
 
 
 def test_stop_ends_a_run_that_waits_for_a_host_tool_and_cancels_what_awaits(ask):

@@ -16,7 +16,7 @@ from rlm_jupyter.engine import events as ev
 from rlm_jupyter.errors import ConfigError, RLMError, ToolError
 from rlm_jupyter.kernels.bridge import Bridge, BridgeError
 from rlm_jupyter.tools.functions import Tool, handed_down
-from rlm_jupyter.tools.host import ToolBusyError, host_thread
+from rlm_jupyter.tools.host import ToolBusyError, ToolTimeoutError, host_thread
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
@@ -42,10 +42,11 @@ async def call_tool(agent: Agent, body: Mapping[str, Any], fds: list[int]) -> An
     if tool is None or function is None or tool.options is None or len(fds) != 1:
         raise BridgeError("failed", f"Agent `{agent.id}` has no tool `{name[:60]}` in the notebook.")
     began = time.monotonic()
+    seconds = tool.options.seconds or agent.team.settings.tool_seconds
     error: BridgeError | None = None
     try:
         args, named = await asyncio.to_thread(_arguments, name, fds[0])
-        outcome = await host_thread().call(lambda: function(*args, **named), tool.options.seconds)
+        outcome = await host_thread().call(function, lambda: function(*args, **named), seconds)
         if outcome.error is None:
             result = await asyncio.to_thread(_encoded, name, outcome.value)
             return {"kind": result.kind}, [result.detach()]
@@ -53,10 +54,14 @@ async def call_tool(agent: Agent, body: Mapping[str, Any], fds: list[int]) -> An
     except asyncio.CancelledError:
         error = BridgeError("stopped", "The call was given up.")
         raise
-    except TimeoutError:
-        text = f"`{name}` took longer than {tool.options.seconds:g} s in the notebook and was given up."
-        error = _tool_error("TimeoutError", text)
-    except (ToolBusyError, RLMError) as trouble:
+    except ToolTimeoutError as trouble:
+        error = _took_too_long(agent, name, seconds, running=trouble.running)
+    except ToolBusyError:
+        text = (
+            f"`{name}` still runs in the notebook from an earlier call whose time was up or that was stopped"
+        )
+        error = BridgeError("failed", f"{text}. Work without it.")
+    except RLMError as trouble:
         error = BridgeError("failed", _short(agent, str(trouble)))
     finally:
         _tell(agent, name, None, began, error)
@@ -92,6 +97,19 @@ def _raised(agent: Agent, name: str, error: BaseException) -> BridgeError:
     return _tool_error(
         kind, f"`{name}` raised {kind}: {_short(agent, text)}" if text else f"`{name}` raised {kind}."
     )
+
+
+def _took_too_long(agent: Agent, name: str, seconds: float, *, running: bool) -> BridgeError:
+    """Tell the agent that the time of a call was up, and the user what still runs."""
+    if running:
+        notice = (
+            f"The host tool `{name}` did not return in {seconds:g} s and still runs in the notebook, where no "
+            "function can be ended from outside. Agents go on without it. If it is only slow, give it time: "
+            "`@host_tool(seconds=...)`, or the setting `tool_seconds`."
+        )
+        agent.team.tell_once([notice])
+    text = f"`{name}` took longer than {seconds:g} s in the notebook and was given up. Ask less of it, or work without."
+    return _tool_error("TimeoutError", text)
 
 
 def _tool_error(kind: str, message: str) -> BridgeError:

@@ -46,6 +46,9 @@ class LongRunConfig(HasTraits):
         allow_none=True,
         help="How often the same code may fail in the same way. None: as often as it likes.",
     ).tag(config=True)
+    tool_seconds = Float(
+        300.0, help="Time that one call of a host tool may take, where the tool itself says nothing else."
+    ).tag(config=True)
     sub_calls = Bool(True, help="Whether agents' code may ask a model at all (an ablation).").tag(config=True)
     sub_agents = Bool(True, help="Whether agents' code may start sub-agents (an ablation).").tag(config=True)
     telemetry = Bool(True, help="Whether OpenTelemetry spans are made where its API is installed.").tag(

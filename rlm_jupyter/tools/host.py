@@ -1,7 +1,8 @@
 """Functions that run in the notebook's process when an agent calls them: a database connection, say.
 
 They run one at a time on a thread of their own, never on the engine's loop. What goes in and what comes out is
-plain data; a pickle of an agent is never opened here.
+plain data; a pickle of an agent is never opened here. A function that does not return keeps the thread, since Python
+can end none; the next calls get another one.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from typing import Any, TypeVar, overload
 F = TypeVar("F", bound=Callable[..., Any])
 
 _MARK = "__rlm_host_tool__"
-DEFAULT_SECONDS = 300.0
 _CANCEL_SECONDS = 2.0
 
 
@@ -28,17 +28,17 @@ class HostOptions:
     """What `host_tool` was told of a function.
 
     Attributes:
-        seconds: one call may take.
+        seconds: one call may take; None: as the run's settings say.
     """
 
-    seconds: float = DEFAULT_SECONDS
+    seconds: float | None = None
 
 
 @overload
 def host_tool(function: F, /) -> F: ...
 @overload
-def host_tool(*, seconds: float = ...) -> Callable[[F], F]: ...
-def host_tool(function: Any = None, /, *, seconds: float = DEFAULT_SECONDS) -> Any:
+def host_tool(*, seconds: float | None = ...) -> Callable[[F], F]: ...
+def host_tool(function: Any = None, /, *, seconds: float | None = None) -> Any:
     """Mark a function as a tool that runs in the notebook's process instead of the agent's kernel.
 
     Use it for what cannot leave the notebook, such as a database connection. The function runs on a thread of
@@ -55,8 +55,9 @@ def host_tool(function: Any = None, /, *, seconds: float = DEFAULT_SECONDS) -> A
 
     Args:
         function: a function, or a method of an object.
-        seconds: one call may take; then the agent gets an error. Code that runs on cannot be ended, and while it
-            does, no other host tool runs.
+        seconds: one call may take, then the agent gets an error; None: the setting `tool_seconds`. A function that
+            does not return cannot be ended: the user is told, it cannot be called again before it returns, and
+            other host tools go on beside it.
 
     Returns:
         The function itself; a wrapper, where it is a method.
@@ -66,7 +67,7 @@ def host_tool(function: Any = None, /, *, seconds: float = DEFAULT_SECONDS) -> A
     """
     from rlm_jupyter.errors import ConfigError
 
-    if not seconds > 0:
+    if seconds is not None and not seconds > 0:
         raise ConfigError(f"`seconds` of a host tool must be positive, not {seconds!r}.")
     if function is None:
         return functools.partial(host_tool, seconds=seconds)
@@ -79,7 +80,7 @@ def host_tool(function: Any = None, /, *, seconds: float = DEFAULT_SECONDS) -> A
         def function(*args: Any, **named: Any) -> Any:
             return inner(*args, **named)
 
-    setattr(function, _MARK, HostOptions(seconds=float(seconds)))
+    setattr(function, _MARK, HostOptions(None if seconds is None else float(seconds)))
     return function
 
 
@@ -90,7 +91,19 @@ def host_options(function: object) -> HostOptions | None:
 
 
 class ToolBusyError(RuntimeError):
-    """An earlier call runs on after its time was up, so that no other can begin."""
+    """An earlier call of the same function runs on after its time was up."""
+
+
+class ToolTimeoutError(TimeoutError):
+    """A call took too long.
+
+    Attributes:
+        running: whether the function still runs: it does not await, and so cannot be ended.
+    """
+
+    def __init__(self, *, running: bool) -> None:
+        super().__init__()
+        self.running = running
 
 
 @dataclass(frozen=True)
@@ -106,27 +119,34 @@ class Outcome:
     error: BaseException | None = None
 
 
+_Future = concurrent.futures.Future[Outcome]
+
+
 class _Worker:
     """The thread. It lives as long as the process: what a tool made on it, such as a loop, can be used again."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], concurrent.futures.Future[Outcome]]] = (
-            queue.SimpleQueue()
-        )
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], _Future] | None] = queue.SimpleQueue()
         self._awaiting: tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]] | None = None
         threading.Thread(target=self._work, name="rlm-host-tools", daemon=True).start()
 
-    def begin(self, job: Callable[[], Any]) -> concurrent.futures.Future[Outcome]:
+    def begin(self, job: Callable[[], Any]) -> _Future:
         """Run `job` on the thread."""
-        future: concurrent.futures.Future[Outcome] = concurrent.futures.Future()
+        future: _Future = concurrent.futures.Future()
         self._jobs.put((job, future))
         return future
 
-    def cancel(self) -> None:
-        """End what runs, where it awaits; a function that does not await cannot be ended."""
-        if (awaiting := self._awaiting) is not None:
-            loop, task = awaiting
-            loop.call_soon_threadsafe(task.cancel)
+    def cancel(self) -> bool:
+        """End what runs, where it awaits; tell whether it does: a function that does not cannot be ended."""
+        if (awaiting := self._awaiting) is None:
+            return False
+        loop, task = awaiting
+        loop.call_soon_threadsafe(task.cancel)
+        return True
+
+    def retire(self) -> None:
+        """End the thread when what runs on it has ended."""
+        self._jobs.put(None)
 
     def run_awaitable(self, runner: asyncio.Runner, awaitable: Any) -> Any:
         """Await on this thread's loop."""
@@ -144,10 +164,10 @@ class _Worker:
 
     def _work(self) -> None:
         with asyncio.Runner() as runner:
-            while True:
-                job, future = self._jobs.get()
+            while (given := self._jobs.get()) is not None:
+                job, future = given
                 future.set_result(self._outcome(runner, job))
-                del job, future
+                del given, job, future
 
     def _outcome(self, runner: asyncio.Runner, job: Callable[[], Any]) -> Outcome:
         try:
@@ -157,50 +177,67 @@ class _Worker:
             return Outcome(error=error)
 
 
+@dataclass(frozen=True)
+class _Call:
+    """A call whose time is up or whose caller was stopped: of which function, and when it ends at last."""
+
+    function: object
+    future: _Future
+
+
 class HostThread:
     """Calls host tools one at a time. Belongs to one event loop, that of the engine."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
         self._worker: _Worker | None = None
-        self._left: concurrent.futures.Future[Outcome] | None = None
+        self._given_up: _Call | None = None
+        self._endless: list[_Call] = []
 
-    async def call(self, job: Callable[[], Any], seconds: float) -> Outcome:
+    async def call(self, function: object, job: Callable[[], Any], seconds: float) -> Outcome:
         """Wait for the turn, run a job on the thread, and tell what came of it.
 
         Args:
+            function: which the job calls; while a call of it that was given up runs, no other begins.
             job: what to run; what it gives is awaited there where it can be.
             seconds: it may take, from its turn on.
 
         Raises:
-            TimeoutError: it took longer.
-            ToolBusyError: an earlier one, whose time is up, still runs.
+            ToolTimeoutError: it took longer.
+            ToolBusyError: an earlier call of the function, whose time is up, still runs.
         """
         async with self._turn:
-            await self._wait_for_left()
+            await self._end_given_up()
+            self._endless = [call for call in self._endless if not call.future.done()]
+            if any(call.function is function for call in self._endless):
+                raise ToolBusyError
             if self._worker is None:
                 self._worker = _Worker()
             future = self._worker.begin(job)
             try:
                 async with asyncio.timeout(seconds):
                     return await asyncio.shield(asyncio.wrap_future(future))
-            except BaseException:
-                self._left = future
-                self._worker.cancel()
-                raise
+            except BaseException as error:
+                self._given_up = _Call(function, future)
+                awaits = self._worker.cancel()
+                if not isinstance(error, TimeoutError):
+                    raise
+                ended = await self._end_given_up(_CANCEL_SECONDS if awaits else 0)
+                raise ToolTimeoutError(running=not ended) from None
 
-    async def _wait_for_left(self) -> None:
-        """Let a call that was cancelled end; not for long."""
-        if self._left is None:
-            return
-        if not self._left.done():
-            await asyncio.wait({asyncio.wrap_future(self._left)}, timeout=_CANCEL_SECONDS)
-        if not self._left.done():
-            raise ToolBusyError(
-                "An earlier call of a host tool still runs in the notebook although its time was up or it was "
-                "stopped, and host tools run one at a time. Try again later, or work without it."
-            )
-        self._left = None
+    async def _end_given_up(self, seconds: float = _CANCEL_SECONDS) -> bool:
+        """Wait for the end of a call that was given up; where it does not come, leave the thread to it."""
+        call, worker = self._given_up, self._worker
+        if call is None or worker is None:
+            return True
+        await asyncio.wait({asyncio.wrap_future(call.future)}, timeout=seconds)
+        ended = call.future.done()
+        if not ended:
+            self._endless.append(call)
+            worker.retire()
+            self._worker = None
+        self._given_up = None
+        return ended
 
 
 _threads: dict[int, HostThread] = {}
