@@ -25,13 +25,19 @@ async function bundle(entryPoints, more = {}) {
   return outputFiles[0];
 }
 
-/** `--rlm-muted` → `--r3`, the most frequent first: nobody outside of the style sheet knows these names. */
-function shortVariables(css) {
+/** The names that `pattern` finds in `texts` → short ones, the most frequent shortest. */
+function shortNames(pattern, prefix, ...texts) {
   const counts = new Map();
-  for (const [name] of css.matchAll(/--rlm-\w+/g)) counts.set(name, (counts.get(name) ?? 0) + 1);
+  for (const text of texts)
+    for (const [name] of text.matchAll(pattern)) counts.set(name, (counts.get(name) ?? 0) + 1);
   const names = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1)).map(([name]) => name);
-  return css.replace(/--rlm-\w+/g, (name) => `--r${names.indexOf(name).toString(36)}`);
+  return (text) => text.replace(pattern, (name) => prefix + names.indexOf(name).toString(36));
 }
+
+// Nobody outside of the bundle knows these: variables of the style sheet, and long class names that are not put
+// together from parts.
+const VARIABLE = /--rlm-\w+/g;
+const CLASS = /(?<![\w-])rlm-(?!static|(?:bar|c|guide|icon|t)-)(?:[a-z]{6,}|[a-z]+(?:-[a-z]+)+)(?![\w-])/g;
 
 const script = await bundle(
   { widget: "src/index.ts" },
@@ -44,5 +50,7 @@ const script = await bundle(
   },
 );
 const style = await bundle({ widget: "src/styles.css" });
-writeFileSync(script.path, script.contents);
-writeFileSync(style.path, shortVariables(style.text));
+const classes = shortNames(CLASS, "rx", style.text, script.text);
+const variables = shortNames(VARIABLE, "--r", style.text);
+writeFileSync(script.path, classes(script.text));
+writeFileSync(style.path, classes(variables(style.text)));

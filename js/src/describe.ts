@@ -52,21 +52,44 @@ function frame(value: Description, name: string): HTMLElement {
   return scrollable(h("div.rlm-frame", {}, table), `First rows of ${name}`);
 }
 
+/** The parts of a dict or a list: a line each, and how many more there are. */
 function contents(value: Description, name: string): HTMLElement {
-  const rows = (value.items ?? []).map((item, at) =>
+  const items = value.items ?? [];
+  const keyed = items.some((item) => typeof item.key === "string");
+  const heads = [keyed ? "key" : "index", "type", "size", "preview"].map((title, at) =>
+    h("th", { scope: "col", ...(at === 2 ? NUMBER : {}) }, h("small", {}, title)),
+  );
+  const rows = items.map((item, at) =>
     h(
       "tr",
       {},
-      h("th", { scope: "row" }, line(item.key ?? String(at), 80)),
+      h("th", { scope: "row" }, line(item.key ?? whole(at), 80)),
+      h("td", {}, line(item.type ?? "", 40)),
+      h("td", NUMBER, bytes(item.bytes)),
       h("td", {}, line(item.summary ?? item.type ?? "", 200)),
     ),
   );
-  const table = h("table.rlm-table", {}, h("tbody", {}, ...rows));
-  return scrollable(h("div.rlm-frame", {}, table), `Contents of ${name}`);
+  const table = h("table.rlm-table", {}, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows));
+  const more = (value.length ?? 0) - items.length;
+  const rest = more > 0 ? h("small.rlm-more", {}, `… ${whole(more)} more`) : null;
+  return scrollable(h("div.rlm-frame", {}, table, rest), `Contents of ${name}`);
 }
 
+/** What is in a value, on one line: its preview, or the first of its parts; empty where there is neither. */
+export function gist(value: Description): string {
+  const parts = (value.items ?? []).map((item) => `${item.key ? `${item.key}: ` : ""}${item.summary ?? ""}`);
+  return value.preview || parts.join(", ");
+}
+
+/** Where a value is held, where that is worth a word. */
+export function placeWords(place: string | null | undefined): string {
+  return place === "disk" ? "on disk" : place === "shared" ? "shared by all agents" : "";
+}
+
+const NUMBER = { class: "rlm-number" };
+
 function numeric(dtype: string | undefined): { class: string } | Record<string, never> {
-  return /^(u?int|float|decimal|complex)/i.test(dtype ?? "") ? { class: "rlm-number" } : {};
+  return /^(u?int|float|decimal|complex)/i.test(dtype ?? "") ? NUMBER : {};
 }
 
 function cellText(value: unknown): string {

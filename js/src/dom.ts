@@ -86,6 +86,22 @@ export function show(element: HTMLElement, visible: boolean): void {
   if (element.hidden === visible) element.hidden = !visible;
 }
 
+/** Listens on an element. */
+export function on<K extends keyof HTMLElementEventMap>(
+  element: HTMLElement,
+  kind: K,
+  listener: (event: HTMLElementEventMap[K]) => void,
+  options?: AddEventListenerOptions,
+): void {
+  element.addEventListener(kind, listener, options);
+}
+
+/** The event is ours: neither the browser nor JupyterLab must act on it. */
+export function take(event: Event): void {
+  event.preventDefault();
+  event.stopPropagation();
+}
+
 /** A button; its name is its text, or `label` where a sign stands for it. */
 export function button(
   text: string,
@@ -94,7 +110,7 @@ export function button(
 ): HTMLButtonElement {
   const element = h("button", { type: "button", ...attributes }, text);
   element.classList.add("rlm-button");
-  element.addEventListener("click", click);
+  on(element, "click", click);
   return element;
 }
 
@@ -139,7 +155,7 @@ const keptBy = new WeakMap<Element, Map<string, Element>>();
 
 /** Keeps keys that are meant for a field away from JupyterLab's shortcuts; those with Ctrl or Cmd pass. */
 export function keepKeys(element: HTMLElement): void {
-  element.addEventListener("keydown", (event) => {
+  on(element, "keydown", (event) => {
     // Escape leads out of the field: it is for what the field stands in.
     if (!event.ctrlKey && !event.metaKey && event.key !== "Escape") event.stopPropagation();
   });

@@ -116,7 +116,7 @@ export function isName(text: string): boolean {
 
 /** A name that is probably free in the notebook: the agent's own word, with its id where that word is common. */
 export function pullName(name: string, agent: string, taken: ReadonlySet<string>): string {
-  const common = new Set(["context", "answer", "result", "df", "data", "out", "x"]);
+  const common = new Set(["context", "answer", "result", "value", "df", "data", "out", "x"]);
   const base = isName(name) ? name : name.replace(/[^\p{L}\p{N}_]+/gu, "_").replace(/^(?=\p{N})|^$/u, "v_");
   if (isName(base) && !common.has(base) && !taken.has(base)) return base;
   const long = `${base}_${agent.replace(/\W+/g, "_")}`;

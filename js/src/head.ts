@@ -1,12 +1,13 @@
 /** The head of a run: question, spend against its limits, what the model has seen, and the run's commands. */
 
-import { attribute, button, h, keepKeys, percents, put, putLine, show, tip } from "./dom";
+import { gist } from "./describe";
+import { attribute, button, h, keepKeys, on, percents, put, putLine, show, tip } from "./dom";
 import { bytes, duration, money, moneyLimit, percent, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
 import { shortModel } from "./row";
 import { stateOf, stateWords } from "./rows";
 import type { Session } from "./session";
-import type { Run } from "./types";
+import type { Places, Run } from "./types";
 
 /** A token is about this many bytes of text; the share of the context that was seen is an estimate. */
 const BYTES_PER_TOKEN = 4;
@@ -24,6 +25,7 @@ export class HeadView {
   readonly #agents = fact("Agents");
   readonly #flight = fact("In flight");
   readonly #model = fact("Model");
+  readonly #values = fact("Values");
   readonly #meters: Meter[];
   readonly #seen = new SeenView();
   readonly #result = h("div.rlm-result");
@@ -51,6 +53,7 @@ export class HeadView {
       this.#agents.element,
       this.#flight.element,
       this.#model.element,
+      this.#values.element,
     );
     this.element = h(
       "section.rlm-head",
@@ -91,6 +94,11 @@ export class HeadView {
       (each) => each !== null,
     );
     this.#model.put(models.map(shortModel).join(" + "));
+    this.#values.put(placesWords(run.values));
+    tip(
+      this.#values.element,
+      run.values?.limit ? `Above ${bytes(run.values.limit)} values go to disk` : null,
+    );
     for (const meter of this.#meters) meter.update(run);
     this.#seen.update(run);
     this.#updateResult(run);
@@ -119,7 +127,7 @@ export class HeadView {
   /** What the value is, and as much of itself as its description quotes. */
   #answer(summary: string): string {
     const value = this.session.details.get(this.session.root?.id ?? "")?.value;
-    const preview = value?.preview ?? "";
+    const preview = value ? gist(value) : "";
     if (preview === "" || preview === summary) return summary;
     return value?.type === "str" ? preview : `${summary} · ${preview}`;
   }
@@ -146,6 +154,17 @@ export class HeadView {
     this.#drawnNotes = drawn;
     this.#notes.replaceChildren(...notes.map((note) => h("li", {}, note)));
   }
+}
+
+/** `1.2 GB · 300.0 MB on disk`; empty where nothing is known, or nothing is there. */
+export function placesWords(places: Places | null): string {
+  const { memory, disk, shared } = places ?? {};
+  const parts = [
+    memory || disk || shared ? bytes(memory ?? 0) : "",
+    disk ? `${bytes(disk)} on disk` : "",
+    shared ? `${bytes(shared)} shared` : "",
+  ];
+  return parts.filter((part) => part !== "").join(" · ");
 }
 
 function fact(title: string): { element: HTMLElement; put(text: string): void } {
@@ -183,13 +202,13 @@ class Meter {
     attribute(this.#bar, "aria-label", title);
     attribute(this.#field, "aria-label", `New limit: ${name}`);
     keepKeys(this.#field);
-    this.#field.addEventListener("keydown", (event) => {
+    on(this.#field, "keydown", (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
       this.#close();
     });
     this.#form.append(this.#field, h("button.rlm-button", {}, "Set"));
-    this.#form.addEventListener("submit", (event) => this.#submit(event));
+    on(this.#form, "submit", (event) => this.#submit(event));
     this.#form.hidden = true;
     const label = h("span.rlm-label", {}, title);
     this.element = h("div.rlm-fact", {}, label, this.#value, this.#limit, this.#form, this.#bar);

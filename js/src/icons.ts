@@ -5,7 +5,7 @@ import type { State } from "./rows";
 const SVG = "http://www.w3.org/2000/svg";
 
 /** Paths in a box of 16 x 16, drawn as strokes. */
-const PATHS: Record<State | "group" | "open" | "close", string> = {
+const PATHS: { readonly [name in State | "group" | "open" | "close"]?: string } = {
   done: "M3.5 8.5l3 3 6-7",
   failed: "M4.5 4.5l7 7M11.5 4.5l-7 7",
   stopped: "M4.5 4.5h7v7h-7z",
@@ -14,8 +14,6 @@ const PATHS: Record<State | "group" | "open" | "close", string> = {
   model: "M8 2.5a5.5 5.5 0 1 1-5.5 5.5",
   code: "M3.5 4.5l4 3.5-4 3.5M9 12h4",
   children: "M4.5 2.5v7.5a2 2 0 0 0 2 2h5M4.5 6.5h7",
-  rate_limit: "M8 2.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 1 0 0-11M8 5v3.3l2.2 1.4",
-  budget: "M8 2.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 1 0 0-11M8 5v3.3l2.2 1.4",
   kernel:
     "M8 2.5v2M8 11.5v2M2.5 8h2M11.5 8h2M4.1 4.1l1.4 1.4M10.5 10.5l1.4 1.4M4.1 11.9l1.4-1.4M10.5 5.5l1.4-1.4",
   step: "M6 4v8M10 4v8",
@@ -23,6 +21,9 @@ const PATHS: Record<State | "group" | "open" | "close", string> = {
   open: "M6 4l4 4-4 4",
   close: "M4.5 4.5l7 7M11.5 4.5l-7 7",
 };
+
+/** A clock, for all else: something is waited for. */
+const WAITS = "M8 2.5a5.5 5.5 0 1 0 0 11a5.5 5.5 0 1 0 0-11M8 5v3.3l2.2 1.4";
 
 export function icon(name: keyof typeof PATHS): SVGSVGElement {
   const svg = document.createElementNS(SVG, "svg");
@@ -40,5 +41,5 @@ export function setIcon(svg: SVGSVGElement, name: keyof typeof PATHS, path = svg
   if (svg.dataset.icon === name || !path) return;
   svg.dataset.icon = name;
   svg.setAttribute("class", `rlm-icon rlm-icon-${name}`);
-  path.setAttribute("d", PATHS[name] ?? PATHS.running);
+  path.setAttribute("d", PATHS[name] ?? WAITS);
 }

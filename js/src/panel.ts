@@ -2,7 +2,7 @@
 
 import { copyButton } from "./code";
 import { describe, scrollable, summaryOf } from "./describe";
-import { attribute, button, h, keepKeys, keyed, put, putLine, putLong, show, tip } from "./dom";
+import { attribute, button, h, keepKeys, keyed, on, put, putLine, putLong, show, take, tip } from "./dom";
 import { duration, money, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
 import { stateOf, stateWords } from "./rows";
@@ -94,11 +94,11 @@ export class PanelView {
       this.variables.element,
       this.#exec.element,
     );
-    this.#scroll.addEventListener("scroll", () => {
+    on(this.#scroll, "scroll", () => {
       const { scrollTop, clientHeight, scrollHeight } = this.#scroll;
       this.#stick = scrollTop + clientHeight >= scrollHeight - 24;
     });
-    this.element.addEventListener("keydown", (event) => this.#onKey(event, leave));
+    on(this.element, "keydown", (event) => this.#onKey(event, leave));
   }
 
   update(): void {
@@ -122,7 +122,7 @@ export class PanelView {
     if (prompt) this.#updateMessages(agent);
     this.#updatePage(agent, detail);
     this.#step.update(agent);
-    this.variables.update(agent.id, detail?.variables ?? []);
+    this.variables.update(agent.id, detail);
     this.#exec.update(agent);
     if (other) this.#scroll.scrollTop = 0;
     // Who reads along with a running agent stays at its newest line; an ended one is read from its first.
@@ -134,10 +134,8 @@ export class PanelView {
   focus(control: "page" | "pull" | "stop"): void {
     if (control === "pull" && !this.variables.element.hidden) {
       this.session.choices.variablesOpen = true;
-      this.variables.update(
-        this.#agent?.id ?? "",
-        this.session.details.get(this.#agent?.id ?? "")?.variables ?? [],
-      );
+      const id = this.#agent?.id ?? "";
+      this.variables.update(id, this.session.details.get(id));
       this.variables.field.focus();
       this.variables.field.select();
     } else if (control === "stop" && !this.#stop.hidden) this.#stop.focus();
@@ -280,8 +278,7 @@ export class PanelView {
 
   #onKey(event: KeyboardEvent, leave: () => void): void {
     if (event.key !== "Escape" || event.defaultPrevented) return;
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
     leave();
   }
 }
@@ -335,14 +332,13 @@ class StepView {
   constructor(private readonly session: Session) {
     this.#next = button("Next", { class: "rlm-primary" }, () => this.#send());
     keepKeys(this.#field);
-    this.#field.addEventListener("input", () => {
+    on(this.#field, "input", () => {
       if (this.#agent) session.choices.edits.set(this.#agent.id, this.#field.value);
       session.changed();
     });
-    this.#field.addEventListener("keydown", (event) => {
+    on(this.#field, "keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.shiftKey || event.metaKey)) {
-        event.preventDefault();
-        event.stopPropagation();
+        take(event);
         this.#send();
       }
     });
@@ -409,7 +405,7 @@ class ExecView {
   constructor(private readonly session: Session) {
     this.#run = button("Run", {}, () => this.#send());
     keepKeys(this.#field);
-    this.#field.addEventListener("keydown", (event) => {
+    on(this.#field, "keydown", (event) => {
       if (event.key === "Enter") this.#send();
       if (event.key === "ArrowUp") this.#recall();
     });

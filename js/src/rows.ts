@@ -127,7 +127,12 @@ const WORDS: Record<State, string> = {
   code: "running code",
   children: "waiting for sub-agents",
   rate_limit: "rate-limited",
+  server_error: "waiting after a server error",
+  connection: "waiting for a connection",
+  bad_reply: "asking again after an unusable reply",
+  provider: "waiting for the provider",
   budget: "waiting for budget",
+  concurrency: "waiting for its turn to ask",
   kernel: "starting kernel",
   step: "waiting for Next",
   done: "done",
@@ -137,7 +142,12 @@ const WORDS: Record<State, string> = {
 };
 
 export function stateWords(state: State): string {
-  return WORDS[state] ?? String(state);
+  return WORDS[state] ?? unknownWords(state);
+}
+
+/** A reason that this page does not know yet is shown as it is called. */
+function unknownWords(state: string): string {
+  return state.replace(/_/g, " ");
 }
 
 const ORDER: [Status, string][] = [
@@ -155,14 +165,19 @@ const SHORT: Record<State, string> = {
   code: "runs code",
   children: "sub-agents",
   rate_limit: "rate limit",
+  server_error: "server error",
+  connection: "no connection",
+  bad_reply: "bad reply",
+  provider: "provider",
   budget: "budget",
+  concurrency: "in line",
   kernel: "kernel",
   step: "Next?",
   limit: "budget out",
 };
 
 export function shortState(state: State): string {
-  return SHORT[state] ?? String(state);
+  return SHORT[state] ?? unknownWords(state);
 }
 
 /** `41 done · 5 running · 2 failed` */

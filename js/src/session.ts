@@ -33,7 +33,7 @@ export class Choices {
   chosen = false;
   tab: "tree" | "timeline" = "tree";
   /** Seconds since the start of the run; `null`: all of it. */
-  zoom: [from: number, to: number] | null = null;
+  zoom: readonly [from: number, to: number] | null = null;
   /** agent → the variable shown */
   variable = new Map<string, string>();
   /** `agent:variable` → the name typed */
@@ -48,6 +48,9 @@ export class Choices {
   prompts = new Set<string>();
   variablesOpen = true;
 }
+
+/** In the place of a variable's name: what the agent gave to FINAL. */
+export const FINAL = "";
 
 const REFRESH_MS = 250;
 /** After such a silence of a live run this page asks whether anybody is there. */
@@ -174,8 +177,9 @@ export class Session {
   pullAs(agent: string, name: string): string {
     const typed = this.choices.pullAs.get(`${agent}:${name}`);
     if (typed !== undefined) return typed;
-    const offered = this.details.get(agent)?.variables.find((variable) => variable.name === name)?.as;
-    return offered ?? pullName(name, agent, this.#taken);
+    const page = this.details.get(agent);
+    const held = name === FINAL ? page?.value : page?.variables.find((variable) => variable.name === name);
+    return held?.as ?? pullName(name || "value", agent, this.#taken);
   }
 
   pull(agent: string, name: string, as: string, overwrite: boolean): void {

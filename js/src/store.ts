@@ -25,6 +25,7 @@ export const EMPTY_RUN: Run = {
   context_summary: null,
   seen_tokens: null,
   sandbox: null,
+  values: null,
   value: null,
   error: null,
   notices: [],

@@ -1,12 +1,14 @@
 /** The timeline's scale and lanes: draws what `timeline.ts` computes, and zooms. */
 
-import { attribute, h, keyed, percents, put } from "./dom";
+import { attribute, h, keyed, on, percents, put } from "./dom";
+import { Drag } from "./drag";
 import { duration } from "./format";
 import type { Totals } from "./rows";
 import type { Session } from "./session";
 import {
   type Bar,
   below,
+  between,
   criticalPath,
   domain,
   lane,
@@ -25,6 +27,7 @@ export class TimeAxis {
   #window: Window = [0, 1];
   #whole: Window = [0, 1];
   #width = 400;
+  #drag: Drag | null = null;
   #critical = new Map<string, Window[]>();
   #computed = { structure: -1, at: 0, status: "" };
 
@@ -33,9 +36,16 @@ export class TimeAxis {
     private readonly redraw: () => void,
   ) {}
 
-  /** Ctrl + wheel zooms about the pointer, a sideways wheel pans. */
-  listen(scroller: HTMLElement): void {
-    scroller.addEventListener("wheel", (event) => this.#onWheel(event), { passive: false });
+  /** Ctrl + wheel zooms about the pointer, a sideways wheel pans, dragging zooms to what was dragged over. */
+  listen(scroller: HTMLElement, frame: HTMLElement): void {
+    on(scroller, "wheel", (event) => this.#onWheel(event), { passive: false });
+    this.#drag = new Drag(frame, {
+      axis: this.element,
+      active: () => this.session.choices.tab === "timeline",
+      words: (from, to) => duration((to - from) * (this.#window[1] - this.#window[0])),
+      zoom: (from, to) => this.show(between(this.#window, from, to, this.#whole)),
+      reset: () => this.fit(),
+    });
   }
 
   resize(): void {
@@ -80,23 +90,52 @@ export class TimeAxis {
     this.#draw(track, visible(bars, this.#window, this.#width), []);
   }
 
-  /** `+`, `-` and `0` zoom in the timeline. */
-  onKey(event: KeyboardEvent): boolean {
-    if (this.session.choices.tab !== "timeline" || !["+", "=", "-", "0"].includes(event.key)) return false;
-    if (event.key === "0") this.fit();
-    else this.zoom(event.key === "-" ? 1.6 : 1 / 1.6);
+  /** In the timeline: `+`, `-`, `0` and Escape zoom, Shift with an arrow pans, `z` zooms to an agent's life. */
+  onKey(event: KeyboardEvent, id: string): boolean {
+    const { choices, store } = this.session;
+    if (choices.tab !== "timeline") return false;
+    const quarter = (this.#window[1] - this.#window[0]) / 4;
+    const agent = store.agents.get(id);
+    if (event.key === "Escape" && this.#drag?.cancel()) return true;
+    if (event.key === "0" || (event.key === "Escape" && choices.zoom)) this.fit();
+    else if (event.key === "-") this.zoom(1.6);
+    else if (event.key === "+" || event.key === "=") this.zoom(1 / 1.6);
+    else if (event.shiftKey && event.key === "ArrowLeft") this.#pan(-quarter);
+    else if (event.shiftKey && event.key === "ArrowRight") this.#pan(quarter);
+    else if (event.key === "z" && agent) this.show(this.#life(agent));
+    else return false;
     return true;
   }
 
-  zoom(factor: number, centre = (this.#window[0] + this.#window[1]) / 2): void {
-    const to = zoomBy(this.#window, factor, centre, this.#whole);
-    this.session.choices.zoom = to === null ? null : [to[0], to[1]];
+  /** Shows a stretch of the run; `null`: all of it. */
+  show(window: Window | null): void {
+    this.session.choices.zoom = window;
     this.redraw();
   }
 
+  zoom(factor: number, centre = (this.#window[0] + this.#window[1]) / 2): void {
+    this.show(zoomBy(this.#window, factor, centre, this.#whole));
+  }
+
   fit(): void {
-    this.session.choices.zoom = null;
-    this.redraw();
+    this.show(null);
+  }
+
+  #pan(seconds: number): void {
+    if (this.session.choices.zoom) this.show(panBy(this.#window, seconds, this.#whole));
+  }
+
+  /** From an agent's start to its end, with a little air. */
+  #life(agent: Agent): Window | null {
+    const from = (agent.started ?? 0) - (this.session.store.run.started ?? 0);
+    const length = Math.max(this.session.elapsed(agent) ?? 0, 0.01);
+    const [a, b] = this.#whole;
+    return between(
+      this.#whole,
+      (from - length * 0.05 - a) / (b - a),
+      (from + length * 1.05 - a) / (b - a),
+      this.#whole,
+    );
   }
 
   #onWheel(event: WheelEvent): void {
@@ -111,9 +150,7 @@ export class TimeAxis {
     } else if (choices.zoom && Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
       event.preventDefault();
       const seconds = (event.deltaX / this.#width) * (this.#window[1] - this.#window[0]);
-      const to = panBy(this.#window, seconds, this.#whole);
-      choices.zoom = [to[0], to[1]];
-      this.redraw();
+      this.#pan(seconds);
     }
   }
 

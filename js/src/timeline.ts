@@ -104,6 +104,12 @@ export function zoomBy(window: Window, factor: number, centre: number, whole: Wi
   return inside(centre - share * length, length, whole);
 }
 
+/** The stretch between two points of a window (shares of it, in any order): what was dragged over. */
+export function between([from, to]: Window, a: number, b: number, whole: Window): Window {
+  const at = (share: number) => from + Math.min(Math.max(share, 0), 1) * (to - from);
+  return inside(at(Math.min(a, b)), Math.max(at(Math.max(a, b)) - at(Math.min(a, b)), 0.01), whole);
+}
+
 export function panBy(window: Window, seconds: number, whole: Window): Window {
   return inside(window[0] + seconds, window[1] - window[0], whole);
 }

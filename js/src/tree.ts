@@ -1,6 +1,6 @@
 /** The tree: virtual rows, the keyboard, and what a screen reader hears. Only the rows in sight are elements. */
 
-import { attribute, h, show, tip } from "./dom";
+import { attribute, h, on, show, take, tip } from "./dom";
 import { RowView } from "./row";
 import { flatten, isGroup, parentIndex, type Row } from "./rows";
 import type { Session } from "./session";
@@ -62,11 +62,11 @@ export class TreeView {
     this.canvas = h("div.rlm-canvas", { role: "tree" });
     this.#scroller = h("div.rlm-scroll", {}, this.#columns, this.canvas, this.#empty);
     this.element = h("div.rlm-tree", {}, this.#scroller);
-    this.#scroller.addEventListener("scroll", () => this.#onScroll(), { passive: true });
-    this.canvas.addEventListener("click", (event) => this.#onClick(event));
-    this.canvas.addEventListener("keydown", (event) => this.#onKey(event));
-    this.canvas.addEventListener("focusin", (event) => this.#onFocus(event));
-    this.axis.listen(this.#scroller);
+    on(this.#scroller, "scroll", () => this.#onScroll(), { passive: true });
+    on(this.canvas, "click", (event) => this.#onClick(event));
+    on(this.canvas, "keydown", (event) => this.#onKey(event));
+    on(this.canvas, "focusin", (event) => this.#onFocus(event));
+    this.axis.listen(this.#scroller, this.element);
   }
 
   update(): void {
@@ -217,13 +217,13 @@ export class TreeView {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const at = this.#place(this.#tabStop() ?? "");
     if (at < 0 || !this.#handle(event, at)) return;
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
   }
 
   /** The W3C tree pattern. True: the key was ours, and JupyterLab must not see it. */
   #handle(event: KeyboardEvent, at: number): boolean {
     const row = this.#rows[at] as Row;
+    if (this.axis.onKey(event, row.group ? "" : row.id)) return true;
     const page = Math.max(1, Math.floor((this.#height - HEADER_HEIGHT) / ROW_HEIGHT) - 1);
     switch (event.key) {
       case "ArrowDown":
@@ -255,7 +255,7 @@ export class TreeView {
         this.#openSiblings(at);
         return true;
       default:
-        return this.axis.onKey(event) || this.#letter(event, at);
+        return this.#letter(event, at);
     }
   }
 

@@ -1,12 +1,12 @@
 /** Turn by turn: what the model was sent, its reply, the code in it, what the code printed. */
 
 import { codeBlock } from "./code";
-import { attribute, button, h, keyed, put, putLong, show } from "./dom";
+import { attribute, button, h, keyed, put, putLong, show, tip } from "./dom";
 import { duration, line, money, plural, tokens } from "./format";
 import { segments } from "./highlight";
 import { icon, setIcon } from "./icons";
 import { shortModel } from "./row";
-import type { Cell, SubCall, Turn } from "./types";
+import type { Cell, SubCall, ToolCall, Turn } from "./types";
 
 /** A piece of a turn in reading order. */
 export type Block =
@@ -59,6 +59,7 @@ class TurnView {
   readonly #thinking = h("pre.rlm-prose");
   readonly #thought = h("details", {}, h("summary", {}, "Thinking"), this.#thinking);
   readonly #body = h("div.rlm-turn-body");
+  readonly #tools = h("ul.rlm-tools");
   readonly #error = h("pre.rlm-error");
   readonly #whole: HTMLButtonElement;
   #drawn = "";
@@ -66,7 +67,7 @@ class TurnView {
   constructor(whole: () => void) {
     this.#whole = button("Whole turn", { class: "rlm-quiet" }, whole);
     const head = h("div.rlm-turn-head", {}, this.#title, this.#whole, this.#facts);
-    this.element = h("section.rlm-turn", {}, head, this.#thought, this.#body, this.#error);
+    this.element = h("section.rlm-turn", {}, head, this.#thought, this.#body, this.#tools, this.#error);
     views.set(this.element, this);
   }
 
@@ -83,11 +84,8 @@ class TurnView {
         : "",
     ];
     put(this.#facts, facts.filter((each) => each !== "").join(" · "));
-    attribute(
-      this.#facts,
-      "title",
-      `${shortModel(turn.model)}, was sent ${plural(turn.sent_chars, "character")}`,
-    );
+    const given = turn.tools?.length ? `, had the tools ${turn.tools.join(", ")}` : "";
+    tip(this.#facts, `${shortModel(turn.model)}, was sent ${plural(turn.sent_chars, "character")}${given}`);
     show(this.#thought, Boolean(turn.thinking));
     put(this.#thinking, turn.thinking ?? "");
     attribute(this.element, "data-streaming", turn.streaming);
@@ -95,6 +93,7 @@ class TurnView {
     show(this.#error, Boolean(turn.error));
     putLong(this.#error, turn.error);
     this.#drawBody(turn);
+    drawTools(this.#tools, turn.tool_calls ?? []);
   }
 
   #drawBody(turn: Turn): void {
@@ -115,6 +114,22 @@ class TurnView {
       },
     );
   }
+}
+
+/** What its code called in the notebook and on servers: a line each. */
+function drawTools(list: Element, calls: readonly ToolCall[]): void {
+  keyed(
+    list,
+    calls,
+    (_, at) => String(at),
+    () => h("li", {}, h("b"), h("span")),
+    (element, { name, ok, seconds, error }) => {
+      attribute(element, "data-state", ok ? "done" : "failed");
+      put(element.children[0] as Element, line(name, 80));
+      const end = ok ? "" : `failed${error ? `: ${error}` : ""}`;
+      put(element.children[1] as Element, ` ${line(`${duration(seconds)} ${end}`, 300)}`);
+    },
+  );
 }
 
 function cellMark(cell: Cell): unknown[] {
@@ -174,6 +189,16 @@ class CellView {
   }
 }
 
+const PURPOSES: Record<string, string> = {
+  llm_query: "",
+  fallback: "[sub-agent at the depth limit] ",
+  summary: "[summary of old turns] ",
+};
+
+function purposeWords(purpose: string | null | undefined): string {
+  return purpose ? (PURPOSES[purpose] ?? `[${purpose.replace(/_/g, " ")}] `) : "";
+}
+
 /** Plain model calls from the agent's code, a line each; open for the whole. */
 export function drawCalls(list: Element, calls: readonly SubCall[]): void {
   keyed(
@@ -195,8 +220,9 @@ export function drawCalls(list: Element, calls: readonly SubCall[]): void {
       const done = call.status === "done" || call.status === "ok";
       setIcon(sign, done ? "done" : call.status === "running" ? "model" : "failed");
       attribute(element, "data-state", done ? "done" : call.status);
-      put(text, line(`${call.prompt} → ${call.reply ?? call.status}`, 200));
-      put(cost, `${tokens(call.input_tokens + call.output_tokens)} · ${money(call.cost)}`);
+      put(text, line(`${purposeWords(call.purpose)}${call.prompt} → ${call.reply ?? call.status}`, 200));
+      const facts = [tokens(call.input_tokens + call.output_tokens), money(call.cost)];
+      put(cost, [...(call.cached ? ["from cache"] : []), ...facts].join(" · "));
       putLong(prompt, call.prompt);
       putLong(reply, call.reply ?? call.status);
     },

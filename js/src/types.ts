@@ -1,11 +1,31 @@
 /** The wire protocol: what the kernel sends and what this page asks. Plain JSON, custom messages only. */
 
 export type Status = "running" | "done" | "failed" | "stopped" | "limit";
-export type Activity = "model" | "code" | "children" | "rate_limit" | "budget" | "kernel" | "step" | "";
+/** What is waited for besides the model: that a request is sent again, what is held by others, a kernel, Next. */
+export type Waiting =
+  | "rate_limit"
+  | "server_error"
+  | "connection"
+  | "bad_reply"
+  | "provider"
+  | "budget"
+  | "concurrency"
+  | "kernel"
+  | "step";
+export type Activity = "model" | "code" | "children" | Waiting | "";
 export type SpanKind = "model" | "code" | "wait";
 
 /** One stretch of an agent's life, epoch seconds; `null` as end: it lasts still. */
 export type Span = [kind: SpanKind, start: number, end: number | null];
+
+/** Where the bytes of a run's values are. */
+export interface Places {
+  memory?: number | null;
+  disk?: number | null;
+  shared?: number | null;
+  /** Of memory; what is over it goes to the disk. */
+  limit?: number | null;
+}
 
 export interface Run {
   id: string;
@@ -32,6 +52,8 @@ export interface Run {
   context_summary: string | null;
   seen_tokens: number | null;
   sandbox: string | null;
+  /** Optional. */
+  values: Places | null;
   value: string | null;
   error: string | null;
   notices: string[];
@@ -70,6 +92,15 @@ export interface Agent {
   spans: Span[] | null;
 }
 
+/** A part of a container. */
+export interface Item {
+  /** Of a dict; a list has indices. */
+  key?: string | null;
+  type?: string;
+  bytes?: number | null;
+  summary?: string;
+}
+
 /** What is shown of a value: made by the kernel, bounded there. */
 export interface Description {
   type?: string;
@@ -81,16 +112,18 @@ export interface Description {
   rows?: unknown[][];
   preview?: string;
   /** What is in a container: of a dict with the keys. */
-  items?: { key?: string; type?: string; summary?: string }[];
+  items?: Item[];
   truncated?: boolean;
+  /** Optional: where it is held, `memory`, `disk` or `shared`. */
+  place?: string | null;
+  /** Optional: a name that is free in the notebook. */
+  as?: string | null;
 }
 
 export interface Variable extends Description {
   name: string;
   /** The turn that made it. */
   turn?: number | null;
-  /** Optional: a name that is free in the notebook. */
-  as?: string | null;
 }
 
 export type CellStatus = "running" | "ok" | "error" | "interrupted" | "timeout" | "died" | "skipped";
@@ -123,6 +156,17 @@ export interface Turn {
   streaming: boolean;
   /** Why there is no reply. */
   error?: string | null;
+  /** Optional: the tools that its code could call. */
+  tools?: string[] | null;
+  /** Optional: what its code called. */
+  tool_calls?: ToolCall[] | null;
+}
+
+export interface ToolCall {
+  name: string;
+  seconds: number | null;
+  ok: boolean;
+  error?: string | null;
 }
 
 export interface SubCall {
@@ -133,6 +177,9 @@ export interface SubCall {
   output_tokens: number;
   cost: number | null;
   status: string;
+  /** Optional: `llm_query`, `fallback` (a sub-agent at the depth limit), `summary` (of old turns), … */
+  purpose?: string | null;
+  cached?: boolean;
 }
 
 export interface Detail {

@@ -1,11 +1,11 @@
 /** The variables of an agent, as in a debugger: the names at the left, the chosen one with its preview, and Pull. */
 
 import { copyButton } from "./code";
-import { describe, summaryOf } from "./describe";
-import { attribute, button, h, keepKeys, keyed, put, putLine, show } from "./dom";
+import { describe, placeWords, summaryOf } from "./describe";
+import { attribute, button, h, keepKeys, keyed, on, put, putLine, show, take } from "./dom";
 import { bytes, isName } from "./format";
-import type { Session } from "./session";
-import type { Variable } from "./types";
+import { FINAL, type Session } from "./session";
+import type { Detail, Variable } from "./types";
 
 export class VariablesView {
   readonly element: HTMLElement;
@@ -26,13 +26,14 @@ export class VariablesView {
   readonly #body: HTMLElement;
   #agent = "";
   #variables: readonly Variable[] = [];
+  #drawn: Detail | undefined;
   #drawnPreview: Variable | null = null;
 
   constructor(private readonly session: Session) {
     this.#pull = button("Pull", { class: "rlm-primary" }, () => this.#send(false));
     this.#overwrite = button("Overwrite", { class: "rlm-danger" }, () => this.#send(true));
-    this.field.addEventListener("input", () => this.#onInput());
-    this.field.addEventListener("keydown", (event) => {
+    on(this.field, "input", () => this.#onInput());
+    on(this.field, "keydown", (event) => {
       if (event.key === "Enter") this.#send(false);
     });
     keepKeys(this.field);
@@ -49,20 +50,26 @@ export class VariablesView {
     this.#toggle.append(this.#title);
     this.element = h("section.rlm-variables", { "aria-label": "Variables" }, this.#toggle, this.#body);
     // Who works with a variable keeps it, whatever the agent makes meanwhile.
-    this.element.addEventListener("focusin", () => {
+    on(this.element, "focusin", () => {
       const chosen = this.#chosen();
       if (chosen) session.choices.variable.set(this.#agent, chosen.name);
     });
-    this.#list.addEventListener("click", (event) => this.#onClick(event));
-    this.#list.addEventListener("keydown", (event) => this.#onKey(event));
+    on(this.#list, "click", (event) => this.#onClick(event));
+    on(this.#list, "keydown", (event) => this.#onKey(event));
   }
 
-  update(agent: string, variables: readonly Variable[]): void {
+  update(agent: string, detail: Detail | undefined): void {
     const { choices } = this.session;
     this.#agent = agent;
-    this.#variables = variables;
+    if (detail !== this.#drawn || !detail) {
+      this.#drawn = detail;
+      // What it gave to FINAL stands first: that is what it was asked for.
+      const value = detail?.value ? [{ ...detail.value, name: FINAL }] : [];
+      this.#variables = [...value, ...(detail?.variables ?? [])];
+    }
+    const variables = this.#variables;
     show(this.element, variables.length > 0);
-    put(this.#title, `Variables ${variables.length}`);
+    put(this.#title, `Variables ${detail?.variables.length ?? 0}`);
     attribute(this.#toggle, "aria-expanded", String(choices.variablesOpen));
     attribute(this.element, "data-open", choices.variablesOpen);
     show(this.#body, choices.variablesOpen);
@@ -82,7 +89,7 @@ export class VariablesView {
         const selected = variable === chosen;
         attribute(element, "aria-selected", String(selected));
         attribute(element, "tabindex", selected ? 0 : -1);
-        putLine(element.children[0] as Element, variable.name, 80);
+        putLine(element.children[0] as Element, nameOf(variable), 80);
         putLine(element.children[1] as Element, shortSummary(variable), 60);
       },
     );
@@ -97,10 +104,10 @@ export class VariablesView {
   #updateChosen(variable: Variable): void {
     const { session } = this;
     const agent = this.#agent;
-    putLine(this.#summary, `${summaryOf(variable)}${origin(agent, variable)}`, 300);
+    putLine(this.#summary, [summaryOf(variable), ...origin(agent, variable)].join(" · "), 300);
     if (this.#drawnPreview !== variable) {
       this.#drawnPreview = variable;
-      const body = describe(variable, variable.name);
+      const body = describe(variable, nameOf(variable));
       this.#preview.replaceChildren(...(body ? [body] : []));
     }
     const name = session.pullAs(agent, variable.name);
@@ -138,7 +145,10 @@ export class VariablesView {
 
   #asCode(): string {
     const variable = this.#chosen();
-    return variable ? `%rlm pull ${this.#agent} ${variable.name} -o ${this.field.value}` : "";
+    if (!variable) return "";
+    return ["%rlm pull", this.#agent, ...(variable.name ? [variable.name] : []), "-o", this.field.value].join(
+      " ",
+    );
   }
 
   #choose(name: string): void {
@@ -157,8 +167,7 @@ export class VariablesView {
     const chosen = this.#chosen();
     if (step === undefined || !chosen) return;
     const at = this.#variables.indexOf(chosen);
-    event.preventDefault();
-    event.stopPropagation();
+    take(event);
     const next = this.#variables[Math.min(Math.max(at + step, 0), this.#variables.length - 1)];
     if (!next) return;
     this.#choose(next.name);
@@ -168,20 +177,24 @@ export class VariablesView {
 
 const DULL = new Set(["function", "builtin_function_or_method", "method", "type", "module"]);
 
-/** The first thing worth a look: what is not handed over but made, frames before the rest. */
+/** The first thing worth a look: the value, else what is not handed over but made, frames before the rest. */
 function firstChoice(variables: readonly Variable[]): Variable | undefined {
+  if (variables[0]?.name === FINAL) return variables[0];
   const made = variables.filter(({ name, type }) => name !== "context" && !DULL.has(type ?? ""));
   return made.find((variable) => (variable.columns?.length ?? 0) > 0) ?? made[0] ?? variables[0];
 }
 
-function shortSummary(variable: Variable): string {
-  if (variable.shape && variable.shape.length > 0)
-    return `${variable.type ?? ""} ${variable.shape.join(" × ")}`;
-  return `${variable.type ?? ""} ${variable.bytes ? bytes(variable.bytes) : ""}`.trim();
+function nameOf(variable: Variable): string {
+  return variable.name === FINAL ? "FINAL value" : variable.name;
 }
 
-function origin(agent: string, variable: Variable): string {
-  return variable.turn === null || variable.turn === undefined
-    ? ""
-    : ` · from turn ${variable.turn} of ${agent}`;
+function shortSummary(variable: Variable): string {
+  const shape = variable.shape?.length ? variable.shape.join(" × ") : bytes(variable.bytes || null);
+  const place = variable.place === "memory" ? "" : (variable.place ?? "");
+  return [variable.type ?? "", shape, place].filter((part) => part !== "").join(" ");
+}
+
+function origin(agent: string, variable: Variable): string[] {
+  const place = placeWords(variable.place);
+  return [...(variable.turn ? [`from turn ${variable.turn} of ${agent}`] : []), ...(place ? [place] : [])];
 }

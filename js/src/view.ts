@@ -1,6 +1,6 @@
 /** One view of a run: head, tabs, tree, the agent's page; drawn once a frame at most. */
 
-import { attribute, button, h, put, show } from "./dom";
+import { attribute, button, h, on, put, show, take } from "./dom";
 import { HeadView } from "./head";
 import { PanelView } from "./panel";
 import type { Session } from "./session";
@@ -135,10 +135,9 @@ export class View {
     const element = button(title, { class: "rlm-tab", role: "tab", "data-tab": name }, () =>
       this.#choose(name),
     );
-    element.addEventListener("keydown", (event) => {
+    on(element, "keydown", (event) => {
       if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-      event.preventDefault();
-      event.stopPropagation();
+      take(event);
       const other = this.#tabs.find((each) => each !== element);
       this.#choose(name === "tree" ? "timeline" : "tree");
       other?.focus();

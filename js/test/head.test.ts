@@ -1,6 +1,7 @@
 // @vitest-environment happy-dom
 
 import { afterEach, beforeEach, expect, it } from "vitest";
+import type { Places } from "../src/types";
 import { agent, frame, Page } from "./helpers";
 
 let page: Page;
@@ -53,6 +54,22 @@ it("tells spend against its limits", async () => {
   });
   const meter = page.find('[role="meter"][aria-label="Cost"]');
   expect([meter.getAttribute("aria-valuenow"), meter.getAttribute("aria-valuemax")]).toEqual(["0.0421", "1"]);
+});
+
+it("tells where the values of the run are, where that is known", async () => {
+  await show();
+  expect(facts()).not.toHaveProperty("Values");
+  const told = async (values: Places) => {
+    page.receive({ kind: "patch", seq: page.session.store.seq + 1, run: { values } });
+    await frame();
+    return facts().Values;
+  };
+  expect(await told({ memory: 1_200_000_000, disk: 300_000_000, shared: 0, limit: 2_000_000_000 })).toBe(
+    "1.2 GB · 300.0 MB on disk",
+  );
+  expect(page.find('.rlm-fact[title^="Above 2.0 GB"]')).toBeDefined();
+  expect(await told({ disk: null, shared: 5000 })).toBe("0 B · 5.0 kB shared");
+  expect(await told({ memory: 0, disk: 0, shared: 0, limit: null })).toBeUndefined();
 });
 
 it("says that a cost is unknown", async () => {

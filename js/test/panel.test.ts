@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Cell, Detail, Turn } from "../src/types";
 import { agent, frame, Page } from "./helpers";
 
@@ -38,6 +38,15 @@ function cell(fields: Partial<Cell> = {}): Cell {
 async function open(fields: Partial<Detail>, more = {}, run = {}): Promise<void> {
   page.snapshot([agent("0", { rev: 1 }), agent("0.1", { rev: 1, ...more })], run);
   page.session.select("0.1");
+  page.answer(fields);
+  await frame();
+}
+
+/** The agent changed, and its page came anew. */
+async function renew(fields: Partial<Detail>): Promise<void> {
+  const seq = page.session.store.seq + 1;
+  page.receive({ kind: "patch", seq, agents: { "0.1": { rev: seq } } });
+  page.pass(300);
   page.answer(fields);
   await frame();
 }
@@ -176,9 +185,56 @@ describe("what the agent made", () => {
 
   it("lists what is in a container", async () => {
     await open({
-      value: { summary: "dict of 2 keys", items: [{ key: "<a>", summary: "int 1" }, { type: "list" }] },
+      value: {
+        summary: "dict of 20 keys",
+        length: 20,
+        items: [
+          { key: "<a>", type: "int", bytes: 28, summary: "1" },
+          { key: "b", type: "list" },
+        ],
+      },
+      context: { summary: "list of 2", items: [{ summary: "'x'" }, {}] },
     });
-    expect(text(".rlm-described tr")).toEqual(["<a>int 1", "1list"]);
+    const cells = (selector: string) =>
+      page.all(`${selector} tr`).map((row) => [...row.children].map((each) => each.textContent));
+    expect(cells('[aria-label="Contents of Value"]')).toEqual([
+      ["key", "type", "size", "preview"],
+      ["<a>", "int", "28 B", "1"],
+      ["b", "list", "", "list"],
+    ]);
+    expect(text('[aria-label="Contents of Value"] .rlm-more')).toEqual(["… 18 more"]);
+    expect(cells('[aria-label="Contents of Context"]')).toEqual([
+      ["index", "type", "size", "preview"],
+      ["0", "", "", "'x'"],
+      ["1", "", "", ""],
+    ]);
+  });
+
+  it("shows where a variable is held, where that is not the agent's own memory", async () => {
+    const each = (name: string, place: string | null) => ({
+      name,
+      type: "str",
+      summary: `str ${name}`,
+      place,
+    });
+    await open({ variables: [each("a", "disk"), each("b", "shared"), each("c", "memory"), each("d", null)] });
+    expect(text('[role="option"] small')).toEqual(["str disk", "str shared", "str", "str"]);
+    expect(page.find(".rlm-variable-summary").textContent).toBe("str a · on disk");
+  });
+
+  it("tells what its code called of tools, and how that ended", async () => {
+    const calls = [
+      { name: "look<up>", seconds: 0.12, ok: true },
+      { name: "mail", seconds: 2, ok: false, error: "TimeoutError:\nno answer" },
+      { name: "sql", seconds: null, ok: false },
+    ];
+    await open({ turns: [turn({ tools: ["look<up>", "mail"], tool_calls: calls }), turn({ turn: 2 })] });
+    expect(text(".rlm-tools li")).toEqual([
+      "look<up> 0.12 s",
+      "mail 2.0 s failed: TimeoutError: no answer",
+      "sql failed",
+    ]);
+    expect(page.find(".rlm-turn-facts").title).toContain("had the tools look<up>, mail");
   });
 
   it("lists plain model calls", async () => {
@@ -195,6 +251,30 @@ describe("what the agent made", () => {
     expect(text(".rlm-call-text").filter((each) => each?.includes("→"))).toEqual([
       "Say <b>hi</b> → hi",
       "Say <b>hi</b> → failed",
+    ]);
+    const purposes = ["llm_query", "fallback", "summary", "new_reason", null];
+    await renew({
+      sub_calls: purposes.map((purpose, at) => ({
+        ...call,
+        call: at,
+        prompt: "p",
+        purpose,
+        cached: at === 1,
+      })),
+    });
+    expect(text(".rlm-call-text").filter((each) => each?.includes("→"))).toEqual([
+      "p → hi",
+      "[sub-agent at the depth limit] p → hi",
+      "[summary of old turns] p → hi",
+      "[new reason] p → hi",
+      "p → hi",
+    ]);
+    expect(text(".rlm-call-cost").map((each) => each?.includes("from cache"))).toEqual([
+      false,
+      true,
+      false,
+      false,
+      false,
     ]);
   });
 });
@@ -233,6 +313,37 @@ describe("Pull", () => {
     expect(say()).toBe("`counts` exists");
     page.button("Overwrite")?.click();
     expect(page.last("pull")).toMatchObject({ as: "counts", overwrite: true });
+  });
+
+  it("of what the agent gave to FINAL needs no name of a variable", async () => {
+    await renew({ value: { summary: "int 1" } });
+    expect(field().value, "the kernel offered no name").toBe("value_0_1");
+    await renew({
+      value: { type: "dict", summary: "dict of 2", as: "found" },
+      variables: [{ name: "counts" }],
+    });
+    expect(text('[role="option"]')).toEqual(["FINAL valuedict", "counts"]);
+    expect(field().value).toBe("found");
+    page.button("Pull")?.click();
+    expect(page.last("pull")).toMatchObject({ agent: "0.1", name: "", as: "found", overwrite: false });
+    page.receive({ kind: "error", request: page.last("pull").request, message: "taken", reason: "exists" });
+    await frame();
+    page.button("Overwrite")?.click();
+    expect(page.last("pull")).toMatchObject({ name: "", as: "found", overwrite: true });
+  });
+
+  it("copies the line that does it", async () => {
+    const copied: string[] = [];
+    vi.stubGlobal("navigator", { clipboard: { writeText: async (line: string) => void copied.push(line) } });
+    page.button("Copy as code")?.click();
+    await frame();
+    await renew({ value: { summary: "int 1", as: "one" } });
+    page
+      .all("button")
+      .find((each) => /Cop/.test(each.textContent ?? ""))
+      ?.click();
+    vi.unstubAllGlobals();
+    expect(copied).toEqual(["%rlm pull 0.1 counts -o counts", "%rlm pull 0.1 -o one"]);
   });
 
   it("refuses what is no name", async () => {

@@ -159,3 +159,24 @@ describe("words and sums", () => {
     expect(totals(made, ["0.3", "0.1"])).toMatchObject({ ended: null });
   });
 });
+
+it("each reason to wait has its words, and one that this page does not know has its own name", () => {
+  const waits = [
+    "rate_limit",
+    "server_error",
+    "connection",
+    "bad_reply",
+    "provider",
+    "budget",
+    "concurrency",
+  ];
+  for (const reason of [...waits, "kernel", "step"]) {
+    const state = stateOf(agent("0", { activity: reason as Agent["activity"] }) as Agent);
+    expect(stateWords(state)).not.toContain("_");
+    expect(shortState(state).length).toBeLessThan(14);
+  }
+  expect([stateWords("solar_storm" as never), shortState("solar_storm" as never)]).toEqual([
+    "solar storm",
+    "solar storm",
+  ]);
+});

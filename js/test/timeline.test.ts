@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { Store } from "../src/store";
 import {
   below,
+  between,
   criticalPath,
   domain,
   lane,
@@ -91,6 +92,13 @@ it("zoom keeps the moment under the pointer and stays inside", () => {
   expect(zoomBy([80, 100], 0.5, 100, whole)).toEqual([90, 100]);
   expect(panBy([10, 60], 70, whole)).toEqual([50, 100]);
   expect(panBy([10, 60], -70, whole)).toEqual([0, 50]);
+});
+
+it("what was dragged over is zoomed to, in any direction, inside the run", () => {
+  expect(between([0, 100], 0.2, 0.5, [0, 100])).toEqual([20, 50]);
+  expect(between([20, 40], 0.5, -3, [0, 100])).toEqual([20, 30]);
+  const [from, to] = between([0, 100], 1, 1, [0, 100]);
+  expect([to <= 100, to - from]).toEqual([true, expect.closeTo(0.01)]);
 });
 
 describe("the critical path", () => {
