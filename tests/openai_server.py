@@ -19,100 +19,12 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from email.utils import formatdate
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
-AUTO = "auto"
-HTML = "<html><head><title>Sorry</title></head><body><h1>Service Unavailable</h1></body></html>"
+from openai_faults import AUTO, FAULTS, HTML, Reply, error, fault
 
-
-@dataclass(frozen=True)
-class Reply:
-    """One scripted answer: what it says, and what is wrong with it.
-
-    `usage` is "auto" (the server's own count), None (left out) or anything else (sent as it is). With a `status`
-    other than 200, `body` is sent with `headers` instead. `mode` names what goes wrong on the wire.
-    """
-
-    text: str | None = "ok"
-    usage: Any = AUTO
-    finish: str | None = "stop"
-    latency: float | None = None
-    pieces: int = 3
-    status: int = 200
-    body: Any = None
-    headers: dict[str, str] = field(default_factory=dict)
-    mode: str = ""
-    message: dict[str, Any] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
-
-
-def _error(
-    status: int, message: str, code: str | None = None, *, headers=None, kind="error", **details: Any
-) -> Reply:
-    body = {"error": {"message": message, "type": kind, "param": None, "code": code, **details}}
-    return Reply(status=status, body=body, headers=headers or {})
-
-
-TOO_LONG = (
-    "This model's maximum context length is 4096 tokens. However, your messages resulted in 9999 tokens."
-)
-BAD_KEY = "Incorrect API key provided: {key}. You can find your API key at https://example.test/keys."
-QUOTA = "You exceeded your current quota, please check your plan and billing details."
-TOOL_CALL = {"id": "call_1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
-
-FAULTS: dict[str, Reply] = {
-    # an HTTP status
-    "rate_limit": _error(429, "Rate limit reached", "rate_limit_exceeded"),
-    "server_error": _error(500, "The server had an error"),
-    "html_503": Reply(status=503, body=HTML),
-    "overloaded_529": _error(529, "Overloaded", kind="overloaded_error"),
-    "timeout_408": _error(408, "Request timed out"),
-    "conflict_409": _error(409, "Conflict"),
-    "quota": _error(429, QUOTA, "insufficient_quota", kind="insufficient_quota"),
-    "unauthorized": _error(401, BAD_KEY, "invalid_api_key"),
-    "forbidden": _error(403, BAD_KEY, "forbidden"),
-    "context_too_long": _error(400, TOO_LONG, "context_length_exceeded"),
-    "model_not_found": _error(404, "The model does not exist", "model_not_found"),
-    "not_found_html": Reply(status=404, body=HTML),
-    "bad_request": _error(400, "Invalid value for 'temperature'"),
-    # the connection
-    "hang": Reply(mode="hang"),
-    "reset": Reply(mode="reset"),
-    "reset_mid_body": Reply("some text that is never finished", mode="reset_mid_body"),
-    "truncated": Reply("some text that is never finished", mode="truncated"),
-    "error_event": Reply("some text that is never finished", mode="error_event"),
-    "reset_after_end": Reply("whole", mode="reset_after_end"),
-    "late_hang": Reply("some text that is never finished", mode="late_hang"),
-    # a 200 that is no use
-    "malformed_json": Reply(mode="malformed_json"),
-    "html_200": Reply(mode="html_200"),
-    "empty_choices": Reply(mode="empty_choices"),
-    "error_200": Reply(mode="error_200"),
-    "null_content": Reply(None),
-    "empty_content": Reply(""),
-    # a 200 that is of some use
-    "content_filter": Reply(None, finish="content_filter"),
-    "length": Reply("cut in the mid", finish="length"),
-    "tool_calls": Reply(None, finish="tool_calls", message={"tool_calls": [TOOL_CALL]}),
-    "usage_missing": Reply(usage=None),
-    "usage_null": Reply(usage={"prompt_tokens": None, "completion_tokens": None, "total_tokens": None}),
-    "usage_negative": Reply(usage={"prompt_tokens": -5, "completion_tokens": -1, "total_tokens": -6}),
-    "usage_string": Reply(usage={"prompt_tokens": "many", "completion_tokens": "some"}),
-    "usage_zero": Reply(usage={"prompt_tokens": 0, "completion_tokens": 0}),
-}
-
-
-def fault(name: str, *, retry_after: float | str | None = None, **changes: Any) -> Reply:
-    """Give the fault of that name; `retry_after` is in seconds, or "date:SECONDS" for an HTTP date."""
-    reply = replace(FAULTS[name], **changes)
-    if retry_after is None:
-        return reply
-    value = str(retry_after)
-    if value.startswith("date:"):
-        value = formatdate(time.time() + float(value[5:]), usegmt=True)
-    return replace(reply, headers={**reply.headers, "Retry-After": value})
+__all__ = ["FAULTS", "OpenAIServer", "Reply", "error", "fault"]
 
 
 @dataclass
@@ -286,7 +198,7 @@ class OpenAIServer:
             refused.discard("stream")
         if refused:
             name = max(refused, key=len)
-            return _error(
+            return error(
                 400, f"Unsupported parameter: '{name}' is not supported.", "unsupported_parameter", param=name
             )
         if callable(self.script):
@@ -295,7 +207,7 @@ class OpenAIServer:
             answer = self.script[self._given]
             self._given += 1
         else:
-            return _error(400, f"the script of {len(self.script)} replies is exhausted")
+            return error(400, f"the script of {len(self.script)} replies is exhausted")
         return Reply(answer) if isinstance(answer, str) else answer
 
     async def _answer(
@@ -344,7 +256,9 @@ class OpenAIServer:
             await _send(writer, 200, unusable[reply.mode])
             return True
         if request.get("stream"):
-            return await self._stream(request, reply, writer)
+            whole = await self._stream(request, reply, writer)
+            # Bytes that the client has not asked for: a client must not take them for its next reply.
+            return whole if reply.mode != "duplicated" else await self._stream(request, reply, writer)
         message = {"role": "assistant", "content": reply.text, **reply.message}
         whole = {
             **_frame("chat.completion", request),
@@ -363,7 +277,8 @@ class OpenAIServer:
             await asyncio.sleep(0.01)
             writer.transport.abort()
             return False
-        await _send(writer, 200, whole)
+        for _ in range(2 if reply.mode == "duplicated" else 1):
+            await _send(writer, 200, whole)
         return True
 
     async def _stream(self, request: dict[str, Any], reply: Reply, writer: asyncio.StreamWriter) -> bool:

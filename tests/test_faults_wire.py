@@ -48,6 +48,8 @@ RECOVERABLE = [
     ("truncated", {}),
     ("error_event", {}),
     ("late_hang", {}),
+    ("late", {}),
+    ("duplicated", {"text": "hm"}),
     ("reset_after_end", {"text": cell("FINAL(rlm_query('part', context=1))")}),
     ("usage_missing", {"text": "hm"}),
     ("usage_null", {"text": "hm"}),

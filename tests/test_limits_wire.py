@@ -7,114 +7,31 @@ import time
 from fractions import Fraction
 
 import pytest
+from limits_parts import (
+    COUNTS,
+    FAN,
+    FAULTS,
+    SAID,
+    WIDTHS,
+    asking,
+    bound,
+    limits,
+    nothing_follows,
+    spent,
+    true_cost,
+    until,
+)
 from openai_server import OpenAIServer, Reply, fault
-from scripts import cell, question_of
 
-from rlm_jupyter import RLM, Limits
 from rlm_jupyter.engine.ledger import Ledger
 from rlm_jupyter.errors import LimitReachedError
 from rlm_jupyter.models.base import Usage
-from rlm_jupyter.models.openai_chat import OpenAIChat
-from rlm_jupyter.models.retry import RetryPolicy
-
-NONE = dict.fromkeys(Limits.model_fields)
-PRICE = (2.5, 10.0)
-SAID = "a reply of some length " * 4
-FAULTS = ("usage_missing", "usage_null", "usage_negative", "usage_string", "usage_zero")
-WIDTHS = [1, 4, 10, 50, 200]
-
-
-def limits(**given):
-    return Limits(**{**NONE, "calls_per_agent": 20, "depth": 2, **given})
-
-
-def server_script(turns, plain):
-    """Answer agents by their question's turns (a function gives those of unknown ones), and plain calls by `plain`."""
-    numbers = itertools.count()
-
-    def answer(request):
-        messages = request["messages"]
-        question = question_of(messages)
-        if question is None:
-            return plain(next(numbers)) if callable(plain) else plain
-        said = turns[question]
-        turn = sum(message["role"] == "assistant" for message in messages)
-        reply = said[min(turn, len(said) - 1)]
-        return reply if isinstance(reply, Reply) else cell(reply)
-
-    return answer
 
 
 @pytest.fixture
 def ask(openai_server):
-    """Start a run of a script against the server; it is closed at the end of the test."""
-    runs = []
-
-    def start(turns, plain=SAID, *, wait=True, bounds=None, latency=0.0, server=openai_server, **options):
-        server.script = server_script(turns, plain)
-        server.latency = latency
-        model = OpenAIChat(
-            "test-model",
-            base_url=server.url,
-            api_key="sk-test-0123456789",
-            retry=RetryPolicy(first_wait=0.01, longest_backoff=0.02),
-            timeout=20,
-        )
-        options = {"completion_tokens": 300, "price": PRICE, **options}
-        rlm = RLM(model=model, limits=bounds or limits(), log_dir=None, cache=False, **options)
-        runs.append(rlm.start("root"))
-        return runs[-1].wait(60) if wait else runs[-1]
-
-    yield start
-    for run in runs:
-        run.close()
-
-
-def true_cost(server):
-    prompt, completion = (Fraction(str(price)) / 10**6 for price in PRICE)
-    return server.prompt_tokens * prompt + server.completion_tokens * completion
-
-
-COUNTS = {
-    "calls": lambda server: server.calls,
-    "prompt_tokens": lambda server: server.prompt_tokens,
-    "completion_tokens": lambda server: server.completion_tokens,
-    "tokens": lambda server: server.prompt_tokens + server.completion_tokens,
-    "cost": true_cost,
-    "concurrency": lambda server: server.peak,
-}
-
-
-def bound(name, width):
-    """A limit that about half of the calls fit under, and the root's two turns."""
-    half = width / 2
-    return {
-        "calls": 2 + round(half),
-        "prompt_tokens": round(6500 + 75 * half),
-        "completion_tokens": round(350 + 24 * half),
-        "tokens": round(6900 + 99 * half),
-        "cost": round(0.017 + 0.00043 * half, 6),
-        "concurrency": max(1, width // 4),
-    }[name]
-
-
-def spent(run):
-    """Sums over all events of completions: calls, prompt tokens, completion tokens."""
-    ended = [event for event in run.events if event.kind in ("reply_finished", "reply_failed")]
-    return sum(event.input_tokens for event in ended), sum(event.output_tokens for event in ended)
-
-
-def nothing_follows(run, server):
-    before = server.calls
-    result = run.agents["0"].execute(
-        "try:\n    llm_query('more')\nexcept Exception as error:\n    print(error.kind)"
-    )
-    assert result.output.strip() in ("stopped", "limit")
-    time.sleep(0.05)
-    assert server.calls == before
-
-
-FAN = "n = 3\nparts = llm_query_batched(['word ' * 60] * {width})\ngot = [p for p in parts if p]"
+    with asking(openai_server) as start:
+        yield start
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -314,13 +231,6 @@ def test_two_runs_at_once_have_their_own_limits(ask, openai_server):
         start.join()
     assert sorted(run._conductor.ledger.spend().calls for run in runs) == [6, 12]
     assert openai_server.calls == 18
-
-
-def until(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.01)
 
 
 def test_a_retry_waits_for_what_others_may_free_and_the_run_goes_on(ask, openai_server):

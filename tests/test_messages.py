@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from openai_server import Reply, _error
+from openai_server import Reply, error
 
 from rlm_jupyter import RLM, Limits
 from rlm_jupyter.engine.limit_text import limit_reached
@@ -29,7 +29,7 @@ def test_what_a_provider_said_is_a_sentence_of_the_message(kind, said):
     ("status", "says"), [(500, "error. Try again later."), (404, "error. It has `test-model`")]
 )
 async def test_what_a_server_said_ends_before_the_advice_begins(openai_server, status, says):
-    openai_server.script = lambda _: _error(
+    openai_server.script = lambda _: error(
         status, "There was an error", "model_not_found" if status == 404 else ""
     )
     model = OpenAIChat(

@@ -64,7 +64,7 @@ def chat(make_chat):
 RECOVERABLE = [
     "rate_limit", "server_error", "html_503", "overloaded_529", "timeout_408", "conflict_409",
     "hang", "reset", "reset_mid_body", "late_hang", "malformed_json", "html_200", "empty_choices", "error_200",
-    "null_content", "empty_content",
+    "null_content", "empty_content", "late",
 ]  # fmt: skip
 
 
@@ -74,7 +74,7 @@ async def test_a_fault_that_passes_is_recovered_from_and_the_wait_is_shown(
     openai_server, chat, name, streamed
 ):
     openai_server.script = [fault(name), "the answer"]
-    if name in ("hang", "late_hang"):
+    if name in ("hang", "late_hang", "late"):
         chat.timeout = 1.0  # of silence; the answer itself must not take so long on a busy machine
     listener = Listener(streamed)
     completion = await chat.complete(listener.request)
@@ -84,6 +84,25 @@ async def test_a_fault_that_passes_is_recovered_from_and_the_wait_is_shown(
     assert reason
     assert seconds > 0
     assert not streamed or "".join(listener.pieces).endswith("the answer")
+
+
+@pytest.mark.parametrize("streamed", STREAMED)
+async def test_a_response_that_comes_twice_is_not_the_reply_to_the_next_request(
+    openai_server, chat, streamed
+):
+    numbers = iter(range(9))
+
+    def script(request):
+        said = f"to {request['messages'][0]['content']}"
+        return fault("duplicated", text=said) if next(numbers) == 0 else said
+
+    openai_server.script = script
+    for question in ("one", "two", "three"):
+        listener = Listener(streamed)
+        request = dataclasses.replace(listener.request, messages=ask(question).messages)
+        assert (await chat.complete(request)).text == f"to {question}"
+        assert [reason for reason, _ in listener.waits] == (["connection lost"] if question == "two" else [])
+    assert openai_server.calls == 4  # the second was sent again, on another connection
 
 
 @pytest.mark.parametrize("streamed", STREAMED)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+from rlm_jupyter.models.early import refuse_early_answers
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -94,7 +96,9 @@ class Clients:
             base_url=self._url.get_secret_value(),
             max_retries=0,
             timeout=timeout,
-            http_client=openai.DefaultAsyncHttpxClient(verify=shards.certificates),
+            http_client=openai.DefaultAsyncHttpxClient(
+                verify=shards.certificates, event_hooks={"request": [refuse_early_answers]}
+            ),
         )
         # What each request until the first answer of a client would look up on a thread of its own.
         platform = next((vars(c)["_platform"] for c in shards.clients if vars(c).get("_platform")), None)
