@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlm_jupyter import RLM, Limits, Run, errors
+from rlm_jupyter import RLM, Limits, Run, Sandbox, errors
 from rlm_jupyter.engine.handle import AgentHandle
 from rlm_jupyter.magics import commands  # noqa: F401 - registers the commands
 from rlm_jupyter.magics.arguments import CELL
@@ -58,6 +58,8 @@ def settings() -> Iterator[str]:
     """Give the fields of `Limits` and `Settings` with their defaults."""
     yield "\n## `Limits`\n\n" + _first(Limits) + "\n\n| limit | default | |\n|---|---|---|"
     yield from _fields(Limits)
+    yield "\n## `Sandbox`\n\n" + _first(Sandbox) + "\n\n| field | default | |\n|---|---|---|"
+    yield from _fields(Sandbox)
     yield "\n## Settings\n\nArguments of `RLM(...)`."
     yield "\n| setting | default | |\n|---|---|---|"
     yield from _fields(Settings)
@@ -71,11 +73,11 @@ def settings() -> Iterator[str]:
         yield f"| `{name}/` | {key} | {f'`{provider.base_url}`' if provider.base_url else 'its own'} |"
 
 
-def _fields(model: type[Limits | Settings]) -> Iterator[str]:
+def _fields(model: type[Limits | Sandbox | Settings]) -> Iterator[str]:
     told = _attribute_docstrings(model)
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        shown = "`Limits()`" if isinstance(default, Limits) else f"`{default}`"
+        shown = f"`{type(default).__name__}()`" if isinstance(default, (Limits, Sandbox)) else f"`{default}`"
         yield f"| `{name}` | {shown} | {_cell(told.get(name, ''))} |"
 
 

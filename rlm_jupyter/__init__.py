@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         VariableNotFoundError,
     )
     from rlm_jupyter.rlm import RLM
+    from rlm_jupyter.sandbox import Sandbox
     from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.host import host_tool
 
@@ -83,6 +84,7 @@ __all__ = [
     "Run",
     "RunNotFoundError",
     "RunStoppedError",
+    "Sandbox",
     "ToolError",
     "UnknownPriceError",
     "UnsafeValueError",
@@ -98,6 +100,7 @@ _ROOMS = {
     "RLM": "rlm_jupyter.rlm",
     "Run": "rlm_jupyter.engine.run",
     "Limits": "rlm_jupyter.settings",
+    "Sandbox": "rlm_jupyter.sandbox",
     "host_tool": "rlm_jupyter.tools.host",
     **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},
 }

@@ -14,8 +14,10 @@ from rlm_jupyter.engine.follow_up import continued, root_of
 from rlm_jupyter.engine.run import Run
 from rlm_jupyter.engine.spec import AgentSpec
 from rlm_jupyter.errors import ConfigError, ContextError
+from rlm_jupyter.kernels.manager import check_launch
 from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.records.redact import Redactor
+from rlm_jupyter.sandbox import check_log_dir
 from rlm_jupyter.tools.secret_names import secrets_in
 from rlm_jupyter.values.store import Buffer
 
@@ -31,6 +33,20 @@ if TYPE_CHECKING:
 def new_id() -> str:
     """Give an id for a run: when it was asked, and what tells it from others of that second."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def check_start(settings: Settings) -> str | None:
+    """Refuse a kernel or a sandbox that cannot work, before anything is started.
+
+    Returns:
+        A sentence where agents see more than the user may think; None where all is well.
+
+    Raises:
+        ConfigError: agents could read or change what must be kept from them.
+        KernelStartError: the kernelspec or the sandbox is not there.
+    """
+    check_launch(settings.kernel, settings.sandbox.mode)
+    return check_log_dir(settings.sandbox, settings.log_dir)
 
 
 def carry_on(
@@ -122,9 +138,11 @@ def tell_start(
         limits=limits.model_dump(),
         context=shown.description if shown is not None else None,
         context_names=(*spec.names, *spec.item_names),
-        sandbox=settings.sandbox,
+        sandbox=settings.sandbox.mode,
         step=step,
         continues=earlier,
     )
+    if (exposed := check_log_dir(settings.sandbox, settings.log_dir)) is not None:
+        journal.emit(Notice, text=exposed)
     if earlier is not None:
         journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")

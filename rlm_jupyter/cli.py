@@ -27,11 +27,11 @@ _LIMITS = {
     "depth": "depth",
     "timeout": "seconds",
 }
+_BOX = {"sandbox": "mode", "net": "net", "read": "read", "memory": "memory"}
 _SETTINGS = (
     "model",
     "sub_model",
     "base_url",
-    "sandbox",
     "kernel",
     "prompt",
     "temperature",
@@ -104,6 +104,9 @@ def _add_question(run: argparse.ArgumentParser) -> None:
     add("--temperature", type=float, metavar="T", help="of the root's requests")
     add("--prompt", choices=("default", "frugal", "small_context"), help="what agents are told")
     add("--sandbox", choices=("auto", "none", "bwrap"), help="how kernels are confined")
+    add("--net", action="append", metavar="HOSTS", help="hosts that agents may connect to, by commas, or `all`")
+    add("--read", action="append", metavar="PATH", help="a path that agents may read besides; repeatable")
+    add("--memory", metavar="SIZE", help="what a kernel may add to its data, such as 2GB")
     add("--kernel", metavar="SPEC", help="the kernelspec of agents' kernels, or gateway:URL/KERNELSPEC")
     add("--log-dir", metavar="DIR", help="where the log is written; `none` for nowhere")
     add(
@@ -144,6 +147,11 @@ def _run(given: argparse.Namespace) -> int:
     settings = {name: told[name] for name in _SETTINGS if name in told}
     if settings.get("log_dir") == "none":
         settings["log_dir"] = None
+    box = {field: told[name] for name, field in _BOX.items() if name in told}
+    if "net" in box:
+        box["net"] = ",".join(box["net"])
+    if box:
+        settings["sandbox"] = box
     if "price" in told:
         settings["price"] = tuple(told["price"])
     limits = {field: told[name] for name, field in _LIMITS.items() if name in told}

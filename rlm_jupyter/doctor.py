@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import rlm_jupyter
 from rlm_jupyter.errors import RLMError
+from rlm_jupyter.sandbox import Sandbox
 
 _PACKAGES = (
     "ipykernel",
@@ -69,12 +70,13 @@ def models(arguments: Mapping[str, Any]) -> Iterator[str]:
     yield f"Keys in the environment: {', '.join(f'`{name}`' for name in found) or 'none'}"
 
 
-def kernels(kernelspec: str | None, sandbox: str) -> Iterator[str]:
-    """Start kernels, and tell how, how quickly, and what is kept from them."""
+def kernels(kernelspec: str | None, sandbox: Sandbox | Mapping[str, object] | str) -> Iterator[str]:
+    """Start kernels, and tell how, how quickly, what is kept from them, and what they may use up."""
     from rlm_jupyter.engine.thread import engine
 
     try:
-        found = engine().submit(_try_kernel(kernelspec, sandbox)).result(2 * _START_SECONDS)
+        asked = Sandbox.of(sandbox)
+        found = engine().submit(_try_kernel(kernelspec, asked)).result(2 * _START_SECONDS)
     except (RLMError, TimeoutError) as error:
         yield f"Kernels: {error or 'none started in time'}"
         return
@@ -82,11 +84,23 @@ def kernels(kernelspec: str | None, sandbox: str) -> Iterator[str]:
     yield f"Kernels: {how}; the second one was ready in {found['seconds'] * 1000:.0f} ms"
     yield from (f"Kernels: {notice}" for notice in found["notices"])
     box = found["confinement"]
-    yield f"Sandbox: `{sandbox}` is here {box['mode']}; kept from agents: {', '.join(box['holds'])}"
+    yield from _confined(asked, box)
     yield from (f"Sandbox: missing: {what}" for what in box["missing"])
 
 
-async def _try_kernel(kernelspec: str | None, sandbox: str) -> dict[str, Any]:
+def _confined(asked: Sandbox, box: Mapping[str, Any]) -> Iterator[str]:
+    limits = box.get("limits") or {}
+    kept = ", ".join(part for part in box["holds"] if part not in limits)
+    yield f"Sandbox: `{asked.mode}` is here {box['mode']}; kept from agents: {kept or 'nothing'}"
+    if limits:
+        yield f"Sandbox: at most {', '.join(f'{name} {amount}' for name, amount in limits.items())} for each kernel"
+    if box.get("net"):
+        yield f"Sandbox: agents may connect to {', '.join(box['net'])}"
+    if box.get("read"):
+        yield f"Sandbox: agents may also read {', '.join(box['read'])}"
+
+
+async def _try_kernel(kernelspec: str | None, sandbox: Sandbox) -> dict[str, Any]:
     """Start two kernels in a pool of their own; the second one shows the time that an agent will need."""
     from rlm_jupyter.kernels.pool import KernelPool, KernelRequest
     from rlm_jupyter.kernels.supervisor import possible
@@ -99,7 +113,7 @@ async def _try_kernel(kernelspec: str | None, sandbox: str) -> dict[str, Any]:
             kernel = await pool.start(KernelRequest("doctor", agent, kernelspec, sandbox), _no_words)
             await kernel.execute("1 + 1", seconds=_START_SECONDS, on_output=None)
             seconds = time.monotonic() - begin
-        forks = possible() and kernelspec is None and sandbox != "bwrap" and not notices
+        forks = possible() and kernelspec is None and sandbox.mode != "bwrap" and not notices
         return {"confinement": kernel.confinement, "seconds": seconds, "notices": notices, "forks": forks}
     finally:
         with contextlib.suppress(Exception):

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rlm_jupyter.asking import carry_on, encode, new_id, open_log, redactor, tell_start, tracer
+from rlm_jupyter.asking import carry_on, check_start, encode, new_id, open_log, redactor, tell_start, tracer
 from rlm_jupyter.engine.batch import pairs, run_all, run_all_awaited
 from rlm_jupyter.engine.completions import Completions
 from rlm_jupyter.engine.conductor import Conductor
@@ -25,12 +25,12 @@ from rlm_jupyter.errors import (
     RunStoppedError,
     UnknownPriceError,
 )
-from rlm_jupyter.kernels.manager import check_launch
 from rlm_jupyter.models.base import ChatModel, Price
 from rlm_jupyter.models.choose import choose_model
 from rlm_jupyter.process import find_run, keep, kernel_pool, last_run, reply_cache, runs, stop_all, submit
 from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.records.redact import Redactor
+from rlm_jupyter.sandbox import Sandbox
 from rlm_jupyter.settings import Limits, Settings
 from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
@@ -64,7 +64,7 @@ class RLM:
         api_key: None: from the environment.
         limits: what one run may spend.
         price: USD per million tokens (prompt, completion), where the model's price is not known or wrong.
-        sandbox: `auto`, `none` or `bwrap`.
+        sandbox: what agents' kernels may touch: `auto`, `none`, `bwrap`, `Sandbox(...)` or a dict of its fields.
         kernel: the kernelspec of agents' kernels, or `gateway:URL/KERNELSPEC`; None: this Python.
         log_dir: where logs are written, one file a run; None writes none.
         cache: whether replies are kept on disk and used again.
@@ -84,7 +84,7 @@ class RLM:
         api_key: str | None = None,
         limits: Limits | Mapping[str, object] | None = None,
         price: Price | tuple[float, float] | None = None,
-        sandbox: str | None = None,
+        sandbox: str | Sandbox | Mapping[str, object] | None = None,
         kernel: str | None = None,
         log_dir: str | Path | None = "rlm_runs",
         cache: bool = True,
@@ -273,7 +273,7 @@ class RLM:
         """
         if not isinstance(question, str) or not question.strip():
             raise ConfigError("The question is empty: write what you want to know.")
-        check_launch(self.settings.kernel, self.settings.sandbox)
+        check_start(self.settings)
         answer = AnswerSchema(schema) if schema is not None else None
         names = read_names(names, context)
         data, bound, items = encode(context, names, rows=self.settings.sample_rows)

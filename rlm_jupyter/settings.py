@@ -16,8 +16,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError
+from rlm_jupyter.sandbox import Sandbox
 
-SandboxMode = Literal["auto", "none", "bwrap"]
 PromptVariant = Literal["default", "frugal", "small_context"]
 
 
@@ -189,8 +189,9 @@ class Settings(BaseModel):
     """The sub-agents' and plain completions' model; None: the same as `model`."""
     base_url: str | None = None
     """Of an OpenAI-compatible server; None: `RLM_MODEL_BASE_URL`, else the provider's own."""
-    sandbox: SandboxMode = "auto"
-    """`auto`: as confined as this machine allows; `none`: not confined; `bwrap`: bubblewrap."""
+    sandbox: Sandbox = Field(default_factory=Sandbox.of)
+    """What agents' kernels may touch and use up: a mode (`auto`: as confined as this machine allows; `none`: not
+    confined; `bwrap`: bubblewrap), `Sandbox(...)` or a dict of its fields."""
     kernel: str | None = None
     """The kernelspec of agents' kernels, or `gateway:URL/KERNELSPEC`; None: this Python."""
     log_dir: Path | None = Path("rlm_runs")
@@ -265,6 +266,8 @@ class Settings(BaseModel):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             known = ", ".join(f"`{field}`" for field in cls.model_fields)
+        if "sandbox" in found:
+            found["sandbox"] = Sandbox.of(found["sandbox"])  # type: ignore[arg-type]  # it says what it takes
             if first["type"] == "extra_forbidden":
                 raise ConfigError(f"There is no setting `{name}`. Settings are: {known}.") from None
             raise ConfigError(

@@ -13,6 +13,7 @@ PACKAGE = ROOT / "rlm_jupyter"
 # From the ground up. A room may import from the floors below its own, and within itself.
 FLOORS = [
     {"errors"},
+    {"sandbox"},
     {"settings"},
     {"values"},
     {"models", "tools", "kernels", "files"},

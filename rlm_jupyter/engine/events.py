@@ -108,7 +108,7 @@ class KernelStarted(Event):
     pid: int | None = None
     """Of its process; None where it runs elsewhere."""
     confinement: dict[str, Any] = Field(default_factory=dict)
-    """What holds of its box: `mode`, `holds` and `missing`."""
+    """What holds of its box: `mode`, `holds`, `limits`, `net`, `read` and `missing`."""
     seconds: float
     """From asking for it until its data was loaded."""
 
@@ -291,6 +291,17 @@ class Command(Event):
 
 AnyEvent = Annotated[
     RunStarted
+class ConnectionMade(Event):
+    """An agent's code connected to a host, or was refused; what went over it is not known to us."""
+
+    kind: Literal["connection"] = "connection"
+    host: str
+    port: int
+    """0 where only the name was looked up."""
+    ok: bool
+    error: str | None = None
+
+
     | RunFinished
     | AgentStarted
     | KernelStarted
@@ -326,3 +337,4 @@ def parse_event(line: str | bytes) -> AnyEvent:
         pydantic.ValidationError: it is not an event.
     """
     return _ADAPTER.validate_json(line)
+    | ConnectionMade

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.tool_calls import hand_over
 from rlm_jupyter.errors import KernelDiedError, KernelError
+from rlm_jupyter.engine.boxed import teller
 from rlm_jupyter.kernels.pool import KernelRequest
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ async def open_kernel(agent: Agent) -> AgentKernel:
     began = time.monotonic()
     context = agent.spec.context
     if agent.spec.parent is None and context is not None and context.size >= _SHARED_BYTES:
+        tell=teller(agent.calls),
         await team.pool.share(team.run, context.fd)
     kernel = await team.pool.start(request, agent.calls.handle)
     agent.kernel = kernel
@@ -80,7 +82,14 @@ async def load(
     body: dict[str, Any] = {"names": list(names)}
     if item_names:
         body["item_names"] = list(item_names)
-    await kernel.bridge.request("load", body, fds=(data.dup().detach(),), timeout=600)
+    try:
+        await kernel.bridge.request("load", body, fds=(data.dup().detach(),), timeout=600)
+    except BridgeError:
+        if not data.released:
+            raise
+        # It was not forked from a process that holds the value: that was killed, or the sandbox is another one.
+        whole = await asyncio.to_thread(data.whole)
+        await kernel.bridge.request("load", body, fds=(whole.detach(),), timeout=600)
 
 
 async def furnish_again(agent: Agent) -> None:

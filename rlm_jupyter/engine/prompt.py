@@ -329,7 +329,8 @@ def show_result(result: CellResult, limit: int) -> tuple[str, int]:
         error = result.traceback or f"{result.error_name}: {result.error_value}"
         parts.append(cut_middle(error, limit)[0])
     elif result.status == "timeout":
-        parts.append("The cell took too long and was ended. Work on less data at once, or in steps.")
+        too_long = "The cell took too long and was ended. Work on less data at once, or in steps."
+        parts.append(result.error_value if result.error_name == "LimitExceeded" else too_long)
     elif result.status == "interrupted":
         parts.append("The cell was interrupted.")
     elif result.status == "died":

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -244,9 +244,21 @@ class TreeState:
 
 
 def _confined(confinement: dict[str, Any]) -> str:
-    """Say in a few words what is kept from agents, and by what."""
-    holds = ", ".join(str(part) for part in confinement.get("holds") or ())
-    return f"{confinement.get('mode', 'none')}: {holds or 'nothing'} kept from agents" if confinement else ""
+    """Say in a few words what is kept from agents, by what, and what is limited."""
+    if not confinement:
+        return ""
+    limits = confinement.get("limits") or {}
+    holds = [str(part) for part in confinement.get("holds") or () if part not in limits]
+    if "network" in holds and confinement.get("net"):
+        open_to = ", ".join(str(host) for host in confinement["net"])
+        holds[holds.index("network")] = f"network (but {open_to})"
+    kept = f"{confinement.get('mode', 'none')}: {', '.join(holds) or 'nothing'} kept from agents"
+    return "; ".join([kept, *([f"at most {', '.join(_amounts(limits))}"] if limits else [])])
+
+
+def _amounts(limits: dict[str, Any]) -> Iterator[str]:
+    for name, amount in limits.items():
+        yield f"{amount} {name}"
 
 
 def _wait(agent: AgentState, event: ev.Waiting) -> None:

@@ -26,6 +26,8 @@ SINGLE_THREADED = {
     # A thread pool would be lost in a fork, and many agents share few processors anyway.
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    # mimalloc, which arrow uses, would take a gibibyte at its first table; the limit of memory counts it.
+    "MIMALLOC_ARENA_EAGER_COMMIT": "0",
 }
 TOKEN = "RLM_SUPERVISOR"  # noqa: S105 - a name for finding processes, no secret
 """The variable that marks all that a supervisor started."""

@@ -6,10 +6,13 @@ import os
 import shutil
 import site
 import sys
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rlm_jupyter.errors import KernelStartError
+from rlm_jupyter.sandbox import Sandbox, shown_bytes
 
 SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
@@ -23,10 +26,9 @@ SYSTEM = (
 )  # fmt: skip
 # Parts of a Python's prefix, never the prefix itself: it may be a home directory.
 OF_PREFIX = ("bin", "lib", "lib32", "lib64", "libexec", "include", "share", "ssl", "etc", "pyvenv.cfg")
-PROCESSES = 4096
+TASKS = 4096
 OPEN_FILES = 4096
-EXTRA_ADDRESS_SPACE = 2 << 30
-"""An idle kernel maps 1.1 GB without using it."""
+MOST_DISK = 10_000_000_000
 
 
 def readable_paths(executable: str | None = None) -> list[str]:
@@ -67,8 +69,29 @@ def total_memory() -> int | None:
     return min(physical, granted)
 
 
+def limits_of(sandbox: Sandbox) -> dict[str, Any]:
+    """Turn what the user set into the limits of a kernel on this machine; None in it is no limit.
+
+    Returns:
+        `memory`, `disk` (bytes), `processes`, `cell_cpu` (seconds), `read` (paths), `scratch` (a path), `net` (hosts,
+        or `all`).
+    """
+    if sandbox.mode == "none":
+        return {}
+    memory, disk = sandbox.memory, sandbox.disk
+    if memory == "auto":
+        memory = (total_memory() or 0) // 2 or None
+    if disk == "auto":
+        disk = min(MOST_DISK, max(shutil.disk_usage(tempfile.gettempdir()).free // 2, 1 << 20))
+    limits: dict[str, Any] = {"memory": memory, "disk": disk}
+    limits |= {"processes": sandbox.processes, "cell_cpu": sandbox.cpu_seconds, "net": sandbox.net}
+    limits["read"] = tuple(map(str, sandbox.read))
+    limits["scratch"] = None if sandbox.scratch is None else str(sandbox.scratch)
+    return limits
+
+
 def policy_for(
-    mode: str, directory: Path, executable: str | None, limits: dict[str, int]
+    mode: str, directory: Path, executable: str | None, limits: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Make the policy of one kernel; see `sandbox` for its fields. None where nothing is confined.
 
@@ -76,17 +99,16 @@ def policy_for(
         mode: `auto`, `none` or `bwrap`.
         directory: the kernel's own; `scratch` and `sockets` lie in it.
         executable: the kernel's Python; None is this one.
-        limits: `memory` (bytes), `processes`, `open_files`, `disk` (bytes), `cpu` (seconds), instead of the defaults.
+        limits: as of `limits_of`; and `open_files`, `cpu` (seconds of a process).
     """
     if mode == "none":
         return None
-    memory = total_memory()
-    standard = {"processes": PROCESSES + _tasks_of_user(), "open_files": OPEN_FILES}
-    if memory:
-        standard["memory"] = memory + EXTRA_ADDRESS_SPACE
-    policy: dict[str, Any] = {**standard, **limits, "protect": [os.getpid(), os.getppid()]}
-    policy["read"] = [*readable_paths(executable), str(directory / "c.json")]
-    policy["write"] = [str(directory / "scratch")]
+    policy: dict[str, Any] = {"tasks": TASKS + _tasks_of_user(), "open_files": OPEN_FILES}
+    policy |= {name: limits[name] for name in ("memory", "disk", "open_files", "cpu") if limits.get(name)}
+    policy |= {"wall": total_memory() or 0, "protect": [os.getpid(), os.getppid()]}
+    policy["read"] = [*readable_paths(executable), str(directory / "c.json"), *limits.get("read", ())]
+    policy["write"] = [str(directory / "scratch"), *([limits["scratch"]] if limits.get("scratch") else [])]
+    policy["net"] = bool(limits.get("net"))
     policy["sockets"] = str(directory / "sockets")
     policy["walled"] = mode == "bwrap"
     return policy
@@ -115,7 +137,9 @@ def bubblewrap_program() -> str:
     return program
 
 
-def bubblewrap(directory: Path, argv: list[str], executable: str | None) -> list[str]:
+def bubblewrap(
+    directory: Path, argv: list[str], executable: str | None, limits: Mapping[str, Any]
+) -> list[str]:
     """Put bubblewrap before a kernel's command: namespaces of its own for processes, network and files.
 
     Raises:
@@ -134,23 +158,32 @@ def bubblewrap(directory: Path, argv: list[str], executable: str | None) -> list
     for path in readable_paths(executable):
         if not path.startswith(("/proc", "/dev", "/sys")):
             command += ["--ro-bind-try", path, path]
+    for path in limits.get("read", ()):
+        command += ["--ro-bind", path, path]
+    if limits.get("scratch"):
+        command += ["--bind", limits["scratch"], limits["scratch"]]
     command += ["--bind", str(directory), str(directory), "--chdir", str(directory / "scratch")]
     return [*command, "--", *argv]
 
 
-def confinement(mode: str, report: dict[str, Any], *, local: bool) -> dict[str, Any]:
+def confinement(
+    mode: str, report: Mapping[str, Any], *, local: bool, limits: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Say what holds for one kernel, for a badge, for `doctor` and for the log.
 
     Args:
         mode: as asked for.
         report: of the box, from inside the kernel.
         local: whether the kernel runs on this machine under our control.
+        limits: as of `limits_of`.
 
     Returns:
         `mode` (`none`, `bwrap`, or the parts in force such as `landlock+seccomp`), `holds` (of `keys`, `files`,
-        `network`, `signals`, `memory`, `processes`) and `missing` (sentences).
+        `network`, `signals`: what is kept from agents; and `memory`, `disk`, `processes`, `cpu`: what is limited),
+        `limits` (these in words), `net` (hosts that may be reached all the same), `read` (paths that may be read
+        besides) and `missing` (sentences).
     """
-    missing = list(report.get("missing", ()))
+    missing, limits = list(report.get("missing", ())), limits or {}
     if not local:
         why = "agents' kernels run elsewhere: what is kept from them is decided there, by no sandbox of ours"
         return {"mode": "none", "holds": [], "missing": [why]}
@@ -163,9 +196,32 @@ def confinement(mode: str, report: dict[str, Any], *, local: bool) -> dict[str, 
     if mode == "bwrap":
         parts.insert(0, "bwrap")
         holds += ["files", "network", "signals"]
-    for name in ("files", "network", "signals", "memory", "processes"):
+    for name in ("files", "network", "signals"):
         if report.get(name) and name not in holds:
             holds.append(name)
     if not parts:
         missing.append("files and network: this system offers no confinement without a container")
-    return {"mode": "+".join(parts) or "none", "holds": holds, "missing": missing}
+    told = _limited(report, limits)
+    net = (limits.get("net") or ()) if report.get("passes") else ()
+    return {
+        "mode": "+".join(parts) or "none",
+        "holds": [*holds, *told],
+        "limits": told,
+        "net": [net] if isinstance(net, str) else list(net),
+        "read": [*limits.get("read", ()), *([limits["scratch"]] if limits.get("scratch") else [])],
+        "missing": missing,
+    }
+
+
+def _limited(report: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, str]:
+    """Tell the limits that hold: by the kernel's own process, or by the watch outside."""
+    watched = sys.platform.startswith("linux")
+    told = {}
+    for name in ("memory", "disk"):
+        if limits.get(name) and (watched or report.get(name)):
+            told[name] = shown_bytes(limits[name])
+    if watched and limits.get("processes"):
+        told["processes"] = f"{limits['processes']:,}"
+    if watched and limits.get("cell_cpu"):
+        told["cpu"] = f"{limits['cell_cpu']:g} s a cell"
+    return told

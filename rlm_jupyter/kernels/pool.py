@@ -8,23 +8,28 @@ import sys
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.aside import aside
+from rlm_jupyter.kernels.bounded import BoundedKernel
+from rlm_jupyter.kernels.broker import Broker, Happening
 from rlm_jupyter.kernels.environment import BaseDirectory
 from rlm_jupyter.kernels.leftovers import remove_directory
+from rlm_jupyter.kernels.policy import limits_of
 from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch
 from rlm_jupyter.kernels.ready import ReadyKernels
-from rlm_jupyter.kernels.session import AgentKernel
 from rlm_jupyter.kernels.startup import Guest, supervisor_sources
+from rlm_jupyter.kernels.watch import Watch
+from rlm_jupyter.sandbox import Sandbox
 
 if TYPE_CHECKING:
     import zmq.asyncio
 
     from rlm_jupyter.kernels.bridge import BridgeHandler
+    from rlm_jupyter.kernels.session import AgentKernel
     from rlm_jupyter.kernels.supervisor import Supervisor, Template
 
 DESCRIPTORS_PER_KERNEL = 14
@@ -46,18 +51,24 @@ class KernelRequest:
         run: the run it belongs to.
         agent: whose kernel it is.
         kernelspec: a name, or None for this Python.
-        sandbox: `auto`, `none` or `bwrap`.
+        sandbox: what its code may touch and use up; or its mode.
         env: variables that the user hands over by name.
-        limits: of the box, instead of the defaults: `memory` and `disk` (bytes), `cpu` (seconds), `processes`,
-            `open_files`.
+        limits: of the box, over those of `sandbox`: see `policy_for`.
+        tell: called with what happens to the box: see `Happening`.
     """
 
     run: str
     agent: str
     kernelspec: str | None = None
-    sandbox: str = "auto"
+    sandbox: Sandbox | str = "auto"
     env: dict[str, str] = field(default_factory=dict)
-    limits: dict[str, int] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
+    tell: Callable[[Happening], None] | None = None
+
+    @property
+    def box(self) -> Sandbox:
+        """The sandbox, whichever way it was given."""
+        return Sandbox.of(self.sandbox)
 
 
 class KernelPool:
@@ -91,7 +102,8 @@ class KernelPool:
         self._boots = asyncio.Semaphore(4 * (os.cpu_count() or 1))
         self._places = asyncio.Semaphore(raise_open_files())
         self._numbers = count(1)
-        self._kernels: dict[str, set[AgentKernel]] = {}
+        self._kernels: dict[str, set[BoundedKernel]] = {}
+        self._watch = Watch(lambda: chain.from_iterable(self._kernels.values()))
         self._directories: dict[str, Path] = {}
         self._templates: dict[str, Template] = {}
         self._starting = 0
@@ -126,13 +138,17 @@ class KernelPool:
             raise
         finally:
             self._starting -= 1
-        kernel = AgentKernel(
+        tell = request.tell or (lambda _: None)
+        broker = Broker(process.confinement.get("net") or (), tell)
+        kernel = BoundedKernel(
             process,
-            handler,
+            broker.around(handler),
             lambda: self._process(request),
             self._dismiss,
+            lambda text: tell(Happening(text)),
         )
         self._kernels.setdefault(request.run, set()).add(kernel)
+        self._watch.begin()
         if process.local:
             self._ready.fill(self._kind(request), lambda: self._process(request))
         return kernel
@@ -141,7 +157,7 @@ class KernelPool:
         """Tell apart what makes kernels different: any of one kind can serve any request of it."""
         shared = request.run if request.run in self._templates else None
         parts = (request.env.items(), request.limits.items())
-        return shared, request.kernelspec, request.sandbox, *(tuple(sorted(part)) for part in parts)
+        return shared, request.kernelspec, request.box, *(tuple(sorted(part)) for part in parts)
 
     async def _process(self, request: KernelRequest) -> KernelProcess:
         async with self._boots:
@@ -157,17 +173,18 @@ class KernelPool:
 
     def _launch_of(self, request: KernelRequest, base: Path) -> Launch:
         assert self._context is not None
+        box = request.box
         template = self._templates.get(request.run)
         forked = template is not None and template.alive and request.kernelspec is None
         return Launch(
             directory=base / f"k{next(self._numbers)}",
             context=self._context,
-            supervisor=template if forked and request.sandbox != "bwrap" else self._supervisor,
+            supervisor=template if forked and box.mode != "bwrap" else self._supervisor,
             guest=self._words(),
             kernelspec=request.kernelspec,
-            sandbox=request.sandbox,
+            sandbox=box.mode,
             env=dict(request.env),
-            limits=dict(request.limits),
+            limits={**limits_of(box), **request.limits},
             bridge=self._bridge,
         )
 
@@ -217,8 +234,9 @@ class KernelPool:
 
     def move(self, kernel: AgentKernel, run: str, to: str) -> None:
         """Let a kernel belong to another run: it ends with that one."""
-        self._kernels.get(run, set()).discard(kernel)
-        self._kernels.setdefault(to, set()).add(kernel)
+        for bounded in [one for one in self._kernels.get(run, ()) if one is kernel]:
+            self._kernels[run].discard(bounded)
+            self._kernels.setdefault(to, set()).add(bounded)
 
     async def close_run(self, run: str) -> None:
         """End all kernels of a run and remove its directory."""
@@ -243,6 +261,7 @@ class KernelPool:
         for run in {*self._kernels, *self._directories, *self._templates}:
             await self.close_run(run)
         await self._ready.close()
+        await self._watch.close()
         if self._supervisor is not None:
             await aside(self._supervisor.close)
             self._supervisor = None

@@ -116,5 +116,6 @@ def prepare(shell: Any, options: dict[str, Any]) -> str:
     shell.history_manager.enabled = False
     if box is not None and options.get("policy"):
         box.join(options["policy"])
+        sys.modules["_rlm_quotas"].__dict__["settle"](options["policy"], box.report)
         sys.modules["_rlm_semaphores"].__dict__["install"]()
     return json.dumps(box.report if box is not None else {})

@@ -62,7 +62,7 @@ class Launch:
     kernelspec: str | None = None
     sandbox: str = "auto"
     env: dict[str, str] = field(default_factory=dict)
-    limits: dict[str, int] = field(default_factory=dict)
+    limits: dict[str, Any] = field(default_factory=dict)
     bridge: BridgeKind = "auto"
 
 
@@ -146,7 +146,7 @@ class KernelProcess:
         executable = None if launch.kernelspec is None else argv[0]
         policy = policy_for(launch.sandbox, launch.directory, executable, launch.limits)
         if launch.sandbox == "bwrap":
-            manager.kernel_spec.argv = bubblewrap(launch.directory, argv, executable)
+            manager.kernel_spec.argv = bubblewrap(launch.directory, argv, executable, launch.limits)
             manager.kernel_spec.interrupt_mode = "message"  # SIGINT to the group would end bubblewrap itself
         self._policy = policy
         options: dict[str, Any] = {
@@ -189,7 +189,7 @@ class KernelProcess:
         )
         content = await self.or_death(channels.send(code, silent=True, expressions=expressions).reply)
         report = read_report(content, launch.kernelspec)
-        self.confinement = confinement(launch.sandbox, report, local=local)
+        self.confinement = confinement(launch.sandbox, report, local=local, limits=launch.limits)
         await channels.wait_heard(self.died)
         await self.check_alive()
 

@@ -7,8 +7,9 @@ Linux on x86-64 and AArch64; elsewhere each part says that it does not hold. Ord
 2. `close(policy)` when the kernel's own sockets exist, because afterwards no socket can be made.
 
 `policy` is a dict: `read` and `write` (paths with all below them), `sockets` (a directory where sockets may be
-bound), `protect` (process ids that must not be signalled), `memory` (bytes), `processes`, `open_files`, `disk`
-(bytes of one file), `cpu` (seconds), `walled` (whether another program keeps files away).
+bound), `protect` (process ids that must not be signalled), `tasks` (of all that this user runs), `open_files`, `disk`
+(bytes of one file), `wall` (bytes above that, for values), `cpu` (seconds), `walled` (whether another program keeps
+files away). Memory is limited by `_rlm_quotas`.
 `report` tells what holds. It is no boundary against a bug in the operating system's kernel.
 """
 
@@ -35,7 +36,7 @@ report: dict[str, Any] = {
     "network": False,  # no socket of any family
     "signals": False,  # no signal to a process outside
     "memory": None,
-    "processes": None,
+    "disk": None,
     "missing": [],  # sentences: what does not hold here, and why
 }
 
@@ -173,8 +174,7 @@ def limit(policy: dict[str, Any]) -> None:
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     wanted = {
-        "memory": resource.RLIMIT_AS,
-        "processes": resource.RLIMIT_NPROC,
+        "tasks": resource.RLIMIT_NPROC,  # root is exempt
         "open_files": resource.RLIMIT_NOFILE,
         "disk": resource.RLIMIT_FSIZE,
         "cpu": resource.RLIMIT_CPU,
@@ -184,10 +184,11 @@ def limit(policy: dict[str, Any]) -> None:
         if value:
             _, hard = resource.getrlimit(kind)
             value = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
-            resource.setrlimit(kind, (value, value))
+            most = value
+            if name == "disk":  # a value that leaves the kernel may be larger
+                most = hard if hard != resource.RLIM_INFINITY else value + int(policy.get("wall") or 0)
+            resource.setrlimit(kind, (value, most))
             report[name] = value
-    if policy.get("processes") and os.geteuid() == 0:
-        report["processes"] = None  # root is exempt
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")  # if memory runs out, an agent goes first
 

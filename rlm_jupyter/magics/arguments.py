@@ -101,6 +101,14 @@ def seconds(text: str) -> float | None:
     return value
 
 
+def hosts(text: str) -> list[str]:
+    """Read hosts with commas between them."""
+    return [host for host in text.split(",") if host]
+
+
+_NET = "Hosts that agents may connect to: `HOST`, `HOST:PORT`, `*.DOMAIN`, with commas between them, or `all`."
+
+
 def cell_parser() -> Parser:
     """Give the parser of a `%%rlm` line."""
     # What is not given leaves no trace, so that `none` (no limit) and nothing are two things.
@@ -120,6 +128,9 @@ def cell_parser() -> Parser:
     add("--max-tokens", metavar="N", type=whole, help="How many tokens it may send and receive.")
     add("--timeout", metavar="S", type=seconds, help="How many seconds it may take.")
     add("--sandbox", metavar="MODE", choices=SANDBOX_MODES, help="How kernels are confined: %(choices)s.")
+    add("--net", metavar="HOSTS", action="extend", type=hosts, help=_NET)
+    add("--read", metavar="PATH", action="append", help="A path of yours that agents may read. Repeatable.")
+    add("--memory", metavar="SIZE", help="What a kernel may add to its data, such as 2GB.")
     add("--kernel", metavar="SPEC", help="The kernelspec of agents' kernels, or gateway:URL/KERNELSPEC.")
     add("--bg", action="store_true", help="Give the run at once and go on in the background.")
     add("--step", action="store_true", help="Wait for Next before each cell of an agent.")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from traitlets import Bool, Dict, Enum, Float, Integer, Tuple, Unicode
+from traitlets import Any as AnyTrait
+from traitlets import Bool, Dict, Enum, Float, Integer, TraitError, Tuple, Unicode, validate
 
 from rlm_jupyter.magics.hand_over import model_of
 from rlm_jupyter.magics.more_config import LongRunConfig, RequestConfig
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 SANDBOX_MODES = ("auto", "none", "bwrap")
+BOX = {"sandbox": "mode", "net": "net", "read": "read", "memory": "memory"}
+"""Arguments of the magics, and the fields of `Sandbox` that they set."""
 PROMPTS = ("default", "frugal", "small_context")
 
 SETTINGS = (
@@ -94,7 +97,11 @@ class MagicsConfig(RequestConfig, LongRunConfig):
     limits = Dict(
         help="Other fields of `rlm_jupyter.Limits`, such as {'agents': 50, 'cell_seconds': 300}."
     ).tag(config=True)
-    sandbox = Enum(SANDBOX_MODES, "auto", help="How agents' kernels are confined.").tag(config=True)
+    sandbox = AnyTrait(
+        "auto",
+        help="What agents' kernels may touch: 'auto', 'none', 'bwrap', or fields of `rlm_jupyter.Sandbox`, such as "
+        "{'memory': '2 GB', 'net': ['api.example.org']}.",
+    ).tag(config=True)
     kernel = Unicode(
         None,
         allow_none=True,
@@ -122,6 +129,19 @@ class MagicsConfig(RequestConfig, LongRunConfig):
         False, help="Whether sub-agents have all tools of their parents, not only those handed to them."
     ).tag(config=True)
 
+    @validate("sandbox")
+    def _check_sandbox(self, proposal: Any) -> Any:
+        value = proposal["value"]
+        if value not in SANDBOX_MODES:
+            from rlm_jupyter.errors import ConfigError
+            from rlm_jupyter.sandbox import Sandbox
+
+            try:
+                Sandbox.of(value)
+            except ConfigError as error:
+                raise TraitError(str(error)) from None
+        return value
+
     def arguments_of_rlm(self, given: dict[str, Any]) -> dict[str, Any]:
         """Give the arguments of `RLM`: these settings, with what a cell's line gave on top.
 
@@ -131,10 +151,14 @@ class MagicsConfig(RequestConfig, LongRunConfig):
         Raises:
             ConfigError: a limit that does not exist or is out of range.
         """
+        from rlm_jupyter.sandbox import Sandbox
         from rlm_jupyter.settings import Limits
 
         settings = {name: given.get(name, getattr(self, name)) for name in SETTINGS}
         settings |= {name: model_of(self.shell, settings[name]) for name in ("model", "sub_model")}
+        settings["sandbox"] = Sandbox.of(
+            self.sandbox, **{BOX[name]: given[name] for name in BOX if name in given}
+        )
         # A default limit is not one that the user asked for: `RLM` may have to drop it (an unknown price).
         changed = {n: getattr(self, n) for n in LIMITS if getattr(self, n) != self.trait_defaults(n)}
         asked = {LIMITS[name]: value for name, value in changed.items()}

@@ -19,13 +19,13 @@ def report(task: Task) -> str:
     Raises:
         RLMError: what the run itself would raise before it starts: no key, a bad schema, data that cannot go.
     """
-    from rlm_jupyter.kernels.manager import check_launch
+    from rlm_jupyter.asking import check_start
     from rlm_jupyter.rlm import RLM
     from rlm_jupyter.views.clean import clean
     from rlm_jupyter.views.format import count
 
     rlm = RLM(**task.settings)
-    check_launch(rlm.settings.kernel, rlm.settings.sandbox)
+    check_start(rlm.settings)
     system, first = first_prompt(rlm, task)
     chars = len(system["content"]) + len(first["content"])
     models = [rlm.model.name, *([rlm.sub_model.name] if rlm.sub_model is not rlm.model else [])]

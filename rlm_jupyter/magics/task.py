@@ -9,6 +9,7 @@ from IPython.core.error import UsageError
 
 from rlm_jupyter.magics import hand_over
 from rlm_jupyter.magics.arguments import CELL, parse, split
+from rlm_jupyter.magics.config import BOX
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +79,7 @@ def read(magics: RLMMagics, line: str, body: str) -> Task:
         raise UsageError("`--dry-run` shows the prompt of a new question: leave out `--continue`.")
     earlier = _newest_run() if given.get("go_on") else None
     settings = {name: given[name] for name in magics.trait_names(config=True) if name in given}
+    settings |= {name: given[name] for name in BOX if name in given}
     arguments = magics.arguments_of_rlm(settings)
     if earlier is not None:  # the models stay, unless the line names others
         models = {"model": earlier.model, "sub_model": earlier.sub_model}

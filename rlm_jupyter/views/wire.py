@@ -150,7 +150,7 @@ def run_fields(state: TreeState, *, clicks: bool = True, notices: Sequence[str] 
         "context_bytes": size if isinstance(size, int) else None,
         "context_summary": summary(state.context),
         "seen_tokens": state.seen_chars // 4,
-        "sandbox": one_line(state.sandbox, 80),
+        "sandbox": one_line(state.sandbox, 200),
         "value": summary(state.value),
         "error": None if state.error is None else clean(state.error, _TEXT),
         "notices": [clean(text, 500) for text in [*notices, *state.notices][-_MAX_NOTICES:]],

@@ -1,0 +1,46 @@
+"""What happens at the edge of an agent's box, told in its run: connections, and limits that ended something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rlm_jupyter.engine import events as ev
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.calls import AgentCalls
+    from rlm_jupyter.kernels.broker import Happening
+
+
+def teller(calls: AgentCalls) -> Callable[[Happening], None]:
+    """Make what tells of a kernel's box, on the account of the agent whom the kernel serves at that time.
+
+    Args:
+        calls: of the kernel.
+
+    Returns:
+        A function that records each connection, and gives the first to each host, refusals and limits as notices.
+    """
+    told: set[tuple[str, str]] = set()
+
+    def tell(happening: Happening) -> None:
+        agent = calls.agent
+        journal = agent.team.journal
+        if happening.host:
+            journal.emit(
+                ev.ConnectionMade,
+                agent.id,
+                host=happening.host,
+                port=happening.port,
+                ok=happening.ok,
+                error=None if happening.ok else happening.text,
+            )
+        if (agent.id, happening.text) not in told and len(told) < _MOST_NOTICES:
+            told.add((agent.id, happening.text))
+            journal.emit(ev.Notice, agent.id, text=happening.text)
+
+    return tell
+
+
+_MOST_NOTICES = 100
+"""Different sentences of one kernel; the log has the connections themselves."""
