@@ -12,6 +12,7 @@ from tool_runs import asking, told
 
 from rlm_jupyter import host_tool
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.records import load
 from rlm_jupyter.settings import Limits
 from rlm_jupyter.tools.functions import read_tools
 
@@ -404,3 +405,22 @@ def until(true, seconds=20):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_the_tree_names_what_each_agent_was_handed_and_the_log_gives_it_back(ask):
+    def clean(text):
+        return text.strip()
+
+    script = {
+        "root": ["a = where(1)\nFINAL(rlm_query('sub', tools=['where']))"],
+        "sub": ["FINAL(where(2)[1])"],
+    }
+    run = ask(script, tools=[where, clean])
+    assert run.value == [2]
+    for tree in (run.tree, load(run.log_path).tree):
+        assert {id_: agent.handed for id_, agent in tree.agents.items()} == {
+            "0": ("where", "clean"),
+            "0.1": ("where",),
+        }
+        (call,) = tree.agents["0.1"].turns[0].tool_calls
+        assert (call.name, call.ok) == ("where", True)

@@ -138,6 +138,8 @@ class Conductor:
             name=spec.name,
             model=spec.model.name,
             context=spec.context.description if spec.context else None,
+            tools=tuple(spec.tools),
+            mcp=spec.mcp,
         )
         task = asyncio.create_task(agent.work())
         self._tasks[spec.id] = task

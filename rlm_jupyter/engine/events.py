@@ -99,6 +99,10 @@ class AgentStarted(Event):
     name: str | None = None
     model: str
     context: Description | None = None
+    tools: tuple[str, ...] = ()
+    """Functions that its code may call besides the words."""
+    mcp: tuple[str, ...] = ()
+    """MCP servers that its code may ask."""
 
 
 class KernelStarted(Event):

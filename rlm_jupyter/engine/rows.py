@@ -13,6 +13,9 @@ from rlm_jupyter.engine import events as ev
 Activity = Literal["", "model", "code", "children"] | ev.WaitReason
 """What a running agent is doing or waiting for."""
 
+TOOL_CALLS = 100
+"""Calls of tools that are kept of one turn; code may call in a loop."""
+
 _QUEUED = ("budget", "concurrency")
 
 
@@ -56,12 +59,27 @@ class CallState:
 
 
 @dataclass
+class ToolCallState:
+    """One call of a tool that runs in the notebook, or of an MCP server's."""
+
+    name: str
+    """Under which the views show it: `server.name` for a server's."""
+    seconds: float
+    ok: bool
+    error: str | None = None
+
+
+@dataclass
 class TurnState:
     """One reply of the model and its execution."""
 
     turn: int
     call: CallState
     cells: list[CellState] = field(default_factory=list)
+    tool_calls: list[ToolCallState] = field(default_factory=list)
+    """What its code called in the notebook, the newest `TOOL_CALLS`."""
+    tools_called: int = 0
+    """How many calls there were."""
 
 
 @dataclass
@@ -95,6 +113,8 @@ class AgentState:
     turns: list[TurnState] = field(default_factory=list)
     calls: list[CallState] = field(default_factory=list)
     """Completions besides its turns: those its code asked for, and summaries of old turns."""
+    handed: tuple[str, ...] = ()
+    """Tools that it was handed, and MCP servers."""
     tools: dict[str, ToolState] = field(default_factory=dict)
     """What it called in the notebook: a host tool under its name, one of a server under `server.name`."""
     variables: dict[str, dict[str, Any]] = field(default_factory=dict)

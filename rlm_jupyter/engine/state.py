@@ -10,9 +10,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlm_jupyter.engine import events as ev
-from rlm_jupyter.engine.rows import Activity, AgentState, CallState, CellState, ToolState, TurnState
+from rlm_jupyter.engine.rows import (
+    TOOL_CALLS,
+    Activity,
+    AgentState,
+    CallState,
+    CellState,
+    ToolCallState,
+    ToolState,
+    TurnState,
+)
 
-__all__ = ["Activity", "AgentState", "CallState", "CellState", "ToolState", "TreeState", "TurnState"]
+__all__ = [
+    "Activity",
+    "AgentState",
+    "CallState",
+    "CellState",
+    "ToolCallState",
+    "ToolState",
+    "TreeState",
+    "TurnState",
+]
 
 _STREAM_TAIL = 4000
 
@@ -150,6 +168,7 @@ class TreeState:
             started=event.time,
             name=event.name,
             context=event.context,
+            handed=(*event.tools, *event.mcp),
             seq=event.seq,
         )
         if event.parent in self.agents:
@@ -295,3 +314,8 @@ def _tool(agent: AgentState, event: ev.ToolCalled) -> None:
     if not event.ok:
         tool.failed += 1
         tool.error = event.error
+    turn = next((turn for turn in reversed(agent.turns) if turn.turn == event.turn), None)
+    if turn is not None:
+        turn.tools_called += 1
+        turn.tool_calls.append(ToolCallState(key, event.seconds, event.ok, event.error))
+        del turn.tool_calls[:-TOOL_CALLS]

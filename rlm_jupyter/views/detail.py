@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from rlm_jupyter.engine.state import AgentState, CallState, CellState, TreeState, TurnState
+from rlm_jupyter.engine.state import AgentState, CallState, CellState, ToolCallState, TreeState, TurnState
 from rlm_jupyter.views.clean import clean, head_tail, one_line
 from rlm_jupyter.views.find import find_agent
 from rlm_jupyter.views.wire import MAX_BYTES, json_size
@@ -24,6 +24,9 @@ _FEW = 4
 _COLUMNS = 40
 _ITEMS = 30
 _ROWS = 8
+_TOOLS = 50
+_NAME = 120
+_TOOL_CALLS = {_FIELD: 40, 1500: 15}
 _CALLS_SHARE = 0.1
 _VARIABLES_SHARE = 0.2
 
@@ -48,6 +51,7 @@ def detail(
     page: dict[str, Any] = {
         "question": head_tail(agent.question, _QUESTION),
         "context": _bounded(agent.context, max_bytes // 6, rows=3, items=12),
+        "tools": [one_line(name, _NAME) for name in tool_names(agent)[:_TOOLS]],
         "turns": [],
         "sub_calls": [],
         "variables": [],
@@ -74,6 +78,12 @@ def detail(
     )
     page["turns"].sort(key=lambda item: item["turn"])
     return page
+
+
+def tool_names(agent: AgentState) -> list[str]:
+    """Name the tools and MCP servers that an agent was handed, and what else it called in the notebook."""
+    others = (name for name, tool in agent.tools.items() if (tool.server or name) not in agent.handed)
+    return [*agent.handed, *others]
 
 
 def _fit(
@@ -117,6 +127,8 @@ def _turn(turn: TurnState, sent: Mapping[int, int], limit: int) -> dict[str, Any
         "sent_chars": sent.get(call.call, 0),
         "reply": head_tail(call.text, limit),
         "cells": [_cell(cell, limit) for cell in turn.cells],
+        "tool_calls": [_tool_call(one, limit) for one in newest_tool_calls(turn, _TOOL_CALLS.get(limit, 4))],
+        "tools_called": turn.tools_called,
         "input_tokens": call.input_tokens,
         "output_tokens": call.output_tokens,
         "cost": call.cost,
@@ -128,6 +140,17 @@ def _turn(turn: TurnState, sent: Mapping[int, int], limit: int) -> dict[str, Any
         "streaming": call.status == "running",
         "error": None if call.error is None else clean(call.error, limit),
     }
+
+
+def newest_tool_calls(turn: TurnState, most: int) -> list[ToolCallState]:
+    """Give the newest calls of tools; one that failed has precedence over one that did not."""
+    order = sorted(range(len(turn.tool_calls)), key=lambda at: (turn.tool_calls[at].ok, -at))[:most]
+    return [turn.tool_calls[at] for at in sorted(order)]
+
+
+def _tool_call(call: ToolCallState, limit: int) -> dict[str, Any]:
+    told = {"name": one_line(call.name, _NAME), "seconds": round(call.seconds, 3), "ok": call.ok}
+    return told if call.error is None else {**told, "error": clean(call.error, min(limit, 500))}
 
 
 def _cell(cell: CellState, limit: int) -> dict[str, Any]:

@@ -16,7 +16,17 @@ from rlm_jupyter.views import format as fmt
 from rlm_jupyter.views.clean import clean, head_tail, one_line
 from rlm_jupyter.views.detail import description
 from rlm_jupyter.views.style import STYLE
-from rlm_jupyter.views.text import DEEPEST, call_marks, calls_told, count_states, doing, prose, roots
+from rlm_jupyter.views.text import (
+    DEEPEST,
+    call_marks,
+    calls_told,
+    count_states,
+    doing,
+    prose,
+    roots,
+    tool_calls_told,
+    tools_told,
+)
 from rlm_jupyter.views.wire import Totals, summary
 
 MAX_BYTES = 270_000
@@ -197,6 +207,8 @@ def _body(agent: AgentState, share: int, *, value: bool = True) -> str:
 def _parts(agent: AgentState, limit: int, *, value: bool) -> Iterator[str]:
     if limit and len(agent.question) > 160 and not agent.name:  # noqa: PLR2004  as in the summary
         yield f'<div class="rlm-s-question">{text(agent.question, limit)}</div>'
+    if limit and (tools := tools_told(agent)):
+        yield f'<div class="rlm-s-dim">Tools: {escape(tools)}</div>'
     for turn in agent.turns:
         yield _turn(turn, limit)
     if agent.calls:
@@ -222,7 +234,9 @@ def _turn(turn: TurnState, limit: int) -> str:
     said = call.error or prose(turn)
     reply = f'<pre class="rlm-s-reply">{text(said, limit)}</pre>' if said.strip() else ""
     cells = "".join(_cell(cell, limit) for cell in turn.cells)
-    return f"<details><summary>{escape(facts)}</summary>{reply}{cells}</details>"
+    told = tool_calls_told(turn, max(3, limit // 100))
+    tools = "".join(f'<div class="rlm-s-dim">{line(one, limit)}</div>' for one in told)
+    return f"<details><summary>{escape(facts)}</summary>{reply}{cells}{tools}</details>"
 
 
 def _plain_calls(agent: AgentState, limit: int) -> str:

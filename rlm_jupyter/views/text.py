@@ -22,7 +22,7 @@ from typing import Any
 from rlm_jupyter.engine.state import AgentState, CallState, CellState, TreeState, TurnState
 from rlm_jupyter.views import format as fmt
 from rlm_jupyter.views.clean import clean, head_tail, one_line
-from rlm_jupyter.views.detail import description
+from rlm_jupyter.views.detail import description, newest_tool_calls, tool_names
 from rlm_jupyter.views.find import find_agent
 from rlm_jupyter.views.wire import Row, rows, summary
 
@@ -221,6 +221,8 @@ def show_agent(state: TreeState, agent_id: str) -> str:
     lines = [agent_line(state, agent), f"Question: {_indented(clean(agent.question, _QUOTE), 10)}"]
     if agent.context is not None:
         lines.append(f"Context: {summary(agent.context)}")
+    if tools := tools_told(agent):
+        lines.append(f"Tools: {tools}")
     for turn in agent.turns:
         lines += ["", *_turn(turn)]
     if agent.calls:
@@ -234,6 +236,28 @@ def show_agent(state: TreeState, agent_id: str) -> str:
     if agent.error:
         lines.append(f"Error: {_indented(clean(agent.error, _QUOTE), 7)}")
     return "\n".join(lines)
+
+
+def tools_told(agent: AgentState, limit: int = 500) -> str:
+    """Tell which tools and MCP servers an agent was handed, and how often it called those in the notebook."""
+    return one_line(", ".join(_tool(name, agent) for name in tool_names(agent)[:_SIBLINGS]), limit)
+
+
+def _tool(name: str, agent: AgentState) -> str:
+    known = [tool for key, tool in agent.tools.items() if name in (key, tool.server)]
+    calls, failed = sum(tool.calls for tool in known), sum(tool.failed for tool in known)
+    told = f" ({fmt.amount(calls, 'call')}{f', {failed:,} failed' if failed else ''})" if calls else ""
+    return f"{one_line(name, 60)}{told}"
+
+
+def tool_calls_told(turn: TurnState, most: int = _SIBLINGS) -> Iterator[str]:
+    """Tell of a turn's calls of tools in the notebook, a line each; failures have precedence."""
+    for call in newest_tool_calls(turn, most):
+        error = "" if call.error is None else f" · {one_line(call.error, 300)}"
+        failed = "" if call.ok else " failed"
+        yield f"Tool {one_line(call.name, 100)}{failed} · {fmt.duration(call.seconds)}{error}"
+    if (more := turn.tools_called - min(most, len(turn.tool_calls))) > 0:
+        yield f"… {fmt.amount(more, 'more call')} of tools"
 
 
 def prose(turn: TurnState) -> str:
@@ -259,6 +283,7 @@ def _turn(turn: TurnState) -> Iterator[str]:
     yield from _block(call.error or prose(turn), "! " if call.error else "")
     for cell in turn.cells:
         yield from _cell(cell)
+    yield from (f"   {line}" for line in tool_calls_told(turn))
 
 
 def _cell(cell: CellState) -> Iterator[str]:
