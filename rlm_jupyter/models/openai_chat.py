@@ -23,7 +23,7 @@ from rlm_jupyter.models.clients import Clients
 from rlm_jupyter.models.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
 from rlm_jupyter.models.failures import Failure, Kind, error_of, failure_of
 from rlm_jupyter.models.prices import price_of, window_of
-from rlm_jupyter.models.receive import fault_of, receive
+from rlm_jupyter.models.receive import fault_of, posted, receive
 from rlm_jupyter.models.redact import public_url, quote, quoted
 from rlm_jupyter.models.retry import RetryPolicy
 from rlm_jupyter.models.wire import Reply, WireError, clean_text
@@ -179,17 +179,12 @@ class OpenAIChat:
         """Send one request; give its reply, or what went wrong."""
         bill.attempts += 1
         reply, fields = Reply(), dict(body)
-        options = {name: fields.pop(name) for name in ("extra_headers", "extra_query") if name in fields}
-        stream = bool(fields.pop("stream", False))
-        # As a further field the messages go out as they are; as an argument, the SDK would walk through them.
-        fields["messages"] = messages
+        fields |= {"model": self.name, "messages": messages, "stream": bool(fields.get("stream", False))}
         failure: Failure | None = None
         begun = False
         try:
             with self._clients.borrow() as client:
-                create: Any = client.chat.completions.with_streaming_response.create
-                sending = create(model=self.name, messages=(), stream=stream, extra_body=fields, **options)
-                async with asyncio.timeout(self.timeout) as silence, sending as response:
+                async with asyncio.timeout(self.timeout) as silence, posted(client, fields) as response:
                     begun = True
                     await receive(response, reply, on_delta, lambda: _postpone(silence, self.timeout))
         except WireError as error:
