@@ -28,8 +28,9 @@ async def posted(client: AsyncOpenAI, fields: dict[str, object]) -> AsyncIterato
         client: of the SDK.
         fields: of the body, `extra_headers` and `extra_query` among them, which are none.
     """
+    headers: Any = fields.pop("extra_headers", None) or {}
     options: Any = {
-        "headers": {"X-Stainless-Raw-Response": "stream", **(fields.pop("extra_headers", None) or {})},
+        "headers": {"X-Stainless-Raw-Response": "stream", **headers},
         "params": fields.pop("extra_query", None) or {},
     }
     stream: Any = fields["stream"]
