@@ -42,6 +42,7 @@ export class PanelView {
   #missing = 0;
   #stick = true;
   #drawn: Detail | undefined;
+  #drawnBelow = "";
 
   constructor(
     private readonly session: Session,
@@ -120,7 +121,7 @@ export class PanelView {
     show(this.#scroll, !prompt);
     show(this.#messages, prompt);
     if (prompt) this.#updateMessages(agent);
-    this.#updatePage(agent, detail);
+    if (other || !detail || detail !== this.#drawn) this.#updatePage(agent, detail);
     this.#step.update(agent);
     this.variables.update(agent.id, detail);
     this.#exec.update(agent);
@@ -188,6 +189,9 @@ export class PanelView {
   /** An error is told where it happened and on the way up to the root. */
   #updateBelow(agent: Agent): void {
     const { store } = this.session;
+    const drawn = `${agent.id} ${store.failing} ${store.structure}`;
+    if (drawn === this.#drawnBelow) return;
+    this.#drawnBelow = drawn;
     const count = store.failures(agent.id);
     const shown = count > 0 ? store.failed(agent.id, 3) : [];
     show(this.#below, shown.length > 0);

@@ -3,17 +3,7 @@
 import { attribute, h, percents, put, putLine, show, tip } from "./dom";
 import { duration, money, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
-import {
-  countWords,
-  type Row,
-  type State,
-  shares,
-  shortState,
-  stateOf,
-  stateWords,
-  type Totals,
-  totals,
-} from "./rows";
+import { countWords, type Row, type State, shares, shortState, stateOf, stateWords } from "./rows";
 import type { Session } from "./session";
 import type { TimeAxis } from "./timeaxis";
 import type { Agent } from "./types";
@@ -44,9 +34,11 @@ export class RowView {
   readonly #track = h("span.rlm-track", { "aria-hidden": "true" });
   /** What a screen reader hears after the words: the columns are for the eye. */
   readonly #spoken = h("span.rlm-offscreen");
+  /** What was drawn: to look that up here is cheaper than to ask the page. */
+  #placed = "";
+  #filled = "";
   #drawnGuides = "";
-  #summed = "";
-  #sums: Totals = { cost: null, tokens: 0, turns: 0, started: null, ended: null };
+  readonly #shares = [-1, -1];
 
   constructor(
     private readonly session: Session,
@@ -81,16 +73,19 @@ export class RowView {
 
   update(row: Row, top: number, look: RowLook): void {
     const { element } = this;
-    const style = `translateY(${top}px)`;
-    if (element.style.transform !== style) element.style.transform = style;
-    attribute(element, "data-key", row.key);
-    attribute(element, "aria-level", row.level);
-    attribute(element, "aria-setsize", row.setsize);
-    attribute(element, "aria-posinset", row.posinset);
-    attribute(element, "aria-expanded", row.expanded === null ? null : String(row.expanded));
-    attribute(element, "aria-selected", String(look.selected));
-    attribute(element, "tabindex", look.tabStop ? 0 : -1);
-    this.#drawGuides(row);
+    const placed = `${row.key} ${top} ${row.level} ${row.setsize} ${row.posinset} ${row.guides} ${row.expanded} ${look.selected} ${look.tabStop}`;
+    if (placed !== this.#placed) {
+      this.#placed = placed;
+      element.style.transform = `translateY(${top}px)`;
+      attribute(element, "data-key", row.key);
+      attribute(element, "aria-level", row.level);
+      attribute(element, "aria-setsize", row.setsize);
+      attribute(element, "aria-posinset", row.posinset);
+      attribute(element, "aria-expanded", row.expanded === null ? null : String(row.expanded));
+      attribute(element, "aria-selected", String(look.selected));
+      attribute(element, "tabindex", look.tabStop ? 0 : -1);
+      this.#drawGuides(row);
+    }
     if (this.group) this.#fillGroup(row, look.axis);
     else this.#fillAgent(row, look.axis);
   }
@@ -112,16 +107,22 @@ export class RowView {
   }
 
   #fillAgent(row: Row, axis: TimeAxis | null): void {
-    const agent = this.session.store.agents.get(row.id);
+    const { session } = this;
+    const agent = session.store.agents.get(row.id);
     if (!agent) return;
+    const elapsed = session.elapsed(agent);
+    const failures = session.store.failures(agent.id);
+    this.#drawShare(agent);
+    if (axis) axis.drawLane(this.#track, agent);
+    const filled = `${agent.id} ${agent.stamp} ${failures} ${Math.floor(elapsed ?? -1)}`;
+    if (filled === this.#filled) return;
+    this.#filled = filled;
     const state = stateOf(agent);
-    const elapsed = this.session.elapsed(agent);
     const running = agent.status === "running";
     setIcon(this.#sign, state);
     attribute(this.element, "data-state", state);
     put(this.#id, agent.id);
     putLine(this.#text, agent.name ?? agent.question, 300);
-    const failures = this.session.store.failures(agent.id);
     show(this.#failures, failures > 0);
     put(this.#failures, failures > 0 ? `${whole(failures)} failed below` : "");
     put(this.#state, shortState(state));
@@ -132,11 +133,9 @@ export class RowView {
     put(this.#tokens, used ? tokens(used) : "");
     const spent = agent.cost_total ?? agent.cost;
     put(this.#spend, spent === null ? "?" : money(spent));
-    this.#drawShare(agent);
     put(this.#time, duration(elapsed, running));
     tip(this.element, agent.error ?? agent.question);
     put(this.#spoken, spoken(agent, state, elapsed));
-    if (axis) axis.drawLane(this.#track, agent);
   }
 
   #drawShare(agent: Agent): void {
@@ -147,35 +146,40 @@ export class RowView {
     const tokens = used > 0 ? (agent.input_tokens + agent.output_tokens) / used : 0;
     const total = cost > 0 ? (agent.cost_total ?? 0) / cost : tokens;
     const own = cost > 0 && agent.cost !== null ? agent.cost / cost : total;
-    setWidth(this.#own, own);
-    setWidth(this.#below, Math.max(total - own, 0));
+    this.#setShares(own, Math.max(total - own, 0));
   }
 
   #fillGroup(row: Row, axis: TimeAxis | null): void {
     const { store } = this.session;
-    const ids = store.children(row.id);
+    const sums = store.totals(row.id);
+    const total = store.run.cost ?? 0;
+    this.#setShares(0, total > 0 && sums.cost !== null ? sums.cost / total : 0);
+    if (axis) axis.drawGroup(this.#track, sums);
+    const elapsed = sums.started === null ? null : (sums.ended ?? this.session.now()) - sums.started;
+    const filled = `${row.id} ${store.seq} ${Math.floor(elapsed ?? -1)}`;
+    if (filled === this.#filled) return;
+    this.#filled = filled;
     const counts = store.statuses(row.id);
-    // Thousands of agents are summed up when something came, not when somebody scrolls.
-    if (this.#summed !== `${row.id} ${store.seq}`) {
-      this.#summed = `${row.id} ${store.seq}`;
-      this.#sums = totals(store, ids);
-    }
-    const sums = this.#sums;
     const words = countWords(counts);
     setIcon(this.#sign, "group");
-    put(this.#id, plural(ids.length, "agent"));
+    put(this.#id, plural(store.children(row.id).length, "agent"));
     put(this.#text, words);
     this.#drawHistogram(shares(counts));
     put(this.#turns, sums.turns ? whole(sums.turns) : "");
     put(this.#tokens, sums.tokens ? tokens(sums.tokens) : "");
     put(this.#spend, sums.cost === null ? "?" : money(sums.cost));
-    const total = store.run.cost ?? 0;
-    setWidth(this.#own, 0);
-    setWidth(this.#below, total > 0 && sums.cost !== null ? sums.cost / total : 0);
-    const elapsed = sums.started === null ? null : (sums.ended ?? this.session.now()) - sums.started;
     put(this.#time, duration(elapsed, sums.ended === null));
     tip(this.element, `Sub-agents of ${row.id}: ${words}`);
-    if (axis) axis.drawGroup(this.#track, sums);
+  }
+
+  /** The bar of a row's part of the spend: its own, and that of all below it. */
+  #setShares(own: number, below: number): void {
+    [own, below].forEach((share, at) => {
+      const width = share <= 0 ? 0 : Math.round(Math.max(Math.min(share, 1), 0.02) * 1000);
+      if (width === this.#shares[at]) return;
+      this.#shares[at] = width;
+      (at === 0 ? this.#own : this.#below).style.width = percents(width / 1000);
+    });
   }
 
   #drawHistogram(parts: readonly [State, number][]): void {
@@ -192,11 +196,6 @@ export class RowView {
       if (part.hidden !== (share === 0)) part.hidden = share === 0;
     });
   }
-}
-
-function setWidth(element: HTMLElement, share: number): void {
-  const width = percents(share <= 0 ? 0 : Math.max(Math.min(share, 1), 0.02));
-  if (element.style.width !== width) element.style.width = width;
 }
 
 /** `gpt-5` for `openai/gpt-5`. */

@@ -192,39 +192,3 @@ export function shares(counts: Readonly<Counts>): [Status, number][] {
   const total = ORDER.reduce((sum, [status]) => sum + counts[status], 0);
   return total === 0 ? [] : ORDER.map(([status]) => [status, counts[status] / total]);
 }
-
-export interface Totals {
-  /** `null`: one of them is unknown. */
-  cost: number | null;
-  tokens: number;
-  turns: number;
-  started: number | null;
-  /** `null`: one of them still runs. */
-  ended: number | null;
-}
-
-/** The sums of a group row. */
-export function totals(store: Store, ids: readonly string[]): Totals {
-  let cost: number | null = 0;
-  let [tokens, turns, started, ended] = [0, 0, Number.POSITIVE_INFINITY, 0];
-  for (const id of ids) {
-    const agent = store.agents.get(id) as Agent;
-    const spent: number | null = agent.cost_total ?? agent.cost;
-    cost = cost === null || spent === null ? null : cost + spent;
-    tokens += agent.input_tokens + agent.output_tokens;
-    turns += agent.turns;
-    if (agent.started !== null) started = Math.min(started, agent.started);
-    ended =
-      agent.status === "running"
-        ? Number.POSITIVE_INFINITY
-        : Math.max(ended, (agent.started ?? 0) + (agent.elapsed ?? 0));
-  }
-  const known = Number.isFinite(started);
-  return {
-    cost,
-    tokens,
-    turns,
-    started: known ? started : null,
-    ended: known && Number.isFinite(ended) ? ended : null,
-  };
-}

@@ -59,7 +59,29 @@ const EMPTY_AGENT: Agent = {
   rev: 0,
   pending_code: null,
   spans: null,
+  stamp: 0,
 };
+
+/** The sums of an agent's sub-agents, each with all below it. */
+export interface Totals {
+  /** `null`: one of them is unknown. */
+  cost: number | null;
+  tokens: number;
+  turns: number;
+  started: number | null;
+  /** `null`: one of them still runs. */
+  ended: number | null;
+}
+
+/** The same, kept up as agents change: thousands are not walked for each message. */
+interface Sums {
+  cost: number;
+  unknown: number;
+  tokens: number;
+  turns: number;
+  started: number;
+  ended: number;
+}
 
 export type Counts = Record<Status, number>;
 
@@ -75,9 +97,12 @@ export class Store {
   seq = -1;
   /** Rises when an agent appears; nothing else moves rows. */
   structure = 0;
+  /** Rises when an agent fails, or is found not to have failed. */
+  failing = 0;
   #kids = new Map<string, string[]>();
   #failures = new Map<string, number>();
   #counts = new Map<string, Counts>();
+  #sums = new Map<string, Sums>();
   #parts: {
     seq: number;
     next: number;
@@ -97,6 +122,21 @@ export class Store {
   /** How many of an agent's sub-agents are in which state. */
   statuses(parent: string | null): Readonly<Counts> {
     return this.#counts.get(parent ?? ROOT) ?? { running: 0, done: 0, failed: 0, stopped: 0, limit: 0 };
+  }
+
+  /** What an agent's sub-agents have spent together. */
+  totals(parent: string | null): Totals {
+    const sums = this.#sums.get(parent ?? ROOT) ?? noSums();
+    const running = this.statuses(parent).running > 0;
+    const known = Number.isFinite(sums.started);
+    return {
+      // What rounding leaves of many additions and subtractions is no money.
+      cost: sums.unknown > 0 ? null : Math.max(Number(sums.cost.toFixed(9)), 0),
+      tokens: sums.tokens,
+      turns: sums.turns,
+      started: known ? sums.started : null,
+      ended: known && !running ? sums.ended : null,
+    };
   }
 
   /** How many agents below this one have failed. */
@@ -173,6 +213,7 @@ export class Store {
     this.#kids.clear();
     this.#counts.clear();
     this.#failures.clear();
+    this.#sums.clear();
     this.structure += 1;
     this.#merge(agents);
   }
@@ -196,14 +237,39 @@ export class Store {
         counts[fields.status] += 1;
       }
     }
+    this.#sum(agent, -1);
     // An agent keeps its place for life: rows never move under the reader's eyes.
     const { id, parent } = agent;
-    Object.assign(agent, fields, { id, parent });
+    Object.assign(agent, fields);
+    agent.id = id;
+    agent.parent = parent;
+    agent.stamp = this.seq;
+    this.#sum(agent, 1);
+  }
+
+  /** Adds an agent to the sums of its parent, or takes it out. */
+  #sum(agent: Agent, sign: 1 | -1): void {
+    const key = agent.parent ?? ROOT;
+    let sums = this.#sums.get(key);
+    if (!sums) {
+      sums = noSums();
+      this.#sums.set(key, sums);
+    }
+    const spent: number | null = agent.cost_total ?? agent.cost;
+    if (spent === null) sums.unknown += sign;
+    else sums.cost += sign * spent;
+    sums.tokens += sign * (agent.input_tokens + agent.output_tokens);
+    sums.turns += sign * agent.turns;
+    if (sign < 0) return;
+    if (agent.started !== null) sums.started = Math.min(sums.started, agent.started);
+    const ended = agent.status === "running" ? 0 : (agent.started ?? 0) + (agent.elapsed ?? 0);
+    sums.ended = Math.max(sums.ended, ended);
   }
 
   #add(id: string, fields: Partial<Agent>): void {
-    const agent: Agent = { ...EMPTY_AGENT, ...fields, id };
+    const agent: Agent = { ...EMPTY_AGENT, ...fields, id, stamp: this.seq };
     this.agents.set(id, agent);
+    this.#sum(agent, 1);
     const key = agent.parent ?? ROOT;
     const kids = this.#kids.get(key);
     if (kids) insert(kids, id);
@@ -221,12 +287,17 @@ export class Store {
   }
 
   #fail(parent: string | null, more: number): void {
+    this.failing += 1;
     let id = parent;
     for (let step = 0; id !== null && step < 1000; step += 1) {
       this.#failures.set(id, this.failures(id) + more);
       id = this.agents.get(id)?.parent ?? null;
     }
   }
+}
+
+function noSums(): Sums {
+  return { cost: 0, unknown: 0, tokens: 0, turns: 0, started: Number.POSITIVE_INFINITY, ended: 0 };
 }
 
 /** The number of an agent among its siblings: 12 for `0.3.12`. */

@@ -3,8 +3,8 @@
 import { attribute, h, keyed, on, percents, put } from "./dom";
 import { Drag } from "./drag";
 import { duration } from "./format";
-import type { Totals } from "./rows";
 import type { Session } from "./session";
+import type { Totals } from "./store";
 import {
   type Bar,
   below,
@@ -28,6 +28,9 @@ export class TimeAxis {
   #whole: Window = [0, 1];
   #width = 400;
   #drag: Drag | null = null;
+  /** Rises when lanes look otherwise though no agent changed. */
+  #version = 0;
+  readonly #drawn = new WeakMap<HTMLElement, string>();
   #critical = new Map<string, Window[]>();
   #computed = { structure: -1, at: 0, status: "" };
 
@@ -50,13 +53,16 @@ export class TimeAxis {
 
   resize(): void {
     this.#width = this.element.clientWidth || this.#width;
+    this.#version += 1;
   }
 
   update(): void {
     const { store, choices } = this.session;
     const { run } = store;
     this.#whole = domain(this.session.elapsed(run) ?? 0, run.status === "running");
+    const [from, to] = this.#window;
     this.#window = choices.zoom ?? this.#whole;
+    if (from !== this.#window[0] || to !== this.#window[1]) this.#version += 1;
     this.#findPath();
     const marks = ticks(this.#window, Math.max(2, Math.floor(this.#width / 90)));
     keyed(
@@ -73,6 +79,9 @@ export class TimeAxis {
 
   drawLane(track: HTMLElement, agent: Agent): void {
     const { store } = this.session;
+    const drawn = `${agent.id} ${agent.stamp} ${this.#version}`;
+    if (agent.status !== "running" && this.#drawn.get(track) === drawn) return;
+    this.#drawn.set(track, drawn);
     const now = this.session.now();
     const all = lane(agent, store.run.started ?? 0, now, below(store, agent.id, now));
     const bars = visible(all, this.#window, this.#width);
@@ -164,6 +173,7 @@ export class TimeAxis {
       return;
     this.#computed = { structure: store.structure, at: now, status: store.run.status };
     this.#critical = criticalPath(store, now);
+    this.#version += 1;
   }
 
   #share(at: number): number {

@@ -90,6 +90,8 @@ export interface Agent {
   pending_code: string | null;
   /** Optional: what the timeline draws; without it a lane is one bar. */
   spans: Span[] | null;
+  /** Not sent: the number of the message that changed it last, noted by the store. */
+  stamp: number;
 }
 
 /** A part of a container. */

@@ -28,6 +28,7 @@ export class VariablesView {
   #variables: readonly Variable[] = [];
   #drawn: Detail | undefined;
   #drawnPreview: Variable | null = null;
+  #drawnList: readonly unknown[] = [];
 
   constructor(private readonly session: Session) {
     this.#pull = button("Pull", { class: "rlm-primary" }, () => this.#send(false));
@@ -74,6 +75,14 @@ export class VariablesView {
     attribute(this.element, "data-open", choices.variablesOpen);
     show(this.#body, choices.variablesOpen);
     const chosen = this.#chosen();
+    this.#drawList(chosen);
+    if (chosen) this.#updateChosen(chosen);
+  }
+
+  #drawList(chosen: Variable | undefined): void {
+    const variables = this.#variables;
+    if (this.#drawnList[0] === variables && this.#drawnList[1] === chosen) return;
+    this.#drawnList = [variables, chosen];
     keyed(
       this.#list,
       variables,
@@ -93,7 +102,6 @@ export class VariablesView {
         putLine(element.children[1] as Element, shortSummary(variable), 60);
       },
     );
-    if (chosen) this.#updateChosen(chosen);
   }
 
   #chosen(): Variable | undefined {

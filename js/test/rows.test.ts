@@ -10,7 +10,6 @@ import {
   shortState,
   stateOf,
   stateWords,
-  totals,
 } from "../src/rows";
 import { Store } from "../src/store";
 import type { Agent } from "../src/types";
@@ -127,36 +126,6 @@ describe("words and sums", () => {
       ["stopped", 0],
     ]);
     expect(shares({ done: 0, running: 0, failed: 0, stopped: 0, limit: 0 })).toEqual([]);
-  });
-
-  it("a group's sums know what is unknown", () => {
-    const made = new Store();
-    const one = agent("0.1", {
-      status: "done",
-      cost_total: 0.25,
-      turns: 2,
-      input_tokens: 10,
-      started: 1000,
-      elapsed: 4,
-    });
-    const two = agent("0.2", {
-      status: "done",
-      cost: 0.5,
-      turns: 1,
-      output_tokens: 5,
-      started: 1002,
-      elapsed: 1,
-    });
-    made.apply({ kind: "snapshot", seq: 1, run: RUN, agents: rows(agent("0"), one, two, agent("0.3")) });
-    expect(totals(made, ["0.1", "0.2"])).toEqual({
-      cost: 0.75,
-      tokens: 15,
-      turns: 3,
-      started: 1000,
-      ended: 1004,
-    });
-    expect(totals(made, ["0.1", "0.3"])).toMatchObject({ cost: null, ended: null });
-    expect(totals(made, ["0.3", "0.1"])).toMatchObject({ ended: null });
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Store } from "../src/store";
+import type { Agent } from "../src/types";
 import { agent, ids, RUN, rows } from "./helpers";
 
 function filled(...agents: ReturnType<typeof agent>[]): Store {
@@ -221,4 +222,51 @@ it("gives the path from an agent to the root, also where data is a circle", () =
   expect(store.path("0.1.2").map((each) => each.id)).toEqual(["0.1.2", "0.1", "0"]);
   const circle = filled(agent("0", { parent: "0.1" }), agent("0.1"));
   expect(circle.path("0.1")).toHaveLength(2);
+});
+
+describe("the sums of sub-agents", () => {
+  const done = (id: string, fields: Partial<Agent>) => agent(id, { status: "done", ...fields });
+
+  function store(...agents: Partial<Agent>[]): Store {
+    const made = new Store();
+    made.apply({ kind: "snapshot", seq: 1, run: RUN, agents: rows(agent("0"), ...agents) });
+    return made;
+  }
+
+  it("know what is unknown, and what still runs", () => {
+    const one = done("0.1", { cost_total: 0.25, turns: 2, input_tokens: 10, started: 1000, elapsed: 4 });
+    const two = done("0.2", { cost: 0.5, turns: 1, output_tokens: 5, started: 1002, elapsed: 1 });
+    const sums = { cost: 0.75, tokens: 15, turns: 3, started: 1000, ended: 1004 };
+    expect(store(one, two).totals("0")).toEqual(sums);
+    expect(store(one, agent("0.3")).totals("0")).toMatchObject({ cost: null, ended: null });
+    expect(store().totals("0")).toEqual({ cost: 0, tokens: 0, turns: 0, started: null, ended: null });
+  });
+
+  it("are after a thousand changes what they are from the beginning", () => {
+    const made = store();
+    const known: Record<string, Partial<Agent>> = { "0": agent("0") };
+    let random = 7;
+    const upTo = (limit: number) => {
+      random = (random * 48_271) % 2_147_483_647;
+      return random % limit;
+    };
+    for (let seq = 2; seq < 1000; seq += 1) {
+      const id = `0.${1 + upTo(20)}`;
+      const status = (["running", "done", "failed"] as const)[upTo(3)] ?? "done";
+      const change = { status, turns: upTo(9), cost_total: upTo(9) ? upTo(1000) / 1000 : null, cost: null };
+      const fields = known[id] ? change : { ...agent(id), ...change };
+      known[id] = { ...known[id], ...fields };
+      made.apply({ kind: "patch", seq, agents: { [id]: fields } });
+    }
+    const fresh = store(...Object.values(known));
+    expect(made.totals("0")).toEqual(fresh.totals("0"));
+    expect(made.statuses("0")).toEqual(fresh.statuses("0"));
+    expect(made.failures("0")).toBe(fresh.failures("0"));
+    made.apply({
+      kind: "patch",
+      seq: 1000,
+      agents: Object.fromEntries(Object.keys(known).map((id) => [id, { cost_total: 0 }])),
+    });
+    expect(made.totals("0").cost, "what rounding leaves is no money").toBe(0);
+  });
 });

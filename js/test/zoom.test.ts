@@ -91,7 +91,7 @@ it("by keyboard an agent's life is zoomed to, and the stretch moved", async () =
   const pan = (key: string) =>
     page.item("0.1").dispatchEvent(new KeyboardEvent("keydown", { key, shiftKey: true, bubbles: true }));
   pan("ArrowRight");
-  expect(zoom()).toEqual([4.4, 6.6]);
+  expect(zoom()).toEqual([4.5, 6.7]);
   await frame();
   pan("ArrowLeft");
   expect(zoom()).toEqual([3.9, 6.1]);
