@@ -358,10 +358,10 @@ class RLM:
             cache=self._cache(),
             veil=toolkit.veil,
         )
-        store = Store()
+        store = Store(limit=self.settings.value_memory)
         for data in (spec.context, *(one.data for one in spec.added)):
             if data is not None:
-                store.add(data)
+                store.share(data)
         conductor = Conductor(
             run=run_id,
             settings=self.settings,

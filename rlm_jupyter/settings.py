@@ -215,6 +215,12 @@ class Settings(BaseModel):
     """Whether sub-agents have all tools of their parents; without, those that they are handed."""
     tool_seconds: float = Field(300, gt=0)
     """Time that one call of a host tool may take, where `@host_tool(seconds=...)` says nothing else."""
+    value_memory: int | None = Field(None, ge=0)
+    """Bytes of memory that one run's values may take, besides the data that you hand over; what comes above it goes
+    to disk until the run is dropped. None: a quarter of the machine's memory."""
+    kernel_memory: int | None = Field(None, ge=0)
+    """Bytes of memory that kernels of agents that have ended may hold alone, all runs together; above it the oldest
+    end, and the values that they gave stay. None: a quarter of the machine's memory."""
     sub_calls: bool = True
     """Whether agents' code may ask a model at all: `llm_query` and `rlm_query`. An ablation of the paper."""
     sub_agents: bool = True
@@ -260,14 +266,14 @@ class Settings(BaseModel):
         found: dict[str, object] = {field: env[name] for field, name in names.items() if env.get(name)}
         given = {name: value for name, value in changes.items() if value is not None or name in _OFF_BY_NONE}
         found.update(given)
+        if "sandbox" in found:
+            found["sandbox"] = Sandbox.of(found["sandbox"])  # type: ignore[arg-type]  # it says what it takes
         try:
             return cls.model_validate(found)
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             known = ", ".join(f"`{field}`" for field in cls.model_fields)
-        if "sandbox" in found:
-            found["sandbox"] = Sandbox.of(found["sandbox"])  # type: ignore[arg-type]  # it says what it takes
             if first["type"] == "extra_forbidden":
                 raise ConfigError(f"There is no setting `{name}`. Settings are: {known}.") from None
             raise ConfigError(

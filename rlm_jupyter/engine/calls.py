@@ -37,6 +37,11 @@ class AgentCalls:
     def __init__(self, agent: Agent) -> None:
         self.serve(agent)
 
+    @property
+    def agent(self) -> Agent:
+        """On whose account the kernel's requests go now."""
+        return self._agent
+
     def serve(self, agent: Agent) -> None:
         """Serve this agent from now on: the kernel's requests go on its account."""
         self._agent = agent
@@ -125,7 +130,7 @@ class AgentCalls:
             raise BridgeError("internal", "A call came with more or less data than it says.")
         tools = handed_on(agent, body.get("tools"), fds[functions:])
         servers = servers_handed_on(agent, body.get("mcp"))
-        context = Buffer.adopt(os.dup(fds[0]), _description(body.get("description"))) if functions else None
+        context = self._received(fds[0], body) if functions else None
         name = body.get("name")
         value = await agent.team.sub_agent(
             agent,
@@ -145,16 +150,26 @@ class AgentCalls:
         if (reason := self._not_looked()) is not None:
             agent.team.journal.emit(ev.ValueRejected, agent.id, reason=reason)
             raise BridgeError("rejected", reason)
-        buffer = Buffer.adopt(os.dup(fds[0]), _description(body.get("description")))
+        buffer = self._received(fds[0], body)
         if agent.spec.schema is not None:
             await self._check(agent.spec.schema, buffer)
+        await agent.team.holdings.keep(buffer)
         for older in (agent.value, agent.draft):
             if older is not None:
                 older.close()
-        agent.draft = None
-        agent.value = agent.team.store.add(buffer)
-        agent.team.journal.emit(ev.ValueReturned, agent.id, description=buffer.description, bytes=buffer.size)
+        agent.draft, agent.value = None, buffer
+        agent.team.journal.emit(
+            ev.ValueReturned,
+            agent.id,
+            description=buffer.description,
+            bytes=buffer.size,
+            place=buffer.place,
+        )
         return {}, []
+
+    def _received(self, fd: int, body: Mapping[str, Any]) -> Buffer:
+        """Own what came with a request, whose descriptor stays the bridge's."""
+        return self._agent.team.store.adopt(os.dup(fd), _description(body.get("description")))
 
     def _not_looked(self) -> str | None:
         """Ask once to look first, where the code answers without having read data that was not shown whole."""
@@ -176,7 +191,7 @@ class AgentCalls:
         except (ValueError, RLMError) as error:
             if agent.draft is not None:
                 agent.draft.close()
-            agent.draft = agent.team.store.add(buffer)
+            agent.draft = await agent.team.holdings.keep(buffer)
             reason = f"The value does not match what was asked for ({schema.text:.300}).\n{error}"
             agent.team.journal.emit(ev.ValueRejected, agent.id, reason=reason)
             raise BridgeError("rejected", reason) from None

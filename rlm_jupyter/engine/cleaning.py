@@ -34,6 +34,7 @@ _KEYS = frozenset(
             "name",
             "names",
             "nulls",
+            "place",
             "preview",
             "range",
             "role",

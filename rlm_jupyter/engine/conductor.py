@@ -12,6 +12,8 @@ from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.agent import Agent
 from rlm_jupyter.engine.compaction import window
 from rlm_jupyter.engine.gate import Gate
+from rlm_jupyter.engine.holdings import Holdings
+from rlm_jupyter.engine.kept import KeptKernels, kept_kernels
 from rlm_jupyter.engine.spec import AgentSpec
 from rlm_jupyter.errors import (
     AgentFailedError,
@@ -48,6 +50,7 @@ class Conductor:
         inherit_tools: whether sub-agents have all tools of their parents.
         veil: takes secrets out of what a model is told.
         windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
+        kept: kernels of agents that have ended, of all runs.
     """
 
     run: str
@@ -69,8 +72,10 @@ class Conductor:
     agents: dict[str, Agent] = field(default_factory=dict)
     limit: LimitReachedError | None = None
     windows: dict[str, int] = field(default_factory=dict)
+    kept: KeptKernels = field(default_factory=kept_kernels)
 
     def __post_init__(self) -> None:
+        self.holdings = Holdings(self.store, self.journal, lambda: self.pool.open_run(self.run))
         self.gate = Gate(self.journal, step=self.step)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._children: dict[str, int] = {}
@@ -140,6 +145,7 @@ class Conductor:
             context=spec.context.description if spec.context else None,
             tools=tuple(spec.tools),
             mcp=spec.mcp,
+            place=spec.context.place if spec.context else None,
         )
         task = asyncio.create_task(agent.work())
         self._tasks[spec.id] = task
@@ -185,6 +191,7 @@ class Conductor:
             value=agent.value.description if agent.value else None,
             error=error.message if error else None,
         )
+        self.kept.agent_ended(agent)
 
     async def _halt(self, agent: Agent, task: asyncio.Task[None]) -> None:
         """End an agent's work: its requests, its children, its cell. What it has stays."""
@@ -224,7 +231,7 @@ class Conductor:
             depth=parent.spec.depth + 1,
             question=question,
             model=self.sub_model,
-            context=self.store.add(context) if context is not None else None,
+            context=await self.holdings.keep(context) if context is not None else None,
             schema=schema,
             name=name,
             tools=tools or {},
@@ -316,7 +323,7 @@ class Conductor:
         await self.pool.close_run(self.run)
         for agent in self.agents.values():
             agent.kernel = None
-        self.store.close()
+        self.holdings.close()
 
     # ---- what agents ask for
 
@@ -336,7 +343,7 @@ class Conductor:
 
     def question_buffer(self, question: str) -> Buffer:
         """The question as data, for an agent that was given none."""
-        return self.store.add(Buffer.of(question))
+        return self.store.share(Buffer.of(question))
 
     def sub_model_named(self, name: object) -> ChatModel:
         """Give the model for a plain call.

@@ -40,6 +40,9 @@ WaitReason = Literal[
 gave a reason of its own, is asked again; what other requests have reserved; a place among the requests in flight;
 a kernel; the user's Next."""
 
+Place = Literal["memory", "disk", "shared"]
+"""Of a value's bytes: a memory file, a file that is gone with the run, or the notebook's data that all agents see."""
+
 Description = dict[str, Any]
 """What is shown of a value: see `rlm_jupyter.values.describe`."""
 
@@ -99,6 +102,8 @@ class AgentStarted(Event):
     name: str | None = None
     model: str
     context: Description | None = None
+    place: Place | None = None
+    """Where its data lies; None where it has none."""
     tools: tuple[str, ...] = ()
     """Functions that its code may call besides the words."""
     mcp: tuple[str, ...] = ()
@@ -115,6 +120,22 @@ class KernelStarted(Event):
     """What holds of its box: `mode`, `holds`, `limits`, `net`, `read` and `missing`."""
     seconds: float
     """From asking for it until its data was loaded."""
+
+
+class KernelEnded(Event):
+    """The kernel of an agent that had ended was ended too, because all of these held too much memory."""
+
+    kind: Literal["kernel_ended"] = "kernel_ended"
+    bytes: int
+    """What it held alone."""
+    held: int
+    """What the kernels of all ended agents held together."""
+    limit: int
+    """For these; the setting `kernel_memory`."""
+    saved: tuple[str, ...] = ()
+    """Variables that were saved and can still be pulled."""
+    lost: tuple[str, ...] = ()
+    """Variables that are gone: too large, or without a form that is data alone."""
 
 
 class AgentFinished(Event):
@@ -235,6 +256,22 @@ class ValueReturned(Event):
     kind: Literal["value_returned"] = "value_returned"
     description: Description
     bytes: int
+    place: Place = "memory"
+    """Where its bytes lie."""
+
+
+class ValuesHeld(Event):
+    """What the run's values take has changed by more than a little; each is counted once however many have it."""
+
+    kind: Literal["values_held"] = "values_held"
+    memory: int
+    """Bytes in memory files."""
+    disk: int
+    """Bytes that moved to disk, because there was no room below the limit."""
+    shared: int
+    """Bytes of the notebook's own data, which all agents see."""
+    limit: int
+    """For `memory`; the setting `value_memory`."""
 
 
 class ValueRejected(Event):
@@ -254,6 +291,17 @@ class ToolCalled(Event):
     """The MCP server; None for a host tool."""
     turn: int
     seconds: float
+    ok: bool
+    error: str | None = None
+
+
+class ConnectionMade(Event):
+    """An agent's code connected to a host, or was refused; what went over it is not known to us."""
+
+    kind: Literal["connection"] = "connection"
+    host: str
+    port: int
+    """0 where only the name was looked up."""
     ok: bool
     error: str | None = None
 
@@ -295,20 +343,10 @@ class Command(Event):
 
 AnyEvent = Annotated[
     RunStarted
-class ConnectionMade(Event):
-    """An agent's code connected to a host, or was refused; what went over it is not known to us."""
-
-    kind: Literal["connection"] = "connection"
-    host: str
-    port: int
-    """0 where only the name was looked up."""
-    ok: bool
-    error: str | None = None
-
-
     | RunFinished
     | AgentStarted
     | KernelStarted
+    | KernelEnded
     | AgentFinished
     | PromptSent
     | ReplyDelta
@@ -319,8 +357,10 @@ class ConnectionMade(Event):
     | CodeFinished
     | VariablesChanged
     | ValueReturned
+    | ValuesHeld
     | ValueRejected
     | ToolCalled
+    | ConnectionMade
     | Waiting
     | StepPending
     | Notice
@@ -341,4 +381,3 @@ def parse_event(line: str | bytes) -> AnyEvent:
         pydantic.ValidationError: it is not an event.
     """
     return _ADAPTER.validate_json(line)
-    | ConnectionMade

@@ -131,6 +131,7 @@ async def take_over(agent: Agent, root: Agent) -> AgentKernel:
             f"The kernel of run `{root.team.run}` died before the follow-up began. Ask anew."
         )
     team.pool.move(kernel, root.team.run, team.run)
+    team.kept.forget(kernel)
     agent.calls = root.calls
     agent.calls.serve(agent)
     agent.kernel = kernel

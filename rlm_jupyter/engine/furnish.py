@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.boxed import teller
 from rlm_jupyter.engine.tool_calls import hand_over
 from rlm_jupyter.errors import KernelDiedError, KernelError
-from rlm_jupyter.engine.boxed import teller
+from rlm_jupyter.kernels.bridge import BridgeError
 from rlm_jupyter.kernels.pool import KernelRequest
+from rlm_jupyter.values.buffer import token
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent import Agent
@@ -31,12 +35,10 @@ async def open_kernel(agent: Agent) -> AgentKernel:
         kernelspec=team.settings.kernel,
         sandbox=team.settings.sandbox,
         env=team.env,
+        tell=teller(agent.calls),
     )
     began = time.monotonic()
-    context = agent.spec.context
-    if agent.spec.parent is None and context is not None and context.size >= _SHARED_BYTES:
-        tell=teller(agent.calls),
-        await team.pool.share(team.run, context.fd)
+    await _share_data(agent)
     kernel = await team.pool.start(request, agent.calls.handle)
     agent.kernel = kernel
     await _furnish(agent, kernel)
@@ -49,6 +51,22 @@ async def open_kernel(agent: Agent) -> AgentKernel:
     )
     team.tell_once(kernel.confinement.get("missing") or ())
     return kernel
+
+
+async def _share_data(agent: Agent) -> None:
+    """Load the root's large data once, in a process from which the run's kernels are forked; tell what is held."""
+    team, context = agent.team, agent.spec.context
+    if agent.spec.parent is not None or context is None:
+        return
+    if context.size >= _SHARED_BYTES:
+        stand = token() if context.releasable else None
+        try:
+            if await team.pool.share(team.run, context.fd, stand) and stand is not None:
+                context.release(stand)  # that process has it now: the encoded bytes would be a second copy
+        finally:
+            if stand is not None:
+                os.close(stand)
+    team.holdings.tell()
 
 
 async def _furnish(agent: Agent, kernel: AgentKernel) -> None:

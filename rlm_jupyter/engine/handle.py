@@ -97,7 +97,8 @@ class AgentHandle:
         """Give a variable of its kernel as an object of this process. Also while it runs.
 
         Args:
-            name: the variable's; None for what it gave to FINAL, which is there also when its kernel is gone.
+            name: the variable's; None for what it gave to FINAL, which is there also when its kernel is gone. So are
+                small variables of a kernel that was ended to free memory.
             trust: decode it even where that runs code that an agent wrote (cloudpickle), in this process.
 
         Raises:
@@ -117,15 +118,21 @@ class AgentHandle:
             return buffer.load(trust=trust)
 
     async def _export(self, name: str, *, trust: bool) -> Buffer:
-        kernel = self._kernel()
-        try:
-            answer, fds = await kernel.bridge.request(
-                "export", {"name": name, "allow_pickle": trust}, timeout=_PULL_SECONDS
-            )
-        except BridgeError as error:
-            raise self._pull_error(name, error, trust=trust) from None
+        saved = self._conductor.holdings.saved.get((self.id, name))
+        if saved is not None:
+            buffer = saved.dup()
+        else:
+            kernel = self._kernel(f"`{name}`")
+            try:
+                with self._conductor.kept.using(self._agent, kernel):
+                    answer, fds = await kernel.bridge.request(
+                        "export", {"name": name, "allow_pickle": trust}, timeout=_PULL_SECONDS
+                    )
+            except BridgeError as error:
+                raise self._pull_error(name, error, trust=trust) from None
+            buffer = Buffer.adopt(fds[0], answer["description"])
         self._conductor.journal.emit(ev.Command, self.id, name="pull", detail=name)
-        return Buffer.adopt(fds[0], answer["description"])
+        return buffer
 
     def _pull_error(self, name: str, error: BridgeError, *, trust: bool) -> Exception:
         if error.kind == "missing":
@@ -160,9 +167,11 @@ class AgentHandle:
             raise ConfigError(f"`execute` takes code as a text, not a `{type(code).__name__}`.")
 
         async def work() -> CellResult:
-            result = await self._kernel().execute(
-                code, seconds=self._conductor.limits.cell_seconds, on_output=None
-            )
+            kernel = self._kernel("the cell")
+            with self._conductor.kept.using(self._agent, kernel):
+                result = await kernel.execute(
+                    code, seconds=self._conductor.limits.cell_seconds, on_output=None
+                )
             if result.restarted:
                 await furnish.furnish_again(self._agent)
             self._conductor.journal.emit(ev.Command, self.id, name="exec", detail=code)
@@ -171,8 +180,18 @@ class AgentHandle:
         result: CellResult = self._run._call(work(), timeout=None)  # noqa: SLF001 - one class in two files
         return result
 
-    def _kernel(self) -> AgentKernel:
+    def _kernel(self, wanted: str) -> AgentKernel:
         kernel = self._agent.kernel
+        if kernel is None and (ended := self.state.kernel_ended) is not None:
+            saved = [name for agent, name in self._conductor.holdings.saved if agent == self.id]
+            left = [f"`{name}`" for name in saved[:_LISTED]]
+            if self._agent.value is not None:
+                left.insert(0, f"what it gave to FINAL (`.pull()`, `%rlm pull {self.id}`)")
+            raise KernelDiedError(
+                f"Agent `{self.id}` has no kernel any more, which {wanted} would need. {ended} "
+                f"Still there: {', '.join(left) or 'nothing'}. To keep more kernels, raise "
+                "the setting `kernel_memory`, and ask again."
+            )
         if kernel is None or not kernel.alive:
             raise KernelDiedError(
                 f"The kernel of agent `{self.id}` is gone (the run was closed, or it never came up). "

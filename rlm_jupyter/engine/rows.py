@@ -107,6 +107,7 @@ class AgentState:
     started: float
     name: str | None = None
     context: dict[str, Any] | None = None
+    """Its data; with a `place` where that is known, as have `value` and `variables`."""
     status: ev.RunStatus = "running"
     waiting: Activity = ""
     finished: float | None = None
@@ -123,6 +124,8 @@ class AgentState:
     notices: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
     pending_code: str | None = None
+    kernel_ended: str | None = None
+    """Why its kernel is gone, where that was ended to free memory."""
     in_flight: int = 0
     """Completions that have no reply yet."""
     held: dict[int, ev.WaitReason] = field(default_factory=dict)

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _STREAM_TAIL = 4000
+_PLACES = ("memory", "disk", "shared")
 
 
 @dataclass
@@ -76,6 +77,8 @@ class TreeState:
     """Characters of the data and of outputs that the model was shown, each counted once."""
     cost: float | None = 0.0
     """USD; None as soon as one completion's is not known."""
+    held: dict[str, int] = field(default_factory=dict)
+    """Bytes of the run's values: in `memory`, on `disk`, `shared` with the notebook, and the `limit` for memory."""
     seq: int = 0
     _calls: dict[int, tuple[str, CallState]] = field(default_factory=dict, repr=False)
 
@@ -141,6 +144,8 @@ class TreeState:
             case ev.Command() if event.name == "limit":
                 name, _, value = event.detail.partition("=")
                 self.limits[name] = float(value) if value != "none" else None
+            case ev.ValuesHeld():
+                self.held = {name: getattr(event, name) for name in (*_PLACES, "limit")}
             case ev.Notice():
                 (agent.notices if agent else self.notices).append(event.text)
             case _ if agent is not None:
@@ -167,7 +172,7 @@ class TreeState:
             model=event.model,
             started=event.time,
             name=event.name,
-            context=event.context,
+            context=_placed(event.context, event.place),
             handed=(*event.tools, *event.mcp),
             seq=event.seq,
         )
@@ -180,11 +185,18 @@ class TreeState:
         match event:
             case ev.AgentFinished():
                 agent.status, agent.finished, agent.waiting = event.status, event.time, ""
-                agent.value, agent.error, agent.pending_code = event.value, event.error, None
+                place = agent.value.get("place") if agent.value else None
+                agent.value = _placed(event.value, place)
+                agent.error, agent.pending_code = event.error, None
                 if agent.parent in self.agents:
                     self.agents[agent.parent].seq = event.seq
             case ev.KernelStarted():
                 self.sandbox = _confined(event.confinement) or self.sandbox
+            case ev.KernelEnded():
+                agent.kernel_ended = _why_ended(event)
+                agent.notices.append(agent.kernel_ended)
+                for name in event.saved:
+                    agent.variables[name] = {**agent.variables.get(name, {"name": name}), "place": "memory"}
             case ev.PromptSent():
                 self._prompt(agent, event)
             case ev.ReplyDelta() | ev.ReplyFinished() | ev.ReplyFailed():
@@ -195,9 +207,10 @@ class TreeState:
                 for name in event.removed:
                     agent.variables.pop(name, None)
                 for variable in event.variables:
-                    agent.variables[variable["name"]] = {**variable, "turn": event.turn}
+                    known = _placed(variable, "shared" if variable.get("place") == "shared" else None)
+                    agent.variables[variable["name"]] = {**(known or {}), "turn": event.turn}
             case ev.ValueReturned():
-                agent.value = event.description
+                agent.value = _placed(event.description, event.place)
             case ev.ValueRejected():
                 agent.notices.append(f"FINAL was sent back: {event.reason}")
             case ev.ToolCalled():
@@ -287,6 +300,25 @@ def _wait(agent: AgentState, event: ev.Waiting) -> None:
         agent.held.pop(event.call, None)
     else:
         agent.held[event.call] = event.reason
+
+
+def _placed(description: dict[str, Any] | None, place: str | None) -> dict[str, Any] | None:
+    """Say in a description where the value lies; what the agent's kernel may have said of that is not believed."""
+    if description is None:
+        return None
+    known = {name: part for name, part in description.items() if name != "place"}
+    return {**known, "place": place} if place in _PLACES else known
+
+
+def _why_ended(event: ev.KernelEnded) -> str:
+    """Say that a kernel is gone, why, and what is left of it."""
+    lost = ", ".join(f"`{name:.60}`" for name in event.lost[:10])
+    more = f" and {len(event.lost) - 10:,} more" if len(event.lost) > 10 else ""  # noqa: PLR2004 - as above
+    gone = f" Gone with it: {lost}{more}." if lost else ""
+    return (
+        f"Kernel ended to free memory: it held {event.bytes / 1e6:,.0f} MB, and `kernel_memory` allows "
+        f"{event.limit / 1e6:,.0f} MB for the kernels of agents that have ended.{gone}"
+    )
 
 
 def _code(agent: AgentState, event: ev.CodeStarted | ev.CodeOutput | ev.CodeFinished) -> None:

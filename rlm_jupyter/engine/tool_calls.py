@@ -203,7 +203,7 @@ def count_functions(asked: object) -> int:
 
 
 def _own_function(agent: Agent, item: Mapping[str, Any], fd: int) -> Tool:
-    code = agent.team.store.add(Buffer.adopt(os.dup(fd)))
+    code = agent.team.store.hold(Buffer.adopt(os.dup(fd)))
     try:
         return handed_down(
             item.get("name"),

@@ -35,6 +35,7 @@ class Variables:
         words: name to object, of what is bound by us and is no variable.
         rows: rows of a table that a description quotes; 0 quotes no data.
         dropped: whether a name lost its object, as of the last `changes()`.
+        shared: objects that all kernels of the run see without a copy.
     """
 
     def __init__(self, shell: Any) -> None:
@@ -42,6 +43,7 @@ class Variables:
         self.words: dict[str, Any] = {}
         self.rows = 3
         self.dropped = False
+        self.shared: list[Any] = []
         self._sent: dict[str, dict[str, Any]] = {}
         self._seen: dict[str, tuple[int, type]] = {}
         self._fixed: dict[str, Any] = {}
@@ -68,7 +70,8 @@ class Variables:
 
     def one(self, name: str, value: Any) -> dict[str, Any]:
         """Describe one variable."""
-        return {**describe.describe(value, rows=self.rows, max_chars=_MAX_CHARS), "name": name}
+        place = {"place": "shared"} if any(value is one for one in self.shared) else {}
+        return {**describe.describe(value, rows=self.rows, max_chars=_MAX_CHARS), **place, "name": name}
 
     def note(self, names: list[str]) -> None:
         """Take the variables of these names as known to the engine."""

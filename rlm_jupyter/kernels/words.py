@@ -328,6 +328,9 @@ class Words(ServerWords):
         held = sys.modules["_rlm_template"].__dict__["find"](fd) if "_rlm_template" in sys.modules else []
         if held:  # this kernel was forked from a process that has it; the file may be but a token of it
             value = held[0]
+            # Not small things, of which Python has but one each anyway.
+            parts = [value, *value.values()] if type(value) is dict else [value]
+            self.variables.shared = [part for part in parts if sys.getsizeof(part, 0) >= _LARGE]
         else:
             value = codec.load(fd, allow_pickle=True)
             if os.fstat(fd).st_size >= _LARGE:

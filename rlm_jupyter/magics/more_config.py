@@ -49,6 +49,16 @@ class LongRunConfig(HasTraits):
     tool_seconds = Float(
         300.0, help="Time that one call of a host tool may take, where the tool itself says nothing else."
     ).tag(config=True)
+    value_memory = Integer(
+        None,
+        allow_none=True,
+        help="Bytes of memory for one run's values; more go to disk. None: a quarter of the machine's.",
+    ).tag(config=True)
+    kernel_memory = Integer(
+        None,
+        allow_none=True,
+        help="Bytes of memory for kernels of ended agents; the oldest end. None: a quarter of the machine's.",
+    ).tag(config=True)
     sub_calls = Bool(True, help="Whether agents' code may ask a model at all (an ablation).").tag(config=True)
     sub_agents = Bool(True, help="Whether agents' code may start sub-agents (an ablation).").tag(config=True)
     telemetry = Bool(True, help="Whether OpenTelemetry spans are made where its API is installed.").tag(
