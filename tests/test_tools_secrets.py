@@ -1,6 +1,8 @@
 """`env=` reaches agents' kernels, and nothing else: no prompt, event, log or view."""
 
+import base64
 import os
+import urllib.parse
 
 import pytest
 from tool_runs import asking, told
@@ -137,4 +139,65 @@ def test_what_is_held_back_belongs_to_its_own_stream_and_is_forgotten_with_it():
     assert piece("!", cell=2) == "hunter2!"
     assert clean.fields(ev.ReplyDelta, "0", {"call": 1, "text": "hunter2"})["text"] == ""
     clean.fields(ev.ReplyFinished, "0", {"call": 1})
-    assert clean.fields(ev.ReplyDelta, "0", {"call": 1, "text": "h2"})["text"] == "h2"
+    assert clean.fields(ev.ReplyDelta, "0", {"call": 1, "text": "h."})["text"] == "h."
+
+
+def encodings(secret):
+    raw = secret.encode()
+    return {
+        "base64": base64.b64encode(raw).decode(),
+        "base64 in a text": base64.b64encode(b"key=" + raw + b"&next").decode(),
+        "base64 in another text": base64.b64encode(b"a" + raw + b"z").decode(),
+        "base64 for URLs": base64.urlsafe_b64encode(b"xy" + raw).decode().rstrip("="),
+        "hex": raw.hex(),
+        "HEX": raw.hex().upper(),
+        "URL": urllib.parse.quote(secret, safe=""),
+        "reversed": secret[::-1],
+    }
+
+
+@pytest.mark.parametrize("secret", [PIN, "päss/wörd+1", "k" * 8, "sk-" + "7?>~" * 20, "\\'\"<&>\n12"])
+@pytest.mark.parametrize("how", list(encodings("x")))
+def test_a_secret_that_code_has_encoded_is_recognised(secret, how):
+    coded = encodings(secret)[how]
+    redact = Redactor([secret])
+    shown = redact(f"it is {coded}, says the code")
+    assert MARK in shown
+    before, after = shown.removeprefix("it is ").removesuffix(", says the code").split(MARK)
+    if " in " in how or "URLs" in how:  # what stands beside it is encoded too
+        assert max(len(before), len(after)) <= 10
+    else:
+        assert before + after == ""
+        assert all(redact.open_end(coded[:cut]) == cut for cut in range(1, len(coded)))
+    assert (
+        redact("no secret in these words: kernel, hunter, 707f7e")
+        == "no secret in these words: kernel, hunter, 707f7e"
+    )
+
+
+def test_short_secrets_are_not_looked_for_encoded():
+    coded = base64.b64encode(b"prod-1").decode()
+    assert Redactor(["prod-1"])(f"prod-1 {coded}") == f"{MARK} {coded}"
+
+
+@pytest.mark.parametrize("text", ["no", "x", "", "keykeyke", "eke", "sk-sk-sk", "k" * 40])
+def test_what_may_begin_a_secret_at_a_texts_end_is_found_as_by_trying_all(text):
+    secrets = ["keykeykex", "sk-sk-secret", "kkkkkkkkk"]
+    redact = Redactor(secrets)
+    sizes = [n for n in range(1, len(text) + 1) for form in redact._forms if form[:-1].startswith(text[-n:])]
+    assert redact.open_end(text) == max(sizes, default=0)
+
+
+def test_encoded_values_reach_no_prompt_event_log_or_page(ask):
+    code = (
+        "import os, base64\npin = os.environ['PIN']\nraw = pin.encode()\n"
+        "print(base64.b64encode(raw).decode(), raw.hex(), pin[::-1])\n"
+        "print(base64.b64encode(b'Authorization: ' + raw))"
+    )
+    run = ask({"root": [code, "FINAL([pin[::-1], raw.hex()])"]}, env={"PIN": PIN})
+    assert run.value == [PIN[::-1], PIN.encode().hex()]
+    log = run.log_path.read_text()
+    for text in (told(run), log, static_html(run.tree), str(run.events)):
+        assert MARK in text
+        for coded in encodings(PIN).values():
+            assert coded[3:-3] not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import json
 import re
@@ -11,6 +12,8 @@ from collections.abc import Iterable, Iterator
 MARK = "«redacted»"
 SHORTEST = 6
 """Characters. What is shorter (`1`, `true`, `prod`) keeps no secret, and replacing it would ruin the text."""
+SHORTEST_ENCODED = 8
+"""Characters of a secret that is looked for encoded, too: code prints `base64.b64encode(key)` as easily as the key."""
 
 _CUT = re.compile(r"(…|\n\[\.\.\. [\d,]+ characters cut \.\.\.\]\n)")
 """What stands where a description, an output or a prompt was cut."""
@@ -33,6 +36,21 @@ def _forms(secret: str) -> Iterator[str]:
     yield urllib.parse.quote_plus(with_lone_surrogates)
 
 
+def _encoded(secret: str) -> Iterator[str]:
+    """Give a secret as code may have changed it: in base64, in hexadecimal digits, reversed."""
+    raw = secret.encode("utf-8", "surrogatepass")
+    for alphabet in (b"+/", b"-_"):
+        whole = base64.b64encode(raw, alphabet).decode()
+        yield whole
+        yield whole.rstrip("=")
+        for before in range(3):  # within a longer text it begins at any of three places of a group of four
+            coded = base64.b64encode(b"\0" * before + raw, alphabet).decode()
+            yield coded[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
+    yield raw.hex()
+    yield raw.hex().upper()
+    yield secret[::-1]
+
+
 def _without_beginning(secrets: Iterable[str], text: str) -> str:
     """Take the beginning of a secret from a text's end."""
     for secret in secrets:
@@ -42,6 +60,16 @@ def _without_beginning(secrets: Iterable[str], text: str) -> str:
                 return text[:start] + MARK
             start = text.find(secret[:SHORTEST], start + 1)
     return text
+
+
+def _beginning_at_end(form: str, text: str) -> int:
+    """Give how much of a text's end is the beginning of a secret, but not all of it."""
+    start = text.find(form[0], max(0, len(text) - len(form) + 1))
+    while start >= 0:
+        if form.startswith(text[start:]):
+            return len(text) - start
+        start = text.find(form[0], start + 1)
+    return 0
 
 
 def _without_end(secrets: Iterable[str], text: str) -> str:
@@ -59,8 +87,9 @@ class Redactor:
     """Replaces each secret in a text by `«redacted»`, however it is escaped there.
 
     Where a text was cut (``…``), a part of a secret of six characters or more beside the cut is replaced too.
-    A secret of fewer than six characters is not looked for. One that was encoded (base64) or changed by code
-    is not recognised: keys are kept out of agents' kernels for that reason.
+    A secret of fewer than six characters is not looked for. One of eight or more is recognised in base64, in
+    hexadecimal and reversed too. One that code changed in another way is not: keys are kept out of agents' kernels
+    for that reason.
 
     Args:
         secrets: keys, passwords, tokens; blank ones are ignored.
@@ -69,10 +98,10 @@ class Redactor:
     def __init__(self, secrets: Iterable[str]) -> None:
         kept = {secret.strip() for secret in secrets}
         forms = {form for secret in kept if len(secret) >= SHORTEST for form in _forms(secret)}
+        forms |= {form for secret in kept if len(secret) >= SHORTEST_ENCODED for form in _encoded(secret)}
         longest_first = sorted(forms, key=lambda form: (-len(form), form))
         self._forms = tuple(longest_first)
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
-        self._beginnings = frozenset(form[:end] for form in forms for end in range(1, len(form)))
 
     def __call__(self, text: str) -> str:
         """Give the text without the secrets."""
@@ -98,8 +127,7 @@ class Redactor:
 
     def open_end(self, text: str) -> int:
         """Give how many characters at the end of a piece of text may be the beginning of a secret."""
-        longest = min(len(self._forms[0]) - 1, len(text)) if self._forms else 0
-        return next((size for size in range(longest, 0, -1) if text[-size:] in self._beginnings), 0)
+        return max((_beginning_at_end(form, text) for form in self._forms), default=0)
 
     def __repr__(self) -> str:
         return "Redactor(…)"  # never what it knows
