@@ -137,7 +137,10 @@ class TreeState:
                 self._start(event)
             case ev.RunFinished():
                 self.status, self.finished = event.status, event.time
-                self.value, self.error, self.error_type = event.value, event.error, event.error_type
+                root = self.agents.get("0")
+                place = root.value.get("place") if root is not None and root.value else None
+                self.value = _placed(event.value, place)
+                self.error, self.error_type = event.error, event.error_type
                 self.in_flight = 0
             case ev.AgentStarted():
                 self._start_agent(event)

@@ -229,6 +229,7 @@ def description(
         "preview": head_tail(beginning, preview) if preview else "",
         "truncated": given.get("truncated") is True,
         "turn": whole(given.get("turn")),
+        "place": given.get("place") if given.get("place") in ("memory", "disk", "shared") else None,
     }
 
 

@@ -44,6 +44,17 @@ def duration(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min"
 
 
+def places(held: dict[str, int]) -> str:
+    """Tell where the bytes of a run's values are: `values 1.2 GB in memory, 300.0 MB on disk`; empty without any."""
+    where = {"memory": "in memory", "disk": "on disk", "shared": "shared with the notebook"}
+    parts = [f"{size(held[name])} {words}" for name, words in where.items() if held.get(name)]
+    return f"values {', '.join(parts)}" if parts else ""
+
+
+PLACES = {"disk": "on disk", "shared": "shared with the notebook"}
+"""Where a value lies, if not in memory as all do."""
+
+
 def size(number: int | None) -> str:
     """Format bytes: `512 B`, `48.0 MB`, `1.2 GB` (powers of 1000)."""
     if number is None:

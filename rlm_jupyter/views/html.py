@@ -22,6 +22,7 @@ from rlm_jupyter.views.text import (
     calls_told,
     count_states,
     doing,
+    placed,
     prose,
     roots,
     tool_calls_told,
@@ -129,6 +130,7 @@ class _Page:
             tokens,
             fmt.money(state.cost),
             fmt.duration(state.elapsed),
+            *filter(None, [fmt.places(state.held)]),
         ]
         parts = [
             f'<div class="rlm-s-question"><strong>{text(state.question)}</strong></div>',
@@ -164,7 +166,7 @@ class _Page:
             fmt.money(self._totals.get(agent.id)),
             fmt.duration(max(0.0, end - agent.started)),
         ]
-        value = f' <span class="rlm-s-dim">= {line(summary(agent.value), 120)}</span>' if agent.value else ""
+        value = f' <span class="rlm-s-dim">= {line(placed(agent.value), 120)}</span>' if agent.value else ""
         error = f'<div class="rlm-s-error">{line(agent.error, 300)}</div>' if agent.error else ""
         return (
             f"<summary><code>{line(agent.id, 60)}</code> {_badge(doing(self._state, agent), agent.status)} "
@@ -216,7 +218,7 @@ def _parts(agent: AgentState, limit: int, *, value: bool) -> Iterator[str]:
     if agent.variables and limit:
         yield "<details><summary>Variables</summary><table>"
         for name, item in list(agent.variables.items())[:50]:
-            yield f"<tr><td><code>{line(name, 80)}</code></td><td>{line(summary(item), limit)}</td></tr>"
+            yield f"<tr><td><code>{line(name, 80)}</code></td><td>{line(placed(item), limit)}</td></tr>"
         yield "</table></details>"
     if value and agent.value is not None and limit:
         yield f'<div class="rlm-s-value"><strong>Value</strong> {_value(agent.value, limit)}</div>'

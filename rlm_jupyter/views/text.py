@@ -70,8 +70,9 @@ def summary_line(state: TreeState, at: float | None = None) -> str:
         f"{fmt.count(state.input_tokens + state.output_tokens)} tokens",
         fmt.money(state.cost),
         fmt.duration(max(state.elapsed, (state.finished or at or 0) - state.started)),
+        fmt.places(state.held),
     ]
-    return " · ".join(parts)
+    return " · ".join(filter(None, parts))
 
 
 def calls_told(state: TreeState) -> str:
@@ -129,6 +130,12 @@ def foot_lines(state: TreeState) -> list[str]:
     return lines
 
 
+def placed(given: dict[str, Any]) -> str:
+    """Tell on one line what a value is, and where it lies if not in memory."""
+    place = fmt.PLACES.get(str(given.get("place")))
+    return f"{summary(given)} · {place}" if place else str(summary(given))
+
+
 def value_lines(value: dict[str, Any]) -> list[str]:
     """Tell what a value is, and its beginning where that says more."""
     shown = description(value, rows=8, preview=1500, columns=8)
@@ -139,7 +146,7 @@ def value_lines(value: dict[str, Any]) -> list[str]:
         more = _table([head, *shown["rows"]])
     else:
         more = [line for line in shown["preview"].splitlines() if line.strip() not in shown["summary"]]
-    return [f"Value: {shown['summary']}", *(f"       {line}" for line in more[:_PREVIEW_LINES])]
+    return [f"Value: {placed(value)}", *(f"       {line}" for line in more[:_PREVIEW_LINES])]
 
 
 def _table(cells: list[list[str]]) -> list[str]:
@@ -184,7 +191,7 @@ class _Drawing:
         yield first + agent_line(self._state, agent, self._at)
         margin = rest + ("│  " if agent.children else "   ")
         if agent.value is not None:
-            yield f"{margin}   = {summary(agent.value)}"
+            yield f"{margin}   = {placed(agent.value)}"
         if agent.error:
             yield f"{margin}   ! {one_line(agent.error, 300)}"
         yield from (f"{margin}   {one_line(text, 300)}" for text in agent.notices[-3:])
@@ -220,7 +227,7 @@ def show_agent(state: TreeState, agent_id: str) -> str:
     agent = find_agent(state, agent_id)
     lines = [agent_line(state, agent), f"Question: {_indented(clean(agent.question, _QUOTE), 10)}"]
     if agent.context is not None:
-        lines.append(f"Context: {summary(agent.context)}")
+        lines.append(f"Context: {placed(agent.context)}")
     if tools := tools_told(agent):
         lines.append(f"Tools: {tools}")
     for turn in agent.turns:
@@ -229,7 +236,7 @@ def show_agent(state: TreeState, agent_id: str) -> str:
         lines += ["", *_plain_calls(agent)]
     if agent.variables:
         lines += ["", "Variables:"]
-        lines += [f"   {one_line(name, 60)}: {summary(item)}" for name, item in agent.variables.items()]
+        lines += [f"   {one_line(name, 60)}: {placed(item)}" for name, item in agent.variables.items()]
     lines += [f"Note: {one_line(text, 300)}" for text in agent.notices]
     if agent.value is not None:
         lines += value_lines(agent.value)

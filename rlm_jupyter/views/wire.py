@@ -153,6 +153,7 @@ def run_fields(state: TreeState, *, clicks: bool = True, notices: Sequence[str] 
         "context_summary": summary(state.context),
         "seen_tokens": state.seen_chars // 4,
         "sandbox": one_line(state.sandbox, 200),
+        "values": _values(state.held),
         "value": summary(state.value),
         "error": None if state.error is None else clean(state.error, _TEXT),
         "notices": [clean(text, 500) for text in [*notices, *state.notices][-_MAX_NOTICES:]],
@@ -160,6 +161,12 @@ def run_fields(state: TreeState, *, clicks: bool = True, notices: Sequence[str] 
         "clicks": clicks,
         "step": state.step,
     }
+
+
+def _values(held: dict[str, int]) -> dict[str, int] | None:
+    """Tell where the bytes of the run's values are, without what is nothing; None where there are none."""
+    known = {name: held[name] for name in ("memory", "disk", "shared") if held.get(name)}
+    return {**known, "limit": held["limit"]} if known and "limit" in held else known or None
 
 
 class Totals:
