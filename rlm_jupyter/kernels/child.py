@@ -21,12 +21,12 @@ BRIDGE_FD = 200
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 PASSED_ON = ("SIGCHLD", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 def prctl(option: int, value: int) -> None:
     """Set a property of this process, as the system call of that name does."""
-    if _libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
+    # Not at import: the notebook's process reads names of this module on systems without a C library of that kind.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
         number = ctypes.get_errno()
         raise OSError(number, f"prctl({option}): {os.strerror(number)}")
 

@@ -1,21 +1,43 @@
 """Private directories in the place for temporary files, and the end of those whose owner was killed.
 
-A locked file in each tells that its owner lives. Whoever makes one sweeps what others could not remove.
+A locked file in each tells that its owner lives. Whoever makes one sweeps what others could not remove. And the end
+of what a kernel without a supervisor leaves when it is killed.
 
 Travels as source into any Python kernel (module `_rlm_leftovers`): standard library only, no import of this package.
 """
 
+import atexit
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 PREFIX, LOCK = "rlm-", ".rlm_jupyter.lock"
 UNFINISHED_SECONDS = 3600.0
 """The age at which an empty directory without a lock was left by an owner that was killed while it made it."""
+
+MARK = "RLM_LEFTOVERS"
+"""The variable that marks what a kernel's code starts."""
+# The shell's own child does it, so that it is no descendant of the kernel's: those are killed with the kernel.
+_CLEAR_UP = f"""
+exec 3<&0
+(
+    cd / && read -r _ <&3
+    for turn in 1 2 3; do  # a process may fork while the list is read
+        for file in $(grep -lzxF "{MARK}=$0" /proc/[0-9]*/environ); do
+            pid=${{file#/proc/}}
+            kill -9 "${{pid%/environ}}"
+        done
+    done
+    rm -rf -- "$0"
+) < /dev/null > /dev/null 2>&1 &
+"""
+_pipes: list[IO[bytes]] = []
 
 
 def make_locked(parent: str) -> tuple[Path, int | None]:
@@ -95,3 +117,28 @@ def _unlock(path: Path) -> None:
         for entry in os.scandir(folder):
             if entry.is_dir(follow_symlinks=False):
                 Path(entry.path).chmod(0o700)
+
+
+def clear_up_after(directory: str) -> None:
+    """Let what this process starts from now on end with it, other sessions included, and a directory be removed.
+
+    However this process ends: a process that is killed runs no `atexit`, so a shell waits for the end of its pipe.
+    Processes are found by their environment, where the system shows it (Linux).
+
+    Args:
+        directory: is no other process'.
+    """
+    if sys.platform == "win32":
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
+        return
+    reading, writing = os.pipe()
+    pipe = os.fdopen(writing, "wb", buffering=0)
+    _pipes.append(pipe)
+    null = subprocess.DEVNULL
+    command = ["/bin/sh", "-c", _CLEAR_UP, directory]
+    subprocess.run(  # noqa: S603 - nothing in it comes from elsewhere
+        command, stdin=reading, stdout=null, stderr=null, start_new_session=True, check=False
+    )
+    os.close(reading)
+    os.register_at_fork(after_in_child=pipe.close)
+    os.environ[MARK] = directory

@@ -156,7 +156,8 @@ class Line:
         # the main thread: so that thread never writes.
         self._outbox: queue.SimpleQueue[tuple[bytes, list[int]]] = queue.SimpleQueue()
         self._inbox: queue.SimpleQueue[tuple[dict[str, Any], list[int]]] = queue.SimpleQueue()
-        os.register_at_fork(after_in_child=self._forked)
+        if hasattr(os, "register_at_fork"):  # Windows has no forks
+            os.register_at_fork(after_in_child=self._forked)
 
     def _start(self, **threads: Callable[[], None]) -> None:
         for name, run in {**threads, "serve": self._work}.items():

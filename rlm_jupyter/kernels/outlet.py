@@ -83,8 +83,11 @@ class Outlet:
         if direct is not None:
             direct.__dict__["descriptors"].drain()
             return
-        import fcntl
-        import termios
+        try:
+            import fcntl
+            import termios
+        except ImportError:  # Windows, where ipykernel reads no descriptors
+            return
 
         deadline = time.monotonic() + 0.2
         for stream in (sys.stdout, sys.stderr):

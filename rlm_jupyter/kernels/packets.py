@@ -244,7 +244,11 @@ def _read(fd: int, size: int, offset: int) -> bytes:
     What arrives is checked by whoever decodes it; the stream must stay whole.
     """
     try:
-        data = os.pread(fd, size, offset)
+        if hasattr(os, "pread"):
+            data = os.pread(fd, size, offset)
+        else:  # Windows
+            os.lseek(fd, offset, os.SEEK_SET)
+            data = os.read(fd, size)
     except OSError:
         data = b""
     return data or bytes(size)

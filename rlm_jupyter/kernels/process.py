@@ -178,13 +178,13 @@ class KernelProcess:
         """Run what must run before the first cell, and wait until output is heard."""
         launch = self.launch
         local = self._manager.is_local
-        supervised = launch.supervisor is not None
         code, expressions = first_request(
             launch.guest,
             number,
             forked=self._forked,
             policy=self._policy,
-            parent=None if supervised or not local else os.getpid(),
+            parent=os.getpid() if local and launch.supervisor is None else None,
+            directory=launch.directory,
             remote=None if local else launch.env,
         )
         content = await self.or_death(channels.send(code, silent=True, expressions=expressions).reply)

@@ -58,6 +58,8 @@ def limit_memory(memory: int, wall: int) -> None:
 
 def make_room(size: int) -> None:
     """Raise the limits by the size of a value that is handed over: it is not this agent's doing."""
+    if sys.platform == "win32":  # it has no such limits
+        return
     import resource
 
     for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
@@ -71,6 +73,9 @@ def make_room(size: int) -> None:
 @contextmanager
 def without_file_limit() -> Iterator[None]:
     """Let a value be larger than a file may be: it leaves in a file of memory, which is no disk."""
+    if sys.platform == "win32":
+        yield
+        return
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -89,7 +89,8 @@ SIGNALLING = ((62, 129), (200, 130), (234, 131), (129, 138), (297, 240), (424, 4
 NEW_NAMESPACES = 0x7E020000
 SECCOMP, PRCTL_NO_NEW_PRIVS = (317, 277), 38
 
-_libc = ctypes.CDLL(None, use_errno=True)
+# Elsewhere this module is loaded too, to tell that there is no box.
+_libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") else None
 
 
 def _fail(what: str) -> None:

@@ -71,6 +71,7 @@ def first_request(
     forked: bool,
     policy: Mapping[str, Any] | None,
     parent: int | None,
+    directory: Path,
     remote: Mapping[str, str] | None = None,
 ) -> tuple[str, dict[str, str]]:
     """Write the code of the first request and the expression whose value is the report.
@@ -81,6 +82,7 @@ def first_request(
         forked: whether the supervisor made the modules already.
         policy: of the box.
         parent: a process with which the kernel is to die; None where the supervisor sees to it.
+        directory: the kernel's own, on this machine.
         remote: None for a kernel of this machine; else the variables that the user hands over to it.
     """
     options = {"policy": dict(policy) if policy else None, "parent": parent}
@@ -89,6 +91,11 @@ def first_request(
         lines += [
             loading_code(_sources("leftovers", "remote")),
             f"__import__('_rlm_remote').settle({dict(remote)!r})",
+        ]
+    elif parent is not None:
+        lines += [
+            loading_code(_sources("leftovers")),
+            f"__import__('_rlm_leftovers').clear_up_after({str(directory)!r})",
         ]
     lines.append(guest.code(number, {} if forked else None))
     return "\n".join(lines), {"report": f"__import__('_rlm_prelude').prepare(get_ipython(), {options!r})"}

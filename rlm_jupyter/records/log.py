@@ -115,7 +115,9 @@ class LogWriter:
 
 def _open(path: Path) -> int:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    # On Windows the default is a text file, where each line feed becomes two bytes.
+    binary = getattr(os, "O_BINARY", 0)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | binary, 0o600)
 
 
 def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
