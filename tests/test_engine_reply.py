@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import re
 import textwrap
 import time
 import warnings
@@ -319,10 +320,19 @@ def test_the_parser_neither_warns_nor_touches_the_warning_filters():
     assert SyntaxChecker().parses(r"f'\N{EM DASH}{x}\d' + b'\xff' + r'\q'")
 
 
-@pytest.mark.parametrize("code", ["x = '\0'", "x = '\ud800'", "(" * 5000, "-" * 100_000 + "1", "x" * 100_000])
-def test_hostile_code_is_survived(code):
-    parse_reply(f"```\n{code}\n```")
-    parse_reply(f"```repl\n{code}")
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("x = '\0'", "null bytes"),
+        ("x = '\ud800'", "surrogates not allowed"),
+        ("(" * 5000, "too many nested parentheses"),
+        ("-" * 100_000 + "1", "MemoryError|recursion|too complex"),
+    ],
+)
+def test_code_that_breaks_the_parser_is_not_run_and_the_reason_is_told(code, why):
+    assert re.search(rf"no Python that does something \(.*{why}", problem(f"```\n{code}\n```"))
+    assert re.search(rf"no closing ``` and is no valid Python \(.*{why}", problem(f"```repl\n{code}"))
+    assert blocks(f"```repl\n{code}\n```") == (code,)  # it says that it is code: Python itself shall complain
 
 
 LARGE = {

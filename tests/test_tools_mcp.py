@@ -67,6 +67,14 @@ def until(true, seconds=20):
         time.sleep(0.02)
 
 
+def ends(pids, seconds=10):
+    """Wait for the end of processes; give those that live on."""
+    deadline = time.monotonic() + seconds
+    while (living := [pid for pid in pids if alive(pid)]) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return living
+
+
 def alive(pid):
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
@@ -243,8 +251,10 @@ RLM(model=by_question({{"root": [code]}}), log_dir=None, cache=False).run("root"
     with subprocess.Popen([sys.executable, "-c", notebook]) as process:
         until(told_pids.exists, 60)
         process.kill()
+        assert process.wait(10) == -signal.SIGKILL
     pids = [int(pid) for pid in told_pids.read_text().split()]
-    until(lambda: not any(alive(pid) for pid in pids), 10)
+    assert len(pids) == 2
+    assert ends([pid for pid in pids if alive(pid)]) == []
 
 
 def test_a_server_that_does_not_start_is_named_with_its_stderr_and_its_secrets_kept(ask):
@@ -367,9 +377,12 @@ def test_a_run_without_servers_does_not_import_the_package():
     code = (
         "import sys\nfrom rlm_jupyter import RLM\nfrom rlm_jupyter.models import ScriptedModel\n"
         "r = RLM(model=ScriptedModel(['```repl\\nFINAL(1)\\n```']), log_dir=None, cache=False).run('q')\n"
-        "r.close()\nassert 'mcp' not in sys.modules"
+        "print(r.value, 'mcp' in sys.modules)\nr.close()"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    said = subprocess.run(
+        [sys.executable, "-c", code], check=True, timeout=60, capture_output=True, text=True
+    )
+    assert said.stdout == "1 False\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no guard there")
@@ -382,5 +395,7 @@ def test_the_guard_ends_what_it_guards(end):
         until(me.children)
         (server,) = me.children()
         until(lambda: "stubborn" in _command(server))
+        assert alive(server.pid)
         process.send_signal(end)
-        until(lambda: not alive(server.pid))
+        assert process.wait(20) == (1 if end == signal.SIGTERM else -end)
+    assert ends([server.pid]) == []
