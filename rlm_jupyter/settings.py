@@ -13,10 +13,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError
-from rlm_jupyter.sandbox import Sandbox
+from rlm_jupyter.sandbox import Sandbox, read_bytes
 
 PromptVariant = Literal["default", "frugal", "small_context"]
 
@@ -216,11 +216,11 @@ class Settings(BaseModel):
     tool_seconds: float = Field(300, gt=0)
     """Time that one call of a host tool may take, where `@host_tool(seconds=...)` says nothing else."""
     value_memory: int | None = Field(None, ge=0)
-    """Bytes of memory that one run's values may take, besides the data that you hand over; what comes above it goes
-    to disk until the run is dropped. None: a quarter of the machine's memory."""
+    """Bytes of memory, or a text such as ``"2 GB"``, that one run's values may take, besides the data that you hand
+    over; what comes above it lies on disk until the run is dropped. None: a quarter of the machine's memory."""
     kernel_memory: int | None = Field(None, ge=0)
-    """Bytes of memory that kernels of agents that have ended may hold alone, all runs together; above it the oldest
-    end, and the values that they gave stay. None: a quarter of the machine's memory."""
+    """Bytes of memory, or a text, that kernels of agents that have ended may hold, all runs together; above it the
+    oldest end. What they gave to FINAL stays, and so do small variables. None: a quarter of the machine's memory."""
     sub_calls: bool = True
     """Whether agents' code may ask a model at all: `llm_query` and `rlm_query`. An ablation of the paper."""
     sub_agents: bool = True
@@ -254,6 +254,11 @@ class Settings(BaseModel):
     telemetry: bool = True
     """Whether OpenTelemetry spans are made where its API is installed. No prompt or reply is in them."""
 
+    @field_validator("value_memory", "kernel_memory", mode="before")
+    @classmethod
+    def _read_size(cls, value: object) -> object:
+        return None if value is None else read_bytes(value)
+
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None, **changes: object) -> Settings:
         """Read `RLM_MODEL`, `RLM_SUB_MODEL` and `RLM_MODEL_BASE_URL`, with `changes` on top.
@@ -277,5 +282,5 @@ class Settings(BaseModel):
             if first["type"] == "extra_forbidden":
                 raise ConfigError(f"There is no setting `{name}`. Settings are: {known}.") from None
             raise ConfigError(
-                f"The setting `{name}` cannot be {first.get('input')!r}: {first['msg']}."
+                f"The setting `{name}` cannot be {first.get('input')!r}: {first['msg'].removeprefix('Value error, ')}."
             ) from None

@@ -18,7 +18,7 @@ from scripts import by_question
 from rlm_jupyter import RLM
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.state import TreeState
-from rlm_jupyter.errors import KernelDiedError, VariableNotFoundError
+from rlm_jupyter.errors import ConfigError, KernelDiedError, VariableNotFoundError
 from rlm_jupyter.records.reader import load
 
 MIB = 1 << 20
@@ -51,6 +51,15 @@ def until(condition, seconds=10.0):
 
 def events(run, kind):
     return [event for event in run.events if isinstance(event, kind)]
+
+
+def test_sizes_are_bytes_or_texts_with_a_unit():
+    rlm = RLM("demo", value_memory="2 GB", kernel_memory=5)
+    assert (rlm.settings.value_memory, rlm.settings.kernel_memory) == (2_000_000_000, 5)
+    with pytest.raises(
+        ConfigError, match=r"`value_memory` cannot be 'lots': write bytes, or a number with a unit"
+    ):
+        RLM("demo", value_memory="lots")
 
 
 # ---- values above their limit

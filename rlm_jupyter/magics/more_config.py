@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from traitlets import Bool, Dict, Float, HasTraits, Integer, Unicode
+from traitlets import Bool, Dict, Float, HasTraits, Integer, Unicode, Union
 
 _OF_SUB = "The same for sub-agents and plain completions. None: as the root's."
 
@@ -49,15 +49,17 @@ class LongRunConfig(HasTraits):
     tool_seconds = Float(
         300.0, help="Time that one call of a host tool may take, where the tool itself says nothing else."
     ).tag(config=True)
-    value_memory = Integer(
-        None,
+    value_memory = Union(
+        [Integer(), Unicode()],
+        default_value=None,
         allow_none=True,
-        help="Bytes of memory for one run's values; more go to disk. None: a quarter of the machine's.",
+        help="Bytes, or '2 GB', of memory for one run's values; more go to disk. None: a quarter of the machine's.",
     ).tag(config=True)
-    kernel_memory = Integer(
-        None,
+    kernel_memory = Union(
+        [Integer(), Unicode()],
+        default_value=None,
         allow_none=True,
-        help="Bytes of memory for kernels of ended agents; the oldest end. None: a quarter of the machine's.",
+        help="Bytes, or '2 GB', of memory for kernels of ended agents; above it the oldest end. None: a quarter.",
     ).tag(config=True)
     sub_calls = Bool(True, help="Whether agents' code may ask a model at all (an ablation).").tag(config=True)
     sub_agents = Bool(True, help="Whether agents' code may start sub-agents (an ablation).").tag(config=True)
