@@ -65,17 +65,26 @@ SETUP = """
 import asyncio, os, sys
 sys.path.insert(0, TESTS)
 from run_story import StandIn, Story, example, FRAME
+from types import SimpleNamespace
+from rlm_jupyter.engine.events import Notice
 from rlm_jupyter.views.display import show
 
 class Agent:
     def pull(self, name):
         return f"the value of {name}"
 
+    def execute(self, code):
+        event = self.story.tell(Notice, "0", text=code)
+        for listener in list(self.run.listeners):
+            listener(event)
+        return SimpleNamespace(status="ok", output="")
+
 def start():
     story = Story("Why?")
     story.agent("0", "Why?")
     run = StandIn(story)
     run.agents["0"] = Agent()
+    run.agents["0"].run, run.agents["0"].story = run, story
     def stop(agent=None):
         story.end_agent("0", "stopped")
         event = story.end("stopped")
@@ -264,6 +273,22 @@ while not run.done:
     await asyncio.sleep(0.1)
 view.finish()
 """
+
+
+def test_an_event_of_an_awaited_cell_is_told_though_nobody_flushes(notebook):
+    notebook.begin(
+        "story, run = start()\nview = show(run)\nwhile not run.done: await asyncio.sleep(0.05)\nview.finish()"
+    )
+    notebook.until(lambda: len(notebook.outputs) == 2)
+    notebook.click("hello")
+    notebook.until(lambda: notebook.answers("snapshot"))
+    notebook.click("exec", agent="0", code="tell")
+    notebook.until(lambda: notebook.answers("patch"))
+    assert notebook.answers("patch")[0]["agents"]["0"]["rev"] > 0
+    assert notebook.ended is None
+    assert len(notebook.outputs) == 2
+    notebook.click("stop", agent=None)
+    assert notebook.finish()["status"] == "ok"
 
 
 def test_a_click_on_stop_ends_a_real_run_in_an_awaited_cell_and_its_variables_can_be_pulled_after(notebook):

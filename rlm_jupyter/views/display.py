@@ -152,7 +152,10 @@ class WidgetView(View):
         display(self.widget)  # type: ignore[no-untyped-call]
         self._static = StaticTree(run, after_widget=True)
         self._awake = False
+        self._finished = False
         self._ended = False
+        # An event is told when it happens, not with the cell's next look: that is what makes the tree live.
+        run.subscribe(self._wake)
 
     def flush(self) -> None:
         """Send the next patch, if it is time."""
@@ -161,8 +164,8 @@ class WidgetView(View):
     def finish(self) -> None:
         """Send the last patch, fill the static tree, and stay up to date by itself from now on."""
         self.widget.finish()
+        self._finished = True
         self._fill()
-        self._run.subscribe(self._wake)
         if not self._ended:
             self._wake(None)  # it may have ended just before
 
@@ -171,16 +174,16 @@ class WidgetView(View):
         self._static.update()
 
     def _wake(self, _event: object) -> None:
-        """Note an event after the end: a click's, or the end itself after an interrupt. On the engine's thread."""
+        """Note an event, also one after the end: a click's, or the end after an interrupt. On the engine's thread."""
         if not self._awake and self._main.has_loop:
             self._awake = True
-            self._main.later(0.1, self._catch_up)
+            self._main.later(self.widget.due, self._catch_up)
 
     def _catch_up(self) -> None:
         self._awake = False
         self.widget.flush()
         self.widget.pump()
-        if not self._ended and self._run.tree.status != "running":
+        if self._finished and not self._ended and self._run.tree.status != "running":
             self._fill()
 
 

@@ -29,6 +29,9 @@ _STATIC = Path(__file__).parent / "static"
 INTERVAL = 0.1
 """Seconds between two patches: more often no eye can follow, and Jupyter's server drops what is too much."""
 
+_TOGETHER = 0.01
+"""Seconds for which a first event waits for those that come with it."""
+
 
 class RunWidget(anywidget.AnyWidget):
     """Shows one run and takes its commands.
@@ -89,6 +92,11 @@ class RunWidget(anywidget.AnyWidget):
             if message is not None:
                 self._last = now
                 self.send(message)
+
+    @property
+    def due(self) -> float:
+        """Seconds until the next message may go: never at once, as one event seldom comes alone."""
+        return max(_TOGETHER, INTERVAL - (self._clock() - self._last))
 
     def finish(self) -> None:
         """Tell the rest: the run has ended. Clicks arrive from now on."""
