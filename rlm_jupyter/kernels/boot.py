@@ -28,6 +28,7 @@ _GUEST_MODULES = (
     "tools",
     "servers",
     "words",
+    "network",
     "guest",
 )
 # Each module gets builtins of its own, so that an agent that overwrites `len` breaks only its own code.

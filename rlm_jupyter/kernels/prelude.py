@@ -95,6 +95,18 @@ def _forget_log() -> None:
         os.close(null)
 
 
+def _pass_connections(report: dict[str, Any], *, allowed: bool) -> None:
+    """Let sockets ask the engine where hosts are allowed, and say why not where none are."""
+    guest, network = sys.modules.get("_rlm_guest"), sys.modules.get("_rlm_network")
+    if guest is None or network is None or not guest._guests:  # noqa: SLF001 - a kernel has one
+        return
+    report["passes"] = network.install(guest._guests[-1].link, allowed=allowed)  # noqa: SLF001
+    if allowed and not report["passes"]:
+        report["missing"].append(
+            "net: no connection can be passed to this kernel, as it is reached without descriptors"
+        )
+
+
 def prepare(shell: Any, options: dict[str, Any]) -> str:
     """Do all of it; return the report of the box as JSON.
 
@@ -117,5 +129,9 @@ def prepare(shell: Any, options: dict[str, Any]) -> str:
     if box is not None and options.get("policy"):
         box.join(options["policy"])
         sys.modules["_rlm_quotas"].__dict__["settle"](options["policy"], box.report)
-        sys.modules["_rlm_semaphores"].__dict__["install"]()
+        own = sys.modules["_rlm_semaphores"].__dict__["install"]()
+        if own or box.report["network"]:
+            sys.modules["_rlm_processes"].__dict__["adapt"](shared=not own)
+        if box.report["network"]:
+            _pass_connections(box.report, allowed=bool(options["policy"].get("net")))
     return json.dumps(box.report if box is not None else {})

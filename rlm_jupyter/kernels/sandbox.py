@@ -84,7 +84,16 @@ PRETENDED: dict[str, tuple[int | None, int | None]] = {
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "setxattrat": (463, 463),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
 }  # fmt: skip
-SOCKET, CLONE, CLONE3, SETPRIORITY, TRUNCATE_PATH = (41, 198), (56, 220), (435, 435), (141, 140), (76, 45)
+CLONE, CLONE3, SETPRIORITY, TRUNCATE_PATH = (56, 220), (435, 435), (141, 140), (76, 45)
+# A connection that was passed in must lead nowhere else: `connect` could end it and begin another, and so could
+# sending with `MSG_FASTOPEN`. socket, connect, bind, listen:
+ON_SOCKETS = ((41, 198), (42, 203), (49, 200), (50, 201))
+SENDING = (
+    ((44, 206), 3),
+    ((46, 211), 2),
+    ((307, 269), 3),
+)  # with the number of the argument that has the flags
+MSG_FASTOPEN = 0x20000000
 SIGNALLING = ((62, 129), (200, 130), (234, 131), (129, 138), (297, 240), (424, 424))
 NEW_NAMESPACES = 0x7E020000
 SECCOMP, PRCTL_NO_NEW_PRIVS = (317, 277), 38
@@ -242,8 +251,10 @@ def _program(column: int, audit: int, protect: list[int], version: int) -> list[
     program = [_op(_LOAD, 0, 0, 4), _op(_EQUAL, 1, 0, audit), _op(_RETURN, 0, 0, _KILL), _op(_LOAD, 0, 0, 0)]
     if column == 0:
         program += [_op(_AT_LEAST, 0, 1, 0x40000000), deny]  # the x32 interface has numbers of its own
-    for numbers in (*DENIED.values(), SOCKET):
+    for numbers in (*DENIED.values(), *ON_SOCKETS):
         program += _answer(numbers[column], _DENY)
+    for numbers, flags in SENDING:
+        program += _on(numbers[column], [_argument(flags), _op(_ANY_BIT, 0, 1, MSG_FASTOPEN), deny, allow])
     for numbers in PRETENDED.values():
         program += _answer(numbers[column], _ERROR)
     program += _on(LIMIT_OF_PROCESS[column], [_argument(0), _op(_EQUAL, 1, 0, 0), deny, allow])

@@ -2,7 +2,8 @@
 
 Travels as source into kernels (module `_rlm_semaphores`): standard library only. The named semaphores of
 `multiprocessing` are files in `/dev/shm`, which all of a user's programs share; these are event descriptors,
-which only a forked child inherits. With them pools, queues, locks and `ProcessPoolExecutor` work by `fork`.
+which only a forked child inherits. With them pools, queues, locks and `ProcessPoolExecutor` work by `fork`; see
+`processes` for the rest.
 """
 
 import importlib
@@ -105,16 +106,15 @@ class DescriptorSemaphore:
             os.close(handle)
 
 
-def install() -> None:
-    """Put it in the place of `SemLock`, where that does not work."""
+def install() -> bool:
+    """Put it in the place of `SemLock`, where that does not work; tell whether that was so."""
     try:
         native: Any = importlib.import_module("_multiprocessing")
     except ImportError:
-        return
+        return False
     try:
         native.SemLock(1, 1, 1, f"/rlm-{os.getpid()}", True)
     except OSError:
-        from multiprocessing import heap
-
         native.SemLock = DescriptorSemaphore
-        heap.Arena._dir_candidates = []  # type: ignore[attr-defined]  # noqa: SLF001 - then it takes `TMPDIR`
+        return True
+    return False

@@ -33,6 +33,7 @@ MODULES = (
     # What a kernel imports only when it starts, and pandas when it first shows a frame:
     "ipykernel.debugger", "IPython.core.debugger", "IPython.core.oinspect", "IPython.core.completerlib",
     "IPython.core.logger", "IPython.extensions.storemagic", "tornado.platform.asyncio", "tornado.queues",
+    "multiprocessing.heap", "multiprocessing.resource_tracker", "pty",
     "pandas.io.formats.string", "pandas.io.formats.html", "pyarrow.pandas_compat",
 )  # fmt: skip
 
