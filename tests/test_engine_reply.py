@@ -304,6 +304,38 @@ def test_longer_fences_hold_shorter_ones():
     assert blocks("````py\nx = 1\n```\n") == ("x = 1",)
 
 
+@pytest.mark.parametrize(
+    ("opener", "code"),
+    [
+        ("```python x = 1", "x = 1\nprint(x)"),
+        ("```repl import os", "import os\nprint(x)"),
+        ("~~~py  print(0)", "print(0)\nprint(x)"),
+        ("```python if x:", "if x:\nprint(x)"),
+        ('```python title="x = 1"', "print(x)"),
+        ("```python linenums=1", "print(x)"),
+        ("```python 3.11", "print(x)"),
+        ("```{.python}", "print(x)"),
+        ("```{python} x", "print(x)"),
+    ],
+)
+def test_code_on_the_line_of_the_fence_is_code_and_an_attribute_is_not(opener, code):
+    assert blocks(f"So:\n{opener}\nprint(x)\n{opener[:3]}\n") == (code,)
+
+
+@pytest.mark.parametrize("title", ["Output:", "**Output**", "Expected output:\n", "### Result", "stdout"])
+def test_output_that_a_model_made_up_is_no_code(title):
+    text = f"```repl\nx = f()\n```\n{title}\n```\nx = 5\nprint(x)\n```\n"
+    assert blocks(text) == ("x = f()",)
+    assert blocks(f"{text}```repl\nFINAL(x)\n```") == ("x = f()", "FINAL(x)")
+
+
+def test_a_bare_block_after_another_one_is_code_where_nothing_calls_it_output():
+    assert blocks("```repl\nx = f()\n```\nThe output is 5, so:\n```\nFINAL(x)\n```") == (
+        "x = f()",
+        "FINAL(x)",
+    )
+
+
 def test_problems_are_one_line_for_a_broken_block_with_the_reason():
     text = problem("```repl\nprint(1\n")
     assert "was never closed" in text

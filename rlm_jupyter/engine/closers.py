@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _CLOSER = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*\r?$", re.MULTILINE)
-_TAG = re.compile(r"\{?([\w+#.-]*)")
+_TAG = re.compile(r"\{?\.?([\w+#.-]*)")
 _CUT_CLOSER = re.compile(r"[ \t]*(?:`{1,2}|~{1,2})[ \t]*\r?\n?\Z")
 _MAX_TRIES = 6
 _MAX_READ = 4

@@ -31,6 +31,11 @@ _OUTSIDE = re.compile(
     """,
     re.MULTILINE | re.VERBOSE,
 )
+_OUTPUT = re.compile(r"(?i)^[\W_]*(?:expected |sample |example |the )?(?:output|stdout|result)s?\W*$")
+_ATTRIBUTE = re.compile(
+    r"(?i)(?:caption|class|echo|eval|exec|file|filename|highlight|hl_lines|id|label|lines?|linenos|linenums|name|run"
+    r"|start|startline|title)="
+)
 _THINK_CLOSE = re.compile(r"</think(?:ing)?>")
 
 
@@ -119,7 +124,7 @@ class _Scanner:
 
     def _block(self, match: re.Match[str]) -> int:
         """Read the block that a fence opens; returns where to read on."""
-        opener = _opener(match, self.text)
+        opener = _opener(match, self.text, self.checker)
         if opener is None:  # backticks at the start of a sentence
             self.prose.append(match[0])
             return match.end()
@@ -157,7 +162,8 @@ class _Scanner:
             if code.strip():
                 self._add("cut", opener, code)
             return end.resume
-        if end.how not in ("unclosed", "broken") and self.checker.does_something(code):
+        imagined = self.closed_at >= 0 and self._follows_output(opener)
+        if end.how not in ("unclosed", "broken") and not imagined and self.checker.does_something(code):
             self._add("code", opener, code, end.note)
             return end.resume
         closer = self.ends.closer(opener)
@@ -167,6 +173,11 @@ class _Scanner:
         inner = self.text[opener.start : closer[0]]
         self._add("other", opener, inner, self.checker.error or "")
         return closer[1]
+
+    def _follows_output(self, opener: Opener) -> bool:
+        """Tell whether the line before says that this is output, which a model made up for the code above it."""
+        before = self.text[max(self.closed_at, opener.at - 200) : opener.at].rstrip()
+        return _OUTPUT.match(before[before.rfind("\n") + 1 :]) is not None
 
     def _other(self, opener: Opener) -> int:
         closer = self.ends.closer(opener)
@@ -187,13 +198,24 @@ class _Scanner:
         self.blocks.append(Block(kind, code, opener.tag, line, note))
 
 
-def _opener(match: re.Match[str], text: str) -> Opener | None:
+def _opener(match: re.Match[str], text: str, checker: SyntaxChecker) -> Opener | None:
     start = min(match.end() + 1, len(text))
     if match["glued"]:
         return Opener(match.start("glued"), start, "", "```", match["gluedtag"])
     if match["tag"]:
         return Opener(match.start(), start, match["prefix"], "```", "python")
     info = match["info"].strip()
+    tag, _, rest = info.partition(" ")
+    if tag.lower() in CODE_TAGS and _is_first_line(rest.strip(), checker):
+        start = match.start("info") + match["info"].index(rest.strip(), match["info"].index(tag) + len(tag))
+        return Opener(match.start(), start, match["prefix"], match["fence"], tag)
     if is_sentence(info):
         return None
     return Opener(match.start(), start, match["prefix"], match["fence"], info)
+
+
+def _is_first_line(text: str, checker: SyntaxChecker) -> bool:
+    """Tell whether what follows the language in an info string is code, and no attribute such as `title="x"`."""
+    if not text or _ATTRIBUTE.match(text):
+        return False
+    return checker.does_something(text) or (text.endswith(":") and checker.parses(f"{text}\n pass"))
