@@ -147,12 +147,13 @@ def many(browser: Browser, address: str) -> None:
 def live(browser: Browser) -> None:
     """Measure from a call in an agent's kernel to its sub-agent's row on the page, in a real JupyterLab."""
     sys.path.append(str(ROOT / "tests"))
-    from lab import Lab
+    from lab import Lab, watch
     from lab import Page as Notebook
 
     with tempfile.TemporaryDirectory() as directory, Lab(Path(directory) / "lab") as lab:
         lab.write("live.ipynb", [LIVE, "%%rlm -m script\nhow soon"])
         page = browser.new_page(viewport={"width": 1300, "height": 1000})
+        watch(page)
         book = Notebook(lab, page, "live.ipynb").open().wait_for_kernel()
         book.run_first()
         page.evaluate(WATCH)
