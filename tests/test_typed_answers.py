@@ -164,6 +164,19 @@ def test_what_is_no_schema_is_refused_before_anything_starts(schema):
 # ---- in agents' code
 
 
+@pytest.mark.parametrize("columns", [{"rise": "flot64"}, {"name": "string", "who": "the person's name"}])
+def test_columns_with_a_dtype_that_nobody_knows_are_refused_before_anything_starts(columns):
+    with pytest.raises(ConfigError, match=f"column `{list(columns)[-1]}` has no dtype that pandas knows"):
+        AnswerSchema(columns)
+
+
+@pytest.mark.parametrize("schema", [{"type": "object"}, {"enum": ["x" * 10_000]}, Literal["y" * 10_000]])
+def test_a_mistake_is_told_in_a_few_lines_however_large_the_value(schema):
+    with pytest.raises(ValueError, match=r"^value: ") as caught:
+        AnswerSchema(schema).validate(list(range(100_000)))
+    assert len(str(caught.value)) < 400
+
+
 def test_agents_ask_for_a_type_a_model_of_their_own_or_a_json_schema(ask):
     code = (
         "from pydantic import BaseModel\nfrom typing import Literal\nimport dataclasses\n"

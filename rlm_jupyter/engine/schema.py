@@ -24,6 +24,7 @@ _JSON_SCHEMA_WORDS = {
     "prefixItems", "properties", "required", "type",
 }  # fmt: skip
 _MAX_PROBLEMS = 5
+_MAX_MESSAGE = 300
 _FENCED = re.compile(r"^```\w*[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _OPENER = re.compile(r"[{\[]")
 
@@ -50,6 +51,7 @@ class AnswerSchema:
     def _read_mapping(self, schema: dict[str, Any]) -> None:
         if _is_columns(schema):
             self._columns = {str(name): str(dtype) for name, dtype in schema.items()}
+            _check_dtypes(self._columns)
             return
         import jsonschema
 
@@ -218,6 +220,24 @@ def _is_columns(schema: dict[str, Any]) -> bool:
         return False
 
 
+def _check_dtypes(columns: Mapping[str, str]) -> None:
+    """Refuse a dtype that pandas does not know, before an agent works for it.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    from pandas.api.types import pandas_dtype
+
+    for name, dtype in columns.items():
+        try:
+            pandas_dtype(dtype)
+        except (TypeError, ValueError):
+            raise ConfigError(
+                f"The schema's column `{name:.60}` has no dtype that pandas knows: `{dtype:.60}`. Columns are given "
+                "as `{'name': 'string', 'rise': 'float64'}`; of a JSON Schema, `type` and `properties` are keys."
+            ) from None
+
+
 def _check_frame(value: object, columns: dict[str, str]) -> Any:
     import pandas as pd
 
@@ -246,7 +266,10 @@ def _path(path: Any) -> str:
 
 
 def _lines(problems: list[str]) -> str:
-    shown = problems[:_MAX_PROBLEMS]
+    shown = [
+        line if len(line) <= _MAX_MESSAGE else f"{line[: _MAX_MESSAGE // 2]} … {line[-_MAX_MESSAGE // 2 :]}"
+        for line in problems[:_MAX_PROBLEMS]
+    ]
     if len(problems) > _MAX_PROBLEMS:
         shown.append(f"and {len(problems) - _MAX_PROBLEMS} more")
     return "\n".join(shown)
