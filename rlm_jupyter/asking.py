@@ -82,7 +82,7 @@ def encode(
     if context is None and not names:
         return None, (), ()
     try:
-        data = Buffer.of(context, rows=rows, name=names[0] if len(names) == 1 else "context")
+        data = Buffer.of(context, rows=rows, late=True, name=names[0] if len(names) == 1 else "context")
     except ContextError as error:
         raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
     several = len(names) > 1

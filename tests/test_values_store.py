@@ -23,7 +23,7 @@ from rlm_jupyter.errors import (
     ValueTransferError,
 )
 from rlm_jupyter.values import machine
-from rlm_jupyter.values.buffer import token
+from rlm_jupyter.values.buffer import LARGE_TEXT, token
 from rlm_jupyter.values.store import Buffer, Held, Store
 
 
@@ -236,6 +236,23 @@ def test_what_cannot_change_is_let_go_and_made_anew(value):
         assert (whole.load(), whole.released, twin.released) == (value, False, True)
     data.close()
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("value", ["x" * LARGE_TEXT, b"\xff" * LARGE_TEXT])
+def test_a_large_text_that_is_the_same_bytes_anywhere_is_encoded_only_when_that_is_needed(value):
+    with Buffer.of(value, late=True) as data:
+        assert (data.released, data.size, data.text is value) == (True, LARGE_TEXT, True)
+        assert os.fstat(data.fd).st_size < 200
+        assert data.description["type"] == type(value).__name__
+        with data.whole() as whole:
+            assert (whole.load() == value, whole.text) == (True, None)
+
+
+@pytest.mark.parametrize("value", ["ä" * LARGE_TEXT, "x" * 1000, bytearray(LARGE_TEXT)], ids=type)
+def test_what_is_small_or_not_the_same_bytes_anywhere_is_encoded_at_once(value):
+    with Buffer.of(value, late=True) as data:
+        assert (data.released, data.text) == (False, None)
+        assert data.load() == value
 
 
 @pytest.mark.parametrize("value", [["x", []], {"a": np.arange(3)}, Order(1), pd.Series([1])])

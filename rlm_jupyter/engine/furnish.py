@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -12,9 +11,10 @@ from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.boxed import teller
 from rlm_jupyter.engine.tool_calls import hand_over
 from rlm_jupyter.errors import KernelDiedError, KernelError
+from rlm_jupyter.kernels.aside import aside
 from rlm_jupyter.kernels.bridge import BridgeError
 from rlm_jupyter.kernels.pool import KernelRequest
-from rlm_jupyter.values.buffer import token
+from rlm_jupyter.values.buffer import LARGE_TEXT, token
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent import Agent
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.values.store import Buffer
 
 
-_SHARED_BYTES = 32 << 20
+_SHARED_BYTES = LARGE_TEXT
 """Data of that size is loaded once, in a process from which the run's kernels are forked; less is loaded in each."""
 
 
@@ -60,8 +60,12 @@ async def _share_data(agent: Agent) -> None:
         return
     if context.size >= _SHARED_BYTES:
         stand = token() if context.releasable else None
+        text = context.text
         try:
-            if await team.pool.share(team.run, context.fd, stand) and stand is not None:
+            held = await team.pool.share(
+                team.run, context.fd, context.fd if text is not None else stand, text
+            )
+            if held and stand is not None:
                 context.release(stand)  # that process has it now: the encoded bytes would be a second copy
         finally:
             if stand is not None:
@@ -106,7 +110,7 @@ async def load(
         if not data.released:
             raise
         # It was not forked from a process that holds the value: that was killed, or the sandbox is another one.
-        whole = await asyncio.to_thread(data.whole)
+        whole = await aside(data.whole)
         await kernel.bridge.request("load", body, fds=(whole.detach(),), timeout=600)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.errors import ValueTransferError
+from rlm_jupyter.kernels.aside import aside
 from rlm_jupyter.kernels.bridge import BridgeError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Holdings:
         if self.store.is_full:
             try:
                 self.store.directory = self.store.directory or await self._directory()
-                await asyncio.to_thread(self.store.spill)
+                await aside(self.store.spill)
             except BaseException as error:
                 buffer.close()
                 if isinstance(error, ValueTransferError):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.kernels.aside import aside
 from rlm_jupyter.kernels.bridge import BridgeError
 from rlm_jupyter.kernels.memory import own_memory
 from rlm_jupyter.values.machine import machine_memory
@@ -65,7 +66,7 @@ class KeptKernels:
                 self.agent_ended(agent)
 
     async def _count(self, agent: Agent, kernel: AgentKernel, pid: int) -> None:
-        size = await asyncio.to_thread(own_memory, pid)
+        size = await aside(own_memory, pid)
         if kernel not in self._sizes:
             return  # a follow-up goes on with it
         self._sizes[kernel] = (agent, size)

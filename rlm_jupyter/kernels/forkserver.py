@@ -7,7 +7,7 @@ process; each datagram is one JSON object:
 
     fork   {id, argv, env, cwd, log, policy} + [bridge]   a kernel for the connection file in `argv`
     exec   {id, argv, env, cwd, log, policy} + [bridge]   the same, by executing `argv`
-    template {id} + [socket, data] + [token]              a fork that holds data, and serves that socket as this
+    template {id, text} + [socket, data] + [token]        a fork that holds data, and serves that socket as this
     kill   {id, pid}                                      that kernel with all its descendants
     →      {event: ready, pid, preloaded, threads} | {event: failed, module, reason}
            {event: done, id, pid} | {event: error, id, reason} | {event: exit, pid, status}
@@ -235,7 +235,7 @@ class Supervisor:
         if pid == 0:
             self._leave()
             if request["op"] == "template":
-                self._branch(descriptors, parent)
+                self._branch(descriptors, parent, request.get("text"))
             _child("become")(request, descriptors, parent)
         self.kernels.add(pid)
         return pid
@@ -248,14 +248,14 @@ class Supervisor:
             if number is not None:
                 os.close(number)
 
-    def _branch(self, descriptors: list[int], parent: int) -> NoReturn:
+    def _branch(self, descriptors: list[int], parent: int, text: dict[str, Any] | None) -> NoReturn:
         """Be a template: hold data, and serve forks that see it. Runs in the forked child."""
         link, data, *token = descriptors
         try:
             _child("detach")(parent)
             branch = Supervisor(socket.socket(fileno=link), {**self.config, "directory": ""})
             try:
-                sys.modules["_rlm_template"].__dict__["hold"](data, *token)
+                sys.modules["_rlm_template"].__dict__["hold"](data, *token, text=text)
                 if _threads() > 1:
                     raise RuntimeError("loading the data started a thread")
             except Exception as error:

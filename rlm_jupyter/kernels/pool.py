@@ -204,7 +204,9 @@ class KernelPool:
             self._directories[run] = directory
         return self._directories[run]
 
-    async def share(self, run: str, fd: int, token: int | None = None) -> bool:
+    async def share(
+        self, run: str, fd: int, token: int | None = None, text: str | bytes | None = None
+    ) -> bool:
         """Let kernels of a run that start from now on see a value without a copy.
 
         A process loads it once, and the run's kernels are forked from that. Afterwards `load` with a descriptor
@@ -216,6 +218,7 @@ class KernelPool:
             fd: of the encoded value, which must be the notebook's own: it is decoded with pickle. It stays the
                 caller's.
             token: a descriptor of the file that stands for the value in `load` afterwards; None for `fd` itself.
+            text: the value itself, where it is bytes or ASCII text: it goes over as it is, and `fd` is not read.
 
         Returns:
             False where kernels cannot be forked, or the value cannot be held that way.
@@ -223,7 +226,7 @@ class KernelPool:
         await self._open()
         if self._supervisor is None or run in self._templates:
             return False
-        template = self._supervisor.template(fd, token)
+        template = self._supervisor.template(fd, token, text)
         try:
             await asyncio.wrap_future(template.ready)
         except KernelStartError as error:

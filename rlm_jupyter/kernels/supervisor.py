@@ -22,6 +22,7 @@ from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.environment import TOKEN, clean_environment, kill_marked
 from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.policy import site_directories
+from rlm_jupyter.kernels.pour import pour
 
 CLOSE_SECONDS = 10.0
 PROGRAM = Path(__file__).with_name("forkserver.py")
@@ -234,7 +235,7 @@ class Supervisor(Chief):
         """Whether it can be asked for kernels."""
         return super().alive and self._process.returncode is None
 
-    def template(self, fd: int, token: int | None = None) -> Template:
+    def template(self, fd: int, token: int | None = None, text: str | bytes | None = None) -> Template:
         """Fork a template that holds the value encoded in a descriptor, which stays the caller's.
 
         Only for data of the notebook itself: the template decodes it with pickle. Wait for its `ready`.
@@ -242,10 +243,18 @@ class Supervisor(Chief):
         Args:
             fd: of the value.
             token: of the file that stands for it afterwards; None for `fd` itself.
+            text: the value itself, where it is bytes or ASCII text; then `fd` is not read.
         """
         link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        about: dict[str, Any] = {}
+        if text is not None:
+            fd, end = os.pipe()
+            about = {"text": {"kind": type(text).__name__, "size": len(text)}}
+            threading.Thread(target=pour, args=(text, end), name="rlm-pour", daemon=True).start()
         with other:
-            asked = self.ask("template", [other.fileno(), fd, *([] if token is None else [token])])
+            asked = self.ask("template", [other.fileno(), fd, *([] if token is None else [token])], **about)
+        if text is not None:
+            os.close(fd)
         template = Template(link, self._token)
         asked.add_done_callback(lambda answer: template.close() if answer.exception() else None)
         return template

@@ -5,6 +5,7 @@ A template is a fork of the supervisor that loads the data once and then serves 
 notebook's own data comes here, never what an agent's kernel encoded: decoding it may run code.
 """
 
+import ctypes
 import os
 import sys
 from typing import Any
@@ -12,15 +13,42 @@ from typing import Any
 _held: list[tuple[tuple[int, int], Any]] = []
 
 
-def hold(fd: int, token: int | None = None) -> None:
+def hold(fd: int, token: int | None = None, text: dict[str, Any] | None = None) -> None:
     """Decode the value in a descriptor and keep it for all forks; the descriptors stay the caller's.
 
     Args:
-        fd: of the encoded value.
+        fd: of the encoded value, or a pipe with the characters of a text.
         token: of the file that will stand for it, so that nobody needs to keep the bytes; None for `fd` itself.
+        text: where it is a pipe: `kind` ("str" of ASCII characters alone, or "bytes") and `size`.
     """
-    value = sys.modules["_rlm_codec"].__dict__["load"](fd, allow_pickle=True)
+    if text is None:
+        value = sys.modules["_rlm_codec"].__dict__["load"](fd, allow_pickle=True)
+    else:
+        value = _receive(fd, text["kind"], text["size"])
     _held[:] = [(_identity(fd if token is None else token), value)]
+
+
+def _receive(pipe: int, kind: str, size: int) -> Any:
+    """Read a text into the very object that is kept: to gather and join the pieces would take its memory twice."""
+    api = ctypes.pythonapi
+    if kind == "str":
+        make, place = api.PyUnicode_New, api.PyUnicode_AsUTF8
+        make.argtypes = [ctypes.c_ssize_t, ctypes.c_uint32]
+        arguments: tuple[Any, ...] = (size, 127)
+    else:
+        make, place = api.PyBytes_FromStringAndSize, api.PyBytes_AsString
+        make.argtypes = [ctypes.c_void_p, ctypes.c_ssize_t]
+        arguments = (None, size)
+    make.restype, place.restype, place.argtypes = ctypes.py_object, ctypes.c_void_p, [ctypes.py_object]
+    value = make(*arguments)
+    view = memoryview((ctypes.c_char * size).from_address(place(value))).cast("B")
+    done = 0
+    while done < size:
+        count = os.readv(pipe, [view[done:]])
+        if not count:
+            raise EOFError(f"the data ended after {done:,} of {size:,} bytes")
+        done += count
+    return value
 
 
 def find(fd: int) -> list[Any]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Self
+from typing import Any, Self, TypeGuard
 
 from rlm_jupyter.errors import ContextError, MalformedValueError, UnsafeValueError, ValueTransferError
 from rlm_jupyter.values import codec, container, describe
 
 _FIXED = (str, bytes, int, float, bool, type(None))
 _MAX_FIXED = 10_000
+LARGE_TEXT = 32 << 20
+"""Bytes of a text that is worth a process which holds it for all kernels of a run."""
 _TOKEN = b'{"held":"elsewhere"}'  # no value: to decode it is an error
 
 
@@ -57,7 +59,15 @@ class Buffer:
         return cls(fd, description)
 
     @classmethod
-    def of(cls, value: object, *, allow_pickle: bool = True, name: str = "value", rows: int = 3) -> Self:
+    def of(
+        cls,
+        value: object,
+        *,
+        allow_pickle: bool = True,
+        name: str = "value",
+        rows: int = 3,
+        late: bool = False,
+    ) -> Self:
         """Encode a value of the host's own.
 
         Args:
@@ -65,10 +75,15 @@ class Buffer:
             allow_pickle: pickle what has no safe form; instances of classes keep their class.
             name: what messages call the value.
             rows: how many rows its description may quote.
+            late: do not encode large bytes or ASCII text, which may go to a template as they are; `whole` does.
 
         Raises:
             ContextError: something in it cannot leave this process, or there is no room for it.
         """
+        if late and is_plain(value):
+            made = cls(token(), describe.describe(value, rows=rows))
+            made._fixed, made.released, made.size = (value,), True, len(value)
+            return made
         try:
             fd, _ = codec.dump(value, allow_pickle=allow_pickle, name=name, faithful=True)
         except codec.Unencodable as error:
@@ -111,6 +126,12 @@ class Buffer:
         return copy
 
     # ---- bytes that are held elsewhere
+
+    @property
+    def text(self) -> str | bytes | None:
+        """The value itself where it was not encoded, because it may go over as it is."""
+        value = self._fixed[0] if self._fixed is not None and self.released else None
+        return value if is_plain(value) else None
 
     @property
     def releasable(self) -> bool:
@@ -213,6 +234,13 @@ class Buffer:
     def __repr__(self) -> str:
         state = "closed" if self.closed else f"{self.kind}, {self.size:,} bytes"
         return f"<Buffer {self.description.get('summary', '')!r} ({state})>"
+
+
+def is_plain(value: object) -> TypeGuard[str | bytes]:
+    """Whether a value is large, and the same bytes here and anywhere: `bytes`, or a text of ASCII alone."""
+    if isinstance(value, str):
+        return type(value) is str and len(value) >= LARGE_TEXT and value.isascii()
+    return type(value) is bytes and len(value) >= LARGE_TEXT
 
 
 def token() -> int:
