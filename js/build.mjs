@@ -37,7 +37,8 @@ function shortNames(pattern, prefix, ...texts) {
 // Nobody outside of the bundle knows these: variables of the style sheet, and long class names that are not put
 // together from parts. Tests find a few by their names.
 const VARIABLE = /--rlm-\w+/g;
-const CLASS = /(?<![\w-])rlm-(?!static|scroll|twisty|(?:bar|c|guide|icon|t)-)(?:[a-z]{6,}|[a-z]+(?:-[a-z]+)+)(?![\w-])/g;
+const CLASS =
+  /(?<![\w-])rlm-(?!static|scroll|twisty|(?:bar|c|guide|icon|t)-)(?:[a-z]{6,}|[a-z]+(?:-[a-z]+)+)(?![\w-])/g;
 
 const script = await bundle(
   { widget: "src/index.ts" },

@@ -71,6 +71,7 @@ const run = (more) => ({
   context_summary: "DataFrame 1,000,000 × 6, 48.0 MB",
   seen_tokens: 3412,
   sandbox: "landlock + seccomp, no network",
+  values: { memory: 1_200_000_000, disk: 300_000_000, shared: 0, limit: 2_000_000_000 },
   value: null,
   error: null,
   notices: [],
@@ -271,6 +272,11 @@ function detail(agent) {
         started: T0 + 5,
         seconds: null,
         streaming: agent.status === "running",
+        tools: ["find_supplier", "exchange_rate"],
+        tool_calls: [
+          { name: "find_supplier", seconds: 0.12, ok: true },
+          { name: "exchange_rate", seconds: 2.04, ok: false, error: "TimeoutError: no answer in 2 s" },
+        ],
       },
     ],
     sub_calls: [
@@ -282,6 +288,8 @@ function detail(agent) {
         output_tokens: 22,
         cost: 0.0001,
         status: "done",
+        purpose: "llm_query",
+        cached: true,
       },
       {
         call: 2,
@@ -291,6 +299,7 @@ function detail(agent) {
         output_tokens: 0,
         cost: null,
         status: "failed",
+        purpose: "fallback",
       },
     ],
     variables: [
@@ -301,6 +310,7 @@ function detail(agent) {
         shape: [1000000, 6],
         bytes: 48000128,
         turn: 0,
+        place: "shared",
       },
       { name: "by_week", turn: 1, ...FRAME },
       {
@@ -317,7 +327,18 @@ function detail(agent) {
     notices: agent.id === "0.2" ? ["A reply without code was answered with a reminder."] : [],
     value:
       agent.status === "done"
-        ? { type: "Timestamp", summary: "Timestamp 2025-09-01", preview: "Timestamp('2025-09-01')" }
+        ? {
+            type: "dict",
+            summary: "dict of 24 keys, 27.4 kB",
+            length: 24,
+            as: `value_${agent.id.replace(/\./g, "_")}`,
+            items: [
+              { key: "supplier", type: "str", bytes: 57, summary: "'Norrland'" },
+              { key: "since", type: "Timestamp", bytes: 48, summary: "Timestamp('2025-09-01')" },
+              { key: "weeks", type: "DataFrame", bytes: 27136, summary: "DataFrame 212 x 4, 27.1 kB" },
+              { key: "reasons", type: "list", bytes: 184, summary: "['seal broken', 'leaking bottle']" },
+            ],
+          }
         : null,
     error: agent.error,
   };
