@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import NoneType
@@ -295,6 +296,9 @@ def _exposed(path: Path) -> Path:
         raise ValueError(
             f"`{path}` holds your whole home directory, keys included: name the directory with the data"
         )
+    temporary = Path(tempfile.gettempdir()).resolve()
+    if temporary.is_relative_to(path):
+        raise ValueError(f"`{path}` holds the temporary files of all your programs: name a directory in it")
     secret = [home / place for place in SECRET_PLACES] + [Path(place) for place in _SECRET_PLACES_OF_SYSTEM]
     for place in secret:
         if path.is_relative_to(place) or (place.is_relative_to(path) and place.exists()):

@@ -6,7 +6,7 @@ import pytest
 from IPython.core.error import UsageError
 from magics_parts import terminal_shell
 
-from rlm_jupyter import ConfigError, Limits
+from rlm_jupyter import ConfigError, Limits, Sandbox
 from rlm_jupyter.magics import arguments, config, hand_over, line
 from rlm_jupyter.magics.task import read
 from rlm_jupyter.models import ScriptedModel
@@ -136,7 +136,7 @@ def test_arguments_win_over_config_which_wins_over_defaults(magics):
         magics, "--depth 1 --max-tokens none --max-calls 9 --timeout 2.5 --no-cache", "What?"
     ).settings
     assert settings["limits"] == Limits(depth=1, cost=None, tokens=None, calls=9, seconds=2.5, agents=7)
-    assert (settings["cache"], settings["sample_rows"], settings["sandbox"]) == (False, 0, "auto")
+    assert (settings["cache"], settings["sample_rows"], settings["sandbox"].mode) == (False, 0, "auto")
 
 
 def test_a_default_money_limit_is_not_taken_for_one_that_was_asked_for(magics):
@@ -161,7 +161,9 @@ def test_the_traits_have_the_defaults_of_settings_and_limits(magics):
     settings, limits = Settings(), Limits()
     for name in config.SETTINGS:
         expected = getattr(settings, name, None)
-        assert magics.trait_defaults(name) == (str(expected) if name == "log_dir" else expected), name
+        expected = {"log_dir": str(expected), "sandbox": settings.sandbox.mode}.get(name, expected)
+        assert magics.trait_defaults(name) == expected, name
+    assert settings.sandbox == Sandbox()
     for name, field in config.LIMITS.items():
         assert magics.trait_defaults(name) == getattr(limits, field), name
     taken = set(inspect.signature(RLM).parameters) | set(Settings.model_fields)
