@@ -215,6 +215,40 @@ def test_agents_ask_for_a_type_a_model_of_their_own_or_a_json_schema(ask):
     assert '"count"' in run.messages("0.1")[1]["content"]
 
 
+def test_agents_ask_for_a_typed_dict_and_for_the_columns_of_a_table(ask):
+    code = (
+        "from typing import TypedDict\nclass Row(TypedDict):\n    supplier: str\n    rise: float\n"
+        "columns = {'supplier': 'string', 'rise': 'float64'}\n"
+        "rows = llm_query('rows', schema=list[Row])\n"
+        "table, none = llm_query_batched(['rows', 'none'], schema=columns)\n"
+        "own = rlm_query('sub', schema=columns)\n"
+        "FINAL([rows, table, str(table.dtypes['supplier']), len(none), own])"
+    )
+    plain = lambda prompt: "[]" if prompt.startswith("none") else '[{"supplier": "x", "rise": 1}]'  # noqa: E731
+    sub = ["import pandas as pd\nFINAL(pd.DataFrame({'rise': [2], 'supplier': ['y']}))"]
+    rows, table, dtype, none, own = ask([code], plain=plain, script={"sub": sub}).raise_for_error().value
+    assert rows == [{"supplier": "x", "rise": 1.0}]
+    assert table.to_dict("list") == {"supplier": ["x"], "rise": [1.0]}
+    assert (dtype, none) == ("string", 0)
+    assert own.to_dict("list") == {"supplier": ["y"], "rise": [2.0]}
+    assert own["rise"].dtype == "float64"
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ('{"supplier": "x"}', "expected a list of objects"),
+        ('[{"supplier": "x"}]', "column `rise`: missing"),
+        ('[{"supplier": "x", "rise": "much"}]', "column `rise`: "),
+    ],
+)
+def test_rows_of_a_completion_that_do_not_fit_the_columns_are_told(answer, says):
+    schema = AnswerSchema({"supplier": "string", "rise": "float64"})
+    assert '"supplier" (string), "rise" (float64)' in schema.json_text
+    with pytest.raises(ValueError, match=says):
+        schema.read(answer)
+
+
 def test_a_sub_agent_that_gives_another_type_is_sent_back_and_then_gives_an_instance(ask):
     run = ask(["FINAL(rlm_query('sub', schema=list[int]))"], script={"sub": ["FINAL('x')", "FINAL([1])"]})
     assert run.raise_for_error().value == [1]

@@ -96,7 +96,7 @@ class AgentCalls:
         question = _text(body, "prompt")
         schema, model = _schema(body.get("schema")), team.sub_model_named(body.get("model"))
         purpose: ev.Purpose = "fallback" if body.get("fallback") else "llm_query"
-        content = question if schema is None else f"{question}\n\nAnswer with JSON only: {schema.text}"
+        content = question if schema is None else f"{question}\n\nAnswer with JSON only: {schema.json_text}"
         check_fits(team, model, content)
         messages: list[Message] = [{"role": "user", "content": content}]
         for last in (False, True):

@@ -6,23 +6,16 @@ columns of a table: ``{"supplier": "string", "rise": "float64"}``.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import json
-import operator
 import re
 import sys
-import types
-import typing
 from collections.abc import Mapping
 from typing import Any
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.kernels.schemas import is_columns, newer_type
 
-_JSON_SCHEMA_WORDS = {
-    "$defs", "$ref", "$schema", "additionalProperties", "allOf", "anyOf", "const", "enum", "items", "oneOf",
-    "prefixItems", "properties", "required", "type",
-}  # fmt: skip
 _MAX_PROBLEMS = 5
 _MAX_MESSAGE = 300
 _FENCED = re.compile(r"^```\w*[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -49,7 +42,7 @@ class AnswerSchema:
             self._read_type(schema)
 
     def _read_mapping(self, schema: dict[str, Any]) -> None:
-        if _is_columns(schema):
+        if is_columns(schema):
             self._columns = {str(name): str(dtype) for name, dtype in schema.items()}
             _check_dtypes(self._columns)
             return
@@ -70,7 +63,7 @@ class AnswerSchema:
         try:
             if isinstance(schema, str) or inspect.isroutine(schema):
                 raise TypeError("it is a function or a text")
-            self._adapter = TypeAdapter(_newer(schema))
+            self._adapter = TypeAdapter(newer_type(schema))
             self.json = self._adapter.json_schema()
         except (PydanticUserError, TypeError, NameError) as error:
             what = f"`{schema.__name__}`" if isinstance(schema, type) else f"a `{type(schema).__name__}`"
@@ -88,6 +81,14 @@ class AnswerSchema:
             columns = ", ".join(f"{name}: {dtype}" for name, dtype in self._columns.items())
             return f"a pandas DataFrame with exactly these columns and dtypes: {columns}"
         return f"a value that matches this JSON Schema: {json.dumps(self.json, ensure_ascii=False)}"
+
+    @property
+    def json_text(self) -> str:
+        """The schema as a model is shown it that answers by a text: a table is then a list of its rows."""
+        if self._columns is None:
+            return self.text
+        columns = ", ".join(f"{json.dumps(name)} ({dtype})" for name, dtype in self._columns.items())
+        return f"a list of objects, one for each row of a table, each with exactly these keys: {columns}"
 
     def validate(self, value: object) -> Any:
         """Give the value as an instance of the type asked for.
@@ -110,7 +111,7 @@ class AnswerSchema:
         return plain
 
     def read(self, text: str) -> Any:
-        """Find the answer in a completion's text, check it and give it.
+        """Find the answer in a completion's text, check it and give it as JSON has it; of a table, its rows.
 
         Raises:
             ValueError: there is none, or it does not match.
@@ -122,7 +123,7 @@ class AnswerSchema:
                 return self.validate(text.strip())  # a bare word, where a text or one of several is asked for
             except ValueError:
                 raise ValueError("it holds no JSON") from None
-        return self.validate(found)
+        return self.validate(found) if self._columns is None else _rows(found, self._columns)
 
     def _validate_type(self, value: object) -> Any:
         from pydantic import ValidationError
@@ -173,51 +174,22 @@ def to_plain(value: object) -> Any:
     return value
 
 
-def _newer(schema: Any) -> Any:
-    """Give a type with `typing_extensions.TypedDict` in the place of `typing.TypedDict`.
-
-    Before Python 3.12 pydantic takes only the former: https://docs.pydantic.dev/dev/errors/usage_errors/#typed-dict-version
-    """
-    if sys.version_info >= (3, 12):
-        return schema
-    if typing.is_typeddict(schema):
-        import typing_extensions
-
-        wanted = (typing_extensions.Required, typing_extensions.NotRequired)
-        fields = {
-            name: wanted[name not in schema.__required_keys__][_newer(kind)]
-            for name, kind in typing.get_type_hints(schema).items()
-        }
-        return typing_extensions.TypedDict(schema.__name__, fields)  # type: ignore[operator]
-    arguments = typing.get_args(schema)
-    newer = tuple(_newer(argument) for argument in arguments)
-    if newer == arguments:
-        return schema
-    origin = typing.get_origin(schema)
-    if origin in (typing.Union, types.UnionType):
-        return functools.reduce(operator.or_, newer)
-    return origin[newer]
-
-
 def _is_typed_dict(schema: object) -> bool:
     return isinstance(schema, type)
 
 
-def _is_columns(schema: dict[str, Any]) -> bool:
-    """Tell columns and dtypes from a JSON Schema: every value is a dtype's name, and no keyword is a key."""
-    if not schema or not all(isinstance(dtype, str) for dtype in schema.values()):
-        return False
-    if not (set(schema) & _JSON_SCHEMA_WORDS):
-        return True
-    from pandas.api.types import pandas_dtype
+def _rows(found: object, columns: dict[str, str]) -> list[dict[str, Any]]:
+    """Check the rows of a table that came as JSON, and give them.
 
-    json_types = {"array", "boolean", "integer", "null", "number", "object", "string"}
-    if set(schema) == {"type"} and schema["type"] in json_types:
-        return False
-    try:
-        return all(pandas_dtype(dtype) is not None for dtype in schema.values())
-    except TypeError:
-        return False
+    Raises:
+        ValueError: they are none, or do not fit the columns.
+    """
+    import pandas as pd
+
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise ValueError("expected a list of objects, one for each row")
+    _check_frame(pd.DataFrame(found, columns=None if found else list(columns)), columns)
+    return found
 
 
 def _check_dtypes(columns: Mapping[str, str]) -> None:

@@ -6,6 +6,11 @@ it is installed.
 
 from __future__ import annotations
 
+import functools
+import operator
+import sys
+import types
+import typing
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
@@ -16,6 +21,10 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_JSON_SCHEMA_WORDS = {
+    "$defs", "$ref", "$schema", "additionalProperties", "allOf", "anyOf", "const", "enum", "items", "oneOf",
+    "prefixItems", "properties", "required", "type",
+}  # fmt: skip
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
 
 
@@ -23,7 +32,7 @@ def read_schema(schema: Any) -> tuple[dict[str, Any] | None, Callable[[Any], Any
     """Give the JSON Schema of `schema`, and what turns an answer into a value of it.
 
     Args:
-        schema: None, a JSON Schema, or a type: a plain one, or any that pydantic knows.
+        schema: None, a JSON Schema, the columns of a table, or a type: a plain one, or any that pydantic knows.
 
     Raises:
         TypeError: it is none of these.
@@ -31,6 +40,8 @@ def read_schema(schema: Any) -> tuple[dict[str, Any] | None, Callable[[Any], Any
     if schema is None:
         return None, lambda value: value
     if isinstance(schema, dict):
+        if is_columns(schema):
+            return schema, lambda value: _as_frame(value, schema)
         return schema, lambda value: value
     if isinstance(schema, type) and schema in _PLAIN:
         return {"type": _PLAIN[schema]}, lambda value: _as_plain(value, schema)
@@ -42,7 +53,7 @@ def read_schema(schema: Any) -> tuple[dict[str, Any] | None, Callable[[Any], Any
             f"`schema` must be a JSON Schema or one of {known}: pydantic, which knows others, is not installed here."
         ) from None
     try:
-        adapter = TypeAdapter(schema)
+        adapter = TypeAdapter(newer_type(schema))
         found = adapter.json_schema()
     except Exception as error:  # pydantic raises several kinds
         raise TypeError(
@@ -72,3 +83,54 @@ def _as_typed(value: Any, adapter: Any) -> Any:
         raise RLMQueryError(
             f"The answer does not match the schema; it is in `.value` of this error. {error}", value=value
         ) from None
+
+
+def _as_frame(value: Any, columns: dict[str, str]) -> Any:
+    """Give a table with these columns and dtypes: of a completion's rows, or of what a sub-agent gave."""
+    import pandas as pd
+
+    frame = value if isinstance(value, pd.DataFrame) else pd.DataFrame(value, columns=list(columns))
+    return frame[list(columns)].astype(columns)
+
+
+def newer_type(schema: Any) -> Any:
+    """Give a type with `typing_extensions.TypedDict` in the place of `typing.TypedDict`.
+
+    Before Python 3.12 pydantic takes only the former: https://docs.pydantic.dev/dev/errors/usage_errors/#typed-dict-version
+    """
+    if sys.version_info >= (3, 12) or sys.version_info < (3, 10):
+        return schema
+    if typing.is_typeddict(schema):
+        import typing_extensions
+
+        wanted = (typing_extensions.Required, typing_extensions.NotRequired)
+        fields = {
+            name: wanted[name not in schema.__required_keys__][newer_type(kind)]
+            for name, kind in typing.get_type_hints(schema).items()
+        }
+        return typing_extensions.TypedDict(schema.__name__, fields)  # type: ignore[operator]
+    arguments = typing.get_args(schema)
+    newer = tuple(newer_type(argument) for argument in arguments)
+    if newer == arguments:
+        return schema
+    origin = typing.get_origin(schema)
+    if origin in (typing.Union, types.UnionType):
+        return functools.reduce(operator.or_, newer)
+    return origin[newer]
+
+
+def is_columns(schema: dict[str, Any]) -> bool:
+    """Tell columns and dtypes from a JSON Schema: every value is a dtype's name, and no keyword is a key."""
+    if not schema or not all(isinstance(dtype, str) for dtype in schema.values()):
+        return False
+    if not (set(schema) & _JSON_SCHEMA_WORDS):
+        return True
+    from pandas.api.types import pandas_dtype
+
+    json_types = {"array", "boolean", "integer", "null", "number", "object", "string"}
+    if set(schema) == {"type"} and schema["type"] in json_types:
+        return False
+    try:
+        return all(pandas_dtype(dtype) is not None for dtype in schema.values())
+    except TypeError:
+        return False
