@@ -6,6 +6,7 @@ A value is looked for in this order, the later one wins: defaults, environment (
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,6 +52,12 @@ class Limits(BaseModel):
     """Wall-clock time."""
     cell_seconds: float | None = Field(120, gt=0)
     """Time that one cell may work; waiting for sub-agents and completions does not count."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _endless(cls, value: object) -> object:
+        """An infinite limit is none."""
+        return None if isinstance(value, float) and value == math.inf else value
 
     @classmethod
     def of(cls, value: Limits | Mapping[str, object] | None = None, **changes: object) -> Limits:

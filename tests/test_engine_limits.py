@@ -1,13 +1,15 @@
 """Limits besides money and tokens: concurrency, turns, agents, depth, time; and what is left."""
 
 import asyncio
+import math
 
 import pytest
-from ledger_parts import PRICE, Clock, Server, call, limits
+from ledger_parts import NONE, PRICE, Clock, Server, call, limits
 
+from rlm_jupyter import RLM, Limits
 from rlm_jupyter.engine.ledger import Ledger, Left
-from rlm_jupyter.errors import LimitReachedError
-from rlm_jupyter.models.base import Usage
+from rlm_jupyter.errors import ConfigError, LimitReachedError, UnknownPriceError
+from rlm_jupyter.models.base import Completion, Usage
 
 
 async def test_the_gate_holds_falls_on_refusals_once_a_burst_and_rises_slowly():
@@ -154,3 +156,31 @@ async def test_half_gone_is_told_of_every_limit(limit, half):
 
 
 # The bound of a prompt.
+
+
+@pytest.mark.parametrize("name", sorted(NONE))
+def test_an_infinite_limit_is_none(name):
+    assert getattr(Limits.of(**{name: math.inf}), name) is None
+    with pytest.raises(ConfigError):
+        Limits.of(**{name: math.nan})
+
+
+def test_a_run_without_a_limit_in_money_is_given_none_that_could_not_be_kept():
+    class Own:
+        name, scripted, price = "own", False, None
+
+        async def complete(self, request):
+            await asyncio.sleep(0.3)
+            return Completion("```repl\nFINAL(1)\n```")
+
+    run = RLM(model=Own(), log_dir=None, cache=False).start("q")
+    with run:
+        with pytest.raises(UnknownPriceError, match="`own`"):
+            run.set_limit("cost", 1.0)
+        run.set_limit("cost", math.inf)
+        run.set_limit("tokens", 100_000.0)
+        assert run.wait(30).raise_for_error().value == 1
+        assert [event.detail for event in run.events if event.kind == "command"] == [
+            "cost=none",
+            "tokens=100000",
+        ]

@@ -316,6 +316,11 @@ class Conductor:
             left = self.ledger.left("0").seconds
             self._timer.reschedule(None if left is None else asyncio.get_running_loop().time() + left)
 
+    def unknown_prices(self) -> list[str]:
+        """Name the models of which it is not known what they cost."""
+        models = (self.model, self.sub_model, *self.models.values())
+        return [model.name for model in models if self.completions.price_of(model) is None]
+
     async def close(self) -> None:
         """Drop the kernels and the buffers; the tree and the log stay."""
         await self._end_all()

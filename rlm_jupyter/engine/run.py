@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.facts import RunFacts
 from rlm_jupyter.engine.thread import EngineThread
-from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError
+from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
 from rlm_jupyter.settings import Limits
 
 if TYPE_CHECKING:
@@ -261,12 +261,20 @@ class Run(RunFacts):
 
         Raises:
             ConfigError: there is no such limit, or it cannot have that value.
+            UnknownPriceError: a limit in money that could not be kept.
         """
         limits = Limits.of(self._conductor.limits.model_dump(), **{name: value})
+        if limits.cost is not None and (unknown := self._conductor.unknown_prices()):
+            raise UnknownPriceError(
+                f"The price of `{unknown[0]}` is not known, so a limit of ${limits.cost:g} could not be kept. Limit "
+                "tokens instead: `run.set_limit('tokens', ...)`; or ask anew with `price=(prompt, completion)`.",
+                run=self,
+            )
 
         async def put() -> None:
             self._conductor.set_limits(limits)
-            text = "none" if value is None else f"{value:g}"
+            new = getattr(limits, name)
+            text = "none" if new is None else f"{new:g}"
             self._journal.emit(ev.Command, name="limit", detail=f"{name}={text}")
 
         self._call(put())
