@@ -139,8 +139,10 @@ async def test_processes_within_the_limit_are_left_alone(pool):
     [
         "while True: pass",
         "import subprocess\nsubprocess.run(['sh', '-c', 'while :; do :; done'])",
-        "x = 1\nimport threading\nt = [threading.Thread(target=lambda: sum(range(10**12)), daemon=True) for _ in 'ab']\n"
-        "[one.start() for one in t]; [one.join() for one in t]",
+        (
+            "x = 1\nimport threading\nt = [threading.Thread(target=lambda: sum(range(10**12)), daemon=True) for _ in 'ab']\n"
+            "[one.start() for one in t]; [one.join() for one in t]"
+        ),
     ],
     ids=["python", "a-program", "threads"],
 )

@@ -61,9 +61,8 @@ def test_a_host_is_brought_to_one_form(text, told):
     assert str(Host.read(text)) == told
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+NO_HOSTS = [
+    *(
         "http://a.org",
         "a.org/x",
         "u@a.org",
@@ -75,10 +74,12 @@ def test_a_host_is_brought_to_one_form(text, told):
         "127.1",
         "0x7f.1",
         "1.2.3.4.5",
-        "a:0",
-    ]
-    + ["a:65536", "a:x", "a:٣", "[::1", "[::1]x", f"{'a' * 64}.org", f"{'a.' * 130}org"],
-)
+    ),
+    *("a:0", "a:65536", "a:x", "a:٣", "[::1", "[::1]x", f"{'a' * 64}.org", f"{'a.' * 130}org"),
+]
+
+
+@pytest.mark.parametrize("text", NO_HOSTS)
 def test_what_is_no_host_is_refused(text):
     with pytest.raises(ConfigError, match="`net` of the sandbox cannot be"):
         Sandbox(net=[text, "example.org"] if text else ["*."])
@@ -179,9 +180,7 @@ def test_rlm_takes_a_mode_a_sandbox_or_a_dict(given, mode, net):
 
 
 def test_what_is_no_sandbox_is_named():
-    with pytest.raises(
-        ConfigError, match="`sandbox` takes a mode, `Sandbox\\(...\\)` or a dict, not a `int`"
-    ):
+    with pytest.raises(ConfigError, match=r"`sandbox` takes a mode, .* or a dict, not a `int`"):
         Settings.from_environment(sandbox=3)
 
 
