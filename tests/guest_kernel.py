@@ -47,7 +47,6 @@ class GuestKernel:
         self.handler = self.answer
         self.ops = []  # (op, body) of all requests but cell_done
         self.finals = []
-        self.slow = 0  # seconds that the engine takes to hear what changed
         self.changes = []  # bodies of cell_done
         self.cancelled = []  # prompts whose handler was cancelled
         self.budget = {"calls": 7, "cost": 0.5, "seconds": None}
@@ -77,7 +76,6 @@ class GuestKernel:
 
     async def _handle(self, op, body, fds):
         if op == "cell_done":
-            await asyncio.sleep(self.slow)
             self.changes.append(body)
             return {}, []
         self.ops.append((op, body))
@@ -109,6 +107,7 @@ class GuestKernel:
         return self.on_loop(self._execute(code, interrupt=interrupt), timeout)
 
     async def _execute(self, code, *, silent=False, interrupt=None):
+        told = self.bridge.next_end()
         number = self.client.execute(code, silent=silent)
         ran = Ran("ok")
         if interrupt is not None:
@@ -130,6 +129,8 @@ class GuestKernel:
             reply = await self.client.get_shell_msg(timeout=60)
             if reply["parent_header"].get("msg_id") == number:
                 break
+        if not silent:
+            await asyncio.wait({told}, timeout=1)  # as `AgentKernel` does
         if interrupt is not None:
             await task
         ran.status = reply["content"]["status"]

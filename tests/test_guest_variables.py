@@ -64,12 +64,6 @@ def test_a_change_has_a_description_and_the_number_of_the_cell(kernel):
     assert kernel.changes[-1]["cell"] == number + 1
 
 
-def test_the_engine_has_heard_of_the_changes_when_the_cell_has_ended(kernel):
-    kernel.slow = 0.2
-    kernel.run("x = 1")
-    assert names(kernel.changes[-1]) == (["x"], [])
-
-
 def test_no_more_than_a_bounded_number_is_described_at_a_time(kernel):
     kernel.run("for i in range(1000): globals()[f'v{i}'] = i")
     assert len(kernel.changes[-1]["variables"]) == 200

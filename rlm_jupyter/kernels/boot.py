@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _GUEST_MODULES = (
     "wire",
+    "whole",
     "link",
     "packets",
     "control_link",

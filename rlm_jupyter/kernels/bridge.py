@@ -83,6 +83,7 @@ class HostBridge(Exchange):
         self._framer = wire.Framer()
         self._out: collections.deque[tuple[memoryview, list[int]]] = collections.deque()
         self._out_bytes = 0
+        self._blocked = False  # writing waits until the kernel has read
         self._choked = False  # reading rests until the replies are read
         self._loop.add_reader(sock, self._readable)
 
@@ -152,6 +153,7 @@ class HostBridge(Exchange):
                 sent = socket.send_fds(self._sock, [data], fds) if fds else self._sock.send(data)
             except (BlockingIOError, InterruptedError):
                 self._loop.add_writer(self._sock, self._flush)
+                self._blocked = True
                 return
             except OSError as error:
                 if error.errno != errno.ETOOMANYREFS:  # descriptors that the kernel has not taken yet
@@ -167,7 +169,9 @@ class HostBridge(Exchange):
             else:
                 self._out.popleft()
         if not self.closed:
-            self._loop.remove_writer(self._sock)
+            if self._blocked:
+                self._loop.remove_writer(self._sock)
+                self._blocked = False
             if self._choked:
                 self._choked = False
                 self._loop.call_soon(self._resume)

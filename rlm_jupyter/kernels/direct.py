@@ -12,42 +12,21 @@ read to their end itself. The messages are the same.
 
 import os
 import select
-import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 from ipykernel.iostream import IOPubThread, OutStream
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 
+if TYPE_CHECKING or not __name__.startswith("_rlm_"):
+    from rlm_jupyter.kernels.whole import whole
+else:
+    from _rlm_whole import whole
+
 _CHUNK = 1 << 16
-
-
-@contextmanager
-def whole() -> Iterator[None]:
-    """Let SIGINT wait until the block is done: half a message would spoil all that follow.
-
-    Blocking the signal is not enough: another thread would take it, and the main one raise all the same.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    struck: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-    if not callable(before):  # ignored, as between cells
-        yield
-        return
-    signal.signal(signal.SIGINT, lambda number, _: struck.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if struck:
-            signal.raise_signal(signal.SIGINT)
 
 
 class Publisher(IOPubThread):

@@ -17,12 +17,15 @@ import queue
 import socket
 import threading
 import time
+from array import array
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
     from rlm_jupyter.kernels import wire
+    from rlm_jupyter.kernels.whole import whole
 else:
     import _rlm_wire as wire
+    from _rlm_whole import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,8 +155,6 @@ class Line:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, concurrent.futures.Future[Reply]] = {}
         self._lost: str = ""
-        # A frame must be written whole or not at all, and KeyboardInterrupt may come between any two steps of
-        # the main thread: so that thread never writes.
         self._outbox: queue.SimpleQueue[tuple[bytes, list[int]]] = queue.SimpleQueue()
         self._inbox: queue.SimpleQueue[tuple[dict[str, Any], list[int]]] = queue.SimpleQueue()
         if hasattr(os, "register_at_fork"):  # Windows has no forks
@@ -175,7 +176,7 @@ class Line:
             wire.close_all(fds)
             raise
         self._waiting[number] = future
-        self._outbox.put((frame, list(fds)))
+        self._post(frame, list(fds))
         if self._lost:
             self._fail_all()
         return number, future
@@ -184,8 +185,12 @@ class Line:
         """Tell the engine that an answer is not wanted any more."""
         future = self._waiting.pop(number, None)
         if future is not None:
-            self._outbox.put((wire.pack({"id": number, "op": "cancel"}), []))
+            self._post(wire.pack({"id": number, "op": "cancel"}), [])
             future.cancel()
+
+    def _post(self, frame: bytes, fds: list[int]) -> None:
+        """Send a frame, or queue it; the descriptors are ours to close."""
+        self._outbox.put((frame, fds))
 
     def _dispatch(self, message: dict[str, Any], fds: list[int]) -> None:
         if "op" in message:
@@ -220,7 +225,7 @@ class Line:
                 frame = wire.pack({"id": message["id"], "error": details})
             finally:
                 wire.close_all(fds)
-            self._outbox.put((frame, out))
+            self._post(frame, out)
 
     def _forked(self) -> None:
         """In a forked child: none of the threads exists."""
@@ -241,6 +246,8 @@ class Link(Line):
         sock.set_inheritable(False)
         super().__init__(serve)
         self._sock = sock
+        self._turn = threading.RLock()
+        self._queued = 0  # frames that the writing thread has yet to write, and all that follow must wait for
         self._start(read=self._read, write=self._write)
 
     def _read(self) -> None:
@@ -259,24 +266,51 @@ class Link(Line):
             self._lost = self._lost or "The engine is gone: the run has ended."
             self._fail_all()
 
+    def _post(self, frame: bytes, fds: list[int]) -> None:
+        """Write the frame here and now; what the socket does not take is written by a thread."""
+        with whole(), self._turn:
+            if not self._queued and not self._lost:
+                sent = self._try(frame, fds)
+                if sent:
+                    wire.close_all(fds)
+                    frame, fds = frame[sent:], []
+                if not frame:
+                    return
+            self._queued += 1
+            self._outbox.put((frame, fds))
+
+    def _try(self, frame: bytes, fds: list[int]) -> int:
+        """Write what can be written without waiting; give the number of bytes."""
+        beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
+        try:
+            return self._sock.sendmsg([frame], beside, socket.MSG_DONTWAIT)
+        except OSError:
+            return 0
+
     def _write(self) -> None:
         while True:
-            frame, fds = self._outbox.get()
-            data = memoryview(frame)
-            try:
-                while data and not self._lost:
-                    try:
-                        sent = socket.send_fds(self._sock, [data], fds) if fds else self._sock.send(data)
-                    except OSError as error:
-                        if error.errno != errno.ETOOMANYREFS:  # descriptors that the engine has not taken yet
-                            break  # the reading thread sees the end too, and tells all who wait
-                        time.sleep(0.02)
-                    else:
-                        wire.close_all(fds)
-                        data, fds = data[sent:], []
-            finally:
-                wire.close_all(fds)
+            self._write_one()
+            with self._turn:
+                self._queued -= 1
+
+    def _write_one(self) -> None:
+        frame, fds = self._outbox.get()
+        data = memoryview(frame)
+        try:
+            while data and not self._lost:
+                try:
+                    sent = socket.send_fds(self._sock, [data], fds) if fds else self._sock.send(data)
+                except OSError as error:
+                    if error.errno != errno.ETOOMANYREFS:  # descriptors that the engine has not taken yet
+                        break  # the reading thread sees the end too, and tells all who wait
+                    time.sleep(0.02)
+                else:
+                    wire.close_all(fds)
+                    data, fds = data[sent:], []
+        finally:
+            wire.close_all(fds)
 
     def _forked(self) -> None:
         super()._forked()
+        self._turn = threading.RLock()  # another thread may have held it
         self._sock.close()  # the end of the parent's must be seen by the engine

@@ -46,7 +46,7 @@ class Guest:
 
 def own_sources() -> dict[str, str]:
     """Name to source of the modules of this part that every kernel gets."""
-    return _sources("sandbox", "quotas", "semaphores", "processes", "outlet", "prelude")
+    return _sources("whole", "sandbox", "quotas", "semaphores", "processes", "outlet", "prelude")
 
 
 def supervisor_sources() -> dict[str, str]:
