@@ -352,11 +352,15 @@ def test_the_parser_neither_warns_nor_touches_the_warning_filters():
     assert SyntaxChecker().parses(r"f'\N{EM DASH}{x}\d' + b'\xff' + r'\q'")
 
 
+def test_half_a_surrogate_pair_is_replaced_and_two_halves_are_one_character():
+    assert blocks("```repl\nx = '\ud800'\n```") == ("x = '\ufffd'",)
+    assert blocks("```repl\nx = '\ud83d\ude00'\n```") == ("x = '\U0001f600'",)
+
+
 @pytest.mark.parametrize(
     ("code", "why"),
     [
         ("x = '\0'", "null bytes"),
-        ("x = '\ud800'", "surrogates not allowed"),
         ("(" * 5000, "too many nested parentheses"),
         ("-" * 100_000 + "1", "MemoryError|recursion|too complex"),
     ],

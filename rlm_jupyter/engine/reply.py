@@ -1,7 +1,8 @@
 """From any reply of a model to the code to run.
 
 Nothing but the reply itself is ever read here: no REPL output, no data, no sub-answer. Code is given back
-byte for byte (a list's indentation and CRLF line ends belong to the fence, and are removed).
+byte for byte (a list's indentation and CRLF line ends belong to the fence, and are removed; half a surrogate pair,
+which no Python takes, is replaced).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from rlm_jupyter.engine.fences import Block, Scan, scan
 from rlm_jupyter.engine.syntax import SyntaxChecker, does_something
+from rlm_jupyter.models.wire import clean_text
 
 _CUT = frozenset({"length", "max_tokens", "content_filter"})
 """Finish reasons that say that the model had not finished."""
@@ -66,6 +68,7 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
         The blocks, or the problem to tell the model; never both, never neither.
     """
     cut = finish_reason in _CUT
+    text = clean_text(text)
     checker = SyntaxChecker()
     found = scan(text, cut=cut, checker=checker)
     prose, thinking = found.prose.strip(), found.thinking.strip()

@@ -161,16 +161,36 @@ def _shrink(value: Any, longest: int) -> Any:
     return value
 
 
+def _whole(value: Any) -> Any:
+    """Give texts without lone halves of surrogate pairs, which no encoding takes."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_whole(item) for item in value]
+    return value
+
+
 def bound_messages(session: Any) -> None:
-    """Cut what is too long in any message, such as the text of an exception."""
+    """Cut what is too long in any message, such as the text of an exception, and mend what cannot be encoded.
+
+    A message that cannot be packed is lost, and with one of a cell's output the cell's end.
+    """
     pack = session.pack
 
+    def packed(content: Any) -> Any:
+        try:
+            return pack(content)
+        except UnicodeEncodeError:
+            return pack(_whole(content))
+
     def bounded(content: Any) -> Any:
-        data = pack(content)
+        data = packed(content)
         for longest in (10_000, 500):
             if len(data) <= LARGEST:
                 break
-            data = pack(_shrink(content, longest))
+            data = packed(_shrink(content, longest))
         return data
 
     session.pack = bounded
