@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine import compaction, follow_up, furnish, prompt
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.boxed import allowed
 from rlm_jupyter.engine.calls import AgentCalls
 from rlm_jupyter.engine.look import touches
 from rlm_jupyter.engine.reply import parse_reply
@@ -154,6 +155,7 @@ class Agent:
             schema=spec.schema.text if spec.schema else None,
             tools=self.team.tools_text(self),
             servers=servers,
+            allowed=allowed(self.team.settings.sandbox),
             left=self.team.ledger.left(self.id),
             last_turn=self._last_turn(),
         )

@@ -10,6 +10,7 @@ from rlm_jupyter.engine import events as ev
 if TYPE_CHECKING:
     from rlm_jupyter.engine.calls import AgentCalls
     from rlm_jupyter.kernels.broker import Happening
+    from rlm_jupyter.sandbox import Sandbox
 
 
 def teller(calls: AgentCalls) -> Callable[[Happening], None]:
@@ -40,6 +41,23 @@ def teller(calls: AgentCalls) -> Callable[[Happening], None]:
             journal.emit(ev.Notice, agent.id, text=happening.text)
 
     return tell
+
+
+def allowed(sandbox: Sandbox) -> str | None:
+    """Say what an agent's code may reach besides its data; None where that is nothing, or all."""
+    if sandbox.mode == "none":
+        return None
+    parts = []
+    if sandbox.net:
+        hosts = "any public host" if sandbox.net == "all" else ", ".join(f"`{host}`" for host in sandbox.net)
+        parts.append(
+            f"Your code may connect to {hosts}, by Python (`requests`, `urllib`, `httpx`), not by programs."
+        )
+    if sandbox.read:
+        parts.append(f"Your code may read {', '.join(f'`{path}`' for path in sandbox.read)}.")
+    if sandbox.scratch is not None:
+        parts.append(f"What it writes to `{sandbox.scratch}` is kept for the user.")
+    return " ".join(parts) or None
 
 
 _MOST_NOTICES = 100

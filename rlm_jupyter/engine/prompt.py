@@ -226,6 +226,7 @@ def first_message(
     schema: str | None = None,
     tools: str | None = None,
     servers: str | None = None,
+    allowed: str | None = None,
     left: Left | None = None,
     last_turn: bool = False,
 ) -> str:
@@ -238,6 +239,7 @@ def first_message(
         schema: what the answer must be, in words.
         tools: signatures and docstrings of the tools.
         servers: the MCP servers, with what they offer in numbers.
+        allowed: what the sandbox lets its code reach besides the data.
         left: what may still be spent.
         last_turn: whether there is no turn after this one.
     """
@@ -252,6 +254,8 @@ def first_message(
         parts.append(f"Functions you may call besides:\n{tools}")
     if servers:
         parts.append(_SERVERS.format(servers=servers))
+    if allowed:
+        parts.append(allowed)
     if schema:
         parts.append(f"FINAL takes {schema}")
     if left is not None and (text := left_text(left)):

@@ -48,6 +48,7 @@ def report(task: Task) -> str:
 def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     """Build the messages that the root agent's first request would carry."""
     from rlm_jupyter.engine import prompt
+    from rlm_jupyter.engine.boxed import allowed
     from rlm_jupyter.engine.ledger import Ledger
     from rlm_jupyter.engine.schema import AnswerSchema
     from rlm_jupyter.tools.functions import read_tools
@@ -64,6 +65,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         names=task.names,
         schema=AnswerSchema(task.schema).text if task.schema is not None else None,
         tools=tools or None,
+        allowed=allowed(rlm.settings.sandbox),
         left=Ledger(rlm.limits).left("0"),
     )
     settings = rlm.settings
