@@ -65,7 +65,9 @@ class AgentCalls:
         if word is None:
             raise BridgeError("internal", f"There is no request `{op[:40]}`.")
         if not self._agent.team.may_ask(self._agent.id) and op in _WHILE_RUNNING:
-            raise BridgeError("stopped", "The run has ended: its agents ask nothing any more.")
+            raise BridgeError(
+                "stopped", f"Agent `{self._agent.id}` has ended: its code asks nothing any more."
+            )
         self._check_allowed(op, body)
         try:
             return await word(body, fds)

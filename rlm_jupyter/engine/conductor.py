@@ -277,7 +277,10 @@ class Conductor:
             await self.servers.close()
 
     def may_ask(self, agent_id: str) -> bool:
-        """Whether an agent may still cause completions: while the run goes on, or where the user retried it."""
+        """Whether an agent may still cause completions: while it works, in a run that goes on or that the user retried."""
+        row = self.journal.state.agents.get(agent_id)
+        if row is not None and row.status != "running":
+            return False  # threads that its code left behind go on
         again = any(agent_id == root or agent_id.startswith(f"{root}.") for root in self._retried)
         return not self.ended or again
 
