@@ -142,6 +142,40 @@ def failure():
     return story
 
 
+def shown(story):
+    """Show a run that has ended as a cell with a question does: the live widget, and the static tree that stays."""
+    from rlm_jupyter.views.display import show
+
+    show(StandIn(story)).finish()
+
+
+def hundred():
+    """A talkative run of a hundred agents, four turns each, which prints more than anybody reads."""
+    story = Story("What do a hundred agents leave?", context={"summary": "list of 100 texts", "bytes": 10**8})
+    story.agent("0", "What do a hundred agents leave?")
+    story.turn("0", "I ask.", "found = rlm_query_batched(questions, contexts=texts)", "", cost=0.01)
+    for number in range(1, 100):
+        id_ = f"0.{number}"
+        story.agent(id_, f"Read text {number}: " + "which names, dates and sums are in it? " * 4, after=0.01)
+        for turn in range(1, 5):
+            code = "\n".join(
+                f'lines_{n} = [line for line in context if "<{n}>" in line]  # "a & b"' for n in range(40)
+            )
+            story.turn(
+                id_,
+                f"Turn {turn}. " + 'I "look" again.\n' * 30,
+                code,
+                "x < y & z\n" * 400,
+                turn=turn,
+                cost=0.001,
+            )
+        story.variables(id_, **{f"lines_{n}": {"type": "list", "summary": f"list of {n}"} for n in range(40)})
+        story.end_agent(id_, value={"type": "dict", "summary": f"dict of {number}", "preview": "'x', " * 500})
+    story.end_agent("0", value={"type": "list", "summary": "list of 99", "preview": "[…]"})
+    story.end(value={"type": "list", "summary": "list of 99", "preview": "[…]"})
+    return story
+
+
 def many(count=10_000):
     """A run of ten thousand agents: ten below each, so that no siblings are folded into one row."""
     story = Story("ten thousand")

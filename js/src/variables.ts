@@ -3,7 +3,7 @@
 import { copyButton } from "./code";
 import { describe, placeWords, summaryOf } from "./describe";
 import { attribute, button, h, keepKeys, keyed, on, put, putLine, show, take } from "./dom";
-import { bytes, isName } from "./format";
+import { bytes, isName, whole } from "./format";
 import { FINAL, type Session } from "./session";
 import type { Detail, Variable } from "./types";
 
@@ -197,7 +197,9 @@ function nameOf(variable: Variable): string {
 }
 
 function shortSummary(variable: Variable): string {
-  const shape = variable.shape?.length ? variable.shape.join(" × ") : bytes(variable.bytes || null);
+  const shape = variable.shape?.length
+    ? variable.shape.map(whole).join(" × ")
+    : bytes(variable.bytes || null);
   const place = variable.place === "memory" ? "" : (variable.place ?? "");
   return [variable.type ?? "", shape, place].filter((part) => part !== "").join(" ");
 }

@@ -90,6 +90,8 @@ export class View {
     const { session } = this;
     this.#openRoot();
     this.#hideStaticTree();
+    // Where no kernel ever answers (a notebook converted to HTML) the static tree says all there is.
+    show(this.element, session.store.seq >= 0 || !this.#hasStaticTree());
     const { selected, tab } = session.choices;
     attribute(this.element, "data-state", session.store.run.status);
     attribute(this.#main, "data-page", selected !== null && session.store.agents.has(selected));
@@ -120,6 +122,10 @@ export class View {
     if (id === "" || this.#hideStatic.dataset.run === id) return;
     this.#hideStatic.dataset.run = id;
     this.#hideStatic.textContent = `.rlm-static[data-run="${CSS.escape(id)}"]{display:none}`;
+  }
+
+  #hasStaticTree(): boolean {
+    return this.element.closest(".jp-OutputArea")?.querySelector(".rlm-static") != null;
   }
 
   #leave(): void {

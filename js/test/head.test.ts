@@ -72,6 +72,24 @@ it("tells where the values of the run are, where that is known", async () => {
   expect(await told({ memory: 0, disk: 0, shared: 0, limit: null })).toBeUndefined();
 });
 
+it("is not shown beside the static tree of its output as long as no kernel answers", async () => {
+  const area = document.createElement("div");
+  area.className = "jp-OutputArea";
+  area.append(page.host);
+  document.body.append(area);
+  await frame();
+  expect(page.find(".rlm").hidden, "alone it says that it waits").toBe(false);
+  const kept = document.createElement("div");
+  kept.className = "rlm-static";
+  area.append(kept);
+  page.session.changed();
+  await frame();
+  expect(page.find(".rlm").hidden).toBe(true);
+  await show();
+  expect(page.find(".rlm").hidden).toBe(false);
+  area.remove();
+});
+
 it("says that a cost is unknown", async () => {
   await show({ cost: null, scripted: true });
   expect(page.find(".rlm-scripted").hidden).toBe(false);

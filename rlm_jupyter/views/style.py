@@ -2,6 +2,7 @@
 
 STYLE = """
 .jp-OutputArea-child:has(+ .jp-OutputArea-child .rlm-static) > .jp-OutputArea-output.jupyter-widgets:not(:has(*)),
+.jp-OutputArea-child:has(+ .jp-OutputArea-child .rlm-after-widget) > .jp-OutputArea-output.lm-Panel:not(:has(*)),
 .jp-OutputArea-child:has(+ .jp-OutputArea-child .rlm-after-widget) > .jp-OutputArea-output[data-mime-type="text/plain"]
 {display:none}
 .rlm-static{--f:#1f2328;--d:#59636e;--b:#d1d9e0;--c:#f6f8fa;--e:#b3261e;
