@@ -19,6 +19,7 @@ from rlm_jupyter import RLM
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.state import TreeState
 from rlm_jupyter.errors import ConfigError, KernelDiedError, VariableNotFoundError
+from rlm_jupyter.kernels.memory import own_memory
 from rlm_jupyter.records.reader import load
 
 MIB = 1 << 20
@@ -290,6 +291,19 @@ def test_above_their_limit_the_oldest_kernels_end_and_what_they_gave_stays(ask):
         result = run.agents[id_].execute("len(big)")
         assert (result.status, result.output.strip()) == ("ok", "100000000")
     assert TreeState.of(run.events).agents["0.1"].kernel_ended == run.tree.agents["0.1"].kernel_ended
+
+
+def test_data_that_a_kernel_only_sees_is_not_its_own_memory(ask):
+    script = {
+        "root": ["FINAL(rlm_query_batched(['sum'] * 3, contexts=[context[n:] for n in range(3)]))"],
+        "sum": ["FINAL(float(context.sum()))"],
+    }
+    run = ask(script, np.ones(15_000_000), kernel_memory=300 * MIB)
+    assert run.value == [15_000_000.0, 14_999_999.0, 14_999_998.0]
+    assert run.tree.held["memory"] > 300 * MIB
+    for agent in run._conductor.agents.values():
+        assert own_memory(agent.kernel.pid) < 60 * MIB
+    assert events(run, ev.KernelEnded) == []
 
 
 def test_the_limit_of_kernels_is_for_all_runs_and_use_makes_a_kernel_new(ask):

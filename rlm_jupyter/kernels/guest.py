@@ -139,7 +139,7 @@ class Guest(Words):
         self.data_names.update(bound)
         self.shell.user_ns.update(bound)
         self.variables.note(list(bound))
-        return self._describe(value)
+        return self.variables.told(next(iter(bound)))
 
     def _take_tool(self, body: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         name = body["name"]

@@ -81,6 +81,10 @@ class Variables:
                 self._seen[name] = _mark(current[name])
                 self._sent[name] = self.one(name, current[name])
 
+    def told(self, name: str) -> dict[str, Any]:
+        """Give the description of a variable that the engine knows."""
+        return dict(self._sent.get(name) or {})
+
     def changes(self) -> tuple[list[dict[str, Any]], list[str]]:
         """Give the descriptions that differ from those given last, and the names that are gone.
 
@@ -90,7 +94,7 @@ class Variables:
         current = self.current()
         marks = {name: _mark(value) for name, value in current.items()}
         rebound = [name for name, mark in marks.items() if self._seen.get(name) != mark]
-        fixed = {name: value for name, value in current.items() if _is_fixed(value)}
+        fixed = {name: value for name, value in current.items() if is_fixed(value)}
         same = [
             name
             for name, mark in marks.items()
@@ -125,7 +129,7 @@ def _mark(value: Any) -> tuple[int, type]:
     return id(value), type(value)
 
 
-def _is_fixed(value: Any) -> bool:
+def is_fixed(value: Any) -> bool:
     """Whether it cannot change inside, and is so small that it may be kept."""
     kind = type(value)
     return kind in _FIXED and (kind not in (str, bytes) or len(value) <= _MAX_FIXED)

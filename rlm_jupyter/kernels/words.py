@@ -19,7 +19,7 @@ if TYPE_CHECKING or not __name__.startswith("_rlm_"):
     from rlm_jupyter.kernels.schemas import read_schema
     from rlm_jupyter.kernels.servers import ServerWords
     from rlm_jupyter.kernels.tools import Tools, encode_function
-    from rlm_jupyter.kernels.variables import Variables
+    from rlm_jupyter.kernels.variables import Variables, is_fixed
     from rlm_jupyter.values import codec, describe
 else:
     import _rlm_codec as codec
@@ -32,7 +32,7 @@ else:
     from _rlm_schemas import read_schema
     from _rlm_servers import ServerWords
     from _rlm_tools import Tools, encode_function
-    from _rlm_variables import Variables
+    from _rlm_variables import Variables, is_fixed
 
 _BATCH = 1000  # plain completions of one batch under way at once
 _BATCH_WITH_DATA = 100  # sub-agents of one batch under way at once; each may hold a descriptor
@@ -328,9 +328,8 @@ class Words(ServerWords):
         held = sys.modules["_rlm_template"].__dict__["find"](fd) if "_rlm_template" in sys.modules else []
         if held:  # this kernel was forked from a process that has it; the file may be but a token of it
             value = held[0]
-            # Not small things, of which Python has but one each anyway.
             parts = [value, *value.values()] if type(value) is dict else [value]
-            self.variables.shared = [part for part in parts if sys.getsizeof(part, 0) >= _LARGE]
+            self.variables.shared = [part for part in parts if not is_fixed(part)]
         else:
             value = codec.load(fd, allow_pickle=True)
             if os.fstat(fd).st_size >= _LARGE:
