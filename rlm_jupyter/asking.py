@@ -35,16 +35,33 @@ def new_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 
-def check_start(settings: Settings) -> str | None:
-    """Refuse a kernel or a sandbox that cannot work, before anything is started.
+def _check_asked(question: object, on_event: object) -> None:
+    if not isinstance(question, str):
+        raise ConfigError(
+            f"A question is a text, not a `{type(question).__name__}`: write what you want to know."
+        )
+    if not question.strip():
+        raise ConfigError("The question is empty: write what you want to know.")
+    if on_event is not None and not callable(on_event):
+        raise ConfigError(f"`on_event` takes a function of an event, not a `{type(on_event).__name__}`.")
+
+
+def check_start(settings: Settings, question: object, on_event: object = None) -> str | None:
+    """Refuse what is no question, and a kernel or a sandbox that cannot work, before anything is started.
+
+    Args:
+        settings: of the run.
+        question: what is asked.
+        on_event: the user's listener.
 
     Returns:
         A sentence where agents see more than the user may think; None where all is well.
 
     Raises:
-        ConfigError: agents could read or change what must be kept from them.
+        ConfigError: it is no question, or agents could read or change what must be kept from them.
         KernelStartError: the kernelspec or the sandbox is not there.
     """
+    _check_asked(question, on_event)
     check_launch(settings.kernel, settings.sandbox.mode)
     return check_log_dir(settings.sandbox, settings.log_dir)
 

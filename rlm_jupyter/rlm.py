@@ -271,9 +271,7 @@ class RLM:
             ContextError: the data cannot leave this process.
             KernelStartError: the kernelspec or the sandbox that was asked for is not there; nothing was started.
         """
-        if not isinstance(question, str) or not question.strip():
-            raise ConfigError("The question is empty: write what you want to know.")
-        check_start(self.settings)
+        check_start(self.settings, question, on_event)
         answer = AnswerSchema(schema) if schema is not None else None
         names = read_names(names, context)
         data, bound, items = encode(context, names, rows=self.settings.sample_rows)

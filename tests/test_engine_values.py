@@ -96,6 +96,7 @@ def test_environment_variables_reach_the_kernel_and_no_record(ask):
     ("question", "context", "error", "says"),
     [
         ("  ", None, ConfigError, "empty"),
+        (5, None, ConfigError, "a text, not a `int`"),
         ("q", threading.Lock(), ContextError, "lock"),
         ("q", {"rows": (i for i in range(3))}, ContextError, "generator"),
     ],

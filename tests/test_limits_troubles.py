@@ -95,6 +95,7 @@ def test_with_all_troubles_at_once_the_servers_count_never_passes_the_limit(ask,
     assert told == (run.usage.prompt_tokens, run.usage.completion_tokens)
     if width >= 10:
         assert any(event.estimated for event in run.events if event.kind == "reply_finished")
+        assert run.usage.estimated
     if run.error is not None:
         assert isinstance(run.error, LimitReachedError)
         assert run.error.limit == name

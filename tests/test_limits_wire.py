@@ -46,6 +46,7 @@ def test_the_servers_own_count_never_passes_a_limit(ask, openai_server, name, wi
     assert spent(run) == told == (run.usage.prompt_tokens, run.usage.completion_tokens)
     assert run.cost == pytest.approx(float(true_cost(openai_server)), abs=1e-9)
     assert run.tree.requests == openai_server.calls
+    assert run.usage.estimated is False
     assert openai_server.calls > 3 or width < 10
     if name == "concurrency":
         assert run.raise_for_error().value == width

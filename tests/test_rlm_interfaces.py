@@ -110,6 +110,13 @@ def test_an_event_callback_hears_all_from_the_first_and_may_fail():
     assert set(logged) <= {event.seq for event in each}
 
 
+def test_a_listener_that_cannot_be_called_starts_nothing(rlm):
+    before = len(runs())
+    with pytest.raises(ConfigError, match="`on_event` takes a function"):
+        rlm.run("double", 4, on_event=3)
+    assert len(runs()) == before
+
+
 async def test_a_stream_of_events_begins_the_run_and_leaving_it_ends_the_run(rlm):
     kinds = [event.kind async for event in rlm.stream("double", 3)]
     assert (kinds[0], kinds[-1]) == ("run_started", "run_finished")

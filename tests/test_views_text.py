@@ -14,6 +14,7 @@ from rlm_jupyter.engine import events as ev
 from rlm_jupyter.errors import AgentNotFoundError
 from rlm_jupyter.views import format as fmt
 from rlm_jupyter.views.clean import clean, head_tail, one_line
+from rlm_jupyter.views.html import static_html
 from rlm_jupyter.views.statistics import statistics
 from rlm_jupyter.views.terminal import PlainView, RichView, terminal_view
 from rlm_jupyter.views.text import cost_table, count_states, show_agent, summary_line, tree
@@ -336,3 +337,20 @@ def test_plain_calls_tell_what_they_were_for_and_which_were_not_sent():
     assert "4 calls (1 from the cache)" in tree(story.state).splitlines()[0]
     assert "1 plain calls asked again for their schema" in statistics(story.state)
     assert "1 from the cache, 1 failed, 3 sent again" in statistics(story.state)
+
+
+def test_tokens_that_no_provider_told_are_marked_as_estimated():
+    story = Story()
+    story.agent("0")
+    story.prompt("0")
+    story.reply("0")
+    assert "about" not in show_agent(story.state, "0")
+    assert "upper estimate" not in statistics(story.state)
+    story.prompt("0", turn=2)
+    story.reply("0", estimated=True)
+    story.prompt("0", purpose="llm_query")
+    story.tell(ev.ReplyFailed, "0", call=story.calls, error="stopped", seconds=1.0, estimated=True)
+    assert "Turn 2 · m-1 · about 100 tokens in, 20 out" in show_agent(story.state, "0")
+    assert "about 120 tokens" in static_html(story.state)
+    assert "Tokens: of 2 completions our upper estimate" in statistics(story.state)
+    assert story.state.estimated

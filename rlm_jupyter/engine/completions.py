@@ -215,6 +215,7 @@ class Completions:
             error=_reason(error),
             input_tokens=spend.prompt_tokens,
             output_tokens=spend.completion_tokens,
+            estimated=spend.estimated,
             cost=spend.cost,
             attempts=spend.calls,
             seconds=time.monotonic() - began,

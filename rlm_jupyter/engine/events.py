@@ -202,6 +202,8 @@ class ReplyFailed(Event):
     error: str
     input_tokens: int = Field(0, alias="gen_ai.usage.input_tokens")
     output_tokens: int = Field(0, alias="gen_ai.usage.output_tokens")
+    estimated: bool = False
+    """Whether the tokens are our upper estimate: it may have been billed all the same."""
     cost: float | None = 0.0
     attempts: int = 1
     """Requests that were sent, retries included."""

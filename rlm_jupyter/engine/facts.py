@@ -76,9 +76,10 @@ class RunFacts:
 
     @property
     def usage(self) -> Usage:
-        """Tokens so far, sub-agents included."""
+        """Tokens so far, sub-agents included; marked as estimated where a provider did not tell some of them."""
         with self.lock:
-            return Usage(self.tree.input_tokens, self.tree.output_tokens)
+            tree = self.tree
+            return Usage(tree.input_tokens, tree.output_tokens, tree.cached_tokens, estimated=tree.estimated)
 
     @property
     def elapsed(self) -> float:

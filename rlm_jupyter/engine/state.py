@@ -73,6 +73,10 @@ class TreeState:
     in_flight: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    """Of those sent, what providers read from their caches."""
+    estimated: bool = False
+    """Whether some of the tokens are our upper estimate, because a provider gave none."""
     seen_chars: int = 0
     """Characters of the data and of outputs that the model was shown, each counted once."""
     cost: float | None = 0.0
@@ -269,13 +273,16 @@ class TreeState:
             total.output_tokens += event.output_tokens
             known_cost = total.cost is not None and event.cost is not None
             total.cost = total.cost + event.cost if known_cost else None  # type: ignore[operator]
+        call.estimated = event.estimated
+        self.estimated = self.estimated or event.estimated
         if isinstance(event, ev.ReplyFailed):
             call.status, call.error = "failed", event.error
             return
         call.status, call.text, call.model = "done", event.text, event.model
         call.finish_reason, call.cached = event.finish_reason, event.cached
         self.cached += event.cached
-        call.cached_tokens, call.estimated = event.cached_tokens, event.estimated
+        call.cached_tokens = event.cached_tokens
+        self.cached_tokens += event.cached_tokens
 
 
 def _confined(confinement: dict[str, Any]) -> str:

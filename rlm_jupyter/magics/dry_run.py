@@ -25,7 +25,7 @@ def report(task: Task) -> str:
     from rlm_jupyter.views.format import count
 
     rlm = RLM(**task.settings)
-    check_start(rlm.settings)
+    check_start(rlm.settings, task.question)
     system, first = first_prompt(rlm, task)
     chars = len(system["content"]) + len(first["content"])
     models = [rlm.model.name, *([rlm.sub_model.name] if rlm.sub_model is not rlm.model else [])]

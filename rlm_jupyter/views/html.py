@@ -227,7 +227,7 @@ def _parts(agent: AgentState, limit: int, *, value: bool) -> Iterator[str]:
 
 def _turn(turn: TurnState, limit: int) -> str:
     call = turn.call
-    tokens = fmt.count(call.input_tokens + call.output_tokens)
+    tokens = ("about " if call.estimated else "") + fmt.count(call.input_tokens + call.output_tokens)
     took = "running" if call.seconds is None else fmt.duration(call.seconds)
     cached = " · from the cache" if call.cached else ""
     facts = f"Turn {turn.turn} · {tokens} tokens · {fmt.money(call.cost)} · {took}{cached}"

@@ -29,6 +29,7 @@ def statistics(tree: TreeState) -> str:
         f"Agents: {_counted(Counter(agent.status for agent in agents))}",
         f"Completions: {_counted(Counter(_PURPOSES.get(call.purpose, call.purpose) for call in calls))}",
         f"Of these: {_fates(calls)}",
+        *_guesses(calls),
         f"Cells: {_counted(Counter(cell.status for cell in cells))}",
         f"Time: {waited:.1f} s of completions and {ran:.1f} s of cells, in {tree.elapsed:.1f} s of the run",
     ]
@@ -40,6 +41,16 @@ def _fates(calls: list[CallState]) -> str:
     failed = sum(call.status == "failed" for call in calls)
     again = sum(max(0, call.attempts - 1) for call in calls)
     return f"{cached:,} from the cache, {failed:,} failed, {again:,} sent again"
+
+
+def _guesses(calls: list[CallState]) -> list[str]:
+    """Say of how many completions the tokens are not known."""
+    number = sum(call.estimated for call in calls)
+    return (
+        [f"Tokens: of {number:,} completions our upper estimate, as their provider told none"]
+        if number
+        else []
+    )
 
 
 def _counted(found: Counter[str]) -> str:

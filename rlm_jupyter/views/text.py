@@ -282,7 +282,8 @@ def prose(turn: TurnState) -> str:
 
 def _turn(turn: TurnState) -> Iterator[str]:
     call = turn.call
-    tokens = f"{fmt.count(call.input_tokens)} tokens in, {fmt.count(call.output_tokens)} out"
+    about = "about " if call.estimated else ""
+    tokens = f"{about}{fmt.count(call.input_tokens)} tokens in, {fmt.count(call.output_tokens)} out"
     took = fmt.duration(call.seconds) if call.seconds is not None else "running"
     cached = " · from the cache" if call.cached else ""
     model = one_line(call.model, 60)
