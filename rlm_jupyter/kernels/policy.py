@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlm_jupyter.errors import KernelStartError
+from rlm_jupyter.kernels import usage
 from rlm_jupyter.sandbox import Sandbox, shown_bytes
 
 SYSTEM = (
@@ -202,6 +203,8 @@ def confinement(
     if not parts:
         missing.append("files and network: this system offers no confinement without a container")
     told = _limited(report, limits)
+    if limits and not usage.possible():
+        missing.append("limits: this system does not tell what processes use, so what agents start is not watched")
     net = (limits.get("net") or ()) if report.get("passes") else ()
     return {
         "mode": "+".join(parts) or "none",
@@ -215,7 +218,7 @@ def confinement(
 
 def _limited(report: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, str]:
     """Tell the limits that hold: by the kernel's own process, or by the watch outside."""
-    watched = sys.platform.startswith("linux")
+    watched = usage.possible()
     told = {}
     for name in ("memory", "disk"):
         if limits.get(name) and (watched or report.get(name)):
