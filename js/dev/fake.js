@@ -272,13 +272,14 @@ function detail(agent) {
         started: T0 + 5,
         seconds: null,
         streaming: agent.status === "running",
-        tools: ["find_supplier", "exchange_rate"],
+        tools_called: 7,
         tool_calls: [
           { name: "find_supplier", seconds: 0.12, ok: true },
           { name: "exchange_rate", seconds: 2.04, ok: false, error: "TimeoutError: no answer in 2 s" },
         ],
       },
     ],
+    tools: ["find_supplier", "exchange_rate"],
     sub_calls: [
       {
         call: 1,

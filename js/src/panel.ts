@@ -27,6 +27,7 @@ export class PanelView {
   readonly #scroll = scrollable(h("div.rlm-page"), "Turns");
   readonly #question = h("pre.rlm-prose.rlm-task");
   readonly #context = new ValueView("Context");
+  readonly #tools = h("div.rlm-given");
   readonly #turns = h("div.rlm-turns");
   readonly #cut: HTMLButtonElement;
   readonly #calls = h("details.rlm-calls");
@@ -76,6 +77,7 @@ export class PanelView {
     this.#scroll.append(
       this.#question,
       this.#context.element,
+      this.#tools,
       this.#cut,
       this.#turns,
       this.#calls,
@@ -158,6 +160,7 @@ export class PanelView {
       duration(this.session.elapsed(agent), running),
       `${agent.cost === null ? "cost unknown" : money(agent.cost)}${withBelow(agent)}`,
       plural(agent.turns, "turn"),
+      agent.tool_calls ? plural(agent.tool_calls, "tool call") : "",
       `${tokens(agent.input_tokens)} in, ${tokens(agent.output_tokens)} out`,
       agent.model ?? "",
     ];
@@ -221,6 +224,8 @@ export class PanelView {
     // The title says a short one already.
     show(this.#question, question.length > 60 || question.includes("\n") || agent.name !== null);
     this.#context.update(detail?.context ?? null);
+    show(this.#tools, Boolean(detail?.tools?.length));
+    putLine(this.#tools, `Tools: ${detail?.tools?.join(", ") ?? ""}`, 600);
     drawTurns(this.#turns, detail?.turns ?? [], (turn) => this.session.wholeTurn(agent.id, turn));
     this.#updateCut(detail);
     const calls = detail?.sub_calls ?? [];

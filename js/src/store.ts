@@ -47,6 +47,7 @@ const EMPTY_AGENT: Agent = {
   turns: 0,
   cells: 0,
   sub_calls: 0,
+  tool_calls: 0,
   input_tokens: 0,
   output_tokens: 0,
   cost: null,

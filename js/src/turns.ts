@@ -84,8 +84,7 @@ class TurnView {
         : "",
     ];
     put(this.#facts, facts.filter((each) => each !== "").join(" · "));
-    const given = turn.tools?.length ? `, had the tools ${turn.tools.join(", ")}` : "";
-    tip(this.#facts, `${shortModel(turn.model)}, was sent ${plural(turn.sent_chars, "character")}${given}`);
+    tip(this.#facts, `${shortModel(turn.model)}, was sent ${plural(turn.sent_chars, "character")}`);
     show(this.#thought, Boolean(turn.thinking));
     put(this.#thinking, turn.thinking ?? "");
     attribute(this.element, "data-streaming", turn.streaming);
@@ -93,7 +92,7 @@ class TurnView {
     show(this.#error, Boolean(turn.error));
     putLong(this.#error, turn.error);
     this.#drawBody(turn);
-    drawTools(this.#tools, turn.tool_calls ?? []);
+    drawTools(this.#tools, turn.tool_calls ?? [], turn.tools_called ?? 0);
   }
 
   #drawBody(turn: Turn): void {
@@ -117,10 +116,12 @@ class TurnView {
 }
 
 /** What its code called in the notebook and on servers: a line each. */
-function drawTools(list: Element, calls: readonly ToolCall[]): void {
+function drawTools(list: Element, calls: readonly ToolCall[], count: number): void {
+  const more = count - calls.length;
+  const rest: ToolCall = { name: `… ${plural(more, "further call")}`, seconds: null, ok: true };
   keyed(
     list,
-    calls,
+    more > 0 ? [...calls, rest] : calls,
     (_, at) => String(at),
     () => h("li", {}, h("b"), h("span")),
     (element, { name, ok, seconds, error }) => {

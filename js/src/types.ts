@@ -77,6 +77,8 @@ export interface Agent {
   turns: number;
   cells: number;
   sub_calls: number;
+  /** Optional: how often its code called a tool. */
+  tool_calls: number;
   input_tokens: number;
   output_tokens: number;
   cost: number | null;
@@ -158,10 +160,9 @@ export interface Turn {
   streaming: boolean;
   /** Why there is no reply. */
   error?: string | null;
-  /** Optional: the tools that its code could call. */
-  tools?: string[] | null;
-  /** Optional: what its code called. */
+  /** Optional: the newest of what its code called, and how much that was in all. */
   tool_calls?: ToolCall[] | null;
+  tools_called?: number | null;
 }
 
 export interface ToolCall {
@@ -193,6 +194,8 @@ export interface Detail {
   notices: string[];
   value: Description | null;
   error: string | null;
+  /** Optional: the tools and servers that its code may call. */
+  tools?: string[] | null;
   /** How many were left out, oldest first, because a page is bounded. */
   cut?: { turns?: number; sub_calls?: number; variables?: number };
 }

@@ -228,13 +228,16 @@ describe("what the agent made", () => {
       { name: "mail", seconds: 2, ok: false, error: "TimeoutError:\nno answer" },
       { name: "sql", seconds: null, ok: false },
     ];
-    await open({ turns: [turn({ tools: ["look<up>", "mail"], tool_calls: calls }), turn({ turn: 2 })] });
+    const turns = [turn({ tool_calls: calls, tools_called: 9 }), turn({ turn: 2 })];
+    await open({ turns, tools: ["look<up>", "mail"] }, { tool_calls: 9 });
     expect(text(".rlm-tools li")).toEqual([
       "look<up> 0.12 s",
       "mail 2.0 s failed: TimeoutError: no answer",
       "sql failed",
+      "… 6 further calls ",
     ]);
-    expect(page.find(".rlm-turn-facts").title).toContain("had the tools look<up>, mail");
+    expect(text(".rlm-given")).toEqual(["Tools: look<up>, mail"]);
+    expect(page.find(".rlm-panel-facts").textContent).toContain("9 tool calls");
   });
 
   it("lists plain model calls", async () => {
