@@ -216,6 +216,8 @@ class Settings(BaseModel):
     prompt: PromptVariant = "default"
     """What agents are told: `frugal` for models that call too much or cost much, `small_context` for those
     with a small window."""
+    instructions: str | None = None
+    """Words of your own to every agent, after that text: what your data means, how you want answers to be."""
     require_look: bool = True
     """Whether a `FINAL` by code that never touched the given data is answered with a request to look."""
     inherit_tools: bool = False

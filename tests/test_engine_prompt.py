@@ -128,3 +128,23 @@ def test_what_show_prompt_tells_is_what_was_sent():
         assert [dict(message) for message in run.messages()[:-1]] == sent
         shown = detail.prompt(run.tree, "0")
         assert [{"role": m["role"], "content": m["content"]} for m in shown] == sent
+
+
+@pytest.mark.parametrize("options", [{}, {"leaf": True}, {"sub_calls": False}])
+def test_the_users_own_words_follow_the_fixed_text(options):
+    fixed = system_prompt(**options)
+    told = system_prompt(**options, instructions=" Amounts are in EUR.\nAnswer in French. ")
+    assert told == f"{fixed}\nFrom the user, for all of this work:\nAmounts are in EUR.\nAnswer in French.\n"
+    assert system_prompt(**options, instructions="") == fixed
+
+
+def test_the_users_own_words_reach_every_agent_and_plain_calls_are_left_alone():
+    script = {"root": ["FINAL([llm_query('plain'), rlm_query('sub', context=1)])"], "sub": ["FINAL(context)"]}
+    model = by_question(script)
+    with RLM(model=model, log_dir=None, cache=False, instructions="Amounts are in EUR.").run("root"):
+        sent = [[m["content"] for m in request.messages] for request in model.requests]
+    assert sorted(("Amounts are in EUR." in chat[0], len(chat) > 1) for chat in sent) == [
+        (False, False),
+        (True, True),
+        (True, True),
+    ]

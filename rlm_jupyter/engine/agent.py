@@ -161,7 +161,11 @@ class Agent:
         )
         settings = self.team.settings
         system = prompt.system_prompt(
-            settings.prompt, leaf=self.leaf, sub_calls=settings.sub_calls, sub_agents=settings.sub_agents
+            settings.prompt,
+            leaf=self.leaf,
+            sub_calls=settings.sub_calls,
+            sub_agents=settings.sub_agents,
+            instructions=settings.instructions,
         )
         self.messages = prompt.chat(system, first)
 

@@ -180,17 +180,20 @@ def system_prompt(
     leaf: bool = False,
     sub_calls: bool = True,
     sub_agents: bool = True,
+    instructions: str | None = None,
 ) -> str:
-    """Give the fixed text.
+    """Give the fixed text, and after it what the user has to say.
 
     Args:
         variant: for what kind of model.
         leaf: for an agent at the depth limit, which has no sub-agents.
         sub_calls: whether it may ask a model at all; if not, no word of it is in the text.
         sub_agents: whether there are sub-agents in this run; if not, no word of them is in the text.
+        instructions: of the user, for all agents of the run.
     """
+    own = f"\nFrom the user, for all of this work:\n{instructions.strip()}\n" if instructions else ""
     if not sub_calls:
-        return _alone()
+        return _alone() + own
     size, rows = _CHARS[variant], _ROWS[variant]
     plain = leaf or not sub_agents
     number = 4 if plain else 5
@@ -207,6 +210,7 @@ def system_prompt(
         "\n" + _TABLE.format(rows=rows),
         "" if plain else "\n" + _SPLIT,
         "\n" + (_END.replace("table", "labels") if plain else _END),
+        own,
     ]
     return "".join(parts)
 

@@ -74,6 +74,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         leaf=rlm.limits.depth == 0,
         sub_calls=settings.sub_calls,
         sub_agents=settings.sub_agents,
+        instructions=settings.instructions,
     )
     return prompt.chat(system, first)
 

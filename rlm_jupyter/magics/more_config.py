@@ -61,6 +61,11 @@ class LongRunConfig(HasTraits):
         allow_none=True,
         help="Bytes, or '2 GB', of memory for kernels of ended agents; above it the oldest end. None: a quarter.",
     ).tag(config=True)
+    instructions = Unicode(
+        None,
+        allow_none=True,
+        help="Words of your own to every agent: what your data means, how you want answers to be.",
+    ).tag(config=True)
     sub_calls = Bool(True, help="Whether agents' code may ask a model at all (an ablation).").tag(config=True)
     sub_agents = Bool(True, help="Whether agents' code may start sub-agents (an ablation).").tag(config=True)
     telemetry = Bool(True, help="Whether OpenTelemetry spans are made where its API is installed.").tag(
