@@ -104,7 +104,12 @@ def _add_question(run: argparse.ArgumentParser) -> None:
     add("--temperature", type=float, metavar="T", help="of the root's requests")
     add("--prompt", choices=("default", "frugal", "small_context"), help="what agents are told")
     add("--sandbox", choices=("auto", "none", "bwrap"), help="how kernels are confined")
-    add("--net", action="append", metavar="HOSTS", help="hosts that agents may connect to, by commas, or `all`")
+    add(
+        "--net",
+        action="append",
+        metavar="HOSTS",
+        help="hosts that agents may connect to, by commas, or `all`",
+    )
     add("--read", action="append", metavar="PATH", help="a path that agents may read besides; repeatable")
     add("--memory", metavar="SIZE", help="what a kernel may add to its data, such as 2GB")
     add("--kernel", metavar="SPEC", help="the kernelspec of agents' kernels, or gateway:URL/KERNELSPEC")
@@ -129,11 +134,19 @@ def _add_limits(run: argparse.ArgumentParser) -> None:
 
 
 def _number(text: str) -> float | None:
-    return None if text.lower() == "none" else float(text)
+    try:
+        return None if text.lower() == "none" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"`{text}` is no number: give one, or `none` for no limit") from None
 
 
 def _whole(text: str) -> int | None:
-    return None if text.lower() == "none" else int(text)
+    try:
+        return None if text.lower() == "none" else int(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"`{text}` is no whole number: give one, or `none` for no limit"
+        ) from None
 
 
 def _run(given: argparse.Namespace) -> int:

@@ -132,6 +132,20 @@ def test_unknown_options_are_argparse_s_own_error(capsys):
         assert caught.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("option", "given", "says"), [("--max-tokens", "1.5k", "whole number"), ("--max-cost", "much", "number")]
+)
+def test_a_limit_that_is_no_number_is_named_in_words(capsys, option, given, says):
+    with pytest.raises(SystemExit):
+        cli.main(["run", "-q", "x", option, given])
+    assert f"`{given}` is no {says}: give one, or `none` for no limit" in capsys.readouterr().err
+
+
+def test_limits_of_the_command_line_may_be_none_infinite_or_grouped(answer):
+    words = ["--quiet", "--max-cost", "inf", "--max-tokens", "1,000_000", "--timeout", "none"]
+    assert answer("FINAL(7)", *words)[:2] == (0, "7\n")
+
+
 def test_a_run_that_fails_exits_with_1_and_says_why(answer):
     exit_code, out, err = answer(fault("unauthorized"), "--quiet")
     assert (exit_code, out) == (1, "")

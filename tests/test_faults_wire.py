@@ -127,6 +127,29 @@ def test_each_recoverable_fault_is_recovered_in_root_sub_agent_and_plain_call(
     assert all(agent.status == "done" for agent in run.tree.agents.values())
 
 
+def test_each_recoverable_fault_is_recovered_from_a_server_that_does_not_stream_too(ask, openai_server):
+    useless = ("content_filter", "tool_calls", "length", "rate_limit")  # the last is here twice
+    faults = {name: options for name, options in RECOVERABLE if name not in useless}
+    faults["rate_limit"] = {"retry_after": 0.05}
+    given = set()
+
+    def answer(request):
+        if question_of(request["messages"]):
+            return cell(f"FINAL(llm_query_batched({list(faults)}))")
+        name = request["messages"][-1]["content"]
+        if name in given:
+            return f"reply to {name}"
+        given.add(name)
+        said = {"text": f"reply to {name}"} if "text" in faults[name] or "usage" in name else {}
+        return fault(name, **{**faults[name], **said})
+
+    openai_server.refuse = {"stream"}
+    run = ask(answer)
+    assert run.raise_for_error().value == [f"reply to {name}" for name in faults]
+    assert given == set(faults)
+    assert not any(request.get("stream") for request in openai_server.requests[1:])
+
+
 def test_three_faults_in_a_row_and_a_failing_turn_in_the_middle_are_recovered(ask):
     faults = {"root": [fault("server_error"), fault("truncated"), fault("rate_limit", retry_after=0.05)]}
     run = ask(answering({"root": ["x = 1", "FINAL(x)"]}, faults=faults))
