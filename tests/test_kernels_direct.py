@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import signal
 import time
 
 import pytest
@@ -78,12 +76,22 @@ async def test_a_kernel_whose_code_broke_what_tells_of_variables_is_waited_for_o
         "import subprocess; done = subprocess.run(['printf', 'out'])",
         "import subprocess; done = subprocess.run(['sh', '-c', 'printf out >&2'])",
         "import ctypes; n = ctypes.CDLL(None).write(1, b'out', 3)",
+        "import subprocess, sys; done = subprocess.run(['printf', 'out'], stdout=sys.stdout)",
+        "import os\nif not os.fork():\n    print('out', end='', flush=True)\n    os._exit(0)\nstatus = os.wait()",
     ],
 )
 async def test_what_goes_past_the_streams_is_in_the_output_of_its_own_cell(kernel, code):
     for _ in range(10):
         assert await shown(kernel, code) == "out"
         assert await shown(kernel, "1") == "1"
+
+
+async def test_a_subprocess_that_never_stops_writing_does_not_keep_the_cell(kernel):
+    result = await kernel.execute("import subprocess; writer = subprocess.Popen(['yes', 'é'])", seconds=20)
+    assert (result.status, result.restarted) == ("ok", False)
+    await shown(kernel, "writer.kill(); status = writer.wait()")
+    assert set((await shown(kernel, "1")).split()) <= {"é", "1"}
+    assert await shown(kernel, "1") == "1"
 
 
 async def test_text_of_a_megabyte_from_a_subprocess_is_bounded_and_the_next_cell_is_clean(kernel):
@@ -98,17 +106,16 @@ async def test_text_of_a_megabyte_from_a_subprocess_is_bounded_and_the_next_cell
     "work",
     ["display(number)", "print(number, flush=True)", "os.write(1, b'x\\n')", "print(number)", "budget()"],
 )
-async def test_sigint_in_the_middle_of_output_spoils_no_message(kernel, work):
+@pytest.mark.parametrize("pool", ["auto"], indirect=True, scope="module")
+async def test_sigint_in_the_middle_of_a_forked_kernels_output_spoils_no_message(kernel, work):
     # A message that is half sent when KeyboardInterrupt strikes would swallow the next ones.
     code = f"import os\nfor number in range(10**7):\n    {work}"
     for _ in range(12):
         running = asyncio.ensure_future(kernel.execute(code, seconds=60))
         await asyncio.sleep(0.05)
-        for _ in range(3):
-            os.kill(kernel.pid, signal.SIGINT)
-            await asyncio.sleep(0.003)
+        await kernel.interrupt()
         result = await asyncio.wait_for(running, 20)
-        assert (result.error_name, result.restarted) == ("KeyboardInterrupt", False)
+        assert (result.status, result.restarted) == ("interrupted", False)
         assert await shown(kernel, "'well'") == "'well'"
 
 

@@ -1,17 +1,15 @@
 """An ipykernel whose output takes no detours through threads, which is most of what a short cell costs.
 
 Travels as source into the supervisor (module `_rlm_direct`): standard library and ipykernel only. ipykernel hands
-each message of output to a thread, and waits for that thread at each flush; it reads requests in a thread for the
-sake of subshells; and it has a thread for each of the descriptors 1 and 2. Here whoever has output sends it, under
-a lock; requests are read by the main thread; and one thread reads both descriptors, which the end of a cell can
-read to their end itself. The messages are the same.
+each message of output to a thread, and waits for that thread at each flush; and it reads requests in a thread for
+the sake of subshells. Here whoever has output sends it, under a lock, and requests are read by the main thread. The
+messages are the same.
 """
 
 # mypy: allow-untyped-calls
 # ipykernel's own methods have no types.
 
 import os
-import select
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -20,13 +18,12 @@ import zmq
 from ipykernel.iostream import IOPubThread, OutStream
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
+from traitlets.config.loader import Config, DeferredConfigString
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
     from rlm_jupyter.kernels.whole import whole
 else:
     from _rlm_whole import whole
-
-_CHUNK = 1 << 16
 
 
 class Publisher(IOPubThread):
@@ -64,13 +61,8 @@ class Stream(OutStream):
         super().__init__(*args, **options)
 
     def _setup_stream_redirects(self, name: str) -> None:
-        number = self._original_stdstream_fd = getattr(sys, name).fileno()
-        self._original_stdstream_copy = os.dup(number)
-        reading, writing = os.pipe()
-        os.dup2(writing, number)
-        os.close(writing)
-        os.set_blocking(reading, False)
-        descriptors.watch(reading, self)
+        """Keep where the descriptor went, for logs; `_rlm_descriptors` reads what is written there from now on."""
+        self._original_stdstream_copy = os.dup(getattr(sys, name).fileno())
 
     def flush(self) -> None:
         """Send what is buffered."""
@@ -83,46 +75,6 @@ class Stream(OutStream):
     def close(self) -> None:
         """Take no more."""
         self.pub_thread = None
-
-
-class Descriptors:
-    """Reads what goes to the descriptors 1 and 2, as C code and subprocesses do."""
-
-    def __init__(self) -> None:
-        self._turn = threading.RLock()
-        self._streams: dict[int, Stream] = {}
-        self._poll = select.poll()
-
-    def watch(self, number: int, stream: Stream) -> None:
-        """Pass on what is read from a descriptor."""
-        self._streams[number] = stream
-        self._poll.register(number, select.POLLIN)
-
-    def start(self) -> None:
-        """Read from now on, whenever there is something."""
-        threading.Thread(target=self._run, name="rlm-descriptors", daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            self._poll.poll()
-            self.drain()
-
-    def drain(self) -> None:
-        """Pass on all that has been written so far."""
-        with whole(), self._turn:
-            for number, stream in self._streams.items():
-                while data := self._read(number):
-                    stream.write(data.decode(errors="replace"))
-
-    @staticmethod
-    def _read(number: int) -> bytes:
-        try:
-            return os.read(number, _CHUNK)
-        except BlockingIOError:
-            return b""
-
-
-descriptors = Descriptors()
 
 
 class NoThread:
@@ -147,6 +99,25 @@ class Kernel(IPythonKernel):
 class App(IPKernelApp):
     """The application with these parts."""
 
+    def parse_command_line(self, argv: Any = None) -> None:
+        """Take `-f FILE` and `--Class.trait=value`: a parser of all that there is costs a tenth of the start."""
+        config, words = Config(), iter(argv)
+        for word in words:
+            name, equals, value = word.removeprefix("--").partition("=")
+            section, dot, trait = name.partition(".")
+            if word == "-f":
+                config[type(self).__name__].connection_file = next(words)
+            elif equals and dot:
+                config[section][trait] = DeferredConfigString(value)
+            else:
+                super().parse_command_line(argv)
+                return
+        self.argv, self.extra_args, self.cli_config = list(argv), [], config
+        self.update_config(config)
+
+    def load_config_file(self, *_: Any, **__: Any) -> None:
+        """Load none: what this machine sets for its users' notebooks is not meant for agents."""
+
     def init_control(self, context: Any) -> None:
         """Make the channel of control, and no thread to read requests: the main thread does."""
         super().init_control(context)
@@ -166,4 +137,3 @@ class App(IPKernelApp):
         """Replace the standard streams."""
         self.outstream_class = f"{__name__}.{Stream.__name__}"
         super().init_io()
-        descriptors.start()

@@ -6,7 +6,6 @@ package.
 
 import sys
 import threading
-import time
 from collections import deque
 from typing import Any
 
@@ -64,7 +63,7 @@ class Outlet:
 
     def release(self) -> None:
         """Send the tail, after the count of what was cut."""
-        self._await_descriptors()
+        self._drain()
         with self.lock:
             held, cut = list(self.held), self.cut
             self.held.clear()
@@ -77,26 +76,11 @@ class Outlet:
         for send, text in held:
             send(text)
 
-    def _await_descriptors(self) -> None:
-        """Wait until what a subprocess wrote to descriptors 1 and 2 has been read."""
-        direct = sys.modules.get("_rlm_direct")
-        if direct is not None:
-            direct.__dict__["descriptors"].drain()
-            return
-        try:
-            import fcntl
-            import termios
-        except ImportError:  # Windows, where ipykernel reads no descriptors
-            return
-
-        deadline = time.monotonic() + 0.2
-        for stream in (sys.stdout, sys.stderr):
-            number = getattr(stream, "_fid", None)
-            while number is not None and time.monotonic() < deadline:
-                if not any(fcntl.ioctl(number, termios.FIONREAD, bytes(4))):
-                    break
-                time.sleep(0.001)
-        time.sleep(0.0005)  # a thread of ipykernel's that has just read needs its turn to write
+    def _drain(self) -> None:
+        """Take what a subprocess wrote to descriptors 1 and 2 before what comes next."""
+        read = sys.modules.get("_rlm_descriptors")
+        if read is not None:
+            read.__dict__["descriptors"].drain()
 
     def _wrap_stream(self, stream: Any) -> None:
         write = stream.write
@@ -140,7 +124,7 @@ class Outlet:
 
         def bounded(data: Any, _metadata: Any = None) -> None:
             text = str(data.get("text/plain", ""))
-            self._await_descriptors()
+            self._drain()
             now = self.admit(text, lambda rest: self.publish({"text/plain": rest}))
             write({"text/plain": now}, {})
 

@@ -125,6 +125,7 @@ def prepare(shell: Any, options: dict[str, Any]) -> str:
         _plain_system(shell)
         _allow_forks()
         _forget_log()
+        sys.modules["_rlm_descriptors"].__dict__["install"]()
     shell.history_manager.enabled = False
     if box is not None and options.get("policy"):
         box.join(options["policy"])

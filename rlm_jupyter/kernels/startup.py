@@ -46,7 +46,9 @@ class Guest:
 
 def own_sources() -> dict[str, str]:
     """Name to source of the modules of this part that every kernel gets."""
-    return _sources("whole", "sandbox", "quotas", "semaphores", "processes", "outlet", "prelude")
+    return _sources(
+        "whole", "sandbox", "quotas", "semaphores", "processes", "outlet", "descriptors", "prelude"
+    )
 
 
 def supervisor_sources() -> dict[str, str]:
