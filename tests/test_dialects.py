@@ -238,6 +238,12 @@ def test_every_way_to_answer_asks_for_a_look(ask, blind):
     assert run.raise_for_error().value == len(TEXT)
 
 
+def test_to_overwrite_the_data_is_no_look_at_it(ask):
+    run = ask({"root": ["note = context = 'made up'\nFINAL(note)", "FINAL(note)"]})
+    assert "Look at the data first" in observation(run, 1)
+    assert run.raise_for_error().value == "made up"
+
+
 def test_the_look_is_a_setting_and_data_that_was_shown_whole_needs_none(ask):
     assert ask({"root": ["FINAL(1)"]}, require_look=False).messages()[-1]["role"] == "assistant"
     short = ask({"root": ["FINAL('short')"]}, context="shown whole")

@@ -17,4 +17,7 @@ def touches(code: str, names: Collection[str]) -> bool:
     except (SyntaxError, ValueError, RecursionError):
         return any(re.search(rf"\b{re.escape(name)}\b", code) for name in names)
     wanted = set(names) | {"globals", "locals", "vars"}
-    return any(isinstance(node, ast.Name) and node.id in wanted for node in ast.walk(tree))
+    return any(
+        isinstance(node, ast.Name) and node.id in wanted and isinstance(node.ctx, ast.Load)
+        for node in ast.walk(tree)
+    )
