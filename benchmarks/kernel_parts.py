@@ -97,14 +97,23 @@ def own_memory(pid: int) -> float:
 
 
 def used_memory() -> float:
-    """Give the MiB that this process and its descendants hold: their own pages, and all memory files."""
+    """Give the MiB that this process and its descendants hold: their own pages, and all memory files.
+
+    A page that several map is divided among them, so a kernel that is forked while they are read takes its part
+    of a gigabyte out of the sum: it is read again until nobody came or went meanwhile.
+    """
     import psutil
 
-    total = _kilobytes("/proc/meminfo", "Shmem:")
-    for process in (me := psutil.Process(), *me.children(recursive=True)):
-        with suppress(OSError):  # it has just ended
-            total += _kilobytes(f"/proc/{process.pid}/smaps_rollup", "Pss_Anon:")
-    return total / 1024
+    me = psutil.Process()
+    while True:
+        processes = {me, *me.children(recursive=True)}
+        total = _kilobytes("/proc/meminfo", "Shmem:")
+        for process in processes:
+            with suppress(OSError):  # it has just ended
+                total += _kilobytes(f"/proc/{process.pid}/smaps_rollup", "Pss_Anon:")
+        time.sleep(0.2)
+        if processes == {me, *me.children(recursive=True)}:
+            return total / 1024
 
 
 def _kilobytes(path: str, name: str) -> int:
