@@ -36,7 +36,9 @@ async def opened(**options):
 @contextlib.asynccontextmanager
 async def started(pool, *, run="run", **options):
     """A kernel that is stopped again."""
-    kernel = await pool.start(KernelRequest(run=run, agent="0", **options), Answers())
+    answers = Answers()
+    kernel = await pool.start(KernelRequest(run=run, agent="0", **options), answers)
+    kernel.answers = answers
     try:
         yield kernel
     finally:

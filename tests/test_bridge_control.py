@@ -36,7 +36,7 @@ async def test_packets_that_the_channel_loses_are_sent_again_and_served_once(ker
 
     monkeypatch.setattr(ControlBridge, "_post", lose(post))
     monkeypatch.setattr(ControlBridge, "_arrived", lose(arrived))
-    handler = kernel._handler
+    handler = kernel.answers
     handler.seen.clear()
     await shown(kernel, "sys = __import__('sys'); sys.modules['_rlm_packets'].RESEND_SECONDS = 0.05")
     assert await shown(kernel, "[llm_query(f'q{i}') for i in range(40)][-1]", 60) == "'reply to q39'"

@@ -110,6 +110,25 @@ def test_a_stopped_run_leaves_its_kernels_idle_and_then_none(ask, server):
         run.raise_for_error()
 
 
+def test_a_branch_that_is_stopped_ends_alone_and_what_it_had_stays(ask):
+    run = ask(
+        {
+            "root": ["parts = rlm_query_batched(['hang', 'part'])\nFINAL([str(part) for part in parts])"],
+            "hang": ["kept = 7", "import time; time.sleep(600)"],
+            "part": ["import pandas as pd\nFINAL(pd.Series([1, 2]).sum())"],
+        },
+        wait=False,
+    )
+    until(lambda: "kept" in (run.tree.agents["0.1"].variables if "0.1" in run.tree.agents else ()))
+    until(lambda: len(run.tree.agents["0.1"].turns) == 2)
+    run.stop("0.1")
+    stopped, value = run.wait(60).raise_for_error().value
+    assert "stopped" in stopped
+    assert value == "3"
+    assert run.agents["0.1"].pull("kept") == 7
+    assert run.agents["0.1"].execute("kept + 1").output == "8\n"
+
+
 def test_limits_of_money_and_of_a_cells_time_hold(ask):
     run = ask({"root": ["for i in range(9): llm_query(str(i))"]}, limits=Limits(calls=4))
     assert run.status == "limit"

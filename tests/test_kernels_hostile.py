@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 
+import psutil
 import pytest
 import pytest_asyncio
 from kernel_parts import Answers, gone, opened, shown, started
@@ -165,7 +166,7 @@ LOADS = {
 @pytest.mark.parametrize("box", BOXES)
 async def test_a_load_of_processes_and_threads_is_gone_with_its_kernel(pool, monkeypatch, name, box):
     monkeypatch.setattr(session, "GRACE_SECONDS", 0.4)
-    before = set(os.listdir("/proc"))
+    before = set(psutil.pids())
     kernel = await pool.start(KernelRequest(run="r", agent="0", sandbox=box), Answers())
     pid = kernel.pid
     async with asyncio.timeout(100):
@@ -174,8 +175,7 @@ async def test_a_load_of_processes_and_threads_is_gone_with_its_kernel(pool, mon
     assert await asyncio.to_thread(gone, pid, within=10) == []
 
     def ours():
-        pids = [int(name) for name in set(os.listdir("/proc")) - before if name.isdigit()]
-        return [one for one in pids if _group(one) == pid]
+        return [one for one in set(psutil.pids()) - before if _group(one) == pid]
 
     assert await asyncio.to_thread(gone, *ours(), within=10) == []
 

@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import datetime as dt
 import json
+import sys
 import types
 
 import numpy as np
@@ -120,7 +121,7 @@ def test_with_no_rows_no_data_is_quoted(name):
         (7, "int 7"),
         (None, "NoneType None"),
         (dt.date(2020, 1, 2), "datetime.date 2020-01-02"),
-        ("a\nb", "str of 3 characters, 2 lines, 52 B"),
+        ("a\nb", f"str of 3 characters, 2 lines, {sys.getsizeof(chr(10) * 3)} B"),
         ([1, "a"], "list of 2 items (int, str), "),
         ({"a": 1}, "dict of 1 key, "),
         (np.zeros((2, 3)), "ndarray 2 x 3, float64, 48 B"),

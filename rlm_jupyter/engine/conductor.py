@@ -277,7 +277,7 @@ class Conductor:
             await self.servers.close()
 
     def may_ask(self, agent_id: str) -> bool:
-        """Whether an agent may still cause completions: while it works, in a run that goes on or that the user retried."""
+        """Whether an agent may still cause completions: while it works, and its run goes on or was retried."""
         row = self.journal.state.agents.get(agent_id)
         if row is not None and row.status != "running":
             return False  # threads that its code left behind go on

@@ -258,9 +258,7 @@ class KernelPool:
         """End everything: kernels, supervisor, directories, sockets."""
         self._closed = True
         if self._opening is not None:
-            opened, _ = await asyncio.wait({self._opening}, timeout=OPENING_SECONDS)
-            for task in opened:
-                task.cancelled() or task.exception()  # seen: nobody may be waiting any more
+            await asyncio.wait({self._opening}, timeout=OPENING_SECONDS)
         for run in {*self._kernels, *self._directories, *self._templates}:
             await self.close_run(run)
         await self._ready.close()
@@ -281,6 +279,7 @@ class KernelPool:
         """Make what all kernels share, once, and again where the supervisor was killed."""
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open_shared())
+            self._opening.add_done_callback(_see)
         # An agent that is stopped or fails meanwhile takes nothing away from the others.
         return await asyncio.shield(self._opening)
 
@@ -344,6 +343,11 @@ class KernelPool:
         if self._guest is None:
             self._guest = Guest.standard()
         return self._guest
+
+
+def _see(task: asyncio.Task[Path]) -> None:
+    """Take note of how a task ended: nobody may be waiting for it any more, and asyncio would complain."""
+    task.cancelled() or task.exception()
 
 
 def _make_context() -> Any:
