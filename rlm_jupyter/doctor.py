@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -83,6 +84,11 @@ def kernels(kernelspec: str | None, sandbox: Sandbox | Mapping[str, object] | st
     how = "forked by the fork server" if found["forks"] else "started one by one (no fork server here)"
     yield f"Kernels: {how}; the second one was ready in {found['seconds'] * 1000:.0f} ms"
     yield from (f"Kernels: {notice}" for notice in found["notices"])
+    if not sys.platform.startswith("linux"):
+        yield (
+            "Kernels: each loads the data for itself, and what agents' code starts and detaches may outlive a notebook "
+            "that is killed: on this system it cannot be found"
+        )
     box = found["confinement"]
     yield from _confined(asked, box)
     yield from (f"Sandbox: missing: {what}" for what in box["missing"])

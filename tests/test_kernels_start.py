@@ -200,6 +200,22 @@ async def test_the_limit_of_open_files_is_raised_and_bounds_the_kernels():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+async def test_where_the_system_refuses_many_open_files_fewer_are_asked_for(monkeypatch):
+    import resource
+
+    now = [256]
+
+    def refuse(kind, limits):
+        if limits[0] > 10_240:  # as macOS does
+            raise ValueError("current limit exceeds maximum limit")
+        now[0] = limits[0]
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (now[0], resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    assert pools.raise_open_files() > 200
+    assert now == [10_240]
+
+
 async def test_kernels_leave_no_descriptor_and_no_thread_behind():
     import threading
 

@@ -93,6 +93,24 @@ if True:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_doctor_says_what_does_not_hold(platform):
+    code = (
+        "from rlm_jupyter import doctor\nfrom rlm_jupyter.kernels import manager\n"
+        f"manager.ARGV = (fake_platform.__file__, 'kernel', {platform!r}, *manager.ARGV[2:])\n"
+        "print(*doctor.kernels(None, 'auto'), sep='\\n')"
+    )
+    told = on(platform, code)
+    for part in (
+        "started one by one",
+        "may outlive a notebook",
+        "loads the data for itself",
+        "kept from agents: nothing",
+    ):
+        assert part in told
+    assert "Sandbox: missing: files" in told
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_whole_run_works_with_stock_kernels(platform):
     told = json.loads(on(platform, f"PLATFORM = {platform!r}\n{STORY}").splitlines()[-1])
     assert told["value"] == {"sums": [999000.0], "text": "täxt", "raw": 3_000_000}

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 DESCRIPTORS_PER_KERNEL = 14
 DESCRIPTORS_OF_OTHERS = 256
 WANTED_DESCRIPTORS = 65_536
+OPEN_MAX = 10_240
 LARGEST_MESSAGE = 1 << 20
 """Bytes; a kernel of ours cuts what is longer, so a longer one is forged and its sender disconnected."""
 OPENING_SECONDS = 5.0
@@ -373,10 +374,12 @@ def raise_open_files() -> int:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, WANTED_DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
+    # macOS says that there is no hard limit, and refuses more than its `OPEN_MAX` (its manual page of setrlimit).
+    for most in (WANTED_DESCRIPTORS, OPEN_MAX):
+        wanted = most if hard == resource.RLIM_INFINITY else min(hard, most)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            with suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+                soft = wanted
     available = WANTED_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
     return max(1, (available - DESCRIPTORS_OF_OTHERS) // DESCRIPTORS_PER_KERNEL)
