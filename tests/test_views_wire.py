@@ -224,7 +224,13 @@ def test_a_page_has_turns_cells_calls_variables_and_the_value():
     (turn,) = page["turns"]
     assert (turn["reply"], turn["sent_chars"], turn["streaming"]) == ("I divide.", len("the question"), False)
     assert turn["cells"][0]["code"].startswith("a = rlm_query")
-    assert page["sub_calls"][0]["prompt"] == "and this?"
+    (call,) = page["sub_calls"]
+    assert (call["prompt"], call["purpose"], call["cached"], call["estimated"]) == (
+        "and this?",
+        "llm_query",
+        False,
+        False,
+    )
     assert page["value"]["preview"] == "North"
     (variable,) = detail(state, "0.1")["variables"]
     assert (variable["name"], variable["shape"], variable["turn"]) == ("counts", [3, 2], 1)

@@ -74,7 +74,7 @@ class TurnView {
   update(turn: Turn): void {
     put(this.#title, `Turn ${turn.turn}`);
     const facts = [
-      `${tokens(turn.input_tokens)} in`,
+      `${about(turn)}${tokens(turn.input_tokens)} in`,
       `${tokens(turn.output_tokens)} out`,
       turn.streaming ? "" : turn.cost === null ? "cost unknown" : money(turn.cost),
       turn.streaming ? "streaming" : duration(turn.seconds),
@@ -192,9 +192,14 @@ class CellView {
 
 const PURPOSES: Record<string, string> = {
   llm_query: "",
+  repair: "[second try] ",
   fallback: "[sub-agent at the depth limit] ",
   summary: "[summary of old turns] ",
 };
+
+function about({ estimated }: { estimated?: boolean }): string {
+  return estimated ? "about " : "";
+}
 
 function purposeWords(purpose: string | null | undefined): string {
   return purpose ? (PURPOSES[purpose] ?? `[${purpose.replace(/_/g, " ")}] `) : "";
@@ -222,7 +227,7 @@ export function drawCalls(list: Element, calls: readonly SubCall[]): void {
       setIcon(sign, done ? "done" : call.status === "running" ? "model" : "failed");
       attribute(element, "data-state", done ? "done" : call.status);
       put(text, line(`${purposeWords(call.purpose)}${call.prompt} → ${call.reply ?? call.status}`, 200));
-      const facts = [tokens(call.input_tokens + call.output_tokens), money(call.cost)];
+      const facts = [about(call) + tokens(call.input_tokens + call.output_tokens), money(call.cost)];
       put(cost, [...(call.cached ? ["from cache"] : []), ...facts].join(" · "));
       putLong(prompt, call.prompt);
       putLong(reply, call.reply ?? call.status);

@@ -155,6 +155,8 @@ export interface Turn {
   model: string | null;
   finish_reason: string | null;
   cached: boolean;
+  /** Optional: no provider told the tokens. */
+  estimated?: boolean;
   started: number | null;
   seconds: number | null;
   streaming: boolean;
@@ -180,9 +182,10 @@ export interface SubCall {
   output_tokens: number;
   cost: number | null;
   status: string;
-  /** Optional: `llm_query`, `fallback` (a sub-agent at the depth limit), `summary` (of old turns), … */
+  /** Optional: `llm_query`, `repair` (its second try), `fallback` (a sub-agent at the depth limit), `summary` (of old turns), … */
   purpose?: string | null;
   cached?: boolean;
+  estimated?: boolean;
 }
 
 export interface Detail {

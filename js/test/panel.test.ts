@@ -255,7 +255,7 @@ describe("what the agent made", () => {
       "Say <b>hi</b> → hi",
       "Say <b>hi</b> → failed",
     ]);
-    const purposes = ["llm_query", "fallback", "summary", "new_reason", null];
+    const purposes = ["llm_query", "repair", "fallback", "summary", "new_reason", null];
     await renew({
       sub_calls: purposes.map((purpose, at) => ({
         ...call,
@@ -263,21 +263,21 @@ describe("what the agent made", () => {
         prompt: "p",
         purpose,
         cached: at === 1,
+        estimated: at === 2,
       })),
     });
     expect(text(".rlm-call-text").filter((each) => each?.includes("→"))).toEqual([
       "p → hi",
+      "[second try] p → hi",
       "[sub-agent at the depth limit] p → hi",
       "[summary of old turns] p → hi",
       "[new reason] p → hi",
       "p → hi",
     ]);
-    expect(text(".rlm-call-cost").map((each) => each?.includes("from cache"))).toEqual([
-      false,
-      true,
-      false,
-      false,
-      false,
+    expect(text(".rlm-call-cost").slice(0, 3)).toEqual([
+      "4 · unknown",
+      "from cache · 4 · unknown",
+      "about 4 · unknown",
     ]);
   });
 });

@@ -135,6 +135,7 @@ def _turn(turn: TurnState, sent: Mapping[int, int], limit: int) -> dict[str, Any
         "model": one_line(call.model, 80),
         "finish_reason": one_line(call.finish_reason, 40) or None,
         "cached": call.cached,
+        "estimated": call.estimated,
         "started": call.started,
         "seconds": call.seconds,
         "streaming": call.status == "running",
@@ -177,6 +178,7 @@ def _plain_call(call: CallState, limit: int = 600) -> dict[str, Any]:
         "status": call.status,
         "purpose": call.purpose,
         "cached": call.cached,
+        "estimated": call.estimated,
     }
 
 
