@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from openai_server import fault
+from openai_server import Reply, fault
 from scripts import cell, question_of
 
 from rlm_jupyter import ContextError, cli
@@ -213,8 +213,10 @@ def test_as_a_process_with_the_demo_the_value_can_be_piped(tmp_path):
     assert "scripted" in err
 
 
-def test_an_interrupt_ends_the_command_with_130_and_shows_the_tree(tmp_path, openai_server):
-    openai_server.script = lambda request: cell("import time\nx = 1\ntime.sleep(60)")
+@pytest.mark.parametrize("where", ["cell", "request"])
+def test_an_interrupt_ends_the_command_with_130_and_shows_the_tree(tmp_path, openai_server, where):
+    code = cell("import time\nx = 1\ntime.sleep(60)")
+    openai_server.script = lambda request: Reply(code, latency=60 if where == "request" else 0)
     process = command(
         tmp_path, "run", "-q", "What?", "-m", "test-model", "--base-url", openai_server.url, "--no-cache"
     )
@@ -227,6 +229,7 @@ def test_an_interrupt_ends_the_command_with_130_and_shows_the_tree(tmp_path, ope
     assert (process.returncode, out) == (130, "")
     assert "RLM run" in err
     assert "stopped" in err
+    assert openai_server.aborted == (where == "request")
 
 
 @pytest.mark.parametrize(
