@@ -212,6 +212,13 @@ def test_data_that_was_let_go_is_there_again_after_the_kernels_server_was_killed
     assert run.wait(60).value == len(data)
 
 
+def test_a_kernel_that_is_not_forked_gets_a_large_text_too(ask):
+    data = "one two three " * 3_000_000
+    run = ask({"root": ["FINAL([len(context), context[-6:]])"]}, data, kernel="python3")
+    assert run.value == [len(data), "three "]
+    assert run._conductor.pool._templates.get(run.id) is None, "nobody would be forked from it"
+
+
 def test_an_answer_that_is_the_data_itself_costs_nothing_and_is_whole(ask):
     data = "one two three " * 3_000_000
     run = ask(
@@ -314,7 +321,7 @@ def test_the_limit_of_kernels_is_for_all_runs_and_use_makes_a_kernel_new(ask):
     assert until(lambda: events(second, ev.KernelEnded))
     assert (events(first, ev.KernelEnded), events(third, ev.KernelEnded)) == ([], [])
     assert first.agents["0"].execute("len(big)").status == "ok"
-    with pytest.raises(KernelDiedError, match="kernel"):
+    with pytest.raises(KernelDiedError, match=r"root kernel .* is gone.*ended to free memory.*Ask anew"):
         second.ask("root")
 
 

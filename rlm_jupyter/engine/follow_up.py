@@ -63,9 +63,9 @@ def root_of(run: Run) -> Agent:
     if root is None or not root.messages:
         raise ConfigError(f"Run `{run.id}` ended before it asked anything: ask it anew.", run=run)
     if root.kernel is None or not root.kernel.alive:
+        why = run.tree.agents[root.id].kernel_ended or "The run was closed, or is not among the last few."
         raise KernelDiedError(
-            f"The root kernel of run `{run.id}` is gone (the run was closed, or is not among the last few), and "
-            "its variables with it. Ask anew, with the data.",
+            f"The root kernel of run `{run.id}` is gone, and its variables with it. {why} Ask anew, with the data.",
             run=run,
         )
     return root

@@ -58,7 +58,8 @@ async def _share_data(agent: Agent) -> None:
     team, context = agent.team, agent.spec.context
     if agent.spec.parent is not None or context is None:
         return
-    if context.size >= _SHARED_BYTES:
+    forked = team.settings.kernel is None and team.settings.sandbox.mode != "bwrap"
+    if context.size >= _SHARED_BYTES and forked:
         stand = token() if context.releasable else None
         text = context.text
         try:
