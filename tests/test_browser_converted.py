@@ -146,6 +146,11 @@ def test_on_github_without_styles_classes_and_scripts_the_tree_is_still_read(off
         assert f"{agent.id} {agent.status} " in row.inner_text(), "words stand apart without a style sheet"
     depth = [row.evaluate("e => { let n = 0; while ((e = e.parentElement)) n += e.localName === 'details'; return n }")
              for row in rows.all()]  # fmt: skip
+    left = [row.bounding_box()["x"] for row in rows.all()]
+    depths = [agent.depth for agent in story.state.agents.values()]
+    assert sorted(set(left)) == [left[depths.index(level)] for level in sorted(set(depths))], (
+        "set in by their depth"
+    )
     assert depth == [agent.depth + 1 for agent in story.state.agents.values()], "nested as the agents are"
     turn = offline.locator("summary").filter(has_text="Turn 1").first
     turn.click()

@@ -208,7 +208,7 @@ def test_clicks_are_answered_while_an_awaited_cell_runs_and_a_static_tree_stays(
     assert notebook.finish()["status"] == "ok"
     assert len(notebook.outputs) == 2
     final = static(notebook)
-    assert '<span class="rlm-s-state rlm-s-stopped">stopped</span>' in final["text/html"]
+    assert '<b class="rlm-s-stopped">stopped</b>' in final["text/html"]
     assert final["text/plain"].startswith("RLM run 7f3a · stopped")
     assert notebook.answers("patch")[-1]["run"]["status"] == "stopped"
     reply = notebook.client.execute("", user_expressions={"pulled": "pulled"}, reply=True, timeout=30)

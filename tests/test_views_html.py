@@ -11,7 +11,22 @@ from run_story import FRAME, Story, calls_of_all_kinds, example
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.views.html import MAX_BYTES, static_html
 
-TAGS = {"div", "style", "strong", "span", "details", "summary", "code", "pre", "table", "tr", "th", "td"}
+TAGS = {
+    "b",
+    "blockquote",
+    "div",
+    "style",
+    "strong",
+    "span",
+    "details",
+    "summary",
+    "code",
+    "pre",
+    "table",
+    "tr",
+    "th",
+    "td",
+}
 
 
 class Outline(HTMLParser):
@@ -104,7 +119,7 @@ def test_it_holds_agents_code_output_spend_value_and_errors_nested_as_the_agents
     ]
     assert [("open", None) in attrs for attrs in agents] == [True, False, False], "each has its row in sight"
     nested = re.search(
-        r"<details class=\"rlm-s-agent\" open><summary><code>0</code>.*<code>0\.1</code>.*</details></div>",
+        r"<details class=\"rlm-s-agent\" open><summary><code>0</code>.*<code>0\.1</code>.*</details></blockquote>",
         static_html(example().state),
         re.DOTALL,
     )

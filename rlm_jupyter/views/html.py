@@ -1,8 +1,8 @@
 """The tree as static HTML, for notebooks that are saved, mailed, converted, shown without a kernel or a script.
 
 No script, no link, no image, no attribute from data: all text is cleaned and escaped. Readable without the style
-sheet too, because GitHub and untrusted notebooks remove it. The size is bounded: every agent keeps its row, and
-code and outputs share what is left.
+sheet too, because GitHub and untrusted notebooks remove it: a quotation is set in, and bold is bold, by itself. The
+size is bounded: every agent keeps its row, and code and outputs share what is left.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class _Page:
         return (
             f"<summary><code>{line(agent.id, 60)}</code> {_badge(doing(self._state, agent), agent.status)} "
             f"{line(agent.name or agent.question, 160)} "
-            f'<span class="rlm-s-dim">{escape(" · ".join(facts))}</span>{value}{error}</summary>'
+            f'<span class="rlm-s-dim">· {escape(" · ".join(facts))}</span>{value}{error}</summary>'
         )
 
     def _agent(self, id_: str, *, is_open: bool = False) -> str:
@@ -188,12 +188,12 @@ class _Page:
         more = f'<div class="rlm-s-dim">… {escape(count_states(self._state, hidden))}</div>' if hidden else ""
         return (
             f'<details class="rlm-s-agent"{" open" if is_open else ""}>{self._summaries[id_]}'
-            f'<div class="rlm-s-body">{body}{children}{more}</div></details>'
+            f'<blockquote class="rlm-s-body">{body}{children}{more}</blockquote></details>'
         )
 
 
 def _badge(words: str, status: str = "") -> str:
-    return f'<span class="rlm-s-state rlm-s-{escape(status or words, quote=True)}">{escape(words)}</span>'
+    return f'<b class="rlm-s-{escape(status or words, quote=True)}">{escape(words)}</b>'
 
 
 def _body(agent: AgentState, share: int, *, value: bool = True) -> str:

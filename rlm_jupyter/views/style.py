@@ -15,12 +15,12 @@ color:var(--rf);font-size:13px;line-height:1.5;overflow-wrap:anywhere}
 --e:#ff8a80}}
 .rlm-static details{margin:2px 0}
 .rlm-static summary{cursor:pointer}
-.rlm-static .rlm-s-body{margin-left:7px;padding-left:12px;border-left:1px solid var(--rb)}
+.rlm-static.rlm-static .rlm-s-body{margin:0 0 0 7px;padding:0 0 0 12px;border:0 solid var(--rb);border-left-width:1px;
+color:inherit;font:inherit;background:none}
 .rlm-static .rlm-s-question{white-space:pre-wrap}
 .rlm-static .rlm-s-dim{color:var(--rd)}
 .rlm-static .rlm-s-note{color:var(--rd);font-style:italic}
 .rlm-static .rlm-s-error{color:var(--jp-error-color1,var(--e));white-space:pre-wrap}
-.rlm-static .rlm-s-state{font-weight:600}
 .rlm-static .rlm-s-failed{color:var(--jp-error-color1,var(--e))}
 .rlm-static.rlm-static pre{margin:4px 0;padding:4px 8px;white-space:pre-wrap;background:var(--rc);color:var(--rf);
 max-height:24em;overflow:auto;font-size:12px;font-family:var(--jp-code-font-family,ui-monospace,monospace)}
