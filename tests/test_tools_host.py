@@ -327,7 +327,8 @@ def test_stop_ends_a_run_that_waits_for_a_host_tool_and_cancels_what_awaits(ask)
 
 def test_an_ended_run_calls_nothing_any_more(ask):
     run = ask({"root": ["FINAL(1)"]}, tools=[where])
-    assert "The run has ended" in run.agents["0"].execute("where()").traceback
+    assert "`0` has ended: its code asks nothing any more" in run.agents["0"].execute("where()").traceback
+    assert calls(run) == []
 
 
 def test_it_is_handed_to_sub_agents_by_name_or_as_itself(ask):
