@@ -38,7 +38,7 @@ function shortNames(pattern, prefix, ...texts) {
 // together from parts. Tests find a few by their names.
 const VARIABLE = /--rlm-\w+/g;
 const CLASS =
-  /(?<![\w-])rlm-(?!static|scroll|twisty|(?:bar|c|guide|icon|t)-)(?:[a-z]{6,}|[a-z]+(?:-[a-z]+)+)(?![\w-])/g;
+  /(?<![\w-])rlm-(?!static|scroll|twisty|track|(?:bar|c|guide|icon|t)-)(?:[a-z]{5,}|[a-z]+(?:-[a-z]+)+)(?![\w-])/g;
 
 const script = await bundle(
   { widget: "src/index.ts" },

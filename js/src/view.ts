@@ -34,7 +34,7 @@ export class View {
     this.#tabs = (["tree", "timeline"] as const).map((name) => this.#tab(name));
     this.#zoom = h(
       "span.rlm-zoom",
-      {},
+      { title: "Drag over the lanes to zoom. Keys: + − 0, z for an agent, Shift with an arrow to move" },
       h("span.rlm-legend", { "aria-hidden": "true" }, ...legend()),
       button("−", { "aria-label": "Zoom out" }, () => this.#tree.axis.zoom(1.6)),
       button("+", { "aria-label": "Zoom in" }, () => this.#tree.axis.zoom(1 / 1.6)),

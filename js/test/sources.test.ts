@@ -43,6 +43,13 @@ it("what the bundle calls shortly is no name of the wire or of the browser", () 
 });
 
 describe("the bundle", () => {
+  it("has short class names that its script and its style sheet agree on", () => {
+    const short = (name: string) => new Set(readFileSync(`${bundle}/${name}`, "utf8").match(/\brx\w+/g));
+    const [script, style] = [short("widget.js"), short("widget.css")];
+    expect(style.size).toBeGreaterThan(30);
+    expect([...style].filter((name) => !script.has(name))).toEqual([]);
+  });
+
   it("and its style sheet stay under 80 KB", () => {
     const size = readFileSync(`${bundle}/widget.js`).length + readFileSync(`${bundle}/widget.css`).length;
     expect(size).toBeLessThan(80_000);
