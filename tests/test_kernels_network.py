@@ -316,12 +316,12 @@ async def test_it_works_in_bubblewrap_and_in_a_stock_kernel(server, way):
 
 
 async def test_a_kernel_that_can_be_passed_nothing_says_so(server):
-    async with opened(bridge="control") as pool:
-        async with started(pool, sandbox={"net": f"127.0.0.1:{server.server_port}"}) as kernel:
-            assert kernel.confinement["net"] == []
-            assert "net: no connection can be passed" in kernel.confinement["missing"][0]
-            result = await attempt(kernel, WAYS["urllib"], host="127.0.0.1", port=server.server_port)
-            assert "The sandbox has no network" in result.traceback
+    box = {"net": f"127.0.0.1:{server.server_port}"}
+    async with opened(bridge="control") as pool, started(pool, sandbox=box) as kernel:
+        assert kernel.confinement["net"] == []
+        assert "net: no connection can be passed" in kernel.confinement["missing"][0]
+        result = await attempt(kernel, WAYS["urllib"], host="127.0.0.1", port=server.server_port)
+        assert "The sandbox has no network" in result.traceback
 
 
 # ------------------------------------------------------------------------------------- which addresses, where

@@ -204,7 +204,9 @@ def confinement(
         missing.append("files and network: this system offers no confinement without a container")
     told = _limited(report, limits)
     if limits and not usage.possible():
-        missing.append("limits: this system does not tell what processes use, so what agents start is not watched")
+        missing.append(
+            "limits: this system does not tell what processes use, so what agents start is not watched"
+        )
     net = (limits.get("net") or ()) if report.get("passes") else ()
     return {
         "mode": "+".join(parts) or "none",

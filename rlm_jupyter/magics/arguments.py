@@ -106,7 +106,9 @@ def hosts(text: str) -> list[str]:
     return [host for host in text.split(",") if host]
 
 
-_NET = "Hosts that agents may connect to: `HOST`, `HOST:PORT`, `*.DOMAIN`, with commas between them, or `all`."
+_NET = (
+    "Hosts that agents may connect to: `HOST`, `HOST:PORT`, `*.DOMAIN`, with commas between them, or `all`."
+)
 
 
 def cell_parser() -> Parser:
