@@ -9,6 +9,7 @@ from openai_server import Reply
 from scripts import cell, question_of
 
 from rlm_jupyter import RLM, Limits
+from rlm_jupyter.engine.thread import engine
 from rlm_jupyter.models.openai_chat import OpenAIChat
 from rlm_jupyter.models.retry import RetryPolicy
 
@@ -65,6 +66,8 @@ def asking(openai_server):
     finally:
         for run in runs:
             run.close()
+            # Left to the garbage collector, connections are closed with a warning where it runs on another thread.
+            engine().submit(run.model.aclose()).result(10)
 
 
 def true_cost(server):

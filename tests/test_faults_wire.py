@@ -11,6 +11,7 @@ from openai_server import Reply, fault
 from scripts import cell, question_of
 
 from rlm_jupyter import RLM, Limits
+from rlm_jupyter.engine.thread import engine
 from rlm_jupyter.errors import (
     AuthenticationError,
     ContextTooLongError,
@@ -79,6 +80,7 @@ def ask(openai_server, tmp_path):
     yield start
     for run in runs:
         run.close()
+        engine().submit(run.model.aclose()).result(10)
 
 
 def answering(turns, plain="plain", faults=None):

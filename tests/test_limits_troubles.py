@@ -87,7 +87,7 @@ def test_with_all_troubles_at_once_the_servers_count_never_passes_the_limit(ask,
     assert watched.passed == [], run.error
     assert COUNTS[name](openai_server) <= Fraction(str(watched.most))
     until(lambda: openai_server.in_flight == 0, 3)
-    assert openai_server.calls > 2, run.error
+    assert openai_server.calls > 1, run.error
     assert run.tree.requests >= openai_server.calls
     told = spent(run)
     assert told[0] >= openai_server.prompt_tokens

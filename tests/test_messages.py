@@ -7,6 +7,7 @@ from openai_server import Reply, error
 
 from rlm_jupyter import RLM, Limits
 from rlm_jupyter.engine.limit_text import limit_reached
+from rlm_jupyter.engine.thread import engine
 from rlm_jupyter.errors import LimitReachedError, ModelError
 from rlm_jupyter.models.base import CompletionRequest
 from rlm_jupyter.models.failures import Failure, Kind, error_of
@@ -55,3 +56,4 @@ def test_a_time_out_of_a_millisecond_is_told_as_one(openai_server):
         RLM(model=model, log_dir=None, cache=False, limits=Limits(cost=None, seconds=0.001)).run("q")
     assert "0.0 s" not in caught.value.message
     caught.value.run.close()
+    engine().submit(model.aclose()).result(10)

@@ -10,6 +10,7 @@ from scripts import cell, question_of
 from rlm_jupyter import RLM, Limits
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.ledger import Ledger
+from rlm_jupyter.engine.thread import engine
 from rlm_jupyter.engine.waits import reason_of
 from rlm_jupyter.models.base import Completion, Price
 from rlm_jupyter.models.failures import Kind
@@ -38,7 +39,9 @@ def ask(server, script, seen=None, **limits):
     rlm = RLM(model=model, log_dir=None, cache=False, limits=Limits(cost=None, **limits))
     run = rlm.start("root", on_event=seen)
     with run:
-        return run.wait(60)
+        run.wait(60)
+    engine().submit(model.aclose()).result(10)
+    return run
 
 
 @pytest.mark.parametrize(("name", "reason"), FAULTS.items())
