@@ -163,3 +163,6 @@ def tell_start(
         journal.emit(Notice, text=exposed)
     if earlier is not None:
         journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")
+        if spec.earlier is not None and spec.earlier.team.settings.sandbox != settings.sandbox:
+            text = "The root's kernel keeps the sandbox that it was started with; new agents get this one."
+            journal.emit(Notice, text=text)

@@ -155,3 +155,11 @@ def test_the_doctor_tells_what_holds_and_what_agents_may_reach(tmp_path):
     unconfined = "\n".join(doctor.kernels(None, "none"))
     assert "kept from agents: nothing" in unconfined
     assert "missing: nothing is kept from agents" in unconfined
+
+
+def test_a_follow_up_with_another_sandbox_is_told_that_its_kernel_keeps_the_old_one(tmp_path):
+    model = ScriptedModel(lambda _: cell("FINAL(1)"))
+    boxes = [RLM(model=model, log_dir=None, cache=False, sandbox={"processes": n}) for n in (50, 60)]
+    with boxes[0].run("first") as first, boxes[1].run("second", continues=first) as second:
+        assert any("keeps the sandbox" in text for text in second.tree.notices)
+        assert "50 processes" in second.tree.sandbox
