@@ -131,5 +131,6 @@ def test_a_change_of_an_agents_state_changes_the_name_of_its_row(alone):
     expect(page.get_by_role("treeitem", name=re.compile(r"^0\.3 .* failed"))).to_be_visible()
     (row,) = Tree(page).all("treeitem", r"^0\.3 ")
     assert "failed" in row["name"]
+    expect(page.locator("[aria-live=polite]")).to_have_text("0.3 failed")
     (root,) = Tree(page).all("treeitem", "^0 ")
     assert "2 failed below" in root["name"]

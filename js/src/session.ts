@@ -216,12 +216,23 @@ export class Session {
     if (outcome !== "applied") return;
     this.#setClock(message.run?.elapsed);
     const { run } = this.store;
+    if (message.kind === "patch") this.#announce(message.agents ?? {});
     if (!first && before === "running" && run.status !== "running") {
       this.announcement = `Run ${run.status === "limit" ? "ended at a limit" : run.status}`;
     }
     this.#follow();
     this.#refresh();
     if (run.status !== "running") this.#fetchAnswer();
+  }
+
+  /** What happens to agents that somebody should hear of: a failure, and code that waits for Next. */
+  #announce(agents: Record<string, Partial<Agent>>): void {
+    const say = (words: string, concerns: (fields: Partial<Agent>) => boolean) => {
+      const ids = Object.keys(agents).filter((id) => concerns(agents[id] as Partial<Agent>));
+      if (ids.length > 0) this.announcement = `${ids.length > 1 ? `${ids.length} agents` : ids[0]} ${words}`;
+    };
+    say("waiting for Next", (fields) => fields.activity === "step");
+    say("failed", (fields) => fields.status === "failed");
   }
 
   /** The first agent, whose question is the run's. */

@@ -253,3 +253,17 @@ describe("the name for a pull", () => {
     }
   });
 });
+
+it("says which agent failed or waits for Next, and of many how many", () => {
+  const desk = new Desk();
+  desk.snapshot([agent("0"), agent("0.1", { status: "failed" }), agent("0.2"), agent("0.3")]);
+  expect(desk.session.announcement, "a page that is opened later is not told what is past").toBe("");
+  const said = (agents: Record<string, object>) => {
+    desk.receive({ kind: "patch", seq: desk.session.store.seq + 1, agents });
+    return desk.session.announcement;
+  };
+  expect(said({ "0.2": { turns: 3 } })).toBe("");
+  expect(said({ "0.2": { activity: "step" } })).toBe("0.2 waiting for Next");
+  expect(said({ "0.2": { status: "failed" } })).toBe("0.2 failed");
+  expect(said({ "0.3": { status: "failed" }, "0.2": { status: "failed" }, "0": {} })).toBe("2 agents failed");
+});
