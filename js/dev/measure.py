@@ -30,6 +30,13 @@ PREPARE = """([round, fresh]) => {
 }"""
 TELL = "() => { for (const handler of window.model.handlers) handler(window.message, []); }"
 
+COUNT_FRAMES = """() => {
+  const first = window.frames_ === undefined;
+  window.frames_ = 0;
+  const step = () => { window.frames_ += 1; requestAnimationFrame(step); };
+  if (first) step();
+}"""
+
 AXE = "async () => (await axe.run('#host')).violations.map((v) => [v.id, v.impact, v.nodes.map((n) => n.target.join(' '))])"
 
 LIVE = """
@@ -103,9 +110,7 @@ class Meter:
 
     def scroll(self, page: Page, x: float, y: float) -> None:
         """Scroll as a finger does, 16,000 pixels in four seconds, and print what a frame took."""
-        page.evaluate(
-            "() => { window.frames_ = 0; const step = () => { window.frames_ += 1; requestAnimationFrame(step) }; step() }"
-        )
+        page.evaluate(COUNT_FRAMES)
         gesture = {"x": x, "y": y, "yDistance": -16_000, "speed": 4000, "gestureSourceType": "mouse"}
         spent = self.measure(lambda: self._session.send("Input.synthesizeScrollGesture", gesture))
         frames = page.evaluate("window.frames_")
