@@ -178,20 +178,26 @@ async def test_interrupt_ends_a_cell_and_keeps_the_variables(shared, code):
 @pytest.mark.parametrize(
     "code",
     [
-        "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor(2) as pool: list(pool.map(llm_query, ['600'] * 8))",
-        "import threading\ndef stubborn():\n    for _ in range(3):\n        try: llm_query('600')\n        except RLMQueryError: pass\nthread = threading.Thread(target=stubborn)\nthread.start(); thread.join()",
+        "def stubborn():\n    for _ in range(4):\n        try: llm_query('600')\n        except RLMQueryError: pass\nimport threading; threading.Thread(target=stubborn).start()\nthreading.Event().wait()",
+        "def late():\n    try: llm_query('600')\n    except RLMQueryError: pass\n    import time; time.sleep(0.5)\n    try: llm_query('600')\n    except RLMQueryError: pass\nimport threading; threading.Thread(target=late).start()\nthreading.Event().wait()",
     ],
-    ids=["pool", "thread-that-asks-again"],
+    ids=["thread-that-asks-again", "thread-that-asks-when-the-cell-has-ended"],
 )
-async def test_what_a_cells_threads_ask_for_while_it_is_interrupted_is_not_left_pending(shared, code):
-    running = asyncio.ensure_future(shared.execute(code, seconds=None))
-    while not shared.bridge.pending:
+async def test_what_threads_of_an_interrupted_cell_ask_for_is_not_left_pending(kernel, monkeypatch, code):
+    refused = []
+    refuse = kernel.bridge._refuse
+    monkeypatch.setattr(kernel.bridge, "_refuse", lambda *what: (refused.append(what), refuse(*what)))
+    running = asyncio.ensure_future(kernel.execute(code, seconds=None))
+    while not kernel.bridge.pending:
         await asyncio.sleep(0.01)
-    await shared.interrupt()
+    await kernel.interrupt()
     result = await running
     assert (result.status, result.restarted) == ("interrupted", False)
-    assert await shown(shared, "llm_query('ask')") == "'reply to ask'"
-    assert shared.bridge.pending == 0
+    async with asyncio.timeout(20):
+        while not refused:
+            await asyncio.sleep(0.01)
+    assert kernel.bridge.pending == 0
+    assert await shown(kernel, "llm_query('ask')") == "'reply to ask'"
 
 
 async def test_an_interrupt_at_any_moment_of_a_cell_is_answered(shared):

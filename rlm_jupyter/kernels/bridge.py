@@ -54,8 +54,11 @@ class Bridge(Protocol):
     def next_end(self) -> asyncio.Future[None]:
         """Give what resolves when the kernel has next told of the end of a cell; see `Exchange.next_end`."""
 
-    def refusing(self, kind: str, message: str) -> contextlib.AbstractContextManager[None]:
-        """Fail what is being handled, and whatever else is asked for within the block."""
+    def refuse(self, kind: str, message: str) -> None:
+        """Fail what is being handled, and whatever else is asked for until `accept`."""
+
+    def accept(self) -> None:
+        """Serve again what is asked for."""
 
     def close(self) -> None:
         """End the line."""

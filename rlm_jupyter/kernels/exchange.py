@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from rlm_jupyter.errors import KernelDiedError, KernelError
@@ -154,15 +153,14 @@ class Exchange(ABC):
             self._answer(number, {"error": {"kind": kind, "message": message, "data": None}}, [])
             task.cancel()
 
-    @contextmanager
-    def refusing(self, kind: str, message: str) -> Iterator[None]:
-        """Fail what is being handled, and whatever else the kernel's threads ask for within the block."""
-        before, self._refusal = self._refusal, (kind, message)
-        try:
-            self.fail_pending(kind, message)
-            yield
-        finally:
-            self._refusal = before
+    def refuse(self, kind: str, message: str) -> None:
+        """Fail what is being handled, and whatever else the kernel's threads ask for until `accept`."""
+        self._refusal = kind, message
+        self.fail_pending(kind, message)
+
+    def accept(self) -> None:
+        """Serve again what is asked for."""
+        self._refusal = None
 
     def close(self) -> None:
         """End the line: cancel what is being handled, fail what was asked, close every descriptor."""

@@ -130,6 +130,7 @@ class AgentKernel:
 
     async def _run(self, code: str, seconds: float | None, recorder: Recorder) -> CellResult:
         told = self.bridge.next_end()
+        self.bridge.accept()
         request = self._process.send(code, recorder.take)
         reply = request.reply
         try:
@@ -184,13 +185,13 @@ class AgentKernel:
 
     async def _end_cell(self, request: Request) -> None:
         """Interrupt the cell twice within the grace; then kill the kernel."""
-        # A thread of the cell whose call was failed makes its next one before the interrupt reaches the cell.
-        with self.bridge.refusing("stopped", "The cell was interrupted."):
-            for _ in range(2):
-                await self._process.interrupt(request, GRACE_SECONDS / 2)
-                if request.reply.done() or self._process.died.done():
-                    return
-            await self._process.kill()
+        # Until the next cell: a thread of this one whose call was failed goes on and makes its next.
+        self.bridge.refuse("stopped", "The cell was interrupted.")
+        for _ in range(2):
+            await self._process.interrupt(request, GRACE_SECONDS / 2)
+            if request.reply.done() or self._process.died.done():
+                return
+        await self._process.kill()
 
     async def _replaced(self, recorder: Recorder, status: CellStatus) -> CellResult:
         """Put a fresh kernel in the place of the dead one."""
