@@ -2,11 +2,13 @@
 
 import { copyButton } from "./code";
 import { describe, scrollable, summaryOf } from "./describe";
-import { attribute, button, h, keepKeys, keyed, on, put, putLine, putLong, show, take, tip } from "./dom";
+import { attribute, button, h, keyed, on, put, putLine, putLong, show, take, tip } from "./dom";
+import { ExecView } from "./exec";
 import { duration, money, plural, tokens, whole } from "./format";
 import { icon, setIcon } from "./icons";
 import { stateOf, stateWords } from "./rows";
 import type { Session } from "./session";
+import { StepView } from "./step";
 import { drawCalls, drawTurns } from "./turns";
 import type { Agent, Description, Detail } from "./types";
 import { VariablesView } from "./variables";
@@ -326,142 +328,5 @@ class ValueView {
     putLine(this.#summary, summaryOf(value), 300);
     const body = describe(value, this.title);
     this.#body.replaceChildren(...(body ? [body] : []));
-  }
-}
-
-/** Step mode: the code that waits, which may be edited, and Next. */
-class StepView {
-  readonly element: HTMLElement;
-  readonly #field = h("textarea.rlm-edit", { "aria-label": "Code to run", spellcheck: "false" });
-  readonly #next: HTMLButtonElement;
-  readonly #note = h("span.rlm-answer");
-  #agent: Agent | null = null;
-  #drawn = "";
-
-  constructor(private readonly session: Session) {
-    this.#next = button("Next", { class: "rlm-primary" }, () => this.#send());
-    keepKeys(this.#field);
-    on(this.#field, "input", () => {
-      if (this.#agent) session.choices.edits.set(this.#agent.id, this.#field.value);
-      session.changed();
-    });
-    on(this.#field, "keydown", (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.shiftKey || event.metaKey)) {
-        take(event);
-        this.#send();
-      }
-    });
-    const line = h("div.rlm-pull", {}, this.#next, this.#note);
-    this.element = h("section.rlm-step", { "aria-label": "Step" }, this.#field, line);
-  }
-
-  update(agent: Agent): void {
-    this.#agent = agent;
-    const running = agent.status === "running";
-    const waits = running && (agent.activity === "step" || agent.pending_code !== null);
-    // Who goes on by the keyboard stays on Next between two cells: what is hidden loses the focus.
-    show(this.element, waits || (running && this.element.matches(":focus-within")));
-    attribute(this.#next, "aria-disabled", waits ? null : "true");
-    if (!waits) {
-      put(this.#note, "");
-      return;
-    }
-    show(this.#field, agent.pending_code !== null);
-    const code = this.session.choices.edits.get(agent.id) ?? agent.pending_code ?? "";
-    const drawn = `${agent.id}\n${code}`;
-    if (drawn !== this.#drawn) {
-      this.#drawn = drawn;
-      if (this.#field.value !== code) this.#field.value = code;
-      if (!this.session.choices.edits.has(agent.id)) this.#field.scrollTop = 0;
-      this.#field.rows = Math.min(Math.max(code.split("\n").length, 2), 9);
-    }
-    const request = this.session.requests.get(`next:${agent.id}`);
-    attribute(this.#next, "data-pending", request?.state === "pending");
-    const edited = agent.pending_code !== null && code !== agent.pending_code;
-    const plainNote =
-      agent.pending_code === null ? "lets the next turn begin" : "runs this code; edit it first if you like";
-    const note =
-      request?.state === "error" ? request.message : edited ? "edited: your code runs instead" : plainNote;
-    put(this.#note, note);
-  }
-
-  #send(): void {
-    const agent = this.#agent;
-    if (
-      !agent ||
-      this.#next.hasAttribute("aria-disabled") ||
-      this.session.requests.isPending(`next:${agent.id}`)
-    )
-      return;
-    const code = this.session.choices.edits.get(agent.id);
-    const edited = code !== undefined && code !== agent.pending_code ? code : null;
-    this.session.send({ kind: "next", agent: agent.id, code: edited });
-  }
-}
-
-/** How a cell may end besides `ok`; the answer to a cell says it as its message. */
-const BAD_ENDS = new Set(["error", "interrupted", "timeout", "died"]);
-
-/** A line of code in the agent's kernel, its output above. */
-class ExecView {
-  readonly element: HTMLElement;
-  readonly #field = h("input.rlm-field.rlm-mono", { autocomplete: "off", spellcheck: "false" });
-  readonly #run: HTMLButtonElement;
-  readonly #log = scrollable(h("div.rlm-exec-log"), "Output");
-  readonly #mark = h("span.rlm-label");
-  #agent = "";
-
-  constructor(private readonly session: Session) {
-    this.#run = button("Run", {}, () => this.#send());
-    keepKeys(this.#field);
-    on(this.#field, "keydown", (event) => {
-      if (event.key === "Enter") this.#send();
-      if (event.key === "ArrowUp") this.#recall();
-    });
-    const line = h("div.rlm-pull", {}, this.#mark, this.#field, this.#run);
-    this.element = h("section.rlm-exec", { "aria-label": "Run code" }, this.#log, line);
-  }
-
-  update(agent: Agent): void {
-    this.#agent = agent.id;
-    put(this.#mark, `In ${agent.id}`);
-    attribute(this.#field, "aria-label", `Code for the kernel of ${agent.id}`);
-    attribute(this.#field, "placeholder", "run a line in this agent's kernel");
-    const entries = this.session.choices.execs.get(agent.id) ?? [];
-    show(this.#log, entries.length > 0);
-    const count = this.#log.childElementCount;
-    keyed(
-      this.#log,
-      entries,
-      (entry) => entry.request.id,
-      (entry) => h("div.rlm-exec-entry", {}, h("pre.rlm-exec-code", {}, entry.code), h("pre")),
-      (element, { request }) => {
-        const output = element.lastElementChild as HTMLElement;
-        const failed = request.state === "error" || BAD_ENDS.has(request.message);
-        attribute(output, "class", failed ? "rlm-error" : "rlm-output");
-        const words = {
-          pending: "…",
-          slow: "… the kernel has not answered yet",
-          error: request.message,
-          done: "",
-        };
-        putLong(output, request.output ?? (words[request.state] || request.message));
-        show(output, output.textContent !== "");
-      },
-    );
-    if (this.#log.childElementCount !== count) this.#log.scrollTop = this.#log.scrollHeight;
-    attribute(this.#run, "data-pending", this.session.requests.isPending(`exec:${agent.id}`));
-  }
-
-  #send(): void {
-    const code = this.#field.value;
-    if (code.trim() === "" || this.session.requests.isPending(`exec:${this.#agent}`)) return;
-    this.session.exec(this.#agent, code);
-    this.#field.value = "";
-  }
-
-  #recall(): void {
-    const last = this.session.choices.execs.get(this.#agent)?.at(-1);
-    if (last && this.#field.value === "") this.#field.value = last.code;
   }
 }
