@@ -172,7 +172,7 @@ async def test_what_a_cell_started_and_wrote_goes_with_its_kernel(server):
         pids = eval(await shown(kernel, code))
         assert all(map(psutil.pid_exists, pids))
     assert server.left() == []
-    until(lambda: not psutil.pid_exists(pids[0]))
+    until(lambda: not any(map(psutil.pid_exists, pids)))
 
 
 async def test_a_websocket_that_breaks_is_opened_again_and_nothing_is_lost(server):

@@ -273,6 +273,40 @@ def test_what_a_kernel_elsewhere_left_when_its_shell_was_killed_too_is_swept_by_
     assert removed(two)  # by the shell
 
 
+FORKS = """
+import os, signal, sys
+from rlm_jupyter.kernels import leftovers
+leftovers.clear_up_after(sys.argv[1])
+for daemon in (False, True):
+    if not os.fork():
+        os.setsid()
+        if daemon and os.fork():
+            os._exit(0)
+        print(os.getpid(), flush=True)
+        signal.pause()
+signal.pause()
+"""
+
+
+def test_forks_that_left_the_session_end_with_a_kernel_without_supervisor(tmp_path):
+    room = tmp_path / "k1"
+    room.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKS, str(room)],
+        env={**os.environ, "PYTHONPATH": str(HERE.parent)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        pids = [int(process.stdout.readline()) for _ in range(2)]
+        process.kill()
+        left = gone(*pids, within=10)
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+    assert left == []
+    assert removed(room)
+
+
 def test_the_environment_keeps_paths_and_language_alone():
     source = {
         "PATH": "/bin", "LC_ALL": "C", "LC_SECRET": "k", "TZ": "UTC", "OPENAI_API_KEY": "k", "AWS_SECRET_ACCESS_KEY": "k", "SSH_AUTH_SOCK": "s",

@@ -7,6 +7,7 @@ Travels as source into any Python kernel (module `_rlm_leftovers`): standard lib
 """
 
 import atexit
+import mmap
 import os
 import shutil
 import subprocess
@@ -23,21 +24,24 @@ UNFINISHED_SECONDS = 3600.0
 
 MARK = "RLM_LEFTOVERS"
 """The variable that marks what a kernel's code starts."""
+MAPPED = ".rlm_jupyter.mark"
+"""A file of the directory that a kernel maps, and so do its forks: their environment is shown as it was before."""
 # The shell's own child does it, so that it is no descendant of the kernel's: those are killed with the kernel.
 _CLEAR_UP = f"""
 exec 3<&0
 (
     cd / && read -r _ <&3
     for turn in 1 2 3; do  # a process may fork while the list is read
-        for file in $(grep -lzxF "{MARK}=$0" /proc/[0-9]*/environ); do
+        # What was executed has the variable; what was only forked has the mapping instead.
+        for file in $(grep -lzxF "{MARK}=$0" /proc/[0-9]*/environ; grep -lF "$0/{MAPPED}" /proc/[0-9]*/maps); do
             pid=${{file#/proc/}}
-            kill -9 "${{pid%/environ}}"
+            kill -9 "${{pid%/*}}"
         done
     done
     rm -rf -- "$0"
 ) < /dev/null > /dev/null 2>&1 &
 """
-_pipes: list[IO[bytes]] = []
+_held: list[IO[bytes] | mmap.mmap] = []
 
 
 def make_locked(parent: str) -> tuple[Path, int | None]:
@@ -123,7 +127,7 @@ def clear_up_after(directory: str) -> None:
     """Let what this process starts from now on end with it, other sessions included, and a directory be removed.
 
     However this process ends: a process that is killed runs no `atexit`, so a shell waits for the end of its pipe.
-    Processes are found by their environment, where the system shows it (Linux).
+    Processes are found by their environment and their mappings, where the system shows these (Linux).
 
     Args:
         directory: is no other process'.
@@ -133,7 +137,11 @@ def clear_up_after(directory: str) -> None:
         return
     reading, writing = os.pipe()
     pipe = os.fdopen(writing, "wb", buffering=0)
-    _pipes.append(pipe)
+    _held.append(pipe)
+    with open(os.path.join(directory, MAPPED), "wb+") as file:  # noqa: PTH118, PTH123 - paths are strings here
+        file.write(b"-")
+        file.flush()
+        _held.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     null = subprocess.DEVNULL
     command = ["/bin/sh", "-c", _CLEAR_UP, directory]
     subprocess.run(  # noqa: S603 - nothing in it comes from elsewhere
