@@ -11,6 +11,7 @@ from rlm_jupyter import RLM, ConfigError, Sandbox
 from rlm_jupyter.kernels import policy
 from rlm_jupyter.sandbox import Host, check_log_dir, read_bytes, shown_bytes
 from rlm_jupyter.settings import Settings
+from rlm_jupyter.values.machine import machine_memory
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ def test_changes_come_on_top_of_what_was_set():
 def test_the_defaults_leave_the_machine_alive():
     """An agent that runs away must leave enough for the notebook, and a fork bomb must end."""
     limits = policy.limits_of(Sandbox())
-    assert limits["memory"] == policy.total_memory() // 2
+    assert limits["memory"] == machine_memory() // 2
     assert 0 < limits["disk"] <= policy.MOST_DISK
     assert limits["processes"] == 256
     assert (limits["net"], limits["read"], limits["scratch"], limits["cell_cpu"]) == ((), (), None, None)

@@ -8,12 +8,14 @@ import site
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels import usage
 from rlm_jupyter.sandbox import Sandbox, shown_bytes
+from rlm_jupyter.values.machine import machine_memory
 
 SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
@@ -38,6 +40,11 @@ def readable_paths(executable: str | None = None) -> list[str]:
     Args:
         executable: the kernel's Python; None is this one.
     """
+    return list(_readable(executable, tuple(sys.path)))
+
+
+@lru_cache(8)  # a hundred looks at the disk, for each kernel
+def _readable(executable: str | None, _path: tuple[str, ...]) -> tuple[str, ...]:
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix}
     packages: set[str] = set()
     if executable is None or Path(executable).resolve() == Path(sys.executable).resolve():
@@ -46,7 +53,7 @@ def readable_paths(executable: str | None = None) -> list[str]:
         prefixes = {str(Path(path).parent.parent) for path in (executable, os.path.realpath(executable))}
     parts = {str(Path(prefix, part)) for prefix in prefixes for part in OF_PREFIX if prefix != "/"}
     real = {os.path.realpath(path) for path in (*parts, *packages)}
-    return sorted({path for path in (*SYSTEM, *parts, *packages, *real) if os.path.lexists(path)})
+    return tuple(sorted({path for path in (*SYSTEM, *parts, *packages, *real) if os.path.lexists(path)}))
 
 
 def site_directories() -> list[str]:
@@ -55,19 +62,6 @@ def site_directories() -> list[str]:
     if site.ENABLE_USER_SITE and site.getusersitepackages() in sys.path:
         found.append(site.getusersitepackages())
     return found
-
-
-def total_memory() -> int | None:
-    """Bytes of memory of this machine, or of the container it runs in; None where it is not known."""
-    try:
-        physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
-    try:
-        granted = int(Path("/sys/fs/cgroup/memory.max").read_text())
-    except (OSError, ValueError):
-        granted = physical
-    return min(physical, granted)
 
 
 def limits_of(sandbox: Sandbox) -> dict[str, Any]:
@@ -81,9 +75,12 @@ def limits_of(sandbox: Sandbox) -> dict[str, Any]:
         return {}
     memory, disk = sandbox.memory, sandbox.disk
     if memory == "auto":
-        memory = (total_memory() or 0) // 2 or None
+        memory = machine_memory() // 2
     if disk == "auto":
-        disk = min(MOST_DISK, max(shutil.disk_usage(tempfile.gettempdir()).free // 2, 1 << 20))
+        free = max(shutil.disk_usage(tempfile.gettempdir()).free // 2, 1 << 20)
+        disk = min(
+            MOST_DISK, 1 << (free.bit_length() - 1)
+        )  # the same today and tomorrow: kernels are kept ready
     limits: dict[str, Any] = {"memory": memory, "disk": disk}
     limits |= {"processes": sandbox.processes, "cell_cpu": sandbox.cpu_seconds, "net": sandbox.net}
     limits["read"] = tuple(map(str, sandbox.read))
@@ -106,7 +103,7 @@ def policy_for(
         return None
     policy: dict[str, Any] = {"tasks": TASKS + _tasks_of_user(), "open_files": OPEN_FILES}
     policy |= {name: limits[name] for name in ("memory", "disk", "open_files", "cpu") if limits.get(name)}
-    policy |= {"wall": total_memory() or 0, "protect": [os.getpid(), os.getppid()]}
+    policy |= {"wall": machine_memory(), "protect": [os.getpid(), os.getppid()]}
     policy["read"] = [*readable_paths(executable), str(directory / "c.json"), *limits.get("read", ())]
     policy["write"] = [str(directory / "scratch"), *([limits["scratch"]] if limits.get("scratch") else [])]
     policy["net"] = bool(limits.get("net"))
