@@ -8,6 +8,7 @@ import pytest
 from scripts import by_question, cell
 
 from rlm_jupyter import RLM, Sandbox, doctor
+from rlm_jupyter.engine.boxed import allowed
 from rlm_jupyter.kernels import sandbox
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.records.reader import load
@@ -163,3 +164,10 @@ def test_a_follow_up_with_another_sandbox_is_told_that_its_kernel_keeps_the_old_
     with boxes[0].run("first") as first, boxes[1].run("second", continues=first) as second:
         assert any("keeps the sandbox" in text for text in second.tree.notices)
         assert "50 processes" in second.tree.sandbox
+
+
+def test_nothing_of_the_sandbox_is_promised_to_agents_whose_kernels_run_elsewhere():
+    sandbox = Sandbox(net="a.org")
+    assert "`a.org`" in (allowed(sandbox, None) or "")
+    assert "`a.org`" in (allowed(sandbox, "python3") or "")
+    assert allowed(sandbox, "gateway:http://127.0.0.1:8888/python3") is None

@@ -155,7 +155,7 @@ class Agent:
             schema=spec.schema.text if spec.schema else None,
             tools=self.team.tools_text(self),
             servers=servers,
-            allowed=allowed(self.team.settings.sandbox),
+            allowed=allowed(self.team.settings.sandbox, self.team.settings.kernel),
             left=self.team.ledger.left(self.id),
             last_turn=self._last_turn(),
         )

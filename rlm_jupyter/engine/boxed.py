@@ -43,9 +43,16 @@ def teller(calls: AgentCalls) -> Callable[[Happening], None]:
     return tell
 
 
-def allowed(sandbox: Sandbox) -> str | None:
-    """Say what an agent's code may reach besides its data; None where that is nothing, or all."""
-    if sandbox.mode == "none":
+def allowed(sandbox: Sandbox, kernel: str | None) -> str | None:
+    """Say what an agent's code may reach besides its data; None where that is nothing, or not for us to say.
+
+    Args:
+        sandbox: of the run.
+        kernel: of its settings; behind a gateway, what is reached is decided there.
+    """
+    from rlm_jupyter.kernels.gateway import SCHEME
+
+    if sandbox.mode == "none" or (kernel or "").startswith(SCHEME):
         return None
     parts = []
     if sandbox.net:
