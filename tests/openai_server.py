@@ -255,10 +255,16 @@ class OpenAIServer:
         if reply.mode in unusable:
             await _send(writer, 200, unusable[reply.mode])
             return True
+        if reply.mode == "duplicated":
+            # At once, so that both are read together: bytes that the client has not asked for.
+            both = _Held()
+            for _ in range(2):
+                await self._reply(request, replace(reply, mode=Reply.mode), both)  # type: ignore[arg-type]
+            writer.write(bytes(both.data))
+            await writer.drain()
+            return True
         if request.get("stream"):
-            whole = await self._stream(request, reply, writer)
-            # Bytes that the client has not asked for: a client must not take them for its next reply.
-            return whole if reply.mode != "duplicated" else await self._stream(request, reply, writer)
+            return await self._stream(request, reply, writer)
         message = {"role": "assistant", "content": reply.text, **reply.message}
         whole = {
             **_frame("chat.completion", request),
@@ -277,8 +283,7 @@ class OpenAIServer:
             await asyncio.sleep(0.01)
             writer.transport.abort()
             return False
-        for _ in range(2 if reply.mode == "duplicated" else 1):
-            await _send(writer, 200, whole)
+        await _send(writer, 200, whole)
         return True
 
     async def _stream(self, request: dict[str, Any], reply: Reply, writer: asyncio.StreamWriter) -> bool:
@@ -325,6 +330,19 @@ class OpenAIServer:
         writer.write(b"0\r\n\r\n")
         await writer.drain()
         return True
+
+
+class _Held:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+    async def drain(self) -> None:
+        pass
 
 
 def _frame(kind: str, request: dict[str, Any]) -> dict[str, Any]:
