@@ -1,5 +1,6 @@
 """What all tests share."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from lab import browser, lab, notebook, page  # noqa: F401  fixtures of the brow
 from openai_server import OpenAIServer
 from widget_page import alone  # noqa: F401  a widget without a notebook
 from widget_parts import browse  # noqa: F401  a widget over a fake comm
+
+# A shell that starts the tests in the background lets them ignore SIGINT, of which some of them tell.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

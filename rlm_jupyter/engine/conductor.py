@@ -317,7 +317,8 @@ class Conductor:
         self.ledger.raise_limits(limits)
         if self._timer is not None and not self._timer.expired():
             left = self.ledger.left("0").seconds
-            self._timer.reschedule(None if left is None else asyncio.get_running_loop().time() + left)
+            with contextlib.suppress(RuntimeError):  # the root has ended, and its agents are being cleared up
+                self._timer.reschedule(None if left is None else asyncio.get_running_loop().time() + left)
 
     def unknown_prices(self) -> list[str]:
         """Name the models of which it is not known what they cost."""

@@ -54,6 +54,10 @@ class Outlet:
                 self.size += len(tail)
                 while self.size - len(self.held[0][1]) >= TAIL or len(self.held) > 4 * DISPLAYS:
                     self.cut += self._forget()
+                if (over := self.size - TAIL) > 0:  # a piece may be as long as a pipe is
+                    last, oldest = self.held[0]
+                    self.held[0] = last, oldest[over:]
+                    self.size, self.cut = TAIL, self.cut + over
             return now
 
     def _forget(self) -> int:
