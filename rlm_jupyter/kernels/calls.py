@@ -9,6 +9,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import threading
+import time
 import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.kernels.callers import Cell
     from rlm_jupyter.kernels.link import Line, Reply
+
+
+_LINGER = 0.0002  # seconds
 
 
 @dataclass(init=False, repr=False, eq=False)
@@ -55,6 +59,13 @@ class Failed:
 
     def __repr__(self) -> str:
         return f"<Failed ({self.kind}): {self.message[:500]}>"
+
+
+def _linger(future: concurrent.futures.Future[Any]) -> None:
+    """Stay awake for an answer that comes at once: to sleep and be woken takes longer than the engine does."""
+    until = time.perf_counter() + _LINGER
+    while not future.done() and time.perf_counter() < until:
+        time.sleep(0)
 
 
 class Work:
@@ -88,6 +99,7 @@ class Work:
         """Block until the value is there and return it; an interrupt gives the call up."""
         try:
             with interruptible():
+                _linger(self.future)
                 self.future.result()
         except BaseException:
             self.withdraw()

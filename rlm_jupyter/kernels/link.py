@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     Serve = Callable[[str, dict[str, Any], list[int]], tuple[Any, list[int]]]
 
 
+_AT_ONCE = 4_096
+"""Bytes that a socket takes whole or not at all, so that no interrupt can divide them."""
+
+
 class RLMQueryError(Exception):
     """A call was answered with an error.
 
@@ -268,16 +272,23 @@ class Link(Line):
 
     def _post(self, frame: bytes, fds: list[int]) -> None:
         """Write the frame here and now; what the socket does not take is written by a thread."""
-        with whole(), self._turn:
-            if not self._queued and not self._lost:
-                sent = self._try(frame, fds)
-                if sent:
-                    wire.close_all(fds)
-                    frame, fds = frame[sent:], []
-                if not frame:
-                    return
-            self._queued += 1
-            self._outbox.put((frame, fds))
+        if len(frame) <= _AT_ONCE and not fds:
+            with self._turn:
+                self._put(frame, fds)
+        else:
+            with whole(), self._turn:
+                self._put(frame, fds)
+
+    def _put(self, frame: bytes, fds: list[int]) -> None:
+        if not self._queued and not self._lost:
+            sent = self._try(frame, fds)
+            if sent:
+                wire.close_all(fds)
+                frame, fds = frame[sent:], []
+            if not frame:
+                return
+        self._queued += 1
+        self._outbox.put((frame, fds))
 
     def _try(self, frame: bytes, fds: list[int]) -> int:
         """Write what can be written without waiting; give the number of bytes."""
