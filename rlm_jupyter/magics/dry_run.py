@@ -65,7 +65,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         names=task.names,
         schema=AnswerSchema(task.schema).text if task.schema is not None else None,
         tools=tools or None,
-        allowed=allowed(rlm.settings.sandbox),
+        allowed=allowed(rlm.settings.sandbox, rlm.settings.kernel),
         left=Ledger(rlm.limits).left("0"),
     )
     settings = rlm.settings
