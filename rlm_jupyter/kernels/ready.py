@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 PAUSE = 0.05
 """Seconds between looks whether agents that wait for a kernel themselves have been served."""
+REST = 0.15
+"""Seconds after the last kernel was asked for: what its agent does first shall not share the processor with starts."""
 
 
 class ReadyKernels:
@@ -32,6 +34,7 @@ class ReadyKernels:
         self._stock: list[KernelProcess] = []
         self._filling: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._asked = 0.0
 
     def take(self, kind: Hashable) -> KernelProcess | None:
         """Give a process that lives and is of that kind, if there is one."""
@@ -51,13 +54,16 @@ class ReadyKernels:
         if kind != self._kind:
             self.drop()
             self._kind = kind
+        loop = asyncio.get_running_loop()
+        self._asked = loop.time()
         if self._filling is None or self._filling.done():
-            self._filling = asyncio.get_running_loop().create_task(self._fill(start))
+            self._filling = loop.create_task(self._fill(start))
 
     async def _fill(self, start: Callable[[], Awaitable[KernelProcess]]) -> None:
+        clock = asyncio.get_running_loop().time
         try:
             while len(self._stock) < self._number:
-                while self._busy():
+                while self._busy() or clock() < self._asked + REST:
                     await asyncio.sleep(PAUSE)
                 self._stock.append(await start())
         except RLMError as error:  # who asks next starts one for himself, and hears why it fails
