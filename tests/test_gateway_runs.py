@@ -15,6 +15,7 @@ from jupyter_client.provisioning import LocalProvisioner
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from kernel_parts import opened, shown, started
 from scripts import by_question
+from tornado.httpclient import HTTPClientError
 
 from rlm_jupyter import RLM, Limits
 from rlm_jupyter.errors import (
@@ -173,6 +174,22 @@ async def test_what_a_cell_started_and_wrote_goes_with_its_kernel(server):
         assert all(map(psutil.pid_exists, pids))
     assert server.left() == []
     until(lambda: not any(map(psutil.pid_exists, pids)))
+
+
+async def test_a_gateway_that_refuses_to_end_a_kernel_is_asked_again(server, monkeypatch):
+    ask, refused = gateways.GatewayManager._ask, []
+
+    async def busy(self, method, path, *args, **options):
+        if method == "DELETE" and len(refused) < 2:
+            refused.append(path)
+            raise HTTPClientError(500)
+        return await ask(self, method, path, *args, **options)
+
+    monkeypatch.setattr(gateways.GatewayManager, "_ask", busy)
+    async with opened() as pool, started(pool, kernelspec=server.kernel) as kernel:
+        assert await shown(kernel, "1") == "1"
+    assert len(refused) == 2
+    assert server.left() == []
 
 
 async def test_a_websocket_that_breaks_is_opened_again_and_nothing_is_lost(server):

@@ -24,6 +24,7 @@ from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.websocket import LARGEST_MESSAGE, WebsocketClient
 
 SCHEME = "gateway:"
+_TRY_AGAIN = (0.2, 1.0)  # seconds before the end of a kernel is asked for again
 ENDED_ELSEWHERE = 1000
 """Taken for the exit status of a kernel that ended where nobody tells us how."""
 _START_SECONDS = 60.0
@@ -128,8 +129,14 @@ class GatewayManager:
         if self._id is None:
             return
         number, self._id = self._id, None
-        with suppress(Exception):  # it is gone already, or its gateway is
-            await self._ask("DELETE", f"/api/kernels/{number}")
+        for pause in (*_TRY_AGAIN, None):  # a gateway that is restarting the kernel refuses for a moment
+            try:
+                await self._ask("DELETE", f"/api/kernels/{number}")
+                break
+            except Exception as error:
+                if pause is None or getattr(error, "code", None) == 404:  # noqa: PLR2004 - it is gone already
+                    break  # or its gateway is
+                await asyncio.sleep(pause)
         self._end(-9)
 
     async def cleanup_resources(self) -> None:
