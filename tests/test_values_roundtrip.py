@@ -367,3 +367,12 @@ def test_a_pickle_that_cannot_be_rebuilt_is_malformed():
             codec.load(fd, allow_pickle=True)
     finally:
         os.close(fd)
+
+
+def test_equal_texts_of_a_list_are_one_object_when_they_arrive():
+    words = [f"word {number % 7}" for number in range(20_000)]
+    read = through(words)
+    assert read == words
+    assert len(set(map(id, read))) == 7
+    many = [f"{number}" for number in range(100_000)] * 2  # more different ones than are remembered
+    assert through(many) == many

@@ -24,6 +24,8 @@ else:
     from _rlm_encoder import FACTORIES, MAX_DEPTH
 
 _MISSING = object()
+_MOST_ONCE = 65_536
+"""Different texts of a container that are remembered while it is read."""
 
 _LIBRARIES: dict[str, Callable[[list[Any], Any], Any]] = {
     **arrays.BUILDERS,
@@ -151,10 +153,22 @@ class _Reader:
 
 
 def _cut(lengths: memoryview, text: str) -> list[str]:
-    ends = list(accumulate(lengths.cast("q")))
-    if (ends and min(lengths.cast("q")) < 0) or (ends[-1] if ends else 0) != len(text):
+    """Cut a text into its parts. Equal ones are one object: columns repeat a few words a million times."""
+    sizes = lengths.cast("q")
+    if min(sizes, default=0) < 0 or sum(sizes) != len(text):
         raise Malformed("The texts of an encoded value have other lengths than it says.")
-    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    once: dict[str, str] = {}
+    parts, start = [], 0
+    for end in accumulate(sizes):
+        part = text[start:end]
+        start = end
+        same = once.get(part)
+        if same is None:
+            same = part
+            if len(once) < _MOST_ONCE:
+                once[part] = part
+        parts.append(same)
+    return parts
 
 
 def _factory(node: list[Any]) -> defaultdict[Any, Any]:
