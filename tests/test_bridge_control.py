@@ -84,6 +84,7 @@ async def test_packets_of_another_line_and_broken_messages_are_passed_over_at_bo
         "link._loop.add_callback(link._session.send, link._stream, 'other', {}, ident=link._client)\n"
         "time.sleep(0.2)\nllm_query('a')"
     )
+    await shown(kernel, "llm_query('a')")  # so that the kernel knows who its engine is
     assert await shown(kernel, GUEST + code) == "'reply to a'"
     assert not bridge.closed
 
@@ -100,6 +101,7 @@ async def test_a_forged_packet_ends_that_kernel(kernel, content):
         "link._loop.add_callback(link._session.send, link._stream, 'rlm_packet', c, ident=link._client, buffers=[b'x'])\n"
         "time.sleep(60)"
     )
+    await shown(kernel, "llm_query('a')")  # so that the kernel knows who its engine is
     result = await kernel.execute(GUEST + code, seconds=30)
     assert (result.status, result.restarted) == ("died", True)
     assert "malformed" in bridge.reason
