@@ -69,9 +69,14 @@ class Notebook:
 
     def run(self, code, timeout=60):
         """Run a cell; give its reply and what it showed."""
-        request = self.send(code)
-        reply = self.reply(request, timeout)
-        return reply, self.outputs(request, timeout)
+        while True:
+            request = self.send(code)
+            reply = self.reply(request, timeout)
+            outputs = self.outputs(request, timeout)
+            if (
+                reply["status"] != "aborted"
+            ):  # as ipykernel does with what comes right after a cell that failed
+                return reply, outputs
 
     def value(self, expression):
         """Give the repr of an expression, evaluated in the kernel."""

@@ -89,7 +89,7 @@ def test_after_an_interrupt_its_kernels_are_idle_and_closing_leaves_nothing(plac
         _until_two_sub_agents_run(place)
         book.interrupt()
         assert book.reply(request, timeout=15)["ename"] == "RunStoppedError"
-        book.run("rlm_jupyter.rlm.stop_all()")
+        assert book.run("rlm_jupyter.rlm.stop_all()")[0]["status"] == "ok"
         assert nothing_left(place) == []
 
 
