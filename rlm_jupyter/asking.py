@@ -46,7 +46,7 @@ def _check_asked(question: object, on_event: object) -> None:
         raise ConfigError(f"`on_event` takes a function of an event, not a `{type(on_event).__name__}`.")
 
 
-def check_start(settings: Settings, question: object, on_event: object = None) -> str | None:
+def check_start(settings: Settings, question: object, on_event: object = None) -> None:
     """Refuse what is no question, and a kernel or a sandbox that cannot work, before anything is started.
 
     Args:
@@ -54,16 +54,13 @@ def check_start(settings: Settings, question: object, on_event: object = None) -
         question: what is asked.
         on_event: the user's listener.
 
-    Returns:
-        A sentence where agents see more than the user may think; None where all is well.
-
     Raises:
         ConfigError: it is no question, or agents could read or change what must be kept from them.
         KernelStartError: the kernelspec or the sandbox is not there.
     """
     _check_asked(question, on_event)
     check_launch(settings.kernel, settings.sandbox.mode)
-    return check_log_dir(settings.sandbox, settings.log_dir)
+    check_log_dir(settings.sandbox, settings.log_dir)
 
 
 def carry_on(

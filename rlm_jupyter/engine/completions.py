@@ -100,18 +100,22 @@ class Completions:
         messages = [{"role": one["role"], "content": self._veil(one["content"])} for one in messages]
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
+
+        async def buy() -> Completion:
+            reservation = await self._reserve(agent, model, messages, sampling, turn=purpose == "turn")
+            return await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
+
+        if self._cache is None:
+            return await buy()
         key = cache_request(messages, sampling)
-        if self._cache is not None and (known := self._cache.get(model, key)) is not None:
+        if (known := self._cache.get(model, key)) is not None:
             return self._from_cache(agent, model, messages, known, purpose, turn, start)
         try:
-            reservation = await self._reserve(agent, model, messages, sampling, turn=purpose == "turn")
-            completion = await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
+            completion = await buy()
         except BaseException:
-            if self._cache is not None:
-                self._cache.drop(model, key)
+            self._cache.drop(model, key)
             raise
-        if self._cache is not None:
-            self._cache.put(model, key, completion)
+        self._cache.put(model, key, completion)
         return completion
 
     async def _reserve(

@@ -14,12 +14,11 @@ from rlm_jupyter.errors import KernelDiedError, KernelError
 from rlm_jupyter.kernels.aside import aside
 from rlm_jupyter.kernels.bridge import BridgeError
 from rlm_jupyter.kernels.pool import KernelRequest
-from rlm_jupyter.values.buffer import LARGE_TEXT, token
+from rlm_jupyter.values.buffer import LARGE_TEXT, Buffer, token
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent import Agent
     from rlm_jupyter.kernels.session import AgentKernel
-    from rlm_jupyter.values.store import Buffer
 
 
 _SHARED_BYTES = LARGE_TEXT
@@ -113,6 +112,29 @@ async def load(
         # It was not forked from a process that holds the value: that was killed, or the sandbox is another one.
         whole = await aside(data.whole)
         await kernel.bridge.request("load", body, fds=(whole.detach(),), timeout=600)
+
+
+async def export(
+    kernel: AgentKernel,
+    name: str,
+    *,
+    trust: bool = False,
+    timeout: float = 30.0,  # noqa: ASYNC109 - as of the bridge's requests
+) -> Buffer:
+    """Take a variable out of a kernel.
+
+    Args:
+        kernel: whose.
+        name: the variable's.
+        trust: whether it may come as a pickle.
+        timeout: seconds.
+
+    Raises:
+        BridgeError: there is none of that name, or it has no safe form.
+    """
+    body = {"name": name, "allow_pickle": trust}
+    answer, fds = await kernel.bridge.request("export", body, timeout=timeout)
+    return Buffer.adopt(fds[0], answer["description"])
 
 
 async def furnish_again(agent: Agent) -> None:

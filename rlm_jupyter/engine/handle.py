@@ -125,12 +125,9 @@ class AgentHandle:
             kernel = self._kernel(f"`{name}`")
             try:
                 with self._conductor.kept.using(self._agent, kernel):
-                    answer, fds = await kernel.bridge.request(
-                        "export", {"name": name, "allow_pickle": trust}, timeout=_PULL_SECONDS
-                    )
+                    buffer = await furnish.export(kernel, name, trust=trust, timeout=_PULL_SECONDS)
             except BridgeError as error:
                 raise self._pull_error(name, error, trust=trust) from None
-            buffer = Buffer.adopt(fds[0], answer["description"])
         self._conductor.journal.emit(ev.Command, self.id, name="pull", detail=name)
         return buffer
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine import furnish
 from rlm_jupyter.kernels.aside import aside
 from rlm_jupyter.kernels.bridge import BridgeError
 from rlm_jupyter.kernels.memory import own_memory
 from rlm_jupyter.values.machine import machine_memory
-from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent import Agent
@@ -114,8 +114,11 @@ class KeptKernels:
                     size = description.get("bytes")
                     if not isinstance(size, int) or size > room:
                         continue
-                    buffer = await _exported(kernel, name)
-                    if buffer is None or buffer.size > room:
+                    try:
+                        buffer = await furnish.export(kernel, name)
+                    except BridgeError:
+                        continue  # it has no safe form
+                    if buffer.size > room:
                         continue
                     room -= buffer.size
                     agent.team.holdings.saved[agent.id, name] = await agent.team.holdings.keep(buffer)
@@ -127,12 +130,3 @@ class KeptKernels:
 def kept_kernels() -> KeptKernels:
     """Give this process's one list of them: all runs share its memory."""
     return KeptKernels()
-
-
-async def _exported(kernel: AgentKernel, name: str) -> Buffer | None:
-    """Ask a kernel for a variable in its safe form; None where it has none."""
-    try:
-        answer, fds = await kernel.bridge.request("export", {"name": name, "allow_pickle": False})
-    except BridgeError:
-        return None
-    return Buffer.adopt(fds[0], answer["description"])

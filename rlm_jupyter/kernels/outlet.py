@@ -149,14 +149,14 @@ def _shrink(value: Any, longest: int) -> Any:
     return value
 
 
-def _whole(value: Any) -> Any:
+def _encodable(value: Any) -> Any:
     """Give texts without lone halves of surrogate pairs, which no encoding takes."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {_whole(key): _whole(item) for key, item in value.items()}
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_whole(item) for item in value]
+        return [_encodable(item) for item in value]
     return value
 
 
@@ -171,7 +171,7 @@ def bound_messages(session: Any) -> None:
         try:
             return pack(content)
         except UnicodeEncodeError:
-            return pack(_whole(content))
+            return pack(_encodable(content))
 
     def bounded(content: Any) -> Any:
         data = packed(content)

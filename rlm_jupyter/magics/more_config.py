@@ -7,6 +7,14 @@ from traitlets import Bool, Dict, Float, HasTraits, Integer, Unicode, Union
 _OF_SUB = "The same for sub-agents and plain completions. None: as the root's."
 
 
+def _memory(what: str) -> Union:
+    """Make a trait for an amount of memory."""
+    kinds = [Integer(), Unicode()]
+    return Union(kinds, default_value=None, allow_none=True, help=f"Bytes, or '2 GB', of memory {what}").tag(
+        config=True
+    )
+
+
 class RequestConfig(HasTraits):
     """The traits that become fields of a request: those of the root, and those of all the rest."""
 
@@ -49,18 +57,8 @@ class LongRunConfig(HasTraits):
     tool_seconds = Float(
         300.0, help="Time that one call of a host tool may take, where the tool itself says nothing else."
     ).tag(config=True)
-    value_memory = Union(
-        [Integer(), Unicode()],
-        default_value=None,
-        allow_none=True,
-        help="Bytes, or '2 GB', of memory for one run's values; more go to disk. None: a quarter of the machine's.",
-    ).tag(config=True)
-    kernel_memory = Union(
-        [Integer(), Unicode()],
-        default_value=None,
-        allow_none=True,
-        help="Bytes, or '2 GB', of memory for kernels of ended agents; above it the oldest end. None: a quarter.",
-    ).tag(config=True)
+    value_memory = _memory("for one run's values; more go to disk. None: a quarter of the machine's.")
+    kernel_memory = _memory("for kernels of ended agents; above it the oldest end. None: a quarter.")
     instructions = Unicode(
         None,
         allow_none=True,
