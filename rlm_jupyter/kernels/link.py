@@ -280,7 +280,10 @@ class Link(Line):
                 self._put(frame, fds)
 
     def _put(self, frame: bytes, fds: list[int]) -> None:
-        if not self._queued and not self._lost:
+        if self._lost:
+            wire.close_all(fds)
+            return
+        if not self._queued:
             sent = self._try(frame, fds)
             if sent:
                 wire.close_all(fds)
