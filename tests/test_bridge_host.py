@@ -355,6 +355,7 @@ async def test_descriptors_of_a_malformed_frame_are_closed(pair, frame):
             socket.send_fds(pair.sock, [frame], fds)
     wire.close_all(fds)
     await until(lambda: pair.lost)
+    assert pair.bridge.closed  # and `pair` finds no descriptor left open
 
 
 async def test_more_descriptors_than_a_frame_may_have_end_the_bridge(pair):
@@ -363,6 +364,7 @@ async def test_more_descriptors_than_a_frame_may_have_end_the_bridge(pair):
     socket.send_fds(pair.sock, [frame], [fd] * 200)
     os.close(fd)
     await until(lambda: pair.lost)
+    assert "descriptors were lost" in pair.bridge.reason
 
 
 async def test_an_answer_to_nothing_and_a_cancel_of_nothing_are_passed_over(pair):
@@ -512,6 +514,7 @@ async def test_a_reply_that_nobody_takes_closes_its_descriptors(linked):
     await until(lambda: not pair.bridge._tasks)
     await asyncio.wrap_future(link.submit("echo", {})[1])
     await until(lambda: open_fds() <= before)
+    assert not link._waiting
 
 
 async def test_calls_fail_when_the_engine_is_gone_and_later_ones_at_once(linked):
