@@ -39,7 +39,8 @@ format: $(TEST_STAMP)  ## format all code
 	cd js && PATH="$(CURDIR)/$(BIN):$$PATH" npx biome check --write .
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1@\2/p' $(MAKEFILE_LIST) | column -t -s @
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1@\2/p' $(MAKEFILE_LIST) | \
+		while IFS=@ read -r name purpose; do printf 'make %-9s %s\n' "$$name" "$$purpose"; done
 
 clean:  ## remove what was installed and made
 	rm -rf $(VENV) .venvs js/node_modules rlm_runs dist
@@ -59,7 +60,7 @@ $(LAB_STAMP): $(STAMP)
 	@$(PIP) --editable '.[lab]'
 	@touch $@
 
-$(TEST_STAMP): $(STAMP) pyproject.toml js/package-lock.json .ci/install
+$(TEST_STAMP): $(STAMP) pyproject.toml js/package-lock.json .ci/install .ci/install-programs tests/programs.txt
 	@echo "Installing what the tests need (a few minutes, once) ..."
 	@./.ci/install $(BIN)
 	@touch $@

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,8 +15,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from programs import require
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--no-sandbox",  # tests may run as root
     "--disable-gpu",
@@ -27,13 +26,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-
-
-def browser_path() -> str:
-    """Give the system's Chromium; its absence is a failure that says what to install."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    assert found, "no Chromium: install Debian's package `chromium` (`make test` does, where it may)"
-    return found
 
 
 class Lab:
@@ -295,8 +287,9 @@ def browser():
         sync_playwright,
     )  # conftest imports this file, with or without browser tests
 
+    chromium = require("chromium")
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=browser_path(), args=list(FLAGS))
+        running = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         yield running
         running.close()
 

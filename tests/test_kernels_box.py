@@ -13,6 +13,7 @@ import psutil
 import pytest
 import pytest_asyncio
 from kernel_parts import alive, gone, opened, shown, started
+from programs import needs_program
 
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels import policy, sandbox
@@ -288,6 +289,7 @@ async def test_what_holds_is_told(pair):
     assert told["missing"] == []
 
 
+@needs_program("bwrap")
 async def test_bubblewrap_hides_processes_files_and_network(boxed, bait):
     async with started(boxed, sandbox="bwrap") as kernel:
         assert kernel.confinement["mode"].startswith("bwrap")

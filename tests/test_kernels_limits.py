@@ -6,6 +6,7 @@ import textwrap
 import pytest
 import pytest_asyncio
 from kernel_parts import alive, gone, opened, shown, started
+from programs import needs_program
 
 from rlm_jupyter.kernels import sandbox, usage
 
@@ -102,7 +103,7 @@ async def test_memory_of_a_kernel_that_is_idle_is_watched_too(pool):
 # ---------------------------------------------------------------------------------------------- processes
 
 
-@pytest.mark.parametrize("mode", ["auto", pytest.param("bwrap", marks=needs_box)])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("bwrap", marks=[needs_box, needs_program("bwrap")])])
 async def test_a_fork_bomb_ends_with_its_kernel(pool, mode):
     """Root is exempt from the system's own limit of processes."""
     code = """
@@ -205,7 +206,7 @@ async def test_a_directory_of_the_user_can_be_written_to_and_stays(pool, tmp_pat
 
 
 @needs_box
-@pytest.mark.parametrize("mode", ["auto", "bwrap"])
+@pytest.mark.parametrize("mode", ["auto", pytest.param("bwrap", marks=needs_program("bwrap"))])
 async def test_a_path_that_is_named_can_be_read_and_nothing_beside_it(pool, tmp_path, mode):
     for name in ("data", "other"):
         (tmp_path / name).mkdir()

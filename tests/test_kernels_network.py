@@ -2,7 +2,6 @@
 
 import asyncio
 import http.server
-import shutil
 import socket
 import ssl
 import subprocess
@@ -12,6 +11,7 @@ import threading
 import pytest
 import pytest_asyncio
 from kernel_parts import opened, shown, started
+from programs import needs_program
 
 from rlm_jupyter.kernels import sandbox
 from rlm_jupyter.kernels.broker import Broker, may_reach
@@ -278,7 +278,7 @@ async def test_a_cell_that_waits_for_a_connection_can_be_interrupted(pool, monke
         assert await shown(kernel, "1 + 1") == "2"
 
 
-@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl to make a certificate")
+@needs_program("openssl")
 async def test_tls_works_over_a_passed_connection(pool, tmp_path):
     certificate = tmp_path / "both.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
@@ -306,7 +306,7 @@ async def test_tls_works_over_a_passed_connection(pool, tmp_path):
         secure.end()
 
 
-@pytest.mark.parametrize("way", ["bwrap", "stock"])
+@pytest.mark.parametrize("way", [pytest.param("bwrap", marks=needs_program("bwrap")), "stock"])
 async def test_it_works_in_bubblewrap_and_in_a_stock_kernel(server, way):
     async with opened(launch="stock" if way == "stock" else "auto") as pool:
         box = {"mode": "bwrap" if way == "bwrap" else "auto", "net": f"127.0.0.1:{server.server_port}"}

@@ -3,6 +3,7 @@
 import pytest
 import pytest_asyncio
 from kernel_parts import opened, shown, started
+from programs import needs_program
 
 from rlm_jupyter.kernels import sandbox
 
@@ -11,8 +12,10 @@ pytestmark = [
     pytest.mark.skipif(not sandbox.landlock_version(), reason="this system has no Landlock"),
 ]
 
+MODES = ["auto", pytest.param("bwrap", marks=needs_program("bwrap"))]
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["auto", "bwrap"])
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=MODES)
 async def kernel(request):
     async with opened() as pool, started(pool, sandbox=request.param) as kernel:
         kernel.mode = request.param
