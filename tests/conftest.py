@@ -19,6 +19,21 @@ from widget_parts import browse  # noqa: F401  a widget over a fake comm
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def times_of_a_busy_machine():
+    """Kernels have ten times as long as a user's to end an interrupted cell, or to tell of its variables.
+
+    Other tests run beside. Without this, a kernel that was interrupted is killed for being slow, and a test of
+    interrupts is one of the machine's speed; tests of that very killing set a short time of their own.
+    """
+    from rlm_jupyter.kernels import session
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "GRACE_SECONDS", 10 * session.GRACE_SECONDS)
+        patch.setattr(session, "_TOLD_SECONDS", 10 * session._TOLD_SECONDS)
+        yield
+
+
 @pytest.fixture
 def openai_server():
     """A started `OpenAIServer`; set its `script` (a list, or a function of the request's JSON) before use."""

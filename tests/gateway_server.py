@@ -74,7 +74,7 @@ class Gateway:
             time.sleep(0.05)
         raise AssertionError("the gateway does not tell its kernels")
 
-    def left(self, within=10.0):
+    def left(self, within=60.0):
         """What is left of kernels after a while: ids, processes, directories."""
         end = time.monotonic() + within
         while True:
@@ -91,7 +91,7 @@ class Gateway:
             processes = psutil.Process(self.process.pid).children(recursive=True)
             self.process.terminate()
             try:
-                self.process.wait(10)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -130,7 +130,7 @@ class GuestKernel:
             if reply["parent_header"].get("msg_id") == number:
                 break
         if not silent:
-            await asyncio.wait({told}, timeout=1)  # as `AgentKernel` does
+            await asyncio.wait({told}, timeout=20)  # as `AgentKernel` does
         if interrupt is not None:
             await task
         ran.status = reply["content"]["status"]

@@ -60,7 +60,7 @@ def alive(pid):
         return False
 
 
-def gone(*pids, within=5.0):
+def gone(*pids, within=60.0):
     """Wait until none of the processes lives; tell which do after that time."""
     end = time.monotonic() + within
     while time.monotonic() < end and any(map(alive, pids)):

@@ -260,7 +260,7 @@ class Page:
         before = path.stat().st_mtime_ns
         self.page.keyboard.press("Escape")
         self.page.keyboard.press("Control+s")
-        end = time.monotonic() + 15
+        end = time.monotonic() + 60
         while path.stat().st_mtime_ns == before or not _is_whole(path):
             assert time.monotonic() < end, "the notebook was not saved"
             self.page.wait_for_timeout(50)

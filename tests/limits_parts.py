@@ -67,7 +67,7 @@ def asking(openai_server):
         for run in runs:
             run.close()
             # Left to the garbage collector, connections are closed with a warning where it runs on another thread.
-            engine().submit(run.model.aclose()).result(10)
+            engine().submit(run.model.aclose()).result(60)
 
 
 def true_cost(server):
@@ -117,7 +117,7 @@ def nothing_follows(run, server):
 FAN = "n = 3\nparts = llm_query_batched(['word ' * 60] * {width})\ngot = [p for p in parts if p]"
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come"

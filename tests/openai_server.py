@@ -101,7 +101,7 @@ class OpenAIServer:
     def start(self) -> Self:
         """Listen on a free port of the loopback."""
         self._thread.start()
-        self._ready.wait(10)
+        self._ready.wait(60)
         return self
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class OpenAIServer:
         if self._thread.is_alive():
             assert self._stop is not None
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(10)
+            self._thread.join(60)
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:

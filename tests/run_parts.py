@@ -26,7 +26,7 @@ def asking(tmp_path):
             run.close()
 
 
-def until(condition, seconds=20.0):
+def until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come"

@@ -29,7 +29,7 @@ def until(condition, seconds=30):
 
 @pytest.mark.parametrize("end", ["answers", "is-stopped"])
 def test_threads_of_an_agent_that_has_ended_ask_nothing_any_more(tmp_path, end):
-    ending = "FINAL('done')" if end == "answers" else "time.sleep(100)"
+    ending = "FINAL('done')" if end == "answers" else "time.sleep(600)"
     script = {
         "root": [
             "import time\ntry: part = rlm_query('part')\nexcept RLMQueryError as e: part = str(e)\ntime.sleep(1)\nFINAL(part)"
@@ -47,7 +47,7 @@ def test_threads_of_an_agent_that_has_ended_ask_nothing_any_more(tmp_path, end):
             run.stop("0.1")
         until(lambda: run.tree.agents["0.1"].status != "running")
         before = asked()
-        assert run.wait(30).status == "done"
+        assert run.wait(60).status == "done"
         assert asked() - before <= 1  # one may have been on its way
         told = run.agents["0.1"].execute("thread.join(); told[-1]").output
         assert "has ended: its code asks nothing" in told

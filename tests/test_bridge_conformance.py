@@ -244,7 +244,7 @@ def test_death_cancels_calls_and_a_fresh_kernel_has_a_line_of_its_own(kernel):
 def test_a_forged_frame_ends_that_kernel_alone(kernel, frame):
     bridge = kernel.bridge
     put = "import sys, time\nsys.modules['_rlm_guest']._here().link._outbox.put"
-    result = kernel.run(f"{put}(({frame}, []))\ntime.sleep(60)")
+    result = kernel.run(f"{put}(({frame}, []))\ntime.sleep(600)")
     assert (result.status, result.restarted) == ("died", True)
     assert "malformed" in bridge.reason
     assert kernel.shown("llm_query('again')") == "'<again>'"

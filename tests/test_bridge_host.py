@@ -523,7 +523,7 @@ async def test_calls_fail_when_the_engine_is_gone_and_later_ones_at_once(linked)
     await until(lambda: pair.bridge.pending)
     pair.bridge.close()
     for future in (early, link.submit("echo", {})[1], link.submit("echo", {}, [some_fd()])[1]):
-        reply = await asyncio.wait_for(asyncio.wrap_future(future), 10)
+        reply = await asyncio.wait_for(asyncio.wrap_future(future), 60)
         assert reply.error["kind"] == "stopped"
 
 

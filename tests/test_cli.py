@@ -215,12 +215,12 @@ def test_as_a_process_with_the_demo_the_value_can_be_piped(tmp_path):
 
 @pytest.mark.parametrize("where", ["cell", "request"])
 def test_an_interrupt_ends_the_command_with_130_and_shows_the_tree(tmp_path, openai_server, where):
-    code = cell("import time\nx = 1\ntime.sleep(60)")
+    code = cell("import time\nx = 1\ntime.sleep(600)")
     openai_server.script = lambda request: Reply(code, latency=60 if where == "request" else 0)
     process = command(
         tmp_path, "run", "-q", "What?", "-m", "test-model", "--base-url", openai_server.url, "--no-cache"
     )
-    end = time.monotonic() + 40
+    end = time.monotonic() + 60
     while not openai_server.calls and time.monotonic() < end:
         time.sleep(0.05)
     time.sleep(0.5)

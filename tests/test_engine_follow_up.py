@@ -151,13 +151,13 @@ def test_closing_a_run_gives_up_the_descriptors_of_its_data_and_of_that_alone(be
 
 
 def test_a_stopped_run_can_be_continued(begin):
-    first = begin(["x = 1\nimport time\ntime.sleep(60)", "FINAL(x)"], wait=False)
-    end = time.monotonic() + 20
+    first = begin(["x = 1\nimport time\ntime.sleep(600)", "FINAL(x)"], wait=False)
+    end = time.monotonic() + 60
     while not (first.agents and first.tree.agents["0"].cells) and time.monotonic() < end:
         time.sleep(0.02)
     time.sleep(0.2)
     first.stop()
-    first.wait(20)
+    first.wait(60)
     assert first.ask("what is x?").value == 1
 
 
@@ -165,7 +165,7 @@ def test_asking_on_where_that_cannot_be_says_why(begin):
     first = begin(["import time\ntime.sleep(2)\nFINAL(1)", "FINAL(2)", "FINAL(3)"], wait=False)
     with pytest.raises(ConfigError, match="still runs"):
         first.ask("too early")
-    first.wait(20)
+    first.wait(60)
     with pytest.raises(ConfigError, match="`env` is set when a kernel starts"):
         first.ask("more", env={"NEW": "value"})
     with pytest.raises(ConfigError, match="empty"):

@@ -26,7 +26,7 @@ async def test_the_gate_holds_falls_on_refusals_once_a_burst_and_rises_slowly():
     for one in held:
         ledger.settle(one, Usage(1, 1), None, failed=True)
     assert ledger.concurrency == 10, "failures do not raise it"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(call(ledger, server, "0", retries=False) for _ in range(10)))
         assert server.most_in_flight <= 10
         assert 10 < ledger.concurrency + 1 <= 12
@@ -128,7 +128,7 @@ async def test_after_its_seconds_nothing_is_sent_any_more():
 async def test_who_waits_when_the_time_is_up_is_told():
     ledger = Ledger(limits(seconds=0.05, calls=1))
     held = await ledger.reserve("0", 1, 16, None)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(LimitReachedError) as caught:
             await ledger.reserve("0", 1, 16, None)
     assert caught.value.limit == "seconds"
@@ -179,7 +179,7 @@ def test_a_run_without_a_limit_in_money_is_given_none_that_could_not_be_kept():
             run.set_limit("cost", 1.0)
         run.set_limit("cost", math.inf)
         run.set_limit("tokens", 100_000.0)
-        assert run.wait(30).raise_for_error().value == 1
+        assert run.wait(60).raise_for_error().value == 1
         assert [event.detail for event in run.events if event.kind == "command"] == [
             "cost=none",
             "tokens=100000",

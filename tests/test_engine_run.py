@@ -218,4 +218,4 @@ def test_in_step_mode_each_cell_waits_for_next_and_can_be_edited(ask):
     run.next(code="x = 40")
     until(lambda: run.tree.agents["0"].pending_code == "FINAL(x)")
     run.next("0")
-    assert run.wait(20).value == 40
+    assert run.wait(60).value == 40

@@ -29,7 +29,7 @@ def test_a_variable_is_pulled_while_its_agent_is_busy(ask):
     time.sleep(0.3)
     assert run.agents["0"].pull("x") == [1, 2, 3]
     assert run.status == "running"
-    run.wait(20)
+    run.wait(60)
 
 
 def test_pull_of_what_is_not_there_names_what_is(ask):

@@ -296,7 +296,7 @@ async def test_a_kernelspec_with_a_provisioner_of_its_own_is_asked_over_the_cont
             code = "import os; os.environ['A'], os.environ['KERNEL_SIZE'], 'OPENAI_API_KEY' in os.environ"
             assert await shown(kernel, code) == "('b', 'large', False)"
             assert await shown(kernel, "llm_query('a'), FINAL(b'x' * 5_000_000)") == "('reply to a', None)"
-            assert (await kernel.execute("import os; os._exit(3)", seconds=30)).restarted
+            assert (await kernel.execute("import os; os._exit(3)", seconds=60)).restarted
             assert await shown(kernel, "llm_query('b')") == "'reply to b'"
             where = await shown(kernel, "import os; os.getcwd()")
         until(lambda where=where: not psutil.os.path.exists(eval(where)))

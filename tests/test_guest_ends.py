@@ -246,10 +246,10 @@ def test_the_end_of_the_kernel_closes_the_bridge():
     try:
         # a forked child holds no copy of the line
         child = kernel.run(
-            "import os, time\npid = os.fork()\nif not pid:\n    time.sleep(30); os._exit(0)\npid"
+            "import os, time\npid = os.fork()\nif not pid:\n    time.sleep(600); os._exit(0)\npid"
         )
         os.kill(kernel.manager.provisioner.pid, signal.SIGKILL)
-        assert kernel.lost.wait(10)
+        assert kernel.lost.wait(60)
         os.kill(int(child.result), signal.SIGKILL)
     finally:
         kernel.close()

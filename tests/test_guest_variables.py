@@ -146,7 +146,7 @@ def test_the_engine_is_answered_while_a_cell_runs(kernel, wait):
     assert kernel.pull("x")[1] == [1]
     kernel.load([True], "go")
     kernel.gone_on = True
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
 
 

@@ -250,7 +250,7 @@ async def test_keys_stay_outside_even_without_a_box(boxed, bait, name):
     ],
 )
 async def test_honest_work_goes_on_in_the_box(pair, code):
-    assert (await pair[0].execute(code, seconds=30)).status == "ok"
+    assert (await pair[0].execute(code, seconds=60)).status == "ok"
 
 
 LOCKS = """
@@ -272,7 +272,7 @@ for worker in workers: worker.start()
 for worker in workers: worker.join()
 assert count.value == 800
 ready, queue = m.Event(), m.JoinableQueue()
-m.Process(target=lambda: (ready.wait(5), queue.put("went"))).start()
+m.Process(target=lambda: (ready.wait(60), queue.put("went"))).start()
 ready.set()
 queue.get(timeout=5)
 """
@@ -320,14 +320,14 @@ async def test_bubblewrap_that_is_missing_is_named(boxed, monkeypatch):
 
 async def test_memory_has_a_limit_and_the_kernel_survives_it(boxed):
     async with started(boxed, limits={"memory": 3 << 30}) as kernel:
-        result = await kernel.execute("x = bytearray(4 << 30)", seconds=30)
+        result = await kernel.execute("x = bytearray(4 << 30)", seconds=60)
         assert result.error_name == "MemoryError"
         assert await shown(kernel, "len(bytearray(1 << 20))") == "1048576"
 
 
 async def test_files_have_a_limit(boxed):
     async with started(boxed, limits={"disk": 1 << 20}) as kernel:
-        result = await kernel.execute("f = open('big', 'wb')\nf.write(bytes(2 << 20)); f.flush()", seconds=30)
+        result = await kernel.execute("f = open('big', 'wb')\nf.write(bytes(2 << 20)); f.flush()", seconds=60)
         assert result.error_name == "OSError"
 
 
@@ -354,7 +354,7 @@ async def test_what_a_kernel_started_ends_with_it(boxed, code, end):
         assert children
         assert all(map(alive, children))
         if end == "dies":
-            assert (await kernel.execute("import os; os._exit(1)", seconds=10)).status == "died"
+            assert (await kernel.execute("import os; os._exit(1)", seconds=60)).status == "died"
     assert await asyncio.to_thread(gone, *children) == []
 
 
@@ -404,7 +404,7 @@ async def test_an_old_landlock_is_helped_by_the_filter():
         sandbox.landlock_version = lambda: 2
         parent = os.getppid()
         sandbox.confine_calls({"protect": [parent]})
-        child = os.fork() or os.execvp("sleep", ["sleep", "60"])
+        child = os.fork() or os.execvp("sleep", ["sleep", "600"])
         denied = 0
         for target in (parent, -parent, -1):
             try: os.kill(target, 0)

@@ -75,9 +75,9 @@ async def test_output_arrives_while_the_cell_runs(shared):
         arrived.set()
 
     running = asyncio.ensure_future(
-        shared.execute("print('early', flush=True)\nimport time; time.sleep(30)", seconds=60, on_output=take)
+        shared.execute("print('early', flush=True)\nimport time; time.sleep(600)", seconds=60, on_output=take)
     )
-    await asyncio.wait_for(arrived.wait(), 20)
+    await asyncio.wait_for(arrived.wait(), 60)
     assert heard == [("stdout", "early\n")]
     assert not running.done()
     await shared.interrupt()
@@ -100,7 +100,7 @@ async def test_output_arrives_while_the_cell_runs(shared):
     ],
 )
 async def test_an_error_shows_the_agents_own_lines(shared, code, name, line):
-    result = await shared.execute(code, seconds=30)
+    result = await shared.execute(code, seconds=60)
     assert (result.status, result.error_name, result.restarted) == ("error", name, False)
     assert line in result.traceback
     assert "site-packages" not in result.traceback
@@ -132,7 +132,7 @@ async def test_a_flood_is_cut_at_its_source_and_counted(shared, code):
 
 
 async def test_a_huge_error_text_is_cut(shared):
-    result = await shared.execute("raise ValueError('x' * 3_000_000)", seconds=30)
+    result = await shared.execute("raise ValueError('x' * 3_000_000)", seconds=60)
     assert result.error_name == "ValueError"
     assert len(result.error_value) <= 2000
     assert len(result.traceback) < 15_000
@@ -147,7 +147,7 @@ async def test_cells_of_one_kernel_run_one_after_the_other(shared):
 
 async def test_waiting_for_requests_does_not_count_as_working(shared):
     assert await shown(shared, "llm_query('0.6')", seconds=0.3) == "'reply to 0.6'"
-    result = await shared.execute("import time; llm_query('0.2'); time.sleep(30)", seconds=0.3)
+    result = await shared.execute("import time; llm_query('0.2'); time.sleep(600)", seconds=0.3)
     assert result.status == "timeout"
 
 
@@ -155,10 +155,10 @@ async def test_waiting_for_requests_does_not_count_as_working(shared):
     "code",
     [
         "while True: pass",
-        "import time; time.sleep(60)",
-        "import asyncio; await asyncio.sleep(60)",
+        "import time; time.sleep(600)",
+        "import asyncio; await asyncio.sleep(600)",
         "import asyncio; await asyncio.Event().wait()",
-        "import subprocess; subprocess.run(['sleep', '60'])",
+        "import subprocess; subprocess.run(['sleep', '600'])",
         "llm_query('60')",
         "await llm_query('60')",
         "import asyncio; await asyncio.gather(*[llm_query('60') for _ in range(5)])",
@@ -193,7 +193,7 @@ async def test_what_threads_of_an_interrupted_cell_ask_for_is_not_left_pending(k
     await kernel.interrupt()
     result = await running
     assert (result.status, result.restarted) == ("interrupted", False)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not refused:
             await asyncio.sleep(0.01)
     assert kernel.bridge.pending == 0
@@ -205,7 +205,7 @@ async def test_an_interrupt_at_any_moment_of_a_cell_is_answered(shared):
     await shown(shared, "kept = 7")
     for step in range(30):
         running = asyncio.ensure_future(
-            shared.execute("import asyncio; await asyncio.sleep(60)", seconds=None)
+            shared.execute("import asyncio; await asyncio.sleep(600)", seconds=None)
         )
         await asyncio.sleep(0.002 * step)
         await shared.interrupt()
@@ -223,7 +223,7 @@ async def test_interrupt_of_an_idle_kernel_does_nothing(shared):
     ("code", "restarted"),
     [
         ("while True: pass", False),
-        ("import asyncio; await asyncio.sleep(60)", False),
+        ("import asyncio; await asyncio.sleep(600)", False),
         ("while True:\n    try:\n        while True: pass\n    except BaseException: pass", None),
         ("import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass", True),
         ("sum(range(10**13))", True),
@@ -240,7 +240,7 @@ async def test_a_cell_that_runs_too_long_is_ended(kernel, monkeypatch, code, res
         monkeypatch.setattr(session, "GRACE_SECONDS", 0.5)
     await shown(kernel, "kept = 7")
     first = kernel.pid
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         result = await kernel.execute(code, seconds=0.3)
     assert result.status == "timeout"
     if restarted is not None:
@@ -248,10 +248,10 @@ async def test_a_cell_that_runs_too_long_is_ended(kernel, monkeypatch, code, res
     assert (kernel.pid != first) is result.restarted
     if result.restarted:
         assert gone(first) == []
-        assert (await kernel.execute("kept", seconds=30)).error_name == "NameError"
+        assert (await kernel.execute("kept", seconds=60)).error_name == "NameError"
     elif "builtins" not in code:
         assert await shown(kernel, "kept") == "7"
-    result = await kernel.execute("1 + 1", seconds=10)
+    result = await kernel.execute("1 + 1", seconds=60)
     if "builtins" not in code:
         assert result.output == "2\n"
     assert await shown(kernel, "llm_query('ask')") == "'reply to ask'"
@@ -270,7 +270,7 @@ async def test_a_cell_that_runs_too_long_is_ended(kernel, monkeypatch, code, res
 )
 async def test_death_in_a_cell_is_told_and_a_fresh_kernel_takes_its_place(kernel, code, said):
     first = kernel.pid
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         result = await kernel.execute("print('before', flush=True)\n" + code, seconds=60)
     assert (result.status, result.restarted, result.error_name) == ("died", True, "KernelDied")
     assert said in result.error_value
@@ -281,18 +281,18 @@ async def test_death_in_a_cell_is_told_and_a_fresh_kernel_takes_its_place(kernel
 
 async def test_death_between_cells_is_found_and_the_cell_does_not_run(kernel):
     os.kill(kernel.pid, 9)
-    result = await kernel.execute("print('ran')", seconds=10)
+    result = await kernel.execute("print('ran')", seconds=60)
     assert (result.status, result.restarted, result.output) == ("died", True, "")
     assert await shown(kernel, "'fresh'") == "'fresh'"
 
 
 async def test_death_while_a_request_waits_cancels_it(kernel):
-    running = asyncio.ensure_future(kernel.execute("llm_query('60')", seconds=10))
+    running = asyncio.ensure_future(kernel.execute("llm_query('60')", seconds=60))
     while not kernel.bridge.pending:
         await asyncio.sleep(0.01)
     old = kernel.bridge
     os.kill(kernel.pid, 9)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await running).status == "died"
     assert old.pending == 0
     assert old.closed
@@ -305,9 +305,9 @@ async def test_a_forged_frame_ends_that_kernel_alone(kernel, shared):
         "    try:\n"
         "        if stat.S_ISSOCK(os.fstat(n).st_mode): os.write(n, b'\\xff' * 64)\n"
         "    except OSError: pass\n"
-        "import time; time.sleep(30)"
+        "import time; time.sleep(600)"
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         result = await kernel.execute(code, seconds=60)
     assert (result.status, result.restarted) == ("died", True)
     assert await shown(kernel, "'fresh'") == "'fresh'"
@@ -321,7 +321,7 @@ async def test_stop_in_a_cell_leaves_no_process_and_no_directory(way):
         child = int(
             await shown(
                 kernel,
-                "import subprocess; print(subprocess.Popen(['sleep', '99'], start_new_session=True).pid)",
+                "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)",
             )
         )
         running = asyncio.ensure_future(kernel.execute("while True: pass", seconds=None))

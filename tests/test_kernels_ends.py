@@ -49,7 +49,7 @@ class Host:
         self.process.wait()
 
 
-def removed(path, within=5.0):
+def removed(path, within=60.0):
     end = time.monotonic() + within
     while os.path.exists(path) and time.monotonic() < end:
         time.sleep(0.01)
@@ -63,15 +63,15 @@ def test_sigkill_of_the_notebook_leaves_nothing(sandbox, more):
         assert len(host.all) == 21
         assert all(map(alive, host.all))
         host.process.kill()
-        assert gone(*host.all, within=3.0) == []
+        assert gone(*host.all) == []
         assert removed(host.facts["base"])
 
 
 @pytest.mark.parametrize("launch", ["auto", "stock"])
 def test_a_notebook_that_ends_without_a_word_leaves_nothing(launch):
     with Host(launch, "none", "end") as host:
-        host.process.wait(30)
-        assert gone(*host.all, within=10.0) == []
+        host.process.wait(60)
+        assert gone(*host.all) == []
         assert removed(host.facts["base"])
 
 
@@ -79,7 +79,7 @@ def test_a_notebook_that_ends_without_a_word_leaves_nothing(launch):
 def test_sigkill_of_a_notebook_without_supervisor_ends_its_kernels_even_in_c_and_what_they_detached():
     with Host("stock", "none") as host:
         host.process.kill()
-        assert gone(*host.all, within=10.0) == []
+        assert gone(*host.all) == []
         host.process.wait()
         environment.BaseDirectory().remove()  # sweeps
         assert not os.path.exists(host.facts["base"])
@@ -91,7 +91,7 @@ def test_sigkill_of_notebook_and_supervisor_at_once_is_swept_by_the_next(sandbox
         os.kill(host.facts["supervisor"], signal.SIGSTOP)
         host.process.kill()
         os.kill(host.facts["supervisor"], signal.SIGKILL)
-        assert gone(*host.facts["kernels"][::4], within=5.0) == []  # by PDEATHSIG
+        assert gone(*host.facts["kernels"][::4]) == []  # by PDEATHSIG
         host.process.wait()  # it holds the lock until it is quite gone
         assert os.path.exists(host.facts["base"])
         environment.BaseDirectory().remove()
@@ -108,14 +108,14 @@ async def test_sigkill_of_the_supervisor_ends_its_kernels_and_the_next_one_start
         first, base = pool._supervisor.pid, pool._base.path
         pids = [kernel.pid for kernel in kernels]
         os.kill(first, signal.SIGKILL)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             result = await running
         assert (result.status, result.restarted) == ("died", True)
         assert await asyncio.to_thread(gone, first, *pids, *children) == []
         assert pool._supervisor.pid != first
         assert not base.exists()
         assert await shown(kernels[0], "llm_query('ask')") == "'reply to ask'"
-        assert (await kernels[1].execute("1", seconds=10)).status == "died"  # found out when it is needed
+        assert (await kernels[1].execute("1", seconds=60)).status == "died"  # found out when it is needed
         assert await shown(kernels[1], "1") == "1"
         async with started(pool) as kernel:
             assert await shown(kernel, "2") == "2"
@@ -142,8 +142,8 @@ async def test_forty_random_sigkills_of_kernels_and_supervisors_hang_nothing_and
                 results = await asyncio.gather(*running)
             assert {result.status for result in results} <= {"ok", "timeout", "died", "error"}
         for kernel in kernels:
-            async with asyncio.timeout(30):
-                while (await kernel.execute("1", seconds=10)).output != "1\n":
+            async with asyncio.timeout(60):
+                while (await kernel.execute("1", seconds=60)).output != "1\n":
                     pass
     ours = [p for p in set(psutil.pids()) - before if _is_ours(p)]
     assert await asyncio.to_thread(gone, *ours) == []
@@ -161,7 +161,7 @@ def test_ten_random_sigkills_of_the_notebook_leave_nothing_at_any_moment():
             time.sleep(chance.random() * 2)  # until its kernels are busy, it takes about one second
             host.kill()
             host.wait()
-            end = time.monotonic() + 5
+            end = time.monotonic() + 60
             while (left := _marked(place)) and time.monotonic() < end:
                 time.sleep(0.01)
             assert left == []
@@ -300,7 +300,7 @@ def test_forks_that_left_the_session_end_with_a_kernel_without_supervisor(tmp_pa
     with process:
         pids = [int(process.stdout.readline()) for _ in range(2)]
         process.kill()
-        left = gone(*pids, within=10)
+        left = gone(*pids)
         for pid in left:
             os.kill(pid, signal.SIGKILL)
     assert left == []

@@ -102,12 +102,12 @@ ENDINGS = {
 async def test_a_cell_that_raises_what_ends_programs_ends_alone(kernel, name):
     await shown(kernel, "kept = 7")
     async with asyncio.timeout(60):
-        result = await kernel.execute(ENDINGS[name], seconds=20)
+        result = await kernel.execute(ENDINGS[name], seconds=60)
     assert result.status in {"ok", "error", "interrupted"}
     assert not result.restarted
     if name == "exit":  # ipykernel shuts down after its reply
-        async with asyncio.timeout(30):
-            while not (result := await kernel.execute("1", seconds=20)).restarted:
+        async with asyncio.timeout(60):
+            while not (result := await kernel.execute("1", seconds=60)).restarted:
                 await asyncio.sleep(0.05)
         assert "exit status 0" in result.error_value
     else:
@@ -150,7 +150,7 @@ async def test_a_kernel_that_breaks_its_own_machinery_harms_nobody_and_can_be_re
         if kernel.pid is not None and not again.restarted:
             await kernel.execute("import os; os.kill(os.getpid(), 9)", seconds=1)
             os.kill(kernel.pid, 9)  # however its code was answered
-        while (fresh := await kernel.execute("print(1 + 1)", seconds=20)).status == "died":
+        while (fresh := await kernel.execute("print(1 + 1)", seconds=60)).status == "died":
             pass
         assert fresh.output == "2\n"
 
@@ -170,14 +170,14 @@ async def test_a_load_of_processes_and_threads_is_gone_with_its_kernel(pool, mon
     kernel = await pool.start(KernelRequest(run="r", agent="0", sandbox=box), Answers())
     pid = kernel.pid
     async with asyncio.timeout(100):
-        await kernel.execute(LOADS[name], seconds=10)
+        await kernel.execute(LOADS[name], seconds=60)
         await kernel.stop()
-    assert await asyncio.to_thread(gone, pid, within=10) == []
+    assert await asyncio.to_thread(gone, pid) == []
 
     def ours():
         return [one for one in set(psutil.pids()) - before if _group(one) == pid]
 
-    assert await asyncio.to_thread(gone, *ours(), within=10) == []
+    assert await asyncio.to_thread(gone, *ours()) == []
 
 
 def _group(pid):
@@ -203,7 +203,7 @@ async def test_a_signal_to_everyone_reaches_nobody_outside_the_box(pool, box):
 
 FORGED = """
 link = __import__('sys').modules['_rlm_guest']._here().link
-def ask(op, **body): return link.submit(op, {'agent': '0', 'run': 'x', 'depth': 0, 'leaf': False, 'model': None, **body})[1].result(30)
+def ask(op, **body): return link.submit(op, {'agent': '0', 'run': 'x', 'depth': 0, 'leaf': False, 'model': None, **body})[1].result(60)
 deeper = ask('rlm_query', prompt='deeper').error
 plain = ask('llm_query', prompt='on whose account?').value
 odd = ask('shell', prompt='ls').error

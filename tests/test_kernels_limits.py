@@ -46,7 +46,7 @@ async def test_too_much_memory_at_once_is_a_memory_error_and_the_variables_stay(
         import multiprocessing, time
         def take(_):
             held = b"x" * (120 << 20)
-            time.sleep(30)
+            time.sleep(600)
         multiprocessing.Pool(4).map(take, range(4))
         """,
         """
@@ -55,7 +55,7 @@ async def test_too_much_memory_at_once_is_a_memory_error_and_the_variables_stay(
             hard = resource.getrlimit(kind)[1]
             resource.setrlimit(kind, (hard, hard))
         held = [b"x" * (50 << 20) for _ in range(12)]
-        time.sleep(30)
+        time.sleep(600)
         """,
     ],
     ids=["by-several-processes", "by-code-that-raises-its-own-limit"],
@@ -95,7 +95,7 @@ async def test_memory_of_a_kernel_that_is_idle_is_watched_too(pool):
     async with started(pool, sandbox={"memory": "300 MB"}) as kernel:
         pid = kernel.pid
         assert (await run(kernel, code)).status == "ok"
-        assert await asyncio.to_thread(lambda: gone(pid, within=20)) == []
+        assert await asyncio.to_thread(lambda: gone(pid)) == []
         result = await run(kernel, "len(held)")
         assert (result.error_name, result.restarted) == ("LimitExceeded", True)
 
@@ -110,9 +110,9 @@ async def test_a_fork_bomb_ends_with_its_kernel(pool, mode):
     import os, time
     for _ in range(200):
         if os.fork() == 0:
-            time.sleep(60)
+            time.sleep(600)
             os._exit(0)
-    time.sleep(60)
+    time.sleep(600)
     """
     async with started(pool, sandbox={"mode": mode, "processes": 40}) as kernel:
         pid = kernel.pid
@@ -182,7 +182,7 @@ async def test_many_files_that_are_too_large_together_end_the_kernel(pool):
     import time
     for number in range(10):
         open(f"part{number}", "wb").write(bytes(8 << 20))
-    time.sleep(30)
+    time.sleep(600)
     """
     told = []
     async with started(pool, sandbox={"disk": "20 MB"}, tell=told.append) as kernel:

@@ -16,7 +16,7 @@ def test_the_reader_has_the_same_text(text):
     thread.start()
     stand = os.memfd_create("token")
     template.hold(reader, stand, text={"kind": type(text).__name__, "size": len(text)})
-    thread.join(10)
+    thread.join(60)
     (found,) = template.find(stand)
     template._held.clear()
     assert found == text

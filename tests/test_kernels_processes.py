@@ -89,14 +89,14 @@ async def test_what_starts_processes_works(kernel, name):
     ],
 )
 async def test_what_cannot_work_says_what_does(kernel, code, says):
-    result = await kernel.execute(code, seconds=10)
+    result = await kernel.execute(code, seconds=60)
     assert result.error_name == "PermissionError"
     assert says in result.error_value
 
 
 @pytest.mark.parametrize("code", ["import os; os.openpty()", "import pty; pty.spawn(['ls'])"])
 async def test_a_terminal_is_the_boxs_own_or_refused_with_the_reason(kernel, code):
-    result = await kernel.execute(code, seconds=10)
+    result = await kernel.execute(code, seconds=60)
     if kernel.mode == "bwrap":
         assert result.status == "ok"
     else:

@@ -13,7 +13,7 @@ from rlm_jupyter.values.store import Buffer
 
 
 async def filled(pool, number=2):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(pool._ready._stock) < number:
             await asyncio.sleep(0.01)
     return [process.pid for process in pool._ready._stock]
@@ -106,7 +106,7 @@ async def test_what_one_kernel_does_to_shared_data_no_other_sees():
             one, two = await given(pool, buffer, 2)
             await shown(one, "context['rows'].append(4)")
             assert await shown(two, "context['rows']") == "[1, 2, 3]"
-            assert (await one.execute("import os; os._exit(1)", seconds=10)).status == "died"
+            assert (await one.execute("import os; os._exit(1)", seconds=60)).status == "died"
             await one.bridge.request(
                 "load", {"names": ["context"], "item_names": None}, (buffer.dup().detach(),)
             )
@@ -160,7 +160,7 @@ async def test_a_template_that_is_killed_takes_its_kernels_along_and_the_next_do
             pid = kernel.pid
             os.kill(pool._templates["run"].ready.result()["pid"], 9)
             assert await asyncio.to_thread(gone, pid, child) == []
-            assert (await kernel.execute("1", seconds=10)).status == "died"
+            assert (await kernel.execute("1", seconds=60)).status == "died"
             await kernel.bridge.request(
                 "load", {"names": ["context"], "item_names": None}, (buffer.dup().detach(),)
             )

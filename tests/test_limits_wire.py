@@ -97,7 +97,7 @@ def test_a_limit_that_is_raised_while_the_run_goes_on_holds_anew(ask, openai_ser
     time.sleep(0.2)
     assert openai_server.calls == 10
     run.set_limit("calls", None)
-    assert run.wait(30).raise_for_error().value == 12
+    assert run.wait(60).raise_for_error().value == 12
     assert openai_server.calls == 14
 
 

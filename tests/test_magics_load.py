@@ -140,8 +140,8 @@ async def test_a_suspended_cell_is_not_taken_for_an_enclosing_one(shell):
     shell.kernel = SimpleNamespace()
     running = asyncio.ensure_future(
         shell.run_cell_async(
-            "import asyncio\nawait asyncio.sleep(30)",
-            transformed_cell="import asyncio\nawait asyncio.sleep(30)",
+            "import asyncio\nawait asyncio.sleep(600)",
+            transformed_cell="import asyncio\nawait asyncio.sleep(600)",
         )
     )
     await asyncio.sleep(0.05)

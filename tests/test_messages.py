@@ -56,4 +56,4 @@ def test_a_time_out_of_a_millisecond_is_told_as_one(openai_server):
         RLM(model=model, log_dir=None, cache=False, limits=Limits(cost=None, seconds=0.001)).run("q")
     assert "0.0 s" not in caught.value.message
     caught.value.run.close()
-    engine().submit(model.aclose()).result(10)
+    engine().submit(model.aclose()).result(60)

@@ -337,7 +337,7 @@ async def test_what_a_callback_raises_ends_the_request(openai_server, chat, hook
     assert openai_server.calls == 1
 
 
-async def until(condition, seconds=5.0):
+async def until(condition, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

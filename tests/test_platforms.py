@@ -80,12 +80,12 @@ if True:
             assert b"\\r\\n" not in text
             value = {**run.value, "raw": len(run.value["raw"])}
         with rlm.start("hang") as run:
-            end = time.monotonic() + 30
+            end = time.monotonic() + 60
             while sum(bool(row.turns) for row in run.tree.agents.values()) < 3 and time.monotonic() < end:
                 time.sleep(0.05)
             time.sleep(0.5)
             run.stop()
-            stopped = run.wait(20).status
+            stopped = run.wait(60).status
     pool = process._pool
     modes = [pool._launch, pool._supervisor is None]
     print(json.dumps({"value": value, "agents": agents, "ran": ran, "stopped": stopped, "modes": modes}))

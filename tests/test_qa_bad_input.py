@@ -139,7 +139,7 @@ def test_next_for_an_agent_that_is_not_there_lists_those_that_are(shell, capsys)
 )
 def test_replies_without_code_are_an_error_that_tells_how_the_last_one_ended(reason, said):
     model = ScriptedModel(lambda _messages: Completion(text="", finish_reason=reason))
-    error = RLM(model=model, log_dir=None).start("Q", [1]).wait(30).error
+    error = RLM(model=model, log_dir=None).start("Q", [1]).wait(60).error
     assert type(error) is AgentFailedError
     assert said in str(error)
 

@@ -24,7 +24,7 @@ def test_after_a_first_run_that_failed_at_once_the_next_one_works():
         raise ModelError("The key was refused.")
 
     refused = RLM(model=ScriptedModel(refuse), log_dir=None).start("Q", [1])
-    assert isinstance(refused.wait(30).error, ModelError)
+    assert isinstance(refused.wait(60).error, ModelError)
     assert RLM(model=ANSWERS, log_dir=None).run("Q", [1, 2]).value == 3
 
 

@@ -55,7 +55,7 @@ def ours(place: Path) -> list[psutil.Process]:
     return found
 
 
-def nothing_left(place: Path, seconds: float = 5.0) -> list[object]:
+def nothing_left(place: Path, seconds: float = 60.0) -> list[object]:
     """Wait a little; give what is left of runs."""
     end = time.monotonic() + seconds
     while True:
@@ -88,7 +88,7 @@ def test_after_an_interrupt_its_kernels_are_idle_and_closing_leaves_nothing(plac
         request = book.send("%%rlm -m script\nslow")
         _until_two_sub_agents_run(place)
         book.interrupt()
-        assert book.reply(request, timeout=15)["ename"] == "RunStoppedError"
+        assert book.reply(request)["ename"] == "RunStoppedError"
         assert book.run("rlm_jupyter.rlm.stop_all()")[0]["status"] == "ok"
         assert nothing_left(place) == []
 
@@ -109,11 +109,11 @@ def test_a_notebook_kernel_that_ends_by_itself_leaves_nothing(place):
         assert book.run("%%rlm -m script\ngood")[0]["status"] == "ok"
         assert ours(place)
         book.manager.shutdown_kernel(now=False)
-        assert nothing_left(place, 10) == []
+        assert nothing_left(place) == []
 
 
 def _until_two_sub_agents_run(place: Path) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not any("sleep" in process.name() for process in ours(place)):
         assert time.monotonic() < end, "the sub-agents did not come up"
         time.sleep(0.05)

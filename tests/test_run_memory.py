@@ -43,7 +43,7 @@ def ask(tmp_path):
         run.close()
 
 
-def until(condition, seconds=10.0):
+def until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.01)
@@ -204,7 +204,7 @@ def test_a_large_text_is_held_once_whoever_has_it(ask, data):
 
 def test_data_that_was_let_go_is_there_again_after_the_kernels_server_was_killed(ask):
     data = "one two three " * 3_000_000
-    script = {"root": ["import time\nprint(len(context))\ntime.sleep(60)", "FINAL(len(context))"]}
+    script = {"root": ["import time\nprint(len(context))\ntime.sleep(600)", "FINAL(len(context))"]}
     run = ask(script, data, wait=False)
     assert until(lambda: events(run, ev.CodeStarted), 30)
     assert run._conductor.agents["0"].spec.context.released

@@ -65,9 +65,7 @@ def test_a_value_may_be_larger_than_a_file(ask):
 
 
 def test_the_agent_the_tree_and_the_log_say_which_limit_ended_the_kernel(watched):
-    bomb = (
-        "import subprocess, time\np = [subprocess.Popen(['sleep', '60']) for _ in range(30)]\ntime.sleep(60)"
-    )
+    bomb = "import subprocess, time\np = [subprocess.Popen(['sleep', '600']) for _ in range(30)]\ntime.sleep(600)"
     run, seen = watched(bomb, "FINAL(1)", processes=20)
     assert run.raise_for_error().value == 1
     assert "more than 20 processes, and was ended (the sandbox's limit `processes`)" in seen[1]

@@ -214,7 +214,7 @@ def test_a_server_and_what_it_started_end_when_a_run_is_stopped(ask):
     until(lambda: run.agents and run.tree.agents["0"].cells == 2)
     time.sleep(0.3)
     run.stop()
-    run.wait(15)
+    run.wait(60)
     assert run.status == "stopped"
     pids = [run.agents["0"].pull(name) for name in ("pid", "other")]
     assert not [pid for pid in pids if alive(pid)]
@@ -251,7 +251,7 @@ RLM(model=by_question({{"root": [code]}}), log_dir=None, cache=False).run("root"
     with subprocess.Popen([sys.executable, "-c", notebook]) as process:
         until(told_pids.exists, 60)
         process.kill()
-        assert process.wait(10) == -signal.SIGKILL
+        assert process.wait(60) == -signal.SIGKILL
     pids = [int(pid) for pid in told_pids.read_text().split()]
     assert len(pids) == 2
     assert ends([pid for pid in pids if alive(pid)]) == []
@@ -297,7 +297,7 @@ def test_a_server_that_hangs_at_its_start_is_stopped_with_the_run(ask):
     until(lambda: [c for c in me.children(recursive=True) if "stubborn" in _command(c)])
     time.sleep(0.3)
     run.stop()
-    run.wait(20)
+    run.wait(60)
     assert run.status == "stopped"
     assert not [c for c in me.children(recursive=True) if "stubborn" in _command(c)]
 
@@ -397,5 +397,5 @@ def test_the_guard_ends_what_it_guards(end):
         until(lambda: "stubborn" in _command(server))
         assert alive(server.pid)
         process.send_signal(end)
-        assert process.wait(20) == (1 if end == signal.SIGTERM else -end)
+        assert process.wait(60) == (1 if end == signal.SIGTERM else -end)
     assert ends([server.pid]) == []

@@ -73,7 +73,7 @@ def test_a_cell_runs_in_the_agents_kernel_and_its_output_is_bounded_and_clean(br
 def test_no_more_than_eight_commands_wait_at_once_and_stop_still_works(browse):
     release = threading.Event()
     browser = browse(example(), namespace={})
-    browser.run.agents["0.1"] = Agent(counts=lambda: release.wait(30))
+    browser.run.agents["0.1"] = Agent(counts=lambda: release.wait(60))
     for number in range(8):
         browser.click("pull", agent="0.1", name="counts", **{"as": f"v{number}"})
     assert "8 commands are under way" in browser.ask("pull", agent="0.1", name="counts")["message"]

@@ -163,7 +163,7 @@ class Notebook:
 
     def finish(self):
         self.until(lambda: self.ended)
-        return self.client.get_shell_msg(timeout=30)["content"]
+        return self.client.get_shell_msg(timeout=60)["content"]
 
     def run(self, code):
         self.begin(code)
@@ -211,7 +211,7 @@ def test_clicks_are_answered_while_an_awaited_cell_runs_and_a_static_tree_stays(
     assert '<b class="rlm-s-stopped">stopped</b>' in final["text/html"]
     assert final["text/plain"].startswith("RLM run 7f3a · stopped")
     assert notebook.answers("patch")[-1]["run"]["status"] == "stopped"
-    reply = notebook.client.execute("", user_expressions={"pulled": "pulled"}, reply=True, timeout=30)
+    reply = notebook.client.execute("", user_expressions={"pulled": "pulled"}, reply=True, timeout=60)
     assert "the value of counts" in str(reply["content"]["user_expressions"])
 
 
@@ -265,7 +265,7 @@ def test_without_widgets_html_is_redrawn_and_text_grows(notebook, mode):
 ENGINE = """
 from rlm_jupyter import RLM
 from rlm_jupyter.models import ScriptedModel
-slow = ScriptedModel(["```repl\\ncounts = [1, 2, 3]\\nprint('counted')\\n```", "```repl\\nimport time\\ntime.sleep(300)\\n```"])
+slow = ScriptedModel(["```repl\\ncounts = [1, 2, 3]\\nprint('counted')\\n```", "```repl\\nimport time\\ntime.sleep(600)\\n```"])
 run = RLM(model=slow, log_dir=None, cache=False).start("Count.", context=[1, 2])
 view = show(run)
 while not run.done:

@@ -40,7 +40,7 @@ def ask(server, script, seen=None, **limits):
     run = rlm.start("root", on_event=seen)
     with run:
         run.wait(60)
-    engine().submit(model.aclose()).result(10)
+    engine().submit(model.aclose()).result(60)
     return run
 
 
