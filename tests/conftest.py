@@ -11,6 +11,7 @@ sys.path.append(str(Path(__file__).parent))
 
 from lab import browser, lab, notebook, page  # noqa: F401  fixtures of the browser tests
 from openai_server import OpenAIServer
+from order import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401  long files first
 from programs import pytest_runtest_setup  # noqa: F401  fails tests for want of a program
 from widget_page import alone  # noqa: F401  a widget without a notebook
 from widget_parts import browse  # noqa: F401  a widget over a fake comm

@@ -47,7 +47,7 @@ async def make_chat(openai_server):
     made = []
 
     def make(**changes):
-        arguments = {"base_url": openai_server.url, "api_key": KEY, "timeout": 20, "retry": QUICK, **changes}
+        arguments = {"base_url": openai_server.url, "api_key": KEY, "timeout": 60, "retry": QUICK, **changes}
         made.append(OpenAIChat("test-model", **arguments))
         return made[-1]
 
@@ -75,7 +75,7 @@ async def test_a_fault_that_passes_is_recovered_from_and_the_wait_is_shown(
 ):
     openai_server.script = [fault(name), "the answer"]
     if name in ("hang", "late_hang", "late"):
-        chat.timeout = 1.0  # of silence; the answer itself must not take so long on a busy machine
+        chat.timeout = 2.0  # of silence; the answer itself must not take so long on a busy machine
     listener = Listener(streamed)
     completion = await chat.complete(listener.request)
     assert (completion.text, completion.attempts, openai_server.calls) == ("the answer", 2, 2)
@@ -283,7 +283,7 @@ async def test_a_reply_that_broke_off_is_billed_by_an_estimate(openai_server, ch
 
 async def test_a_request_that_went_unanswered_is_billed_by_an_estimate(openai_server, chat):
     openai_server.script = [fault("hang"), "the answer"]
-    chat.timeout = 1.0
+    chat.timeout = 2.0
     usage = (await chat.complete(ask())).usage
     assert usage.estimated
     assert usage.prompt_tokens > openai_server.prompt_tokens == 3

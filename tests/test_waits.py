@@ -31,10 +31,10 @@ FAULTS = {
 }
 
 
-def ask(server, script, seen=None, **limits):
+def ask(server, script, seen=None, *, timeout=60, **limits):
     server.script = script
     model = OpenAIChat(
-        "m", base_url=server.url, api_key="sk-test", timeout=0.5, retry=RetryPolicy(first_wait=0.05)
+        "m", base_url=server.url, api_key="sk-test", timeout=timeout, retry=RetryPolicy(first_wait=0.05)
     )
     rlm = RLM(model=model, log_dir=None, cache=False, limits=Limits(cost=None, **limits))
     run = rlm.start("root", on_event=seen)
@@ -46,7 +46,8 @@ def ask(server, script, seen=None, **limits):
 
 @pytest.mark.parametrize(("name", "reason"), FAULTS.items())
 def test_each_fault_is_waited_for_under_its_own_name_and_the_wait_ends(openai_server, name, reason):
-    run = ask(openai_server, [fault(name), Reply(cell("FINAL(1)"), latency=0.1)])
+    script = [fault(name), Reply(cell("FINAL(1)"), latency=0.1)]
+    run = ask(openai_server, script, timeout=2 if name == "hang" else 60)
     assert run.raise_for_error().value == 1
     begun, ended = [event for event in run.events if event.kind == "waiting" and event.reason != "kernel"]
     assert (begun.reason, begun.call) == (reason, 1)
