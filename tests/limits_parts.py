@@ -59,7 +59,7 @@ def asking(openai_server):
         options = {"completion_tokens": 300, "price": PRICE, **options}
         rlm = RLM(model=model, limits=bounds or limits(), log_dir=None, cache=False, **options)
         runs.append(rlm.start("root"))
-        return runs[-1].wait(60) if wait else runs[-1]
+        return runs[-1].wait(200) if wait else runs[-1]
 
     try:
         yield start

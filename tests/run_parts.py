@@ -17,7 +17,7 @@ def asking(tmp_path):
         rlm = RLM(model=model or by_question(script), limits=limits, log_dir=tmp_path / "logs", cache=False)
         run = rlm.start(question, context, **options)
         open_runs.append(run)
-        return run.wait(60) if wait else run
+        return run.wait(200) if wait else run
 
     try:
         yield start

@@ -37,7 +37,7 @@ def is_open(fd):
     return False
 
 
-async def until(condition, seconds=10):
+async def until(condition, seconds=60):
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.002)
@@ -48,7 +48,7 @@ class Pair:
 
     def __init__(self):
         ours, self.sock = socket.socketpair()
-        self.sock.settimeout(10)
+        self.sock.settimeout(60)
         self.lost = 0
         self.seen = []
         self.cancelled = 0
@@ -108,7 +108,7 @@ async def pair():
     await pair.bridge.wait_closed()
     pair.framer.close()
     pair.sock.close()
-    assert open_fds() == before
+    await until(lambda: open_fds() <= before)  # what an earlier test left to the collector goes at any time
     assert pair.bridge._tasks == set()
 
 
@@ -452,7 +452,7 @@ async def test_an_end_that_does_not_read_its_answers_is_not_read_on(pair):
                 sent = number
 
     await asyncio.to_thread(ask)
-    pair.sock.settimeout(10)
+    pair.sock.settimeout(60)
     assert sent < 1000
     assert pair.bridge._out_bytes < 12 << 20
     for number in range(1, sent + 1):  # and when it does, everything goes on

@@ -72,7 +72,7 @@ class Channel:
 def no_leak():
     before = open_fds()
     yield
-    assert open_fds() == before
+    assert open_fds() <= before  # what an earlier test left to the collector goes at any time
 
 
 @pytest.mark.parametrize("seed", range(8))

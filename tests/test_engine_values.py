@@ -1,7 +1,7 @@
 """Values of a run: pulled, handed on, refused; what goes in and what must stay out."""
 
+import contextlib
 import threading
-import time
 
 import pytest
 from run_parts import asking, until
@@ -24,11 +24,19 @@ def ask(tmp_path):
 
 
 def test_a_variable_is_pulled_while_its_agent_is_busy(ask):
-    run = ask({"root": ["x = [1, 2, 3]\nimport time\ntime.sleep(1.5)\nFINAL(x)"]}, wait=False)
+    run = ask({"root": ["x = [1, 2, 3]\nimport time\ntime.sleep(600)\nFINAL(x)"]}, wait=False)
     until(lambda: run.agents and run.tree.agents["0"].cells == 1)
-    time.sleep(0.3)
-    assert run.agents["0"].pull("x") == [1, 2, 3]
+    pulled = []
+
+    def is_there():  # the cell has begun for the engine before it has for the kernel
+        with contextlib.suppress(VariableNotFoundError):
+            pulled.append(run.agents["0"].pull("x"))
+        return pulled
+
+    until(is_there)
+    assert pulled == [[1, 2, 3]]
     assert run.status == "running"
+    run.stop()
     run.wait(60)
 
 

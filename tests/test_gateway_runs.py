@@ -135,7 +135,7 @@ def test_limits_of_money_and_of_a_cells_time_hold(ask):
     assert run.status == "limit"
     assert isinstance(run.error, LimitReachedError)
     turns = ["kept = 1\nwhile True: pass", "FINAL(kept)"]
-    assert ask({"root": turns}, limits=Limits(cell_seconds=1)).value == 1
+    assert ask({"root": turns}, limits=Limits(cell_seconds=3)).value == 1
 
 
 def test_a_kernel_that_dies_is_replaced_and_the_run_goes_on(ask, server):

@@ -146,7 +146,7 @@ async def test_cells_of_one_kernel_run_one_after_the_other(shared):
 
 
 async def test_waiting_for_requests_does_not_count_as_working(shared):
-    assert await shown(shared, "llm_query('0.6')", seconds=0.3) == "'reply to 0.6'"
+    assert await shown(shared, "llm_query('4')", seconds=3) == "'reply to 4'"
     result = await shared.execute("import time; llm_query('0.2'); time.sleep(600)", seconds=0.3)
     assert result.status == "timeout"
 

@@ -69,7 +69,7 @@ def test_there_are_no_more_agents_than_the_limit_until_it_is_raised(ask, openai_
     assert len(first) == 1 + min(2, width) or width == 1
     assert len(first) <= 3
     run.set_limit("agents", 4)
-    run.wait(60)
+    run.wait(200)
     started = min(2, width)
     assert run.raise_for_error().value == [started, ["limit"] * (width - started), [1]]
     assert len(set(asked(openai_server))) == len(run.agents) <= 4
@@ -93,7 +93,7 @@ def test_turns_that_are_raised_while_the_agent_works_are_there_for_it(ask, opena
     run = ask(by_agent({"root": [code, "x = 1", "FINAL(x)"]}), bounds=limits(calls_per_agent=1), wait=False)
     until(lambda: asked(openai_server) == ["root"])
     run.set_limit("calls_per_agent", 3)
-    assert run.wait(60).raise_for_error().value == 1
+    assert run.wait(200).raise_for_error().value == 1
     assert asked(openai_server) == ["root"] * 3
 
 
@@ -111,10 +111,10 @@ def test_each_sub_agent_has_turns_of_its_own(ask, openai_server):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_when_the_time_is_up_all_requests_end_and_none_follows(ask, openai_server, width):
     code = f"n = 3\nparts = llm_query_batched(['a'] * {width})"
-    run = ask(by_agent({"root": [code]}, plain=fault("hang")), bounds=limits(seconds=60), wait=False)
+    run = ask(by_agent({"root": [code]}, plain=fault("hang")), bounds=limits(seconds=600), wait=False)
     until(lambda: openai_server.in_flight == width)
     run.set_limit("seconds", run.elapsed + 0.2)
-    run.wait(60)
+    run.wait(200)
     ended = time.monotonic()
     assert isinstance(run.error, LimitReachedError)
     assert (run.status, run.error.limit) == ("limit", "seconds")
@@ -128,9 +128,9 @@ def test_when_the_time_is_up_all_requests_end_and_none_follows(ask, openai_serve
 def test_time_that_is_raised_while_the_run_goes_on_is_there_for_it(ask, openai_server):
     code = "FINAL(llm_query('a'))"
     run = ask(
-        by_agent({"root": [code]}, plain=Reply("late", latency=2.5)), bounds=limits(seconds=60), wait=False
+        by_agent({"root": [code]}, plain=Reply("late", latency=2.5)), bounds=limits(seconds=600), wait=False
     )
     until(lambda: asked(openai_server, plain=True) == 1)
     run.set_limit("seconds", run.elapsed + 2)
-    run.set_limit("seconds", 60)
-    assert run.wait(60).raise_for_error().value == "late"
+    run.set_limit("seconds", 600)
+    assert run.wait(200).raise_for_error().value == "late"

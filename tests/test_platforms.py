@@ -70,7 +70,7 @@ if True:
     }
     frame = pd.DataFrame({"v": range(1000), "s": ["é"] * 1000})
     with tempfile.TemporaryDirectory() as logs:
-        rlm = RLM(model=by_question(script), log_dir=logs, cache=False, limits=Limits(cell_seconds=3))
+        rlm = RLM(model=by_question(script), log_dir=logs, cache=False, limits=Limits(cell_seconds=60))
         with rlm.run("root", frame) as run:
             agents = {agent: row.status for agent, row in run.tree.agents.items()}
             pulled = run.agents["0.1"].pull("context")

@@ -225,10 +225,10 @@ def test_a_pickle_that_an_agent_forges_is_not_opened(ask):
 def test_time_in_a_host_tool_does_not_count_as_the_cells(ask):
     @host_tool
     def slow():
-        time.sleep(1.6)
+        time.sleep(4)
         return "waited"
 
-    run = ask({"root": ["x = slow()", "FINAL(x)"]}, tools=[slow], limits=Limits(cell_seconds=1))
+    run = ask({"root": ["x = slow()", "FINAL(x)"]}, tools=[slow], limits=Limits(cell_seconds=3))
     assert run.value == "waited"
 
 
@@ -280,16 +280,16 @@ def test_an_awaiting_tool_whose_time_is_up_is_ended_and_can_be_called_again(ask)
 
 
 def test_a_stopped_call_that_does_not_end_leaves_the_others_their_turn(ask):
-    release = threading.Event()
+    release, begun = threading.Event(), threading.Event()
 
     @host_tool
     def stuck():
+        begun.set()
         release.wait(600)
 
     try:
         run = ask({"root": ["stuck()"]}, tools=[stuck], wait=False)
-        until(lambda: run.agents and run.tree.agents["0"].cells == 1)
-        time.sleep(0.2)
+        assert begun.wait(60)
         run.stop()
         run.wait(60)
         code = TRY.format("a", "stuck")
@@ -302,18 +302,18 @@ def test_a_stopped_call_that_does_not_end_leaves_the_others_their_turn(ask):
 
 
 def test_stop_ends_a_run_that_waits_for_a_host_tool_and_cancels_what_awaits(ask):
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     @host_tool
     async def endless():
+        begun.set()
         try:
             await asyncio.sleep(600)
         finally:
             ended.set()
 
     run = ask({"root": ["endless()"]}, tools=[endless], wait=False)
-    until(lambda: run.agents and run.tree.agents["0"].cells == 1)
-    time.sleep(0.2)
+    assert begun.wait(60)
     run.stop()
     run.wait(60)
     assert run.status == "stopped"

@@ -210,7 +210,9 @@ def test_a_server_and_what_it_started_end_when_a_run_is_stopped(ask):
         "pid = int(mcp_call('shop', 'process', {'variable': 'X'})['structured']['pid'])\n"
         "other = mcp_call('shop', 'detach')['structured']['result']"
     )
-    run = ask({"root": [code, "mcp_call('shop', 'linger', {'seconds': 60})"]}, mcp={"shop": SHOP}, wait=False)
+    run = ask(
+        {"root": [code, "mcp_call('shop', 'linger', {'seconds': 600})"]}, mcp={"shop": SHOP}, wait=False
+    )
     until(lambda: run.agents and run.tree.agents["0"].cells == 2)
     time.sleep(0.3)
     run.stop()
@@ -318,11 +320,11 @@ def test_a_call_that_takes_too_long_is_given_up_and_waiting_does_not_count_as_th
     from rlm_jupyter import Limits
 
     code = (
-        "mcp_call('shop', 'linger', {'seconds': 1.5})\n"
-        "try:\n    mcp_call('shop', 'linger', {'seconds': 30})\nexcept RLMQueryError as e:\n    FINAL(str(e))"
+        "mcp_call('shop', 'linger', {'seconds': 4})\n"
+        "try:\n    mcp_call('shop', 'linger', {'seconds': 600})\nexcept RLMQueryError as e:\n    FINAL(str(e))"
     )
-    run = ask({"root": [code]}, mcp={"shop": {**SHOP, "timeout": 2}}, limits=Limits(cell_seconds=1))
-    assert "did not answer in 2 s" in run.value
+    run = ask({"root": [code]}, mcp={"shop": {**SHOP, "timeout": 6}}, limits=Limits(cell_seconds=3))
+    assert "did not answer in 6 s" in run.value
 
 
 def test_a_retried_agent_of_an_ended_run_has_its_server_again(ask):
