@@ -283,10 +283,10 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     """A browser for the tests of a module."""
-    from playwright.sync_api import (
-        sync_playwright,
-    )  # conftest imports this file, with or without browser tests
+    # conftest imports this file, with or without browser tests
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=60_000)  # its own 5 s are few beside other work
     chromium = require("chromium")
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))

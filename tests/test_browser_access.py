@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 TESTS = Path(__file__).parent
 AXE = TESTS.parent / "js" / "node_modules" / "axe-core" / "axe.min.js"
-SOON = 30_000
+SOON = 60_000
 THEMES = ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast")
 
 

@@ -14,10 +14,10 @@ from run_story import example
 
 from rlm_jupyter.views.html import static_html
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 TESTS = Path(__file__).parent
-SOON = 30_000
+SOON = 60_000
 ERRORS = re.compile("model not found|Error displaying widget|Loading widget|Waiting for the kernel")
 DEMO = """\
 import pandas as pd
@@ -34,7 +34,7 @@ def convert(path, *options):
 
 def no_error_box(page):
     for shown in page.get_by_text(ERRORS).all():
-        expect(shown).not_to_be_visible(timeout=15_000)
+        expect(shown).not_to_be_visible(timeout=60_000)
 
 
 @pytest.fixture

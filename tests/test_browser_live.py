@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
-SOON = 30_000
+SOON = 60_000
 
 STORY = r"""
 import asyncio, pathlib

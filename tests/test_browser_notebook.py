@@ -7,10 +7,10 @@ from browser_story import COMMANDS
 from lab import Lab
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 SETUP = "%load_ext rlm_jupyter\nfrom commands import script, table"
-SOON = 30_000
+SOON = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -47,4 +47,4 @@ def test_in_notebook_7_a_branch_is_stopped_a_variable_pulled_and_the_saved_tree_
     for error in book.page.get_by_text(
         re.compile("model not found|Error displaying widget|Loading widget")
     ).all():
-        expect(error).not_to_be_visible(timeout=15_000)
+        expect(error).not_to_be_visible(timeout=60_000)

@@ -12,7 +12,7 @@ from browser_story import REFUNDS
 from lab import Page
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.browser
 
 TESTS = Path(__file__).parent
 IMAGES = TESTS.parent / "docs" / "images"
@@ -88,7 +88,7 @@ def made_up(notebook):
         book.theme("JupyterLab Light")
         book.hide_sidebar()
         book.page.locator(".rlm").evaluate("(element, width) => element.style.width = `${width}px`", width)
-        expect(book.agent("0")).to_be_visible(timeout=30_000)
+        expect(book.agent("0")).to_be_visible(timeout=60_000)
         return book, book.page.locator(".rlm")
 
     return show
@@ -136,7 +136,7 @@ def test_a_timeline_and_the_static_tree_and_a_narrow_cell(refunds, lab, page, ke
     page.goto("about:blank")
     book.open()
     static = page.locator(".rlm-static")
-    expect(static).to_be_visible(timeout=30_000)
+    expect(static).to_be_visible(timeout=60_000)
     corvus = static.locator("details.rlm-s-agent").filter(has_text="Corvus").last
     corvus.get_by_text("Turn 1").first.click()
     keep("static", static, 760)

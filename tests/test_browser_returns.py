@@ -10,10 +10,10 @@ from browser_story import COMMANDS
 from lab import Page, watch
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.browser
 
 SETUP = "%load_ext rlm_jupyter\nfrom commands import script, table"
-SOON = 30_000
+SOON = 60_000
 ERRORS = re.compile("model not found|Error displaying widget|Loading widget")
 
 
@@ -43,7 +43,7 @@ def whole_tree(book, timeout=60_000):
 
 def no_error_box(page):
     for shown in page.get_by_text(ERRORS).all():
-        expect(shown).not_to_be_visible(timeout=15_000)
+        expect(shown).not_to_be_visible(timeout=60_000)
 
 
 def test_a_page_reloaded_in_mid_run_shows_the_whole_tree_and_goes_on(lab, running):

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 from widget_page import VSCODE, in_vscode, violations
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.browser
 
 
 def colour(page, selector, name):

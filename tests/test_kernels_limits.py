@@ -8,7 +8,7 @@ import pytest_asyncio
 from kernel_parts import alive, gone, opened, shown, started
 from programs import needs_program
 
-from rlm_jupyter.kernels import sandbox, usage
+from rlm_jupyter.kernels import sandbox, session, usage
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -147,7 +147,8 @@ async def test_processes_within_the_limit_are_left_alone(pool):
     ],
     ids=["python", "a-program", "threads"],
 )
-async def test_a_cell_that_passes_its_processor_time_is_interrupted(pool, code):
+async def test_a_cell_that_passes_its_processor_time_is_interrupted(pool, monkeypatch, code):
+    monkeypatch.setattr(session, "GRACE_SECONDS", 4)  # of threads, some do not end with the cell
     told = []
     async with started(pool, sandbox={"cpu_seconds": 0.6}, tell=told.append) as kernel:
         await shown(kernel, "kept = 1")
