@@ -54,7 +54,7 @@ def asking(openai_server):
             base_url=server.url,
             api_key="sk-test-0123456789",
             retry=RetryPolicy(first_wait=0.01, longest_backoff=0.02),
-            timeout=20,
+            timeout=600,  # of silence; only what hangs on purpose is silent
         )
         options = {"completion_tokens": 300, "price": PRICE, **options}
         rlm = RLM(model=model, limits=bounds or limits(), log_dir=None, cache=False, **options)
