@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from rlm_jupyter import forks
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.cleaning import Cleaner, Redact
 from rlm_jupyter.engine.state import TreeState
@@ -37,6 +38,12 @@ class Journal:
         self._cleaner = Cleaner(redact) if redact is not None else None
         self._listeners: list[Listener] = []
         self._seq = 0
+        forks.register(self)
+
+    def forked(self) -> None:
+        """Let what was told so far be read in a forked child, and tell nobody there."""
+        forks.release(self.lock)
+        self._listeners.clear()
 
     def redact(self, text: str) -> str:
         """Give a text without the secrets that this journal knows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -26,6 +27,16 @@ class Manager(AsyncKernelManager):
     """A kernel manager with a kernelspec of its own making."""
 
     own_spec: KernelSpec
+    _owner = 0
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._owner = os.getpid()
+
+    def __del__(self) -> None:
+        # jupyter_client's removes the connection file and the sockets, which are the parent's in a fork of it.
+        if os.getpid() == self._owner:
+            super().__del__()
 
     @property
     def kernel_spec(self) -> KernelSpec:

@@ -17,6 +17,7 @@ from rlm_jupyter.kernels.aside import aside
 from rlm_jupyter.kernels.bounded import BoundedKernel
 from rlm_jupyter.kernels.broker import Broker, Happening
 from rlm_jupyter.kernels.environment import BaseDirectory
+from rlm_jupyter.kernels.fork_check import ForkCheck
 from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.policy import limits_of
 from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch
@@ -38,6 +39,8 @@ WANTED_DESCRIPTORS = 65_536
 OPEN_MAX = 10_240
 LARGEST_MESSAGE = 1 << 20
 """Bytes; a kernel of ours cuts what is longer, so a longer one is forged and its sender disconnected."""
+READY_SECONDS = 120.0
+"""For the supervisor to import what kernels need; a network disk may be slow, but not for ever."""
 OPENING_SECONDS = 5.0
 """How long a pool that is closed waits for what it was just making."""
 QUEUED_MESSAGES = 2_000
@@ -81,6 +84,9 @@ class KernelPool:
         guest: what speaks over the bridge inside kernels; None for the words of agents.
         notice: called with a sentence when something is not as it might be expected.
         ready: how many kernels are kept ready for the next sub-agents while a run is open.
+
+    Attributes:
+        standing: sentences on how kernels start here, other than might be expected; for every run of the pool.
     """
 
     def __init__(
@@ -96,6 +102,8 @@ class KernelPool:
         self._bridge = bridge
         self._guest = guest
         self._notice = notice or (lambda _: None)
+        self.standing: list[str] = []
+        self._check = ForkCheck(self._tell_standing)
         self._base: BaseDirectory | None = None
         self._supervisor: Supervisor | None = None
         self._context: zmq.asyncio.Context | None = None
@@ -112,6 +120,11 @@ class KernelPool:
         self._closed = False
 
     # ------------------------------------------------------------------------------------------ kernels
+
+    @property
+    def forks(self) -> bool:
+        """Whether kernels of this Python are forked here, as far as is known."""
+        return self._launch == "auto" and self._check.works is not False
 
     async def start(self, request: KernelRequest, handler: BridgeHandler) -> AgentKernel:
         """Start a kernel for an agent; waits while as many live as the limit of open files allows.
@@ -166,7 +179,7 @@ class KernelPool:
                 base = await self._open()
                 launch = self._launch_of(request, base)
                 try:
-                    return await KernelProcess.start(launch)
+                    return await self._check.start(launch, self._supervisor)
                 except KernelStartError:
                     if launch.supervisor is None or launch.supervisor.alive or self._closed:
                         raise
@@ -176,7 +189,8 @@ class KernelPool:
         assert self._context is not None
         box = request.box
         template = self._templates.get(request.run)
-        forked = template is not None and template.alive and request.kernelspec is None
+        forked = template is not None and template.alive and self._check.works is not False
+        forked = forked and request.kernelspec is None
         return Launch(
             directory=base / f"k{next(self._numbers)}",
             context=self._context,
@@ -225,10 +239,10 @@ class KernelPool:
             False where kernels cannot be forked, or the value cannot be held that way.
         """
         await self._open()
-        if self._supervisor is None or run in self._templates:
+        if self._supervisor is None or run in self._templates or self._check.works is False:
             return False
-        template = self._supervisor.template(fd, token, text)
         try:
+            template = self._supervisor.template(fd, token, text)
             await asyncio.wrap_future(template.ready)
         except KernelStartError as error:
             self._notice(f"The data is copied into each kernel: {error}")
@@ -328,17 +342,33 @@ class KernelPool:
         while True:
             self._supervisor = Supervisor(await self._directory(), sources, modules)
             try:
-                await asyncio.wrap_future(self._supervisor.ready)
+                async with asyncio.timeout(READY_SECONDS):
+                    report = await asyncio.wrap_future(self._supervisor.ready)
+                if report.get("unable"):
+                    self._check.fails(str(report["unable"]))
+                return
+            except TimeoutError:
+                await self._lose_supervisor()
+                self._launch = "stock"
+                self._tell_standing(
+                    f"The supervisor of agents' kernels was not ready within {READY_SECONDS:.0f} s. Kernels start in "
+                    "the ordinary way, which is slower."
+                )
                 return
             except KernelStartError as error:
                 await self._lose_supervisor()
                 module = getattr(error, "module", "")
                 if module not in modules:
                     self._launch = "stock"
-                    self._notice(f"{error} Kernels start in the ordinary way, which is slower.")
+                    self._tell_standing(f"{error} Kernels start in the ordinary way, which is slower.")
                     return
                 modules.remove(module)
-                self._notice(f"{error} It is imported in each kernel instead.")
+                self._tell_standing(f"{error} It is imported in each kernel instead.")
+
+    def _tell_standing(self, sentence: str) -> None:
+        if sentence not in self.standing:
+            self.standing.append(sentence)
+            self._notice(sentence)
 
     def _words(self) -> Guest:
         if self._guest is None:

@@ -53,6 +53,7 @@ class Launch:
         limits: of the box; see `policy_for`.
         bridge: `socket` passes a descriptor to the kernel, `control` uses the control channel; `auto` is the
             first where the kernel is a process of this machine.
+        execute: execute the kernel's program even where the supervisor could fork the kernel.
     """
 
     directory: Path
@@ -64,6 +65,13 @@ class Launch:
     env: dict[str, str] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
     bridge: BridgeKind = "auto"
+    execute: bool = False
+
+    @property
+    def forks(self) -> bool:
+        """Whether the kernel is a fork of its supervisor."""
+        own = self.kernelspec is None and self.sandbox != "bwrap"
+        return self.supervisor is not None and own and not self.execute
 
 
 class KernelProcess:
@@ -90,15 +98,19 @@ class KernelProcess:
     # ------------------------------------------------------------------------------------------- starting
 
     @classmethod
-    async def start(cls, launch: Launch) -> KernelProcess:
+    async def start(cls, launch: Launch, seconds: float = START_SECONDS) -> KernelProcess:
         """Start a kernel and wait until it takes cells.
+
+        Args:
+            launch: how.
+            seconds: how long to wait.
 
         Raises:
             KernelStartError: with what the kernel wrote to stderr and what to try.
         """
         self = cls(launch)
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._start()
         except BaseException as error:
             detail = self._stderr()
@@ -107,7 +119,7 @@ class KernelProcess:
                 raise
             if isinstance(error, TimeoutError):
                 raise KernelStartError(
-                    _advice(launch, f"did not answer within {START_SECONDS:.0f} s", detail)
+                    _advice(launch, f"did not answer within {seconds:.0f} s", detail)
                 ) from None
             if isinstance(error, (KernelDiedError, OSError, RuntimeError)):
                 raise KernelStartError(_advice(launch, f"did not start: {error}", detail)) from error
@@ -164,8 +176,8 @@ class KernelProcess:
             provisioner.supervisor, provisioner.bridge = launch.supervisor, other.fileno() if other else None
             provisioner.log = str(launch.directory / "stderr")
             provisioner.policy = None if launch.sandbox == "bwrap" else policy
-            provisioner.execute = launch.kernelspec is not None or launch.sandbox == "bwrap"
-            self._forked = not provisioner.execute
+            provisioner.execute = not launch.forks
+            self._forked = launch.forks
             manager.provisioner = provisioner
             await manager.start_kernel(**options)
             return BRIDGE_FD if other else None
@@ -267,15 +279,16 @@ class KernelProcess:
         if self.died.done():
             raise KernelDiedError(f"the kernel died ({describe_exit(self.died.result())})")
 
-    def send(self, code: str, sink: Sink) -> Request:
+    def send(self, code: str, sink: Sink, *, silent: bool = False) -> Request:
         """Send a cell.
 
         Args:
             code: of the cell.
             sink: called with the type and content of each message of its output.
+            silent: True for a cell of ours that is not counted.
         """
         assert self._channels is not None
-        return self._channels.send(code, sink=sink)
+        return self._channels.send(code, silent=silent, sink=sink)
 
     async def settled(self, request: Request) -> None:
         """Wait until the output of a cell that has replied is complete, a second at most."""
