@@ -21,9 +21,10 @@ CHANGES = {
         ("iostream.py", r"def _really_send\(self, msg", "def _really_send(self, route, msg"),
         ("iostream.py", r"self\._really_send\(\*args", "self._really_send(None, *args"),
     ],
-    "a subscription with a time": [
-        ("iostream.py", r"def _handle_subscription\(self, frames\)", "def _handle_subscription(self, frames, when)"),
-        ("iostream.py", r"on_recv\(self\._handle_subscription\)", "on_recv(lambda f: self._handle_subscription(f, 0))"),
+    "a thread with another attribute": [
+        ("ipkernel.py", r"\bparent_thread\b", "owner"),
+        ("kernelbase.py", r"\bparent_thread\b", "owner"),
+        ("shellchannel.py", r"\bparent_thread\b", "owner"),
     ],
     "a base class gone": [
         ("iostream.py", r"\bIOPubThread\b", "PublishingThread"),

@@ -9,9 +9,7 @@ request does, kernels of this pool are stock ones from then on, executed by the 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,11 +23,8 @@ if TYPE_CHECKING:
 
 SECONDS = 15.0
 """For the first forked kernel to start, and as much again to run its first cell; the next ones have longer."""
-FAULT_SECONDS = 2.0
-"""For a kernel that has written a traceback: it may still start, but that is not waited for."""
 _CELL = "import asyncio as _a; await _a.sleep(0); print('works'); del _a"
 _LONGEST = 500
-_TICK = 0.2
 
 
 class ForkCheck:
@@ -62,7 +57,7 @@ class ForkCheck:
         if self.works is False:
             return await KernelProcess.start(stock)
         try:
-            process = await self._try(launch)
+            process = await _start_and_prove(launch)
         except KernelStartError as error:
             if self.works or launch.supervisor is None or not launch.supervisor.alive or root is None:
                 raise
@@ -73,15 +68,6 @@ class ForkCheck:
             self.fails(error.message)
             return process
         self.works = True
-        return process
-
-    async def _try(self, launch: Launch) -> KernelProcess:
-        process = await _start_without_fault(launch)
-        try:
-            await _prove(process)
-        except BaseException:
-            await process.close()
-            raise
         return process
 
     def fails(self, why: str) -> None:
@@ -96,35 +82,14 @@ class ForkCheck:
             )
 
 
-async def _start_without_fault(launch: Launch) -> KernelProcess:
-    """Start a kernel; one that writes a traceback and then keeps still is not waited for.
-
-    ipykernel goes on after most errors of its own, and only the message that was to be sent is missing.
-    """
-    starting = asyncio.create_task(KernelProcess.start(launch, SECONDS))
-    clock = asyncio.get_running_loop().time
-    begin = clock()
+async def _start_and_prove(launch: Launch) -> KernelProcess:
+    process = await KernelProcess.start(launch, SECONDS)
     try:
-        while not (await asyncio.wait({starting}, timeout=_TICK))[0]:
-            if clock() - begin > FAULT_SECONDS and (written := _traceback(launch)):
-                raise KernelStartError(
-                    f"The first forked kernel wrote an error and did not answer: {written}"
-                )
-        return starting.result()
-    finally:
-        if not starting.done():
-            starting.cancel()
-            await asyncio.wait({starting})
-
-
-def _traceback(launch: Launch) -> str:
-    """Read the last line of a traceback in what the kernel wrote; empty if there is none."""
-    with suppress(OSError):
-        text = (launch.directory / "stderr").read_text(errors="replace")[-20_000:]
-        found = re.findall(r"^[\w.]*(?:Error|Exception)\b.*", text, re.MULTILINE)
-        if found and "Traceback (most recent call last)" in text:
-            return str(found[-1])
-    return ""
+        await _prove(process)
+    except BaseException:
+        await process.close()
+        raise
+    return process
 
 
 async def _prove(process: KernelProcess) -> None:
