@@ -21,6 +21,8 @@ import asyncio, json, sys
 import ipykernel
 from kernel_parts import opened, shown, started
 from rlm_jupyter import Sandbox
+from rlm_jupyter.kernels import fork_check
+fork_check.SECONDS = 8.0  # what hangs is not to hang for long
 assert ipykernel.__file__.startswith(sys.prefix)
 box = Sandbox(read=[sys.argv[1]])
 

@@ -110,6 +110,7 @@ class BaseDirectory:
 
     def forked(self) -> None:
         """Let go of the lock in a forked child: it tells that the parent lives, and the child may live longer."""
+        atexit.unregister(self.remove)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.kernels.process import Launch
     from rlm_jupyter.kernels.supervisor import Supervisor
 
-SECONDS = 15.0
+SECONDS = 30.0
 """For the first forked kernel to start, and as much again to run its first cell; the next ones have longer."""
 _CELL = "import asyncio as _a; await _a.sleep(0); print('works'); del _a"
 _LONGEST = 500
