@@ -55,7 +55,7 @@ def ended(pid):
     began = time.monotonic()
     while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         if time.monotonic() > began + 60:
-            os.kill(pid, 15)  # it waits for something
+            os.kill(pid, 9)  # it waits for something
         time.sleep(0.01)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
@@ -161,7 +161,9 @@ def test_a_forked_child_touches_nothing_and_waits_for_nothing(facts, end):
     if end == "an exception":
         assert errors.pop() == "RuntimeError: of the child"
         errors = [line for line in errors if not line.startswith(("Traceback", "  "))]
-    if end != "all modules dropped":  # what is registered for the end of the process has lost its globals then
+    if (
+        end != "all modules dropped"
+    ):  # what is registered for the end of the process has lost its globals then
         assert errors == []
 
 

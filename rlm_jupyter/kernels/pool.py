@@ -18,6 +18,7 @@ from rlm_jupyter.kernels.bounded import BoundedKernel
 from rlm_jupyter.kernels.broker import Broker, Happening
 from rlm_jupyter.kernels.environment import BaseDirectory
 from rlm_jupyter.kernels.fork_check import ForkCheck
+from rlm_jupyter.kernels.gateway import end_late_kernels
 from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.policy import limits_of
 from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch
@@ -201,6 +202,7 @@ class KernelPool:
             env=dict(request.env),
             limits={**limits_of(box), **request.limits},
             bridge=self._bridge,
+            tell=lambda text: request.tell(Happening(text)) if request.tell else self._notice(text),
         )
 
     def _dismiss(self, kernel: AgentKernel) -> None:
@@ -277,6 +279,7 @@ class KernelPool:
         for run in {*self._kernels, *self._directories, *self._templates}:
             await self.close_run(run)
         await self._ready.close()
+        await end_late_kernels()
         await self._watch.close()
         if self._supervisor is not None:
             await aside(self._supervisor.close)

@@ -19,7 +19,7 @@ from rlm_jupyter.kernels.channels import Channels, Request, Sink
 from rlm_jupyter.kernels.child import BRIDGE_FD
 from rlm_jupyter.kernels.control import ControlBridge
 from rlm_jupyter.kernels.environment import kernel_environment, remote_environment
-from rlm_jupyter.kernels.gateway import ENDED_ELSEWHERE
+from rlm_jupyter.kernels.gateway import ENDED_ELSEWHERE, LOST_ELSEWHERE, is_gateway
 from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.manager import check_launch, make_manager
 from rlm_jupyter.kernels.policy import bubblewrap, confinement, policy_for
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from rlm_jupyter.kernels.supervisor import Chief
 
 START_SECONDS = 60.0
+GATEWAY_SECONDS = 30.0
+"""Longer than that: a gateway may take the whole minute before it says that it has started a kernel."""
 KILL_SECONDS = 10.0
 T = TypeVar("T")
 BridgeKind = Literal["auto", "socket", "control"]
@@ -53,6 +55,7 @@ class Launch:
         limits: of the box; see `policy_for`.
         bridge: `socket` passes a descriptor to the kernel, `control` uses the control channel; `auto` is the
             first where the kernel is a process of this machine.
+        tell: called with a sentence where something of the kernel stays behind.
         execute: execute the kernel's program even where the supervisor could fork the kernel.
     """
 
@@ -65,6 +68,7 @@ class Launch:
     env: dict[str, str] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
     bridge: BridgeKind = "auto"
+    tell: Callable[[str], None] | None = None
     execute: bool = False
 
     @property
@@ -110,7 +114,7 @@ class KernelProcess:
         """
         self = cls(launch)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds + (GATEWAY_SECONDS if is_gateway(launch.kernelspec) else 0)):
                 await self._start()
         except BaseException as error:
             detail = self._stderr()
@@ -121,7 +125,7 @@ class KernelProcess:
                 raise KernelStartError(
                     _advice(launch, f"did not answer within {seconds:.0f} s", detail)
                 ) from None
-            if isinstance(error, (KernelDiedError, OSError, RuntimeError)):
+            if isinstance(error, Exception):
                 raise KernelStartError(_advice(launch, f"did not start: {error}", detail)) from error
             raise
         return self
@@ -130,7 +134,9 @@ class KernelProcess:
         launch = self.launch
         for name in ("sockets", "scratch"):
             (launch.directory / name).mkdir(mode=0o700, parents=True)
-        manager = self._manager = make_manager(launch.kernelspec, launch.directory, launch.context)
+        manager = self._manager = make_manager(
+            launch.kernelspec, launch.directory, launch.context, launch.tell
+        )
         if launch.bridge == "control" or not manager.is_local or sys.platform == "win32":
             number = await self._launch(None)
         else:
@@ -389,6 +395,8 @@ def describe_exit(status: int) -> str:
 
     if status == ENDED_ELSEWHERE:
         return "it ended where it runs, and its gateway does not tell how"
+    if status == LOST_ELSEWHERE:
+        return "its gateway broke off the connection to it again and again"
     if status >= 0:
         return f"exit status {status}"
     try:
@@ -404,6 +412,8 @@ def describe_exit(status: int) -> str:
 
 def _advice(launch: Launch, what: str, detail: str) -> str:
     kernel = f"`{launch.kernelspec}`" if launch.kernelspec else "of this Python"
+    if is_gateway(launch.kernelspec):
+        return f"An agent's kernel {kernel} {what}. The log of its gateway may say why."
     tries = (
         "Try `sandbox='none'` to see whether the sandbox is the cause"
         if launch.sandbox != "none"
