@@ -112,10 +112,9 @@ class GatewayManager:
             # It goes on when nobody waits for it any more: else a kernel of which we do not know stays there.
             self._id = _id_of(await asyncio.shield(self._starting))
         except Exception as error:
+            self._starting = None
             raise KernelStartError(await self._why(error)) from None
-        finally:
-            if self._starting.done():
-                self._starting = None
+        self._starting = None
         self._watching = loop.create_task(self._watch())
 
     def client(self, **_: Any) -> WebsocketClient:
