@@ -5,6 +5,7 @@ import json
 import threading
 import time
 
+import psutil
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
@@ -22,7 +23,12 @@ class FaultyGateway:
     """
 
     def __init__(self, answers=(), on_open=lambda socket: socket.close()):
-        self.answers = {("POST", "/api/kernels"): (201, {"id": "k-1"}), **dict(answers)}
+        self.answers = {
+            ("POST", "/api/kernels"): (201, {"id": "k-1"}),
+            ("GET", "/api/kernels/k-1"): (200, {"id": "k-1", "execution_state": "idle"}),
+            ("DELETE", "/api/kernels/k-1"): (204, ""),
+            **dict(answers),
+        }
         self.on_open = on_open
         self.asked, self.headers, self.sockets = [], {}, 0
         self._ready = threading.Event()
@@ -74,6 +80,20 @@ class FaultyGateway:
             assert time.monotonic() < end, self.asked
             time.sleep(0.02)
 
+    async def left(self, seconds=20):
+        """Close, wait until this process has no connection to it, and tell those that it has after that time."""
+        await asyncio.to_thread(self.close)
+        end = time.monotonic() + seconds
+        while True:
+            found = [
+                c for c in psutil.Process().net_connections("tcp") if c.raddr and c.raddr.port == self.port
+            ]
+            if not found or time.monotonic() > end:
+                return found
+            await asyncio.sleep(0.05)
+
     def close(self):
+        if not self._thread.is_alive():
+            return
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(20)
