@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.errors import KernelDiedError, KernelStartError
-from rlm_jupyter.kernels.process import KernelProcess
+from rlm_jupyter.kernels.process import KernelProcess, finish
 from rlm_jupyter.kernels.versions import tried
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def _start_and_prove(launch: Launch) -> KernelProcess:
     try:
         await _prove(process)
     except BaseException:
-        await process.close()
+        await finish(process.close())
         raise
     return process
 

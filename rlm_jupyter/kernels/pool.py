@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from rlm_jupyter.kernels.fork_check import ForkCheck
 from rlm_jupyter.kernels.gateway import end_late_kernels
 from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.policy import limits_of
-from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch
+from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch, finish
 from rlm_jupyter.kernels.ready import ReadyKernels
 from rlm_jupyter.kernels.startup import Guest, supervisor_sources
 from rlm_jupyter.kernels.watch import Watch
@@ -116,8 +117,9 @@ class KernelPool:
         self._watch = Watch(lambda: chain.from_iterable(self._kernels.values()))
         self._directories: dict[str, Path] = {}
         self._templates: dict[str, Template] = {}
-        self._starting = 0
-        self._ready = ReadyKernels(ready, lambda: self._starting > 0)
+        self._starting: Counter[str] = Counter()
+        self._ended: set[str] = set()  # runs that were closed while a kernel of theirs started
+        self._ready = ReadyKernels(ready, lambda: bool(self._starting))
         self._closed = False
 
     # ------------------------------------------------------------------------------------------ kernels
@@ -142,17 +144,32 @@ class KernelPool:
                 "More kernels are needed than the limit of open files allows (`ulimit -n`): some wait."
             )
         await self._places.acquire()
-        self._starting += 1
+        self._starting[request.run] += 1
         try:
             process = self._ready.take(self._kind(request)) or await self._process(request)
-            if self._closed:
-                await process.close()
-                raise KernelStartError("The kernels of this process were closed.")
+            try:
+                kernel = self._adopt(process, request, handler)
+            except BaseException:
+                await finish(process.close())
+                raise
         except BaseException:
             self._places.release()
             raise
         finally:
-            self._starting -= 1
+            self._starting[request.run] -= 1
+            if not self._starting[request.run]:
+                del self._starting[request.run]
+                self._ended.discard(request.run)
+        self._watch.begin()
+        if process.local:
+            self._ready.fill(self._kind(request), lambda: self._process(request))
+        return kernel
+
+    def _adopt(self, process: KernelProcess, request: KernelRequest, handler: BridgeHandler) -> BoundedKernel:
+        """Put a process into the hands of its run, unless that was closed while it started."""
+        self._refuse_when_closed()
+        if request.run in self._ended:
+            raise KernelStartError(f"Run `{request.run}` was closed while this kernel started.")
         tell = request.tell or (lambda _: None)
         broker = Broker(process.confinement.get("net") or (), tell)
         kernel = BoundedKernel(
@@ -163,9 +180,6 @@ class KernelPool:
             lambda text: tell(Happening(text)),
         )
         self._kernels.setdefault(request.run, set()).add(kernel)
-        self._watch.begin()
-        if process.local:
-            self._ready.fill(self._kind(request), lambda: self._process(request))
         return kernel
 
     def _kind(self, request: KernelRequest) -> Hashable:
@@ -259,7 +273,9 @@ class KernelPool:
             self._kernels.setdefault(to, set()).add(bounded)
 
     async def close_run(self, run: str) -> None:
-        """End all kernels of a run and remove its directory."""
+        """End all kernels of a run and remove its directory; those that are starting end when they have."""
+        if run in self._starting:
+            self._ended.add(run)
         kernels = self._kernels.pop(run, set())
         await asyncio.gather(*(kernel.stop() for kernel in list(kernels)), return_exceptions=True)
         directory = self._directories.pop(run, None)
@@ -299,7 +315,13 @@ class KernelPool:
             self._opening = asyncio.create_task(self._open_shared())
             self._opening.add_done_callback(_see)
         # An agent that is stopped or fails meanwhile takes nothing away from the others.
-        return await asyncio.shield(self._opening)
+        try:
+            return await asyncio.shield(self._opening)
+        except (OSError, RuntimeError) as error:
+            raise KernelStartError(
+                f"There is no room for agents' kernels: {error}. Close what is not needed (`run.close()`), or raise "
+                "the limits of this process (`ulimit -n`, `ulimit -u`)."
+            ) from error
 
     async def _open_shared(self) -> Path:
         self._refuse_when_closed()
@@ -388,7 +410,10 @@ def _make_context() -> Any:
     import zmq
     import zmq.asyncio
 
-    context = zmq.asyncio.Context()
+    try:
+        context = zmq.asyncio.Context()
+    except zmq.ZMQError as error:
+        raise OSError(error.errno, str(error)) from error
     with suppress(zmq.ZMQError):
         context.set(zmq.MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT))
     # A socket that a kernel has not bound yet is tried again soon: the default of 100 ms is twice the time

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +118,7 @@ class KernelProcess:
                 await self._start()
         except BaseException as error:
             detail = self._stderr()
-            await self.close()
+            await finish(self.close())
             if isinstance(error, KernelStartError):
                 raise
             if isinstance(error, TimeoutError):
@@ -370,6 +370,17 @@ class KernelProcess:
             self._link = None
         self._set_died(-9)
         await aside(remove_directory, self.launch.directory)
+
+
+async def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Do work to its end, also where the one who waits for it is cancelled meanwhile: what it ends must not stay."""
+    task = asyncio.get_running_loop().create_task(work)
+    _finishing.add(task)
+    task.add_done_callback(_finishing.discard)
+    await asyncio.shield(task)
+
+
+_finishing: set[asyncio.Task[None]] = set()
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, function: Callable[[int], None], status: int) -> None:
