@@ -33,7 +33,10 @@ def versions() -> Iterator[str]:
     """Tell of this package, Python, the system, and the packages that it needs."""
     own = rlm_jupyter.__version__
     yield f"rlm_jupyter {own} · Python {platform.python_version()} · {platform.system()} {platform.release()}"
+    from rlm_jupyter.kernels.versions import TRIED, tried
+
     yield "Packages: " + ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
+    yield from (f"Agents' kernels: {tried(package)}" for package in TRIED)
 
 
 def _version(name: str) -> str:
@@ -119,7 +122,8 @@ async def _try_kernel(kernelspec: str | None, sandbox: Sandbox) -> dict[str, Any
             kernel = await pool.start(KernelRequest("doctor", agent, kernelspec, sandbox), _no_words)
             await kernel.execute("1 + 1", seconds=_START_SECONDS, on_output=None)
             seconds = time.monotonic() - begin
-        forks = possible() and kernelspec is None and sandbox.mode != "bwrap" and not notices
+        stock = kernelspec is not None or sandbox.mode == "bwrap" or not pool.forks
+        forks = possible() and not stock
         return {"confinement": kernel.confinement, "seconds": seconds, "notices": notices, "forks": forks}
     finally:
         with contextlib.suppress(Exception):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from rlm_jupyter import forks
 from rlm_jupyter.engine.run import Run
 from rlm_jupyter.engine.thread import EngineThread, engine
 from rlm_jupyter.errors import ConfigError, RunNotFoundError
@@ -24,18 +24,18 @@ _KEPT_RUNS = 3
 _pool: KernelPool | None = None
 _runs: list[Run] = []
 _runs_lock = threading.Lock()
-_replies: dict[tuple[int, Path], ReplyCache] = {}
+_replies: dict[Path, ReplyCache] = {}
 
 
 def reply_cache() -> ReplyCache:
-    """Give this process's one view of the replies on disk; a forked child needs its own."""
+    """Give this process's one view of the replies on disk; a forked child has its own."""
     from rlm_jupyter.models.cache import ReplyCache, default_path
 
-    key = (os.getpid(), default_path())
+    path = default_path()
     with _runs_lock:
-        if key not in _replies:
-            _replies[key] = ReplyCache(key[1])
-        return _replies[key]
+        if path not in _replies:
+            _replies[path] = ReplyCache(path)
+        return _replies[path]
 
 
 async def kernel_pool() -> KernelPool:
@@ -108,4 +108,18 @@ def stop_all() -> None:
         cache.close()
 
 
+def _forked() -> None:
+    """Begin without pool, runs and replies in a forked child: what there is belongs to the parent.
+
+    An open database may not be used in a fork, nor closed (https://www.sqlite.org/howtocorrupt.html, section 2.6).
+    """
+    global _pool  # noqa: PLW0603 - as above
+    forks.release(_runs_lock)
+    forks.never_finalize([_pool, *_runs, *_replies.values()])
+    _pool = None
+    _runs.clear()
+    _replies.clear()
+
+
 atexit.register(stop_all)
+forks.call_in_child(_forked)

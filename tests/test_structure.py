@@ -12,7 +12,7 @@ PACKAGE = ROOT / "rlm_jupyter"
 
 # From the ground up. A room may import from the floors below its own, and within itself.
 FLOORS = [
-    {"errors"},
+    {"errors", "forks"},
     {"sandbox"},
     {"settings"},
     {"values"},

@@ -50,7 +50,7 @@ def allowed(sandbox: Sandbox, kernel: str | None) -> str | None:
         sandbox: of the run.
         kernel: of its settings; behind a gateway, what is reached is decided there.
     """
-    from rlm_jupyter.kernels.gateway import SCHEME
+    from rlm_jupyter.kernels.gateway_access import SCHEME
 
     if sandbox.mode == "none" or (kernel or "").startswith(SCHEME):
         return None

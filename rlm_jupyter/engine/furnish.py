@@ -38,7 +38,10 @@ async def open_kernel(agent: Agent) -> AgentKernel:
     )
     began = time.monotonic()
     await _share_data(agent)
-    kernel = await team.pool.start(request, agent.calls.handle)
+    try:
+        kernel = await team.pool.start(request, agent.calls.handle)
+    finally:
+        team.tell_once(team.pool.standing)
     agent.kernel = kernel
     await _furnish(agent, kernel)
     team.journal.emit(

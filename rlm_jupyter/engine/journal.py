@@ -6,9 +6,11 @@ import contextlib
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from rlm_jupyter import forks
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.cleaning import Cleaner, Redact
 from rlm_jupyter.engine.state import TreeState
@@ -36,7 +38,17 @@ class Journal:
         self.events: list[ev.AnyEvent] = []
         self._cleaner = Cleaner(redact) if redact is not None else None
         self._listeners: list[Listener] = []
+        self._untold: deque[tuple[ev.AnyEvent, list[Listener]]] = deque()
+        self._telling = False
         self._seq = 0
+        forks.register(self)
+
+    def forked(self) -> None:
+        """Let what was told so far be read in a forked child, and tell nobody there."""
+        forks.release(self.lock)
+        self._listeners.clear()
+        self._untold.clear()
+        self._telling = False
 
     def redact(self, text: str) -> str:
         """Give a text without the secrets that this journal knows."""
@@ -54,7 +66,11 @@ class Journal:
         return unsubscribe
 
     def emit(self, kind: type[E], agent: str = "", **fields: Any) -> E:
-        """Make an event, fold it in, and tell the listeners; a listener that fails is not heard again."""
+        """Make an event, fold it in, and tell the listeners; a listener that fails is not heard again.
+
+        Every listener hears the events in their order, also where one causes another while it is being told, or a
+        thread does: what comes meanwhile is told afterwards, by whoever is telling.
+        """
         if self._cleaner is not None:
             fields = self._cleaner.fields(kind, agent, fields)
         with self.lock:
@@ -63,12 +79,31 @@ class Journal:
             self.state.apply(event)  # type: ignore[arg-type]
             if not isinstance(event, ev.PASSING):
                 self.events.append(event)  # type: ignore[arg-type]
-            listeners = list(self._listeners)
-        for listener in listeners:
-            try:
-                listener(event)  # type: ignore[arg-type]
-            except Exception:
-                logger.exception("a listener of run `%s` failed and was dropped", self.run)
-                with self.lock, contextlib.suppress(ValueError):
-                    self._listeners.remove(listener)
+            self._untold.append((event, list(self._listeners)))  # type: ignore[arg-type]
+            if self._telling:
+                return event
+            self._telling = True
+        self._tell_all()
         return event
+
+    def _tell_all(self) -> None:
+        try:
+            while True:
+                with self.lock:
+                    if not self._untold:
+                        self._telling = False
+                        return
+                    event, listeners = self._untold.popleft()
+                for listener in listeners:
+                    self._tell(listener, event)
+        except BaseException:  # an interrupt: whoever emits next tells the rest
+            self._telling = False
+            raise
+
+    def _tell(self, listener: Listener, event: ev.AnyEvent) -> None:
+        try:
+            listener(event)
+        except Exception:
+            logger.exception("a listener of run `%s` failed and was dropped", self.run)
+            with self.lock, contextlib.suppress(ValueError):
+                self._listeners.remove(listener)

@@ -123,8 +123,10 @@ class Run(RunFacts):
 
         Raises:
             TimeoutError: it still runs after `timeout` seconds.
-            ConfigError: called on the engine's own thread, where it would wait for itself.
+            ConfigError: called on the engine's own thread, where it would wait for itself; or in a fork of the
+                run's process, while the run goes on.
         """
+        self._refuse_in_fork()
         if self._engine.inside:
             raise ConfigError("`run.wait()` cannot be called in a callback of the run: use `await run`.")
         if not self._ended.wait(timeout):
@@ -136,7 +138,9 @@ class Run(RunFacts):
 
         Raises:
             RunStoppedError: interrupted; what the agents had stays.
+            ConfigError: called in a fork of the run's process, while the run goes on.
         """
+        self._refuse_in_fork()
         try:
             while not self._ended.wait(_TICK):
                 pass
@@ -153,9 +157,14 @@ class Run(RunFacts):
         return self._until_ended().__await__()
 
     async def _until_ended(self) -> Run:
+        self._refuse_in_fork()
         while not self._ended.is_set():
             await asyncio.sleep(_TICK if self.elapsed > _TICK else 0.005)
         return self
+
+    def _refuse_in_fork(self) -> None:
+        if not self.done:
+            self._engine.refuse_in_fork(f"Run `{self.id}`")
 
     def raise_for_error(self) -> Run:
         """Raise `error` where there is one; give the run otherwise."""
@@ -169,6 +178,7 @@ class Run(RunFacts):
 
     async def stream(self) -> AsyncIterator[ev.AnyEvent]:
         """Give all events from the first on, as they come, until the run has ended."""
+        self._refuse_in_fork()
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[ev.AnyEvent] = asyncio.Queue()
 
@@ -196,9 +206,11 @@ class Run(RunFacts):
 
         Raises:
             AgentNotFoundError: there is no such agent.
+            ConfigError: called in a fork of the run's process, while the run goes on.
         """
         if agent is not None:
             self.agents[agent]
+        self._refuse_in_fork()
         if not self.done:
             self._engine.call_soon(lambda: self._conductor.stop(agent))
 
@@ -280,8 +292,11 @@ class Run(RunFacts):
         self._call(put())
 
     def close(self) -> None:
-        """Stop what runs and drop the agents' kernels; value, tree and log stay. Twice is fine."""
-        if self._closed:
+        """Stop what runs and drop the agents' kernels; value, tree and log stay. Twice is fine.
+
+        In a fork of the run's process nothing happens: the run is closed where it belongs.
+        """
+        if self._closed or self._engine.foreign:
             return
         with contextlib.suppress(RLMError):
             _ = self.value
@@ -308,6 +323,9 @@ class Run(RunFacts):
 
     def _call(self, work: Any, timeout: float | None = 60) -> Any:
         """Run a coroutine on the engine's loop and give what it gives."""
+        if self._engine.foreign:
+            work.close()
+        self._engine.refuse_in_fork(f"Run `{self.id}`")
         future: Future[Any] = self._engine.submit(work)
         try:
             return future.result(timeout)

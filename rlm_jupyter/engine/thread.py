@@ -7,12 +7,14 @@ engine runs on this loop; other threads hand work in by `submit` and `call_soon`
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
+import selectors
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, TypeVar
+
+from rlm_jupyter import forks
+from rlm_jupyter.errors import ConfigError
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -21,14 +23,19 @@ T = TypeVar("T")
 
 
 class EngineThread:
-    """A daemon thread that runs an asyncio loop for as long as the process lives."""
+    """A daemon thread that runs an asyncio loop for as long as the process lives.
+
+    Attributes:
+        loop: of the thread.
+        foreign: whether this process is a fork of the one whose thread it is: nothing runs on the loop here.
+    """
 
     def __init__(self) -> None:
-        self.pid = os.getpid()
+        self.foreign = False
+        self._selector = selectors.DefaultSelector()
         # zmq needs add_reader, which Windows' default loop lacks (pyzmq documentation, asyncio section).
-        self.loop: asyncio.AbstractEventLoop = (
-            asyncio.SelectorEventLoop() if sys.platform == "win32" else asyncio.new_event_loop()
-        )
+        self.loop: asyncio.AbstractEventLoop = asyncio.SelectorEventLoop(self._selector)
+        forks.register(self)
         self._thread = threading.Thread(target=self._work, name="rlm-engine", daemon=True)
         self._thread.start()
 
@@ -36,28 +43,61 @@ class EngineThread:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
 
+    def forked(self) -> None:
+        """Let a forked child neither continue nor clean up what runs on the loop: all of that is the parent's."""
+        self.foreign = True
+        # The child shares the parent's `epoll`: what is unregistered there would be deaf in the parent.
+        type(self._selector).__init__(self._selector)
+        forks.never_finalize([self.loop, *asyncio.all_tasks(self.loop)])
+
+    def refuse_in_fork(self, what: str) -> None:
+        """Raise ConfigError in a fork of this thread's process, where nobody serves the loop.
+
+        Args:
+            what: the subject of the sentence, such as "Run `x`".
+        """
+        if self.foreign:
+            raise ConfigError(
+                f"{what} belongs to the process that this one was forked from, and goes on there: wait for it, stop "
+                "it and ask its agents there. What it has told so far can be read here, and `RLM(...).run(...)` "
+                "starts a run of this process."
+            )
+
     @property
     def inside(self) -> bool:
         """Whether the caller is on the engine's thread (where blocking would be a deadlock)."""
         return threading.current_thread() is self._thread
 
     def submit(self, work: Coroutine[object, object, T]) -> Future[T]:
-        """Run a coroutine on the engine's loop; give its future."""
+        """Run a coroutine on the engine's loop; give its future.
+
+        Raises:
+            ConfigError: this process is a fork of the one whose loop it is.
+        """
+        if self.foreign:
+            work.close()
+        self.refuse_in_fork("The engine")
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def call_soon(self, callback: Callable[[], object], context: Context | None = None) -> None:
-        """Call back on the engine's loop, soon."""
+        """Call back on the engine's loop, soon.
+
+        Raises:
+            ConfigError: this process is a fork of the one whose loop it is.
+        """
+        self.refuse_in_fork("The engine")
         self.loop.call_soon_threadsafe(callback, context=context)
 
 
 _lock = threading.Lock()
 _engine: EngineThread | None = None
+forks.call_in_child(lambda: forks.release(_lock))
 
 
 def engine() -> EngineThread:
     """Give this process's engine thread; start it on first use (and again in a forked child)."""
     global _engine  # noqa: PLW0603 - one engine a process is the point
     with _lock:
-        if _engine is None or _engine.pid != os.getpid():
+        if _engine is None or _engine.foreign:
             _engine = EngineThread()
         return _engine

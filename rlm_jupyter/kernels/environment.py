@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from rlm_jupyter import forks
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.leftovers import make_locked, remove_directory
 
@@ -105,6 +106,14 @@ class BaseDirectory:
         self._owner = os.getpid()
         self.path, self._lock = _make_directory()
         atexit.register(self.remove)
+        forks.register(self)
+
+    def forked(self) -> None:
+        """Let go of the lock in a forked child: it tells that the parent lives, and the child may live longer."""
+        atexit.unregister(self.remove)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def remove(self) -> None:
         """Remove it with all that is in it, unless this process is a fork of its owner."""

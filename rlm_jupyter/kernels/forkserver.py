@@ -9,8 +9,11 @@ process; each datagram is one JSON object:
     exec   {id, argv, env, cwd, log, policy} + [bridge]   the same, by executing `argv`
     template {id, text} + [socket, data] + [token]        a fork that holds data, and serves that socket as this
     kill   {id, pid}                                      that kernel with all its descendants
-    →      {event: ready, pid, preloaded, threads} | {event: failed, module, reason}
+    →      {event: ready, pid, preloaded, threads, unable} | {event: failed, module, reason}
            {event: done, id, pid} | {event: error, id, reason} | {event: exit, pid, status}
+
+Each request tells the number of its `descriptors`. `unable` says why no kernel can be forked here, where the
+ipykernel that is installed lacks what ours is made of; programs are executed all the same.
 
 It stays single-threaded and opens no zmq context and no event loop, so that a fork of it is sound. When the
 notebook's process is gone, however it died, every descendant is killed and the directory removed.
@@ -35,6 +38,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
+KERNEL = "_rlm_direct"
+"""The module that is made of ipykernel's own parts, and so may not fit one that is newer."""
 
 
 # ------------------------------------------------------------------------------------------------ processes
@@ -103,33 +108,46 @@ def _threads() -> int:
     return sum(1 for _ in os.scandir("/proc/self/task"))
 
 
-def _preload(modules: list[str], sources: dict[str, str]) -> list[str]:
-    """Import what kernels will need, once for all of them; a module that starts a thread is refused."""
+def _preload(modules: list[str], sources: dict[str, str]) -> tuple[list[str], str]:
+    """Import what kernels will need, once for all of them; a module that starts a thread is refused.
+
+    Returns:
+        The modules that were imported, and why no kernel can be forked; empty where kernels can.
+    """
     # debugpy costs a kernel 55 ms and 8 MiB, and an agent has no debugger.
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     loaded = []
     for name in modules:
         try:
             importlib.import_module(name)
-        except ImportError:
-            continue
+        except Exception:  # not installed, or broken: who needs it in a kernel is told there
+            if _threads() == 1:
+                continue
         loaded.append(name)
         if _threads() > 1:
             raise RefusedError(
                 name, "it starts a thread when it is imported, and a fork would lose that thread"
             )
+    unable = ""
     for name, source in sources.items():
         module = types.ModuleType(name)
         module.__dict__["__builtins__"] = dict(
             vars(builtins)
         )  # an agent that overwrites `len` breaks its own
         sys.modules[name] = module
-        exec(compile(source, f"<{name}>", "exec"), module.__dict__)  # noqa: S102 - our own modules, as source
+        try:
+            exec(compile(source, f"<{name}>", "exec"), module.__dict__)  # noqa: S102 - our own modules, as source
+        except Exception as error:
+            if name != KERNEL:
+                raise
+            traceback.print_exc()
+            unable = f"{type(error).__name__}: {error}"
+            del sys.modules[name]
         if _threads() > 1:
             raise RefusedError(
                 name, "it starts a thread when it is imported, and a fork would lose that thread"
             )
-    return loaded
+    return loaded, unable
 
 
 # ------------------------------------------------------------------------------------------------ the server
@@ -180,7 +198,15 @@ class Supervisor:
             self.link.send(json.dumps({"event": event, **body}).encode())
 
     def serve(self) -> NoReturn:
-        """Serve until the notebook's process is gone."""
+        """Serve until the notebook's process is gone, or something fails that must not; then end."""
+        try:
+            self._serve()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            self.end()
+
+    def _serve(self) -> NoReturn:
         poll = select.poll()
         for number in (self.link.fileno(), self.child_ended, self.host):
             if number is not None:
@@ -217,6 +243,8 @@ class Supervisor:
 
     def handle(self, request: dict[str, Any], descriptors: list[int]) -> int:
         """Do what a request asks; return the process id it is about."""
+        if len(descriptors) != request["descriptors"]:
+            raise OSError(f"{len(descriptors)} of {request['descriptors']} descriptors arrived (`ulimit -n`)")
         if request["op"] == "kill":
             pid = int(request["pid"])
             if pid in self.kernels:  # not yet reaped, so the number is still this kernel's
@@ -233,10 +261,13 @@ class Supervisor:
         finally:
             gc.enable()
         if pid == 0:
-            self._leave()
-            if request["op"] == "template":
-                self._branch(descriptors, parent, request.get("text"))
-            _child("become")(request, descriptors, parent)
+            try:
+                self._leave()
+                if request["op"] == "template":
+                    self._branch(descriptors, parent, request.get("text"))
+                _child("become")(request, descriptors, parent)
+            finally:  # whatever happens: a fork never goes on as the supervisor that it was
+                os._exit(1)
         self.kernels.add(pid)
         return pid
 
@@ -286,27 +317,36 @@ class Supervisor:
                 self.kernels.discard(pid)
                 self.send("exit", pid=pid, status=os.waitstatus_to_exitcode(status))
         if dead:
-            me = os.getpid()
-            orphans = [pid for pid, parent in _parents().items() if parent == me and pid not in self.kernels]
-            for orphan in orphans:
-                _kill_tree([orphan, *_descendants(orphan)])
+            with suppress(OSError):  # the system has no file to open left: the next death brings another look
+                self._kill_orphans()
+
+    def _kill_orphans(self) -> None:
+        me = os.getpid()
+        orphans = [pid for pid, parent in _parents().items() if parent == me and pid not in self.kernels]
+        for orphan in orphans:
+            _kill_tree([orphan, *_descendants(orphan)])
 
     def end(self) -> NoReturn:
         """Kill every descendant, remove the directory, and exit."""
+        try:
+            self._kill_all()
+            if self.directory:
+                _remove(self.directory)
+        finally:
+            os._exit(0)
+
+    def _kill_all(self) -> None:
         me = os.getpid()
         _kill_tree(list(self.kernels))  # at once: to read the list of all processes takes milliseconds
         for _ in range(100):  # again and again: a process may fork while the list is read
-            left = _descendants(me)
-            _kill_tree(left)
+            with suppress(OSError):
+                _kill_tree(_descendants(me))
             try:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
             except ChildProcessError:
                 break
             time.sleep(0.002)
-        if self.directory:
-            _remove(self.directory)
-        os._exit(0)
 
 
 def main() -> None:
@@ -320,7 +360,7 @@ def main() -> None:
     sys.path += [path for path in config["paths"] if path not in sys.path]
     supervisor = Supervisor(link, config)
     try:
-        preloaded = _preload(config["modules"], config["sources"])
+        preloaded, unable = _preload(config["modules"], config["sources"])
     except RefusedError as error:
         supervisor.send("failed", module=error.module, reason=error.reason)
         supervisor.end()
@@ -333,7 +373,7 @@ def main() -> None:
     _child("prctl")(PR_SET_DUMPABLE, 0)
     gc.collect()
     gc.freeze()
-    supervisor.send("ready", pid=os.getpid(), preloaded=preloaded, threads=_threads())
+    supervisor.send("ready", pid=os.getpid(), preloaded=preloaded, threads=_threads(), unable=unable)
     supervisor.serve()
 
 

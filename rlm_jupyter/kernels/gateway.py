@@ -12,26 +12,42 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
+import re
+import ssl
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeGuard
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from jupyter_client.kernelspec import KernelSpec
 
 from rlm_jupyter.errors import KernelStartError
+from rlm_jupyter.kernels.gateway_access import SCHEME, Access, read_place, shown_place
 from rlm_jupyter.kernels.websocket import LARGEST_MESSAGE, WebsocketClient
 
-SCHEME = "gateway:"
+log = logging.getLogger(__name__)
+
 _TRY_AGAIN = (0.2, 1.0)  # seconds before the end of a kernel is asked for again
 ENDED_ELSEWHERE = 1000
 """Taken for the exit status of a kernel that ended where nobody tells us how."""
+LOST_ELSEWHERE = 1001
+"""The same, of one whose websocket stays broken or breaks again and again."""
+LATE_SECONDS = 5.0
+"""How long the end of this process waits for kernels that were asked for and are not wanted any more."""
 _START_SECONDS = 60.0
 _SECONDS = 20.0
+_END_SECONDS = 10.0  # for all tries to delete a kernel together
+_WHY_SECONDS = 5.0  # for finding out why none was started
+_PING_SECONDS = 20.0  # a websocket that says nothing is asked whether it is there, and closed where it is not
+_LARGEST_ANSWER = 4 << 20
 _WATCH_SECONDS = 3.0
 _UNREACHABLE = 5  # times in a row, after which the kernel is given up
-_ENDED = frozenset({"dead", "restarting", "autorestarting", "lost"})
+_ENDED = frozenset({"dead", "restarting", "autorestarting"})
+_KERNEL = re.compile(r"[0-9A-Za-z._-]{1,200}")
+_late: set[asyncio.Task[None]] = set()
 
 
 def is_gateway(name: str | None) -> TypeGuard[str]:
@@ -45,20 +61,24 @@ class GatewayManager:
     Args:
         name: `gateway:URL/KERNELSPEC`; `gateway:KERNELSPEC` takes the URL from `JUPYTER_GATEWAY_URL`. A URL that ends
             with a slash stands for the gateway's default kernelspec.
+        tell: called with a sentence where a kernel could not be deleted.
 
     Raises:
-        KernelStartError: that is no URL of a gateway.
+        KernelStartError: that is no URL of a gateway, or a variable of the environment is malformed.
     """
 
     is_local = False
     pid = None
 
-    def __init__(self, name: str) -> None:
-        self.url, self.name = _parse(name)
+    def __init__(self, name: str, tell: Callable[[str], None] | None = None) -> None:
+        self.url, self.name = read_place(name)
+        self._access = Access.read(secure=self.url.lower().startswith("https:"))
+        self._tell = tell or log.warning
         self.kernel_spec = KernelSpec(argv=[], display_name=self.name, language="python")
         self._id: str | None = None
         self._status: int | None = None
         self._http: Any = None
+        self._starting: asyncio.Task[Any] | None = None
         self._watching: asyncio.Task[None] | None = None
         self._failures = 0
 
@@ -80,18 +100,22 @@ class GatewayManager:
         """
         from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
-        self._http = SimpleAsyncHTTPClient(force_instance=True)
+        self._http = SimpleAsyncHTTPClient(force_instance=True, max_body_size=_LARGEST_ANSWER)
         # Gateways pass on what is named so: the user's name, sizes of containers, working directories.
         variables = {name: value for name, value in os.environ.items() if name.startswith("KERNEL_")}
         body: dict[str, Any] = {"env": variables}
         if self.name:
             body["name"] = self.name
+        loop = asyncio.get_running_loop()
+        self._starting = loop.create_task(self._ask("POST", "/api/kernels", body, _START_SECONDS))
         try:
-            answer = await self._ask("POST", "/api/kernels", body, _START_SECONDS)
+            # It goes on when nobody waits for it any more: else a kernel of which we do not know stays there.
+            self._id = _id_of(await asyncio.shield(self._starting))
         except Exception as error:
+            self._starting = None
             raise KernelStartError(await self._why(error)) from None
-        self._id = str(answer["id"])
-        self._watching = asyncio.get_running_loop().create_task(self._watch())
+        self._starting = None
+        self._watching = loop.create_task(self._watch())
 
     def client(self, **_: Any) -> WebsocketClient:
         """Make the client of the kernel's channels."""
@@ -101,20 +125,24 @@ class GatewayManager:
         async def connect() -> Any:
             from tornado.websocket import websocket_connect
 
+            request = self._access.request(
+                "ws" + url[len("http") :], connect_timeout=_SECONDS, request_timeout=_SECONDS
+            )
             return await websocket_connect(
-                self._request("ws" + url.removeprefix("http"), request_timeout=_SECONDS),
+                request,
                 max_message_size=LARGEST_MESSAGE,
-                ping_interval=30,
+                ping_interval=_PING_SECONDS,
+                ping_timeout=_PING_SECONDS,
             )
 
-        return WebsocketClient(connect, self._heard)
+        return WebsocketClient(connect, self._heard, lambda: self._end(LOST_ELSEWHERE))
 
     async def interrupt_kernel(self) -> None:
         """Interrupt the cell; raises RuntimeError where the gateway does not."""
         try:
             await self._ask("POST", f"/api/kernels/{self._id}/interrupt", {})
         except Exception as error:
-            raise RuntimeError(f"The gateway did not interrupt the kernel: {error}") from None
+            raise RuntimeError(f"The gateway did not interrupt the kernel: {self._told(error)}") from None
 
     async def poll(self) -> int | None:
         """The exit status, or None while the kernel lives."""
@@ -126,18 +154,43 @@ class GatewayManager:
 
     async def kill(self) -> None:
         """End the kernel; the gateway has removed it when this returns."""
-        if self._id is None:
-            return
         number, self._id = self._id, None
+        if number is None:
+            return
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                await self._delete(number)
+        except Exception as error:
+            self._tell(
+                f"The kernel `{number}` may still run: {self._where()} did not delete it ({self._told(error)}). "
+                f"Delete it there (`DELETE {self.url}/api/kernels/{number}`), or let the gateway cull what is idle."
+            )
+        self._end(-9)
+
+    async def _delete(self, number: str) -> None:
         for pause in (*_TRY_AGAIN, None):  # a gateway that is restarting the kernel refuses for a moment
             try:
-                await self._ask("DELETE", f"/api/kernels/{number}")
-                break
+                await self._ask("DELETE", f"/api/kernels/{quote(number)}")
             except Exception as error:
-                if pause is None or getattr(error, "code", None) == 404:  # noqa: PLR2004 - it is gone already
-                    break  # or its gateway is
+                if getattr(error, "code", None) == 404:  # noqa: PLR2004 - it is gone already
+                    return
+                if pause is None:
+                    raise
                 await asyncio.sleep(pause)
-        self._end(-9)
+            else:
+                return
+
+    async def _end_late(self, starting: asyncio.Task[Any]) -> None:
+        """Delete a kernel that was asked for and is not wanted any more, when the gateway has started it."""
+        with suppress(Exception):
+            self._id = _id_of(await starting)
+            await self.kill()
+        self._close()
+
+    def _close(self) -> None:
+        if self._http is not None:
+            self._http.close()
+            self._http = None
 
     async def cleanup_resources(self) -> None:
         """Leave nothing: not even the kernel that the gateway started in the place of one that died."""
@@ -145,9 +198,13 @@ class GatewayManager:
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None
-        if self._http is not None:
-            self._http.close()
-            self._http = None
+        starting, self._starting = self._starting, None
+        if starting is None:
+            self._close()
+            return
+        late = asyncio.get_running_loop().create_task(self._end_late(starting))
+        _late.add(late)
+        late.add_done_callback(_late.discard)
 
     # -- whether it lives
 
@@ -181,69 +238,105 @@ class GatewayManager:
 
     # -- asking
 
-    def _request(self, url: str, **options: Any) -> Any:
-        from tornado.httpclient import HTTPRequest
-
-        headers = json.loads(os.environ.get("JUPYTER_GATEWAY_HEADERS") or "{}")
-        token = os.environ.get("JUPYTER_GATEWAY_AUTH_TOKEN")
-        if token:
-            scheme = os.environ.get("JUPYTER_GATEWAY_AUTH_SCHEME") or "token"
-            headers["Authorization"] = f"{scheme} {token}"
-        checked = os.environ.get("JUPYTER_GATEWAY_VALIDATE_CERT", "yes").lower() not in {"no", "false", "0"}
-        return HTTPRequest(
-            url,
-            headers=headers,
-            validate_cert=checked,
-            ca_certs=os.environ.get("JUPYTER_GATEWAY_CA_CERTS"),
-            client_cert=os.environ.get("JUPYTER_GATEWAY_CLIENT_CERT"),
-            client_key=os.environ.get("JUPYTER_GATEWAY_CLIENT_KEY"),
-            connect_timeout=_SECONDS,
-            **options,
-        )
-
     async def _ask(self, method: str, path: str, body: Any = None, seconds: float = _SECONDS) -> Any:
         data = None if body is None else json.dumps(body)
-        request = self._request(self.url + path, method=method, body=data, request_timeout=seconds)
+        request = self._access.request(
+            self.url + path,
+            method=method,
+            body=data,
+            connect_timeout=min(seconds, _SECONDS),
+            request_timeout=seconds,
+        )
         answer = await self._http.fetch(request)
-        return json.loads(answer.body) if answer.body else {}
+        try:
+            return json.loads(answer.body) if answer.body else {}
+        except (ValueError, RecursionError):
+            raise _StrangeAnswerError("it is not JSON") from None
+
+    def _where(self) -> str:
+        return f"the gateway at {shown_place(self.url)}"
 
     async def _why(self, error: Exception) -> str:
         """Say why the gateway gives no kernel."""
-        place = urlsplit(self.url)
-        where = f"The gateway at `{place.hostname}:{place.port or place.scheme}`"
+        where = f"The gateway at {shown_place(self.url)}"
         code = getattr(error, "code", None)
+        if code is None or code == _NO_ANSWER:
+            return f"{where} {self._why_unheard(error)}"
         if code in {401, 403}:
-            return f"{where} refuses us (HTTP {code}). Set its token as the variable `JUPYTER_GATEWAY_AUTH_TOKEN`."
-        if code is None or code == 599:  # noqa: PLR2004 - tornado's own, for no answer
-            return f"{where} cannot be reached: {error}. See that it runs, and that its URL is right."
+            return (
+                f"{where} refuses us (HTTP {code}). Set its token as the variable `JUPYTER_GATEWAY_AUTH_TOKEN`."
+                f"{self._said(error)}"
+            )
+        if 300 <= code < 400:  # noqa: PLR2004 - the codes of redirections
+            return (
+                f"{where} sends us elsewhere (HTTP {code}), as for a login: its URL is another, or its token."
+            )
         with suppress(Exception):
-            known = (await self._ask("GET", "/api/kernelspecs"))["kernelspecs"]
+            answer = await self._ask("GET", "/api/kernelspecs", seconds=_WHY_SECONDS)
+            known = sorted(map(str, answer["kernelspecs"]))
             if self.name not in known:
-                names = ", ".join(f"`{name}`" for name in sorted(known)) or "none"
+                names = ", ".join(f"`{_plain(name, 80)}`" for name in known[:_LISTED]) or "none"
                 return f"{where} has no kernelspec `{self.name}`. It has: {names}."
-        return f"{where} started no kernel `{self.name}` (HTTP {code}); its own log says why."
-
-
-def _parse(name: str) -> tuple[str, str]:
-    """Split `gateway:URL/KERNELSPEC` into the URL without a slash at its end, and the kernelspec."""
-    rest = name.removeprefix(SCHEME)
-    if "://" in rest:
-        url, _, spec = rest.rpartition("/")
-    else:
-        url, spec = os.environ.get("JUPYTER_GATEWAY_URL", "").rstrip("/"), rest
-    place = urlsplit(url)
-    if place.scheme not in {"http", "https"} or not place.hostname:
-        raise KernelStartError(
-            f"`{_without_secrets(name)}` names no kernel of a gateway. Write "
-            "`gateway:http://HOST:PORT/KERNELSPEC`, or set `JUPYTER_GATEWAY_URL` and write `gateway:KERNELSPEC`."
+        return (
+            f"{where} started no kernel `{self.name}` (HTTP {code}); its own log says why.{self._said(error)}"
         )
-    if place.username or place.password or "?" in rest:
-        raise KernelStartError(
-            "The URL of a gateway is kept in logs, so it may hold no password or token. Set the token as "
-            "`JUPYTER_GATEWAY_AUTH_TOKEN` in the environment."
-        )
-    return url, spec
+
+    def _why_unheard(self, error: Exception) -> str:
+        """Say why there is no answer of HTTP."""
+        if isinstance(error, _StrangeAnswerError):
+            return f"answered what no Jupyter server would: {error}. See that its URL is right."
+        if isinstance(error, ssl.SSLError):
+            return (
+                f"and we do not trust each other: {self._told(error)}. See `JUPYTER_GATEWAY_CA_CERTS`, "
+                "`JUPYTER_GATEWAY_CLIENT_CERT` and `JUPYTER_GATEWAY_CLIENT_KEY`."
+            )
+        return f"cannot be reached: {self._told(error)}. See that it runs, and that its URL is right."
+
+    def _told(self, error: Exception) -> str:
+        """Put an error of a request into words, without what is secret."""
+        if isinstance(error, TimeoutError) and not str(error):
+            return "it did not answer in time"
+        return self._access.without_secrets(_plain(str(error), _LONGEST)) + self._said(error)
+
+    def _said(self, error: Exception) -> str:
+        """Give what the gateway wrote beside the code of an error; empty where that is nothing for people."""
+        body = bytes(getattr(getattr(error, "response", None), "body", None) or b"")[:_LARGEST_ERROR]
+        text = body.decode(errors="replace").strip()
+        with suppress(ValueError, RecursionError):
+            found = json.loads(text)
+            fields = found if isinstance(found, dict) else {}
+            text = ". ".join(str(fields[name]) for name in ("reason", "message") if fields.get(name))
+        if not text or text.startswith("<"):
+            return ""
+        return f" It says: {self._access.without_secrets(_plain(text, _LONGEST))}"
 
 
-def _without_secrets(name: str) -> str:
-    return name.partition("?")[0].rpartition("@")[2]
+_NO_ANSWER = 599
+"""tornado's own code of HTTP for a connection that failed or took too long."""
+_LARGEST_ERROR = 64 << 10
+_LONGEST = 300
+_LISTED = 30
+
+
+class _StrangeAnswerError(Exception):
+    """An answer that is not one of a Jupyter server."""
+
+
+def _id_of(answer: Any) -> str:
+    """Read the id of a kernel that was started; raises _StrangeAnswerError."""
+    found = answer.get("id") if isinstance(answer, dict) else None
+    if not isinstance(found, str) or not _KERNEL.fullmatch(found):
+        raise _StrangeAnswerError("it started a kernel without an id")
+    return found
+
+
+def _plain(text: str, most: int) -> str:
+    """Make one line of a text that comes from elsewhere, of visible characters alone."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * most]).split())
+    return line if len(line) <= most else f"{line[:most]}…"
+
+
+async def end_late_kernels() -> None:
+    """Wait, not for long, until kernels that were asked for and are not wanted any more are deleted."""
+    if _late:
+        await asyncio.wait(set(_late), timeout=LATE_SECONDS)

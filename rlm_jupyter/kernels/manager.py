@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,16 @@ class Manager(AsyncKernelManager):
     """A kernel manager with a kernelspec of its own making."""
 
     own_spec: KernelSpec
+    _owner = 0
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._owner = os.getpid()
+
+    def __del__(self) -> None:
+        # jupyter_client's removes the connection file and the sockets, which are the parent's in a fork of it.
+        if os.getpid() == self._owner:
+            super().__del__()
 
     @property
     def kernel_spec(self) -> KernelSpec:
@@ -109,10 +121,19 @@ def check_launch(name: str | None, sandbox: str) -> None:
         bubblewrap_program()
 
 
-def make_manager(name: str | None, directory: Path, context: Any) -> Manager | GatewayManager:
-    """Make the manager of one kernel that will live in `directory`."""
+def make_manager(
+    name: str | None, directory: Path, context: Any, tell: Callable[[str], None] | None = None
+) -> Manager | GatewayManager:
+    """Make the manager of one kernel that will live in `directory`.
+
+    Args:
+        name: of a kernelspec, here or behind a gateway; None for this Python.
+        directory: the kernel's own.
+        context: of zmq.
+        tell: called with a sentence where a gateway keeps a kernel that is not wanted any more.
+    """
     if is_gateway(name):
-        return GatewayManager(name)
+        return GatewayManager(name, tell)
     spec = kernel_spec(name)
     ipc = sys.platform != "win32" and _local(spec)
     address = {"transport": "ipc", "ip": str(directory / "sockets" / "s")} if ipc else {"transport": "tcp"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,9 +18,11 @@ from rlm_jupyter.kernels.aside import aside
 from rlm_jupyter.kernels.bounded import BoundedKernel
 from rlm_jupyter.kernels.broker import Broker, Happening
 from rlm_jupyter.kernels.environment import BaseDirectory
+from rlm_jupyter.kernels.fork_check import ForkCheck
+from rlm_jupyter.kernels.gateway import end_late_kernels
 from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.policy import limits_of
-from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch
+from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch, finish
 from rlm_jupyter.kernels.ready import ReadyKernels
 from rlm_jupyter.kernels.startup import Guest, supervisor_sources
 from rlm_jupyter.kernels.watch import Watch
@@ -38,6 +41,8 @@ WANTED_DESCRIPTORS = 65_536
 OPEN_MAX = 10_240
 LARGEST_MESSAGE = 1 << 20
 """Bytes; a kernel of ours cuts what is longer, so a longer one is forged and its sender disconnected."""
+READY_SECONDS = 120.0
+"""For the supervisor to import what kernels need; a network disk may be slow, but not for ever."""
 OPENING_SECONDS = 5.0
 """How long a pool that is closed waits for what it was just making."""
 QUEUED_MESSAGES = 2_000
@@ -81,6 +86,9 @@ class KernelPool:
         guest: what speaks over the bridge inside kernels; None for the words of agents.
         notice: called with a sentence when something is not as it might be expected.
         ready: how many kernels are kept ready for the next sub-agents while a run is open.
+
+    Attributes:
+        standing: sentences on how kernels start here, other than might be expected; for every run of the pool.
     """
 
     def __init__(
@@ -96,6 +104,8 @@ class KernelPool:
         self._bridge = bridge
         self._guest = guest
         self._notice = notice or (lambda _: None)
+        self.standing: list[str] = []
+        self._check = ForkCheck(self._tell_standing)
         self._base: BaseDirectory | None = None
         self._supervisor: Supervisor | None = None
         self._context: zmq.asyncio.Context | None = None
@@ -107,11 +117,17 @@ class KernelPool:
         self._watch = Watch(lambda: chain.from_iterable(self._kernels.values()))
         self._directories: dict[str, Path] = {}
         self._templates: dict[str, Template] = {}
-        self._starting = 0
-        self._ready = ReadyKernels(ready, lambda: self._starting > 0)
+        self._starting: Counter[str] = Counter()
+        self._ended: set[str] = set()  # runs that were closed while a kernel of theirs started
+        self._ready = ReadyKernels(ready, lambda: bool(self._starting))
         self._closed = False
 
     # ------------------------------------------------------------------------------------------ kernels
+
+    @property
+    def forks(self) -> bool:
+        """Whether kernels of this Python are forked here, as far as is known."""
+        return self._launch == "auto" and self._check.works is not False
 
     async def start(self, request: KernelRequest, handler: BridgeHandler) -> AgentKernel:
         """Start a kernel for an agent; waits while as many live as the limit of open files allows.
@@ -128,17 +144,32 @@ class KernelPool:
                 "More kernels are needed than the limit of open files allows (`ulimit -n`): some wait."
             )
         await self._places.acquire()
-        self._starting += 1
+        self._starting[request.run] += 1
         try:
             process = self._ready.take(self._kind(request)) or await self._process(request)
-            if self._closed:
-                await process.close()
-                raise KernelStartError("The kernels of this process were closed.")
+            try:
+                kernel = self._adopt(process, request, handler)
+            except BaseException:
+                await finish(process.close())
+                raise
         except BaseException:
             self._places.release()
             raise
         finally:
-            self._starting -= 1
+            self._starting[request.run] -= 1
+            if not self._starting[request.run]:
+                del self._starting[request.run]
+                self._ended.discard(request.run)
+        self._watch.begin()
+        if process.local:
+            self._ready.fill(self._kind(request), lambda: self._process(request))
+        return kernel
+
+    def _adopt(self, process: KernelProcess, request: KernelRequest, handler: BridgeHandler) -> BoundedKernel:
+        """Put a process into the hands of its run, unless that was closed while it started."""
+        self._refuse_when_closed()
+        if request.run in self._ended:
+            raise KernelStartError(f"Run `{request.run}` was closed while this kernel started.")
         tell = request.tell or (lambda _: None)
         broker = Broker(process.confinement.get("net") or (), tell)
         kernel = BoundedKernel(
@@ -149,9 +180,6 @@ class KernelPool:
             lambda text: tell(Happening(text)),
         )
         self._kernels.setdefault(request.run, set()).add(kernel)
-        self._watch.begin()
-        if process.local:
-            self._ready.fill(self._kind(request), lambda: self._process(request))
         return kernel
 
     def _kind(self, request: KernelRequest) -> Hashable:
@@ -166,7 +194,7 @@ class KernelPool:
                 base = await self._open()
                 launch = self._launch_of(request, base)
                 try:
-                    return await KernelProcess.start(launch)
+                    return await self._check.start(launch, self._supervisor)
                 except KernelStartError:
                     if launch.supervisor is None or launch.supervisor.alive or self._closed:
                         raise
@@ -176,7 +204,8 @@ class KernelPool:
         assert self._context is not None
         box = request.box
         template = self._templates.get(request.run)
-        forked = template is not None and template.alive and request.kernelspec is None
+        forked = template is not None and template.alive and self._check.works is not False
+        forked = forked and request.kernelspec is None
         return Launch(
             directory=base / f"k{next(self._numbers)}",
             context=self._context,
@@ -187,6 +216,7 @@ class KernelPool:
             env=dict(request.env),
             limits={**limits_of(box), **request.limits},
             bridge=self._bridge,
+            tell=lambda text: request.tell(Happening(text)) if request.tell else self._notice(text),
         )
 
     def _dismiss(self, kernel: AgentKernel) -> None:
@@ -225,10 +255,10 @@ class KernelPool:
             False where kernels cannot be forked, or the value cannot be held that way.
         """
         await self._open()
-        if self._supervisor is None or run in self._templates:
+        if self._supervisor is None or run in self._templates or self._check.works is False:
             return False
-        template = self._supervisor.template(fd, token, text)
         try:
+            template = self._supervisor.template(fd, token, text)
             await asyncio.wrap_future(template.ready)
         except KernelStartError as error:
             self._notice(f"The data is copied into each kernel: {error}")
@@ -243,7 +273,9 @@ class KernelPool:
             self._kernels.setdefault(to, set()).add(bounded)
 
     async def close_run(self, run: str) -> None:
-        """End all kernels of a run and remove its directory."""
+        """End all kernels of a run and remove its directory; those that are starting end when they have."""
+        if run in self._starting:
+            self._ended.add(run)
         kernels = self._kernels.pop(run, set())
         await asyncio.gather(*(kernel.stop() for kernel in list(kernels)), return_exceptions=True)
         directory = self._directories.pop(run, None)
@@ -263,6 +295,7 @@ class KernelPool:
         for run in {*self._kernels, *self._directories, *self._templates}:
             await self.close_run(run)
         await self._ready.close()
+        await end_late_kernels()
         await self._watch.close()
         if self._supervisor is not None:
             await aside(self._supervisor.close)
@@ -282,7 +315,13 @@ class KernelPool:
             self._opening = asyncio.create_task(self._open_shared())
             self._opening.add_done_callback(_see)
         # An agent that is stopped or fails meanwhile takes nothing away from the others.
-        return await asyncio.shield(self._opening)
+        try:
+            return await asyncio.shield(self._opening)
+        except (OSError, RuntimeError) as error:
+            raise KernelStartError(
+                f"There is no room for agents' kernels: {error}. Close what is not needed (`run.close()`), or raise "
+                "the limits of this process (`ulimit -n`, `ulimit -u`)."
+            ) from error
 
     async def _open_shared(self) -> Path:
         self._refuse_when_closed()
@@ -328,17 +367,33 @@ class KernelPool:
         while True:
             self._supervisor = Supervisor(await self._directory(), sources, modules)
             try:
-                await asyncio.wrap_future(self._supervisor.ready)
+                async with asyncio.timeout(READY_SECONDS):
+                    report = await asyncio.wrap_future(self._supervisor.ready)
+                if report.get("unable"):
+                    self._check.fails(str(report["unable"]))
+                return
+            except TimeoutError:
+                await self._lose_supervisor()
+                self._launch = "stock"
+                self._tell_standing(
+                    f"The supervisor of agents' kernels was not ready within {READY_SECONDS:.0f} s. Kernels start in "
+                    "the ordinary way, which is slower."
+                )
                 return
             except KernelStartError as error:
                 await self._lose_supervisor()
                 module = getattr(error, "module", "")
                 if module not in modules:
                     self._launch = "stock"
-                    self._notice(f"{error} Kernels start in the ordinary way, which is slower.")
+                    self._tell_standing(f"{error} Kernels start in the ordinary way, which is slower.")
                     return
                 modules.remove(module)
-                self._notice(f"{error} It is imported in each kernel instead.")
+                self._tell_standing(f"{error} It is imported in each kernel instead.")
+
+    def _tell_standing(self, sentence: str) -> None:
+        if sentence not in self.standing:
+            self.standing.append(sentence)
+            self._notice(sentence)
 
     def _words(self) -> Guest:
         if self._guest is None:
@@ -355,7 +410,10 @@ def _make_context() -> Any:
     import zmq
     import zmq.asyncio
 
-    context = zmq.asyncio.Context()
+    try:
+        context = zmq.asyncio.Context()
+    except zmq.ZMQError as error:
+        raise OSError(error.errno, str(error)) from error
     with suppress(zmq.ZMQError):
         context.set(zmq.MAX_SOCKETS, context.get(zmq.SOCKET_LIMIT))
     # A socket that a kernel has not bound yet is tried again soon: the default of 100 ms is twice the time

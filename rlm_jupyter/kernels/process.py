@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ from rlm_jupyter.kernels.channels import Channels, Request, Sink
 from rlm_jupyter.kernels.child import BRIDGE_FD
 from rlm_jupyter.kernels.control import ControlBridge
 from rlm_jupyter.kernels.environment import kernel_environment, remote_environment
-from rlm_jupyter.kernels.gateway import ENDED_ELSEWHERE
+from rlm_jupyter.kernels.gateway import ENDED_ELSEWHERE, LOST_ELSEWHERE, is_gateway
 from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.manager import check_launch, make_manager
 from rlm_jupyter.kernels.policy import bubblewrap, confinement, policy_for
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from rlm_jupyter.kernels.supervisor import Chief
 
 START_SECONDS = 60.0
+GATEWAY_SECONDS = 30.0
+"""Longer than that: a gateway may take the whole minute before it says that it has started a kernel."""
 KILL_SECONDS = 10.0
 T = TypeVar("T")
 BridgeKind = Literal["auto", "socket", "control"]
@@ -53,6 +55,8 @@ class Launch:
         limits: of the box; see `policy_for`.
         bridge: `socket` passes a descriptor to the kernel, `control` uses the control channel; `auto` is the
             first where the kernel is a process of this machine.
+        tell: called with a sentence where something of the kernel stays behind.
+        execute: execute the kernel's program even where the supervisor could fork the kernel.
     """
 
     directory: Path
@@ -64,6 +68,14 @@ class Launch:
     env: dict[str, str] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
     bridge: BridgeKind = "auto"
+    tell: Callable[[str], None] | None = None
+    execute: bool = False
+
+    @property
+    def forks(self) -> bool:
+        """Whether the kernel is a fork of its supervisor."""
+        own = self.kernelspec is None and self.sandbox != "bwrap"
+        return self.supervisor is not None and own and not self.execute
 
 
 class KernelProcess:
@@ -90,26 +102,30 @@ class KernelProcess:
     # ------------------------------------------------------------------------------------------- starting
 
     @classmethod
-    async def start(cls, launch: Launch) -> KernelProcess:
+    async def start(cls, launch: Launch, seconds: float = START_SECONDS) -> KernelProcess:
         """Start a kernel and wait until it takes cells.
+
+        Args:
+            launch: how.
+            seconds: how long to wait.
 
         Raises:
             KernelStartError: with what the kernel wrote to stderr and what to try.
         """
         self = cls(launch)
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(seconds + (GATEWAY_SECONDS if is_gateway(launch.kernelspec) else 0)):
                 await self._start()
         except BaseException as error:
             detail = self._stderr()
-            await self.close()
+            await finish(self.close())
             if isinstance(error, KernelStartError):
                 raise
             if isinstance(error, TimeoutError):
                 raise KernelStartError(
-                    _advice(launch, f"did not answer within {START_SECONDS:.0f} s", detail)
+                    _advice(launch, f"did not answer within {seconds:.0f} s", detail)
                 ) from None
-            if isinstance(error, (KernelDiedError, OSError, RuntimeError)):
+            if isinstance(error, Exception):
                 raise KernelStartError(_advice(launch, f"did not start: {error}", detail)) from error
             raise
         return self
@@ -118,7 +134,9 @@ class KernelProcess:
         launch = self.launch
         for name in ("sockets", "scratch"):
             (launch.directory / name).mkdir(mode=0o700, parents=True)
-        manager = self._manager = make_manager(launch.kernelspec, launch.directory, launch.context)
+        manager = self._manager = make_manager(
+            launch.kernelspec, launch.directory, launch.context, launch.tell
+        )
         if launch.bridge == "control" or not manager.is_local or sys.platform == "win32":
             number = await self._launch(None)
         else:
@@ -164,8 +182,8 @@ class KernelProcess:
             provisioner.supervisor, provisioner.bridge = launch.supervisor, other.fileno() if other else None
             provisioner.log = str(launch.directory / "stderr")
             provisioner.policy = None if launch.sandbox == "bwrap" else policy
-            provisioner.execute = launch.kernelspec is not None or launch.sandbox == "bwrap"
-            self._forked = not provisioner.execute
+            provisioner.execute = not launch.forks
+            self._forked = launch.forks
             manager.provisioner = provisioner
             await manager.start_kernel(**options)
             return BRIDGE_FD if other else None
@@ -267,15 +285,16 @@ class KernelProcess:
         if self.died.done():
             raise KernelDiedError(f"the kernel died ({describe_exit(self.died.result())})")
 
-    def send(self, code: str, sink: Sink) -> Request:
+    def send(self, code: str, sink: Sink, *, silent: bool = False) -> Request:
         """Send a cell.
 
         Args:
             code: of the cell.
             sink: called with the type and content of each message of its output.
+            silent: True for a cell of ours that is not counted.
         """
         assert self._channels is not None
-        return self._channels.send(code, sink=sink)
+        return self._channels.send(code, silent=silent, sink=sink)
 
     async def settled(self, request: Request) -> None:
         """Wait until the output of a cell that has replied is complete, a second at most."""
@@ -353,6 +372,17 @@ class KernelProcess:
         await aside(remove_directory, self.launch.directory)
 
 
+async def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Do work to its end, also where the one who waits for it is cancelled meanwhile: what it ends must not stay."""
+    task = asyncio.get_running_loop().create_task(work)
+    _finishing.add(task)
+    task.add_done_callback(_finishing.discard)
+    await asyncio.shield(task)
+
+
+_finishing: set[asyncio.Task[None]] = set()
+
+
 def _from_thread(loop: asyncio.AbstractEventLoop, function: Callable[[int], None], status: int) -> None:
     with suppress(RuntimeError):  # the loop is closed: nobody waits any more
         loop.call_soon_threadsafe(function, status)
@@ -376,6 +406,8 @@ def describe_exit(status: int) -> str:
 
     if status == ENDED_ELSEWHERE:
         return "it ended where it runs, and its gateway does not tell how"
+    if status == LOST_ELSEWHERE:
+        return "its gateway broke off the connection to it again and again"
     if status >= 0:
         return f"exit status {status}"
     try:
@@ -391,6 +423,8 @@ def describe_exit(status: int) -> str:
 
 def _advice(launch: Launch, what: str, detail: str) -> str:
     kernel = f"`{launch.kernelspec}`" if launch.kernelspec else "of this Python"
+    if is_gateway(launch.kernelspec):
+        return f"An agent's kernel {kernel} {what}. The log of its gateway may say why."
     tries = (
         "Try `sandbox='none'` to see whether the sandbox is the cause"
         if launch.sandbox != "none"

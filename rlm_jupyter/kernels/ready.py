@@ -7,8 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable, Hashable
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.errors import RLMError
-
 if TYPE_CHECKING:
     from rlm_jupyter.kernels.process import KernelProcess
 
@@ -66,7 +64,7 @@ class ReadyKernels:
                 while self._busy() or clock() < self._asked + REST:
                     await asyncio.sleep(PAUSE)
                 self._stock.append(await start())
-        except RLMError as error:  # who asks next starts one for himself, and hears why it fails
+        except Exception as error:  # who asks next starts one for himself, and hears why it fails
             log.debug("No kernel is kept ready: %s", error)
 
     def drop(self, kind: Hashable = None) -> None:
@@ -81,7 +79,7 @@ class ReadyKernels:
             self._close_soon(self._stock.pop())
 
     def _close_soon(self, process: KernelProcess) -> None:
-        task = asyncio.get_running_loop().create_task(process.close())
+        task = asyncio.get_running_loop().create_task(_close(process))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
@@ -92,3 +90,10 @@ class ReadyKernels:
         if filling is not None:
             await asyncio.gather(filling, return_exceptions=True)
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+
+async def _close(process: KernelProcess) -> None:
+    try:
+        await process.close()
+    except Exception as error:  # nobody waits for this task
+        log.warning("A kernel that was kept ready did not end as it should: %s", error)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import secrets
 import signal
@@ -12,17 +14,20 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
+from concurrent.futures import Future, InvalidStateError
+from contextlib import ExitStack, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from rlm_jupyter import forks
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.environment import TOKEN, clean_environment, kill_marked
 from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.policy import site_directories
 from rlm_jupyter.kernels.pour import pour
+
+log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 10.0
 PROGRAM = Path(__file__).with_name("forkserver.py")
@@ -61,11 +66,20 @@ class Chief:
         self._link, self._token = link, token
         self._numbers = count(1)
         self._lock = threading.Lock()
-        self._waiting: dict[int, Future[int]] = {}
+        self._sending = threading.Lock()
+        self._waiting: dict[int, tuple[str, Future[int]]] = {}
         self._exits: dict[int, Future[int]] = {}
         self._closed = False
         self._listener = threading.Thread(target=self._listen, name="rlm-supervisor", daemon=True)
+        forks.register(self)
         self._listener.start()
+
+    def forked(self) -> None:
+        """Let go of the line in a forked child of this process, where it would lead to the parent's kernels."""
+        self._closed = True
+        forks.release(self._lock)
+        forks.release(self._sending)
+        self._link.close()
 
     @property
     def alive(self) -> bool:
@@ -81,16 +95,21 @@ class Chief:
             body["env"] = {**body["env"], TOKEN: self._token}
         with self._lock:
             number = next(self._numbers)
-            self._waiting[number] = answer
-        data = json.dumps({"op": op, "id": number, **body}).encode()
+            self._waiting[number] = (op, answer)
+        data = json.dumps({"op": op, "id": number, "descriptors": len(descriptors), **body}).encode()
         try:
-            socket.send_fds(self._link, [data], list(descriptors))
+            with self._sending:
+                socket.send_fds(self._link, [data], list(descriptors))
         except OSError as error:
-            self._waiting.pop(number, None)
-            answer.set_exception(
-                KernelStartError(f"The supervisor of agents' kernels is gone ({error}). {self._tail()}")
-            )
+            with self._lock:
+                self._waiting.pop(number, None)
+            _settle(answer, KernelStartError(self._not_asked(error)))
         return answer
+
+    def _not_asked(self, error: OSError) -> str:
+        if error.errno == errno.EMSGSIZE:
+            return "The environment variables of a kernel are too large to hand over: pass less by `env`."
+        return f"The supervisor of agents' kernels is gone ({error}). {self._tail()}".strip()
 
     def exit_of(self, pid: int) -> Future[int]:
         """The exit status of a kernel (negative: a signal), when it has died."""
@@ -105,60 +124,86 @@ class Chief:
     # ---------------------------------------------------------------------------------------- listening
 
     def _listen(self) -> None:
-        while True:
+        why = ""
+        while not why:
             try:
                 data = self._link.recv(1 << 20)
             except OSError:
                 data = b""
             if not data:
                 break
-            self._hear(json.loads(data))
-        self._end()
+            try:
+                self._hear(json.loads(data))
+            except Exception:  # nothing it said can be relied on now, and nobody may wait for it for ever
+                log.exception("A supervisor of agents' kernels is ended: its message cannot be understood")
+                why = f"It sent what cannot be understood: {data[:200]!r}."
+                self._abandon()
+        self._end(why)
 
     def _hear(self, message: dict[str, Any]) -> None:
+        """Take one message; raises any exception where it is none."""
         event = message["event"]
         if event == "ready":
-            self.ready.set_result(message)
+            _settle(self.ready, message)
         elif event == "failed":
             module = f"the module `{message['module']}`: " if message["module"] else ""
             error = KernelStartError(f"Kernels cannot be forked because of {module}{message['reason']}.")
             error.module = message["module"]  # type: ignore[attr-defined]
-            self.ready.set_exception(error)
+            _settle(self.ready, error)
         elif event == "exit":
-            exited = self.exit_of(message["pid"])
-            if not exited.done():
-                exited.set_result(message["status"])
-        else:
             with self._lock:
-                answer = self._waiting.pop(message["id"])
-                if event == "done" and message["pid"] not in self._exits:
-                    self._exits[message["pid"]] = Future()
-            if not answer.set_running_or_notify_cancel():
-                # Who asked was cancelled meanwhile: nobody owns this kernel.
-                if event == "done":
-                    with suppress(OSError):
-                        os.killpg(message["pid"], signal.SIGKILL)
-            elif event == "done":
-                answer.set_result(message["pid"])
-            else:
-                answer.set_exception(KernelStartError(f"The kernel was not started: {message['reason']}."))
+                exited = self._exits.get(_number(message, "pid"))
+            if exited is not None:
+                _settle(exited, _number(message, "status"))
+        elif event in ("done", "error"):
+            self._hear_answer(message)
+        else:
+            raise ValueError(f"an event `{event}`")
 
-    def _end(self) -> None:
+    def _hear_answer(self, message: dict[str, Any]) -> None:
+        number, done = _number(message, "id"), message["event"] == "done"
+        pid = _number(message, "pid") if done else 0
+        reason = "" if done else str(message["reason"])
+        with self._lock:
+            op, answer = self._waiting.pop(number, ("", None))
+            starts = done and op in ("fork", "exec")
+            earlier = self._exits.pop(pid, None) if starts else None
+            if starts:
+                self._exits[pid] = Future()
+        if earlier is not None:  # a process of that number died before, and nobody has asked how
+            _settle(earlier, -signal.SIGKILL)
+        if answer is None:
+            log.warning("A supervisor of agents' kernels answered twice: %s", message)
+        elif not answer.set_running_or_notify_cancel():
+            if starts:  # who asked was cancelled meanwhile: nobody owns this kernel
+                self.forget(pid)
+                self.ask("kill", pid=pid)
+        elif done:
+            _settle(answer, pid)
+        else:
+            _settle(answer, KernelStartError(f"The kernel was not started: {reason}."))
+
+    def _end(self, why: str = "") -> None:
         """It is gone: so are all of its kernels."""
         self._closed = True
         self._buried()
-        error = KernelStartError(f"The supervisor of agents' kernels ended. {self._tail()}".strip())
+        parts = ("The supervisor of agents' kernels ended.", why, self._tail())
+        error = KernelStartError(" ".join(filter(None, parts)))
         with self._lock:
-            waiting, exits = list(self._waiting.values()), list(self._exits.values())
+            answers: list[Future[Any]] = [self.ready, *(answer for _, answer in self._waiting.values())]
+            exits = list(self._exits.values())
             self._waiting.clear()
-        answers: list[Future[Any]] = [self.ready, *waiting]
+        with self._sending:
+            self._link.close()
         for answer in answers:
-            if not answer.done():
-                answer.set_exception(error)
+            _settle(answer, error)
         for exited in exits:
-            if not exited.done():
-                exited.set_result(-signal.SIGKILL)
-        self._link.close()
+            _settle(exited, -signal.SIGKILL)
+
+    def _abandon(self) -> None:
+        """Make it end although it does not follow."""
+        with suppress(OSError):
+            self._link.shutdown(socket.SHUT_RDWR)
 
     def _buried(self) -> None:
         """Wait for its end and see to what it may have left."""
@@ -174,6 +219,22 @@ class Chief:
         self._listener.join(CLOSE_SECONDS)
 
 
+def _settle(future: Future[Any], outcome: Any) -> None:
+    """Give a future its result, or its exception; nothing happens where it has one, or was cancelled."""
+    with suppress(InvalidStateError):
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
+
+
+def _number(message: Mapping[str, Any], field: str) -> int:
+    found = message[field]
+    if type(found) is not int:
+        raise TypeError(f"`{field}` is {found!r}")
+    return found
+
+
 class Template(Chief):
     """A fork of the supervisor that holds a run's data: kernels forked from it see that without a copy."""
 
@@ -185,12 +246,18 @@ class Supervisor(Chief):
         directory: where kernels live; the supervisor removes it when the notebook's process ends.
         sources: modules made in the supervisor before it forks, name to source.
         modules: imported in the supervisor where installed.
+
+    Raises:
+        KernelStartError: this system starts no process for it.
     """
 
     def __init__(self, directory: Path, sources: Mapping[str, str], modules: Sequence[str] = MODULES) -> None:
         self.directory = directory
         self._log = directory / "supervisor.log"
-        link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            raise _no_process(error) from error
         config = {
             "host": os.getpid(),
             "directory": str(directory),
@@ -199,9 +266,19 @@ class Supervisor(Chief):
             "sources": dict(sources),
         }
         token = secrets.token_hex(8)
-        with other:
-            self._process = self._execute(other, config, token)
-        super().__init__(link, token)
+        try:
+            with other:
+                self._process = self._execute(other, config, token)
+        except OSError as error:
+            link.close()
+            raise _no_process(error) from error
+        try:
+            super().__init__(link, token)
+        except RuntimeError as error:  # no thread can be started
+            link.close()
+            self._process.kill()
+            self._process.wait()
+            raise _no_process(error) from error
 
     def _execute(self, other: socket.socket, config: dict[str, Any], token: str) -> subprocess.Popen[bytes]:
         # `-I`: neither PYTHON* variables nor the notebook's working directory decide what is imported.
@@ -244,20 +321,38 @@ class Supervisor(Chief):
             fd: of the value.
             token: of the file that stands for it afterwards; None for `fd` itself.
             text: the value itself, where it is bytes or ASCII text; then `fd` is not read.
+
+        Raises:
+            KernelStartError: this process may open no more files, or start no more threads.
         """
-        link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        about: dict[str, Any] = {}
-        if text is not None:
-            fd, end = os.pipe()
-            about = {"text": {"kind": type(text).__name__, "size": len(text)}}
-            threading.Thread(target=pour, args=(text, end), name="rlm-pour", daemon=True).start()
-        with other:
+        with ExitStack() as passed, ExitStack() as kept:
+            try:
+                link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                passed.callback(other.close)
+                kept.callback(link.close)
+                about: dict[str, Any] = {}
+                if text is not None:
+                    fd = self._pour(text, passed)
+                    about = {"text": {"kind": type(text).__name__, "size": len(text)}}
+                template = Template(link, self._token)
+            except (OSError, RuntimeError) as error:
+                raise _no_process(error) from error
+            kept.pop_all()
             asked = self.ask("template", [other.fileno(), fd, *([] if token is None else [token])], **about)
-        if text is not None:
-            os.close(fd)
-        template = Template(link, self._token)
         asked.add_done_callback(lambda answer: template.close() if answer.exception() else None)
         return template
+
+    @staticmethod
+    def _pour(text: str | bytes, passed: ExitStack) -> int:
+        """Begin to write a text into a pipe; return the end to read, which `passed` closes."""
+        reading, writing = os.pipe()
+        passed.callback(os.close, reading)
+        try:
+            threading.Thread(target=pour, args=(text, writing), name="rlm-pour", daemon=True).start()
+        except RuntimeError:
+            os.close(writing)
+            raise
+        return reading
 
     def close(self) -> None:
         """End the supervisor and with it every kernel; returns when all are gone."""
@@ -265,6 +360,10 @@ class Supervisor(Chief):
         if self._listener.is_alive():  # it does not hear
             self._process.kill()
             self._listener.join(CLOSE_SECONDS)
+
+    def _abandon(self) -> None:
+        super()._abandon()
+        self._process.kill()
 
     def _buried(self) -> None:
         try:
@@ -281,3 +380,10 @@ class Supervisor(Chief):
         with suppress(OSError):
             return self._log.read_text(errors="replace")[-2000:].strip()
         return ""
+
+
+def _no_process(error: Exception) -> KernelStartError:
+    return KernelStartError(
+        f"The supervisor of agents' kernels was not started: {error}. Close what is not needed (`run.close()`), or "
+        "raise the limits of this process (`ulimit -n`, `ulimit -u`)."
+    )

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +21,9 @@ LARGEST_MESSAGE = 4 << 20
 _QUEUED = 2_000  # messages of one channel that wait to be read; above it the connection is not read
 _CHANNELS = ("shell", "iopub", "control")
 _TRIES = 6
+_STEADY_SECONDS = (
+    5.0  # a connection that lasts as long has worked; one that breaks sooner is a try that failed
+)
 _PARTS = ("header", "parent_header", "metadata", "content")
 
 
@@ -53,19 +58,24 @@ class WebsocketClient:
 
     Args:
         connect: opens the websocket; the same session each time, so that a server may keep what was missed.
-        on_state: called with the `execution_state` of each status message, and with ``"lost"`` when the websocket
-            stays broken.
+        on_state: called with the `execution_state` of each status message.
+        on_lost: called when the websocket stays broken, or breaks again and again.
 
     Attributes:
         session: packs and unpacks messages; it signs none, because the websocket is authenticated.
     """
 
-    def __init__(self, connect: Callable[[], Awaitable[Any]], on_state: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Awaitable[Any]],
+        on_state: Callable[[str], None],
+        on_lost: Callable[[], None],
+    ) -> None:
         from jupyter_client.session import Session
 
         self.session = Session()
         self.session.auth = None
-        self._connect, self._on_state = connect, on_state
+        self._connect, self._on_state, self._on_lost = connect, on_state, on_lost
         self._out: asyncio.Queue[str | bytes] = asyncio.Queue()
         self._sockets = {name: ChannelSocket(name, self._out.put_nowait) for name in _CHANNELS}
         self.shell_channel, self.iopub_channel, self.control_channel = map(Channel, self._sockets.values())
@@ -82,24 +92,31 @@ class WebsocketClient:
             self._running = None
 
     async def _run(self) -> None:
+        clock = asyncio.get_running_loop().time
         tries = 0
-        while tries < _TRIES:
-            try:
+        while True:
+            steady = math.inf
+            with suppress(
+                Exception
+            ):  # refused, broken off, or no websocket at all: all are tries that failed
                 websocket = await self._connect()
-            except Exception:
-                tries += 1
-                await asyncio.sleep(0.1 * 2**tries)
-                continue
-            tries = 0
-            sending = asyncio.get_running_loop().create_task(self._send(websocket))
-            try:
-                while (message := await websocket.read_message()) is not None:
-                    await self._take(message)
-            finally:
-                sending.cancel()
-                websocket.close()
-            await asyncio.sleep(0.1)
-        self._on_state("lost")
+                steady = clock() + _STEADY_SECONDS
+                await self._serve(websocket)
+            tries = 1 if clock() >= steady else tries + 1
+            if tries >= _TRIES:
+                break
+            await asyncio.sleep(0.1 * 2 ** (tries - 1))
+        self._on_lost()
+
+    async def _serve(self, websocket: Any) -> None:
+        """Pass messages on until the websocket breaks."""
+        sending = asyncio.get_running_loop().create_task(self._send(websocket))
+        try:
+            while (message := await websocket.read_message()) is not None:
+                await self._take(message)
+        finally:
+            sending.cancel()
+            websocket.close()
 
     async def _send(self, websocket: Any) -> None:
         from tornado.websocket import WebSocketClosedError
