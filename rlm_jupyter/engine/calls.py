@@ -6,7 +6,6 @@ what it may do is taken from the connection that it came by, never from the mess
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -15,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.compaction import check_fits
+from rlm_jupyter.engine.received import load_received
 from rlm_jupyter.engine.schema import AnswerSchema
 from rlm_jupyter.engine.tool_calls import ask_server, call_tool, count_functions, handed_on, servers_handed_on
 from rlm_jupyter.errors import ConfigError, ContextTooLongError, LimitReachedError, ModelError, RLMError
 from rlm_jupyter.kernels.bridge import BridgeError
+from rlm_jupyter.kernels.host_work import CHECKS, HostWork
 from rlm_jupyter.models.base import Message
 from rlm_jupyter.values.store import Buffer
 
@@ -35,6 +36,7 @@ class AgentCalls:
     """Serves the requests that come from one agent's kernel."""
 
     def __init__(self, agent: Agent) -> None:
+        self.work = HostWork(CHECKS, 1)
         self.serve(agent)
 
     @property
@@ -96,7 +98,7 @@ class AgentCalls:
     async def _llm_query(self, body: dict[str, Any], _fds: list[int]) -> Answer:
         agent, team = self._agent, self._agent.team
         question = _text(body, "prompt")
-        schema, model = _schema(body.get("schema")), team.sub_model_named(body.get("model"))
+        schema, model = await self._schema(body.get("schema")), team.sub_model_named(body.get("model"))
         purpose: ev.Purpose = "fallback" if body.get("fallback") else "llm_query"
         content = question if schema is None else f"{question}\n\nAnswer with JSON only: {schema.json_text}"
         check_fits(team, model, content)
@@ -108,7 +110,7 @@ class AgentCalls:
             if schema is None:
                 return completion.text, []
             try:
-                return schema.read(completion.text), []
+                return await self.work.run(schema.read, completion.text), []
             except ValueError as error:
                 if last:
                     raise BridgeError(
@@ -123,6 +125,7 @@ class AgentCalls:
     async def _rlm_query(self, body: dict[str, Any], fds: list[int]) -> Answer:
         agent = self._agent
         question = _text(body, "prompt")
+        schema = await self._schema(body.get("schema"))
         if agent.leaf:
             raise BridgeError("limit", f"Agent `{agent.id}` is at the depth limit and has no sub-agents.")
         functions = len(fds) - count_functions(
@@ -138,7 +141,7 @@ class AgentCalls:
             agent,
             question,
             context,
-            schema=_schema(body.get("schema")),
+            schema=schema,
             name=name[:60] if isinstance(name, str) else None,
             tools=tools,
             mcp=servers,
@@ -188,8 +191,7 @@ class AgentCalls:
     async def _check(self, schema: AnswerSchema, buffer: Buffer) -> None:
         agent = self._agent
         try:
-            value = await asyncio.to_thread(buffer.load)
-            await asyncio.to_thread(schema.validate, value)
+            await self.work.run(_load_and_check, buffer, schema)
         except (ValueError, RLMError) as error:
             if agent.draft is not None:
                 agent.draft.close()
@@ -197,6 +199,21 @@ class AgentCalls:
             reason = f"The value does not match what was asked for ({schema.text:.300}).\n{error}"
             agent.team.journal.emit(ev.ValueRejected, agent.id, reason=reason)
             raise BridgeError("rejected", reason) from None
+
+    async def _schema(self, schema: object) -> AnswerSchema | None:
+        """Read a schema that the agent's code made, before anything is asked or started for it.
+
+        Raises:
+            BridgeError: it is none, refers to something outside of itself, or is too large.
+        """
+        if schema is None:
+            return None
+        if not isinstance(schema, dict):
+            raise BridgeError("failed", "`schema` must be a type or a JSON Schema.")
+        try:
+            return await self.work.run(partial(AnswerSchema, schema, from_agent=True))
+        except ConfigError as error:
+            raise BridgeError("failed", error.message) from None
 
     async def _budget(self, _body: dict[str, Any], _fds: list[int]) -> Answer:
         return asdict(self._agent.left()), []
@@ -224,15 +241,8 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     return text
 
 
-def _schema(schema: object) -> AnswerSchema | None:
-    if schema is None:
-        return None
-    if not isinstance(schema, dict):
-        raise BridgeError("failed", "`schema` must be a type or a JSON Schema.")
-    try:
-        return AnswerSchema(schema)
-    except ConfigError as error:
-        raise BridgeError("failed", error.message) from None
+def _load_and_check(buffer: Buffer, schema: AnswerSchema) -> None:
+    schema.validate(load_received(buffer))
 
 
 def _description(given: object) -> dict[str, Any]:

@@ -118,7 +118,9 @@ class _Check:
             return seen
         self._depth += 1
         if self._depth > MOST_DEPTH:
-            raise TooMuchWorkError(f"it is nested deeper than {MOST_DEPTH} levels, or its schema refers to itself")
+            raise TooMuchWorkError(
+                f"it is nested deeper than {MOST_DEPTH} levels, or its schema refers to itself"
+            )
         place = _Place(self, schema, value, path, problems, seen)
         for keyword in schema:
             if (rule := _RULES.get(keyword)) is not None:
@@ -217,7 +219,8 @@ def _is(value: object, kind: str) -> bool:
         return kind in ("integer", "number")
     if isinstance(value, float):
         return kind == "number" or (kind == "integer" and value.is_integer())
-    return kind == {str: "string", list: "array", dict: "object"}.get(type(value), "")
+    wanted = {"string": str, "array": list, "object": dict}.get(kind)
+    return wanted is not None and isinstance(value, wanted)
 
 
 def _type(at: _Place, wanted: str | list[str]) -> None:
@@ -268,7 +271,9 @@ def _nearest(at: _Place, schemas: list[Schema]) -> str:
 def _one_of(at: _Place, schemas: list[Schema]) -> None:
     count = at.tried(schemas)
     if count != 1:
-        what = "any of the given schemas" if not count else f"one alone of the given schemas, but under {count}"
+        what = (
+            "any of the given schemas" if not count else f"one alone of the given schemas, but under {count}"
+        )
         at.wrong(f"{short(at.value)} is not valid under {what}")
 
 
@@ -289,9 +294,7 @@ def _if(at: _Place, schema: Schema) -> None:
 # ---- numbers and texts
 
 
-def _number(
-    fails: Callable[[Any, Any], bool], said: str
-) -> Callable[[_Place, Any], None]:
+def _number(fails: Callable[[Any, Any], bool], said: str) -> Callable[[_Place, Any], None]:
     def rule(at: _Place, bound: float) -> None:
         if isinstance(at.value, (int, float)) and not isinstance(at.value, bool) and fails(at.value, bound):
             at.wrong(f"{short(at.value)} {said} {short(bound)}")
@@ -358,7 +361,7 @@ def _contains(at: _Place, schema: Schema) -> None:
         at.wrong(f"{short(at.value)} holds {count} that match `contains`")
 
 
-def _unique(at: _Place, wanted: bool) -> None:  # noqa: FBT001 - the keyword's value
+def _unique(at: _Place, wanted: bool) -> None:
     if not wanted or not isinstance(at.value, list):
         return
     known: set[Any] = set()

@@ -37,7 +37,9 @@ _COUNTS: Final = frozenset(
     }
 )  # fmt: skip
 _NUMBERS: Final = frozenset({"exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"})
-_TEXTS: Final = frozenset({"$anchor", "$comment", "$dynamicAnchor", "$schema", "description", "pattern", "title"})
+_TEXTS: Final = frozenset(
+    {"$anchor", "$comment", "$dynamicAnchor", "$schema", "description", "pattern", "title"}
+)
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _MOST_BITS: Final = 20_000
 
@@ -128,21 +130,24 @@ class JsonSchema:
             raise SchemaError(place, f"to read the schema takes longer than {self.bounds.seconds:g} s")
         for keyword, value in schema.items():
             where = f"{place}.{keyword:.60}"
-            if (check := _CHECKS.get(keyword)) is not None:
-                check(value, where)
-            if keyword in _REFERENCES:
-                self._references.append((where, _own_reference(value, where)))
-            elif keyword == "$id" and place != "$":
-                raise SchemaError(where, "an inner schema with an `$id` of its own is not supported")
-            elif keyword in ("$anchor", "$dynamicAnchor"):
-                self._anchors[value] = schema
-            elif keyword == "pattern":
-                self._pattern(value, where)
+            self._read_keyword(schema, keyword, value, where)
             for inner, name in _parts(keyword, value, where):
                 if keyword == "patternProperties":
                     self._pattern(name, where)
                 self._read(inner, f"{where}.{name:.60}" if name else where)
         self.tracks |= "unevaluatedItems" in schema or "unevaluatedProperties" in schema
+
+    def _read_keyword(self, schema: dict[str, Any], keyword: str, value: Any, where: str) -> None:
+        if (check := _CHECKS.get(keyword)) is not None:
+            check(value, where)
+        if keyword in _REFERENCES:
+            self._references.append((where, _own_reference(value, where)))
+        elif keyword == "$id" and where != "$.$id":
+            raise SchemaError(where, "an inner schema with an `$id` of its own is not supported")
+        elif keyword in ("$anchor", "$dynamicAnchor"):
+            self._anchors[value] = schema
+        elif keyword == "pattern":
+            self._pattern(value, where)
 
     def _pattern(self, source: str, place: str) -> None:
         if source in self.patterns:
@@ -291,6 +296,6 @@ def short(value: object) -> str:
     if value is None or isinstance(value, (bool, int, float)):
         return repr(value)
     if isinstance(value, (list, dict)):
-        what = "a list" if isinstance(value, list) else "an object"
-        return f"{what} of {len(value):,} {'entry' if len(value) == 1 else 'entries'}" if value else f"{what} of nothing"
+        what = "list" if isinstance(value, list) else "object"
+        return f"{'a' if what == 'list' else 'an'} {what} of {len(value):,}" if value else f"an empty {what}"
     return f"a `{type(value).__name__}`"

@@ -16,6 +16,7 @@ from typing import Any
 from rlm_jupyter.engine.find_json import find_json
 from rlm_jupyter.engine.json_check import MOST_DEPTH, problems_of
 from rlm_jupyter.engine.json_schema import OF_AGENTS, OF_USERS, JsonSchema, SchemaError
+from rlm_jupyter.engine.typed import MistakesError, validated
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.kernels.schemas import is_columns, is_plain_dtype, newer_type
 
@@ -128,17 +129,14 @@ class AnswerSchema:
         return self.validate(found) if self._columns is None else _rows(found, self._columns)
 
     def _validate_type(self, value: object) -> Any:
-        from pydantic import ValidationError
-
         try:
-            return self._adapter.validate_python(value)
-        except ValidationError as first:
+            return validated(self._adapter, value)
+        except MistakesError as first:
             plain = to_plain(value)  # numpy scalars and tuples are fine where numbers and lists are
             try:
-                return self._adapter.validate_python(plain)
-            except ValidationError:
-                lines = [f"{_path(error['loc'])}: {error['msg']}" for error in first.errors()]
-                raise ValueError(_lines(lines)) from None
+                return validated(self._adapter, plain)
+            except MistakesError:
+                raise ValueError(_lines(f"{_path(loc)}: {said}" for loc, said in first.mistakes)) from None
 
 
 def to_plain(value: object) -> Any:
