@@ -153,12 +153,11 @@ class Broker:
     async def _addresses(self, name: str, port: int, *, named: bool) -> list[Address]:
         """Resolve a name to the addresses that may be reached under it."""
         try:
-            found = await self._look_ups.run(_look_up, name)
+            addresses = await self._look_up(name)
         except (OSError, UnicodeError):
             text = f"The host `{name}` is not known."
             self._say(Happening(text, name, port, ok=False))
             raise _error(text, errno.EHOSTUNREACH, unknown=True) from None
-        addresses = list(dict.fromkeys(_address(str(entry[4][0])) for entry in found))
         allowed = [one for one in addresses if may_reach(one, name, named=named)]
         if not allowed:
             shown = ", ".join(map(str, addresses[:3]))
@@ -169,6 +168,12 @@ class Broker:
             self._say(Happening(f"Refused: {text}", name, port, ok=False))
             raise _error(text, errno.EACCES)
         return allowed
+
+    async def _look_up(self, name: str) -> list[Address]:
+        with suppress(ValueError):
+            return [_address(name)]
+        found = await self._look_ups.run(_entries, name)
+        return list(dict.fromkeys(_address(str(entry[4][0])) for entry in found))
 
     def _refuse(self, name: str, port: int) -> None:
         shown = _shown(name, port) if port else name
@@ -215,7 +220,7 @@ def may_reach(address: Address, name: str, *, named: bool) -> bool:
     return named or (public and not _is_own(address))
 
 
-def _look_up(name: str) -> list[tuple[Any, ...]]:
+def _entries(name: str) -> list[tuple[Any, ...]]:
     return list(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM))
 
 
