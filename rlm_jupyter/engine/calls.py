@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.compaction import check_fits
+from rlm_jupyter.engine.descriptions import Variables, description_of
 from rlm_jupyter.engine.received import load_received
 from rlm_jupyter.engine.schema import AnswerSchema
 from rlm_jupyter.engine.tool_calls import ask_server, call_tool, count_functions, handed_on, servers_handed_on
@@ -37,6 +38,7 @@ class AgentCalls:
 
     def __init__(self, agent: Agent) -> None:
         self.work = HostWork(CHECKS, 1)
+        self._variables = Variables()
         self.serve(agent)
 
     @property
@@ -174,7 +176,7 @@ class AgentCalls:
 
     def _received(self, fd: int, body: Mapping[str, Any]) -> Buffer:
         """Own what came with a request, whose descriptor stays the bridge's."""
-        return self._agent.team.store.adopt(os.dup(fd), _description(body.get("description")))
+        return self._agent.team.store.adopt(os.dup(fd), description_of(body.get("description")))
 
     def _not_looked(self) -> str | None:
         """Ask once to look first, where the code answers without having read data that was not shown whole."""
@@ -220,14 +222,10 @@ class AgentCalls:
 
     async def _cell_done(self, body: dict[str, Any], _fds: list[int]) -> Answer:
         agent = self._agent
-        variables = [
-            item for item in body.get("variables") or () if isinstance(item, dict) and "name" in item
-        ]
-        removed = [str(name) for name in body.get("removed") or ()]
+        variables, removed = self._variables.changed(body.get("variables"), body.get("removed"))
         if variables or removed:
-            described = tuple({**_description(item), "name": str(item["name"])} for item in variables)
             agent.team.journal.emit(
-                ev.VariablesChanged, agent.id, turn=agent.turn, variables=described, removed=tuple(removed)
+                ev.VariablesChanged, agent.id, turn=agent.turn, variables=variables, removed=removed
             )
         return {}, []
 
@@ -243,11 +241,3 @@ def _text(body: Mapping[str, Any], name: str) -> str:
 
 def _load_and_check(buffer: Buffer, schema: AnswerSchema) -> None:
     schema.validate(load_received(buffer))
-
-
-def _description(given: object) -> dict[str, Any]:
-    """Take a description that a kernel sent for what it must be to be shown."""
-    described = dict(given) if isinstance(given, dict) else {}
-    described["type"] = str(described.get("type", "object"))[:200]
-    described["summary"] = str(described.get("summary", described["type"]))[:400]
-    return described
