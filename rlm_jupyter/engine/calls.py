@@ -6,6 +6,7 @@ what it may do is taken from the connection that it came by, never from the mess
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -39,6 +40,7 @@ class AgentCalls:
     def __init__(self, agent: Agent) -> None:
         self.work = HostWork(CHECKS, 1)
         self._variables = Variables()
+        self._in_order = asyncio.Lock()
         self.serve(agent)
 
     @property
@@ -208,14 +210,15 @@ class AgentCalls:
         Raises:
             BridgeError: it is none, refers to something outside of itself, or is too large.
         """
-        if schema is None:
-            return None
-        if not isinstance(schema, dict):
-            raise BridgeError("failed", "`schema` must be a type or a JSON Schema.")
-        try:
-            return await self.work.run(partial(AnswerSchema, schema, from_agent=True))
-        except ConfigError as error:
-            raise BridgeError("failed", error.message) from None
+        async with self._in_order:  # calls without one wait too: sub-agents are numbered as they were called
+            if schema is None:
+                return None
+            if not isinstance(schema, dict):
+                raise BridgeError("failed", "`schema` must be a type or a JSON Schema.")
+            try:
+                return await self.work.run(partial(AnswerSchema, schema, from_agent=True))
+            except ConfigError as error:
+                raise BridgeError("failed", error.message) from None
 
     async def _budget(self, _body: dict[str, Any], _fds: list[int]) -> Answer:
         return asdict(self._agent.left()), []
