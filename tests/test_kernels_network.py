@@ -1,6 +1,7 @@
 """Connections of agents: to hosts that the user named, by the engine; nothing else, however code tries."""
 
 import asyncio
+import errno
 import http.server
 import socket
 import ssl
@@ -10,12 +11,13 @@ import threading
 
 import pytest
 import pytest_asyncio
-from kernel_parts import opened, shown, started
+from kernel_parts import Answers, opened, shown, started
 from programs import needs_program
 
 from rlm_jupyter.kernels import sandbox
-from rlm_jupyter.kernels.broker import Broker, may_reach
+from rlm_jupyter.kernels.broker import LOOK_UPS_AT_ONCE, Broker, may_reach
 from rlm_jupyter.kernels.exchange import BridgeError
+from rlm_jupyter.kernels.pool import KernelRequest
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -399,12 +401,11 @@ async def test_the_address_of_this_machine_is_not_the_public_network(monkeypatch
 @pytest.mark.parametrize("net", ["all", ("*.example.org",), ("rebound.example.org",)])
 async def test_a_name_that_is_pointed_to_loopback_is_refused(monkeypatch, other, net):
     """The engine looks at the address that it connects to, whatever it was when it was looked up before."""
-    loop = asyncio.get_running_loop()
 
-    async def pointed(_host, _port, **_):
+    def pointed(_host, _port, **_):
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
 
-    monkeypatch.setattr(loop, "getaddrinfo", pointed)
+    monkeypatch.setattr(socket, "getaddrinfo", pointed)
     told = []
     broker = Broker([net] if isinstance(net, str) else net, told.append)
     with pytest.raises(BridgeError, match="only where that very address is named"):
@@ -419,3 +420,102 @@ async def test_a_name_that_is_pointed_to_loopback_is_refused(monkeypatch, other,
 async def test_a_request_that_is_none_is_refused(body):
     with pytest.raises(BridgeError):
         await Broker(["all"], lambda _: None).connect(body)
+
+
+# ------------------------------------------------------------------------------------- a name service that is slow
+
+
+class SlowNames:
+    """Answers no look-up of a name before it is told to.
+
+    Attributes:
+        asked: the names, in order.
+        most: how many were looked up at the same time.
+    """
+
+    def __init__(self):
+        self.asked, self.most, self.now = [], 0, 0
+        self._lock, self._go = threading.Lock(), threading.Event()
+
+    def __call__(self, host, _port, **_):
+        with self._lock:
+            self.asked.append(host)
+            self.now += 1
+            self.most = max(self.most, self.now)
+        self._go.wait(100)
+        with self._lock:
+            self.now -= 1
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (PUBLIC, 0))]
+
+    def answer(self):
+        self._go.set()
+
+
+@pytest.fixture
+def slow_names(monkeypatch):
+    slow = SlowNames()
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    yield slow
+    slow.answer()
+
+
+async def settled(condition):
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_thousands_of_slow_look_ups_keep_neither_kernels_from_ending_nor_values_from_moving(
+    pool, slow_names, tmp_path
+):
+    from rlm_jupyter.kernels.aside import aside
+    from rlm_jupyter.values.store import Buffer, Store
+
+    brokers = [Broker(["*.example.org"], lambda _: None) for _ in range(2)]
+    asked = [
+        asyncio.create_task(broker.resolve({"host": f"{number}.example.org"}))
+        for number in range(1000)
+        for broker in brokers
+    ]
+    try:
+        await settled(lambda: slow_names.now == 2 * LOOK_UPS_AT_ONCE)
+        kernel = await pool.start(KernelRequest(run="r", agent="0"), Answers())
+        assert await shown(kernel, "1 + 1") == "2"
+        await kernel.stop()
+        store = Store(tmp_path, limit=1)
+        buffer = store.hold(Buffer.of(b"x" * 100_000))
+        await aside(store.spill)
+        assert buffer.place == "disk"
+        assert await asyncio.to_thread(int, "7") == 7
+        store.close()
+        assert slow_names.most == 2 * LOOK_UPS_AT_ONCE
+        assert not any(task.done() for task in asked)
+    finally:
+        for task in asked:
+            task.cancel()
+        slow_names.answer()
+        await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def test_look_ups_of_one_agent_do_not_take_the_turn_of_another_and_end_in_time(monkeypatch, slow_names):
+    monkeypatch.setattr("rlm_jupyter.kernels.broker.SECONDS", 2.0)
+    greedy, other = (Broker(["all"], lambda _: None) for _ in range(2))
+    asked = [asyncio.create_task(greedy.resolve({"host": f"{n}.example.org"})) for n in range(50)]
+    await settled(lambda: slow_names.now == LOOK_UPS_AT_ONCE)
+    single = asyncio.create_task(other.connect({"host": "other.example.org", "port": 80}))
+    await settled(lambda: "other.example.org" in slow_names.asked)
+    ended = await asyncio.gather(*asked, single, return_exceptions=True)
+    assert all(isinstance(error, BridgeError) for error in ended)
+    assert {error.data["errno"] for error in ended} == {errno.ETIMEDOUT}
+    # A thread that still waits counts for its agent, though nobody waits for it any more.
+    again = asyncio.create_task(greedy.resolve({"host": "again.example.org"}))
+    await asyncio.sleep(0.1)
+    assert "again.example.org" not in slow_names.asked
+    slow_names.answer()
+    assert (await again)[0] == {"addresses": [PUBLIC]}
+
+
+async def test_an_address_is_not_looked_up(slow_names):
+    found, _ = await Broker([PUBLIC], lambda _: None).resolve({"host": PUBLIC})
+    assert found == {"addresses": [PUBLIC]}
+    assert slow_names.asked == []

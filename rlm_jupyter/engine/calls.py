@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.compaction import check_fits
+from rlm_jupyter.engine.descriptions import Variables, description_of
+from rlm_jupyter.engine.received import load_received
 from rlm_jupyter.engine.schema import AnswerSchema
 from rlm_jupyter.engine.tool_calls import ask_server, call_tool, count_functions, handed_on, servers_handed_on
 from rlm_jupyter.errors import ConfigError, ContextTooLongError, LimitReachedError, ModelError, RLMError
 from rlm_jupyter.kernels.bridge import BridgeError
+from rlm_jupyter.kernels.host_work import CHECKS, HostWork
 from rlm_jupyter.models.base import Message
 from rlm_jupyter.values.store import Buffer
 
@@ -35,6 +38,9 @@ class AgentCalls:
     """Serves the requests that come from one agent's kernel."""
 
     def __init__(self, agent: Agent) -> None:
+        self.work = HostWork(CHECKS, 1)
+        self._variables = Variables()
+        self._in_order = asyncio.Lock()
         self.serve(agent)
 
     @property
@@ -96,7 +102,7 @@ class AgentCalls:
     async def _llm_query(self, body: dict[str, Any], _fds: list[int]) -> Answer:
         agent, team = self._agent, self._agent.team
         question = _text(body, "prompt")
-        schema, model = _schema(body.get("schema")), team.sub_model_named(body.get("model"))
+        schema, model = await self._schema(body.get("schema")), team.sub_model_named(body.get("model"))
         purpose: ev.Purpose = "fallback" if body.get("fallback") else "llm_query"
         content = question if schema is None else f"{question}\n\nAnswer with JSON only: {schema.json_text}"
         check_fits(team, model, content)
@@ -108,7 +114,7 @@ class AgentCalls:
             if schema is None:
                 return completion.text, []
             try:
-                return schema.read(completion.text), []
+                return await self.work.run(schema.read, completion.text), []
             except ValueError as error:
                 if last:
                     raise BridgeError(
@@ -123,6 +129,7 @@ class AgentCalls:
     async def _rlm_query(self, body: dict[str, Any], fds: list[int]) -> Answer:
         agent = self._agent
         question = _text(body, "prompt")
+        schema = await self._schema(body.get("schema"))
         if agent.leaf:
             raise BridgeError("limit", f"Agent `{agent.id}` is at the depth limit and has no sub-agents.")
         functions = len(fds) - count_functions(
@@ -138,7 +145,7 @@ class AgentCalls:
             agent,
             question,
             context,
-            schema=_schema(body.get("schema")),
+            schema=schema,
             name=name[:60] if isinstance(name, str) else None,
             tools=tools,
             mcp=servers,
@@ -171,7 +178,7 @@ class AgentCalls:
 
     def _received(self, fd: int, body: Mapping[str, Any]) -> Buffer:
         """Own what came with a request, whose descriptor stays the bridge's."""
-        return self._agent.team.store.adopt(os.dup(fd), _description(body.get("description")))
+        return self._agent.team.store.adopt(os.dup(fd), description_of(body.get("description")))
 
     def _not_looked(self) -> str | None:
         """Ask once to look first, where the code answers without having read data that was not shown whole."""
@@ -188,8 +195,7 @@ class AgentCalls:
     async def _check(self, schema: AnswerSchema, buffer: Buffer) -> None:
         agent = self._agent
         try:
-            value = await asyncio.to_thread(buffer.load)
-            await asyncio.to_thread(schema.validate, value)
+            await self.work.run(_load_and_check, buffer, schema)
         except (ValueError, RLMError) as error:
             if agent.draft is not None:
                 agent.draft.close()
@@ -198,19 +204,31 @@ class AgentCalls:
             agent.team.journal.emit(ev.ValueRejected, agent.id, reason=reason)
             raise BridgeError("rejected", reason) from None
 
+    async def _schema(self, schema: object) -> AnswerSchema | None:
+        """Read a schema that the agent's code made, before anything is asked or started for it.
+
+        Raises:
+            BridgeError: it is none, refers to something outside of itself, or is too large.
+        """
+        async with self._in_order:  # calls without one wait too: sub-agents are numbered as they were called
+            if schema is None:
+                return None
+            if not isinstance(schema, dict):
+                raise BridgeError("failed", "`schema` must be a type or a JSON Schema.")
+            try:
+                return await self.work.run(partial(AnswerSchema, schema, from_agent=True))
+            except ConfigError as error:
+                raise BridgeError("failed", error.message) from None
+
     async def _budget(self, _body: dict[str, Any], _fds: list[int]) -> Answer:
         return asdict(self._agent.left()), []
 
     async def _cell_done(self, body: dict[str, Any], _fds: list[int]) -> Answer:
         agent = self._agent
-        variables = [
-            item for item in body.get("variables") or () if isinstance(item, dict) and "name" in item
-        ]
-        removed = [str(name) for name in body.get("removed") or ()]
+        variables, removed = self._variables.changed(body.get("variables"), body.get("removed"))
         if variables or removed:
-            described = tuple({**_description(item), "name": str(item["name"])} for item in variables)
             agent.team.journal.emit(
-                ev.VariablesChanged, agent.id, turn=agent.turn, variables=described, removed=tuple(removed)
+                ev.VariablesChanged, agent.id, turn=agent.turn, variables=variables, removed=removed
             )
         return {}, []
 
@@ -224,20 +242,5 @@ def _text(body: Mapping[str, Any], name: str) -> str:
     return text
 
 
-def _schema(schema: object) -> AnswerSchema | None:
-    if schema is None:
-        return None
-    if not isinstance(schema, dict):
-        raise BridgeError("failed", "`schema` must be a type or a JSON Schema.")
-    try:
-        return AnswerSchema(schema)
-    except ConfigError as error:
-        raise BridgeError("failed", error.message) from None
-
-
-def _description(given: object) -> dict[str, Any]:
-    """Take a description that a kernel sent for what it must be to be shown."""
-    described = dict(given) if isinstance(given, dict) else {}
-    described["type"] = str(described.get("type", "object"))[:200]
-    described["summary"] = str(described.get("summary", described["type"]))[:400]
-    return described
+def _load_and_check(buffer: Buffer, schema: AnswerSchema) -> None:
+    schema.validate(load_received(buffer))

@@ -20,7 +20,7 @@ _CUT = frozenset({"length", "max_tokens", "content_filter"})
 
 _FINAL = re.compile(r"\bFINAL(?:_VAR)?[ \t]*\(")
 _OWN_LINE = re.compile(r"^[ \t]*(?:[-*+][ \t]+)?(?:\*\*)?`?\Z")
-_AFTER = re.compile(r"[ \t]*[`*.;]*[ \t]*\r?$", re.MULTILINE)
+_AFTER = re.compile(r"[ \t]*+[`*.;]*+[ \t]*+\r?$", re.MULTILINE)
 _HEDGE = re.compile(
     r"\b(?:after|afterwards|before|can|could|don't|eventually|if|later|might|must|need|never|not|once|"
     r"should|then|unless|until|when|whether|would)\b",
@@ -29,10 +29,11 @@ _HEDGE = re.compile(
 _NO_BACKTICKS = re.compile(
     r"^[ \t]*(?:repl|python|py)(?:[ \t]+code)?:?[ \t]*\r?$", re.MULTILINE | re.IGNORECASE
 )
-_INLINE_FENCE = re.compile(r"```+[ \t]*(?:repl|python|py)\b", re.IGNORECASE)
+_INLINE_FENCE = re.compile(r"(?<!`)`{3,}+[ \t]*+(?:repl|python|py)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?:][ ]|[\r\n]")
 _MAX_CALL = 20_000
 _MAX_CALLS = 20
+_MAX_MENTIONS = 200
 _FENCED = "send Python in one ```repl block"
 _BARE = "The reply was Python without a ```repl fence; it was run as it is."
 
@@ -162,8 +163,9 @@ class _FinalCall:
 
 def _final_calls(prose: str, checker: SyntaxChecker) -> list[_FinalCall]:
     calls: list[_FinalCall] = []
-    pos = 0
-    while len(calls) < _MAX_CALLS and (match := _FINAL.search(prose, pos)):
+    pos = mentions = 0
+    while len(calls) < _MAX_CALLS and mentions < _MAX_MENTIONS and (match := _FINAL.search(prose, pos)):
+        mentions += 1
         call = _read_call(prose, match, checker)
         pos = call.end
         before = prose[prose.rfind("\n", 0, match.start()) + 1 : match.start()]

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any
 
+from rlm_jupyter.engine.find_json import find_json
+from rlm_jupyter.engine.json_check import MOST_DEPTH, problems_of
+from rlm_jupyter.engine.json_schema import OF_AGENTS, OF_USERS, JsonSchema, SchemaError
+from rlm_jupyter.engine.typed import MistakesError, validated
 from rlm_jupyter.errors import ConfigError
-from rlm_jupyter.kernels.schemas import is_columns, newer_type
+from rlm_jupyter.kernels.schemas import is_columns, is_plain_dtype, newer_type
 
 _MAX_PROBLEMS = 5
 _MAX_MESSAGE = 300
-_FENCED = re.compile(r"^```\w*[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_OPENER = re.compile(r"[{\[]")
+_MOST_PARTS = 10_000_000
 
 
 class AnswerSchema:
@@ -27,14 +30,18 @@ class AnswerSchema:
 
     Args:
         schema: see the module.
+        from_agent: whether an agent's code made it. Then it is a JSON Schema or columns, is bounded in size and in
+            what a check by it may take, and its dtypes are those whose names mean nothing but themselves.
 
     Raises:
         ConfigError: it is none of these.
     """
 
-    def __init__(self, schema: object) -> None:
+    def __init__(self, schema: object, *, from_agent: bool = False) -> None:
         self._adapter: Any = None
         self._columns: dict[str, str] | None = None
+        self._schema: JsonSchema | None = None
+        self._bounds = OF_AGENTS if from_agent else OF_USERS
         self.json: dict[str, Any] = {}
         if isinstance(schema, Mapping) and not _is_typed_dict(schema):
             self._read_mapping(dict(schema))
@@ -42,17 +49,16 @@ class AnswerSchema:
             self._read_type(schema)
 
     def _read_mapping(self, schema: dict[str, Any]) -> None:
-        if is_columns(schema):
+        trusted = self._bounds.trusted
+        if len(schema) <= self._bounds.parts and is_columns(schema, trusted=trusted):
             self._columns = {str(name): str(dtype) for name, dtype in schema.items()}
-            _check_dtypes(self._columns)
+            _check_dtypes(self._columns, trusted=trusted)
             return
-        import jsonschema
-
         try:
-            jsonschema.Draft202012Validator.check_schema(schema)
-        except jsonschema.SchemaError as error:
+            self._schema = JsonSchema(schema, self._bounds)
+        except SchemaError as error:
             raise ConfigError(
-                f"The schema is no valid JSON Schema: at `{error.json_path}`, {error.message:.300}. Correct it there."
+                f"The schema is no valid JSON Schema: at `{error.place:.200}`, {error}. Correct it there."
             ) from None
         self.json = schema
 
@@ -100,14 +106,11 @@ class AnswerSchema:
             return _check_frame(value, self._columns)
         if self._adapter is not None:
             return self._validate_type(value)
-        import jsonschema
-
-        validator = jsonschema.Draft202012Validator(self.json)
+        assert self._schema is not None
         plain = to_plain(value)
-        problems = sorted(validator.iter_errors(plain), key=lambda error: list(map(str, error.path)))
+        problems = sorted(problems_of(self._schema, plain), key=lambda problem: list(map(str, problem[0])))
         if problems:
-            lines = [f"{_path(error.path)}: {error.message}" for error in problems]
-            raise ValueError(_lines(lines))
+            raise ValueError(_lines(f"{_path(path)}: {said}" for path, said in problems))
         return plain
 
     def read(self, text: str) -> Any:
@@ -126,52 +129,52 @@ class AnswerSchema:
         return self.validate(found) if self._columns is None else _rows(found, self._columns)
 
     def _validate_type(self, value: object) -> Any:
-        from pydantic import ValidationError
-
         try:
-            return self._adapter.validate_python(value)
-        except ValidationError as first:
+            return validated(self._adapter, value)
+        except MistakesError as first:
             plain = to_plain(value)  # numpy scalars and tuples are fine where numbers and lists are
             try:
-                return self._adapter.validate_python(plain)
-            except ValidationError:
-                lines = [f"{_path(error['loc'])}: {error['msg']}" for error in first.errors()]
-                raise ValueError(_lines(lines)) from None
-
-
-def find_json(text: str) -> Any:
-    """Give the JSON value that a text is, that its fenced block holds, or that stands within its words.
-
-    Raises:
-        ValueError: there is none.
-    """
-    body = text.strip()
-    if fenced := _FENCED.search(body):
-        body = fenced[1].strip()
-    try:
-        return json.loads(body)
-    except ValueError:
-        for opener in _OPENER.finditer(body):
-            try:
-                return json.JSONDecoder().raw_decode(body, opener.start())[0]
-            except ValueError:
-                continue
-        raise
+                return validated(self._adapter, plain)
+            except MistakesError:
+                raise ValueError(_lines(f"{_path(loc)}: {said}" for loc, said in first.mistakes)) from None
 
 
 def to_plain(value: object) -> Any:
-    """Turn numpy and pandas scalars, tuples and sets into what JSON has; leave the rest as it is."""
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [to_plain(item) for item in value]
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        if isinstance(value, numpy.ndarray):
-            return to_plain(value.tolist())
-        if isinstance(value, numpy.generic):
-            return value.item()
-    return value
+    """Turn numpy and pandas scalars, tuples and sets into what JSON has; leave the rest as it is.
+
+    Raises:
+        ValueError: it is nested too deep, in a circle perhaps, or has too many parts.
+    """
+    return _Plain().of(value, 1)
+
+
+class _Plain:
+    """Builds plain data. Values may share parts, so that a few bytes can stand for a tree without end."""
+
+    def __init__(self) -> None:
+        self._parts = 0
+
+    def of(self, value: object, depth: int) -> Any:
+        self._count(1)
+        if depth > MOST_DEPTH:
+            raise ValueError(f"it is nested deeper than {MOST_DEPTH} levels")
+        if isinstance(value, Mapping):
+            return {str(key): self.of(item, depth + 1) for key, item in value.items()}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [self.of(item, depth + 1) for item in value]
+        numpy = sys.modules.get("numpy")
+        if numpy is not None:
+            if isinstance(value, numpy.ndarray):
+                self._count(value.size)
+                return self.of(value.tolist(), depth + 1)
+            if isinstance(value, numpy.generic):
+                return value.item()
+        return value
+
+    def _count(self, parts: int) -> None:
+        self._parts += parts
+        if self._parts > _MOST_PARTS:
+            raise ValueError(f"it has more than {_MOST_PARTS:,} parts, too many to be checked one by one")
 
 
 def _is_typed_dict(schema: object) -> bool:
@@ -192,8 +195,8 @@ def _rows(found: object, columns: dict[str, str]) -> list[dict[str, Any]]:
     return found
 
 
-def _check_dtypes(columns: Mapping[str, str]) -> None:
-    """Refuse a dtype that pandas does not know, before an agent works for it.
+def _check_dtypes(columns: Mapping[str, str], *, trusted: bool) -> None:
+    """Refuse a dtype that pandas does not know, or that an agent may not name, before an agent works for it.
 
     Raises:
         ConfigError: there is one.
@@ -202,8 +205,10 @@ def _check_dtypes(columns: Mapping[str, str]) -> None:
 
     for name, dtype in columns.items():
         try:
+            if not trusted and not is_plain_dtype(dtype):
+                raise ValueError("not one of those that an agent may name")
             pandas_dtype(dtype)
-        except (TypeError, ValueError):
+        except Exception:  # pandas raises several kinds, `KeyError` for a zone among them
             raise ConfigError(
                 f"The schema's column `{name:.60}` has no dtype that pandas knows: `{dtype:.60}`. Columns are given "
                 "as `{'name': 'string', 'rise': 'float64'}`; of a JSON Schema, `type` and `properties` are keys."
@@ -216,7 +221,8 @@ def _check_frame(value: object, columns: dict[str, str]) -> Any:
     if not isinstance(value, pd.DataFrame):
         raise ValueError(f"expected a pandas DataFrame, got {type(value).__name__}")  # noqa: TRY004
     problems = [f"column `{name}`: missing" for name in columns if name not in value.columns]
-    problems += [f"column `{name}`: not asked for" for name in value.columns if name not in columns]
+    others = (name for name in value.columns if name not in columns)
+    problems += [f"column `{name!s:.60}`: not asked for" for name in islice(others, _MAX_PROBLEMS + 1)]
     if problems:
         raise ValueError(_lines(problems))
     frame = value[list(columns)]
@@ -237,7 +243,8 @@ def _path(path: Any) -> str:
     return ".".join(parts) if parts else "value"
 
 
-def _lines(problems: list[str]) -> str:
+def _lines(problems: Iterable[str]) -> str:
+    problems = list(problems)
     shown = [
         line if len(line) <= _MAX_MESSAGE else f"{line[: _MAX_MESSAGE // 2]} … {line[-_MAX_MESSAGE // 2 :]}"
         for line in problems[:_MAX_PROBLEMS]

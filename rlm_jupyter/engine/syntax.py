@@ -19,7 +19,7 @@ _MAGIC = re.compile(
     re.MULTILINE,
 )
 _CELL_MAGIC = re.compile(r"\s*%%\w")
-_ESCAPE = re.compile(r"\\(N\{[^}\n]*\}|.)", re.DOTALL)
+_ESCAPE = re.compile(r"\\(N\{[^}\n]{0,200}\}|.)", re.DOTALL)
 
 LEXEME = re.compile(
     r"""
@@ -30,7 +30,7 @@ LEXEME = re.compile(
         | (?!\"\"\"|''')(?:"(?:[^"\\\n]++|\\.)*+"?|'(?:[^'\\\n]++|\\.)*+'?))
     | (?P<unclosed>\"\"\"|''')
     | (?P<comment>\#[^\n]*)
-    | (?P<glued>`{3,}(?=[ \t]*\r?$))
+    | (?P<glued>(?<!`)`{3,}+(?=[ \t]*\r?$))
     """,
     re.MULTILINE | re.DOTALL | re.VERBOSE,
 )

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.received import load_received
 from rlm_jupyter.errors import ConfigError, RLMError, ToolError
 from rlm_jupyter.kernels.bridge import Bridge, BridgeError
 from rlm_jupyter.tools.functions import Tool, handed_down
@@ -45,10 +46,10 @@ async def call_tool(agent: Agent, body: Mapping[str, Any], fds: list[int]) -> An
     seconds = tool.options.seconds or agent.team.settings.tool_seconds
     error: BridgeError | None = None
     try:
-        args, named = await asyncio.to_thread(_arguments, name, fds[0])
+        args, named = await agent.calls.work.run(_arguments, name, fds[0])
         outcome = await host_thread().call(function, lambda: function(*args, **named), seconds)
         if outcome.error is None:
-            result = await asyncio.to_thread(_encoded, name, outcome.value)
+            result = await agent.calls.work.run(_encoded, name, outcome.value)
             return {"kind": result.kind}, [result.detach()]
         error = _raised(agent, name, outcome.error)
     except asyncio.CancelledError:
@@ -71,7 +72,7 @@ async def call_tool(agent: Agent, body: Mapping[str, Any], fds: list[int]) -> An
 def _arguments(name: str, fd: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Decode what an agent sent, as plain data only."""
     with Buffer.adopt(os.dup(fd)) as buffer:
-        given = buffer.load()
+        given = load_received(buffer)
     match given:
         case {"args": tuple(args), "named": dict(named)}:
             return args, named
@@ -135,7 +136,7 @@ async def ask_server(agent: Agent, body: Mapping[str, Any], _fds: list[int]) -> 
     error: BridgeError | None = None
     try:
         value = await agent.team.servers.request(name, what, body)
-        result = await asyncio.to_thread(_encoded, called, value)
+        result = await agent.calls.work.run(_encoded, called, value)
         return {"kind": result.kind}, [result.detach()]
     except asyncio.CancelledError:
         error = BridgeError("stopped", "The call was given up.")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.kernels.exchange import BridgeError
+from rlm_jupyter.kernels.host_work import LOOK_UPS, HostWork
 from rlm_jupyter.sandbox import Host, canonical
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 SECONDS = 20.0
 """For resolving and connecting; a cell's time stands still meanwhile."""
 AT_ONCE = 32
+LOOK_UPS_AT_ONCE = 3
+"""Of one kernel: they share a few threads with those of all other kernels."""
 _LONGEST = 1000
 MOST_TOLD = 10_000
 """Connections of one kernel that are told one by one; a log must not grow without end."""
@@ -72,6 +75,7 @@ class Broker:
         self._tell = tell
         self._told = 0
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._look_ups = HostWork(LOOK_UPS, LOOK_UPS_AT_ONCE)
 
     def around(self, handler: BridgeHandler) -> BridgeHandler:
         """Give a handler that serves what is asked of the broker, and leaves all else to `handler`."""
@@ -95,7 +99,14 @@ class Broker:
         if not self._all and not any(rule.matches(name, rule.port or 1) for rule in self._hosts):
             self._refuse(name, 0)
         named = any(rule.name == name and not rule.wildcard for rule in self._hosts)
-        return {"addresses": [str(one) for one in await self._addresses(name, 0, named=named)]}, []
+        try:
+            async with asyncio.timeout(SECONDS):
+                addresses = await self._addresses(name, 0, named=named)
+        except TimeoutError:
+            text = f"The host `{name}` was not found within {SECONDS:g} s."
+            self._say(Happening(text, name, 0, ok=False))
+            raise _error(text, errno.ETIMEDOUT, unknown=True) from None
+        return {"addresses": [str(one) for one in addresses]}, []
 
     async def connect(self, body: dict[str, Any]) -> Answer:
         """Connect to `host` and `port` of the request, and give the descriptor.
@@ -141,14 +152,12 @@ class Broker:
 
     async def _addresses(self, name: str, port: int, *, named: bool) -> list[Address]:
         """Resolve a name to the addresses that may be reached under it."""
-        loop = asyncio.get_running_loop()
         try:
-            found = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+            addresses = await self._look_up(name)
         except (OSError, UnicodeError):
             text = f"The host `{name}` is not known."
             self._say(Happening(text, name, port, ok=False))
             raise _error(text, errno.EHOSTUNREACH, unknown=True) from None
-        addresses = list(dict.fromkeys(_address(str(entry[4][0])) for entry in found))
         allowed = [one for one in addresses if may_reach(one, name, named=named)]
         if not allowed:
             shown = ", ".join(map(str, addresses[:3]))
@@ -159,6 +168,12 @@ class Broker:
             self._say(Happening(f"Refused: {text}", name, port, ok=False))
             raise _error(text, errno.EACCES)
         return allowed
+
+    async def _look_up(self, name: str) -> list[Address]:
+        with suppress(ValueError):
+            return [_address(name)]
+        found = await self._look_ups.run(_entries, name)
+        return list(dict.fromkeys(_address(str(entry[4][0])) for entry in found))
 
     def _refuse(self, name: str, port: int) -> None:
         shown = _shown(name, port) if port else name
@@ -203,6 +218,10 @@ def may_reach(address: Address, name: str, *, named: bool) -> bool:
         return named and (name == "localhost" or name.endswith(".localhost"))
     public = address.is_global or (inner is not None and inner.is_global)
     return named or (public and not _is_own(address))
+
+
+def _entries(name: str) -> list[tuple[Any, ...]]:
+    return list(socket.getaddrinfo(name, None, type=socket.SOCK_STREAM))
 
 
 def _inside(address: Address) -> Address | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
 import sys
 import types
 import typing
@@ -26,6 +27,19 @@ _JSON_SCHEMA_WORDS = {
     "prefixItems", "properties", "required", "type",
 }  # fmt: skip
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
+
+_LONGEST_DTYPE = 100
+_DTYPE = re.compile(
+    r"bool|boolean|u?int|float|complex|str|string|object|category|O"
+    r"|u?int(?:8|16|32|64)|U?Int(?:8|16|32|64)|float(?:16|32|64)|Float(?:32|64)|complex(?:64|128)"
+    r"|[<>=|]?(?:[iu][1248]|f[248]|c8|c16|b1|\?)"
+    r"|string\[(?:python|pyarrow)\]"
+    r"|(?:u?int(?:8|16|32|64)|float|double|bool|string|large_string|date32|date64)\[pyarrow\]"
+    r"|(?:datetime64|timedelta64|<?[mM]8)\[(?:s|ms|us|ns)\]"
+    r"|datetime64\[(?:s|ms|us|ns), ?(?!dateutil)[A-Za-z0-9_+-]{1,40}(?:/[A-Za-z0-9_+-]{1,40}){0,2}\]"
+    r"|period\[[A-Za-z]{1,4}(?:-[A-Z]{3})?\]"
+)
+_LOOK_AROUND = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9]|\(\?P=")
 
 
 def read_schema(schema: Any) -> tuple[dict[str, Any] | None, Callable[[Any], Any]]:
@@ -60,7 +74,24 @@ def read_schema(schema: Any) -> tuple[dict[str, Any] | None, Callable[[Any], Any
             f"`schema` must be a JSON Schema or a type that has one, and `{schema!r:.80}` has none: "
             f"{str(error).splitlines()[0]:.200} To hand data to a sub-agent, use `rlm_query(question, data)`."
         ) from None
-    return found, lambda value: _as_typed(value, adapter)
+    return _without_look_around(found), lambda value: _as_typed(value, adapter)
+
+
+def _without_look_around(schema: Any) -> Any:
+    """Leave out patterns that the notebook does not match, as pydantic has one for `Decimal`.
+
+    The notebook refuses them, since only an engine that backtracks knows look-around; the type itself is checked
+    here, where the answer arrives.
+    """
+    if isinstance(schema, list):
+        return [_without_look_around(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: _without_look_around(item)
+        for name, item in schema.items()
+        if not (name == "pattern" and isinstance(item, str) and _LOOK_AROUND.search(item))
+    }
 
 
 def _as_plain(value: Any, kind: type) -> Any:
@@ -119,17 +150,33 @@ def newer_type(schema: Any) -> Any:
     return origin[newer]
 
 
-def is_columns(schema: dict[str, Any]) -> bool:
-    """Tell columns and dtypes from a JSON Schema: every value is a dtype's name, and no keyword is a key."""
+def is_plain_dtype(name: str) -> bool:
+    """Tell whether a dtype's name means nothing but itself.
+
+    Other names make pandas and numpy open files (`datetime64[ns, dateutil//etc/x]`), ask for gigabytes
+    (`S1000000000`), or match them by backtracking (a comma and ten thousand spaces).
+    """
+    return len(name) <= _LONGEST_DTYPE and _DTYPE.fullmatch(name) is not None
+
+
+def is_columns(schema: dict[str, Any], *, trusted: bool = True) -> bool:
+    """Tell columns and dtypes from a JSON Schema: every value is a dtype's name, and no keyword is a key.
+
+    Args:
+        schema: one of both.
+        trusted: whether pandas may be asked what a name means: to some it opens a file for that.
+    """
     if not schema or not all(isinstance(dtype, str) for dtype in schema.values()):
         return False
     if not (set(schema) & _JSON_SCHEMA_WORDS):
         return True
-    from pandas.api.types import pandas_dtype
-
     json_types = {"array", "boolean", "integer", "null", "number", "object", "string"}
     if set(schema) == {"type"} and schema["type"] in json_types:
         return False
+    if not trusted:
+        return all(map(is_plain_dtype, schema.values()))
+    from pandas.api.types import pandas_dtype
+
     try:
         return all(pandas_dtype(dtype) is not None for dtype in schema.values())
     except TypeError:

@@ -56,6 +56,8 @@ RESERVED = frozenset(
 )
 """Words of agents' kernels, which a tool would hide."""
 
+_LONGEST_NAME = 200
+
 
 @dataclass
 class Tool:
@@ -122,7 +124,8 @@ def handed_down(name: object, signature: object, doc: object, *, awaited: bool, 
     Raises:
         ConfigError: it has no usable name.
     """
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
+    usable = isinstance(name, str) and len(name) <= _LONGEST_NAME and name.isidentifier()
+    if not isinstance(name, str) or not usable or keyword.iskeyword(name) or name in RESERVED:
         raise ConfigError(
             f"A function cannot be handed down as `{str(name)[:60]}`: give a `def` with a name of its own."
         )

@@ -105,6 +105,7 @@ class Server:
             async with contextlib.AsyncExitStack() as stack:
                 async with asyncio.timeout(_START_SECONDS):
                     client = await self._open(stack, stderr)
+                _take_results_as_they_are(client)
                 stderr.let_go()
                 ready.set_result(client)
                 await ending.wait()
@@ -160,6 +161,19 @@ class Server:
         text = f"{str(error) or type(error).__name__}"[:_TAIL]
         tail = stderr.text.strip()
         return self._redact(f"{text}\nIt wrote to stderr:\n{tail}" if tail else text)
+
+
+def _take_results_as_they_are(client: Client) -> None:
+    """Keep the client from checking results by the server's own `outputSchema`.
+
+    It does so on this loop, with `jsonschema`: patterns are matched by backtracking, and in mcp 2.0 a `$ref` is
+    fetched from wherever it says. For agents' code a result is data of any shape in any case.
+    """
+
+    async def take(name: str, result: Any) -> None:
+        del name, result
+
+    client.session.validate_tool_result = take  # type: ignore[method-assign]
 
 
 class _Tail:

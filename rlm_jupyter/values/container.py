@@ -228,6 +228,19 @@ def read_kind(fd: int) -> str:
         raise Malformed("The header of an encoded value cannot be read.") from None
 
 
+def read_head_size(fd: int) -> int:
+    """Return the bytes of a value's structure, which is decoded in one piece that holds the interpreter.
+
+    Raises:
+        Malformed: `fd` holds no value.
+    """
+    size = size_of(fd)
+    try:
+        return _parse_header(_read_at(fd, _HEADER.size), size)[1]
+    except (OSError, struct.error):
+        raise Malformed("The header of an encoded value cannot be read.") from None
+
+
 def _copy(fd: int, size: int) -> mmap.mmap:
     """Copy a file that its sender can still change; what is missing at the end is an error, not a signal."""
     target = mmap.mmap(-1, size)
