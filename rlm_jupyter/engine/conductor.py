@@ -14,6 +14,7 @@ from rlm_jupyter.engine.compaction import window
 from rlm_jupyter.engine.gate import Gate
 from rlm_jupyter.engine.holdings import Holdings
 from rlm_jupyter.engine.kept import KeptKernels, kept_kernels
+from rlm_jupyter.engine.limit_text import retry_refused
 from rlm_jupyter.engine.spec import AgentSpec
 from rlm_jupyter.errors import (
     AgentFailedError,
@@ -85,6 +86,7 @@ class Conductor:
         self._stopped: set[str] = set()
         self._retried: set[str] = set()
         self._again: set[asyncio.Task[None]] = set()
+        self._asked_again = 0
 
     # ---- the run
 
@@ -105,13 +107,18 @@ class Conductor:
             )
         finally:
             await self._end_all()
-            await self.servers.close()
-        self.ended = True
+            self.ended = True
+            await self._close_servers()
         return error
+
+    async def _close_servers(self) -> None:
+        """End the MCP servers, unless an agent that was asked again still works with them."""
+        if not self._asked_again:
+            await self.servers.close()
 
     async def _finish(self, root: AgentSpec) -> RLMError | None:
         try:
-            await self._work(root)
+            await self._work(self._admit(root))
         except asyncio.CancelledError:
             if _cancelled_here():
                 raise
@@ -129,8 +136,12 @@ class Conductor:
         if left:
             await asyncio.wait(left, timeout=_STOP_SECONDS)
 
-    async def _work(self, spec: AgentSpec) -> Agent:
-        """Run one agent to its end, and tell how it ended."""
+    def _admit(self, spec: AgentSpec) -> Agent:
+        """Make an agent, and tell that it has begun.
+
+        Raises:
+            LimitReachedError: there is no room for another agent.
+        """
         self.ledger.admit_agent(spec.id)
         agent = Agent(spec, self)
         self.agents[spec.id] = agent
@@ -147,6 +158,11 @@ class Conductor:
             mcp=spec.mcp,
             place=spec.context.place if spec.context else None,
         )
+        return agent
+
+    async def _work(self, agent: Agent) -> Agent:
+        """Run one agent to its end, and tell how it ended."""
+        spec = agent.spec
         task = asyncio.create_task(agent.work())
         self._tasks[spec.id] = task
         if spec.id in self._stopped:  # the user was quicker than the agent
@@ -238,7 +254,7 @@ class Conductor:
             mcp=mcp,
         )
         try:
-            agent = await self._work(spec)
+            agent = await self._work(self._admit(spec))
         except asyncio.CancelledError:
             if not _cancelled_here():
                 raise BridgeError("stopped", f"Sub-agent `{spec.id}` was stopped by the user.") from None
@@ -254,27 +270,41 @@ class Conductor:
         return agent.value
 
     def retry(self, agent_id: str) -> str:
-        """Ask a failed sub-agent's question again, of a new one beside it; give the new one's id.
+        """Ask a sub-agent's question again, of a new one beside it; return the new one's id.
 
         Its parent has gone on without it: the new one's value is there to be pulled.
+
+        Raises:
+            LimitReachedError: the limits of the run leave no room for another agent; the tree says so too.
         """
         old = self.agents[agent_id].spec
         assert old.parent is not None
-        number = self._children[old.parent] = self._children.get(old.parent, 0) + 1
+        number = self._children.get(old.parent, 0) + 1
         spec = replace(old, id=f"{old.parent}.{number}")
+        try:
+            agent = self._admit(spec)
+        except LimitReachedError as error:
+            refusal = retry_refused(agent_id, error)
+            self.journal.emit(ev.Notice, agent_id, text=refusal.message)
+            raise refusal from error
+        self._children[old.parent] = number
         self.journal.emit(ev.Command, agent_id, name="retry", detail=spec.id)
         self._retried.add(spec.id)
-        task = asyncio.create_task(self._work_again(spec))
+        self._asked_again += 1
+        task = asyncio.create_task(self._work_again(agent))
         self._again.add(task)
         task.add_done_callback(self._again.discard)
         return spec.id
 
-    async def _work_again(self, spec: AgentSpec) -> None:
+    async def _work_again(self, agent: Agent) -> None:
         """Run an agent whose failure is nobody's but its own; its row tells of it."""
-        with contextlib.suppress(RLMError, asyncio.CancelledError):
-            await self._work(spec)
+        try:
+            with contextlib.suppress(RLMError, asyncio.CancelledError):
+                await self._work(agent)
+        finally:
+            self._asked_again -= 1
         if self.ended:
-            await self.servers.close()
+            await self._close_servers()
 
     def may_ask(self, agent_id: str) -> bool:
         """Whether an agent may still cause completions: while it works, and its run goes on or was retried."""

@@ -222,13 +222,14 @@ class Run(RunFacts):
             )
 
     def retry(self, agent: str) -> str:
-        """Ask a sub-agent's question again, of a new sub-agent beside it; give the new one's id.
+        """Ask a sub-agent's question again, of a new sub-agent beside it; return the new one's id.
 
         Its parent has gone on without it: pull the new one's value, or its variables.
 
         Raises:
             AgentNotFoundError: there is no such agent.
             ConfigError: it is the root, it still runs, or the run was closed.
+            LimitReachedError: the run's limits leave no room for another agent (`agents`, `seconds`, `depth`).
         """
         handle = self.agents[agent]
         if agent == "0" or handle.status == "running" or self._closed:

@@ -219,6 +219,13 @@ def step(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     the_run(arguments.run).next(arguments.agent)
 
 
+@command("retry AGENT [--run RUN]", "Ask a sub-agent's question again, of a new one beside it.")
+def retry(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+    """Start the new sub-agent, and print its id."""
+    new = the_run(arguments.run).retry(arguments.agent)
+    _say(f"Agent `{arguments.agent}` is asked again, as agent `{new}`: `%rlm status` shows it.")
+
+
 @command("doctor", "What works on this machine: versions, clicks, model, kernels, sandbox.")
 def doctor(magics: RLMMagics, _arguments: argparse.Namespace) -> None:
     """Print the report; takes a second or two, because kernels are started for it."""
