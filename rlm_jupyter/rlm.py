@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm_jupyter.asking import carry_on, check_start, encode, new_id, open_log, redactor, tell_start, tracer
-from rlm_jupyter.engine.batch import pairs, run_all, run_all_awaited
+from rlm_jupyter.engine.batch import pairs, run_all, run_all_awaited, started
 from rlm_jupyter.engine.completions import Completions
 from rlm_jupyter.engine.conductor import Conductor
 from rlm_jupyter.engine.events import AnyEvent
@@ -144,10 +144,12 @@ class RLM:
     async def arun(self, question: str, context: Any = None, **options: Any) -> Run:
         """Ask, and await the answer. See `start` for the options.
 
+        The data is encoded on a thread while this loop goes on: do not change it before the first event.
+
         Raises:
             RLMError: there is no whole answer; the error's `.run` has what there is.
         """
-        run = self.start(question, context, **options)
+        run = await started(partial(self.start, question, context, **options))
         try:
             await run
         except BaseException:
@@ -158,12 +160,14 @@ class RLM:
     async def stream(self, question: str, context: Any = None, **options: Any) -> AsyncIterator[AnyEvent]:
         """Ask, and give the run's events as they come; leaving the loop early stops the run.
 
+        The data is encoded on a thread, as in `arun`.
+
         Usage:
             >>> async for event in rlm.stream("Which supplier?", orders):
             ...     print(event.kind)
             >>> run = rlm_jupyter.rlm.last_run()
         """
-        run = self.start(question, context, **options)
+        run = await started(partial(self.start, question, context, **options))
         try:
             async for event in run.stream():
                 yield event
@@ -271,7 +275,7 @@ class RLM:
             ContextError: the data cannot leave this process.
             KernelStartError: the kernelspec or the sandbox that was asked for is not there; nothing was started.
         """
-        check_start(self.settings, question, on_event)
+        exposed = check_start(self.settings, question, on_event)
         answer = AnswerSchema(schema) if schema is not None else None
         names = read_names(names, context)
         data, bound, items = encode(context, names, rows=self.settings.sample_rows)
@@ -302,7 +306,9 @@ class RLM:
             if listener is not None
         ]
         try:
-            run = self._begin(run_id, spec, given, configs, allowed, listeners, inherit=inherit, step=step)
+            run = self._begin(
+                run_id, spec, given, configs, allowed, listeners, inherit=inherit, step=step, exposed=exposed
+            )
         except BaseException:
             if continues is not None:
                 continues.continued_by = None
@@ -323,6 +329,7 @@ class RLM:
         *,
         inherit: bool,
         step: bool,
+        exposed: str | None = None,
     ) -> Run:
         """Put a run together; its life is not begun yet."""
         handed = [*env.values(), *(secret for config in servers.values() for secret in config.secrets)]
@@ -332,7 +339,10 @@ class RLM:
         writer = open_log(self.settings.log_dir, run_id, journal)
         veil = Redactor([*self._secrets, *handed])
         toolkit = Toolkit(env=env, servers=Servers(servers, journal.redact), inherit=inherit, veil=veil)
-        return submit(engine(), self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer))
+        return submit(
+            engine(),
+            self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer, exposed=exposed),
+        )
 
     # ---- wiring
 
@@ -346,6 +356,7 @@ class RLM:
         *,
         step: bool,
         writer: LogWriter | None,
+        exposed: str | None,
     ) -> Run:
         """Put a run together, on the engine's loop."""
         completions = Completions(
@@ -377,13 +388,14 @@ class RLM:
             veil=toolkit.veil,
             step=step,
         )
-        tell_start(journal, spec, self.model, self.sub_model, limits, self.settings, step=step)
+        tell_start(
+            journal, spec, self.model, self.sub_model, limits, self.settings, step=step, exposed=exposed
+        )
         return Run(
             conductor,
             spec,
             engine(),
-            log_path=writer.path if writer else None,
-            on_close=writer.close if writer else None,
+            log=writer,
         )
 
     def _cache(self) -> Cache | None:

@@ -207,6 +207,7 @@ class Conductor:
             value=agent.value.description if agent.value else None,
             error=error.message if error else None,
         )
+        self.completions.agent_ended(agent_id)
         self.kept.agent_ended(agent)
 
     async def _halt(self, agent: Agent, task: asyncio.Task[None]) -> None:

@@ -7,9 +7,11 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.batch import started
 from rlm_jupyter.engine.facts import RunFacts
 from rlm_jupyter.engine.thread import EngineThread
 from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
@@ -39,7 +41,24 @@ class Asked:
     servers: dict[str, Any]
 
 
+class EventLog(Protocol):
+    """The log of a run's events (`rlm_jupyter.records.log`)."""
+
+    @property
+    def path(self) -> Path:
+        """Of its file."""
+
+    def flush(self) -> Future[None]:
+        """Return a future that is done when all events so far are written."""
+
+    def end(self) -> Future[None]:
+        """Write what waits, then close the file; return a future that is done then."""
+
+
 _STOP_SECONDS = 5.0
+_FIRST_SETTLE_SECONDS = 1.0
+_SETTLE_SECONDS = 4.0
+"""How long the end of a run waits for a slow disk, before and after it is told."""
 _TICK = 0.1  # an awaited cell is interrupted only when its loop wakes (ipykernel issue 881)
 
 
@@ -65,15 +84,14 @@ class Run(RunFacts):
         root: AgentSpec,
         engine: EngineThread,
         *,
-        log_path: Path | None = None,
-        on_close: Callable[[], None] | None = None,
+        log: EventLog | None = None,
         asked: Asked | None = None,
     ) -> None:
         super().__init__(conductor, root)
-        self.log_path = log_path
+        self._log = log
+        self.log_path = log.path if log is not None else None
         self.error: RLMError | None = None
         self._engine = engine
-        self._on_close = on_close
         self.asked = asked
         self.continued_by: str | None = None
         self._closed = False
@@ -99,8 +117,8 @@ class Run(RunFacts):
         return self.follow_up(question, context, **options).wait_interruptibly().raise_for_error()
 
     async def aask(self, question: str, context: Any = None, **options: Any) -> Run:
-        """Ask a follow-up question, and await the answer; see `ask`."""
-        run = self.follow_up(question, context, **options)
+        """Ask a follow-up question, and await the answer; see `ask`. Data is encoded on a thread meanwhile."""
+        run = await started(partial(self.follow_up, question, context, **options))
         try:
             await run
         except BaseException:
@@ -293,8 +311,9 @@ class Run(RunFacts):
                 self.wait(15)
         with contextlib.suppress(TimeoutError):
             self._call(self._conductor.close(), timeout=15)
-        if self._on_close is not None:
-            self._on_close()
+        if self._log is not None:
+            with contextlib.suppress(TimeoutError):
+                self._log.end().result(_SETTLE_SECONDS)
 
     def __enter__(self) -> Run:
         return self
@@ -334,6 +353,9 @@ class Run(RunFacts):
         if error is not None:
             error.run = self
         self.error = error
+        await self._settle(
+            _FIRST_SETTLE_SECONDS
+        )  # so that a log that cannot be written is told before the end
         self._journal.emit(
             ev.RunFinished,
             status=status,
@@ -341,7 +363,19 @@ class Run(RunFacts):
             error=error.message if error else None,
             error_type=type(error).__name__ if error else None,
         )
+        if not await self._settle(_SETTLE_SECONDS) and self.log_path is not None:
+            text = (
+                f"The log `{self.log_path}` is not complete yet, because its disk is slow; it is written on."
+            )
+            self._journal.emit(ev.Notice, text=text)
         self._ended.set()
+
+    async def _settle(self, seconds: float) -> bool:
+        """Wait until all so far is in the log, and all replies in the cache; return whether that came in time."""
+        handed = [self._log.flush() if self._log is not None else None, self._conductor.completions.drained()]
+        waiting = [asyncio.wrap_future(one) for one in handed if one is not None]
+        late = (await asyncio.wait(waiting, timeout=seconds))[1] if waiting else ()
+        return not late
 
 
 _STATUS: dict[str, ev.RunStatus] = {"RunStoppedError": "stopped", "LimitReachedError": "limit"}
