@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,7 +28,17 @@ from rlm_jupyter.errors import (
 )
 from rlm_jupyter.models.base import ChatModel, Price
 from rlm_jupyter.models.choose import choose_model
-from rlm_jupyter.process import find_run, keep, kernel_pool, last_run, reply_cache, runs, stop_all, submit
+from rlm_jupyter.process import (
+    find_run,
+    keep,
+    kernel_pool,
+    last_run,
+    let_older_go,
+    reply_cache,
+    runs,
+    stop_all,
+    submit,
+)
 from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.records.redact import Redactor
 from rlm_jupyter.sandbox import Sandbox
@@ -43,8 +54,6 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.completions import Cache
 
 T = TypeVar("T")
-
-_KEPT_RUNS = 3
 
 
 class RLM:
@@ -114,6 +123,11 @@ class RLM:
             if given_sub is None
             else choose_model(given_sub, base_url=self.settings.base_url, api_key=api_key)
         )
+        self._made = [
+            one for one in (self.model, self.sub_model) if one is not model and one is not sub_model
+        ]
+        self._open_runs = 0
+        self._counting = threading.Lock()
         self._on_event = on_event
         self.limits = self._check_limits(self.settings.limits)
         self._samplings = Samplings.of(self.settings)
@@ -230,9 +244,26 @@ class RLM:
     def _failed(self, question: str, error: RLMError) -> Run:
         spec = AgentSpec(id="0", parent=None, depth=0, question=question, model=self.model)
         run = self._begin(new_id(), spec, {}, {}, self.limits, [], inherit=False, step=False)
-        keep(run)
-        engine().submit(run._conduct(error))  # noqa: SLF001 - the run's life is begun in one place
+        self._begin_life(run, error)
         return run.wait(60)
+
+    def _begin_life(self, run: Run, failure: RLMError | None = None) -> None:
+        with self._counting:
+            self._open_runs += 1
+        keep(run)
+        ended = engine().submit(run._conduct(failure))  # noqa: SLF001 - the run's life is begun in one place
+        ended.add_done_callback(lambda _: let_older_go())
+
+    async def _run_closed(self) -> None:
+        """Close connections that were made here, once the last run that might use them has been closed."""
+        with self._counting:
+            self._open_runs -= 1
+            last = not self._open_runs
+        if last:
+            for model in self._made:
+                close = getattr(model, "aclose", None)
+                if close is not None:
+                    await close()
 
     def start(  # noqa: PLR0913 - options of a question, all but the data by name
         self,
@@ -314,8 +345,7 @@ class RLM:
                 continues.continued_by = None
             raise
         run.asked = Asked(self.start, given, configs)
-        keep(run)
-        engine().submit(run._conduct())  # noqa: SLF001 - the run's life is begun in one place
+        self._begin_life(run)
         return run
 
     def _begin(
@@ -396,6 +426,7 @@ class RLM:
             spec,
             engine(),
             log=writer,
+            release=self._run_closed,
         )
 
     def _cache(self) -> Cache | None:

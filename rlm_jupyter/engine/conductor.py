@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
@@ -76,7 +77,7 @@ class Conductor:
     kept: KeptKernels = field(default_factory=kept_kernels)
 
     def __post_init__(self) -> None:
-        self.holdings = Holdings(self.store, self.journal, lambda: self.pool.open_run(self.run))
+        self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))
         self.gate = Gate(self.journal, step=self.step)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._children: dict[str, int] = {}
@@ -362,8 +363,23 @@ class Conductor:
         await self.servers.close()
         await self.pool.close_run(self.run)
         for agent in self.agents.values():
+            if agent.kernel is not None:
+                self.kept.forget(agent.kernel)
             agent.kernel = None
         self.holdings.close()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that the values and the kernels of agents that have ended hold."""
+        kernels = sum(self.kept.size_of(agent.kernel) for agent in list(self.agents.values()))
+        return self.store.in_memory + kernels
+
+    def dismantle(self) -> None:
+        """Let go of the agents and their chats: nobody can reach them any more. Safe from any thread."""
+        for agent in list(self.agents.values()):
+            agent.dismantle()
+        self.agents.clear()
+        self._tasks.clear()
 
     # ---- what agents ask for
 

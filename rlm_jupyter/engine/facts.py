@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.schema import AnswerSchema
     from rlm_jupyter.engine.spec import AgentSpec
     from rlm_jupyter.engine.state import TreeState
+    from rlm_jupyter.values.store import Buffer
 
 
 class RunFacts:
@@ -30,23 +31,26 @@ class RunFacts:
         root: what its root agent was started with.
     """
 
-    agents: Mapping[str, AgentHandle]
-
     def __init__(self, conductor: Conductor, root: AgentSpec) -> None:
         self.id = conductor.run
         self.question = root.question
         self._conductor = conductor
         self._journal = conductor.journal
         self.lock = self._journal.lock
-        self._root = root
+        self._schema = root.schema
         self._ended = threading.Event()
         self._value: Any = None
         self._value_known = False
-        self.agents = Agents(self._run, conductor)
+        self._answer: Buffer | None = None
 
     @property
     def _run(self) -> Run:
         return cast("Run", self)  # nothing else is made of this half
+
+    @property
+    def agents(self) -> Mapping[str, AgentHandle]:
+        """The agents by id, in the order in which they started."""
+        return Agents(self._run, self._conductor)
 
     @property
     def tree(self) -> TreeState:
@@ -114,21 +118,38 @@ class RunFacts:
         """
         if not self._value_known:
             root = self._conductor.agents.get("0")
-            if root is None or root.value is None:
+            answer = self._answer or (root.value if root is not None else None)
+            if answer is None:
                 return None
             try:
-                value = root.value.load(trust=trust)
+                value = answer.load(trust=trust)
             except UnsafeValueError as error:
                 how = "`run.pull_value(trust=True)` does; `%rlm last` gives the newest run."
                 raise UnsafeValueError(f"{error.message} For the answer {how}", run=self._run) from None
             except RLMError as error:
                 error.run = self._run
                 raise
-            self._value = self._typed(self._root.schema, value)
+            self._value = self._typed(self._schema, value)
             self._value_known = self.done
             if not self._value_known:
                 return self._value
         return self._value
+
+    def _keep_answer(self) -> None:
+        """Own the answer's bytes, which the run's other values go without; and let go of the decoded object.
+
+        It is decoded again where somebody asks for it: what nobody uses any more is not to be held as an object too.
+        """
+        root = self._conductor.agents.get("0")
+        if root is not None and root.value is not None and not root.value.closed:
+            self._answer = root.value.dup()
+            self._value, self._value_known = None, False
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that its values and the kernels of its agents hold, as far as that is known."""
+        answer = self._answer.size if self._answer is not None and not self._answer.spilled else 0
+        return answer + self._conductor.held_bytes
 
     def _typed(self, schema: AnswerSchema | None, value: Any) -> Any:
         if schema is None:

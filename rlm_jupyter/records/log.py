@@ -62,7 +62,7 @@ class LogWriter:
         self._file: int | None = None
         self._closed = False
         self._torn = False
-        self._told = False
+        self._told = self._lost = False
 
     def write(self, event: ev.AnyEvent) -> None:
         """Append an event, soon; passing ones (pieces of replies and outputs) are left to the whole."""
@@ -80,6 +80,11 @@ class LogWriter:
             self._tell(TimeoutError(f"{self._most:,} events wait for its disk, which is too slow"))
 
     __call__ = write
+
+    @property
+    def whole(self) -> bool:
+        """Whether all events so far are in the file, or can still come there."""
+        return not self._lost
 
     def flush(self) -> Future[None]:
         """Return a future that is done when all events so far are in the file, or could not be written."""
@@ -161,6 +166,7 @@ class LogWriter:
                 self._torn = lines[written - 1] != _NEWLINE
 
     def _tell(self, error: Exception) -> None:
+        self._lost = True
         if self._told or self._on_error is None:
             return
         self._told = True  # before the call: what it does may be an event too
