@@ -366,6 +366,7 @@ class Conductor:
             if agent.kernel is not None:
                 self.kept.forget(agent.kernel)
             agent.kernel = None
+        self._tasks.clear()
         self.holdings.close()
 
     @property
@@ -379,7 +380,6 @@ class Conductor:
         for agent in list(self.agents.values()):
             agent.dismantle()
         self.agents.clear()
-        self._tasks.clear()
 
     # ---- what agents ask for
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from rlm_jupyter.values.store import Buffer
 
 
+_SMALL_BYTES = 1 << 20
+
+
 class RunFacts:
     """The reading half of `Run`: pure of clocks and threads but for its own end.
 
@@ -136,14 +139,20 @@ class RunFacts:
         return self._value
 
     def _keep_answer(self) -> None:
-        """Own the answer's bytes, which the run's other values go without; and let go of the decoded object.
+        """Own the answer, before the run's values are closed: a small one as an object, others as their bytes.
 
-        It is decoded again where somebody asks for it: what nobody uses any more is not to be held as an object too.
+        A large one is decoded again where somebody asks for it: it is not to be held twice, as an object that nobody
+        uses any more. A small one is not worth a descriptor.
         """
         root = self._conductor.agents.get("0")
-        if root is not None and root.value is not None and not root.value.closed:
-            self._answer = root.value.dup()
-            self._value, self._value_known = None, False
+        if root is None or root.value is None or root.value.closed:
+            return
+        if root.value.size <= _SMALL_BYTES:
+            with contextlib.suppress(RLMError):
+                self.pull_value()
+                return
+        self._answer = root.value.dup()
+        self._value, self._value_known = None, False
 
     @property
     def held_bytes(self) -> int:

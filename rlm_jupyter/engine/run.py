@@ -18,6 +18,7 @@ from rlm_jupyter.engine.batch import started
 from rlm_jupyter.engine.facts import RunFacts
 from rlm_jupyter.engine.thread import EngineThread
 from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
+from rlm_jupyter.kernels.aside import aside
 from rlm_jupyter.settings import Limits
 
 if TYPE_CHECKING:
@@ -351,7 +352,7 @@ class Run(RunFacts):
                 if not self.done:
                     self._conductor.stop()
                 await self._until_ended()
-        self._keep_answer()
+        await aside(self._keep_answer)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_SECONDS):
                 await self._conductor.close()
@@ -401,6 +402,8 @@ class Run(RunFacts):
             error.__cause__ = unexpected
         status = _STATUS.get(type(error).__name__, "failed") if error is not None else "done"
         if error is not None:
+            # Frames of the engine tell a user nothing, and hold the error: with it they would hold this run.
+            error = error.with_traceback(None)
             error.run = self
         self.error = error
         await self._settle(
