@@ -13,6 +13,7 @@ from rlm_jupyter.engine.events import AnyEvent, Notice, RunStarted
 from rlm_jupyter.engine.follow_up import continued, root_of
 from rlm_jupyter.engine.run import Run
 from rlm_jupyter.engine.spec import AgentSpec
+from rlm_jupyter.engine.thread import engine
 from rlm_jupyter.errors import ConfigError, ContextError
 from rlm_jupyter.kernels.manager import check_launch
 from rlm_jupyter.records.log import LogWriter
@@ -46,7 +47,7 @@ def _check_asked(question: object, on_event: object) -> None:
         raise ConfigError(f"`on_event` takes a function of an event, not a `{type(on_event).__name__}`.")
 
 
-def check_start(settings: Settings, question: object, on_event: object = None) -> None:
+def check_start(settings: Settings, question: object, on_event: object = None) -> str | None:
     """Refuse what is no question, and a kernel or a sandbox that cannot work, before anything is started.
 
     Args:
@@ -54,13 +55,16 @@ def check_start(settings: Settings, question: object, on_event: object = None) -
         question: what is asked.
         on_event: the user's listener.
 
+    Returns:
+        What the user should know of the place of the logs; None for nothing.
+
     Raises:
         ConfigError: it is no question, or agents could read or change what must be kept from them.
         KernelStartError: the kernelspec or the sandbox is not there.
     """
     _check_asked(question, on_event)
     check_launch(settings.kernel, settings.sandbox.mode)
-    check_log_dir(settings.sandbox, settings.log_dir)
+    return check_log_dir(settings.sandbox, settings.log_dir)
 
 
 def carry_on(
@@ -122,9 +126,12 @@ def open_log(directory: Path | None, run_id: str, journal: Journal) -> LogWriter
     """Write a run's events to a log of its own; None where none is wanted."""
     if directory is None:
         return None
-    writer = LogWriter(
-        directory.expanduser() / f"{run_id}.jsonl", on_error=lambda text: journal.emit(Notice, text=text)
-    )
+    loop = engine()
+
+    def tell(text: str) -> None:  # the writer's thread calls it, and events are made on the engine's
+        loop.call_soon(lambda: journal.emit(Notice, text=text))
+
+    writer = LogWriter(directory.expanduser() / f"{run_id}.jsonl", on_error=tell)
     journal.subscribe(writer.write)
     return writer
 
@@ -138,6 +145,7 @@ def tell_start(
     settings: Settings,
     *,
     step: bool,
+    exposed: str | None,
 ) -> None:
     """Tell that a run begins: the first event of each."""
     shown = spec.added[-1].data if spec.added else spec.context
@@ -156,7 +164,7 @@ def tell_start(
         step=step,
         continues=earlier,
     )
-    if (exposed := check_log_dir(settings.sandbox, settings.log_dir)) is not None:
+    if exposed is not None:
         journal.emit(Notice, text=exposed)
     if earlier is not None:
         journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm_jupyter.asking import carry_on, check_start, encode, new_id, open_log, redactor, tell_start, tracer
-from rlm_jupyter.engine.batch import pairs, run_all, run_all_awaited
+from rlm_jupyter.engine.batch import pairs, run_all, run_all_awaited, started
 from rlm_jupyter.engine.completions import Completions
 from rlm_jupyter.engine.conductor import Conductor
 from rlm_jupyter.engine.events import AnyEvent
@@ -27,7 +28,17 @@ from rlm_jupyter.errors import (
 )
 from rlm_jupyter.models.base import ChatModel, Price
 from rlm_jupyter.models.choose import choose_model
-from rlm_jupyter.process import find_run, keep, kernel_pool, last_run, reply_cache, runs, stop_all, submit
+from rlm_jupyter.process import (
+    find_run,
+    keep,
+    kernel_pool,
+    last_run,
+    let_older_go,
+    reply_cache,
+    runs,
+    stop_all,
+    submit,
+)
 from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.records.redact import Redactor
 from rlm_jupyter.sandbox import Sandbox
@@ -43,8 +54,6 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.completions import Cache
 
 T = TypeVar("T")
-
-_KEPT_RUNS = 3
 
 
 class RLM:
@@ -114,6 +123,11 @@ class RLM:
             if given_sub is None
             else choose_model(given_sub, base_url=self.settings.base_url, api_key=api_key)
         )
+        self._made = [
+            one for one in (self.model, self.sub_model) if one is not model and one is not sub_model
+        ]
+        self._open_runs = 0
+        self._counting = threading.Lock()
         self._on_event = on_event
         self.limits = self._check_limits(self.settings.limits)
         self._samplings = Samplings.of(self.settings)
@@ -144,10 +158,12 @@ class RLM:
     async def arun(self, question: str, context: Any = None, **options: Any) -> Run:
         """Ask, and await the answer. See `start` for the options.
 
+        The data is encoded on a thread while this loop goes on: do not change it before the first event.
+
         Raises:
             RLMError: there is no whole answer; the error's `.run` has what there is.
         """
-        run = self.start(question, context, **options)
+        run = await started(partial(self.start, question, context, **options))
         try:
             await run
         except BaseException:
@@ -158,12 +174,14 @@ class RLM:
     async def stream(self, question: str, context: Any = None, **options: Any) -> AsyncIterator[AnyEvent]:
         """Ask, and give the run's events as they come; leaving the loop early stops the run.
 
+        The data is encoded on a thread, as in `arun`.
+
         Usage:
             >>> async for event in rlm.stream("Which supplier?", orders):
             ...     print(event.kind)
             >>> run = rlm_jupyter.rlm.last_run()
         """
-        run = self.start(question, context, **options)
+        run = await started(partial(self.start, question, context, **options))
         try:
             async for event in run.stream():
                 yield event
@@ -226,9 +244,26 @@ class RLM:
     def _failed(self, question: str, error: RLMError) -> Run:
         spec = AgentSpec(id="0", parent=None, depth=0, question=question, model=self.model)
         run = self._begin(new_id(), spec, {}, {}, self.limits, [], inherit=False, step=False)
-        keep(run)
-        engine().submit(run._conduct(error))  # noqa: SLF001 - the run's life is begun in one place
+        self._begin_life(run, error)
         return run.wait(60)
+
+    def _begin_life(self, run: Run, failure: RLMError | None = None) -> None:
+        with self._counting:
+            self._open_runs += 1
+        keep(run)
+        ended = engine().submit(run._conduct(failure))  # noqa: SLF001 - the run's life is begun in one place
+        ended.add_done_callback(lambda _: let_older_go())
+
+    async def _run_closed(self) -> None:
+        """Close connections that were made here, once the last run that might use them has been closed."""
+        with self._counting:
+            self._open_runs -= 1
+            last = not self._open_runs
+        if last:
+            for model in self._made:
+                close = getattr(model, "aclose", None)
+                if close is not None:
+                    await close()
 
     def start(  # noqa: PLR0913 - options of a question, all but the data by name
         self,
@@ -271,7 +306,7 @@ class RLM:
             ContextError: the data cannot leave this process.
             KernelStartError: the kernelspec or the sandbox that was asked for is not there; nothing was started.
         """
-        check_start(self.settings, question, on_event)
+        exposed = check_start(self.settings, question, on_event)
         answer = AnswerSchema(schema) if schema is not None else None
         names = read_names(names, context)
         data, bound, items = encode(context, names, rows=self.settings.sample_rows)
@@ -302,14 +337,15 @@ class RLM:
             if listener is not None
         ]
         try:
-            run = self._begin(run_id, spec, given, configs, allowed, listeners, inherit=inherit, step=step)
+            run = self._begin(
+                run_id, spec, given, configs, allowed, listeners, inherit=inherit, step=step, exposed=exposed
+            )
         except BaseException:
             if continues is not None:
                 continues.continued_by = None
             raise
         run.asked = Asked(self.start, given, configs)
-        keep(run)
-        engine().submit(run._conduct())  # noqa: SLF001 - the run's life is begun in one place
+        self._begin_life(run)
         return run
 
     def _begin(
@@ -323,6 +359,7 @@ class RLM:
         *,
         inherit: bool,
         step: bool,
+        exposed: str | None = None,
     ) -> Run:
         """Put a run together; its life is not begun yet."""
         handed = [*env.values(), *(secret for config in servers.values() for secret in config.secrets)]
@@ -332,7 +369,10 @@ class RLM:
         writer = open_log(self.settings.log_dir, run_id, journal)
         veil = Redactor([*self._secrets, *handed])
         toolkit = Toolkit(env=env, servers=Servers(servers, journal.redact), inherit=inherit, veil=veil)
-        return submit(engine(), self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer))
+        return submit(
+            engine(),
+            self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer, exposed=exposed),
+        )
 
     # ---- wiring
 
@@ -346,6 +386,7 @@ class RLM:
         *,
         step: bool,
         writer: LogWriter | None,
+        exposed: str | None,
     ) -> Run:
         """Put a run together, on the engine's loop."""
         completions = Completions(
@@ -377,13 +418,15 @@ class RLM:
             veil=toolkit.veil,
             step=step,
         )
-        tell_start(journal, spec, self.model, self.sub_model, limits, self.settings, step=step)
+        tell_start(
+            journal, spec, self.model, self.sub_model, limits, self.settings, step=step, exposed=exposed
+        )
         return Run(
             conductor,
             spec,
             engine(),
-            log_path=writer.path if writer else None,
-            on_close=writer.close if writer else None,
+            log=writer,
+            release=self._run_closed,
         )
 
     def _cache(self) -> Cache | None:

@@ -17,6 +17,7 @@ from rlm_jupyter.errors import (
     UnknownPriceError,
 )
 from rlm_jupyter.models import ScriptedModel
+from rlm_jupyter.views.commands import Commands
 
 
 @pytest.fixture
@@ -177,6 +178,36 @@ def test_a_failed_sub_agent_is_asked_again_and_its_value_can_be_pulled(ask):
     new = run.retry("0.1")
     until(lambda: run.agents[new].status == "done")
     assert (new, run.agents[new].value) == ("0.2", 42)
+
+
+@pytest.mark.parametrize("limit", ["agents", "seconds"])
+def test_a_retry_for_which_a_limit_leaves_no_room_says_so_everywhere_and_goes_on_once_it_is_raised(
+    ask, limit
+):
+    script = {
+        "root": ["parts = rlm_query_batched(['part'])\nFINAL(parts[0] is None)"],
+        "part": ["try:\n    again\nexcept NameError:\n    raise"],
+    }
+    run = ask(script, limits=Limits(agents=2, calls_per_agent=2))
+    assert run.agents["0.1"].status == "limit"
+    if limit == "seconds":
+        run.set_limit("agents", None)
+        run.set_limit("seconds", 0.001)
+    said = []
+    Commands(lambda: run, None, lambda f: f()).handle({"kind": "retry", "agent": "0.1"}, said.append)
+    with pytest.raises(LimitReachedError, match="cannot be asked again") as caught:
+        run.retry("0.1")
+    assert (caught.value.limit, caught.value.run) == (limit, run)
+    assert f"`run.set_limit('{limit}', ...)`" in caught.value.message
+    assert (said[0]["kind"], said[0]["message"]) == ("error", caught.value.message)
+    assert run.tree.agents["0.1"].notices[-1] == caught.value.message
+    assert list(run.agents) == ["0", "0.1"]
+    assert not [event for event in run.events if event.kind == "command" and event.name == "retry"]
+    run.set_limit(limit, None)
+    new = run.retry("0.1")
+    assert run.agents[new].status == "running", "it is there as soon as it was asked"
+    until(lambda: run.agents[new].status != "running")
+    assert new == "0.2"
 
 
 def test_after_the_run_its_agents_spend_nothing(ask):

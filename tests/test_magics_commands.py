@@ -8,6 +8,7 @@ from rlm_jupyter.errors import (
     AgentNotFoundError,
     KernelDiedError,
     KernelError,
+    LimitReachedError,
     RunNotFoundError,
     VariableNotFoundError,
 )
@@ -202,6 +203,17 @@ def test_free_ends_the_kernels_and_keeps_value_and_tree(shell, capsys):
     assert "0.2" in say(shell, capsys, f"%rlm tree {run.id}")
     error = shell.run_cell(f"%rlm pull 0.2 counts --run {run.id}").error_in_exec
     assert isinstance(error, KernelDiedError)
+
+
+def test_retry_asks_a_sub_agent_again_or_says_why_it_cannot(shell, capsys):
+    with RLM(model=ScriptedModel(reply), log_dir=None).run("What is the sum?", context=[1, 2, 3]) as run:
+        assert "only a sub-agent" in str(shell.run_cell("%rlm retry 0").error_in_exec)
+        assert "as agent `0.3`" in say(shell, capsys, "%rlm retry 0.2")
+        assert "0.3" in say(shell, capsys, f"%rlm tree {run.id}")
+        run.set_limit("agents", 4)
+        raised = shell.run_cell(f"%rlm retry 0.2 --run {run.id}").error_in_exec
+        assert isinstance(raised, LimitReachedError)
+        assert "`run.set_limit('agents', ...)`" in str(raised)
 
 
 def test_without_a_run_a_command_says_how_to_start_one(shell, monkeypatch, capsys):

@@ -1,10 +1,13 @@
 """Replies on disk: what is the same request, what is kept, how much, and what a damaged file does."""
 
+import asyncio
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -66,42 +69,46 @@ def test_a_request_is_the_same_when_its_reply_would_be(model, request_, same):
     assert request_key(model, request_, 1) != request_key(model, request_, 0)
 
 
-def test_replies_of_scripts_and_of_models_without_identity_are_not_kept(replies):
+async def test_replies_of_scripts_and_of_models_without_identity_are_not_kept(replies):
     class Own:
         name, scripted, price = "own", False, None
 
     for model in (ScriptedModel(["x"]), Own()):
         run = RunCache(replies)
         asked = ask()
-        assert run.get(model, asked) is None
+        assert await run.get(model, asked) is None
         run.put(model, asked, WHOLE)
-        assert RunCache(replies).get(model, ask()) is None
+        assert await RunCache(replies).get(model, ask()) is None
+    run.drained().result(20)
     assert replies.total == 0
 
 
-def test_a_second_run_gets_the_replies_of_the_first_in_their_order(replies):
+async def test_a_second_run_gets_the_replies_of_the_first_in_their_order(replies):
     first, samples = RunCache(replies), [ask() for _ in range(3)]
-    assert [first.get(chat(), one) for one in samples] == [None] * 3  # three samples of one prompt, at once
+    assert [await first.get(chat(), one) for one in samples] == [
+        None
+    ] * 3  # three samples of one prompt, at once
     for one, text in zip(samples, ("one", "two", "three"), strict=True):
         first.put(chat(), one, Completion(text))
     second = RunCache(replies)
-    assert [second.get(chat(), ask()).text for _ in range(3)] == ["one", "two", "three"]
+    assert [(await second.get(chat(), ask())).text for _ in range(3)] == ["one", "two", "three"]
     fourth = ask(max_tokens=9)
-    assert second.get(chat(), fourth) is None
+    assert await second.get(chat(), fourth) is None
     second.put(chat(), fourth, Completion("four"))
     third = RunCache(replies)
-    assert [third.get(chat(), ask()).text for _ in range(4)] == ["one", "two", "three", "four"]
+    assert [(await third.get(chat(), ask())).text for _ in range(4)] == ["one", "two", "three", "four"]
 
 
 @pytest.mark.parametrize(
     "completion",
     [replace(WHOLE, finish_reason="length"), replace(WHOLE, finish_reason="content_filter"), Completion("")],
 )
-def test_a_reply_that_did_not_end_by_itself_is_not_kept(replies, completion):
+async def test_a_reply_that_did_not_end_by_itself_is_not_kept(replies, completion):
     run = RunCache(replies)
     asked = ask()
-    run.get(chat(), asked)
+    await run.get(chat(), asked)
     run.put(chat(), asked, completion)
+    run.drained().result(20)
     assert replies.total == 0
 
 
@@ -200,29 +207,100 @@ def test_the_file_is_in_the_users_directory_for_caches(tmp_path):
     assert default_path({}).name == "replies.sqlite3"
 
 
-def test_the_same_request_twice_in_flight_keeps_its_place_whoever_ends_first(replies):
+async def test_the_same_request_twice_in_flight_keeps_its_place_whoever_ends_first(replies):
     first, second = ask(), ask()
     run = RunCache(replies)
-    assert run.get(chat(), first) is None
-    assert run.get(chat(), second) is None
+    assert await run.get(chat(), first) is None
+    assert await run.get(chat(), second) is None
     run.put(chat(), second, replace(WHOLE, text="second"))
     run.put(chat(), first, replace(WHOLE, text="first"))
     again = RunCache(replies)
-    assert [again.get(chat(), ask()).text for _ in range(2)] == ["first", "second"]
+    assert [(await again.get(chat(), ask())).text for _ in range(2)] == ["first", "second"]
 
 
-def test_a_request_that_failed_gives_its_place_to_the_next_that_asks_the_same(replies):
+async def test_a_request_that_failed_gives_its_place_to_the_next_that_asks_the_same(replies):
     run = RunCache(replies)
     failed, other = ask(), ask()
-    assert run.get(chat(), failed) is None
-    assert run.get(chat(), other) is None
+    assert await run.get(chat(), failed) is None
+    assert await run.get(chat(), other) is None
     run.drop(chat(), failed)
     run.drop(chat(), failed)  # twice is once
     run.put(chat(), other, replace(WHOLE, text="second"))
     anew = ask()
-    assert run.get(chat(), anew) is None
+    assert await run.get(chat(), anew) is None
     run.put(chat(), anew, replace(WHOLE, text="first"))
     assert run._places == {}
     again = RunCache(replies)
-    assert [again.get(chat(), ask()).text for _ in range(2)] == ["first", "second"]
-    assert again.get(chat(), ask()) is None
+    assert [(await again.get(chat(), ask())).text for _ in range(2)] == ["first", "second"]
+    assert await again.get(chat(), ask()) is None
+
+
+class Blocked:
+    """Stands in the place of a function that a slow disk makes wait: until `gate` is set."""
+
+    def __init__(self, function):
+        self.gate, self.calls = threading.Event(), 0
+        self._function = function
+
+    def __call__(self, *args, **named):
+        self.calls += 1
+        assert self.gate.wait(60)
+        return self._function(*args, **named)
+
+
+async def test_a_file_that_does_not_answer_keeps_nobody_waiting_and_what_is_put_comes_later(
+    replies, monkeypatch
+):
+    connect = Blocked(sqlite3.connect)
+    monkeypatch.setattr("rlm_jupyter.models.cache.sqlite3.connect", connect)
+    run, first, more = RunCache(replies, seconds=0.2), ask(), [ask(), ask()]
+    ticks = 0
+
+    async def tick():
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.01)
+
+    beside = asyncio.create_task(tick())
+    assert await run.get(chat(), first) is None
+    beside.cancel()
+    assert ticks > 1, "the loop went on"
+    assert "did not answer in 0.2 s" in run.problem
+    assert [await run.get(chat(), one) for one in more] == [None, None]
+    for text, one in zip("abc", [first, *more], strict=True):
+        run.put(chat(), one, replace(WHOLE, text=text))
+    assert connect.calls == 1
+    connect.gate.set()
+    run.drained().result(20)
+    assert [(await RunCache(replies).get(chat(), ask())).text for _ in range(2)] == ["a", "a"]
+    again = RunCache(replies)
+    assert [(await again.get(chat(), ask())).text for _ in range(3)] == ["a", "b", "c"]
+
+
+async def test_a_request_that_is_cancelled_while_it_is_looked_up_gives_its_place_back(replies, monkeypatch):
+    connect = Blocked(sqlite3.connect)
+    monkeypatch.setattr("rlm_jupyter.models.cache.sqlite3.connect", connect)
+    run, one, other = RunCache(replies), ask(), ask()
+    looking = asyncio.create_task(run.get(chat(), one))
+    await asyncio.sleep(0.05)
+    looking.cancel()
+    assert await asyncio.gather(looking, return_exceptions=True) != [None]
+    connect.gate.set()
+    assert await run.get(chat(), other) is None
+    run.put(chat(), other, WHOLE)
+    run.drained().result(20)
+    assert await RunCache(replies).get(chat(), ask()) == WHOLE
+
+
+def test_a_file_that_hangs_is_left_to_its_thread_when_it_is_closed(replies, monkeypatch):
+    connect = Blocked(sqlite3.connect)
+    monkeypatch.setattr("rlm_jupyter.models.cache.sqlite3.connect", connect)
+    kept = replies.background.submit(lambda: replies.put("k", WHOLE))
+    while not connect.calls:
+        time.sleep(0.01)
+    replies.close(seconds=0.1)
+    assert not kept.done()
+    connect.gate.set()
+    kept.result(20)
+    assert replies.get("k") == WHOLE

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -45,6 +46,7 @@ def test_each_event_is_a_line_at_once_in_the_fields_of_open_telemetry(tmp_path):
     assert not path.parent.exists(), "nothing is made before there is something to write"
     for number, event in enumerate(story.events, 1):
         writer.write(event)
+        writer.flush().result(20)
         assert path.read_bytes().count(b"\n") == number
     writer.close()
     writer.close()
@@ -108,6 +110,7 @@ def test_a_writer_that_is_killed_leaves_all_that_it_had_written(tmp_path):
         writer.write(ev.RunStarted(seq=1, question="q", model="m", sub_model="m", scripted=True, limits={}, context=None, **base))
         for seq in range(2, 502):
             writer.write(ev.Notice(seq=seq, text="n" * 1000, **base))
+        writer.flush().result()
         print("written", flush=True)
         seq = 502
         while True:
@@ -164,17 +167,20 @@ def test_a_place_that_cannot_be_written_is_told_once_and_never_raised(tmp_path):
     writer = LogWriter(tmp_path / "file" / "run.jsonl", on_error=told.append)
     for event in example().events:
         writer.write(event)
+        writer.flush().result(20)
     assert len(told) == 1
     assert "run.jsonl` cannot be written (File exists)" in told[0]
     assert "log_dir=" in told[0]
-    LogWriter(tmp_path / "file" / "x", on_error=lambda _: 1 / 0).write(example().events[0])
-    LogWriter(tmp_path / "file" / "x").write(example().events[0])
+    write(tmp_path / "file" / "x", example().events[:1], on_error=lambda _: 1 / 0)
+    write(tmp_path / "file" / "x", example().events[:1])
 
 
 def test_an_error_that_is_told_as_an_event_does_not_go_in_a_circle(tmp_path):
     story = Story()
     writer = LogWriter(tmp_path, on_error=lambda text: writer.write(story.tell(ev.Notice, text=text)))
     writer.write(story.events[0])
+    for _ in range(3):
+        writer.flush().result(20)
     assert len(story.state.notices) == 1
 
 
@@ -195,6 +201,7 @@ def test_a_full_disk_tears_at_most_the_lines_that_found_it_full(tmp_path, monkey
     for number, event in enumerate(story.events):
         left[0] = {3: 40, 4: 0, 5: 1}.get(number, 10**9)
         writer.write(event)
+        writer.flush().result(20)
     writer.close()
     record = load(path)
     assert record.events == [event for number, event in enumerate(story.events) if number not in (3, 4, 5)]
@@ -207,6 +214,7 @@ def test_a_forked_child_neither_writes_nor_disturbs_the_log(tmp_path):
     path = tmp_path / "run.jsonl"
     writer = LogWriter(path)
     writer.write(story.events[0])
+    writer.flush().result(20)
     writer._lock.acquire()  # as another thread may hold it at the moment of the fork
     child = os.fork()
     if not child:
@@ -219,6 +227,54 @@ def test_a_forked_child_neither_writes_nor_disturbs_the_log(tmp_path):
         writer.write(event)
     writer.close()
     assert load(path).events == story.events
+
+
+class SlowDisk:
+    """Stands in the place of `os.write` to a disk that takes its time: until `gate` is set."""
+
+    def __init__(self):
+        self.gate, self.sizes, self._write = threading.Event(), [], os.write
+
+    def __call__(self, fd, data):
+        self.sizes.append(len(data))
+        assert self.gate.wait(60)
+        return self._write(fd, data)
+
+
+def test_behind_a_slow_disk_nobody_waits_and_the_log_is_whole_and_in_order(tmp_path, monkeypatch):
+    disk, story, told = SlowDisk(), example(), []
+    monkeypatch.setattr("rlm_jupyter.records.log.os.write", disk)
+    writer = LogWriter(tmp_path / "run.jsonl", on_error=told.append)
+    for event in story.events:
+        writer.write(event)
+    ended = writer.flush()
+    writer.close(seconds=0.1)
+    assert not ended.done()
+    assert len(disk.sizes) <= 1
+    disk.gate.set()
+    writer.close(20)
+    assert load(tmp_path / "run.jsonl").events == story.events
+    assert len(disk.sizes) <= 3, "what waited went together"
+    assert told == []
+
+
+def test_what_waits_is_bounded_what_is_lost_is_told_and_the_end_is_written_all_the_same(
+    tmp_path, monkeypatch
+):
+    disk, story, told = SlowDisk(), example(), []
+    monkeypatch.setattr("rlm_jupyter.records.log.os.write", disk)
+    writer = LogWriter(tmp_path / "run.jsonl", on_error=told.append, most=3)
+    for event in story.events:
+        writer.write(event)
+    assert len(told) == 1
+    assert "3 events wait for its disk, which is too slow" in told[0]
+    disk.gate.set()
+    writer.close(20)
+    kept = load(tmp_path / "run.jsonl").events
+    assert kept == [event for event in story.events if event in kept]
+    assert kept[0] == story.events[0]
+    assert kept[-1] == story.events[-1]
+    assert len(kept) < len(story.events)
 
 
 def test_a_hundred_thousand_events_are_read_in_seconds(tmp_path):

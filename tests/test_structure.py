@@ -14,7 +14,7 @@ PACKAGE = ROOT / "rlm_jupyter"
 FLOORS = [
     {"errors", "forks"},
     {"sandbox"},
-    {"settings"},
+    {"settings", "background"},
     {"values"},
     {"models", "tools", "kernels", "files"},
     {"engine"},

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from mcp_server import PIXEL
+from scripts import cell, question_of
 from tool_runs import asking, told
 
 from rlm_jupyter import RLM
@@ -337,6 +338,36 @@ def test_a_retried_agent_of_an_ended_run_has_its_server_again(ask):
     new = run.retry("0.1")
     until(lambda: new in run.agents and run.agents[new].status != "running")
     assert "`shop` (9 tools" in run.messages(new)[1]["content"]
+
+
+def test_of_two_retried_agents_the_first_that_ends_leaves_the_other_its_server(ask):
+    pid = "mcp_call('shop', 'process', {'variable': 'X'})['structured']['pid']"
+    again = {
+        "quick": f"FINAL({pid})",
+        "slow": f"first = {pid}\nmcp_call('shop', 'linger', {{'seconds': 3}})\nFINAL([first, {pid}])",
+    }
+    tries = []
+
+    def reply(messages):
+        question = question_of(messages)
+        if question == "root":
+            return cell("parts = rlm_query_batched(['quick', 'slow'], mcp='shop')\nFINAL(len(parts))")
+        tries.append(question)
+        return cell(again[question]) if tries.count(question) > 3 else "no code"
+
+    run = ask(reply, mcp={"shop": SHOP})
+    assert run.value == 2
+    ids = {agent.question: agent.id for agent in run.tree.agents.values()}
+    slow = run.retry(ids["slow"])
+    until(
+        lambda: [e for e in run.events if e.kind == "tool_called" and (e.agent, e.name) == (slow, "process")]
+    )
+    quick = run.retry(ids["quick"])
+    until(lambda: run.agents[quick].status != "running")
+    assert run.agents[slow].status == "running"
+    until(lambda: run.agents[slow].status != "running")
+    (used,) = {*run.agents[slow].value, run.agents[quick].value}
+    assert ends([int(used)]) == [], "the last one that ends takes the server with it"
 
 
 @pytest.mark.parametrize(

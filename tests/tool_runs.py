@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from scripts import by_question
 
 from rlm_jupyter import RLM
+from rlm_jupyter.models import ScriptedModel
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def asking(tmp_path):
         **options,
     ):
         rlm = RLM(
-            model=by_question(script, plain=plain),
+            model=ScriptedModel(script) if callable(script) else by_question(script, plain=plain),
             limits=limits,
             log_dir=tmp_path / "logs",
             cache=False,

@@ -46,12 +46,12 @@ class Clock:
 class Browser:
     """A widget with a fake comm, and what a page got from it."""
 
-    def __init__(self, story, monkeypatch, *, namespace=None, has_loop=True, **options):
+    def __init__(self, story, monkeypatch, *, namespace=None, has_loop=True, run=None, **options):
         from rlm_jupyter.views.widget import RunWidget
 
         monkeypatch.setattr(comm, "create_comm", FakeComm)
         SENT.clear()
-        self.main, self.clock, self.run = Main(has_loop), Clock(), StandIn(story)
+        self.main, self.clock, self.run = Main(has_loop), Clock(), run or StandIn(story)
         self.widget = RunWidget(self.run, namespace=namespace, main=self.main, clock=self.clock, **options)
         self.opened = list(SENT)
         SENT.clear()

@@ -78,7 +78,9 @@ class Agent:
     def __post_init__(self) -> None:
         self._stuck = StuckGuard(self.id, self.team.settings.stuck_after)
         self.calls = AgentCalls(self)
-        self.looked = self.spec.earlier is not None and self.new_data is None
+        earlier = self.spec.earlier
+        self._known_data = len(earlier.spec.added) if earlier is not None else 0
+        self.looked = earlier is not None and self.new_data is None
 
     @property
     def id(self) -> str:
@@ -94,8 +96,7 @@ class Agent:
     @property
     def new_data(self) -> follow_up.Added | None:
         """The data that came with this very question, where that is a follow-up."""
-        known = len(self.spec.earlier.spec.added) if self.spec.earlier is not None else 0
-        return self.spec.added[-1] if len(self.spec.added) > known else None
+        return self.spec.added[-1] if len(self.spec.added) > self._known_data else None
 
     @property
     def data(self) -> Buffer | None:
@@ -118,8 +119,11 @@ class Agent:
         earlier = self.spec.earlier
         opening = furnish.open_kernel(self) if earlier is None else follow_up.take_over(self, earlier)
         self._opening = asyncio.create_task(opening)
+        # A chain of follow-ups would hold all runs before it.
+        self.spec = replace(self.spec, earlier=None)
         try:
-            await self._begin()
+            await self._begin(earlier)
+            del earlier
             while self.value is None:
                 await self._take_turn()
         except RLMError:
@@ -141,10 +145,10 @@ class Agent:
 
     # ---- the chat
 
-    async def _begin(self) -> None:
+    async def _begin(self, earlier: Agent | None) -> None:
         spec = self.spec
-        if spec.earlier is not None:
-            self.messages = await follow_up.chat(self, spec.earlier, last_turn=self._last_turn())
+        if earlier is not None:
+            self.messages = await follow_up.chat(self, earlier, last_turn=self._last_turn())
             self.asked = len(self.messages) - 1
             return
         servers = await self.team.servers.shown(spec.mcp)
@@ -337,6 +341,12 @@ class Agent:
                 "or less data at once."
             )
         await furnish.furnish_again(self)
+
+    def dismantle(self) -> None:
+        """Let go of all that is large, or holds others: the run that it belongs to is gone."""
+        self.calls.dismantle(self)
+        self.messages, self.value, self.draft = [], None, None
+        self.kernel = self._opening = None
 
     def left(self) -> Left:
         """What it may still spend."""

@@ -93,6 +93,27 @@ def _wait(run: Run) -> None:
         return
 
 
+async def started(start: Callable[[], Run]) -> Run:
+    """Start a run on a thread, where its data is encoded: that of a large table takes seconds, and a loop must go on.
+
+    Where the caller is cancelled meanwhile, the run is stopped as soon as it is there.
+
+    Args:
+        start: starts the run.
+    """
+    starting = asyncio.ensure_future(asyncio.to_thread(start))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(_stop)
+        raise
+
+
+def _stop(starting: asyncio.Future[Run]) -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().stop()
+
+
 async def run_all_awaited(starts: Sequence[Callable[[], Run]], concurrency: int) -> list[Run]:
     """Do as `run_all` without blocking the loop, so that it may run in an awaited cell; cancelling it stops all.
 
@@ -106,7 +127,7 @@ async def run_all_awaited(starts: Sequence[Callable[[], Run]], concurrency: int)
 
     async def one(number: int, start: Callable[[], Run]) -> None:
         async with places:
-            runs[number] = await asyncio.to_thread(start)  # data is encoded there
+            runs[number] = await started(start)
             await runs[number]
 
     try:

@@ -61,6 +61,12 @@ class AgentCalls:
             "mcp": partial(ask_server, agent),
         }
 
+    def dismantle(self, agent: Agent) -> None:
+        """Let go of the agent, unless another one is served by now."""
+        if vars(self).get("_agent") is agent:
+            self._words = {}
+            del self._agent
+
     async def handle(self, op: str, body: dict[str, Any], fds: list[int]) -> Answer:
         """Serve one request (the bridge's handler).
 

@@ -13,11 +13,14 @@ from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.cache_key import cache_request
 from rlm_jupyter.engine.ledger import Ledger, Reservation, estimate_prompt_tokens
 from rlm_jupyter.engine.sampling import Sampling, Samplings
+from rlm_jupyter.engine.veil import ChatVeil
 from rlm_jupyter.engine.waits import Waits
 from rlm_jupyter.errors import MalformedReplyError, RLMError
 from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from rlm_jupyter.engine.journal import Journal
 
 _DELTA_SECONDS = 0.1
@@ -26,14 +29,20 @@ _DELTA_SECONDS = 0.1
 class Cache(Protocol):
     """Replies that were paid for once (`rlm_jupyter.models.cache`)."""
 
-    def get(self, model: ChatModel, request: CompletionRequest) -> Completion | None:
-        """Give the reply to the same request, or None."""
+    problem: str | None
+    """Why the run does without them, in a sentence."""
+
+    async def get(self, model: ChatModel, request: CompletionRequest) -> Completion | None:
+        """Return the reply to the same request, or None."""
 
     def put(self, model: ChatModel, request: CompletionRequest, completion: Completion) -> None:
-        """Keep a reply."""
+        """Keep a reply, soon."""
 
     def drop(self, model: ChatModel, request: CompletionRequest) -> None:
         """Forget a request that brought no reply."""
+
+    def drained(self) -> Future[None]:
+        """Return a future that is done when all that was put so far is kept."""
 
 
 class Completions:
@@ -63,7 +72,8 @@ class Completions:
         self._samplings = samplings
         self._price = price
         self._cache = cache
-        self._veil = veil
+        self._veil = ChatVeil(veil)
+        self._cache_told = False
         self._numbers = itertools.count(1)
 
     def price_of(self, model: ChatModel) -> Price | None:
@@ -97,7 +107,8 @@ class Completions:
             ModelError: the provider failed for good.
         """
         sampling = self._samplings.of_request(agent, purpose)
-        messages = [{"role": one["role"], "content": self._veil(one["content"])} for one in messages]
+        veil = self._veil
+        messages = veil.of_chat(agent, messages) if purpose == "turn" else veil.of_request(messages)
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
 
@@ -108,7 +119,9 @@ class Completions:
         if self._cache is None:
             return await buy()
         key = cache_request(messages, sampling)
-        if (known := self._cache.get(model, key)) is not None:
+        known = await self._cache.get(model, key)
+        self._tell_of_cache(self._cache)
+        if known is not None:
             return self._from_cache(agent, model, messages, known, purpose, turn, start)
         try:
             completion = await buy()
@@ -117,6 +130,19 @@ class Completions:
             raise
         self._cache.put(model, key, completion)
         return completion
+
+    def _tell_of_cache(self, cache: Cache) -> None:
+        if cache.problem is not None and not self._cache_told:
+            self._cache_told = True
+            self._journal.emit(ev.Notice, text=cache.problem)
+
+    def agent_ended(self, agent: str) -> None:
+        """Let go of what was kept for an agent's next turn."""
+        self._veil.forget(agent)
+
+    def drained(self) -> Future[None] | None:
+        """Return a future that is done when all replies so far are in the cache; None where nothing waits for it."""
+        return None if self._cache is None or self._cache.problem else self._cache.drained()
 
     async def _reserve(
         self, agent: str, model: ChatModel, messages: Sequence[Message], sampling: Sampling, *, turn: bool

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
@@ -14,6 +15,7 @@ from rlm_jupyter.engine.compaction import window
 from rlm_jupyter.engine.gate import Gate
 from rlm_jupyter.engine.holdings import Holdings
 from rlm_jupyter.engine.kept import KeptKernels, kept_kernels
+from rlm_jupyter.engine.limit_text import retry_refused
 from rlm_jupyter.engine.spec import AgentSpec
 from rlm_jupyter.errors import (
     AgentFailedError,
@@ -75,7 +77,7 @@ class Conductor:
     kept: KeptKernels = field(default_factory=kept_kernels)
 
     def __post_init__(self) -> None:
-        self.holdings = Holdings(self.store, self.journal, lambda: self.pool.open_run(self.run))
+        self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))
         self.gate = Gate(self.journal, step=self.step)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._children: dict[str, int] = {}
@@ -85,6 +87,7 @@ class Conductor:
         self._stopped: set[str] = set()
         self._retried: set[str] = set()
         self._again: set[asyncio.Task[None]] = set()
+        self._asked_again = 0
 
     # ---- the run
 
@@ -105,13 +108,18 @@ class Conductor:
             )
         finally:
             await self._end_all()
-            await self.servers.close()
-        self.ended = True
+            self.ended = True
+            await self._close_servers()
         return error
+
+    async def _close_servers(self) -> None:
+        """End the MCP servers, unless an agent that was asked again still works with them."""
+        if not self._asked_again:
+            await self.servers.close()
 
     async def _finish(self, root: AgentSpec) -> RLMError | None:
         try:
-            await self._work(root)
+            await self._work(self._admit(root))
         except asyncio.CancelledError:
             if _cancelled_here():
                 raise
@@ -129,8 +137,12 @@ class Conductor:
         if left:
             await asyncio.wait(left, timeout=_STOP_SECONDS)
 
-    async def _work(self, spec: AgentSpec) -> Agent:
-        """Run one agent to its end, and tell how it ended."""
+    def _admit(self, spec: AgentSpec) -> Agent:
+        """Make an agent, and tell that it has begun.
+
+        Raises:
+            LimitReachedError: there is no room for another agent.
+        """
         self.ledger.admit_agent(spec.id)
         agent = Agent(spec, self)
         self.agents[spec.id] = agent
@@ -147,6 +159,11 @@ class Conductor:
             mcp=spec.mcp,
             place=spec.context.place if spec.context else None,
         )
+        return agent
+
+    async def _work(self, agent: Agent) -> Agent:
+        """Run one agent to its end, and tell how it ended."""
+        spec = agent.spec
         task = asyncio.create_task(agent.work())
         self._tasks[spec.id] = task
         if spec.id in self._stopped:  # the user was quicker than the agent
@@ -191,6 +208,7 @@ class Conductor:
             value=agent.value.description if agent.value else None,
             error=error.message if error else None,
         )
+        self.completions.agent_ended(agent_id)
         self.kept.agent_ended(agent)
 
     async def _halt(self, agent: Agent, task: asyncio.Task[None]) -> None:
@@ -238,7 +256,7 @@ class Conductor:
             mcp=mcp,
         )
         try:
-            agent = await self._work(spec)
+            agent = await self._work(self._admit(spec))
         except asyncio.CancelledError:
             if not _cancelled_here():
                 raise BridgeError("stopped", f"Sub-agent `{spec.id}` was stopped by the user.") from None
@@ -254,27 +272,41 @@ class Conductor:
         return agent.value
 
     def retry(self, agent_id: str) -> str:
-        """Ask a failed sub-agent's question again, of a new one beside it; give the new one's id.
+        """Ask a sub-agent's question again, of a new one beside it; return the new one's id.
 
         Its parent has gone on without it: the new one's value is there to be pulled.
+
+        Raises:
+            LimitReachedError: the limits of the run leave no room for another agent; the tree says so too.
         """
         old = self.agents[agent_id].spec
         assert old.parent is not None
-        number = self._children[old.parent] = self._children.get(old.parent, 0) + 1
+        number = self._children.get(old.parent, 0) + 1
         spec = replace(old, id=f"{old.parent}.{number}")
+        try:
+            agent = self._admit(spec)
+        except LimitReachedError as error:
+            refusal = retry_refused(agent_id, error)
+            self.journal.emit(ev.Notice, agent_id, text=refusal.message)
+            raise refusal from error
+        self._children[old.parent] = number
         self.journal.emit(ev.Command, agent_id, name="retry", detail=spec.id)
         self._retried.add(spec.id)
-        task = asyncio.create_task(self._work_again(spec))
+        self._asked_again += 1
+        task = asyncio.create_task(self._work_again(agent))
         self._again.add(task)
         task.add_done_callback(self._again.discard)
         return spec.id
 
-    async def _work_again(self, spec: AgentSpec) -> None:
+    async def _work_again(self, agent: Agent) -> None:
         """Run an agent whose failure is nobody's but its own; its row tells of it."""
-        with contextlib.suppress(RLMError, asyncio.CancelledError):
-            await self._work(spec)
+        try:
+            with contextlib.suppress(RLMError, asyncio.CancelledError):
+                await self._work(agent)
+        finally:
+            self._asked_again -= 1
         if self.ended:
-            await self.servers.close()
+            await self._close_servers()
 
     def may_ask(self, agent_id: str) -> bool:
         """Whether an agent may still cause completions: while it works, and its run goes on or was retried."""
@@ -331,8 +363,23 @@ class Conductor:
         await self.servers.close()
         await self.pool.close_run(self.run)
         for agent in self.agents.values():
+            if agent.kernel is not None:
+                self.kept.forget(agent.kernel)
             agent.kernel = None
+        self._tasks.clear()
         self.holdings.close()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that the values and the kernels of agents that have ended hold."""
+        kernels = sum(self.kept.size_of(agent.kernel) for agent in list(self.agents.values()))
+        return self.store.in_memory + kernels
+
+    def dismantle(self) -> None:
+        """Let go of the agents and their chats: nobody can reach them any more. Safe from any thread."""
+        for agent in list(self.agents.values()):
+            agent.dismantle()
+        self.agents.clear()
 
     # ---- what agents ask for
 

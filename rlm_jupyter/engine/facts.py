@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.schema import AnswerSchema
     from rlm_jupyter.engine.spec import AgentSpec
     from rlm_jupyter.engine.state import TreeState
+    from rlm_jupyter.values.store import Buffer
+
+
+_SMALL_BYTES = 1 << 20
 
 
 class RunFacts:
@@ -30,23 +34,26 @@ class RunFacts:
         root: what its root agent was started with.
     """
 
-    agents: Mapping[str, AgentHandle]
-
     def __init__(self, conductor: Conductor, root: AgentSpec) -> None:
         self.id = conductor.run
         self.question = root.question
         self._conductor = conductor
         self._journal = conductor.journal
         self.lock = self._journal.lock
-        self._root = root
+        self._schema = root.schema
         self._ended = threading.Event()
         self._value: Any = None
         self._value_known = False
-        self.agents = Agents(self._run, conductor)
+        self._answer: Buffer | None = None
 
     @property
     def _run(self) -> Run:
         return cast("Run", self)  # nothing else is made of this half
+
+    @property
+    def agents(self) -> Mapping[str, AgentHandle]:
+        """The agents by id, in the order in which they started."""
+        return Agents(self._run, self._conductor)
 
     @property
     def tree(self) -> TreeState:
@@ -114,21 +121,44 @@ class RunFacts:
         """
         if not self._value_known:
             root = self._conductor.agents.get("0")
-            if root is None or root.value is None:
+            answer = self._answer or (root.value if root is not None else None)
+            if answer is None:
                 return None
             try:
-                value = root.value.load(trust=trust)
+                value = answer.load(trust=trust)
             except UnsafeValueError as error:
                 how = "`run.pull_value(trust=True)` does; `%rlm last` gives the newest run."
                 raise UnsafeValueError(f"{error.message} For the answer {how}", run=self._run) from None
             except RLMError as error:
                 error.run = self._run
                 raise
-            self._value = self._typed(self._root.schema, value)
+            self._value = self._typed(self._schema, value)
             self._value_known = self.done
             if not self._value_known:
                 return self._value
         return self._value
+
+    def _keep_answer(self) -> None:
+        """Own the answer, before the run's values are closed: a small one as an object, others as their bytes.
+
+        A large one is decoded again where somebody asks for it: it is not to be held twice, as an object that nobody
+        uses any more. A small one is not worth a descriptor.
+        """
+        root = self._conductor.agents.get("0")
+        if root is None or root.value is None or root.value.closed:
+            return
+        if root.value.size <= _SMALL_BYTES:
+            with contextlib.suppress(RLMError):
+                self.pull_value()
+                return
+        self._answer = root.value.dup()
+        self._value, self._value_known = None, False
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that its values and the kernels of its agents hold, as far as that is known."""
+        answer = self._answer.size if self._answer is not None and not self._answer.spilled else 0
+        return answer + self._conductor.held_bytes
 
     def _typed(self, schema: AnswerSchema | None, value: Any) -> Any:
         if schema is None:

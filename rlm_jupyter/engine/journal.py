@@ -65,6 +65,11 @@ class Journal:
 
         return unsubscribe
 
+    def close(self) -> None:
+        """Let go of all listeners: nothing more is told to them."""
+        with self.lock:
+            self._listeners.clear()
+
     def emit(self, kind: type[E], agent: str = "", **fields: Any) -> E:
         """Make an event, fold it in, and tell the listeners; a listener that fails is not heard again.
 

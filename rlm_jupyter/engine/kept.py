@@ -52,6 +52,11 @@ class KeptKernels:
         """Leave a kernel alone from now on: it serves another agent."""
         self._sizes.pop(kernel, None)
 
+    def size_of(self, kernel: AgentKernel | None) -> int:
+        """Return how many bytes a kernel holds alone, as far as that is known. Safe from any thread."""
+        known = self._sizes.get(kernel) if kernel is not None else None
+        return known[1] if known is not None else 0
+
     @contextlib.contextmanager
     def using(self, agent: Agent, kernel: AgentKernel) -> Iterator[None]:
         """Keep a kernel from being ended meanwhile; afterwards it is the newest."""

@@ -49,6 +49,16 @@ def depth_reached(agent: str, depth: int) -> LimitReachedError:
     )
 
 
+def retry_refused(agent: str, error: LimitReachedError) -> LimitReachedError:
+    """Build the error for an agent that cannot be asked again, because a limit leaves no room for another one."""
+    reason = error.message.removesuffix(_way_out(error.limit)).strip()
+    return LimitReachedError(
+        f"Agent `{agent}` cannot be asked again. {reason} Raise the limit of this run first "
+        f"(`run.set_limit({error.limit!r}, ...)`), then retry.",
+        limit=error.limit,
+    )
+
+
 def _way_out(name: str) -> str:
     option = f"`{_OPTIONS[name]}`, " if name in _OPTIONS else ""
     return f"Raise it ({option}`Limits({name}=...)`), or ask less."

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Generator
+import copy
+import threading
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.batch import started
 from rlm_jupyter.engine.facts import RunFacts
 from rlm_jupyter.engine.thread import EngineThread
 from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
+from rlm_jupyter.kernels.aside import aside
 from rlm_jupyter.settings import Limits
 
 if TYPE_CHECKING:
@@ -39,7 +45,31 @@ class Asked:
     servers: dict[str, Any]
 
 
+class EventLog(Protocol):
+    """The log of a run's events (`rlm_jupyter.records.log`)."""
+
+    @property
+    def path(self) -> Path:
+        """Of its file."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing of it is lost."""
+
+    def flush(self) -> Future[None]:
+        """Return a future that is done when all events so far are written."""
+
+    def end(self) -> Future[None]:
+        """Write what waits, then close the file; return a future that is done then."""
+
+
 _STOP_SECONDS = 5.0
+_FIRST_SETTLE_SECONDS = 1.0
+_SETTLE_SECONDS = 4.0
+"""How long the end of a run waits for a slow disk, before and after it is told."""
+_END_SECONDS = 15.0
+_CLOSE_SECONDS = 40.0
+"""How long closing waits for the run's end, and as long for its kernels; and for all together."""
 _TICK = 0.1  # an awaited cell is interrupted only when its loop wakes (ipykernel issue 881)
 
 
@@ -65,18 +95,24 @@ class Run(RunFacts):
         root: AgentSpec,
         engine: EngineThread,
         *,
-        log_path: Path | None = None,
-        on_close: Callable[[], None] | None = None,
+        log: EventLog | None = None,
+        release: Callable[[], Awaitable[None]] | None = None,
         asked: Asked | None = None,
     ) -> None:
         super().__init__(conductor, root)
-        self.log_path = log_path
+        self._log = log
+        self.log_path = log.path if log is not None else None
         self.error: RLMError | None = None
         self._engine = engine
-        self._on_close = on_close
         self.asked = asked
         self.continued_by: str | None = None
-        self._closed = False
+        self._root: AgentSpec | None = root
+        self._release = release
+        self._closing: Future[None] | None = None
+        self._closing_lock = threading.Lock()
+        # What it knows only together with others, such as prompts, goes at once when it does, and not with the next
+        # collection of cycles, which large texts do not hasten.
+        weakref.finalize(self, conductor.dismantle).atexit = False
 
     # ---- asking on
 
@@ -99,8 +135,8 @@ class Run(RunFacts):
         return self.follow_up(question, context, **options).wait_interruptibly().raise_for_error()
 
     async def aask(self, question: str, context: Any = None, **options: Any) -> Run:
-        """Ask a follow-up question, and await the answer; see `ask`."""
-        run = self.follow_up(question, context, **options)
+        """Ask a follow-up question, and await the answer; see `ask`. Data is encoded on a thread meanwhile."""
+        run = await started(partial(self.follow_up, question, context, **options))
         try:
             await run
         except BaseException:
@@ -169,6 +205,7 @@ class Run(RunFacts):
     def raise_for_error(self) -> Run:
         """Raise `error` where there is one; give the run otherwise."""
         if self.error is not None:
+            self.error.run = self
             raise self.error
         return self
 
@@ -234,17 +271,18 @@ class Run(RunFacts):
             )
 
     def retry(self, agent: str) -> str:
-        """Ask a sub-agent's question again, of a new sub-agent beside it; give the new one's id.
+        """Ask a sub-agent's question again, of a new sub-agent beside it; return the new one's id.
 
         Its parent has gone on without it: pull the new one's value, or its variables.
 
         Raises:
             AgentNotFoundError: there is no such agent.
             ConfigError: it is the root, it still runs, or the run was closed.
+            LimitReachedError: the run's limits leave no room for another agent (`agents`, `seconds`, `depth`).
         """
         handle = self.agents[agent]
-        if agent == "0" or handle.status == "running" or self._closed:
-            why = "the root" if agent == "0" else "still running" if not self._closed else "of a closed run"
+        if agent == "0" or handle.status == "running" or self.closed:
+            why = "the root" if agent == "0" else "still running" if not self.closed else "of a closed run"
             raise ConfigError(
                 f"Agent `{agent}` is {why}: only a sub-agent that has ended can be asked again."
             )
@@ -291,24 +329,57 @@ class Run(RunFacts):
 
         self._call(put())
 
+    @property
+    def log_is_whole(self) -> bool:
+        """Whether all that happened is in the log."""
+        return self._log is not None and self._log.whole
+
+    @property
+    def kernel_memory(self) -> int | None:
+        """The setting: bytes that kernels of ended agents may hold; None where it was not set."""
+        return self._conductor.settings.kernel_memory
+
+    @property
+    def closed(self) -> bool:
+        """Whether its kernels have ended, or are just ending."""
+        return self._closing is not None
+
     def close(self) -> None:
         """Stop what runs and drop the agents' kernels; value, tree and log stay. Twice is fine.
 
         In a fork of the run's process nothing happens: the run is closed where it belongs.
         """
-        if self._closed or self._engine.foreign:
+        if self._engine.foreign:
             return
-        with contextlib.suppress(RLMError):
-            _ = self.value
-        self._closed = True
-        if not self.done:
-            self.stop()
+        closing = self.begin_close()
+        if not self._engine.inside:
             with contextlib.suppress(TimeoutError):
-                self.wait(15)
+                closing.result(_CLOSE_SECONDS)
+
+    def begin_close(self) -> Future[None]:
+        """Do as `close`, and return at once; the future is done when the run is closed."""
+        with self._closing_lock:
+            if self._closing is None:
+                self._closing = self._engine.submit(self._close())
+            return self._closing
+
+    async def _close(self) -> None:
         with contextlib.suppress(TimeoutError):
-            self._call(self._conductor.close(), timeout=15)
-        if self._on_close is not None:
-            self._on_close()
+            async with asyncio.timeout(_END_SECONDS):
+                if not self.done:
+                    self._conductor.stop()
+                await self._until_ended()
+        await aside(self._keep_answer)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                await self._conductor.close()
+        if self._release is not None:
+            await self._release()
+        if self._log is not None:
+            await asyncio.wait([asyncio.wrap_future(self._log.end())], timeout=_SETTLE_SECONDS)
+        self._journal.close()
+        if self.error is not None:
+            self.error = _without_run(self.error)
 
     def __enter__(self) -> Run:
         return self
@@ -340,7 +411,9 @@ class Run(RunFacts):
         """The run's life, on the engine's loop; with a `failure` it ends before it begins."""
         error: RLMError | None
         try:
-            error = failure or await self._conductor.conduct(self._root)
+            assert self._root is not None
+            root, self._root = self._root, None  # which knows the run that this one goes on with
+            error = failure or await self._conductor.conduct(root)
         except BaseException as unexpected:
             error = RLMError(
                 f"The engine failed: {type(unexpected).__name__}: {unexpected}. This is a bug: "
@@ -349,8 +422,13 @@ class Run(RunFacts):
             error.__cause__ = unexpected
         status = _STATUS.get(type(error).__name__, "failed") if error is not None else "done"
         if error is not None:
+            # Frames of the engine tell a user nothing, and hold the error: with it they would hold this run.
+            error = error.with_traceback(None)
             error.run = self
         self.error = error
+        await self._settle(
+            _FIRST_SETTLE_SECONDS
+        )  # so that a log that cannot be written is told before the end
         self._journal.emit(
             ev.RunFinished,
             status=status,
@@ -358,7 +436,30 @@ class Run(RunFacts):
             error=error.message if error else None,
             error_type=type(error).__name__ if error else None,
         )
+        if not await self._settle(_SETTLE_SECONDS) and self.log_path is not None:
+            text = (
+                f"The log `{self.log_path}` is not complete yet, because its disk is slow; it is written on."
+            )
+            self._journal.emit(ev.Notice, text=text)
         self._ended.set()
+
+    async def _settle(self, seconds: float) -> bool:
+        """Wait until all so far is in the log, and all replies in the cache; return whether that came in time."""
+        handed = [self._log.flush() if self._log is not None else None, self._conductor.completions.drained()]
+        waiting = [asyncio.wrap_future(one) for one in handed if one is not None]
+        late = (await asyncio.wait(waiting, timeout=seconds))[1] if waiting else ()
+        return not late
+
+
+def _without_run(error: RLMError) -> RLMError:
+    """Return a copy of an error that does not hold its run, nor what was at work when it was raised."""
+    try:
+        again = copy.copy(error)
+    except Exception:  # of a class of the user's own, which takes other arguments
+        return error
+    vars(again).pop("run", None)
+    again.__cause__ = error.__cause__
+    return again
 
 
 _STATUS: dict[str, ev.RunStatus] = {"RunStoppedError": "stopped", "LimitReachedError": "limit"}

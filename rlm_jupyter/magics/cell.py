@@ -100,10 +100,11 @@ def conclude(shell: InteractiveShell, task: Task, run: Run, *, interrupted: bool
 
 
 def _show(run: Run, cell: Cell) -> View:
+    from rlm_jupyter.rlm import find_run
     from rlm_jupyter.views.display import show
 
     try:
-        return show(run, cell=cell)
+        return show(run, cell=cell, find=find_run)
     except BaseException:
         run.stop()
         raise

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.engine.run import Run
     from rlm_jupyter.magics.extension import RLMMagics
+    from rlm_jupyter.records.past import PastRun
 
 STOP_SECONDS = 5.0
 """How long `%rlm stop` waits for the agents to end before it says that they still do."""
@@ -28,7 +29,7 @@ def _say(text: str) -> None:
     print(text)  # noqa: T201 - it is the cell's output
 
 
-def the_run(prefix: str | None = None) -> Run:
+def the_run(prefix: str | None = None) -> Run | PastRun:
     """Find the run that is meant: by the beginning of its id, or the newest one.
 
     Raises:
@@ -75,8 +76,10 @@ def tree(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
 @command("stop [AGENT] [--run RUN]", "Stop a run, or one agent and all below it.")
 def stop(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     """Stop, wait a little, and say what came of it."""
+    from rlm_jupyter.records.past import PastRun
+
     run = the_run(arguments.run)
-    if run.done:
+    if isinstance(run, PastRun) or run.done:
         _say(f"Run `{run.id}` has ended already ({run.status}).")
         return
     run.stop(arguments.agent)
@@ -118,13 +121,16 @@ def execute(_magics: RLMMagics, line: str) -> None:
         _say(result.output.rstrip("\n"))
     if result.status != "ok":
         why = result.traceback or f"{result.error_name}: {result.error_value}"
-        raise KernelError(f"The code did not end well in agent `{agent}` ({result.status}).\n{why}", run=run)
+        error = KernelError(f"The code did not end well in agent `{agent}` ({result.status}).\n{why}")
+        vars(error)["run"] = run
+        raise error
 
 
 @command("runs", "All runs of this notebook and their logs, the newest last.")
 def runs(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
     """Print a line for each run, and its question."""
     from rlm_jupyter import rlm
+    from rlm_jupyter.records.past import PastRun
     from rlm_jupyter.views import text
     from rlm_jupyter.views.clean import one_line
 
@@ -132,8 +138,11 @@ def runs(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
     if not known:
         the_run()
     for run in known:
-        with run.lock:
-            summary = text.summary_line(run.tree)
+        if isinstance(run, PastRun):  # its tree is in a file, and a notebook may have hundreds
+            summary = run.summary
+        else:
+            with run.lock:
+                summary = text.summary_line(run.tree)
         log = f"\n    {run.log_path}" if run.log_path is not None else ""
         _say(f"{summary}\n    {one_line(run.question, 100)}{log}")
 
@@ -208,7 +217,7 @@ def export(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
 
 
 @command("last", "The newest run, as an object.")
-def last(_magics: RLMMagics, _arguments: argparse.Namespace) -> Run:
+def last(_magics: RLMMagics, _arguments: argparse.Namespace) -> Run | PastRun:
     """Give the newest run."""
     return the_run()
 
@@ -217,6 +226,13 @@ def last(_magics: RLMMagics, _arguments: argparse.Namespace) -> Run:
 def step(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     """Let one waiting cell run."""
     the_run(arguments.run).next(arguments.agent)
+
+
+@command("retry AGENT [--run RUN]", "Ask a sub-agent's question again, of a new one beside it.")
+def retry(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+    """Start the new sub-agent, and print its id."""
+    new = the_run(arguments.run).retry(arguments.agent)
+    _say(f"Agent `{arguments.agent}` is asked again, as agent `{new}`: `%rlm status` shows it.")
 
 
 @command("doctor", "What works on this machine: versions, clicks, model, kernels, sandbox.")

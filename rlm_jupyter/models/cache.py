@@ -10,6 +10,7 @@ still spend; only replies that ended by themselves are kept, and those are the s
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import heapq
 import json
@@ -21,13 +22,16 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from rlm_jupyter.background import BackgroundThread, QueueFullError
 from rlm_jupyter.models.base import Completion, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from rlm_jupyter.models.base import ChatModel, CompletionRequest
 
@@ -68,11 +72,19 @@ def request_key(model: ChatModel, request: CompletionRequest, occurrence: int = 
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+CLOSE_SECONDS: Final = 2.0
+_MOST_WAITING: Final = 10_000
+"""Jobs that may wait for the file."""
+_ANSWER_SECONDS: Final = 3.0
+"""A file that takes longer to be asked is slower than it is worth: the run goes on without it."""
+
+
 class ReplyCache:
     """A file of replies, bounded in size; what was used longest ago goes first.
 
     It never stands in the way: a file that is damaged is renamed aside and begun anew, and where nothing can
     be written, nothing is kept. Safe from several threads and processes. Only its owner may read the file.
+    Its methods block; `background` keeps an event loop from waiting for them.
 
     Args:
         path: the file; its directory is made.
@@ -80,6 +92,7 @@ class ReplyCache:
 
     Attributes:
         problem: why nothing is kept, in a sentence; None where all is well.
+        background: does what the engine's loop must not wait for, in its order.
     """
 
     def __init__(self, path: Path, max_bytes: int = 256 * 2**20) -> None:
@@ -89,6 +102,8 @@ class ReplyCache:
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._total = 0
+        self._owner = os.getpid()
+        self.background = BackgroundThread("rlm-replies", most=_MOST_WAITING)
 
     def __enter__(self) -> ReplyCache:
         return self
@@ -105,8 +120,19 @@ class ReplyCache:
         return self._run(_sum) or 0
 
     def get(self, key: str) -> Completion | None:
-        """Give the reply of that key, or None."""
-        return self._run(lambda db: self._get(db, key))
+        """Return the reply of that key, or None; it counts as used."""
+        known = self.find(key)
+        if known is not None:
+            self.touch(key)
+        return known
+
+    def find(self, key: str) -> Completion | None:
+        """Return the reply of that key, or None."""
+        return self._run(lambda db: _find(db, key))
+
+    def touch(self, key: str) -> None:
+        """Count the reply of that key as used now."""
+        self._run(lambda db: _touch(db, key))
 
     def put(self, key: str, completion: Completion) -> None:
         """Keep a reply, unless it is larger than a tenth of the whole."""
@@ -118,10 +144,15 @@ class ReplyCache:
         """Forget all replies."""
         self._run(lambda db: self._shrink(db, 0))
 
-    def close(self) -> None:
-        """Close the file; the next use opens it again."""
-        with self._lock:
-            self._close()
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Close the file; the next use opens it again. One that hangs is left to its thread after so many seconds."""
+        if os.getpid() != self._owner:
+            return  # in a forked child the lock's holder may not exist, and SQLite's files are the parent's
+        if self._lock.acquire(timeout=seconds):
+            try:
+                self._close()
+            finally:
+                self._lock.release()
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None
@@ -183,13 +214,6 @@ class ReplyCache:
             with suppress(OSError):
                 self.path.with_name(self.path.name + suffix).unlink()
 
-    def _get(self, db: sqlite3.Connection, key: str) -> Completion | None:
-        row = db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
-        completion = None if row is None else _loaded(row[0])
-        if completion is not None:
-            db.execute("UPDATE replies SET used = ? WHERE key = ?", (time.time_ns(), key))
-        return completion
-
     def _put(self, db: sqlite3.Connection, key: str, reply: str) -> None:
         size = len(reply.encode()) + _ROW_BYTES
         db.execute("INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)", (key, reply, size, time.time_ns()))
@@ -217,22 +241,29 @@ class RunCache:
     """One run's view of a `ReplyCache`: it counts how often the run asks the same.
 
     Each request that `get` did not know is ended by `put` or by `drop` of that very object. Of requests that are
-    the same and in flight together each keeps its own place, whoever ends first.
+    the same and in flight together each keeps its own place, whoever ends first. Belongs to an event loop, which
+    never waits for the file: it is read and written by a thread, and a run does not wait long for a reply of it.
 
     Args:
         replies: the file.
+        seconds: how long a request waits for the file; where that is not enough, none of the run waits any more.
+
+    Attributes:
+        problem: why the run does without the file, in a sentence; None where it does not.
     """
 
-    def __init__(self, replies: ReplyCache) -> None:
+    def __init__(self, replies: ReplyCache, seconds: float = _ANSWER_SECONDS) -> None:
+        self.problem: str | None = None
         self._replies = replies
+        self._seconds = seconds
         self._lock = threading.Lock()
         self._asked: defaultdict[str, int] = defaultdict(int)
         self._given_up: defaultdict[str, list[int]] = defaultdict(list)
         # By identity, with the request itself: a number of one that is gone may be that of another.
         self._places: dict[int, tuple[CompletionRequest, int]] = {}
 
-    def get(self, model: ChatModel, request: CompletionRequest) -> Completion | None:
-        """Give the reply to the same request, or None."""
+    async def get(self, model: ChatModel, request: CompletionRequest) -> Completion | None:
+        """Return the reply to the same request, or None. Places are given in the order of the calls."""
         first = request_key(model, request)
         if first is None:
             return None
@@ -242,15 +273,35 @@ class RunCache:
             else:
                 occurrence = self._asked[first]
                 self._asked[first] += 1
+            self._places[id(request)] = (request, occurrence)
         key = request_key(model, request, occurrence)
-        known = None if key is None else self._replies.get(key)
-        if known is None:
+        try:
+            known = None if key is None or self.problem else await self._find(key)
+        except BaseException:
+            self.drop(model, request)
+            raise
+        if known is not None:
             with self._lock:
-                self._places[id(request)] = (request, occurrence)
+                self._places.pop(id(request), None)
+        return known
+
+    async def _find(self, key: str) -> Completion | None:
+        background = self._replies.background
+        try:
+            async with asyncio.timeout(self._seconds):
+                known = await asyncio.wrap_future(background.submit(partial(self._replies.find, key)))
+            if known is not None:
+                background.submit(partial(self._replies.touch, key))
+        except (TimeoutError, QueueFullError):
+            self.problem = (
+                f"The cache of replies in `{self._replies.path}` did not answer in {self._seconds:g} s: this run goes "
+                "on without it. Set `XDG_CACHE_HOME` to a local disk, or ask with `cache=False`."
+            )
+            return None
         return known
 
     def put(self, model: ChatModel, request: CompletionRequest, completion: Completion) -> None:
-        """Keep the reply to a request that `get` did not know, where it ended by itself."""
+        """Keep the reply to a request that `get` did not know, where it ended by itself; soon, see `drained`."""
         first = request_key(model, request)
         if first is None:
             return
@@ -260,7 +311,12 @@ class RunCache:
             return
         key = request_key(model, request, occurrence)
         if key is not None:
-            self._replies.put(key, completion)
+            with suppress(QueueFullError):  # it will be asked for again
+                self._replies.background.submit(partial(self._replies.put, key, completion))
+
+    def drained(self) -> Future[None]:
+        """Return a future that is done when all that was put so far is in the file."""
+        return self._replies.background.drained()
 
     def drop(self, model: ChatModel, request: CompletionRequest) -> None:
         """Give up the place of a request that brought no reply: the next one that asks the same has it."""
@@ -271,6 +327,15 @@ class RunCache:
             _, occurrence = self._places.pop(id(request), (request, None))
             if occurrence is not None:
                 heapq.heappush(self._given_up[first], occurrence)
+
+
+def _find(db: sqlite3.Connection, key: str) -> Completion | None:
+    row = db.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+    return None if row is None else _loaded(row[0])
+
+
+def _touch(db: sqlite3.Connection, key: str) -> None:
+    db.execute("UPDATE replies SET used = ? WHERE key = ?", (time.time_ns(), key))
 
 
 def _damaged(why: str) -> sqlite3.DatabaseError:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from contextlib import contextmanager
+import weakref
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
@@ -42,6 +43,9 @@ class Clients:
         self._given = given
         self._lock = threading.Lock()
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shards] = WeakKeyDictionary()
+        if given is None:
+            # A loop holds the transports of open connections: without this they would outlive the last model.
+            weakref.finalize(self, _close_soon, self._loops).atexit = False
 
     @contextmanager
     def borrow(self) -> Iterator[AsyncOpenAI]:
@@ -65,7 +69,8 @@ class Clients:
         """Close the connections of all loops; those of the user's own client are left alone."""
         here = asyncio.get_running_loop()
         with self._lock:
-            loops, self._loops = dict(self._loops), WeakKeyDictionary()
+            loops = dict(self._loops)
+            self._loops.clear()  # and not another one: it is the one that is closed with this object
         for loop, shards in loops.items():
             for client in shards.clients if self._given is None else ():
                 if loop is here:
@@ -107,12 +112,28 @@ class Clients:
         return made
 
 
+def _close_soon(loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shards]) -> None:
+    """Close the connections of clients that nobody uses any more, each on its loop; on any thread."""
+    for loop, shards in list(loops.items()):
+        if loop.is_running():
+            with suppress(RuntimeError):  # it has just ended
+                loop.call_soon_threadsafe(_close_all, shards)
+
+
+def _close_all(shards: _Shards) -> None:
+    for client in shards.clients:
+        closing = asyncio.ensure_future(client.close())
+        shards.closing.add(closing)
+        closing.add_done_callback(shards.closing.discard)
+
+
 class _Shards:
     """The clients of one loop, and how many requests each is busy with."""
 
     def __init__(self) -> None:
         self.clients: list[AsyncOpenAI] = []
         self.busy: list[int] = []
+        self.closing: set[asyncio.Future[None]] = set()
         self.certificates: Any = None
 
 

@@ -113,7 +113,9 @@ class ScriptedModel:
         request = replace(request, messages=messages)
         with self._lock:
             turn = len(self.requests)
-            self.requests.append(request)
+            self.requests.append(
+                replace(request, on_delta=None, on_wait=None)
+            )  # they would hold the whole run
         reply = await self._call(request) if self._function else self._at(turn)
         if isinstance(reply, BaseException) or (isinstance(reply, type) and issubclass(reply, BaseException)):
             await asyncio.sleep(self.delay)

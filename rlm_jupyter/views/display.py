@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from typing import Any, Literal
 
 from rlm_jupyter.errors import ConfigError
@@ -34,13 +35,20 @@ _PLAIN_AGENTS = 100
 _PLAIN_CHARS = 20_000
 
 
-def show(run: RunFace, *, namespace: dict[str, Any] | None = None, cell: Cell = "awaited") -> View:
+def show(
+    run: RunFace,
+    *,
+    namespace: dict[str, Any] | None = None,
+    cell: Cell = "awaited",
+    find: Callable[[str], RunFace] | None = None,
+) -> View:
     """Show a run, now and until `finish`.
 
     Args:
-        run: the run.
+        run: the run; what stays of the view does not keep it in memory.
         namespace: where pulled values go; None: the notebook's variables.
         cell: how the caller waits for the run.
+        find: finds the run again by its id once nobody holds it any more.
 
     Raises:
         ConfigError: `RLM_JUPYTER_DISPLAY` is none of `auto`, `widget`, `html`, `text`.
@@ -50,7 +58,7 @@ def show(run: RunFace, *, namespace: dict[str, Any] | None = None, cell: Cell = 
     if namespace is None and shell is not None:
         namespace = shell.user_ns
     if mode == "widget":
-        return WidgetView(run, namespace, cell)
+        return WidgetView(run, namespace, cell, find)
     if mode == "html":
         return HtmlView(run)
     from rlm_jupyter.views.terminal import terminal_view
@@ -140,7 +148,13 @@ class StaticTree:
 class WidgetView(View):
     """The live widget, with the static tree behind it."""
 
-    def __init__(self, run: RunFace, namespace: dict[str, Any] | None, cell: Cell) -> None:
+    def __init__(
+        self,
+        run: RunFace,
+        namespace: dict[str, Any] | None,
+        cell: Cell,
+        find: Callable[[str], RunFace] | None = None,
+    ) -> None:
         from IPython.display import display
 
         from rlm_jupyter.views.widget import RunWidget
@@ -148,7 +162,9 @@ class WidgetView(View):
         clicks = clicks_arrive(cell)
         notices = () if clicks else (NO_CLICKS,)
         self._run, self._main = run, MainThread()
-        self.widget = RunWidget(run, namespace=namespace, main=self._main, clicks=clicks, notices=notices)
+        self.widget = RunWidget(
+            run, namespace=namespace, main=self._main, clicks=clicks, notices=notices, find=find
+        )
         display(self.widget)  # type: ignore[no-untyped-call]
         self._static = StaticTree(run, after_widget=True)
         self._awake = False

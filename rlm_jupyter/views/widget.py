@@ -7,8 +7,10 @@ click in `commands`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import anywidget
 
+from rlm_jupyter.errors import RLMError, RunNotFoundError
 from rlm_jupyter.views import format as fmt
 from rlm_jupyter.views.commands import Commands, RunFace, failure, free_name, value_name
 from rlm_jupyter.views.detail import detail, prompt
@@ -37,12 +40,13 @@ class RunWidget(anywidget.AnyWidget):
     """Shows one run and takes its commands.
 
     Args:
-        run: the run.
+        run: the run. It is not held: widgets live as long as the notebook, whatever becomes of their cells.
         namespace: the notebook's variables, for Pull; None where there is none.
         main: the notebook's main thread.
         clicks: whether clicks arrive while the cell runs.
         notices: what this view has to say.
         clock: seconds, for the pace of patches.
+        find: finds the run again by its id once nobody holds it any more; what it finds has the tree.
     """
 
     _esm = _STATIC / "widget.js"
@@ -57,8 +61,11 @@ class RunWidget(anywidget.AnyWidget):
         clicks: bool = True,
         notices: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
+        find: Callable[[str], RunFace] | None = None,
     ) -> None:
-        self._run = run
+        self._id = run.id
+        self._known = weakref.ref(run, self._gone)
+        self._find = find
         self._namespace = namespace
         self._main = main
         self._clock = clock
@@ -69,12 +76,28 @@ class RunWidget(anywidget.AnyWidget):
         self._whole = 1
         self._last = float("-inf")
         self._pumping = False
-        self._commands = Commands(lambda: run, namespace, main.soon)
+        self._commands = Commands(lambda: self._run, namespace, main.soon)
         super().__init__()
         self.on_msg(self._receive)
 
+    @property
+    def _run(self) -> RunFace:
+        run = self._known()
+        if run is not None:
+            return run
+        if self._find is None:
+            raise RunNotFoundError(f"Run `{self._id}` is no longer in memory: its log tells what happened.")
+        return self._find(self._id)
+
+    def _gone(self, _known: object) -> None:
+        """Let go of the tree too; on any thread."""
+        self._patcher.let_go()
+
     def __repr__(self) -> str:
-        run = self._run
+        try:
+            run = self._run
+        except RLMError:
+            return f"RLM run {self._id}"
         with run.lock:
             tree = run.tree
             count, cost, status = len(tree.agents), tree.cost, tree.status
@@ -108,8 +131,11 @@ class RunWidget(anywidget.AnyWidget):
             self.pump()
 
     def _patch(self) -> dict[str, Any] | None:
-        with self._run.lock:
-            self._patcher.paused = bool(getattr(self._run, "paused", False))
+        run = self._known()
+        if run is None:
+            return None
+        with run.lock:
+            self._patcher.paused = bool(getattr(run, "paused", False))
             return self._patcher.patch()
 
     def pump(self) -> None:
@@ -156,7 +182,8 @@ class RunWidget(anywidget.AnyWidget):
         with self._sending:
             if len(self._parts) >= self._whole:
                 return  # a whole snapshot is still to come
-            with self._run.lock:
+            run = self._known()
+            with run.lock if run is not None else contextlib.nullcontext():
                 parts = self._patcher.snapshot()
             self._whole = len(parts)
             self._parts.extend(parts)
@@ -166,9 +193,11 @@ class RunWidget(anywidget.AnyWidget):
     def _open(self, content: Mapping[str, Any]) -> None:
         turn = content.get("turn")
         agent = str(content.get("agent"))
-        with self._run.lock:
-            page = detail(self._run.tree, agent, turn=turn if isinstance(turn, int) else None)
-            name = self._run.tree.agents[agent].name
+        run = self._run
+        with run.lock:
+            tree = run.tree
+            page = detail(tree, agent, turn=turn if isinstance(turn, int) else None)
+            name = tree.agents[agent].name
         if self._namespace is not None:
             for variable in page["variables"]:
                 variable["as"] = free_name(variable["name"], agent, self._namespace)
@@ -179,7 +208,8 @@ class RunWidget(anywidget.AnyWidget):
 
     def _prompt(self, content: Mapping[str, Any]) -> None:
         agent = str(content.get("agent"))
-        with self._run.lock:
-            messages = prompt(self._run.tree, agent)
+        run = self._run
+        with run.lock:
+            messages = prompt(run.tree, agent)
         request = content.get("request")
         self._reply({"kind": "prompt", "request": request, "agent": agent, "messages": messages})

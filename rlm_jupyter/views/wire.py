@@ -233,6 +233,7 @@ class Patcher:
         self.paused = False
         self._state = state
         self._seen = -1
+        self._over = False
         self._totals = Totals()
         self._said: tuple[object, ...] = ()
         self._run: Row = {}
@@ -264,6 +265,8 @@ class Patcher:
     def patch(self, max_bytes: int = MAX_BYTES) -> dict[str, Any] | None:
         """Give the next patch; None where nothing changed."""
         said = (self.clicks, self.paused, *self.notices)
+        if self._over:
+            return None
         if self._state.seq == self._seen and not self._dirty and said == self._said:
             return None
         self._said = said
@@ -276,6 +279,14 @@ class Patcher:
             return None
         self.seq += 1
         return {"kind": "patch", "seq": self.seq, "run": run, "agents": agents}
+
+    def let_go(self) -> None:
+        """Take the last state, and hold the tree no longer: its run is gone, and nothing changes any more."""
+        self._scan()
+        self._run = self._run_fields()
+        self._take(None)
+        self._said = (self.clicks, self.paused, *self.notices)
+        self._over, self._state = True, TreeState(seq=self._seen)
 
     @property
     def pending(self) -> bool:
