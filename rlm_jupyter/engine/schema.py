@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from rlm_jupyter.engine.json_in_text import NestedTooDeeplyError, find_json
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.kernels.schemas import is_columns, newer_type
 
 _MAX_PROBLEMS = 5
 _MAX_MESSAGE = 300
-_FENCED = re.compile(r"^```\w*[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_OPENER = re.compile(r"[{\[]")
 
 
 class AnswerSchema:
@@ -118,11 +116,12 @@ class AnswerSchema:
         """
         try:
             found = find_json(text)
-        except ValueError:
+        except ValueError as problem:
             try:
                 return self.validate(text.strip())  # a bare word, where a text or one of several is asked for
             except ValueError:
-                raise ValueError("it holds no JSON") from None
+                deep = isinstance(problem, NestedTooDeeplyError)
+                raise ValueError(str(problem) if deep else "it holds no JSON") from None
         return self.validate(found) if self._columns is None else _rows(found, self._columns)
 
     def _validate_type(self, value: object) -> Any:
@@ -137,26 +136,6 @@ class AnswerSchema:
             except ValidationError:
                 lines = [f"{_path(error['loc'])}: {error['msg']}" for error in first.errors()]
                 raise ValueError(_lines(lines)) from None
-
-
-def find_json(text: str) -> Any:
-    """Give the JSON value that a text is, that its fenced block holds, or that stands within its words.
-
-    Raises:
-        ValueError: there is none.
-    """
-    body = text.strip()
-    if fenced := _FENCED.search(body):
-        body = fenced[1].strip()
-    try:
-        return json.loads(body)
-    except ValueError:
-        for opener in _OPENER.finditer(body):
-            try:
-                return json.JSONDecoder().raw_decode(body, opener.start())[0]
-            except ValueError:
-                continue
-        raise
 
 
 def to_plain(value: object) -> Any:
