@@ -16,6 +16,7 @@ from rlm_jupyter.engine.sampling import Sampling, Samplings
 from rlm_jupyter.engine.waits import Waits
 from rlm_jupyter.errors import MalformedReplyError, RLMError
 from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
+from rlm_jupyter.models.wire import clean_text
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.journal import Journal
@@ -97,7 +98,9 @@ class Completions:
             ModelError: the provider failed for good.
         """
         sampling = self._samplings.of_request(agent, purpose)
-        messages = [{"role": one["role"], "content": self._veil(one["content"])} for one in messages]
+        messages = [
+            {"role": one["role"], "content": clean_text(self._veil(one["content"]))} for one in messages
+        ]
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
 

@@ -116,6 +116,8 @@ def find_error(payload: Mapping[str, object]) -> object | None:
     if named & {"error", "failed", "failure"} and not payload.get("choices"):
         return _without_reply(payload)
     codes = {_word(payload.get(name)).lower() for name in ("code", "error_code", "status_code", "statusCode")}
+    status = payload.get("status")  # a word here is the state of what was asked for, and no error
+    codes |= {str(status)} if status in _HTTP_ERRORS else set()
     if codes - _NO_ERROR and find_complaint(payload) is not None:
         return _without_reply(payload)
     return None

@@ -24,6 +24,8 @@ _ASKED: Final = re.compile(
     r"|\bretry[ _-]?after[^.\d]{0,20}(\d{1,9}(?:\.\d{1,9})?)",
     re.IGNORECASE,
 )
+_LONGEST: Final = 100
+"""Characters of a duration."""
 _EPOCH: Final = 1e9
 _EPOCH_MS: Final = 1e11
 _RESET: Final = re.compile(r"(?:x-)?(?:[a-z]+-)?rate-?limit-(?:[a-z-]+-)?reset(?:-[a-z-]+)?")
@@ -116,7 +118,9 @@ def seconds_in_words(text: str) -> float | None:
 
 def read_duration(text: str) -> float | None:
     """Read seconds (``"2.5"``) or a duration (``"1m2.5s"``, ``"350ms"``, ``"2 minutes"``); None if it is neither."""
-    text = text.strip()[:100]
+    text = text.strip()
+    if len(text) > _LONGEST:
+        return None
     if _is_number(text):
         seconds = float(text)
         return seconds if 0 <= seconds < float("inf") else None
