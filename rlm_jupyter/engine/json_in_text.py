@@ -9,6 +9,7 @@ from typing import Any, Final
 _MOST_DEPTH: Final = 100
 _WORK: Final = 1_000_000
 """Characters that may be looked at besides four times the text, in search of a value that can be read."""
+_COUNTED: Final = 8
 _FENCED: Final = re.compile(r"^```\w*[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _OPENER: Final = re.compile(r"[{\[]")
 
@@ -58,7 +59,8 @@ def _within_words(body: str) -> tuple[Any] | None:
             raise NestedTooDeeplyError from None
         except json.JSONDecodeError as error:
             end = len(body) if error.msg.startswith("Unterminated") else error.pos
-            work -= end - start + 1
+            # For its message, the exception counts the lines from the very beginning, some ten times as fast.
+            work -= end - start + 1 + error.pos // _COUNTED
         except NestedTooDeeplyError:
             raise
         except ValueError:  # a number with too many digits

@@ -194,17 +194,17 @@ class OpenAIChat:
             failure = failure_of(error)
             if failure is None:
                 raise
+        if failure is not None and reply.finish_reason is not None:
+            failure = None  # what broke after the reply's own end took nothing away from it
+        failure = failure or fault_of(reply)
         if failure is not None and failure.kind is Kind.TOOL_CALL:
             # The provider refused the model's own reply, as one that calls a tool: as if it had passed it on.
-            begun, failure = True, None
-            reply.choices = reply.tool_calls = reply.ended = True
+            failure, begun = None, True
+            reply = Reply(usage=reply.usage, cost=reply.cost, model=reply.model, tool_calls=True)
         if begun or (failure is not None and failure.kind in (Kind.TIMEOUT, Kind.BROKEN)):
             bill.add(
                 reply, _bound_of(body)
             )  # what was sent and not answered may have been billed all the same
-        if failure is not None and reply.finish_reason is not None:
-            failure = None  # what broke after the reply's own end took nothing away from it
-        failure = failure or fault_of(reply)
         if failure is not None and failure.kind is Kind.UNREACHABLE:
             failure = self._blame_proxy(failure)
         return failure or reply
