@@ -60,7 +60,8 @@ class RLMError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Give IPython the lines to show in place of a traceback (IPython's custom traceback protocol)."""
         name = type(self).__name__
-        return [f"{name}: {self.message}"]
+        # A name of a file that is not UTF-8 may stand in it, which no terminal takes.
+        return [f"{name}: {self.message.encode('utf-8', 'backslashreplace').decode()}"]
 
 
 class ConfigError(RLMError, ValueError):

@@ -232,9 +232,12 @@ async def test_the_client_itself_sends_no_blank_message(openai_server):
 ASK = "def tried():\n    try:\n        return {}\n    except RLMQueryError as error:\n        return str(error)\nFINAL(tried())"
 
 
-@pytest.mark.parametrize("name", ["tool call", "refused tool call"])
+@pytest.mark.parametrize(
+    "name",
+    ["tool call", "refused tool call", "length", "blanks", "invisible", "content filter", "malformed call"],
+)
 @pytest.mark.parametrize("schema", ["", ", schema=int"])
-def test_a_plain_call_that_called_a_tool_is_asked_once_more(run_over, openai_server, name, schema):
+def test_a_plain_call_without_text_is_asked_once_more(run_over, openai_server, name, schema):
     def answer(request):
         if question_of(request["messages"]) == "root":
             return cell(ASK.format(f"llm_query('how many'{schema})"))
@@ -243,35 +246,22 @@ def test_a_plain_call_that_called_a_tool_is_asked_once_more(run_over, openai_ser
     run = run_over([answer])
     assert run.raise_for_error().value == (42 if schema else "42")
     assert openai_server.calls == 3
-    assert "no tools" in openai_server.requests[-1]["messages"][-1]["content"]
+    again = openai_server.requests[-1]["messages"][-1]["content"]
+    assert "Answer again" in again
+    assert TOLD.get(name, "") in again
 
 
-@pytest.mark.parametrize(
-    "name", ["length", "content filter", "blanks", "only thoughts", "malformed call", "tool call"]
-)
-def test_a_plain_call_without_text_is_an_error_in_the_code(run_over, name):
-    def answer(request):
-        return (
-            cell(ASK.format("llm_query('how many')"))
-            if question_of(request["messages"]) == "root"
-            else NO_TEXT[name]
-        )
-
-    value = run_over([answer]).raise_for_error().value
-    assert TOLD.get(name, "") in value
-    assert value
-
-
-@pytest.mark.parametrize("first", ["length", "blanks", "content filter", "malformed call"])
-def test_the_repair_of_a_typed_answer_sends_no_blank_message(run_over, openai_server, first):
+@pytest.mark.parametrize("schema", ["", ", schema=int"])
+@pytest.mark.parametrize("name", ["length", "content filter", "blanks", "only thoughts", "tool call"])
+def test_a_plain_call_that_stays_without_text_is_an_error_in_the_code(run_over, name, schema):
     def answer(request):
         if question_of(request["messages"]) == "root":
-            return cell(ASK.format("llm_query('how many', schema=list[int])"))
-        return "none" if len(request["messages"]) == 1 else NO_TEXT[first]
+            return cell(ASK.format(f"llm_query('how many'{schema})"))
+        return NO_TEXT[name]
 
-    run = run_over([answer])
-    assert run.error is None
-    assert not any(request["messages"] == [] for request in openai_server.requests)
+    value = run_over([answer]).raise_for_error().value
+    told = "only thought" if name == "only thoughts" else TOLD[name]
+    assert told in value
 
 
 # ---- JSON that nothing can handle

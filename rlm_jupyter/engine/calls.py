@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
-from rlm_jupyter.engine.blank_reply import TOOL_CALLS, shown_reply, why_blank
+from rlm_jupyter.engine.blank_reply import shown_reply, why_blank
 from rlm_jupyter.engine.compaction import check_fits
 from rlm_jupyter.engine.schema import AnswerSchema
 from rlm_jupyter.engine.tool_calls import ask_server, call_tool, count_functions, handed_on, servers_handed_on
@@ -216,16 +216,11 @@ def _answer(completion: Completion, schema: AnswerSchema | None) -> Any:
     """Give what a plain completion answers.
 
     Raises:
-        ValueError: it does not match the schema, or called a tool; asked again, the model may do better.
-        BridgeError: it has no text, and would have none again.
+        ValueError: it does not match the schema, or has no text; asked again, the model may do better.
     """
     finish = completion.finish_reason
     if is_blank(completion.text) and finish != "stop":
-        if finish == TOOL_CALLS:
-            raise ValueError(f"{why_blank(finish)}.")
-        raise BridgeError(
-            "failed", f"{why_blank(finish)} (`{finish[:60]}`). Ask in another way, or for less."
-        )
+        raise ValueError(f"{why_blank(finish)} (`{finish[:60]}`).")
     if schema is None:
         return completion.text
     try:

@@ -88,23 +88,23 @@ def _in_network(host: str, network: str) -> bool:
 
 def proxy_problem(proxy: Proxy, url: str) -> str | None:
     """Returns why no client can be made for a proxy, and the way out; None if one can."""
-    scheme = urlsplit(proxy.url).scheme.lower()
-    shown = f"{proxy.name} names the proxy `{public_url(proxy.url)}`"
-    if scheme not in _PORTS:
+    shown, way_round = f"{proxy.name} names the proxy `{public_url(proxy.url)}`", _way_round(proxy, url)
+    try:
+        parts = urlsplit(proxy.url)
+        good = bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bracket or a port that cannot be
+        return f"{shown}, which is not an address: correct it, or {way_round}."
+    if parts.scheme not in _PORTS:
         return (
             f"{shown}, of a kind that is not known: give one that begins with `http://` or `socks5://`, "
-            f"or {_way_round(proxy, url)}."
+            f"or {way_round}."
         )
-    if scheme.startswith("socks") and find_spec("socksio") is None:
+    if parts.scheme.startswith("socks") and find_spec("socksio") is None:
         return (
             f"{shown}, for which a package is missing: `pip install httpx[socks]` and restart the kernel, "
-            f"or {_way_round(proxy, url)}."
+            f"or {way_round}."
         )
-    try:
-        good = bool(urlsplit(proxy.url).hostname) and urlsplit(proxy.url).port != 0
-    except ValueError:
-        good = False
-    return None if good else f"{shown}, which is not an address: correct it, or {_way_round(proxy, url)}."
+    return None if good else f"{shown}, which is not an address: correct it, or {way_round}."
 
 
 def dead_proxy(proxy: Proxy, url: str, why: str) -> str:
