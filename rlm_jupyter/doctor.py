@@ -52,9 +52,12 @@ def models(arguments: Mapping[str, Any]) -> Iterator[str]:
     Args:
         arguments: of `RLM`.
     """
+    from rlm_jupyter.models import environment
+    from rlm_jupyter.models.openai_chat import OPENAI_URL
     from rlm_jupyter.rlm import RLM
     from rlm_jupyter.settings import PROVIDERS
 
+    reached = OPENAI_URL
     try:
         rlm = RLM(**arguments)
     except RLMError as error:
@@ -64,11 +67,13 @@ def models(arguments: Mapping[str, Any]) -> Iterator[str]:
         cost = "price not known" if price is None else f"${price[0]:g} and ${price[1]:g} per million tokens"
         kind = "scripted, no language model" if rlm.model.scripted else cost
         yield f"Model: {rlm.model.name} ({kind})"
+        reached = getattr(rlm.model, "base_url", None) or reached
         if rlm.sub_model is not rlm.model:
             yield f"Model of sub-agents: {rlm.sub_model.name}"
     url = arguments.get("base_url") or os.environ.get("RLM_MODEL_BASE_URL")
     if url:
         yield f"Server: {urlsplit(url).hostname or 'not a URL'}"  # the rest of a URL may hold a password
+    yield from (f"Connection: {problem}" for problem in environment.problems(reached))
     names = ["RLM_MODEL_API_KEY", *(provider.key for provider in PROVIDERS.values() if provider.key)]
     found = [name for name in names if os.environ.get(name)]
     yield f"Keys in the environment: {', '.join(f'`{name}`' for name in found) or 'none'}"

@@ -9,7 +9,8 @@
     │   ├── AuthenticationError           401 or 403: the key was refused
     │   ├── ProviderUnreachableError      no connection, or only time-outs
     │   ├── ContextTooLongError           the prompt is larger than the model's window
-    │   └── MalformedReplyError           an empty or unreadable reply, after retries
+    │   └── MalformedReplyError           an unreadable reply, after retries
+    │       └── EmptyReplyError           a reply without text: nothing at all, or only thoughts
     ├── KernelError                       an agent's kernel
     │   ├── KernelStartError              it did not start; carries its stderr
     │   ├── KernelDiedError               it died while it was needed
@@ -59,7 +60,8 @@ class RLMError(Exception):
     def _render_traceback_(self) -> list[str]:
         """Give IPython the lines to show in place of a traceback (IPython's custom traceback protocol)."""
         name = type(self).__name__
-        return [f"{name}: {self.message}"]
+        # A name of a file that is not UTF-8 may stand in it, which no terminal takes.
+        return [f"{name}: {self.message.encode('utf-8', 'backslashreplace').decode()}"]
 
 
 class ConfigError(RLMError, ValueError):
@@ -106,6 +108,18 @@ class MalformedReplyError(ModelError):
     """The provider answered, but with nothing that can be used: no choices, no text, no JSON."""
 
     retryable = True
+
+
+class EmptyReplyError(MalformedReplyError):
+    """The model replied, and wrote no text.
+
+    Attributes:
+        only_thoughts: whether it did think.
+    """
+
+    def __init__(self, message: str = "", *, only_thoughts: bool = False) -> None:
+        super().__init__(message)
+        self.only_thoughts = only_thoughts
 
 
 class KernelError(RLMError):

@@ -131,9 +131,9 @@ class Sandbox(BaseModel):
             return None
         path = _exposed(value)
         if not path.is_dir():
-            raise ValueError(f"`{path}` is no directory: make it first")
+            raise ValueError(f"`{_shown(path)}` is no directory: make it first")
         if not os.access(path, os.W_OK):
-            raise ValueError(f"you may not write to `{path}` yourself: choose another")
+            raise ValueError(f"you may not write to `{_shown(path)}` yourself: choose another")
         return path
 
     @field_validator("net", mode="before")
@@ -173,21 +173,22 @@ class Host:
         Raises:
             ValueError: it is none of these.
         """
+        shown = _shown(text)
         if "/" in text or "@" in text:
             raise ValueError(
-                f"`{text}` is no host: write the name alone, as in `api.example.org` or `localhost:8000`"
+                f"`{shown}` is no host: write the name alone, as in `api.example.org` or `localhost:8000`"
             )
         name, port = text, ""
         if text.startswith("["):
             name, end, port = text[1:].partition("]")
             if not end:
-                raise ValueError(f"`{text}` has no closing bracket: write `[::1]:8000`")
+                raise ValueError(f"`{shown}` has no closing bracket: write `[::1]:8000`")
         elif text.count(":") == 1:
             name, _, port = text.partition(":")
             port = f":{port}"
         wildcard = name.startswith("*.")
         if port and not (port[1:].isascii() and port[1:].isdigit() and 0 < int(port[1:]) < 1 << 16):
-            raise ValueError(f"`{text}` has no port that can be: give 1 to 65535, or none for any")
+            raise ValueError(f"`{shown}` has no port that can be: give 1 to 65535, or none for any")
         return cls(canonical(name.removeprefix("*.")), int(port[1:]) if port else None, wildcard=wildcard)
 
     def matches(self, name: str, port: int) -> bool:
@@ -217,7 +218,7 @@ def canonical(name: str) -> str:
     # A name that ends in a number is an address in disguise (`127.1`, `0x7f.1`): some resolvers take it for one.
     number = re.fullmatch(r"\d+|0x[0-9a-f]*", labels[-1])
     if number or len(plain) > _LONGEST_NAME or not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError(f"`{name[:80]}` is no name of a host")
+        raise ValueError(f"`{_shown(name[:80])}` is no name of a host")
     return plain
 
 
@@ -286,24 +287,30 @@ def _path(value: object) -> Path:
     try:
         return Path(value).expanduser().resolve(strict=True)
     except (OSError, RuntimeError, ValueError):
-        raise ValueError(f"there is no `{value}`: check the path") from None
+        raise ValueError(f"there is no `{_shown(value)}`: check the path") from None
+
+
+def _shown(path: object) -> str:
+    """Give a path or name for a message; of one that is not UTF-8, pydantic could not make one."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def _exposed(path: Path) -> Path:
     """Give the path back, if agents may see it: nothing with keys in it, and nothing that holds such."""
     home = Path.home().resolve()
+    shown = _shown(path)
     if home.is_relative_to(path):
         raise ValueError(
-            f"`{path}` holds your whole home directory, keys included: name the directory with the data"
+            f"`{shown}` holds your whole home directory, keys included: name the directory with the data"
         )
     temporary = Path(tempfile.gettempdir()).resolve()
     if temporary.is_relative_to(path):
-        raise ValueError(f"`{path}` holds the temporary files of all your programs: name a directory in it")
+        raise ValueError(f"`{shown}` holds the temporary files of all your programs: name a directory in it")
     secret = [home / place for place in SECRET_PLACES] + [Path(place) for place in _SECRET_PLACES_OF_SYSTEM]
     for place in secret:
         if path.is_relative_to(place) or (place.is_relative_to(path) and place.exists()):
             raise ValueError(
-                f"`{path}` gives agents `{place}`, where keys are kept: copy what they need elsewhere"
+                f"`{shown}` gives agents `{_shown(place)}`, where keys are kept: copy what they need elsewhere"
             )
     return path
 

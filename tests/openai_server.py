@@ -22,9 +22,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from openai_faults import AUTO, FAULTS, HTML, Reply, error, fault
+from openai_faults import AUTO, FAULTS, HTML, Reply, chunk, error, events, fault, raw, whole
 
-__all__ = ["FAULTS", "OpenAIServer", "Reply", "error", "fault"]
+__all__ = ["FAULTS", "OpenAIServer", "Reply", "chunk", "error", "events", "fault", "raw", "whole"]
 
 
 @dataclass
@@ -223,6 +223,12 @@ class OpenAIServer:
         if reply.mode == "reset":
             writer.transport.abort()
             return False
+        if reply.mode == "raw":
+            kind = reply.message["kind"]
+            head = _head(reply.status, kind or "", {"Content-Length": str(len(reply.body)), **reply.headers})
+            writer.write((head if kind else head.replace(b"Content-Type: \r\n", b"")) + reply.body)
+            await writer.drain()
+            return True
         if reply.status != 200:
             key = headers.get("authorization", "").removeprefix("Bearer ")
             body = json.loads(json.dumps(reply.body).replace("{key}", key))

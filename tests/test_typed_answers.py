@@ -11,7 +11,8 @@ import pytest
 from scripts import Raw, by_question
 
 from rlm_jupyter import RLM, Limits
-from rlm_jupyter.engine.schema import AnswerSchema, find_json
+from rlm_jupyter.engine.json_in_text import find_json
+from rlm_jupyter.engine.schema import AnswerSchema
 from rlm_jupyter.errors import ConfigError, LimitReachedError
 
 

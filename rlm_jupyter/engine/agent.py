@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine import compaction, follow_up, furnish, prompt
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.blank_reply import ONLY_THOUGHTS, shown_reply
 from rlm_jupyter.engine.boxed import allowed
 from rlm_jupyter.engine.calls import AgentCalls
 from rlm_jupyter.engine.look import touches
@@ -20,12 +21,14 @@ from rlm_jupyter.engine.stuck import StuckGuard
 from rlm_jupyter.errors import (
     AgentFailedError,
     ContextTooLongError,
+    EmptyReplyError,
     KernelDiedError,
     LimitReachedError,
     RLMError,
 )
 from rlm_jupyter.kernels.session import AgentKernel, CellResult
 from rlm_jupyter.models.base import Completion, Message
+from rlm_jupyter.models.wire import is_blank
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.conductor import Conductor
@@ -72,6 +75,7 @@ class Agent:
     asked_to_look: bool = False
     _sent: int = 0
     _empty: int = 0
+    _no_text: EmptyReplyError | None = None
     _deaths: int = 0
     _opening: asyncio.Task[AgentKernel] | None = None
 
@@ -184,9 +188,9 @@ class Agent:
 
     async def _take_turn(self) -> None:
         self.turn += 1
-        completion = await self._ask_model()
+        completion = await self._ask_for_turn()
         self._sent = len(self.messages) + 1
-        self.messages.append({"role": "assistant", "content": completion.text})
+        self.messages.append(shown_reply(completion))
         reply = parse_reply(completion.text, finish_reason=completion.finish_reason)
         shown, notices = await self._run_blocks(reply.blocks)
         notices = [*reply.notices, *notices]
@@ -213,6 +217,14 @@ class Agent:
             last_turn=self._last_turn(),
         )
         self.messages.append({"role": "user", "content": content})
+
+    async def _ask_for_turn(self) -> Completion:
+        """Ask the model; that it wrote no text is told to it in a turn, as every reply without code is."""
+        try:
+            return await self._ask_model()
+        except EmptyReplyError as error:
+            self._no_text = error
+            return Completion("", finish_reason=ONLY_THOUGHTS if error.only_thoughts else "stop")
 
     async def _ask_model(self) -> Completion:
         """Send the chat; one that is too long is made shorter once and sent again."""
@@ -246,10 +258,12 @@ class Agent:
             tail = completion.text.strip()[-300:]
             said = f"ended: {tail!r}" if tail else "was empty"
             why = "" if completion.finish_reason == "stop" else f", by `{completion.finish_reason}`"
+            cause = self._no_text if is_blank(completion.text) else None
             raise AgentFailedError(
                 f"Agent `{self.id}` gave {self._empty} replies in a row without code to run. "
-                f"The last one {said}{why}. Try another model, or put the question more precisely."
-            )
+                f"The last one {said}{why}. "
+                f"{cause.message if cause else 'Try another model, or put the question more precisely.'}"
+            ) from cause
 
     # ---- the kernel
 

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine import events as ev
+from rlm_jupyter.engine.blank_reply import shown_reply, why_blank
 from rlm_jupyter.engine.compaction import check_fits
 from rlm_jupyter.engine.descriptions import Variables, description_of
 from rlm_jupyter.engine.received import load_received
@@ -22,7 +23,8 @@ from rlm_jupyter.engine.tool_calls import ask_server, call_tool, count_functions
 from rlm_jupyter.errors import ConfigError, ContextTooLongError, LimitReachedError, ModelError, RLMError
 from rlm_jupyter.kernels.bridge import BridgeError
 from rlm_jupyter.kernels.host_work import CHECKS, HostWork
-from rlm_jupyter.models.base import Message
+from rlm_jupyter.models.base import Completion, Message
+from rlm_jupyter.models.wire import is_blank
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ Answer = tuple[Any, list[int]]
 
 _WHILE_RUNNING = ("llm_query", "rlm_query", "final", "tool", "mcp")
 _MAX_TEXT = 64_000_000
+_FORM = {False: ", with JSON only", True: " by text"}
 
 
 class AgentCalls:
@@ -117,19 +120,13 @@ class AgentCalls:
             completion = await team.completions.ask(
                 agent.id, model, messages, purpose="repair" if last else purpose, turn=agent.turn
             )
-            if schema is None:
-                return completion.text, []
             try:
-                return await self.work.run(schema.read, completion.text), []
+                return await self.work.run(_answer, completion, schema), []
             except ValueError as error:
                 if last:
-                    raise BridgeError(
-                        "failed",
-                        f"The completion does not match the schema: {error}. It was: {completion.text[:500]!r}",
-                    ) from None
-                messages.append({"role": "assistant", "content": completion.text})
-                again = f"That does not match: {error}\nAnswer again, with JSON only."
-                messages.append({"role": "user", "content": again})
+                    raise BridgeError("failed", f"{error} It was: {completion.text[:500]!r}") from None
+                messages.append(shown_reply(completion))
+                messages.append({"role": "user", "content": f"{error}\nAnswer again{_FORM[schema is None]}."})
         raise AssertionError("unreachable: the last answer is given or raised")
 
     async def _rlm_query(self, body: dict[str, Any], fds: list[int]) -> Answer:
@@ -237,6 +234,29 @@ class AgentCalls:
                 ev.VariablesChanged, agent.id, turn=agent.turn, variables=variables, removed=removed
             )
         return {}, []
+
+
+def _answer(completion: Completion, schema: AnswerSchema | None) -> Any:
+    """Give what a plain completion answers.
+
+    Raises:
+        ValueError: it does not match the schema, or has no text; asked again, the model may do better.
+    """
+    finish = completion.finish_reason
+    if is_blank(completion.text) and finish != "stop":
+        raise ValueError(f"{why_blank(finish)} (`{finish[:60]}`).")
+    if schema is None:
+        return completion.text
+    try:
+        return schema.read(completion.text)
+    except (ValueError, RecursionError, OverflowError) as error:
+        # Nested deeper, or with a larger number, than anything can be that was asked for.
+        why = (
+            str(error)
+            if isinstance(error, ValueError)
+            else "it is nested too deeply or a number is too large"
+        )
+        raise ValueError(f"The completion does not match the schema: {why}.") from None
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:

@@ -17,6 +17,7 @@ from rlm_jupyter.engine.veil import ChatVeil
 from rlm_jupyter.engine.waits import Waits
 from rlm_jupyter.errors import MalformedReplyError, RLMError
 from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
+from rlm_jupyter.models.wire import clean_text
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -72,7 +73,7 @@ class Completions:
         self._samplings = samplings
         self._price = price
         self._cache = cache
-        self._veil = ChatVeil(veil)
+        self._veil = ChatVeil(lambda text: clean_text(veil(text)))
         self._cache_told = False
         self._numbers = itertools.count(1)
 

@@ -11,9 +11,10 @@ import ast
 import re
 from dataclasses import dataclass
 
+from rlm_jupyter.engine.blank_reply import why_blank
 from rlm_jupyter.engine.fences import Block, Scan, scan
 from rlm_jupyter.engine.syntax import SyntaxChecker, does_something
-from rlm_jupyter.models.wire import clean_text
+from rlm_jupyter.models.wire import clean_text, is_blank
 
 _CUT = frozenset({"length", "max_tokens", "content_filter"})
 """Finish reasons that say that the model had not finished."""
@@ -81,7 +82,7 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
     answer = _unfenced(found, cut, checker)
     if answer.code is not None:
         return Reply((answer.code,), None, answer.notices, prose, thinking)
-    return Reply((), answer.problem or _problem(text, found, cut), (), prose, thinking)
+    return Reply((), answer.problem or _problem(text, found, finish_reason), (), prose, thinking)
 
 
 def _notices(blocks: tuple[Block, ...]) -> tuple[str, ...]:
@@ -216,13 +217,13 @@ def _bad_block(block: Block) -> str:
     )
 
 
-def _problem(text: str, found: Scan, cut: bool) -> str:
+def _problem(text: str, found: Scan, finish_reason: str) -> str:
     """Say in one sentence why there is nothing to run, and what to send instead."""
-    if not text.strip():
-        return f"The reply was empty: {_FENCED}."
+    if is_blank(text):
+        return f"{why_blank(finish_reason)}: {_FENCED}."
     if found.thinking_unclosed:
         return f"The reply ended inside its thinking: think shorter, then {_FENCED}."
-    if cut:
+    if finish_reason in _CUT:
         return f"The reply was cut off by the length limit before any code: {_FENCED}, before anything else."
     others = [block for block in found.blocks if block.kind == "other"]
     tags = ", ".join(sorted({f"`{block.tag}`" for block in others if block.tag}))

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from rlm_jupyter.engine.find_json import find_json
 from rlm_jupyter.engine.json_check import MOST_DEPTH, problems_of
+from rlm_jupyter.engine.json_in_text import NestedTooDeeplyError, find_json
 from rlm_jupyter.engine.json_schema import OF_AGENTS, OF_USERS, JsonSchema, SchemaError
 from rlm_jupyter.engine.typed import MistakesError, validated
 from rlm_jupyter.errors import ConfigError
@@ -121,11 +121,12 @@ class AnswerSchema:
         """
         try:
             found = find_json(text)
-        except ValueError:
+        except ValueError as problem:
             try:
                 return self.validate(text.strip())  # a bare word, where a text or one of several is asked for
             except ValueError:
-                raise ValueError("it holds no JSON") from None
+                deep = isinstance(problem, NestedTooDeeplyError)
+                raise ValueError(str(problem) if deep else "it holds no JSON") from None
         return self.validate(found) if self._columns is None else _rows(found, self._columns)
 
     def _validate_type(self, value: object) -> Any:

@@ -26,7 +26,9 @@ _AGENT_ID = re.compile(r"0(\.\d+)*")
 
 
 def _say(text: str) -> None:
-    print(text)  # noqa: T201 - it is the cell's output
+    from rlm_jupyter.models.wire import clean_text
+
+    print(clean_text(text))  # noqa: T201 - it is the cell's output
 
 
 def the_run(prefix: str | None = None) -> Run | PastRun:

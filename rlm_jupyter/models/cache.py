@@ -369,5 +369,5 @@ def _loaded(reply: str) -> Completion | None:
         fields = json.loads(reply)
         usage = fields.pop("usage")
         return Completion(**fields, usage=None if usage is None else Usage(*usage))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

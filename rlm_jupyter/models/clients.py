@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import weakref
@@ -10,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
+from rlm_jupyter.models import environment
 from rlm_jupyter.models.early import refuse_early_answers
 
 if TYPE_CHECKING:
@@ -47,9 +49,18 @@ class Clients:
             # A loop holds the transports of open connections: without this they would outlive the last model.
             weakref.finalize(self, _close_soon, self._loops).atexit = False
 
+    @property
+    def own(self) -> bool:
+        """Whether the clients are made here, and not the user's."""
+        return self._given is None
+
     @contextmanager
     def borrow(self) -> Iterator[AsyncOpenAI]:
-        """Give a client for one request on the running loop."""
+        """Give a client for one request on the running loop.
+
+        Raises:
+            SetupError: none can be made with what the environment says of proxies and certificates.
+        """
         shards = self._here()
         place = next((i for i, busy in enumerate(shards.busy) if busy < _SHARE), None)
         if place is None:
@@ -95,14 +106,18 @@ class Clients:
         if self._given is not None:
             return self._given.with_options(max_retries=0, timeout=timeout)
         if shards.certificates is None:
-            shards.certificates = _http_library(openai.DefaultAsyncHttpxClient).create_ssl_context()
+            shards.certificates = _certificates(openai.DefaultAsyncHttpxClient)
         made = openai.AsyncOpenAI(
             api_key=self._key.get_secret_value(),
             base_url=self._url.get_secret_value(),
             max_retries=0,
             timeout=timeout,
             http_client=openai.DefaultAsyncHttpxClient(
-                verify=shards.certificates, event_hooks={"request": [refuse_early_answers]}
+                verify=shards.certificates,
+                proxy=_proxy(self._url.get_secret_value()),
+                # The HTTP library would set up every proxy of the environment, those too that do not apply here.
+                trust_env=False,
+                event_hooks={"request": [refuse_early_answers]},
             ),
         )
         # What each request until the first answer of a client would look up on a thread of its own.
@@ -135,6 +150,35 @@ class _Shards:
         self.busy: list[int] = []
         self.closing: set[asyncio.Future[None]] = set()
         self.certificates: Any = None
+
+
+def _proxy(url: str) -> str | None:
+    """Give the address of the proxy through which a server is reached.
+
+    Raises:
+        SetupError: it cannot be used.
+    """
+    proxy = environment.proxy_for(url)
+    if proxy is not None and (problem := environment.proxy_problem(proxy, url)) is not None:
+        raise environment.SetupError(problem)
+    return None if proxy is None else proxy.url
+
+
+def _certificates(client: type) -> Any:
+    """Load the certificates that servers are checked with.
+
+    Raises:
+        SetupError: those that the environment names cannot be loaded.
+    """
+    if (problem := environment.certificate_problem()) is not None:
+        raise environment.SetupError(problem)
+    try:
+        return _http_library(client).create_ssl_context()
+    except OSError as error:  # `ssl.SSLError` is one
+        name = next((name for name in ("SSL_CERT_FILE", "SSLKEYLOGFILE") if os.environ.get(name)), None)
+        if name is None:
+            raise
+        raise environment.SetupError(environment.unread_certificates(name, error)) from None
 
 
 def _http_library(client: type) -> Any:

@@ -106,6 +106,6 @@ def _names(quoted: str | None) -> tuple[str, ...]:
 def _parse(text: str) -> dict[str, Any] | None:
     try:
         look = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return look if isinstance(look, dict) else None

@@ -33,6 +33,21 @@ _UNSUPPORTED: Final = pattern(
 )
 _STREAM: Final = pattern(r"\bstream(?:ing)?\b", IGNORECASE)
 _NUMBER: Final = pattern(r"\d[\d,]*")
+_SYSTEM: Final = r"['\"`]?\b(?:system|developer)\b['\"`]?"
+_WHAT: Final = r"[ _-](?:role|prompt|message|instruction)s?"
+_OTHERS: Final = r"(?:(?!system|developer)[^.]){0,20}"
+_NO_SYSTEM: Final = pattern(
+    # A system role, prompt or message that is not taken, in either order of the words.
+    rf"{_SYSTEM}{_WHAT}[^.]{{0,60}}(?:support|allow|enabled|accept|permitted|invalid|unexpected)"
+    rf"|(?:support|allow|accept|permit|unexpected|invalid|unknown|unrecogni[sz]ed)\w*[^.]{{0,60}}{_SYSTEM}{_WHAT}"
+    rf"|role\b[^.]{{0,60}}(?:support|allow|accept|invalid|unexpected|unknown|unsupported)\w*[^.]{{0,30}}{_SYSTEM}"
+    rf"|(?:unexpected|invalid|unknown|unsupported)[^.]{{0,20}}\brole\b[^.]{{0,20}}{_SYSTEM}"
+    rf"|{_SYSTEM} is not (?:one of|a (?:valid|supported)|supported|allowed)"
+    # What templates of models without a system role say of it, and checks of the field.
+    rf"|roles must alternate|\bonly\b{_OTHERS}\buser\b['\"`]?(?: and|,| or) ['\"`]?(?:assistant|model)\b"
+    rf"|(?:should|must) be{_OTHERS}\buser\b{_OTHERS}\b(?:assistant|model)\b",
+    IGNORECASE,
+)
 _WINDOW: Final = pattern(
     r"(?:maximum context|context (?:length|window|size))[^.\d]{0,40}(\d[\d,]*)", IGNORECASE
 )
@@ -52,6 +67,7 @@ class Dialect:
         stream_usage: whether it takes `stream_options`.
         most_tokens: the most tokens that it lets a reply have; None where it named no bound.
         reports_cost: whether it is to be asked for the cost of each reply.
+        system_role: whether the model takes system messages.
     """
 
     limit: str = OLD_LIMIT
@@ -59,6 +75,7 @@ class Dialect:
     stream_usage: bool = True
     most_tokens: int | None = None
     reports_cost: bool = False
+    system_role: bool = True
 
     @classmethod
     def of(cls, base_url: str, provider: str | None) -> Dialect:
@@ -98,10 +115,21 @@ class Dialect:
         return body
 
     def learn(self, failure: Failure, sent: Mapping[str, object]) -> bool:
-        """Learn from a refusal; tell whether the request is worth being sent again, built anew."""
-        if failure.status not in _REFUSED:
-            return False
+        """Learn from a refusal; tell whether the request is worth being sent again, built anew.
+
+        Args:
+            failure: the refusal.
+            sent: the fields of the request, its messages among them.
+        """
         said = f"{failure.text} {failure.param}"
+        if failure.refuses_content and _has_system(sent.get("messages")) and _NO_SYSTEM.search(said):
+            self.system_role = False
+            return True
+        return failure.status in _REFUSED and (
+            self._learn_stream(failure, said, sent) or self._learn_limit(said, sent)
+        )
+
+    def _learn_stream(self, failure: Failure, said: str, sent: Mapping[str, object]) -> bool:
         if "stream_options" in sent and "stream_options" in said:
             self.stream_usage = False
             return True
@@ -109,13 +137,16 @@ class Dialect:
         if "stream" in sent and (failure.param == "stream" or (unsupported and _STREAM.search(said))):
             self.streams = False
             return True
+        return False
+
+    def _learn_limit(self, said: str, sent: Mapping[str, object]) -> bool:
         limit = NEW_LIMIT if NEW_LIMIT in sent else OLD_LIMIT
         if limit not in sent or "max_" not in said or _WINDOW.search(said):
             return False
         bound = _bound(said, sent[limit])
         if bound is not None:
             self.most_tokens = bound
-        elif unsupported and limit in said:
+        elif _UNSUPPORTED.search(said) and limit in said:
             self.limit = NEW_LIMIT if limit == OLD_LIMIT else OLD_LIMIT
         else:
             return False
@@ -133,6 +164,10 @@ class Dialect:
             return None
         room = _integer(window[1]) - _integer(used[1])
         return room if _LEAST_ROOM <= room < asked else None
+
+
+def _has_system(messages: object) -> bool:
+    return isinstance(messages, list) and any(message["role"] == "system" for message in messages)
 
 
 def window_told(text: str) -> int | None:

@@ -19,14 +19,17 @@ from pydantic import SecretStr
 from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
 from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price
 from rlm_jupyter.models.bill import Bill
+from rlm_jupyter.models.chat_messages import sendable
 from rlm_jupyter.models.clients import Clients
 from rlm_jupyter.models.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
-from rlm_jupyter.models.failures import Failure, Kind, error_of, failure_of
+from rlm_jupyter.models.environment import dead_proxy, proxy_for
+from rlm_jupyter.models.failures import Failure, Kind, failure_of
+from rlm_jupyter.models.model_errors import error_of
 from rlm_jupyter.models.prices import price_of, window_of
 from rlm_jupyter.models.receive import fault_of, posted, receive
 from rlm_jupyter.models.redact import public_url, quote, quoted
 from rlm_jupyter.models.retry import RetryPolicy
-from rlm_jupyter.models.wire import Reply, WireError, clean_text
+from rlm_jupyter.models.wire import Reply, WireError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -133,10 +136,7 @@ class OpenAIChat:
             MalformedReplyError: nothing but replies that are no use.
             ModelError: any other refusal: a model that is not there, no credit, a parameter.
         """
-        messages: list[Message] = [
-            {"role": message["role"], "content": clean_text(message["content"])}
-            for message in request.messages
-        ]
+        messages = sendable(request.messages, system_role=self._dialect.system_role)
         bill = Bill(messages)
         most, adaptations = request.max_tokens, 0
         failures: Counter[Kind] = Counter()
@@ -149,8 +149,9 @@ class OpenAIChat:
                 return self._completion(outcome, bill)
             if adaptations < _MOST_ADAPTATIONS:
                 room = Dialect.room(outcome, body)
-                if room is not None or self._dialect.learn(outcome, body):
+                if room is not None or self._dialect.learn(outcome, {**body, "messages": messages}):
                     most = room if room is not None else most
+                    messages = sendable(request.messages, system_role=self._dialect.system_role)
                     adaptations += 1
                     await _announce(request, outcome, 0.0)  # it is one more request: whoever counts must know
                     continue
@@ -193,13 +194,26 @@ class OpenAIChat:
             failure = failure_of(error)
             if failure is None:
                 raise
+        if failure is not None and reply.finish_reason is not None:
+            failure = None  # what broke after the reply's own end took nothing away from it
+        failure = failure or fault_of(reply)
+        if failure is not None and failure.kind is Kind.TOOL_CALL:
+            # The provider refused the model's own reply, as one that calls a tool: as if it had passed it on.
+            failure, begun = None, True
+            reply = Reply(usage=reply.usage, cost=reply.cost, model=reply.model, tool_calls=True)
         if begun or (failure is not None and failure.kind in (Kind.TIMEOUT, Kind.BROKEN)):
             bill.add(
                 reply, _bound_of(body)
             )  # what was sent and not answered may have been billed all the same
-        if failure is not None and reply.finish_reason is not None:
-            failure = None  # what broke after the reply's own end took nothing away from it
-        return failure or fault_of(reply) or reply
+        if failure is not None and failure.kind is Kind.UNREACHABLE:
+            failure = self._blame_proxy(failure)
+        return failure or reply
+
+    def _blame_proxy(self, failure: Failure) -> Failure:
+        """Name the proxy through which there is no connection, if it is one of the environment."""
+        url = self._url.get_secret_value()
+        proxy = proxy_for(url) if self._clients.own else None
+        return failure if proxy is None else Failure(Kind.SETUP, dead_proxy(proxy, url, failure.text))
 
     def _completion(self, reply: Reply, bill: Bill) -> Completion:
         return Completion(
@@ -207,22 +221,25 @@ class OpenAIChat:
             usage=bill.usage,
             cost=bill.cost,
             model=reply.model or self.name,
-            finish_reason=reply.finish_reason or "stop",
+            finish_reason="tool_calls" if reply.tool_calls and reply.blank else reply.finish_reason or "stop",
             attempts=bill.attempts,
         )
 
     async def _error(self, failure: Failure, bill: Bill) -> ModelError:
         said = quote(failure.text, self._key.get_secret_value())
         error = error_of(failure, model=self.name, url=self.base_url, said=said, sent=bill.attempts)
-        if failure.kind is Kind.MODEL:
-            error = await self._model_error(failure, said)
+        if failure.kind in (Kind.MODEL, Kind.ADDRESS):
+            error = await self._model_error(failure, said) or error
         # What the failed requests cost, for the ledger: `errors.ModelError` is raised by others without it.
         vars(error).update(attempts=bill.attempts, usage=bill.usage, cost=bill.cost)
         return error
 
-    async def _model_error(self, failure: Failure, said: str) -> ModelError:
+    async def _model_error(self, failure: Failure, said: str) -> ModelError | None:
+        """Say which models there are; None if the address is to blame, where no models are listed either."""
         names = await self._models()
         if names is None:
+            if failure.kind is Kind.ADDRESS:
+                return None
             hint = "Check the name, and that `base_url` is that of an OpenAI-compatible API."
         else:
             near = get_close_matches(self.name, names, n=_LISTED_MODELS, cutoff=0.4)

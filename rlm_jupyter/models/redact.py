@@ -6,6 +6,8 @@ import re
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
+from rlm_jupyter.models.wire import clean_text
+
 MASK: Final = "***"
 _SHORTEST_SECRET: Final = 8
 # The shapes of keys of the known providers; `Bearer` and `Basic` name what follows them as secret.
@@ -29,7 +31,7 @@ def mask_keys(text: str, *secrets: str) -> str:
 
 def quote(text: str, *secrets: str, limit: int = 300) -> str:
     """Give a provider's text as one short line without keys and control characters; HTML gives nothing."""
-    line = _CONTROL.sub(" ", text).strip()
+    line = _CONTROL.sub(" ", clean_text(text)).strip()
     if line.startswith("<"):
         return ""
     line = mask_keys(line, *secrets)

@@ -1,15 +1,36 @@
-"""When a request is sent again, and how long to wait before."""
+"""When a request is sent again, and how long to wait before: as the server asks, wherever it does, or as we choose."""
 
 from __future__ import annotations
 
 import random
+import re
 import time
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_COUNT: Final = r"\d{1,12}(?:\.\d{1,12})?"
+_UNIT: Final = r"(?:milliseconds?|msecs?|ms|days?|d|hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s)(?![a-z])"
+_DURATION: Final = rf"(?:{_COUNT}\s{{0,3}}{_UNIT}(?:,|\s{{0,3}}and\b)?\s{{0,3}}){{1,5}}"
+_PARTS: Final = re.compile(rf"({_COUNT})\s{{0,3}}({_UNIT})", re.IGNORECASE)
+_WHOLE: Final = re.compile(_DURATION, re.IGNORECASE)
+_ASKED: Final = re.compile(
+    rf"\b(?:again|retry|retrying|wait|resets?|available)\b[^.\d]{{0,60}}({_DURATION})"
+    r"|\bretry[ _-]?after[^.\d]{0,20}(\d{1,9}(?:\.\d{1,9})?)",
+    re.IGNORECASE,
+)
+_LONGEST: Final = 100
+"""Characters of a duration."""
+_EPOCH: Final = 1e9
+_EPOCH_MS: Final = 1e11
+_RESET: Final = re.compile(r"(?:x-)?(?:[a-z]+-)?rate-?limit-(?:[a-z-]+-)?reset(?:-[a-z-]+)?")
+_DRAFT: Final = re.compile(r"\b(?:t|reset)=(\d{1,9})")
+"""Of the header `RateLimit` of the IETF's drafts: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/"""
 
 
 @dataclass(frozen=True)
@@ -46,7 +67,7 @@ class RetryPolicy:
 
 
 def retry_after_seconds(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
-    """Read `Retry-After` (seconds or an HTTP date) or `retry-after-ms`; None where there is none to be read.
+    """Read `Retry-After` (seconds, a duration or an HTTP date) or `retry-after-ms`; None if there is none to be read.
 
     Args:
         headers: of the response; looked up in lower case.
@@ -56,13 +77,83 @@ def retry_after_seconds(headers: Mapping[str, str], *, now: float | None = None)
         value = headers.get(name)
         if value is None:
             continue
-        try:
-            seconds = float(value) * unit
-        except ValueError:
+        seconds = read_duration(value)
+        if seconds is None:
             seconds = _until(value, time.time() if now is None else now)
+        elif _is_number(value):
+            seconds *= unit
         if 0 <= seconds < float("inf"):
             return seconds
     return None
+
+
+def reset_seconds(headers: Mapping[str, str], *, now: float | None = None) -> float | None:
+    """Read when a limit of the rate ends from headers such as `x-ratelimit-reset-tokens`; None if none can be read.
+
+    Servers name several limits. If they tell which are used up, the last of these counts, otherwise the first of all.
+
+    Args:
+        headers: of the response; looked up in lower case.
+        now: seconds since the epoch.
+    """
+    now = time.time() if now is None else now
+    used_up: list[float] = []
+    others: list[float] = []
+    for name, value in list(headers.items())[:200]:
+        seconds = _reset(value, now) if _RESET.fullmatch(name.lower()) else None
+        if seconds is None:
+            continue
+        left = headers.get(name.lower().replace("reset-after", "remaining").replace("reset", "remaining"))
+        (used_up if left is not None and left.strip() in ("0", "0.0") else others).append(seconds)
+    if draft := _DRAFT.search(headers.get("ratelimit", "")[:200]):
+        others.append(float(draft[1]))
+    return max(used_up) if used_up else min(others, default=None)
+
+
+def seconds_in_words(text: str) -> float | None:
+    """Read from a sentence such as "Please try again in 1m2.5s" how long to wait; None if it does not tell."""
+    found = _ASKED.search(text[:4000])
+    return read_duration(found[1] or found[2]) if found else None
+
+
+def read_duration(text: str) -> float | None:
+    """Read seconds (``"2.5"``) or a duration (``"1m2.5s"``, ``"350ms"``, ``"2 minutes"``); None if it is neither."""
+    text = text.strip()
+    if len(text) > _LONGEST:
+        return None
+    if _is_number(text):
+        seconds = float(text)
+        return seconds if 0 <= seconds < float("inf") else None
+    if not _WHOLE.fullmatch(text):
+        return None
+    return sum(float(count) * _unit(unit.lower()) for count, unit in _PARTS.findall(text))
+
+
+def _unit(name: str) -> float:
+    return _UNITS["ms"] if name.startswith(("ms", "milli")) else _UNITS[name[0]]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _reset(value: str, now: float) -> float | None:
+    """Read a reset: a duration, seconds, or a moment as seconds or milliseconds since the epoch or as a date."""
+    seconds = read_duration(value)
+    if seconds is None:
+        try:
+            moment = datetime.fromisoformat(value.strip()[:40]).timestamp()
+        except (ValueError, OverflowError, OSError):
+            until = _until(value[:60], now)
+            return until if until >= 0 else None
+        return max(0.0, moment - now)
+    if seconds >= _EPOCH:
+        return max(0.0, (seconds / 1000 if seconds >= _EPOCH_MS else seconds) - now)
+    return seconds
 
 
 def _until(date: str, now: float) -> float:

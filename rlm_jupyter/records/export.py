@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from rlm_jupyter.models.wire import clean_text
+
 if TYPE_CHECKING:
     from rlm_jupyter.engine.state import AgentState, CellState, TreeState, TurnState
 
@@ -41,7 +43,7 @@ def to_script(tree: TreeState) -> str:
             if prose := _prose(turn):
                 parts.append("# %% [markdown]\n" + _commented(prose))
             parts += [f"# %%\n{cell.code}" for cell in turn.cells]
-    return "\n\n".join(parts) + "\n"
+    return clean_text("\n\n".join(parts) + "\n")
 
 
 def _in_order(tree: TreeState, agent_id: str = "0") -> Iterator[AgentState]:
@@ -95,17 +97,17 @@ def _commented(text: str) -> str:
 
 
 def _markdown(text: str) -> dict[str, Any]:
-    return {"cell_type": "markdown", "metadata": {}, "source": text}
+    return {"cell_type": "markdown", "metadata": {}, "source": clean_text(text)}
 
 
 def _code(cell: CellState) -> dict[str, Any]:
     outputs: list[dict[str, Any]] = []
     if cell.output:
-        outputs.append({"output_type": "stream", "name": "stdout", "text": cell.output})
+        outputs.append({"output_type": "stream", "name": "stdout", "text": clean_text(cell.output)})
     return {
         "cell_type": "code",
         "metadata": {},
         "execution_count": cell.cell,
-        "source": cell.code,
+        "source": clean_text(cell.code),
         "outputs": outputs,
     }
