@@ -93,9 +93,9 @@ def test_other_parameters_make_another_request(asked):
 def test_a_process_has_one_connection_to_the_replies_and_closes_it_at_its_end(asked):
     ask, _ = asked
     ask()
-    caches = [cache for (_, path), cache in process._replies.items() if path.exists()]
+    caches = [cache for path, cache in process._replies.items() if path.exists()]
     ask()
-    assert [cache for (_, path), cache in process._replies.items() if path.exists()] == caches
+    assert [cache for path, cache in process._replies.items() if path.exists()] == caches
     assert caches[-1]._connection is not None
     rlm.stop_all()
     assert caches[-1]._connection is None
