@@ -61,7 +61,9 @@ class GatewayManager:
     Args:
         name: `gateway:URL/KERNELSPEC`; `gateway:KERNELSPEC` takes the URL from `JUPYTER_GATEWAY_URL`. A URL that ends
             with a slash stands for the gateway's default kernelspec.
-        tell: called with a sentence where a kernel could not be deleted.
+
+    Attributes:
+        tell: called with a sentence where a kernel could not be deleted; by default it goes to the log of Python.
 
     Raises:
         KernelStartError: that is no URL of a gateway, or a variable of the environment is malformed.
@@ -70,10 +72,10 @@ class GatewayManager:
     is_local = False
     pid = None
 
-    def __init__(self, name: str, tell: Callable[[str], None] | None = None) -> None:
+    def __init__(self, name: str) -> None:
         self.url, self.name = read_place(name)
         self._access = Access.read(secure=self.url.lower().startswith("https:"))
-        self._tell = tell or log.warning
+        self.tell: Callable[[str], object] = log.warning
         self.kernel_spec = KernelSpec(argv=[], display_name=self.name, language="python")
         self._id: str | None = None
         self._status: int | None = None
@@ -161,7 +163,7 @@ class GatewayManager:
             async with asyncio.timeout(_END_SECONDS):
                 await self._delete(number)
         except Exception as error:
-            self._tell(
+            self.tell(
                 f"The kernel `{number}` may still run: {self._where()} did not delete it ({self._told(error)}). "
                 f"Delete it there (`DELETE {self.url}/api/kernels/{number}`), or let the gateway cull what is idle."
             )

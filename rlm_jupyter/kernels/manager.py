@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -121,19 +120,10 @@ def check_launch(name: str | None, sandbox: str) -> None:
         bubblewrap_program()
 
 
-def make_manager(
-    name: str | None, directory: Path, context: Any, tell: Callable[[str], None] | None = None
-) -> Manager | GatewayManager:
-    """Make the manager of one kernel that will live in `directory`.
-
-    Args:
-        name: of a kernelspec, here or behind a gateway; None for this Python.
-        directory: the kernel's own.
-        context: of zmq.
-        tell: called with a sentence where a gateway keeps a kernel that is not wanted any more.
-    """
+def make_manager(name: str | None, directory: Path, context: Any) -> Manager | GatewayManager:
+    """Make the manager of one kernel that will live in `directory`."""
     if is_gateway(name):
-        return GatewayManager(name, tell)
+        return GatewayManager(name)
     spec = kernel_spec(name)
     ipc = sys.platform != "win32" and _local(spec)
     address = {"transport": "ipc", "ip": str(directory / "sockets" / "s")} if ipc else {"transport": "tcp"}

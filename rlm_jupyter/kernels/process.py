@@ -19,7 +19,7 @@ from rlm_jupyter.kernels.channels import Channels, Request, Sink
 from rlm_jupyter.kernels.child import BRIDGE_FD
 from rlm_jupyter.kernels.control import ControlBridge
 from rlm_jupyter.kernels.environment import kernel_environment, remote_environment
-from rlm_jupyter.kernels.gateway import ENDED_ELSEWHERE, LOST_ELSEWHERE, is_gateway
+from rlm_jupyter.kernels.gateway import ENDED_ELSEWHERE, LOST_ELSEWHERE, GatewayManager, is_gateway
 from rlm_jupyter.kernels.leftovers import remove_directory
 from rlm_jupyter.kernels.manager import check_launch, make_manager
 from rlm_jupyter.kernels.policy import bubblewrap, confinement, policy_for
@@ -134,9 +134,9 @@ class KernelProcess:
         launch = self.launch
         for name in ("sockets", "scratch"):
             (launch.directory / name).mkdir(mode=0o700, parents=True)
-        manager = self._manager = make_manager(
-            launch.kernelspec, launch.directory, launch.context, launch.tell
-        )
+        manager = self._manager = make_manager(launch.kernelspec, launch.directory, launch.context)
+        if isinstance(manager, GatewayManager) and launch.tell is not None:
+            manager.tell = launch.tell
         if launch.bridge == "control" or not manager.is_local or sys.platform == "win32":
             number = await self._launch(None)
         else:
