@@ -24,8 +24,8 @@ SCRIPT = {
     "text": [f"FINAL('x' * {8 * MIB})"],
     "small": ["n = 1\nprint('said')", "FINAL([n, rlm_query('part', context=41)])"],
     "part": ["FINAL(context + 1)"],
+    "single": ["n = 1\nFINAL(n)"],
     "fails": ["1 / 0"],
-    "more": ["FINAL(n + 1)"],
 }
 
 
@@ -83,8 +83,8 @@ def test_a_follow_up_does_not_hold_the_runs_before_it(rlm):
     first = weakref.ref(run)
     agent = weakref.ref(run.root)
     for _ in range(4):
-        run = run.ask("more")
-        assert run.value == 2
+        run = run.ask("small")
+        assert run.value == [1, 42]
     until(lambda: first() is None and agent() is None, 30)
     assert run.status == "done"
 
@@ -119,7 +119,7 @@ def test_memory_and_descriptors_do_not_grow_with_the_number_of_questions(rlm):
 
 
 def test_of_large_runs_only_the_newest_keeps_its_kernels_and_of_small_ones_the_last_three(rlm):
-    small = [drop(rlm)[0] for _ in range(4)]
+    small = [drop(rlm, "single")[0] for _ in range(4)]
     let_go(1)
     assert [isinstance(process.find_run(id_), PastRun) for id_ in small] == [True, False, False, False]
     assert process.find_run(small[1]).agents["0"].pull("n") == 1
