@@ -68,12 +68,13 @@ def uncollected():
 @pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("question", ["small", "array", "text", "fails"])
 def test_a_run_that_nobody_holds_is_gone_without_a_collection(rlm, question):
-    gone = [drop(rlm, question)[1] for _ in range(4)]
-    parts = [weakref.ref(ref()._conductor) for ref in gone[:1]] + [weakref.ref(gone[0]()._journal)]
-    drop(rlm, question)
+    run = rlm.start(question).wait(60)
+    parts = [weakref.ref(part) for part in (run, run._conductor, run._journal, run.tree)]
+    del run
+    for _ in range(4):
+        drop(rlm, question)
     let_go(2)
-    until(lambda: gone[0]() is None)
-    until(lambda: [part() for part in parts] == [None, None])
+    until(lambda: [part() for part in parts] == [None] * 4)
     assert process.last_run() is not None
 
 
