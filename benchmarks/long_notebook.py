@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import time
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from rlm_jupyter import RLM, Limits
 
 QUESTIONS: Final = 200
 MEGABYTES: Final = 50
+_SETTLE_SECONDS: Final = 2.0
 ANSWERS: Final = {
     "array": f"import numpy as np\nFINAL(np.ones({MEGABYTES} << 17))",
     "text": f"FINAL('x' * ({MEGABYTES} << 20))",
@@ -29,25 +31,21 @@ def measure() -> list[Figure]:
         with Server() as server, tempfile.TemporaryDirectory() as logs:
             server.script({"root": [code]})
             _ask(server, Path(logs), 1)
-            memory, open_files = memory_held(), descriptors()
+            before = _left()
             _ask(server, Path(logs), QUESTIONS)
+            memory, files = (after - first for after, first in zip(_left(), before, strict=True))
+            what = f"{QUESTIONS} questions, {kind}s of {MEGABYTES} MB"
             figures += [
-                Figure(
-                    f"{QUESTIONS} questions, {kind}s of {MEGABYTES} MB: memory left",
-                    [memory_held() - memory],
-                    [],
-                    300,
-                    "MB",
-                ),
-                Figure(
-                    f"{QUESTIONS} questions, {kind}s of {MEGABYTES} MB: descriptors left",
-                    [float(descriptors() - open_files)],
-                    [],
-                    10,
-                    "",
-                ),
+                Figure(f"{what}: memory", [memory], [], 300, "MB"),
+                Figure(f"{what}: descriptors", [files], [], 10, ""),
             ]
     return figures
+
+
+def _left() -> tuple[float, float]:
+    """Return the memory in MB and the descriptors, once kernels that end in the background have ended."""
+    time.sleep(_SETTLE_SECONDS)
+    return memory_held(), float(descriptors())
 
 
 def _ask(server: Server, logs: Path, number: int) -> None:

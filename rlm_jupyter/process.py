@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _KEPT_RUNS = 3
-_KEPT_BYTES = 96 << 20
+_KEPT_BYTES = 64 << 20
 """What runs before the newest may hold to be kept, where the setting `kernel_memory` does not say more."""
 _LISTED = 20
 _CLOSE_SECONDS = 40.0

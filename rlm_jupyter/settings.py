@@ -230,7 +230,7 @@ class Settings(BaseModel):
     kernel_memory: int | None = Field(None, ge=0)
     """Bytes of memory, or a text, that kernels of agents that have ended may hold, all runs together; above it the
     oldest end. What they gave to FINAL stays, and so do small variables. None: a quarter of the machine's memory; the
-    two runs before the newest are then closed as soon as they hold more than 100 MB, values included."""
+    two runs before the newest are then closed as soon as they hold more than 64 MB, values included."""
     sub_calls: bool = True
     """Whether agents' code may ask a model at all: `llm_query` and `rlm_query`. An ablation of the paper."""
     sub_agents: bool = True

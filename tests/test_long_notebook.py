@@ -24,8 +24,8 @@ SCRIPT = {
     "text": [f"FINAL('x' * {8 * MIB})"],
     "small": ["n = 1\nprint('said')", "FINAL([n, rlm_query('part', context=41)])"],
     "part": ["FINAL(context + 1)"],
+    "single": ["n = 1\nFINAL(n)"],
     "fails": ["1 / 0"],
-    "more": ["FINAL(n + 1)"],
 }
 
 
@@ -68,12 +68,13 @@ def uncollected():
 @pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("question", ["small", "array", "text", "fails"])
 def test_a_run_that_nobody_holds_is_gone_without_a_collection(rlm, question):
-    gone = [drop(rlm, question)[1] for _ in range(4)]
-    parts = [weakref.ref(ref()._conductor) for ref in gone[:1]] + [weakref.ref(gone[0]()._journal)]
-    drop(rlm, question)
+    run = rlm.start(question).wait(60)
+    parts = [weakref.ref(part) for part in (run, run._conductor, run._journal, run.tree)]
+    del run
+    for _ in range(4):
+        drop(rlm, question)
     let_go(2)
-    until(lambda: gone[0]() is None)
-    until(lambda: [part() for part in parts] == [None, None])
+    until(lambda: [part() for part in parts] == [None] * 4)
     assert process.last_run() is not None
 
 
@@ -83,8 +84,8 @@ def test_a_follow_up_does_not_hold_the_runs_before_it(rlm):
     first = weakref.ref(run)
     agent = weakref.ref(run.root)
     for _ in range(4):
-        run = run.ask("more")
-        assert run.value == 2
+        run = run.ask("small")
+        assert run.value == [1, 42]
     until(lambda: first() is None and agent() is None, 30)
     assert run.status == "done"
 
@@ -119,7 +120,7 @@ def test_memory_and_descriptors_do_not_grow_with_the_number_of_questions(rlm):
 
 
 def test_of_large_runs_only_the_newest_keeps_its_kernels_and_of_small_ones_the_last_three(rlm):
-    small = [drop(rlm)[0] for _ in range(4)]
+    small = [drop(rlm, "single")[0] for _ in range(4)]
     let_go(1)
     assert [isinstance(process.find_run(id_), PastRun) for id_ in small] == [True, False, False, False]
     assert process.find_run(small[1]).agents["0"].pull("n") == 1
