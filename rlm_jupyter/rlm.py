@@ -35,6 +35,7 @@ from rlm_jupyter.settings import Limits, Settings
 from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.tools.mcp_config import ServerConfig, read_servers
+from rlm_jupyter.tools.secret_names import secrets_in
 from rlm_jupyter.tools.toolkit import Toolkit, read_environment
 from rlm_jupyter.values.names import read_names
 from rlm_jupyter.values.store import Store
@@ -325,7 +326,10 @@ class RLM:
         step: bool,
     ) -> Run:
         """Put a run together; its life is not begun yet."""
-        handed = [*env.values(), *(secret for config in servers.values() for secret in config.secrets)]
+        handed = [
+            *secrets_in(env, handed=True),
+            *(secret for config in servers.values() for secret in config.secrets),
+        ]
         journal = Journal(run_id, redactor([*self._secrets, *handed]))
         for listener in listeners:
             journal.subscribe(listener)

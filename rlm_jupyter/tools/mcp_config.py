@@ -42,12 +42,13 @@ class ServerConfig:
 
     @property
     def secrets(self) -> list[str]:
-        """Values that are kept out of all records and prompts: headers, and variables that are named as secrets.
+        """Values that are kept out of all records and prompts: of headers and variables that are secret.
 
-        Not all variables: many are directories and modes, whose names agents must read in what servers answer.
+        Not all of them: many are directories and modes, whose names agents must read in what servers answer.
         """
-        tokens = [value.partition(" ")[2] for value in self.headers.values()]  # of `Bearer ...`
-        return [*secrets_in(self.env), *self.headers.values(), *tokens]
+        headers = list(secrets_in(self.headers, handed=True))
+        tokens = [value.partition(" ")[2] for value in headers]  # of `Bearer ...`
+        return [*secrets_in(self.env, handed=True), *headers, *tokens]
 
 
 def read_servers(servers: Mapping[str, Any] | None) -> dict[str, ServerConfig]:
