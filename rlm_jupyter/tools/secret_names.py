@@ -11,9 +11,9 @@ import unicodedata
 import urllib.parse
 from collections.abc import Iterator, Mapping
 
-_PASSWORDS = frozenset(["PASS", "PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE", "PASSCODE", "PWD", "PIN"])
-_SECRETS = _PASSWORDS | frozenset(
-    [
+_PASSWORDS = frozenset({"PASS", "PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE", "PASSCODE", "PWD", "PIN"})
+_SECRETS = _PASSWORDS | {
+    *(
         "KEY",
         "KEYS",
         "APIKEY",
@@ -24,19 +24,21 @@ _SECRETS = _PASSWORDS | frozenset(
         "CREDENTIAL",
         "CREDENTIALS",
         "CREDS",
+        "JWT",
+    ),
+    *(
         "AUTH",
         "AUTHORIZATION",
         "AUTHENTICATION",
         "BEARER",
-        "JWT",
         "WEBHOOK",
         "COOKIE",
         "COOKIES",
         "DSN",
         "SK",
         "PAT",
-    ]
-)
+    ),
+}
 _ENDINGS = ("PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "APIKEY", "ACCESSKEY", "SECRETKEY")
 """Of words that are written together, as in `PGPASSWORD`; `KEY` alone would be that of a monkey."""
 _PLACES = frozenset({"WEBHOOK", "DSN"})
