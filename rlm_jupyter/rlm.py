@@ -11,7 +11,7 @@ from rlm_jupyter.asking import carry_on, check_start, encode, new_id, open_log, 
 from rlm_jupyter.engine.batch import pairs, run_all, run_all_awaited
 from rlm_jupyter.engine.completions import Completions
 from rlm_jupyter.engine.conductor import Conductor
-from rlm_jupyter.engine.events import AnyEvent
+from rlm_jupyter.engine.events import AnyEvent, Notice
 from rlm_jupyter.engine.journal import Journal
 from rlm_jupyter.engine.ledger import Ledger
 from rlm_jupyter.engine.run import Asked, Run
@@ -335,7 +335,8 @@ class RLM:
             journal.subscribe(listener)
         writer = open_log(self.settings.log_dir, run_id, journal)
         veil = Redactor([*self._secrets, *handed])
-        toolkit = Toolkit(env=env, servers=Servers(servers, journal.redact), inherit=inherit, veil=veil)
+        offered = Servers(servers, journal.redact, lambda text: journal.emit(Notice, text=text))
+        toolkit = Toolkit(env=env, servers=offered, inherit=inherit, veil=veil)
         return submit(engine(), self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer))
 
     # ---- wiring
