@@ -64,7 +64,7 @@ def settings() -> Iterator[str]:
     yield "\n| setting | default | |\n|---|---|---|"
     yield from _fields(Settings)
     yield "\n## `%config RLMMagics`\n\n| trait | default | |\n|---|---|---|"
-    traits = sorted(MagicsConfig.class_own_traits(config=True).items())
+    traits = sorted(MagicsConfig.class_traits(config=True).items())
     yield from (f"| `{name}` | `{trait.default()}` | {_cell(trait.help)} |" for name, trait in traits)
     yield "\n## Providers\n\nA prefix of a model's name, and the environment variable of its key."
     yield "\n| prefix | key | endpoint |\n|---|---|---|"

@@ -12,7 +12,7 @@ from rlm_jupyter.asking import carry_on, check_start, encode, new_id, open_log, 
 from rlm_jupyter.engine.batch import pairs, run_all, run_all_awaited, started
 from rlm_jupyter.engine.completions import Completions
 from rlm_jupyter.engine.conductor import Conductor
-from rlm_jupyter.engine.events import AnyEvent
+from rlm_jupyter.engine.events import AnyEvent, Notice
 from rlm_jupyter.engine.journal import Journal
 from rlm_jupyter.engine.ledger import Ledger
 from rlm_jupyter.engine.run import Asked, Run
@@ -46,6 +46,7 @@ from rlm_jupyter.settings import Limits, Settings
 from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.tools.mcp_config import ServerConfig, read_servers
+from rlm_jupyter.tools.secret_names import secrets_in
 from rlm_jupyter.tools.toolkit import Toolkit, read_environment
 from rlm_jupyter.values.names import read_names
 from rlm_jupyter.values.store import Store
@@ -362,13 +363,17 @@ class RLM:
         exposed: str | None = None,
     ) -> Run:
         """Put a run together; its life is not begun yet."""
-        handed = [*env.values(), *(secret for config in servers.values() for secret in config.secrets)]
+        handed = [
+            *secrets_in(env, handed=True),
+            *(secret for config in servers.values() for secret in config.secrets),
+        ]
         journal = Journal(run_id, redactor([*self._secrets, *handed]))
         for listener in listeners:
             journal.subscribe(listener)
         writer = open_log(self.settings.log_dir, run_id, journal)
         veil = Redactor([*self._secrets, *handed])
-        toolkit = Toolkit(env=env, servers=Servers(servers, journal.redact), inherit=inherit, veil=veil)
+        offered = Servers(servers, journal.redact, lambda text: journal.emit(Notice, text=text))
+        toolkit = Toolkit(env=env, servers=offered, inherit=inherit, veil=veil)
         return submit(
             engine(),
             self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer, exposed=exposed),

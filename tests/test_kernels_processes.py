@@ -2,7 +2,7 @@
 
 import pytest
 import pytest_asyncio
-from kernel_parts import opened, shown, started
+from kernel_parts import gone, opened, shown, started
 from programs import needs_program
 
 from rlm_jupyter.kernels import sandbox
@@ -75,6 +75,51 @@ async def test_what_starts_processes_works(kernel, name):
         code = f"def lambda_free(x): return 2 * x\n{code}"
     code = code.replace("<prefix>", sandbox.sys.prefix)
     assert await shown(kernel, code) == expected
+
+
+POOLS = {
+    "default": "from multiprocessing import Pool",
+    "fork": "import multiprocessing as m; Pool = m.get_context('fork').Pool",
+    "spawn": "import multiprocessing as m; Pool = m.get_context('spawn').Pool",
+    "forkserver": "import multiprocessing as m; Pool = m.get_context('forkserver').Pool",
+    "spawn-for-all": "import multiprocessing as m; m.set_start_method('spawn', force=True); Pool = m.Pool",
+    "executor": "from concurrent.futures import ProcessPoolExecutor as Pool",
+    "executor-spawn": (
+        "import multiprocessing as m, functools\nfrom concurrent.futures import ProcessPoolExecutor\n"
+        "Pool = functools.partial(ProcessPoolExecutor, mp_context=m.get_context('spawn'))"
+    ),
+}
+
+
+@pytest_asyncio.fixture(
+    scope="module",
+    loop_scope="module",
+    params=[("auto", "auto"), ("auto", "none"), ("stock", "none")],
+    ids="-".join,
+)
+async def any_kernel(request):
+    launch, box = request.param
+    async with opened(launch=launch) as pool, started(pool, sandbox=box) as kernel:
+        yield kernel
+
+
+@pytest.mark.parametrize("name", POOLS)
+async def test_a_pool_knows_the_functions_of_its_cell(any_kernel, name):
+    cell = f"kept = 1\ndef square(x): return x * x\n{POOLS[name]}\nif __name__ == '__main__':\n    with Pool(2) as p: print([*p.map(square, range(4))])"
+    assert await shown(any_kernel, cell) == "[0, 1, 4, 9]"
+    assert await shown(any_kernel, "kept") == "1"
+
+
+async def test_a_pool_that_waits_for_ever_ends_with_its_cells_time_and_its_kernel():
+    cell = (
+        "import multiprocessing as m, time\npool = m.Pool(2)\n"
+        "print(*[process.pid for process in pool._pool], flush=True)\npool.map(time.sleep, [600, 600])"
+    )
+    async with opened() as pool, started(pool) as kernel:
+        result = await kernel.execute(cell, seconds=2)
+        assert result.status == "timeout"
+        assert await shown(kernel, "1 + 1") == "2"
+    assert not gone(*map(int, result.output.splitlines()[0].split()), within=30)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`%%rlm` in a real notebook kernel, driven as a frontend drives it, and in nbclient."""
 
 import asyncio
+import re
 import time
 
 import nbformat
@@ -88,6 +89,17 @@ def test_an_interrupt_stops_the_run_and_aborts_the_queued_cells(book, started, a
     assert book.value("'after' in globals()") == "False"
     reply, outputs = book.run("%%rlm orders -m adds\nWhat is the sum?")  # and the kernel is as good as before
     assert (reply["status"], result_of(outputs)) == ("ok", ["6"])
+
+
+def test_the_reference_has_the_settings_that_config_prints(book):
+    reply, outputs = book.run("%config RLMMagics")
+    assert reply["status"] == "ok"
+    printed = "".join(content.get("text", "") for _, content in outputs)
+    known = re.findall(r"^RLMMagics\.(\w+)=", printed, re.MULTILINE)
+    page = (REPOSITORY / "docs" / "reference.md").read_text("utf-8")
+    section = page.partition("## `%config RLMMagics`")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \| `", section, re.MULTILINE) == sorted(known)
+    assert len(known) > 30
 
 
 def test_a_run_in_the_background_sets_its_variable_while_other_cells_run(book):

@@ -29,6 +29,7 @@ def shell(tmp_path):
 def state(shell):
     """All that an extension could leave in a shell."""
     return (
+        list(shell.input_transformers_cleanup),
         list(shell.input_transformers_post),
         list(shell.Completer.custom_matchers),
         list(shell.configurables),

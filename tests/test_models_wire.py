@@ -176,3 +176,10 @@ def test_what_a_provider_says_is_one_short_line_of_plain_text():
     assert quote("a\x1b[31m\n\u202eb\x00 ") == "a [31m b"
     assert len(quote("x" * 1000)) == 300
     assert mask_keys("my-own-secret and none", "my-own-secret", "none") == "*** and none"
+    words = (
+        "Bearer authentication is required, Basic authentication too; see key-value-store and pk_orders_id."
+    )
+    assert mask_keys(words) == words
+    assert (
+        mask_keys("Bearer aGVsbG8gd29ybGQ, Basic dXNlcjpwYXNz, key-1a2b3c4d") == "Bearer ***, Basic ***, ***"
+    )

@@ -74,16 +74,114 @@ def test_what_a_model_repeats_of_a_secret_is_in_no_record(planted, tmp_path):
         assert "Planted" not in record, where
 
 
-def test_names_that_only_look_like_secrets_keep_their_values_in_the_text():
-    plain = {
-        "PWD": "/home/me/work",
-        "GIT_AUTHOR_NAME": "Ada Lovelace",
-        "SSH_AUTH_SOCK": "/run/agent",
-        "LANG": "C.UTF-8",
-    }
-    assert list(secrets_in(plain)) == []
+PLAIN = {
+    "PWD": "/home/me/work",
+    "GIT_AUTHOR_NAME": "Ada Lovelace",
+    "SSH_AUTH_SOCK": "/run/agent",
+    "LANG": "C.UTF-8",
+    "KEYBOARD_LAYOUT": "german",
+    "keyboardLayout": "qwerty8x7z6",
+    "MONKEY": "Ab3dEf6hIj9k",
+    "AUTHORITY": "Ab3dEf6hIj9k",
+    "TOKENIZERS_PARALLELISM": "Ab3dEf6hIj9k",
+    "PASSIVE_MODE": "Ab3dEf6hIj9k",
+    "COMPASS": "Ab3dEf6hIj9k",
+    "PRIMARY_KEY": "customer_order_line_id",
+    "SORT-KEY": "orderLineId",
+    "sortKey": "supplier",
+    "KEY": "Müller & Söhne GmbH",
+    "KEY_2": "Rechtsschutzversicherung",
+    "API_KEY_OWNER": "internationalization",
+    "TOKEN": "ключевоеслово",
+    "PASSWORD": "german",
+    "DB_PASSWORD": "Password",
+    "PASSWORD_MIN_LENGTH": "12",
+    "MAX_TOKENS": "2000000",
+    "TOKEN_LIMIT": "1_000_000",
+    "PIN": "471147",
+    "PGPASSWORD": "12345678",
+    "KEY_DATE": "2024-01-31 10:00",
+    "SECRET_RATIO": "1.25e-3",
+    "KEY_TYPE": "ecdsa-sha2-nistp256",
+    "TOKEN_MODEL": "claude-3-5-sonnet-20241022",
+    "AUTH_METHOD": "sha256",
+    "AUTH_URL": "https://login.example/start",
+    "SECRET_FILE": "C:\\keys\\one1.pem",
+    "COOKIE_CONSENT": "accepted",
+    "SESSION_COOKIE": "true",
+    "SHORTCUT_KEYS": "ctrl+alt+delete",
+    "DATABASE_URL": "postgres://postgres:postgres@localhost/orders",
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_only_looks_like_a_secret_stays_in_the_text(name):
+    assert list(secrets_in({name: PLAIN[name]})) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OPENAI_API_KEY", "sk-proj-abcdefghijkl"),
+        ("openaiApiKey", "s3cr3t99"),
+        ("api-key", "A1B2C-D3E4F-G5H6I"),
+        ("APIKey", "9f86d081884c7d659a2feaa0c55ad015"),
+        ("SECRET_KEY_BASE", "550e8400-e29b-41d4-a716-446655440000"),
+        ("TOKEN_2", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc"),
+        ("GITHUB_TOKEN_PROD", "ghp_0123456789abcdefghijABCDEFGHIJ012345"),
+        ("SECRET", "abcdefghijklmnop"),
+        ("SECRET", "aBcDeFgHiJkLmN"),
+        ("TOKEN", "123456789012"),
+        ("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"),
+        ("DB_PASSWORD", "hunter2"),
+        ("PGPASSWORD", "p@ssw0rd!"),
+        ("SMTP_PASS", "correct horse battery staple"),
+        ("SLACK_WEBHOOK_URL", "https://hooks.slack.example/services/T0/B0/xyz"),
+        ("SENTRY_DSN", "https://0a1b2c@sentry.example/1"),
+        ("ANYTHING", "sk-ant-REDACTED"),
+        ("ANYTHING", "AKIAIOSFODNN7EXAMPLE"),
+    ],
+)
+def test_what_is_a_secret_by_its_name_and_its_looks_is_one(name, value):
+    assert list(secrets_in({name: value})) == [value]
+
+
+def test_passwords_in_urls_are_secrets_but_where_they_are_a_plain_word():
     assert set(secrets_in({"U": "http://me:a%20b@host"})) == {"a%20b", "a b"}
+    assert set(secrets_in({"U": "redis://:Tr0ub4dor@host:6379/0"})) == {"Tr0ub4dor"}
     assert not list(secrets_in({"HTTP_PROXY": "http://proxy.example:3128/"}))
+
+
+@pytest.mark.parametrize(
+    ("env", "secret"),
+    [
+        ({"PASSWORD": "swordfish"}, True),
+        ({"PASSWORD": "12345678"}, True),
+        ({"PASSWORD": "123456"}, False),
+        ({"PASSWORD": "abc"}, False),
+        ({"REGION": "Germany"}, False),
+        ({"MODE": "production"}, False),
+        ({"INDEX": "orders-2024"}, False),
+        ({"ROOT": "/data/a1b2c3d4e5f6"}, False),
+        ({"LOGIN": "hunter2hunter2"}, True),
+    ],
+)
+def test_of_what_is_handed_over_a_password_is_secret_whatever_it_is_and_the_rest_by_its_looks(env, secret):
+    assert list(secrets_in(env, handed=True)) == [*env.values()] * secret
+
+
+def test_words_of_the_environment_stay_in_the_records_of_a_run(monkeypatch, tmp_path):
+    for name in ("KEYBOARD_LAYOUT", "KEY", "PASSWORD"):
+        monkeypatch.setenv(name, "german")
+    monkeypatch.setenv("ORDER_KEY", "supplier")
+    monkeypatch.setenv("FIRST_TOKEN", "1200000")
+    told = "The german supplier sold 1200000 items."
+    model = ScriptedModel([f"```repl\nprint({told!r})\nFINAL({told!r})\n```"])
+    with RLM(model=model, log_dir=tmp_path).run(told, [1], env={"REGION": "german"}) as run, run.lock:
+        records = [run.log_path.read_text(), text.show_agent(run.tree, "0"), html.static_html(run.tree)]
+    for record in records:
+        assert told in record
+        assert MARK not in record
 
 
 def test_without_a_sandbox_nothing_is_said_to_be_kept_back():

@@ -21,6 +21,22 @@ _PIPE = 1 << 16
 """Bytes that a pipe holds: one reading takes all that was written before it, and no endless writer keeps it."""
 
 
+class Descriptor:
+    """What a stream's `fileno` gives: a copy, since IPython opens neither 1 nor 2, and who opens a number closes it."""
+
+    def __init__(self, number: int) -> None:
+        self._number, self._copy = number, os.dup(number)
+
+    def __index__(self) -> int:
+        try:
+            valid = os.path.samestat(os.fstat(self._copy), os.fstat(self._number))
+        except OSError:
+            valid = False
+        if not valid:
+            self._copy = os.dup(self._number)
+        return self._copy
+
+
 class Descriptors:
     """Reads descriptors, and passes on to streams what was written there."""
 
@@ -35,7 +51,7 @@ class Descriptors:
         os.close(writing)
         os.set_blocking(reading, False)
         self._streams[reading] = stream, codecs.getincrementaldecoder("utf-8")("replace")
-        stream._original_stdstream_copy = number  # noqa: SLF001 - what its `fileno` gives, to a subprocess
+        stream.descriptor = Descriptor(number)
 
     def start(self) -> None:
         """Read from now on, whenever there is something."""

@@ -1,8 +1,9 @@
 """What is done inside an agent's kernel before its first cell.
 
 Travels as source into any Python kernel (module `_rlm_prelude`): standard library only, no import of this
-package. It bounds output (`_rlm_outlet`), makes SIGINT wake a cell that awaits, lets the kernel die with its
-parent, gives `!command` and forks their output, and closes the box (`_rlm_sandbox`).
+package. It bounds output (`_rlm_outlet`), gives scripts the streams, logs and exits that they expect, makes SIGINT
+wake a cell that awaits, lets the kernel die with its parent, gives `!command` and forks their output, and closes the
+box (`_rlm_sandbox`).
 """
 
 import asyncio
@@ -65,22 +66,22 @@ def _plain_system(shell: Any) -> None:
     shell.getoutput = getoutput
 
 
-def _allow_forks() -> None:
+def _allow_forks(streams: Any) -> None:
     """Let forks of the kernel print, and keep Python 3.12's warning about threads away: they are the kernel's."""
     import warnings
 
     warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
-    os.register_at_fork(after_in_child=_plain_streams)
+    os.register_at_fork(after_in_child=lambda: streams.in_fork(_plain_streams()))
 
 
-def _plain_streams() -> None:
+def _plain_streams() -> tuple[Any, Any]:
     """Let what a fork of the kernel prints go to its descriptors, which the kernel reads.
 
     ipykernel would send it over zmq, whose sockets do not survive a fork, or over TCP, which the box denies.
     """
-    for name, number in (("stdout", 1), ("stderr", 2)):
-        stream = open(number, "w", buffering=1, errors="replace", closefd=False)  # noqa: SIM115
-        setattr(sys, name, stream)
+    sys.stdout = open(1, "w", buffering=1, errors="replace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="replace", closefd=False)  # noqa: SIM115
+    return sys.stdout, sys.stderr
 
 
 def _forget_log() -> None:
@@ -118,14 +119,20 @@ def prepare(shell: Any, options: dict[str, Any]) -> str:
     if options.get("parent"):
         die_with_parent(options["parent"])
     wake_on_interrupt()
+    streams = sys.modules["_rlm_streams"].__dict__["Streams"](
+        shell
+    )  # before the outlet, which ends a cell's output
     outlet = sys.modules["_rlm_outlet"].__dict__
     outlet["Outlet"](shell)
     outlet["bound_messages"](shell.kernel.session)
     if sys.platform != "win32":
         _plain_system(shell)
-        _allow_forks()
+        sys.modules["_rlm_processes"].__dict__["start_by_fork"]()
+        _allow_forks(streams)
         _forget_log()
         sys.modules["_rlm_descriptors"].__dict__["install"]()
+    sys.modules["_rlm_exits"].__dict__["install"](shell)
+    sys.modules["_rlm_logs"].__dict__["install"]()
     shell.history_manager.enabled = False
     if box is not None and options.get("policy"):
         box.join(options["policy"])

@@ -1,7 +1,9 @@
-"""`multiprocessing` and the rest of what starts processes, in the box: what can work does, the rest says why not.
+"""`multiprocessing` and the rest of what starts processes: what can work does, the rest says why not.
 
-Travels as source into kernels (module `_rlm_processes`): standard library only. The box has no `/dev/shm`, no sockets
-but pairs, and no pseudo-terminals: all of these are shared with the user's other programs.
+Travels as source into kernels (module `_rlm_processes`): standard library only. A process that was spawned knows no
+function of a cell, and a pool of them waits for ever (https://github.com/jupyter/notebook/issues/5261), so processes
+are forks. The box has no `/dev/shm`, no sockets but pairs, and no pseudo-terminals: all of these are shared with the
+user's other programs.
 """
 
 import errno
@@ -21,8 +23,18 @@ NO_MANAGER = (
 )
 
 
+def start_by_fork() -> None:
+    """Take `fork` for all ways in which `multiprocessing` starts processes, whatever the default of this system is."""
+    import multiprocessing
+    from multiprocessing import context
+
+    contexts: Any = context._concrete_contexts  # type: ignore[attr-defined]  # noqa: SLF001 - where it looks them up
+    contexts.update(dict.fromkeys(contexts, contexts["fork"]))
+    multiprocessing.set_start_method("fork", force=True)
+
+
 def adapt(*, shared: bool) -> None:
-    """Let `multiprocessing` start by fork and share memory by files of the kernel's own.
+    """Let programs and `multiprocessing` work in the box, with memory that is shared by files of the kernel's own.
 
     Args:
         shared: whether there is a `/dev/shm` of the box's own, and pseudo-terminals, as bubblewrap makes them.
@@ -31,7 +43,7 @@ def adapt(*, shared: bool) -> None:
     os.environ["PATH"] = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     )
-    _start_by_fork(all_ways=not shared)
+    _no_managers()
     if not shared:
         # joblib would start programs that find no semaphores of its own; without, it uses threads.
         os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")
@@ -39,17 +51,9 @@ def adapt(*, shared: bool) -> None:
         _no_terminals()
 
 
-def _start_by_fork(*, all_ways: bool) -> None:
-    """Take `fork` where a server is asked for, which needs sockets; in all ways where semaphores have no name."""
+def _no_managers() -> None:
     import multiprocessing
-    from multiprocessing import context, heap
-
-    contexts: Any = context._concrete_contexts  # type: ignore[attr-defined]  # noqa: SLF001 - where it looks them up
-    fork = contexts["fork"]
-    contexts.update(dict.fromkeys(contexts, fork) if all_ways else {"forkserver": fork})
-    multiprocessing.set_start_method("fork", force=True)
-    if all_ways:
-        heap.Arena._dir_candidates = []  # type: ignore[attr-defined]  # noqa: SLF001 - then it takes `TMPDIR`
+    from multiprocessing import context
 
     def manager(*_: Any) -> NoReturn:
         raise OSError(errno.EPERM, NO_MANAGER)
@@ -60,6 +64,9 @@ def _start_by_fork(*, all_ways: bool) -> None:
 
 def _own_shared_memory() -> None:
     """Let `shared_memory` use files of the scratch directory in the place of `/dev/shm`."""
+    from multiprocessing import heap
+
+    heap.Arena._dir_candidates = []  # type: ignore[attr-defined]  # noqa: SLF001 - then it takes `TMPDIR`
     try:
         native: Any = importlib.import_module("_posixshmem")
     except ImportError:

@@ -46,9 +46,8 @@ class Guest:
 
 def own_sources() -> dict[str, str]:
     """Name to source of the modules of this part that every kernel gets."""
-    return _sources(
-        "whole", "sandbox", "quotas", "semaphores", "processes", "outlet", "descriptors", "prelude"
-    )
+    names = ("whole", "sandbox", "quotas", "semaphores", "processes", "streams", "outlet", "descriptors")
+    return _sources(*names, "exits", "logs", "prelude")
 
 
 def supervisor_sources() -> dict[str, str]:

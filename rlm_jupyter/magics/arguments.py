@@ -1,16 +1,18 @@
-"""The arguments of `%%rlm`: how a line is split, what it may hold, and what is said of a wrong one."""
+"""The arguments of `%%rlm`: what a line may hold, and what is said of a wrong one."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
 import math
-import shlex
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
 from rlm_jupyter.magics.config import SANDBOX_MODES
+from rlm_jupyter.magics.lexer import lex
+from rlm_jupyter.magics.writing import written_as
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,34 +33,29 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message[:1].upper()}{message[1:]}. Usage: `{self.usage}`")
 
 
-def split(line: str) -> list[str]:
-    """Split a magic's line as a shell does; a backslash is a plain character.
+def parse(parser: Parser, line: str, variables: Mapping[str, Any]) -> argparse.Namespace:
+    """Read a line with a parser; options and names may stand in any order.
+
+    Args:
+        parser: of the magic or the command.
+        line: what stands after its name.
+        variables: of the notebook, for words such as ``$name`` and ``{name}``.
 
     Raises:
-        UsageError: a quotation is not closed.
+        UsageError: a line that cannot be read, an option that does not exist (the message lists those that do),
+            or a wrong value.
     """
-    lexer = shlex.shlex(line, posix=True)
-    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
-    try:
-        return list(lexer)
-    except ValueError as error:
-        raise UsageError(f"The line cannot be read: {error}. Close the quotation: {line.strip()}") from None
-
-
-def parse(parser: Parser, words: list[str]) -> argparse.Namespace:
-    """Read words with a parser; options and names may stand in any order.
-
-    Raises:
-        UsageError: an option that does not exist (the message lists those that do), or a wrong value.
-    """
+    words = written_as(parser, lex(line), variables)
     arguments, rest = parser.parse_known_intermixed_args(words)
     if not rest:
         return arguments
     wrong = next((word for word in rest if word.startswith("-")), rest[0])
     if not wrong.startswith("-"):
-        raise UsageError(f"`{wrong}` is one name too many.")
+        raise UsageError(f"`{wrong}` is one name too many. Usage: `{parser.usage}`")
+    if wrong in ("-h", "--help"):
+        raise UsageError(f"There is no option `{wrong}`: `{(parser.prog or '').split()[0]}?` shows the help.")
     known = options(parser)
-    close = difflib.get_close_matches(wrong.partition("=")[0], known, n=2)
+    close = difflib.get_close_matches(wrong.partition("=")[0].lower(), known, n=2)
     hint = f" Did you mean {' or '.join(f'`{name}`' for name in close)}?" if close else ""
     listed = f" Options are: {', '.join(f'`{name}`' for name in known)}." if known else " It takes none."
     raise UsageError(f"There is no option `{wrong}`.{hint}{listed}")
@@ -87,7 +84,10 @@ def number(text: str) -> float | None:
     try:
         value = float(text.replace("_", ""))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"`{text}` is no number; give one, or `none` for no limit") from None
+        written = "" if set(text) - set("0123456789.,") else f", such as `{text.replace(',', '.')}`"
+        raise argparse.ArgumentTypeError(
+            f"`{text}` is no number; write one in digits{written}, or `none` for no limit"
+        ) from None
     if not math.isfinite(value) or value < 0:
         raise argparse.ArgumentTypeError(f"`{text}` cannot be; give 0 or more, or `none` for no limit")
     return value
@@ -160,6 +160,9 @@ _CELL_HELP = """Ask a question about variables of this notebook; the answer is t
 
 Agents, each with a kernel of its own, look at the data and compute the answer; a tree shows them
 at work. Interrupt stops them. `%rlm?` tells how to look after runs, `%config RLMMagics` the settings.
+
+On the line, `#` starts a comment, a backslash at its end goes on in the next line, `$NAME` or `{NAME}` after
+an option is the value of a variable, and `;` at the end keeps the answer off the screen.
 
 Examples::
 

@@ -113,7 +113,7 @@ def execute(_magics: RLMMagics, line: str) -> None:
     Raises:
         KernelError: the code failed; the message ends with its traceback.
     """
-    found = re.fullmatch(r"\s*(?:--run\s+(\S+)\s+)?(\S+)\s+(.+)", line, re.DOTALL)
+    found = re.fullmatch(r"\s*(?:--run(?:\s*=\s*|\s+)(\S+)\s+)?(\S+)\s+(.+)", line, re.DOTALL)
     if found is None:
         raise UsageError("Give an agent and some code: `%rlm exec 0.2 counts.head()`.")
     prefix, agent, code = found.groups()

@@ -39,12 +39,12 @@ def matcher(shell: InteractiveShell) -> Matcher:
     @context_matcher(identifier="rlm_jupyter")  # type: ignore[untyped-decorator]
     def complete_rlm(context: CompletionContext) -> SimpleMatcherResult:
         before = context.text_until_cursor
-        fragment = re.split(r"\s", before)[-1]
+        fragment = re.split(r"[\s,]", before)[-1]
         found: Iterable[str] = ()
         if (line := _LINE.match(before)) is not None:
             found = _for_command(line["rest"])
         elif context.cursor_line == 0 and _CELL.match(before):
-            found = _for_cell(shell, before.split()[1:], fragment)
+            found = _for_cell(shell, re.split(r"[\s,]+", before.strip())[1:], fragment)
         matches = [SimpleCompletion(name, type="rlm") for name in found if name.startswith(fragment)]
         return {"completions": matches, "suppress": bool(matches), "matched_fragment": fragment}
 

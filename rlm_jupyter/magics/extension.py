@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
-from rlm_jupyter.magics import awaited, cell, complete, line
+from rlm_jupyter.magics import awaited, cell, complete, line, rewriting
 from rlm_jupyter.magics.arguments import cell_help
 from rlm_jupyter.magics.config import MagicsConfig
 
@@ -69,7 +69,8 @@ def load(shell: InteractiveShell) -> None:
         return
     magics = RLMMagics(shell)
     shell.register_magics(magics)
-    shell.input_transformers_post.append(magics.await_rlm)
+    shell.input_transformers_cleanup.extend(rewriting.BEFORE)
+    shell.input_transformers_post.extend((*rewriting.AFTER, magics.await_rlm))
     shell.Completer.custom_matchers.append(magics.complete_rlm)
 
 
@@ -80,7 +81,10 @@ def unload(shell: InteractiveShell) -> None:
         return
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("rlm", None)
-    shell.input_transformers_post.remove(magics.await_rlm)
+    for transformer in rewriting.BEFORE:
+        shell.input_transformers_cleanup.remove(transformer)
+    for transformer in (*rewriting.AFTER, magics.await_rlm):
+        shell.input_transformers_post.remove(transformer)
     shell.Completer.custom_matchers.remove(magics.complete_rlm)
     shell.configurables.remove(magics)
     for run in list(magics.runs):

@@ -173,6 +173,8 @@ def servers_of(shell: InteractiveShell, names: Sequence[str]) -> dict[str, Any]:
     Raises:
         UsageError: one does not exist or is no dict.
     """
+    from rlm_jupyter.tools.mcp_pasted import unwrapped
+
     servers: dict[str, Any] = {}
     for name in names:
         value = shell.user_ns.get(name)
@@ -181,7 +183,7 @@ def servers_of(shell: InteractiveShell, names: Sequence[str]) -> dict[str, Any]:
             raise missing("variable", name, known, "Dicts")
         if not isinstance(value, Mapping):
             raise UsageError(f"`--mcp` takes a dict of servers; `{name}` is a `{type(value).__name__}`.")
-        servers.update(value)
+        servers.update(unwrapped(value))  # two lists of other clients may both be called `mcpServers`
     return servers
 
 

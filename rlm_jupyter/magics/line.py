@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import UsageError
+
 import rlm_jupyter.magics.commands  # noqa: F401 - declares them
-from rlm_jupyter.magics.arguments import parse, split
+from rlm_jupyter.magics.arguments import parse
 from rlm_jupyter.magics.hand_over import missing
+from rlm_jupyter.magics.lexer import lex
 from rlm_jupyter.magics.registry import COMMANDS, Command
 
 if TYPE_CHECKING:
@@ -20,22 +24,33 @@ def run(magics: RLMMagics, line: str) -> Any:
         UsageError: no such command, option or name.
         RLMError: the command itself failed.
     """
-    name, _, rest = line.strip().partition(" ")
-    command = find(name or "status")
-    if command.verbatim:
-        return command.function(magics, rest)
-    return command.function(magics, parse(command.parser, split(rest)))
+    first = line.split(maxsplit=1)
+    if first and first[0] in COMMANDS and (command := COMMANDS[first[0]]).verbatim:
+        return command.function(magics, first[1] if len(first) > 1 else "")
+    words = lex(line)
+    command = find(words[0].text if words else "status", magics.shell.user_ns)
+    rest = first[1] if len(first) > 1 and words and first[0] == words[0].text else ""
+    return command.function(magics, parse(command.parser, rest, magics.shell.user_ns))
 
 
-def find(name: str) -> Command:
+def find(name: str, variables: Container[str] = ()) -> Command:
     """Find a sub-command.
+
+    Args:
+        name: of the command.
+        variables: of the notebook; a question about one of them is asked by `%%rlm`.
 
     Raises:
         UsageError: there is none of that name.
     """
-    if name not in COMMANDS:
-        raise missing("command", name, COMMANDS, "Commands")
-    return COMMANDS[name]
+    if name in COMMANDS:
+        return COMMANDS[name]
+    if name in variables:
+        raise UsageError(
+            f"`{name}` is a variable and no command of `%rlm`. To ask about it, begin the cell with "
+            f"`%%rlm {name}` (two `%`) and write the question below that line."
+        )
+    raise missing("command", name, COMMANDS, "Commands")
 
 
 def help_text() -> str:

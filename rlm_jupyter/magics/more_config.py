@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from traitlets import Bool, Dict, Float, HasTraits, Integer, Unicode, Union
 
-_OF_SUB = "The same for sub-agents and plain completions. None: as the root's."
+
+def _of_sub(name: str) -> str:
+    return f"`{name}` of sub-agents and plain completions. None: as the root's."
 
 
 def _memory(what: str) -> Union:
@@ -21,22 +23,20 @@ class RequestConfig(HasTraits):
     temperature = Float(None, allow_none=True, help="Of the root's requests. None: the provider's own.").tag(
         config=True
     )
-    sub_temperature = Float(None, allow_none=True, help=_OF_SUB).tag(config=True)
+    sub_temperature = Float(None, allow_none=True, help=_of_sub("temperature")).tag(config=True)
     reasoning_effort = Unicode(
         None, allow_none=True, help="Of the root's requests, such as 'low'. None: the provider's own."
     ).tag(config=True)
-    sub_reasoning_effort = Unicode(None, allow_none=True, help=_OF_SUB).tag(config=True)
+    sub_reasoning_effort = Unicode(None, allow_none=True, help=_of_sub("reasoning_effort")).tag(config=True)
     extra_body = Dict(
         default_value=None, allow_none=True, help="Fields of the root's requests that are not OpenAI's."
     ).tag(config=True)
-    sub_extra_body = Dict(default_value=None, allow_none=True, help=_OF_SUB).tag(config=True)
+    sub_extra_body = Dict(default_value=None, allow_none=True, help=_of_sub("extra_body")).tag(config=True)
     parameters = Dict(
         default_value=None, allow_none=True, help="Further fields of the root's requests: {'top_p': 0.9}."
     ).tag(config=True)
-    sub_parameters = Dict(default_value=None, allow_none=True, help=_OF_SUB).tag(config=True)
-    sub_completion_tokens = Integer(
-        None, allow_none=True, help="`completion_tokens` of sub-agents and plain completions. None: the same."
-    ).tag(config=True)
+    sub_parameters = Dict(default_value=None, allow_none=True, help=_of_sub("parameters")).tag(config=True)
+    sub_completion_tokens = Integer(None, allow_none=True, help=_of_sub("completion_tokens")).tag(config=True)
 
 
 class LongRunConfig(HasTraits):
@@ -45,7 +45,7 @@ class LongRunConfig(HasTraits):
     window = Integer(
         None, allow_none=True, help="Tokens that the root's model holds. None: looked up by its name."
     ).tag(config=True)
-    sub_window = Integer(None, allow_none=True, help=_OF_SUB).tag(config=True)
+    sub_window = Integer(None, allow_none=True, help=_of_sub("window")).tag(config=True)
     compact_at = Float(
         0.85, allow_none=True, help="Part of the window at which old turns are summarised. None: never."
     ).tag(config=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
 from rlm_jupyter.magics import hand_over
-from rlm_jupyter.magics.arguments import CELL, parse, split
+from rlm_jupyter.magics.arguments import CELL, options, parse
 from rlm_jupyter.magics.config import BOX
+from rlm_jupyter.magics.lexer import continued
+from rlm_jupyter.magics.registry import COMMANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +74,8 @@ def read(magics: RLMMagics, line: str, body: str) -> Task:
         ConfigError: a limit or setting that cannot be.
     """
     shell = magics.shell
-    given = vars(parse(CELL, split(line)))
+    line, body = continued(line, body)
+    given = vars(parse(CELL, line, shell.user_ns))
     question = _question(body)
     out = hand_over.out_name(given["out"]) if "out" in given else None
     if given.get("no_cache"):
@@ -85,6 +90,7 @@ def read(magics: RLMMagics, line: str, body: str) -> Task:
         models = {"model": earlier.model, "sub_model": earlier.sub_model}
         arguments |= {name: model for name, model in models.items() if name not in settings}
     names = tuple(dict.fromkeys(given.get("names", ())))
+    _check_names(names, shell.user_ns)
     return Task(
         question=question,
         names=names,
@@ -100,6 +106,43 @@ def read(magics: RLMMagics, line: str, body: str) -> Task:
         dry_run=given.get("dry_run", False),
         continues=earlier,
     )
+
+
+def _check_names(names: tuple[str, ...], variables: Container[str]) -> None:
+    """Say what to write in the place of a word that is no name, where the word tells what was meant.
+
+    Raises:
+        UsageError: an expression, an option without hyphens, a command of `%rlm`, or a part of a sentence.
+    """
+    for name in names:
+        if name in variables:
+            continue
+        option = "--" + name.partition("=")[0].replace("_", "-")
+        if "=" in name and option in options(CELL):
+            raise UsageError(
+                f"`{name}` is no name. An option is written `{option} {name.partition('=')[2]}`."
+            )
+        if name in COMMANDS:
+            raise UsageError(f"`{name}` is a command: `%rlm {name}`, with one `%`. `%%rlm` asks a question.")
+        if name.isidentifier():
+            continue
+        if _is_expression(name):
+            raise UsageError(
+                f"`{name}` is an expression, and `%%rlm` takes names of variables: `part = {name}` in a cell "
+                "before, then `%%rlm part`."
+            )
+        raise UsageError(
+            f"`{name}` cannot be the name of a variable. The line takes names and options with spaces between "
+            "them; the question is written below it."
+        )
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        tree = ast.parse(text, mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return isinstance(tree.body, (ast.Call, ast.Attribute, ast.Subscript, ast.BinOp, ast.Dict, ast.List))
 
 
 def _newest_run() -> Run:

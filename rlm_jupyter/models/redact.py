@@ -10,11 +10,15 @@ from rlm_jupyter.models.wire import clean_text
 
 MASK: Final = "***"
 _SHORTEST_SECRET: Final = 8
-# The shapes of keys of the known providers; `Bearer` and `Basic` name what follows them as secret.
+# The shapes of keys of the known providers; `Bearer` and `Basic` name what follows them as secret. What has no digit,
+# no asterisk and neither a capital nor a full stop in its middle is words, as in
+# `Bearer authentication` or `key-value-store`.
+_NO_WORDS: Final = r"(?=[^\s,;]*(?:[\d*=+/]|\.\w|[a-z][A-Z]|[A-Z]{2}[a-z]))"
 _KEY: Final = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|hf|nvapi|csk|pplx|fw|tgp|r8|key)[-_][\w*.\-]{6,}"
+    r"\b(?:sk|rk|gsk|xai|hf|nvapi|csk|pplx)[-_][\w*.\-]{6,}"
+    rf"|\b(?:pk|fw|tgp|r8|key)[-_]{_NO_WORDS}[\w*.\-]{{6,}}"
     r"|\bAIza[\w*\-]{16,}"
-    r"|(?<=Bearer )\S+|(?<=Basic )[A-Za-z0-9+/=]{8,}"
+    rf"|(?<=Bearer ){_NO_WORDS}\S+|(?<=Basic ){_NO_WORDS}[A-Za-z0-9+/=]{{8,}}"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import ToolError
-from rlm_jupyter.tools import mcp_data
+from rlm_jupyter.tools import mcp_data, mcp_noise
 from rlm_jupyter.tools.mcp_config import ServerConfig
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ _PAGES = 100
 _GUARD = Path(__file__).with_name("guard.py")
 
 Redact = Callable[[str], str]
+OnNotice = Callable[[str], object]
+"""Told of what the user should know of a server."""
 
 
 class Server:
@@ -37,11 +39,14 @@ class Server:
     Args:
         config: what it is.
         redact: keeps secrets out of messages.
+        on_notice: told once, if the server writes to stdout what is no message.
     """
 
-    def __init__(self, config: ServerConfig, redact: Redact) -> None:
+    def __init__(self, config: ServerConfig, redact: Redact, on_notice: OnNotice) -> None:
         self.config = config
         self._redact = redact
+        self._on_notice = on_notice
+        self._noise = ""
         self._stderr = _Tail()
         self._ending = asyncio.Event()
         self._ready: asyncio.Future[Client] | None = None
@@ -70,8 +75,9 @@ class Server:
         client, stderr = await self.client(), self._stderr
         seconds = self.config.timeout
         try:
-            async with asyncio.timeout(seconds):
-                return await request(client)
+            with mcp_noise.heard_by(self._hear_noise):
+                async with asyncio.timeout(seconds):
+                    return await request(client)
         except TimeoutError:
             raise ToolError(
                 f"The MCP server `{self.config.name}` did not answer in {seconds:g} s. Ask for less, or give it "
@@ -100,9 +106,19 @@ class Server:
         for life in self._lives:
             life.cancel()
 
+    def _hear_noise(self, line: str) -> None:
+        """Note the first line on stdout that is no message, and tell the user of it."""
+        if not self._noise and line:
+            self._noise = line
+            self._on_notice(
+                f"The MCP server `{self.config.name}` writes to stdout, which is for messages alone: `{line}`. "
+                "Such lines are skipped; its log belongs to stderr."
+            )
+
     async def _live(self, ready: asyncio.Future[Client], ending: asyncio.Event, stderr: _Tail) -> None:
         try:
             async with contextlib.AsyncExitStack() as stack:
+                stack.enter_context(mcp_noise.heard_by(self._hear_noise))
                 async with asyncio.timeout(_START_SECONDS):
                     client = await self._open(stack, stderr)
                 _take_results_as_they_are(client)
@@ -123,17 +139,25 @@ class Server:
         # The package takes most of a second to import: not on the loop that serves all agents.
         mcp = await asyncio.to_thread(importlib.import_module, "mcp")
         if self.config.url is not None:
-            return await stack.enter_async_context(mcp.Client(await self._http(stack, self.config.url)))
+            transport = self._sse if self.config.sse else self._http
+            connection = await transport(stack, self.config.url)
+            mcp_noise.keep_quiet()
+            return await stack.enter_async_context(mcp.Client(connection))
         stdio = importlib.import_module("mcp.client.stdio")
+        mcp_noise.keep_quiet()
         command, *arguments = self.config.command
         if sys.platform != "win32":  # there, mcp's own job object ends the server with this process
             arguments = ["-I", "-S", str(_GUARD), str(os.getpid()), command, *arguments]
             command = sys.executable
         parameters = stdio.StdioServerParameters(
-            command=command, args=arguments, env=self.config.env, cwd=self.config.cwd
+            command=command,
+            args=arguments,
+            env=self.config.env,
+            cwd=self.config.cwd,
+            encoding_error_handler="replace",  # a line in another encoding is noise, and no end of the connection
         )
-        transport = stdio.stdio_client(parameters, errlog=stderr.open())
-        client: Client = await stack.enter_async_context(mcp.Client(transport))
+        pipes = stdio.stdio_client(parameters, errlog=stderr.open())
+        client: Client = await stack.enter_async_context(mcp.Client(pipes))
         return client
 
     async def _http(self, stack: contextlib.AsyncExitStack, url: str) -> Any:
@@ -141,9 +165,15 @@ class Server:
         client = http.create_mcp_http_client(headers=self.config.headers or None)
         return http.streamable_http_client(url, http_client=await stack.enter_async_context(client))
 
+    async def _sse(self, _stack: contextlib.AsyncExitStack, url: str) -> Any:
+        sse = importlib.import_module("mcp.client.sse")
+        return sse.sse_client(url, headers=self.config.headers or None)
+
     def _not_started(self, error: BaseException, stderr: _Tail) -> ToolError:
         if isinstance(error, TimeoutError):
             why = f"it did not answer in {_START_SECONDS:g} s."
+            if self._noise:
+                why += f" It wrote to stdout what is no message: {self._noise}"
         elif isinstance(error, asyncio.CancelledError):
             why = "the run ended meanwhile."
         else:
@@ -238,10 +268,16 @@ class Servers:
     Args:
         configs: by name.
         redact: keeps secrets out of messages.
+        on_notice: told of what the user should know.
     """
 
-    def __init__(self, configs: Mapping[str, ServerConfig], redact: Redact) -> None:
-        self._servers = {name: Server(config, redact) for name, config in configs.items()}
+    def __init__(
+        self,
+        configs: Mapping[str, ServerConfig],
+        redact: Redact,
+        on_notice: OnNotice = lambda _text: None,
+    ) -> None:
+        self._servers = {name: Server(config, redact, on_notice) for name, config in configs.items()}
         self.names = tuple(self._servers)
 
     async def shown(self, names: Iterable[str]) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.tools import mcp_pasted
 from rlm_jupyter.tools.secret_names import secrets_in
 
 DEFAULT_SECONDS = 300.0
 _LOCAL = {"command", "args", "env", "cwd"}
 _REMOTE = {"url", "headers"}
-_BOTH = {"timeout"}
+_BOTH = {"timeout", "type"}
 _FIELDS = ", ".join(f"`{name}`" for name in sorted(_LOCAL | _REMOTE | _BOTH))
 
 
@@ -30,6 +32,8 @@ class ServerConfig:
         url: of its streamable-HTTP endpoint; None for one that is run.
         headers: of each request.
         timeout: seconds that a call may take.
+        sse: whether the URL is that of an older server, which sends events over a connection of their own.
+        handed: values that came from the environment by a placeholder such as ``${env:NAME}``, by their names.
     """
 
     name: str
@@ -39,15 +43,23 @@ class ServerConfig:
     url: str | None = field(default=None, repr=False)
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     timeout: float = DEFAULT_SECONDS
+    sse: bool = False
+    handed: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def secrets(self) -> list[str]:
-        """Values that are kept out of all records and prompts: headers, and variables that are named as secrets.
+        """Values that are kept out of all records and prompts: of headers and variables that are secret.
 
-        Not all variables: many are directories and modes, whose names agents must read in what servers answer.
+        Not all of them: many are directories and modes, whose names agents must read in what servers answer.
         """
-        tokens = [value.partition(" ")[2] for value in self.headers.values()]  # of `Bearer ...`
-        return [*secrets_in(self.env), *self.headers.values(), *tokens]
+        headers = list(secrets_in(self.headers, handed=True))
+        tokens = [value.partition(" ")[2] for value in headers]  # of `Bearer ...`
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.url or "").query))
+        named = [
+            secret for values in (self.env, self.handed, query) for secret in secrets_in(values, handed=True)
+        ]
+        known = [secret for word in self.command for secret in secrets_in({"": word})]
+        return [*named, *headers, *tokens, *known]
 
 
 def read_servers(servers: Mapping[str, Any] | None) -> dict[str, ServerConfig]:
@@ -55,7 +67,8 @@ def read_servers(servers: Mapping[str, Any] | None) -> dict[str, ServerConfig]:
 
     Args:
         servers: name → ``{"command": ..., "args": [...], "env": {...}, "cwd": ...}`` or
-            ``{"url": ..., "headers": {...}}``; each may have `timeout`, seconds of a call.
+            ``{"url": ..., "headers": {...}}``; each may have `timeout`, seconds of a call. A list as other clients
+            have it, ``{"mcpServers": {...}}`` and the like, is read too: see `mcp_pasted`.
 
     Raises:
         ConfigError: a server that cannot be, or the `mcp` package is not installed.
@@ -63,8 +76,12 @@ def read_servers(servers: Mapping[str, Any] | None) -> dict[str, ServerConfig]:
     if servers is None:
         return {}
     if not isinstance(servers, Mapping):
-        raise ConfigError(f"`mcp` takes a dict of servers by name, not a `{type(servers).__name__}`.")
-    found = {name: _read(name, given) for name, given in servers.items()}
+        raise ConfigError(
+            f"`mcp` takes a dict of servers by name, not a `{type(servers).__name__}`. Of a file: "
+            "`json.load(open(path))`."
+        )
+    listed = mcp_pasted.unwrapped(servers)
+    found = {name: _read(name, given) for name, given in listed.items() if mcp_pasted.is_enabled(given)}
     if found:
         _check_installed()
     return found
@@ -85,9 +102,8 @@ def _read(name: object, given: object) -> ServerConfig:
         raise ConfigError(
             f"The MCP server `{name}` must be a dict with `command` or `url`, not a `{type(given).__name__}`."
         )
-    unknown = [
-        key for key in given if key not in _LOCAL | _REMOTE | _BOTH and key not in ("type", "transport")
-    ]
+    given, handed = mcp_pasted.as_ours(name, given)
+    unknown = [key for key in given if key not in _LOCAL | _REMOTE | _BOTH]
     if unknown:
         raise ConfigError(
             f"The MCP server `{name}` has an unknown field `{unknown[0]!s:.60}`. Fields are: {_FIELDS}."
@@ -107,15 +123,16 @@ def _read(name: object, given: object) -> ServerConfig:
             raise ConfigError(
                 f"The `url` of the MCP server `{name}` must begin with `http://` or `https://`."
             )
-        return ServerConfig(
-            name, url=url, headers=_texts(name, "headers", given.get("headers")), timeout=timeout
-        )
+        headers = _texts(name, "headers", given.get("headers"))
+        sse = given.get("type") == "sse"
+        return ServerConfig(name, url=url, headers=headers, timeout=timeout, sse=sse, handed=handed)
     return ServerConfig(
         name,
         command=_command(name, given),
         env=_texts(name, "env", given.get("env")),
         cwd=os.fspath(given["cwd"]) if given.get("cwd") is not None else None,
         timeout=timeout,
+        handed=handed,
     )
 
 
