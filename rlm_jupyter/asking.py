@@ -156,6 +156,8 @@ def tell_start(
         step=step,
         continues=earlier,
     )
+    for text in shown.losses if shown is not None else ():
+        journal.emit(Notice, text=text)
     if (exposed := check_log_dir(settings.sandbox, settings.log_dir)) is not None:
         journal.emit(Notice, text=exposed)
     if earlier is not None:

@@ -152,12 +152,13 @@ class Guest(Words):
         current = self.variables.current()
         if name not in current:
             raise error_of("missing", f"There is no variable `{name}`.", data=list(current))
+        left_out: list[str] = []
         try:
-            fd, kind = codec.dump(current[name], allow_pickle=allow_pickle, name=name)
+            fd, kind = codec.dump(current[name], allow_pickle=allow_pickle, name=name, left_out=left_out)
         except codec.Unencodable as error:
             raise error_of("unencodable", str(error)) from None
         try:
-            return {"description": self._describe(current[name]), "kind": kind}, [fd]
+            return {"description": self._describe(current[name], left_out), "kind": kind}, [fd]
         except BaseException:
             os.close(fd)
             raise
