@@ -100,7 +100,8 @@ def encode(
     except ContextError as error:
         raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
     several = len(names) > 1
-    return data, (() if several else names), (names if several else ())
+    own = tuple(name for name in names if name != "context")  # what data is called in any case
+    return data, (() if several else own), (names if several else ())
 
 
 def redactor(handed: Iterable[str]) -> Redactor | None:
