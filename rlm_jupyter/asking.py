@@ -104,7 +104,8 @@ def encode(
     except ContextError as error:
         raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
     several = len(names) > 1
-    return data, (() if several else names), (names if several else ())
+    own = tuple(name for name in names if name != "context")  # what data is called in any case
+    return data, (() if several else own), (names if several else ())
 
 
 def redactor(handed: Iterable[str]) -> Redactor | None:
@@ -164,6 +165,8 @@ def tell_start(
         step=step,
         continues=earlier,
     )
+    for text in shown.losses if shown is not None else ():
+        journal.emit(Notice, text=text)
     if exposed is not None:
         journal.emit(Notice, text=exposed)
     if earlier is not None:

@@ -10,8 +10,9 @@ from tool_runs import asking, told
 
 from rlm_jupyter.errors import ConfigError, ContextError, ToolError
 from rlm_jupyter.kernels.guest import Guest
-from rlm_jupyter.tools.functions import RESERVED, read_tools
+from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.source import NoSourceError, source_form
+from rlm_jupyter.values.names import WORDS
 
 LOCK = threading.Lock()
 RATE = 0.19
@@ -83,11 +84,11 @@ def _helper(number):
 
 
 def test_a_function_whose_code_cannot_be_pickled_goes_as_source(ask, monkeypatch):
-    class Odd(int):  # plain enough for nobody: pickles it does not, and source does not need it
+    class Odd:  # plain enough for nobody: pickles it does not, and source does not need it
         def __reduce_ex__(self, protocol):
             raise TypeError("not this one")
 
-    _helper.note = Odd(3)
+    _helper.note = Odd()
     try:
         tools = read_tools([needs_a_lock])
         assert list(tools["needs_a_lock"].forms) == ["source"]
@@ -151,9 +152,10 @@ def test_a_tool_may_not_hide_a_word_or_the_data():
 
 
 def test_the_reserved_names_are_the_words_of_a_kernel():
-    named = {name for name in RESERVED if not hasattr(Guest, name)}
-    assert named == {"answer", "context", "llm_batch", "llm_query_batch"}
-    assert {name for name in dir(Guest) if name.startswith("mcp_")} < RESERVED
+    named = {name for name in WORDS if not hasattr(Guest, name)}
+    errors = {"Failed", "FinalRejected", "RLMQueryError"}
+    assert named == {"answer", "context", "llm_batch", "llm_query_batch"} | errors
+    assert {name for name in dir(Guest) if name.startswith("mcp_")} < WORDS
 
 
 def test_a_sub_agent_has_a_tool_only_when_it_is_handed_one(ask):

@@ -177,6 +177,8 @@ class AgentCalls:
             bytes=buffer.size,
             place=buffer.place,
         )
+        for text in buffer.losses:
+            agent.team.journal.emit(ev.Notice, agent.id, text=text)
         return {}, []
 
     def _received(self, fd: int, body: Mapping[str, Any]) -> Buffer:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from rlm_jupyter.engine.syntax import SyntaxChecker, is_cell_magic, lexemes
+from rlm_jupyter.engine.thinking import is_closing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CLOSER = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*\r?$", re.MULTILINE)
+_MARKED = r"(?:</|<\||<unused9|◁|\[/)"
+_CLOSER = re.compile(rf"^[ \t]*(`{{3,}}|~{{3,}})(?:[ \t]*\r?$|(?=[ \t]*{_MARKED}))", re.MULTILINE)
+_MARK = re.compile(_MARKED)
 _TAG = re.compile(r"\{?\.?([\w+#.-]*)")
 _CUT_CLOSER = re.compile(r"[ \t]*(?:`{1,2}|~{1,2})[ \t]*\r?\n?\Z")
 _MAX_TRIES = 6
@@ -88,8 +91,8 @@ class EndFinder:
         """Find where code ends: at the first fence outside of strings, if the code up to it parses."""
         plain = self.closer(opener)
         magic = is_cell_magic(self.text[opener.start : opener.start + 200])
-        if plain and (magic or self._lexed > _MAX_READ * len(self.text)):
-            return End(*plain, "closed")
+        if (magic and plain) or self._lexed > _MAX_READ * len(self.text):
+            return End(*plain, "closed") if plain else self._unread()
         weak: list[End] = []
         tries = 0
         for end in self._candidates(opener):
@@ -109,6 +112,11 @@ class EndFinder:
                     break
         return self._first_that_parses(opener, weak) or self._at_end(opener, plain)
 
+    def _unread(self) -> End:
+        """End code in a text that was read often enough, and in which no fence closes it."""
+        size = len(self.text)
+        return End(size, size, "unclosed" if self.cut else "broken", "it is too long to be checked")
+
     def _is_end(self, opener: Opener, end: End, plain: tuple[int, int] | None, doubted: bool) -> bool:
         """Tell whether a closing fence is the one: the parser is asked only where there is a choice."""
         undisputed = plain is not None and end.how == "closed" and end.code == plain[0] and not doubted
@@ -122,7 +130,7 @@ class EndFinder:
             read = match.end()
             at, end, what = match.start(), match.end(), match[0].strip()
             if match.lastgroup == "tag":
-                yield End(at, end, "thinking" if "think" in what else "closed")
+                yield End(at, end, "thinking" if is_closing(what) else "closed")
             elif match.lastgroup == "glued":
                 yield End(at, end, "glued", _GLUED)
             elif match.lastgroup == "comment" and what.endswith("```"):
@@ -194,13 +202,18 @@ def _fence_candidate(opener: Opener, match: re.Match[str]) -> Iterator[End]:
     info = line[len(fence) :].strip()
     if line[0] == "~" != opener.fence[0]:
         return  # in Python `~~~x` is an expression
-    if fence.startswith(opener.fence) and (not info or is_sentence(info)):
+    if fence.startswith(opener.fence) and (not info or is_sentence(info) or is_marked(info)):
         resume = match.start() + match[0].index(fence) + len(fence) if info else match.end()
         yield End(match.start(), resume, "closed")
     elif not info:
         yield End(match.start(), match.end(), "closed", weak=True)
     elif "`" not in info:
         yield End(match.start(), match.start(), "missing")
+
+
+def is_marked(text: str) -> bool:
+    """Return whether a mark of thoughts, a closing tag or a token of a template stands at the start of a text."""
+    return _MARK.match(text) is not None
 
 
 def is_sentence(text: str) -> bool:

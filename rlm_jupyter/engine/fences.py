@@ -4,7 +4,7 @@ CommonMark's rule (a line of three or more backticks or tildes opens; a line of 
 the start. Models break it in known ways: the closer is glued to the code, doubled or missing, a fence
 stands in a string or a comment of the code. Those are told apart by Python's own lexical rule (a fence
 line can stand inside of code only in a triple-quoted string) and, where that leaves a choice, by the split
-that parses. Text in `<think>…</think>` is never looked at.
+that parses. What a model only thought (see `thinking`) is never looked at.
 """
 
 from __future__ import annotations
@@ -13,30 +13,31 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from rlm_jupyter.engine.closers import End, EndFinder, Opener, is_sentence
+from rlm_jupyter.engine.closers import End, EndFinder, Opener, is_marked, is_sentence
 from rlm_jupyter.engine.syntax import SyntaxChecker
+from rlm_jupyter.engine.thinking import MARK, Thought, ThoughtFinder, closes, is_quoted, kind_of, mark_in
 
 CODE_TAGS = frozenset({"repl", "python", "py", "python3", "ipython", "ipython3", "tool_code"})
 """Info strings of blocks that are run; a block without one is run if it is Python that does something."""
 
-_THINK_END = r"(?:(?<=</think>)|(?<=</thinking>))"
-_OUTSIDE = re.compile(
-    rf"""
-      (?:^|{_THINK_END})
-        (?P<prefix>[ \t]*(?:(?:[-*+]|\d{{1,9}}[.)])[ \t]+)*)
-        (?:(?P<fence>`{{3,}}(?=[^`\n]*$)|~{{3,}})(?P<info>[^\n]*)$ | (?P<tag><code>)[ \t]*\r?$)
-    | (?:^|{_THINK_END})[ \t]*(?P<think><think(?:ing)?>)
-    | ^(?P<lead>[^`\n]*[^`\s][ \t]?)(?P<glued>```)(?P<gluedtag>repl|python|py)[ \t]*\r?$
-    | (?P<unthink>^[ \t]*</think(?:ing)?>|</think(?:ing)?>(?=[ \t]*\r?$))
-    """,
-    re.MULTILINE | re.VERBOSE,
+_FENCE = r"""
+      (?P<prefix>[ \t]*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)
+        (?:(?P<fence>`{3,}(?=[^`\n]*$)|~{3,})(?P<info>[^\n]*)$ | (?P<tag><code>)[ \t]*\r?$)
+    | (?P<lead>[^`\n]*[^`\s][ \t]?)(?P<glued>```)(?P<gluedtag>repl|python|py)[ \t]*\r?$
+"""
+_OUTSIDE = re.compile(f"^(?:{_FENCE}) | (?P<mark>{MARK})", re.MULTILINE | re.VERBOSE | re.IGNORECASE)
+_HERE = re.compile(
+    _FENCE.replace(r"[^`\n]*[^`\s]", r"[^`\n]{0,300}[^`\s]"), re.MULTILINE | re.VERBOSE | re.IGNORECASE
 )
+"""What opens a block where a line begins, and the same where a mark has just ended."""
+_BEFORE_MARK = re.compile(r"[ \t>*_#+.)\d-]*")
+_REST_BLANK = re.compile(r"[ \t*]*\r?$", re.MULTILINE)
+_LONGEST_LINE = 200
 _OUTPUT = re.compile(r"(?i)^[\W_]*(?:expected |sample |example |the )?(?:output|stdout|result)s?\W*$")
 _ATTRIBUTE = re.compile(
     r"(?i)(?:caption|class|echo|eval|exec|file|filename|highlight|hl_lines|id|label|lines?|linenos|linenums|name|run"
     r"|start|startline|title)="
 )
-_THINK_CLOSE = re.compile(r"</think(?:ing)?>")
 
 
 @dataclass(frozen=True)
@@ -86,62 +87,166 @@ class _Scanner:
         self.cut = cut
         self.checker = checker
         self.blocks: list[Block] = []
-        self.prose: list[str] = []
-        self.thinking: list[str] = []
+        self.block_starts: list[int] = []
+        self.prose: list[tuple[int, str]] = []
+        self.thinking: list[tuple[int, int]] = []
+        self.thinking_unclosed = False
         self.closed_at = -1
+        self.resumed = 0
+        self.headed = False
+        self.marked = 0
+        self.pending: tuple[int, str] | None = None  # an opening mark within a line: where, and its kind
+        self.thoughts = ThoughtFinder(text)
         self.ends = EndFinder(text, cut, checker)
         self.line_at = (0, 1)
 
     def scan(self) -> Scan:
-        """Walk over the text outside of blocks, from one opening fence or tag to the next."""
-        pos, unclosed = 0, False
-        while match := _OUTSIDE.search(self.text, pos):
-            self.prose.append(self.text[pos : match.start()])
-            if match["think"]:
-                close = _THINK_CLOSE.search(self.text, match.end())
-                unclosed = close is None
-                self.thinking.append(self.text[match.end() : close.start() if close else len(self.text)])
-                pos = close.end() if close else len(self.text)
-            elif match["unthink"]:
-                pos = self._all_was_thinking(match.end(), upto=match.start())
-            else:
-                count = len(self.blocks)
-                pos = self._block(match)
-                if len(self.blocks) > count:
-                    self.closed_at = pos
-                if self.blocks and self.blocks[-1].kind in ("cut", "broken"):
-                    break
+        """Walk over the text outside of blocks, from one opening fence or mark to the next."""
+        pos = 0
+        if thought := self.thoughts.before():
+            pos = self._think(0, thought)
+        while match := self._next(pos):
+            if match.re is not _HERE and (match.re is not _OUTSIDE or match["mark"]):
+                self.marked = match.end()
+                pos = self._mark(match, pos)
+                continue
+            self._say(pos, match.start())
+            count = len(self.blocks)
+            pos = self._block(match)
+            if len(self.blocks) > count:
+                self.closed_at = pos
+            if self.blocks and self.blocks[-1].kind in ("cut", "broken"):
+                break
         else:
-            self.prose.append(self.text[pos:])
-        return Scan(tuple(self.blocks), "\n".join(self.prose), "\n".join(self.thinking), unclosed)
+            self._say(pos, len(self.text))
+        prose = "\n".join(text for _, text in self.prose)
+        thinking = "\n".join(self.text[start:end] for start, end in self.thinking)
+        return Scan(tuple(self.blocks), prose, thinking, self.thinking_unclosed)
 
-    def _all_was_thinking(self, resume: int, upto: int) -> int:
-        """Take what came before a lone `</think>` as thinking: its opening tag was in the prompt."""
-        self.blocks.clear()
-        self.prose.clear()
-        self.thinking = [self.text[:upto]]
-        return resume
+    def _next(self, pos: int) -> re.Match[str] | None:
+        """Find the next opening fence or mark; of a fence glued to a line with a mark in it, the mark."""
+        match = (_HERE.match(self.text, pos) if pos == self.resumed else None) or _OUTSIDE.search(
+            self.text, pos
+        )
+        if match and match["glued"]:
+            start = max(match.start(), self.marked)
+            return mark_in(self.text, start, match.start("glued")) or match
+        return match
+
+    def _say(self, start: int, end: int) -> None:
+        if start < end:
+            self.prose.append((start, self.text[start:end]))
+
+    # -- marks of thoughts
+
+    def _mark(self, match: re.Match[str], pos: int) -> int:
+        """Do what a mark says; returns where to read on. What is only spoken of stays prose."""
+        thought = None
+        if match["opens"]:
+            thought = self._opened(match)
+        elif match["closes"]:
+            thought = self._closed(match)
+        elif not is_quoted(self.text, match):
+            self._say(pos, match.start())
+            if (match["channel"] or "").lower() == "final" and not self.headed:
+                self._forget(0)  # the header of the thoughts was in the prompt
+            self.headed = self.headed or match["header"] is not None
+            self.resumed = match.end()
+            return match.end()
+        if thought is None:
+            if match.re is not _OUTSIDE:
+                return pos
+            self._say(pos, match.end())
+            return match.end()
+        self._say(pos, min(match.start(), thought.start))
+        return self._think(min(match.start(), thought.start), thought)
+
+    def _opened(self, match: re.Match[str]) -> Thought | None:
+        """Read an opening mark: of a thought where a line begins or ends with it, else perhaps of one."""
+        kind = kind_of(match)
+        if is_quoted(self.text, match):
+            return None
+        edge = self._begins_line(match.start()) or _REST_BLANK.match(self.text, match.end())
+        if edge or kind not in ("xml", "bracket", "comment"):
+            self.headed = self.headed or kind == "harmony"
+            return self.thoughts.whole(match)
+        if self.pending is None and kind != "comment":
+            self.pending = match.start(), kind
+        return None
+
+    def _closed(self, match: re.Match[str]) -> Thought | None:
+        """Read a closing mark: of what began within a line, else of all there is before it."""
+        if is_quoted(self.text, match):
+            return None
+        if self.pending is not None and closes(self.pending[1], match[0]):
+            return Thought(self.pending[0], match.start(), match.end())
+        edge = self._begins_line(match.start()) or _REST_BLANK.match(self.text, match.end())
+        if edge or not (closes("xml", match[0]) or closes("bracket", match[0])):
+            return Thought(0, match.start(), match.end())
+        return None
+
+    def _begins_line(self, at: int) -> bool:
+        """Return whether nothing but marks of Markdown stands before a place in its line."""
+        first = max(0, at - _LONGEST_LINE)
+        start = max(self.text.rfind("\n", first, at) + 1, self.resumed)
+        return (start > first or first == 0) and _BEFORE_MARK.fullmatch(self.text, start, at) is not None
+
+    def _think(self, since: int, thought: Thought) -> int:
+        """Take a stretch of the reply as thinking; returns where to read on."""
+        self._forget(since)
+        self.thinking.append((thought.start, thought.end))
+        self.thinking_unclosed = not thought.closed
+        self.resumed = thought.resume
+        return thought.resume
+
+    def _forget(self, since: int) -> None:
+        """Take back what was read since a place: it was only thought."""
+        if since == 0:
+            self.thinking.clear()
+        while self.block_starts and self.block_starts[-1] >= since:
+            self.block_starts.pop()
+            self.blocks.pop()
+        while self.prose and self.prose[-1][0] >= since:
+            self.prose.pop()
+        if self.prose:
+            start, text = self.prose[-1]
+            self.prose[-1] = start, text[: since - start]
+        self.closed_at = -1
+        self.pending = None
+        self.line_at = (0, 1)
+
+    # -- blocks
 
     def _block(self, match: re.Match[str]) -> int:
         """Read the block that a fence opens; returns where to read on."""
         opener = _opener(match, self.text, self.checker)
         if opener is None:  # backticks at the start of a sentence
-            self.prose.append(match[0])
-            return match.end()
-        if opener.tag and opener.tag not in CODE_TAGS:
-            return self._other(opener)
+            return self._no_block(match)
+        return (
+            self._other(opener) if opener.tag and opener.tag not in CODE_TAGS else self._python(match, opener)
+        )
+
+    def _python(self, match: re.Match[str], opener: Opener) -> int:
         end = self.ends.find(opener)
         if end.how == "thinking":
-            return self._all_was_thinking(end.resume, upto=end.code)
-        code = self.ends.code(opener, end)
-        if match["glued"] and not (end.how in ("closed", "glued") and self.checker.parses(code)):
-            self.prose.append(match[0])
-            return match.end()
+            since = 0 if self.pending is None else self.pending[0]
+            return self._think(since, Thought(since, end.code, end.resume))
+        is_plain = not match["glued"] or end.how in ("closed", "glued")
+        code = self.ends.code(opener, end) if is_plain else ""
         if match["glued"]:
-            self.prose.append(match["lead"])
+            if not self.checker.parses(code):
+                return self._no_block(match)
+            self._say(match.start("lead"), match.end("lead"))
         if not opener.tag:
             return self._bare(opener, end, code)
         return self._tagged(opener, end, code)
+
+    def _no_block(self, match: re.Match[str]) -> int:
+        mark = match["info"] and mark_in(self.text, match.start("info"), match.end("info"))
+        stop = match.start("info") if mark else match.end()
+        self._say(match.start(), stop)
+        self.resumed = stop if mark else self.resumed
+        return stop
 
     def _tagged(self, opener: Opener, end: End, code: str) -> int:
         if end.how in ("unclosed", "broken") and code.strip():
@@ -195,6 +300,7 @@ class _Scanner:
         at, line = self.line_at
         line += self.text.count("\n", at, opener.at)
         self.line_at = (opener.at, line)
+        self.block_starts.append(opener.at)
         self.blocks.append(Block(kind, code, opener.tag, line, note))
 
 
@@ -209,7 +315,7 @@ def _opener(match: re.Match[str], text: str, checker: SyntaxChecker) -> Opener |
     if tag.lower() in CODE_TAGS and _is_first_line(rest.strip(), checker):
         start = match.start("info") + match["info"].index(rest.strip(), match["info"].index(tag) + len(tag))
         return Opener(match.start(), start, match["prefix"], match["fence"], tag)
-    if is_sentence(info):
+    if is_sentence(info) or is_marked(info):
         return None
     return Opener(match.start(), start, match["prefix"], match["fence"], info)
 

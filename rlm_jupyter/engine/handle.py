@@ -129,6 +129,8 @@ class AgentHandle:
             except BridgeError as error:
                 raise self._pull_error(name, error, trust=trust) from None
         self._conductor.journal.emit(ev.Command, self.id, name="pull", detail=name)
+        for text in buffer.losses:
+            self._conductor.journal.emit(ev.Notice, self.id, text=text)
         return buffer
 
     def _pull_error(self, name: str, error: BridgeError, *, trust: bool) -> Exception:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from rlm_jupyter.engine.blank_reply import why_blank
 from rlm_jupyter.engine.fences import Block, Scan, scan
 from rlm_jupyter.engine.syntax import SyntaxChecker, does_something
+from rlm_jupyter.engine.thinking import begins_with_mark, without_last_tokens
 from rlm_jupyter.models.wire import clean_text, is_blank
 
 _CUT = frozenset({"length", "max_tokens", "content_filter"})
@@ -49,7 +50,7 @@ class Reply:
             else None.
         notices: what was mended or left out, each a sentence, for the tree and for the model.
         prose: the text outside of blocks.
-        thinking: the text of `<think>…</think>`.
+        thinking: what the model only thought, such as the text of `<think>…</think>`.
     """
 
     blocks: tuple[str, ...]
@@ -70,7 +71,7 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
         The blocks, or the problem to tell the model; never both, never neither.
     """
     cut = finish_reason in _CUT
-    text = clean_text(text)
+    text = without_last_tokens(clean_text(text))
     checker = SyntaxChecker()
     found = scan(text, cut=cut, checker=checker)
     prose, thinking = found.prose.strip(), found.thinking.strip()
@@ -79,6 +80,15 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
         return Reply(codes, None, _notices(found.blocks), prose, thinking)
     if any(block.kind in ("cut", "broken") for block in found.blocks):
         return Reply((), _bad_block(found.blocks[-1]), (), prose, thinking)
+    if (
+        found.thinking
+        and not (found.blocks or cut or begins_with_mark(text))
+        and checker.does_something(text)
+    ):
+        found = Scan(
+            (), text, "", thinking_unclosed=False
+        )  # the mark stood in a string of Python without a fence
+        prose, thinking = text.strip(), ""
     answer = _unfenced(found, cut, checker)
     if answer.code is not None:
         return Reply((answer.code,), None, answer.notices, prose, thinking)

@@ -10,6 +10,8 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.engine.thinking import CLOSER, TEMPLATE_MARK
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -22,17 +24,17 @@ _CELL_MAGIC = re.compile(r"\s*%%\w")
 _ESCAPE = re.compile(r"\\(N\{[^}\n]{0,200}\}|.)", re.DOTALL)
 
 LEXEME = re.compile(
-    r"""
-      (?P<fence>^[ \t]*(?:`{3,}|~{3,})[^\n]*$)
-    | (?P<tag>^[ \t]*</(?:code>?|think(?:ing)?>)[ \t]*\r?$)
+    rf"""
+      (?P<fence>^[ \t]*(?:`{{3,}}|~{{3,}})[^\n]*$)
+    | (?P<tag>^[ \t]*</code>?[ \t]*\r?$|(?=[<\[◁])(?:(?:{CLOSER})[ \t]*\r?$|{TEMPLATE_MARK}))
     | (?P<string>\"\"\"(?:[^"\\]++|\\.|"(?!""))*+\"\"\"
         | '''(?:[^'\\]++|\\.|'(?!''))*+'''
         | (?!\"\"\"|''')(?:"(?:[^"\\\n]++|\\.)*+"?|'(?:[^'\\\n]++|\\.)*+'?))
     | (?P<unclosed>\"\"\"|''')
     | (?P<comment>\#[^\n]*)
-    | (?P<glued>(?<!`)`{3,}+(?=[ \t]*\r?$))
+    | (?P<glued>(?<!`)`{{3,}}+(?=[ \t]*\r?$))
     """,
-    re.MULTILINE | re.DOTALL | re.VERBOSE,
+    re.MULTILINE | re.DOTALL | re.VERBOSE | re.IGNORECASE,
 )
 """The lexemes of Python that can hide a fence, and the fences that stand outside of them."""
 

@@ -103,13 +103,16 @@ class Guest(Words):
             )
 
     def _take_answer(self) -> None:
+        """Give `answer["content"]` as the answer where it says that it is ready; data of that name says nothing."""
         answer = self.shell.user_ns.get("answer")
-        if not issubclass(type(answer), dict):
+        if "answer" in self.data_names or type(answer) is not dict:
             return
+        if answer is not self.answer and not answer.keys() <= {"content", "ready"}:
+            return  # a record that happens to be called so
         try:
-            if dict.get(answer, "ready"):
+            if answer.get("ready"):
                 answer["ready"] = False
-                self.FINAL(dict.get(answer, "content"))
+                self.FINAL(answer.get("content"))
         except Exception as error:  # the engine's, or that of an object which has no truth
             print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
 
@@ -152,12 +155,13 @@ class Guest(Words):
         current = self.variables.current()
         if name not in current:
             raise error_of("missing", f"There is no variable `{name}`.", data=list(current))
+        left_out: list[str] = []
         try:
-            fd, kind = codec.dump(current[name], allow_pickle=allow_pickle, name=name)
+            fd, kind = codec.dump(current[name], allow_pickle=allow_pickle, name=name, left_out=left_out)
         except codec.Unencodable as error:
             raise error_of("unencodable", str(error)) from None
         try:
-            return {"description": self._describe(current[name]), "kind": kind}, [fd]
+            return {"description": self._describe(current[name], left_out), "kind": kind}, [fd]
         except BaseException:
             os.close(fd)
             raise

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
@@ -309,20 +309,20 @@ class Words(ServerWords):
             prompt = fallback_prompt(prompt, context, about, room)
         return self._ask(prompt, plan, None, fallback=True)
 
-    def _describe(self, value: Any) -> dict[str, Any]:
-        return describe.describe(value, rows=self.variables.rows)
+    def _describe(self, value: Any, left_out: Sequence[str] = ()) -> dict[str, Any]:
+        return describe.describe(value, rows=self.variables.rows, left_out=left_out)
 
     def _encode(self, value: Any, name: str, *, faithful: bool) -> tuple[int, str, dict[str, Any]]:
         """Encode a value; the descriptor is the caller's."""
-        description = self._describe(value)
         for known, fd in self.texts:
             if known is value:  # it cannot have changed: the bytes it came in serve again, without a copy
-                return os.dup(fd), codec.kind(fd), description
+                return os.dup(fd), codec.kind(fd), self._describe(value)
+        left_out: list[str] = []
         try:
-            fd, kind = codec.dump(value, allow_pickle=True, name=name, faithful=faithful)
+            fd, kind = codec.dump(value, allow_pickle=True, name=name, faithful=faithful, left_out=left_out)
         except codec.Unencodable as error:
             raise error_of("unencodable", str(error)) from None
-        return fd, kind, description
+        return fd, kind, self._describe(value, left_out)
 
     def _load(self, fd: int) -> Any:
         held = sys.modules["_rlm_template"].__dict__["find"](fd) if "_rlm_template" in sys.modules else []

@@ -22,6 +22,7 @@ from rlm_jupyter.errors import ConfigError, ContextError
 from rlm_jupyter.tools.host import HostOptions, host_options
 from rlm_jupyter.tools.signatures import portable_signature, render, text_of
 from rlm_jupyter.tools.source import NoSourceError, source_form
+from rlm_jupyter.values.names import WORDS
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
@@ -29,32 +30,6 @@ if TYPE_CHECKING:
 
 Form = Literal["code", "source", "host"]
 """How a tool travels: pickled with its code; as source; or as a signature, and calls come back to the notebook."""
-
-RESERVED = frozenset(
-    {
-        "FINAL",
-        "FINAL_VAR",
-        "SHOW_VARS",
-        "SUBMIT",
-        "answer",
-        "batch_llm_query",
-        "budget",
-        "context",
-        "llm_batch",
-        "llm_query",
-        "llm_query_batch",
-        "llm_query_batched",
-        "mcp_call",
-        "mcp_list_resource_templates",
-        "mcp_list_resources",
-        "mcp_list_tools",
-        "mcp_read_resource",
-        "mcp_tool_schema",
-        "rlm_query",
-        "rlm_query_batched",
-    }
-)
-"""Words of agents' kernels, which a tool would hide."""
 
 _LONGEST_NAME = 200
 
@@ -99,7 +74,7 @@ def read_tools(functions: Iterable[Any], *, data: Iterable[str] = ()) -> dict[st
             raise ConfigError(f"The tool {function!r:.80} is no function with a name: give a `def`.")
         if name in tools:
             raise ConfigError(f"Two tools are named `{name}`: rename one.")
-        if name in RESERVED or name in taken:
+        if name in WORDS or name in taken:
             what = "the data's name" if name in taken else "a word of agents' code"
             raise ConfigError(f"A tool cannot be named `{name}`, which is {what}: rename the function.")
         options = host_options(function)
@@ -125,7 +100,7 @@ def handed_down(name: object, signature: object, doc: object, *, awaited: bool, 
         ConfigError: it has no usable name.
     """
     usable = isinstance(name, str) and len(name) <= _LONGEST_NAME and name.isidentifier()
-    if not isinstance(name, str) or not usable or keyword.iskeyword(name) or name in RESERVED:
+    if not isinstance(name, str) or not usable or keyword.iskeyword(name) or name in WORDS:
         raise ConfigError(
             f"A function cannot be handed down as `{str(name)[:60]}`: give a `def` with a name of its own."
         )

@@ -7,6 +7,7 @@ from importlib.resources import files
 
 _GUEST_MODULES = (
     "container",
+    "pickling",
     "scalars",
     "arrays",
     "arrow",

@@ -153,12 +153,18 @@ def _objects_form(tag: str, array: Any, encoder: Any) -> list[Any]:
 
 def _ndarray_form(array: Any, encoder: Any, np: Any) -> list[Any] | None:
     kind = type(array)
+    if array is np.ma.masked:
+        return ["np.masked constant"]
+    if kind is np.ma.MaskedArray and array.dtype.names is None:
+        fill = array.get_fill_value() if array.dtype.kind != "O" else None
+        return ["np.masked", encoder.pack((np.asarray(array.data), np.ma.getmaskarray(array), fill))]
     if issubclass(kind, np.ma.MaskedArray) or (encoder.faithful and kind not in (np.ndarray, np.memmap)):
         return None  # its mask and fill value, or its class, would be lost
-    if array.dtype.kind == "O":
-        return _objects_form("np.objects", array, encoder)
-    if array.dtype.kind == "T":
-        return _objects_form("np.strings", array, encoder)
+    if array.dtype.kind in "OT":
+        return _objects_form("np.objects" if array.dtype.kind == "O" else "np.strings", array, encoder)
+    if array.dtype.names and array.dtype.hasobject:
+        fields = {name: np.asarray(array[name]) for name in array.dtype.names}
+        return ["np.record", list(array.shape), encoder.pack(fields)]
     return ["np.array", array_form(array, encoder)]
 
 
@@ -181,6 +187,27 @@ def _objects_of(payload: list[Any], decoder: Any) -> Any:
     return objects_of(decoder.unpack(payload[1])).reshape([int(n) for n in payload[0]])
 
 
+def _record_of(payload: list[Any], decoder: Any) -> Any:
+    np = load_library("numpy")
+    shape, fields = tuple(payload[0]), decoder.unpack(payload[1])
+    if not fields or any(
+        type(f) is not np.ndarray or f.shape[: len(shape)] != shape for f in fields.values()
+    ):
+        raise Malformed("The fields of an encoded array have other shapes than it.")
+    made = np.empty(shape, [(name, f.dtype, f.shape[len(shape) :]) for name, f in fields.items()])
+    for name, field in fields.items():
+        made[name] = field
+    return made
+
+
+def _masked_of(payload: list[Any], decoder: Any) -> Any:
+    np = load_library("numpy")
+    data, mask, fill = decoder.unpack(payload[0])
+    if type(data) is not np.ndarray or type(mask) is not np.ndarray or data.shape != mask.shape:
+        raise Malformed("The mask of an encoded array has another shape than it.")
+    return np.ma.MaskedArray(data, mask, fill_value=fill)
+
+
 def _strings_of(payload: list[Any], decoder: Any) -> Any:
     np = load_library("numpy")
     return _objects_of(payload, decoder).astype(np.dtypes.StringDType())
@@ -196,5 +223,8 @@ BUILDERS: dict[str, Callable[[list[Any], Any], Any]] = {
     "np.objects": _objects_of,
     "np.strings": _strings_of,
     "np.dtype": _dtype_of,
+    "np.record": _record_of,
+    "np.masked": _masked_of,
+    "np.masked constant": lambda _p, _d: load_library("numpy").ma.masked,
 }
 """Tag to the function that builds the value: (the rest of the form, decoder) -> value."""

@@ -11,6 +11,7 @@ from rlm_jupyter.values import codec, container, describe
 
 _FIXED = (str, bytes, int, float, bool, type(None))
 _MAX_FIXED = 10_000
+_LOSSES, _LOSS = 5, 200
 LARGE_TEXT = 32 << 20
 """Bytes of a text that is worth a process which holds it for all kernels of a run."""
 _TOKEN = b'{"held":"elsewhere"}'  # no value: to decode it is an error
@@ -84,13 +85,14 @@ class Buffer:
             made = cls(token(), describe.describe(value, rows=rows))
             made._fixed, made.released, made.size = (value,), True, len(value)
             return made
+        left_out: list[str] = []
         try:
-            fd, _ = codec.dump(value, allow_pickle=allow_pickle, name=name, faithful=True)
+            fd, _ = codec.dump(value, allow_pickle=allow_pickle, name=name, faithful=True, left_out=left_out)
         except codec.Unencodable as error:
             raise ContextError(f"{error} Hand over the data that it stands for.") from None
         except (OSError, MemoryError) as error:
             raise ContextError(f"There is no room to hand `{name}` over ({error}); hand over less.") from None
-        made = cls(fd, describe.describe(value, rows=rows))
+        made = cls(fd, describe.describe(value, rows=rows, left_out=left_out))
         made._fixed = _fixed(value)
         return made
 
@@ -98,6 +100,13 @@ class Buffer:
     def place(self) -> str:
         """Where the bytes are: `shared` by the notebook and all agents, on `disk`, or in `memory`."""
         return "shared" if self.shared else "disk" if self.spilled else "memory"
+
+    @property
+    def losses(self) -> list[str]:
+        """What was left out when the value was encoded, each a sentence to be told."""
+        told = self.description.get("left_out")
+        parts = [part for part in told if isinstance(part, str)] if isinstance(told, (list, tuple)) else []
+        return [f"Left out, because it cannot be transferred: {part[:_LOSS]}." for part in parts[:_LOSSES]]
 
     @property
     def fd(self) -> int:

@@ -4,9 +4,9 @@ Travels as source into kernels (module `_rlm_codec`): standard library only at i
 
 There are two forms. "safe" is data alone: whoever decodes it runs nothing of the sender, and nonsense raises
 `Malformed`. "pickle" is cloudpickle with its buffers beside it, for what has no safe form (functions, classes and
-their instances); to decode it is to run code, so that is done among agents' kernels and, in the notebook, only when
-the user says so. Both lie in a sealed memory file that the receiver maps copy-on-write: a frame of a gigabyte is
-written once and never copied again.
+their instances; see `pickling`); to decode it is to run code, so that is done among agents' kernels and, in the
+notebook, only when the user says so. Both lie in a sealed memory file that the receiver maps copy-on-write: a frame of
+a gigabyte is written once and never copied again.
 """
 
 from __future__ import annotations
@@ -15,21 +15,27 @@ import gc
 import json
 import pickle
 import sys
-import time
 from contextlib import contextmanager, suppress
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
-    from rlm_jupyter.values import container
-    from rlm_jupyter.values.container import Malformed, MissingLibrary, Refused, Unencodable, type_name
+    from rlm_jupyter.values import container, pickling
+    from rlm_jupyter.values.container import (
+        Malformed,
+        MissingLibrary,
+        Refused,
+        Unencodable,
+        describe_thing,
+        type_name,
+    )
     from rlm_jupyter.values.decoder import Decoder
-    from rlm_jupyter.values.encoder import Encoder, describe_thing
+    from rlm_jupyter.values.encoder import Encoder
 else:
     import _rlm_container as container
-    from _rlm_container import Malformed, MissingLibrary, Refused, Unencodable, type_name
+    import _rlm_pickling as pickling
+    from _rlm_container import Malformed, MissingLibrary, Refused, Unencodable, describe_thing, type_name
     from _rlm_decoder import Decoder
-    from _rlm_encoder import Encoder, describe_thing
+    from _rlm_encoder import Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +43,17 @@ if TYPE_CHECKING:
 __all__ = ["Malformed", "MissingLibrary", "Refused", "Unencodable", "dump", "kind", "load", "size"]
 
 _SAFE_RECURSION = 10_000
-_BLAMED_ITEMS = 1000
-_BLAME_SECONDS = 1.0
+_WORLD = 1 << 20
+"""Bytes of a pickle from which it matters that instances of subclasses of texts and containers hold on to more."""
 
 
 def dump(
-    value: object, *, allow_pickle: bool, name: str = "value", faithful: bool = False
+    value: object,
+    *,
+    allow_pickle: bool,
+    name: str = "value",
+    faithful: bool = False,
+    left_out: list[str] | None = None,
 ) -> tuple[int, str]:
     """Encode a value into a new descriptor.
 
@@ -51,7 +62,9 @@ def dump(
         allow_pickle: pickle what has no safe form, rather than refuse it.
         name: what messages call the value.
         faithful: with `allow_pickle`, pickle also what the safe form would give back as plain data: instances of
-            dataclasses, pydantic models, enumerations, and of subclasses of containers and frames.
+            dataclasses, pydantic models, enumerations, and of subclasses of containers and frames. Where pickling
+            fails, they come back as plain data after all.
+        left_out: gets what was left out because it has no form, such as an object in the `attrs` of a frame.
 
     Returns:
         The descriptor, which is the caller's to close, and the kind: "safe" or "pickle".
@@ -60,14 +73,16 @@ def dump(
         Unencodable: the value, or something inside it, cannot leave this process.
         OSError: there is no room left for it.
     """
+    faithful = faithful and allow_pickle
+    lost: list[str] = [] if left_out is None else left_out
     try:
         with _no_collection():
             try:
-                return _dump_safe(value, faithful=faithful and allow_pickle), "safe"
+                return _dump_safe(value, faithful=faithful, left_out=lost), "safe"
             except Unencodable as error:
                 if not allow_pickle:
                     raise
-                return _dump_pickle(value, error), "pickle"
+                return _dump_pickle(value, error, faithful=faithful, left_out=lost)
     except Unencodable as error:
         error.name = name
         raise
@@ -122,13 +137,14 @@ def size(fd: int) -> int:
     return container.size_of(fd)
 
 
-def _dump_safe(value: object, *, faithful: bool) -> int:
+def _dump_safe(value: object, *, faithful: bool, left_out: list[str]) -> int:
     encoder = Encoder(faithful=faithful)
     try:
         head = _json(_pack(encoder, value))
     except ValueError:  # an integer too long for JSON: look at each
         encoder = Encoder(faithful=faithful, careful=True)
         head = _json(_pack(encoder, value))
+    left_out += encoder.left_out
     return container.write("safe", head, encoder.parts)
 
 
@@ -181,79 +197,24 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _pickler() -> Any:
-    try:
-        import cloudpickle
-    except ImportError:
-        return pickle
-    return cloudpickle
-
-
-def _dump_pickle(value: object, safe: Unencodable) -> int:
-    buffers: list[memoryview | str] = []
-    try:
-        stream = _pickler().dumps(value, protocol=5, buffer_callback=lambda b: buffers.append(b.raw()))
-    except MemoryError:
-        raise
-    except RecursionError:
-        raise Unencodable("it is nested too deeply") from None
-    except Exception as error:
-        place, thing = _blame(value)
-        why = describe_thing(thing) if place or safe.path == place else safe.why
-        raise Unencodable(f"{why} ({type_name(error)}: {str(error)[:200]})", place) from None
-    return container.write("pickle", b"", [memoryview(stream), *buffers])
+def _dump_pickle(value: object, safe: Unencodable, *, faithful: bool, left_out: list[str]) -> tuple[int, str]:
+    """Pickle a value; where that fails, or drags along a world, hand over what it is as plain data."""
+    pickled, failure = pickling.pickle(value)
+    if pickled is not None and not (pickled.baggage and pickled.size > _WORLD):
+        return pickled.write(), "pickle"
+    if faithful:
+        with suppress(Unencodable):
+            return _dump_safe(value, faithful=False, left_out=left_out), "safe"
+    plain, _ = pickling.pickle(value, plain=True)
+    best = plain or pickled
+    if best is not None:
+        left_out += best.left_out
+        return best.write(), "pickle"
+    place, thing = pickling.blame(value)
+    why = describe_thing(thing) if place or safe.path == place else safe.why
+    raise Unencodable(f"{why} ({failure})", place) from None
 
 
 def _load_pickle(opened: container.Container) -> Any:
     stream, *buffers = (opened.buffer(index) for index in range(opened.count))
     return pickle.loads(stream, buffers=buffers)  # noqa: S301 - only where the caller allows it
-
-
-def _blame(value: object) -> tuple[str, object]:
-    """Find what inside a value cannot be pickled, as far as a short time allows: the path to it and the thing."""
-    path, seen, deadline = "", {id(value)}, time.monotonic() + _BLAME_SECONDS
-    while True:
-        for step, part in _parts(value):
-            if time.monotonic() > deadline:
-                return path, value
-            if id(part) not in seen and not _is_picklable(part):
-                seen.add(id(part))
-                path, value = path + step, part
-                break
-        else:
-            return path, value
-
-
-def _is_picklable(value: object) -> bool:
-    try:
-        _pickler().dumps(value, protocol=5, buffer_callback=lambda _: None)
-    except Exception:
-        return False
-    return True
-
-
-def _parts(value: Any) -> list[tuple[str, object]]:
-    """List what an object consists of, with the code that leads there."""
-    if isinstance(value, dict):
-        parts = [(f"[{key!r:.60}]", part) for key, part in list(value.items())[:_BLAMED_ITEMS]]
-    elif isinstance(value, (list, tuple)):
-        parts = [(f"[{number}]", part) for number, part in enumerate(value[:_BLAMED_ITEMS])]
-    elif isinstance(value, (set, frozenset)):
-        parts = [(".pop()", part) for part in list(value)[:_BLAMED_ITEMS]]
-    elif isinstance(value, FunctionType):
-        parts = _function_parts(value)
-    else:
-        inside = getattr(value, "__dict__", None)
-        parts = [(f".{name}", part) for name, part in inside.items()] if isinstance(inside, dict) else []
-    return parts
-
-
-def _function_parts(function: FunctionType) -> list[tuple[str, object]]:
-    """List what a function takes along: the variables around it and the globals it names."""
-    code = function.__code__
-    parts: list[tuple[str, object]] = []
-    for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-        with suppress(ValueError):  # a variable that is not bound yet
-            parts.append((f".{name}", cell.cell_contents))
-    known = function.__globals__
-    return parts + [(f".{name}", known[name]) for name in code.co_names if name in known]

@@ -5,6 +5,7 @@ Travels as source into kernels (module `_rlm_columns`): standard library only at
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable
 from itertools import pairwise
@@ -101,6 +102,8 @@ def form(column: Any, encoder: Any) -> dict[str, Any]:
             return encode(values, dtype, encoder)
     if str(dtype) in _MASKED and dtype == pd.api.types.pandas_dtype(str(dtype)):
         return _masked_form(values, dtype, encoder)
+    if not encoder.faithful and values.ndim == 1:  # a dtype of another library: what its items are remains
+        return {"k": "objects", "v": encoder.pack(list(values))}
     raise Unencodable(f"a column of dtype `{str(dtype)[:100]}` has no safe form")
 
 
@@ -202,7 +205,22 @@ def _categorical_of(form: dict[str, Any], decoder: Any) -> Any:
 
 def _zoned_form(values: Any, dtype: Any, encoder: Any) -> dict[str, Any]:
     moments = values.tz_convert("UTC").tz_localize(None).to_numpy()
-    return {"k": "zoned", "v": arrays.array_form(moments, encoder), "z": scalars.zone_form(dtype.tz)}
+    return {"k": "zoned", "v": arrays.array_form(moments, encoder), "z": _zone_form(values, dtype.tz)}
+
+
+def _zone_form(values: Any, zone: Any) -> Any:
+    """Encode the zone of a column; one that only this process knows as the offset of all its moments, or as UTC."""
+    import numpy as np
+
+    try:
+        return scalars.zone_form(zone)
+    except Unencodable:
+        here = values[~values.isna()]
+        offsets = np.unique(here.tz_localize(None).asi8 - here.tz_convert("UTC").tz_localize(None).asi8)
+        if len(offsets) != 1:
+            return scalars.zone_form(dt.UTC)
+        second = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[values.unit]
+        return scalars.zone_form(dt.timezone(dt.timedelta(seconds=int(offsets[0]) // second)))
 
 
 def _zoned_of(form: dict[str, Any], decoder: Any) -> Any:

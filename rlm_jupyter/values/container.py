@@ -88,6 +88,32 @@ def type_name(value: object) -> str:
     return f"{module}.{name}"[:200]
 
 
+_THINGS = {
+    "function": "a function",
+    "builtin_function_or_method": "a function",
+    "method": "a method",
+    "module": "a module",
+    "type": "a class",
+    "generator": "a generator, which runs where it was made; make a list of it",
+    "async_generator": "a generator, which runs where it was made",
+    "coroutine": "a coroutine, which runs where it was made; await it",
+    "_thread.lock": "a lock, which means something only in its process",
+    "_thread.RLock": "a lock, which means something only in its process",
+    "socket.socket": "an open socket; read from it what is needed",
+    "_io.TextIOWrapper": "an open file; hand over its path or what it holds",
+    "_io.BufferedReader": "an open file; hand over its path or what it holds",
+    "_io.BufferedWriter": "an open file; hand over its path or what it holds",
+    "sqlite3.Connection": "an open database; hand over its path or the rows",
+}
+
+
+def describe_thing(value: object) -> str:
+    """Say in a few words what an object is that cannot be transferred."""
+    name = type_name(value)
+    thing = _THINGS.get(name)
+    return f"it is {thing} (`{name}`)" if thing else f"it is a `{name}`"
+
+
 def memory_file() -> int:
     """Make an empty file without a name, in memory where the system can; the descriptor is the caller's."""
     if hasattr(os, "memfd_create"):

@@ -13,7 +13,7 @@ import itertools
 import sys
 import types
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -45,17 +45,20 @@ _SLOTS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
-def describe(value: object, *, rows: int = 3, max_chars: int = 2000) -> dict[str, Any]:
+def describe(
+    value: object, *, rows: int = 3, max_chars: int = 2000, left_out: Sequence[str] = ()
+) -> dict[str, Any]:
     """Describe any object in a bounded time and size.
 
     Args:
         value: any object.
         rows: how many rows, items or texts to quote; 0 quotes no data at all, only structure.
         max_chars: of the preview.
+        left_out: what was left out when the value was encoded, each in a few words.
 
     Returns:
         JSON-able. Always `type`, `summary` (one line of at most 200 characters) and `bytes` (None if unknown); where
-        they apply `shape`, `length`, `columns`, `index`, `rows`, `keys`, `items`, `preview`, `truncated`.
+        they apply `shape`, `length`, `columns`, `index`, `rows`, `keys`, `items`, `preview`, `truncated`, `left_out`.
     """
     about: dict[str, Any] = {"type": type_name(value).rpartition(".")[2], "summary": "", "bytes": None}
     try:
@@ -65,6 +68,8 @@ def describe(value: object, *, rows: int = 3, max_chars: int = 2000) -> dict[str
     except BaseException:  # the description of a broken object is still a description
         about["summary"] = ""
     about["summary"] = cut(" ".join(str(about["summary"] or type_name(value)).split()), _SUMMARY)
+    if left_out:
+        about["left_out"] = [cut(each, _SUMMARY) for each in left_out[:_ITEMS]]
     return about
 
 

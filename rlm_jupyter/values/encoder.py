@@ -10,10 +10,13 @@ made empty and filled at the end, so that cycles through them close; all else is
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import decimal
 import enum
 import sys
+import uuid
 from array import array
-from collections import Counter, OrderedDict, defaultdict, deque
+from collections import ChainMap, Counter, OrderedDict, UserDict, UserList, UserString, defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from types import MappingProxyType, SimpleNamespace
@@ -21,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
     from rlm_jupyter.values import arrays, arrow, frames, scalars
-    from rlm_jupyter.values.container import Unencodable, type_name
+    from rlm_jupyter.values.container import Unencodable, describe_thing
 else:
     import _rlm_arrays as arrays
     import _rlm_arrow as arrow
     import _rlm_frames as frames
     import _rlm_scalars as scalars
-    from _rlm_container import Unencodable, type_name
+    from _rlm_container import Unencodable, describe_thing
 
 MAX_DEPTH = 100
 """Levels of nesting. Python's own hash of nested tuples, among others, has no guard against deep ones."""
@@ -78,13 +81,18 @@ def _has_long(items: Sequence[Any], kinds: set[type], *, together: bool) -> bool
 
 
 def _fields(value: Any, kind: Any) -> dict[Any, Any] | None:
-    """Give the fields of a dataclass or pydantic instance, and the items of a read-only dict."""
+    """Return the fields of an instance of a dataclass, of pydantic, attrs or msgspec, and of a row of sqlite."""
     if dataclasses.is_dataclass(kind):
         return {f.name: getattr(value, f.name) for f in dataclasses.fields(kind)}
-    pydantic = sys.modules.get("pydantic")
+    pydantic, sqlite = sys.modules.get("pydantic"), sys.modules.get("sqlite3")
     if pydantic is not None and issubclass(kind, pydantic.BaseModel):
         return {**{name: getattr(value, name) for name in kind.model_fields}, **(value.model_extra or {})}
-    return dict(value) if issubclass(kind, MappingProxyType) else None
+    if sqlite is not None and issubclass(kind, sqlite.Row):
+        return dict(zip(value.keys(), tuple(value), strict=True))
+    names = [one.name for one in getattr(kind, "__attrs_attrs__", ())]  # of attrs
+    if names or (names := list(getattr(kind, "__struct_fields__", ()))):  # of msgspec
+        return {name: getattr(value, name) for name in names}
+    return None
 
 
 class Encoder:
@@ -92,6 +100,7 @@ class Encoder:
 
     Attributes:
         parts: the buffers, flat views of bytes or texts.
+        left_out: what has no safe form and was left out, each in a few words.
     """
 
     def __init__(self, *, faithful: bool = False, careful: bool = False) -> None:
@@ -102,6 +111,7 @@ class Encoder:
             careful: look at each integer; needed where one is too long for JSON.
         """
         self.parts: list[memoryview | str] = []
+        self.left_out: list[str] = []
         self.faithful = faithful
         self.careful = careful
         self.depth = 0
@@ -123,6 +133,19 @@ class Encoder:
         ref = writer.ref(value)
         return {"n": writer.nodes, "r": ref}
 
+    def can_pack(self, *values: object) -> bool:
+        """Return whether values have a safe form."""
+        parts, left_out, depth = len(self.parts), len(self.left_out), self.depth
+        try:
+            for value in values:
+                self.pack(value)
+        except (Unencodable, RecursionError):
+            return False
+        finally:
+            del self.parts[parts:], self.left_out[left_out:]
+            self.depth = depth
+        return True
+
 
 class _Writer:
     """One table of nodes."""
@@ -130,7 +153,8 @@ class _Writer:
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
         self.nodes: list[list[Any] | None] = []
-        self._index: dict[int, int] = {}
+        self._index: dict[tuple[int, bool], int] = {}
+        self._hashed = False  # whether what is encoded must come back as something that a key can be
         self._alive: list[object] = []  # an id is that of one object only while the object lives
 
     def ref(self, value: Any) -> Any:
@@ -140,9 +164,9 @@ class _Writer:
                 return value
         elif kind in _SCALARS and (kind is not str or len(value) <= _LONG):
             return value
-        index = self._index.get(id(value))
+        index = self._index.get((id(value), self._hashed))
         if index is None:
-            index = self._index[id(value)] = len(self.nodes)
+            index = self._index[id(value), self._hashed] = len(self.nodes)
             self._alive.append(value)
             self.nodes.append(None)
             self.encoder.depth += 1
@@ -190,6 +214,8 @@ class _Writer:
     def _node(self, value: Any, kind: type) -> list[Any]:
         if scalar := scalars.FORMS.get(kind):
             return scalar(value, self.encoder.buffer)
+        if issubclass(kind, dt.tzinfo):
+            return ["tz", scalars.zone_form(value)]
         if container := _CONTAINERS.get(kind):
             return container(self, value)
         for library in (arrays, frames, arrow):
@@ -203,7 +229,7 @@ class _Writer:
     def _lossy(self, value: Any, kind: Any) -> list[Any] | None:
         """Encode an instance of a class as the data that it holds."""
         if (fields := _fields(value, kind)) is not None:
-            return self.mapping("dict", fields)
+            return self.sequence("tuple", fields.values()) if self._hashed else self.mapping("dict", fields)
         if issubclass(kind, enum.Enum):
             return ["as", [self.ref(value.value)]]
         for base, container in _CONTAINERS.items():
@@ -212,12 +238,15 @@ class _Writer:
         for base, plain in _PLAIN_BASES.items():
             if issubclass(kind, base):
                 return ["as", [self.ref(plain(value))]]
+        scalar = getattr(sys.modules.get("pyarrow"), "Scalar", None)
+        if scalar is not None and issubclass(kind, scalar):
+            return ["as", [self.ref(value.as_py())]]
         return None
 
     def mapping(self, tag: str, value: dict[Any, Any], *rest: Any) -> list[Any]:
         """Encode a dict, or what is built as one."""
         keys, values = list(dict.keys(value)), list(dict.values(value))
-        keys_form = self.many(keys, lambda i: f".keys()[{i}]")
+        keys_form = self._hashable(keys, lambda i: f".keys()[{i}]")
         return [tag, keys_form, self.many(values, lambda i: f"[{_short(keys[i])}]"), *rest]
 
     def sequence(self, tag: str, value: Iterable[Any], *rest: Any) -> list[Any]:
@@ -226,7 +255,15 @@ class _Writer:
 
     def members(self, tag: str, value: Iterable[Any]) -> list[Any]:
         """Encode a set, which has no places to name."""
-        return [tag, self.many(list(value), lambda _: ".pop()")]
+        return [tag, self._hashable(list(value), lambda _: ".pop()")]
+
+    def _hashable(self, values: Sequence[Any], place: Callable[[int], str]) -> Any:
+        """Encode keys of a dict, or members of a set: an instance of a class becomes a tuple, as a dict is no key."""
+        before, self._hashed = self._hashed, True
+        try:
+            return self.many(values, place)
+        finally:
+            self._hashed = before
 
     def default_dict(self, value: defaultdict[Any, Any]) -> list[Any]:
         """Encode a defaultdict of a builtin factory; another factory is code."""
@@ -258,6 +295,15 @@ _CONTAINERS: dict[type, Callable[[_Writer, Any], list[Any]]] = {
     defaultdict: _Writer.default_dict,
 }
 
+
+def _date(value: Any) -> dt.date:
+    return dt.date(value.year, value.month, value.day)
+
+
+def _time(value: Any) -> dt.time:
+    return dt.time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold)
+
+
 _PLAIN_BASES: dict[type, Callable[[Any], Any]] = {
     str: str.__str__,
     int: int.__int__,
@@ -265,33 +311,23 @@ _PLAIN_BASES: dict[type, Callable[[Any], Any]] = {
     complex: complex.__complex__,
     bytes: lambda v: memoryview(v).tobytes(),
     bytearray: lambda v: bytearray(memoryview(v)),
+    memoryview: bytes,
+    dt.datetime: lambda v: dt.datetime.combine(_date(v), _time(v)),
+    dt.date: _date,
+    dt.time: _time,
+    dt.timedelta: lambda v: dt.timedelta(v.days, v.seconds, v.microseconds),
+    decimal.Decimal: decimal.Decimal,
+    uuid.UUID: lambda v: uuid.UUID(int=v.int),
+    UserString: lambda v: str(v.data),
+    UserDict: lambda v: dict(v.data),
+    UserList: lambda v: list(v.data),
+    ChainMap: dict,
+    MappingProxyType: dict,
+    type({}.keys()): list,
+    type({}.values()): list,
+    type({}.items()): list,
 }
-"""Base to the function that gives an instance of a subclass as the base's own."""
-
-_THINGS = {
-    "function": "a function",
-    "builtin_function_or_method": "a function",
-    "method": "a method",
-    "module": "a module",
-    "type": "a class",
-    "generator": "a generator, which runs where it was made; make a list of it",
-    "async_generator": "a generator, which runs where it was made",
-    "coroutine": "a coroutine, which runs where it was made; await it",
-    "_thread.lock": "a lock, which means something only in its process",
-    "_thread.RLock": "a lock, which means something only in its process",
-    "socket.socket": "an open socket; read from it what is needed",
-    "_io.TextIOWrapper": "an open file; hand over its path or what it holds",
-    "_io.BufferedReader": "an open file; hand over its path or what it holds",
-    "_io.BufferedWriter": "an open file; hand over its path or what it holds",
-    "sqlite3.Connection": "an open database; hand over its path or the rows",
-}
-
-
-def describe_thing(value: object) -> str:
-    """Say in a few words what an object is that cannot be transferred."""
-    name = type_name(value)
-    thing = _THINGS.get(name)
-    return f"it is {thing} (`{name}`)" if thing else f"it is a `{name}`"
+"""Base to the function that gives an instance, also of a subclass, as plain data."""
 
 
 def _short(key: object) -> str:

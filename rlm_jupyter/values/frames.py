@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
     from rlm_jupyter.values import arrays, columns, scalars
     from rlm_jupyter.values.container import Unencodable
+    from rlm_jupyter.values.pickling import attribute
 else:
     import _rlm_arrays as arrays
     import _rlm_columns as columns
     import _rlm_scalars as scalars
     from _rlm_container import Unencodable
+    from _rlm_pickling import attribute
 
 
 def _index_form(index: Any, encoder: Any) -> dict[str, Any]:
@@ -67,12 +69,21 @@ def _index_of(form: dict[str, Any], decoder: Any) -> Any:
     return index
 
 
+def without_attrs(table: Any) -> Any:
+    """Return a frame or series on the same data without its `attrs`, which pandas copies deeply at every step."""
+    import pandas as pd
+
+    if not table.attrs:
+        return table
+    return pd.DataFrame(table) if isinstance(table, pd.DataFrame) else pd.Series(table)
+
+
 def _series_form(series: Any, encoder: Any) -> dict[str, Any]:
     return {
-        "v": _at(".values", columns.form, series, encoder),
+        "v": _at(".values", columns.form, without_attrs(series), encoder),
         "i": _at(".index", _index_form, series.index, encoder),
         "n": encoder.pack(series.name),
-        "a": _at(".attrs", encoder.pack, dict(series.attrs)),
+        "a": _attrs_form(series, encoder),
     }
 
 
@@ -84,6 +95,15 @@ def _series_of(form: dict[str, Any], decoder: Any) -> Any:
     series = pd.Series(values, index, dtype=values.dtype, name=decoder.unpack(form["n"]), copy=False)
     series.attrs.update(decoder.unpack(form["a"]))
     return series
+
+
+def _attrs_form(table: Any, encoder: Any) -> Any:
+    """Encode the attributes of a frame or a series. One without a safe form must not make all of it unusable."""
+    attrs = dict(table.attrs)
+    kept = {key: item for key, item in attrs.items() if encoder.can_pack(key, item)}
+    for key in attrs.keys() - kept.keys():
+        encoder.left_out.append(attribute(key, attrs[key]))
+    return encoder.pack(kept)
 
 
 def _at(place: str, encode: Callable[..., Any], *args: Any) -> Any:
@@ -109,8 +129,9 @@ def _frame_form(frame: Any, encoder: Any) -> dict[str, Any]:
     form = {
         "i": _at(".index", _index_form, frame.index, encoder),
         "n": _at(".columns", _index_form, frame.columns, encoder),
-        "a": _at(".attrs", encoder.pack, dict(frame.attrs)),
+        "a": _attrs_form(frame, encoder),
     }
+    frame = without_attrs(frame)
     block = _block_of_frame(frame)
     if block is not None:
         form["b"] = arrays.array_form(block, encoder)
@@ -141,19 +162,25 @@ def _frame_of(form: dict[str, Any], decoder: Any) -> Any:
 
 
 def _scalar_form(value: Any, pd: Any) -> list[Any] | None:
-    if value is pd.NaT:
-        return ["pd.NaT"]
-    if value is pd.NA:
-        return ["pd.NA"]
+    if value is pd.NaT or value is pd.NA:
+        return ["pd.NaT" if value is pd.NaT else "pd.NA"]
     kind = type(value)
     if issubclass(kind, pd.Timestamp):
         stamp = value.asm8.view("i8").item()
-        return ["pd.timestamp", stamp, value.unit, scalars.zone_form(value.tzinfo)]
+        return ["pd.timestamp", stamp, value.unit, _zone_form(value)]
     if issubclass(kind, pd.Timedelta):
         return ["pd.timedelta", value.asm8.view("i8").item(), value.unit]
     if issubclass(kind, pd.Period):
         return ["pd.period", value.ordinal, value.freqstr]
-    return None
+    is_offset = issubclass(kind, pd.tseries.offsets.BaseOffset)
+    return ["pd.offset", name] if is_offset and (name := columns.frequency_form(value, 0)) else None
+
+
+def _zone_form(stamp: Any) -> Any:
+    try:
+        return scalars.zone_form(stamp.tzinfo)
+    except Unencodable:
+        return scalars.zone_form(stamp.tzinfo, stamp.to_pydatetime(warn=False))
 
 
 def _timestamp_of(payload: list[Any], _decoder: Any) -> Any:
@@ -178,6 +205,12 @@ def _period_of(payload: list[Any], _decoder: Any) -> Any:
     import pandas as pd
 
     return pd.Period(ordinal=int(payload[0]), freq=columns.frequency_name(payload[1]))
+
+
+def _offset_of(payload: list[Any], _decoder: Any) -> Any:
+    import pandas as pd
+
+    return pd.tseries.frequencies.to_offset(columns.frequency_name(payload[0]))
 
 
 def _interval_of(payload: list[Any], decoder: Any) -> Any:
@@ -243,6 +276,7 @@ BUILDERS: dict[str, Callable[[list[Any], Any], Any]] = {
         "pd.timestamp": _timestamp_of,
         "pd.timedelta": _timedelta_of,
         "pd.period": _period_of,
+        "pd.offset": _offset_of,
         "pd.NaT": _singleton("NaT"),
         "pd.NA": _singleton("NA"),
     }.items()

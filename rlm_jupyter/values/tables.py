@@ -47,13 +47,25 @@ def describe_table(value: object, rows: int) -> dict[str, Any] | None:
         rows: how many rows to quote; 0 quotes no data.
     """
     found = _find(value)
-    return None if found is None else {**found[0](value), **found[1](value, rows)}
+    if found is None:
+        return None
+    bare = _without_attrs(value)
+    return {**found[0](bare), **found[1](bare, rows)}
 
 
 def outline_table(value: object) -> dict[str, Any] | None:
     """Give only summary, bytes and shape of what `describe_table` describes."""
     found = _find(value)
-    return None if found is None else found[0](value)
+    return None if found is None else found[0](_without_attrs(value))
+
+
+def _without_attrs(value: Any) -> Any:
+    """Return a frame or series of pandas without its `attrs`, which pandas copies deeply for each column."""
+    pd = sys.modules.get("pandas")
+    for kind in (pd.DataFrame, pd.Series) if pd is not None else ():
+        if isinstance(value, kind):
+            return kind(value) if value.attrs else value
+    return value
 
 
 def _find(value: object) -> tuple[_Outline, _Details] | None:
