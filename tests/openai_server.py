@@ -229,6 +229,12 @@ class OpenAIServer:
             writer.write((head if kind else head.replace(b"Content-Type: \r\n", b"")) + reply.body)
             await writer.drain()
             return True
+        if reply.mode == "endless":
+            writer.write(_head(reply.status, "text/plain", {"Connection": "close"}))
+            while not writer.is_closing():  # until the client goes away
+                writer.write(reply.body.encode() * 1000)
+                await writer.drain()
+            return False
         if reply.status != 200:
             key = headers.get("authorization", "").removeprefix("Bearer ")
             body = json.loads(json.dumps(reply.body).replace("{key}", key))

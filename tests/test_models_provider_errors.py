@@ -1,11 +1,13 @@
 """Errors of providers, wherever they put them: what kind it is, what was said, how long to wait, and what it costs."""
 
+import gzip
 import json
 import time
+import tracemalloc
 from email.utils import formatdate
 
 import pytest
-from openai_server import chunk, events, raw, whole
+from openai_server import Reply, chunk, events, raw, whole
 
 from rlm_jupyter.errors import (
     AuthenticationError,
@@ -235,6 +237,25 @@ async def test_a_hostile_body_is_a_model_error_and_no_other(openai_server, chat,
         await ask(chat, streamed=streamed)
     str(caught.value).encode()
     assert len(str(caught.value)) < 1000
+
+
+async def test_of_an_endless_refusal_the_beginning_is_read(openai_server, chat):
+    openai_server.script = lambda _: Reply(status=400, body="The well is dry. ", mode="endless")
+    with pytest.raises(ModelError, match="The well is dry"):
+        await ask(chat)
+    assert openai_server.calls == 1
+
+
+async def test_a_refusal_that_unpacks_to_more_than_it_was_is_cut_off(openai_server, chat):
+    body = gzip.compress(b"The well is dry. " + b" " * 200_000_000, 1)
+    openai_server.script = lambda _: raw(body, "text/plain", status=400, Content_Encoding="gzip")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match="The well is dry"):
+            await ask(chat)
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

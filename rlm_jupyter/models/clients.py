@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from rlm_jupyter.models import environment
+from rlm_jupyter.models.bounded_body import bound_body
 from rlm_jupyter.models.early import refuse_early_answers
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Clients:
                 proxy=_proxy(self._url.get_secret_value()),
                 # The HTTP library would set up every proxy of the environment, those too that do not apply here.
                 trust_env=False,
-                event_hooks={"request": [refuse_early_answers]},
+                event_hooks={"request": [refuse_early_answers], "response": [bound_body]},
             ),
         )
         # What each request until the first answer of a client would look up on a thread of its own.

@@ -1,4 +1,4 @@
-"""What went wrong with one request: told apart by status, code and words.
+"""What went wrong with one request: read from a refusal, a reply or the connection, and made into an exception.
 
 Only text passes from here on: an exception of the SDK holds the request, and with it the key.
 """
@@ -6,169 +6,39 @@ Only text passes from here on: an exception of the SDK holds the request, and wi
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
-from re import IGNORECASE
-from re import compile as pattern
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
-from rlm_jupyter.models.environment import SetupError
+from rlm_jupyter.errors import (
+    AuthenticationError,
+    ContextTooLongError,
+    EmptyReplyError,
+    MalformedReplyError,
+    ModelError,
+    ProviderUnreachableError,
+)
+from rlm_jupyter.models.environment import SetupError, certificate_hint
 from rlm_jupyter.models.error_body import ErrorBody, read_error
+from rlm_jupyter.models.failure_kinds import Failure, Kind, kind_of
+from rlm_jupyter.models.redact import quoted, sentence
 from rlm_jupyter.models.retry import reset_seconds, retry_after_seconds, seconds_in_words
 
-if TYPE_CHECKING:
-    from rlm_jupyter.models.retry import RetryPolicy
+__all__ = ["Failure", "Kind", "address_hint", "error_of", "failure_of", "failure_of_error_object"]
 
-
-class Kind(Enum):
-    """What kind of failure it is; the value is the reason that is shown while waiting."""
-
-    RATE_LIMIT = "rate limit"
-    SERVER = "server error"
-    TIMEOUT = "time-out"
-    BROKEN = "connection lost"
-    UNREACHABLE = "no connection"
-    MALFORMED = "unusable reply"
-    EMPTY = "unusable reply (no text)"
-    THOUGHTS = "unusable reply (only thoughts)"
-    TOOL_CALL = "tool call refused"
-    CERTIFICATE = "certificate refused"
-    SETUP = "proxy or certificates of the environment"
-    KEY = "key refused"
-    CONTEXT = "context too long"
-    MODEL = "model not found"
-    ADDRESS = "address not found"
-    QUOTA = "no credit left"
-    REFUSED = "request refused"
-
-    @property
-    def recoverable(self) -> bool:
-        """Whether the same request may succeed when it is sent again."""
-        return self in _RECOVERABLE
-
-
-_RECOVERABLE: Final = frozenset(
-    (
-        *(Kind.RATE_LIMIT, Kind.SERVER, Kind.TIMEOUT, Kind.BROKEN, Kind.UNREACHABLE, Kind.MALFORMED),
-        *(Kind.EMPTY, Kind.THOUGHTS),
-    )
-)
-_THOUGHTS_ATTEMPTS: Final = 2
-"""Requests for a reply that was all thoughts: the same request seldom brings another one, and each is billed."""
-_TOO_LONG: Final = pattern(
-    r"context[ _](?:length|window|size)|maximum context|(?:prompt|input) is too long|too many tokens"
-    r"|(?:prompt|input|request)[ _](?:is )?(?:too|exceeds)[^.]{0,40}(?:long|large|tokens)|reduce the length"
-    r"|input token count[^.]{0,40}exceeds",
-    IGNORECASE,
-)
-_NAME: Final = r"(?:[^.\n]|\.(?=\S)){0,120}?"
-"""What may stand between two words of a sentence: a model's name, which may hold full stops."""
-_NO_MODEL: Final = pattern(
-    rf"model{_NAME}(?:not[ _]found|not exist|doesn't exist|not available|is not (?:a )?valid|unknown)"
-    rf"|model{_NAME}(?:no longer|decommissioned)|no endpoints found"
-    r"|(?:unknown|invalid|unsupported|no such|not a valid|not find)[ _](?:the )?model",
-    IGNORECASE,
-)
-_NO_CREDIT: Final = pattern(
-    r"insufficient[_ ](?:quota|balance|credits?|funds|user[_ ]quota)|credit balance is too low"
-    r"|out of (?:funds|credits?)|exceeded your current quota|billing[_ ](?:hard[_ ]limit|error|not[_ ]active)"
-    r"|payment[_ ]required|requires more credits|balance (?:is )?not enough",
-    IGNORECASE,
-)
-_NO_KEY: Final = pattern(
-    r"(?:invalid|incorrect|expired|missing|wrong|no)[ _](?:x-)?(?:api[ _-]?key|access[ _]token|credential)"
-    r"|api[ _-]?key[^.]{0,40}(?:invalid|not[ _]valid|expired|incorrect|missing|not[ _]found|is required)"
-    r"|(?:invalid |no )?authentication(?:_error|[ _]failed| is required)|invalid authentication"
-    r"|unauthori[sz]ed|unauthenticated|login fail",
-    IGNORECASE,
-)
-_TOO_MANY: Final = pattern(
-    r"rate[ _-]?limit|too[ _]many[ _]requests|resource[ _]exhausted|throttl"
-    r"|(?:tokens|requests) per (?:min|day|sec|hour)",
-    IGNORECASE,
-)
-_BUSY: Final = pattern(
-    r"overloaded|unavailable|internal|timed?[ _-]?out|try again|api_error|server_error|bad gateway",
-    IGNORECASE,
-)
-_NO_PLACE: Final = pattern(
-    r"unexpected endpoint|(?:invalid|unknown)(?: request)? url|cannot (?:post|get) /|method[ _]not[ _]allowed|404 page"
-    r"|no route|(?:route|path|endpoint|url|page|resource)[^.;]{0,60}(?:not[ _](?:be )?found|not exist|unknown)"
-    r"|unsupported (?:route|path|endpoint)|\bnot[ _]found (?:the )?(?:route|path|endpoint|url)",
-    IGNORECASE,
-)
-_INVALID: Final = pattern(
-    r"invalid[_ ]?(?:request|param|argument|input)|bad[_ ]?request|validation|unprocessable|not supported|unsupported",
-    IGNORECASE,
-)
-_TOOL_USE: Final = pattern(
-    r"tool_use_failed|output_parse_failed|model called a tool|failed to (?:call a function|parse tool call)"
-    r"|error parsing tool call|tool call validation failed|attempted to call tool"
-    r"|unexpected tokens remaining in message",
-    IGNORECASE,
-)
-_LARGER_THAN_RATE: Final = pattern(r"request[ _]too[ _]large", IGNORECASE)
-_WITHHELD: Final = pattern(
-    r"moderation|flagged|content[ _](?:policy|filter|management)|responsibleai", IGNORECASE
-)
-_REFUSALS: Final = (
-    (_TOOL_USE, Kind.TOOL_CALL),
-    (_TOO_LONG, Kind.CONTEXT),
-    (_NO_CREDIT, Kind.QUOTA),
-    (_NO_KEY, Kind.KEY),
-    (_NO_MODEL, Kind.MODEL),
-    (_NO_PLACE, Kind.ADDRESS),
-)
-"""Words of refusals and what they mean; the first that is found counts."""
-_STATUSES: Final = {404: Kind.ADDRESS, 405: Kind.ADDRESS, 413: Kind.CONTEXT}
-"""What a status means if no words tell."""
 _MOST_BODY: Final = 1 << 20
 _NOT_CONNECTED: Final = frozenset({"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"})
 
 
-@dataclass(frozen=True)
-class Failure:
-    """One failed request.
-
-    Attributes:
-        kind: what kind of failure it is.
-        text: what the provider said, raw; it may hold a key and must go through `redact.quote`.
-        status: of the HTTP response, or as an error names it that came after a 200; None where there was none.
-        retry_after: seconds that the server asks to wait.
-        param: the request field that the server blames.
-    """
-
-    kind: Kind
-    text: str = ""
-    status: int | None = None
-    retry_after: float | None = None
-    param: str = ""
-
-    @property
-    def reason(self) -> str:
-        """Why there is a wait, in short, for `CompletionRequest.on_wait`."""
-        return f"{self.kind.value} ({self.status})" if self.status else self.kind.value
-
-    @property
-    def refuses_content(self) -> bool:
-        """Whether it may be what was sent that the server does not take, and not the key, the account or the rate.
-
-        Templates of models fail with a server error, and some servers tell of them after a 200.
-        """
-        return self.kind in (Kind.REFUSED, Kind.SERVER, Kind.MODEL, Kind.ADDRESS)
-
-    def attempts(self, policy: RetryPolicy) -> int:
-        """Give how many requests may be sent in all before this failure is final."""
-        if not self.kind.recoverable:
-            return 1
-        if self.kind is Kind.THOUGHTS:
-            return min(_THOUGHTS_ATTEMPTS, policy.malformed_attempts)
-        if self.kind in (Kind.MALFORMED, Kind.EMPTY):
-            return policy.malformed_attempts
-        return policy.unreachable_attempts if self.kind is Kind.UNREACHABLE else policy.attempts
+_ENDPOINT: Final = re.compile(r"/(?:chat/completions|completions|responses|messages|models)/*$")
+_VERSION: Final = re.compile(r"/v\d+[a-z0-9]*(?:/|$)")
+_OF_REPLIES: Final = frozenset({Kind.MALFORMED, Kind.EMPTY, Kind.THOUGHTS})
+_OF_CONNECTIONS: Final = frozenset(
+    {Kind.UNREACHABLE, Kind.CERTIFICATE, Kind.SETUP, Kind.TIMEOUT, Kind.BROKEN, Kind.SERVER}
+)
 
 
 def failure_of(error: Exception) -> Failure | None:
@@ -208,7 +78,7 @@ def _body(error: Any) -> object:
 
 def _failure(told: ErrorBody, status: int | None, headers: Mapping[str, str]) -> Failure:
     text, code = told.text, told.code
-    kind = _kind_of_words(told) if status is None else _kind_of_status(status, told)
+    kind = kind_of(told, status)
     wait = _wait_asked(told, headers, rate=kind is Kind.RATE_LIMIT) if kind.recoverable else None
     return Failure(kind, text or code, status, wait, told.param)
 
@@ -222,61 +92,6 @@ def _wait_asked(told: ErrorBody, headers: Mapping[str, str], *, rate: bool) -> f
         asked = seconds_in_words(told.text)
     # Every reply has these, so that they are a reason to wait only where the rate is what was refused.
     return reset_seconds(headers) if asked is None and rate else asked
-
-
-def _kind_of_status(status: int, told: ErrorBody) -> Kind:
-    said = f"{told.code} {told.text}"
-    match status:
-        case 403 if _NO_CREDIT.search(said):
-            kind = Kind.QUOTA
-        case 403 if _WITHHELD.search(said):
-            kind = Kind.REFUSED
-        case 401 | 403:
-            kind = Kind.KEY
-        case 402:
-            kind = Kind.QUOTA
-        case 429:
-            kind = _kind_of_too_many(told)
-        case 500 if _TOO_LONG.search(said):  # as llama.cpp tells of it
-            kind = Kind.CONTEXT
-        case 500 if _TOOL_USE.search(said):  # as Ollama tells of it
-            kind = Kind.TOOL_CALL
-        case 408 | 409 | 425:
-            kind = Kind.SERVER
-        case _:  # 529 is "overloaded"
-            kind = Kind.SERVER if status >= 500 else _kind_of_refusal(status, told)  # noqa: PLR2004  # server errors
-    return kind
-
-
-def _kind_of_too_many(told: ErrorBody) -> Kind:
-    """Tell a full minute from an empty account, and from a request that no minute has room for."""
-    said = f"{told.code} {told.text}"
-    if _LARGER_THAN_RATE.search(said):
-        return Kind.CONTEXT
-    # Google speaks of the quota of a minute like OpenAI of the account, but tells when it will be there again.
-    passes = told.retry_after is not None or seconds_in_words(told.text) is not None
-    return Kind.QUOTA if _NO_CREDIT.search(said) and not passes else Kind.RATE_LIMIT
-
-
-def _kind_of_refusal(status: int, told: ErrorBody) -> Kind:
-    if told.failed_generation:
-        return Kind.TOOL_CALL
-    if _TOO_MANY.search(told.code):  # AWS says so with a 400
-        return Kind.RATE_LIMIT
-    said = f"{told.code} {told.text}"
-    found = next((kind for words, kind in _REFUSALS if words.search(said)), None)
-    return found or _STATUSES.get(status, Kind.REFUSED)
-
-
-def _kind_of_words(told: ErrorBody) -> Kind:
-    """Tell an error apart that has no status: what cannot pass is told at once, all else may pass."""
-    said = f"{told.code} {told.text}"
-    kind = _kind_of_refusal(0, told)
-    if kind is not Kind.REFUSED:
-        return kind
-    if _TOO_MANY.search(said):
-        return Kind.RATE_LIMIT
-    return Kind.REFUSED if _INVALID.search(said) and not _BUSY.search(said) else Kind.SERVER
 
 
 def _failure_of_connection(error: Exception) -> Failure:
@@ -306,3 +121,103 @@ def _http_errors() -> tuple[type[Exception], ...]:
     # openai 2 stands on httpx, openai 3 on httpx2: whichever is loaded names the exceptions of a broken body.
     loaded = (sys.modules.get(name) for name in ("httpx", "httpx2"))
     return tuple(module.HTTPError for module in loaded if module is not None)
+
+
+def error_of(failure: Failure, *, model: str, url: str, said: str, sent: int) -> ModelError:
+    """Make the exception for a failure that is final.
+
+    Args:
+        failure: the last one.
+        model: the model's name.
+        url: where it was reached, without secrets.
+        said: what the provider said, without secrets; may be empty.
+        sent: how many requests were sent.
+    """
+    tries = "" if sent == 1 else f" after {sent} attempts"
+    make = (
+        _reply_error
+        if failure.kind in _OF_REPLIES
+        else _connection_error
+        if failure.kind in _OF_CONNECTIONS
+        else _refusal
+    )
+    error = make(failure, model=model, url=url, said=said, tries=tries)
+    error.retryable = failure.kind.recoverable
+    return error
+
+
+def _reply_error(failure: Failure, *, model: str, url: str, said: str, tries: str) -> ModelError:
+    if failure.kind is Kind.THOUGHTS:
+        return EmptyReplyError(
+            f"The model `{model}` at `{url}` only thought{tries}: its reply has thoughts and no text. Switch its "
+            "thinking off or make it shorter by a parameter of the model (often `reasoning_effort`), or raise "
+            "`completion_tokens`.",
+            only_thoughts=True,
+        )
+    if failure.kind is Kind.EMPTY:
+        return EmptyReplyError(
+            f"`{url}` gave no usable reply for the model `{model}`{tries}: {sentence(said)} Ask in another way, or try "
+            "another model; if it never writes any, is `base_url` that of an OpenAI-compatible API?"
+        )
+    return MalformedReplyError(
+        f"`{url}` gave no usable reply for the model `{model}`{tries}: {sentence(said)} {address_hint(url)}"
+    )
+
+
+def _connection_error(failure: Failure, *, model: str, url: str, said: str, tries: str) -> ModelError:
+    begin = f"No connection to `{url}` for the model `{model}`{tries}"
+    if failure.kind is Kind.SETUP:
+        return ProviderUnreachableError(f"{begin}: {sentence(said)}")
+    if failure.kind is Kind.CERTIFICATE:
+        return ProviderUnreachableError(f"{begin} ({failure.kind.value}: {said}). {certificate_hint()}")
+    if failure.kind is Kind.UNREACHABLE:
+        return ProviderUnreachableError(
+            f"{begin} ({failure.kind.value}: {said}). "
+            f"Is the server running, is `base_url` right, and is there a network?"
+        )
+    return ProviderUnreachableError(
+        f"`{url}` gave no reply for the model `{model}`{tries}: {failure.reason}.{quoted(said)} Try again later."
+    )
+
+
+def _refusal(failure: Failure, *, model: str, url: str, said: str, tries: str) -> ModelError:
+    quote = quoted(said)
+    status = f" ({failure.status})" if failure.status else ""
+    match failure.kind:
+        case Kind.KEY:
+            return AuthenticationError(
+                f"`{url}` refused the key for the model `{model}`{status}.{quote} "
+                f"Check the key's environment variable, and that the key may use this model."
+            )
+        case Kind.CONTEXT:
+            return ContextTooLongError(
+                f"The prompt is longer than the context window of `{model}`{status}.{quote} "
+                f"Give the model less at once, or choose a model with a larger window."
+            )
+        case Kind.QUOTA:
+            return ModelError(
+                f"`{url}` has no credit left for this key{status}.{quote} Check the plan and its billing."
+            )
+        case Kind.RATE_LIMIT:
+            return ModelError(
+                f"`{url}` limits the rate of requests for the model `{model}`{tries}{status}.{quote} "
+                f"Lower `Limits.concurrency`, or try again later."
+            )
+        case Kind.ADDRESS:
+            return ModelError(
+                f"`{url}` has nothing that answers chat completions for the model `{model}`{status}.{quote} "
+                f"{address_hint(url)}"
+            )
+        case _:
+            return ModelError(f"`{url}` refused the request for the model `{model}`{status}.{quote}")
+
+
+def address_hint(url: str) -> str:
+    """Returns what is probably wrong with a base URL at which nothing answers."""
+    path = urlsplit(url).path
+    if found := _ENDPOINT.search(path):
+        right = url[: url.rindex(found[0])]
+        return f"`base_url` must end before `{found[0].rstrip('/')}`: give `{right}`."
+    if not _VERSION.search(path):
+        return f"`base_url` is probably missing `/v1`: try `{url.rstrip('/')}/v1`."
+    return "Is `base_url` that of an OpenAI-compatible API (it often ends in `/v1`)?"

@@ -23,8 +23,7 @@ from rlm_jupyter.models.chat_messages import sendable
 from rlm_jupyter.models.clients import Clients
 from rlm_jupyter.models.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
 from rlm_jupyter.models.environment import dead_proxy, proxy_for
-from rlm_jupyter.models.failures import Failure, Kind, failure_of
-from rlm_jupyter.models.model_errors import error_of
+from rlm_jupyter.models.failures import Failure, Kind, error_of, failure_of
 from rlm_jupyter.models.prices import price_of, window_of
 from rlm_jupyter.models.receive import fault_of, posted, receive
 from rlm_jupyter.models.redact import public_url, quote, quoted
