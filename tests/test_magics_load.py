@@ -38,6 +38,8 @@ def state(shell):
         {name: list(callbacks) for name, callbacks in shell.events.callbacks.items()},
         dict(shell.user_ns),
         list(shell.ast_transformers),
+        dict(shell.display_formatter.ipython_display_formatter.type_printers),
+        dict(shell.display_formatter.ipython_display_formatter.deferred_printers),
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import MissingKeyError, RLMError, RunStoppedError
 from rlm_jupyter.magics.hand_over import models_hint
+from rlm_jupyter.magics.run_display import TICK, keep_up
 from rlm_jupyter.magics.task import Task, read
 
 if TYPE_CHECKING:
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
     from rlm_jupyter.magics.extension import RLMMagics
     from rlm_jupyter.views.display import Cell
     from rlm_jupyter.views.view import View
-
-TICK = 0.1
-"""Seconds between two looks at a run. An awaited cell needs it to be interrupted: SIGINT takes effect only
-when the kernel's loop wakes (https://github.com/ipython/ipykernel/issues/881)."""
 
 GRACE = 2.0
 """Seconds that an interrupted cell waits for its agents to end."""
@@ -169,6 +166,7 @@ def _follow(magics: RLMMagics, task: Task, run: Run) -> Run:
     except RuntimeError:  # terminal IPython: no loop between two cells, and no view that could be kept
         threading.Thread(target=_hand_over_later, args=(magics.shell, task, run), daemon=True).start()
         return run
+    magics.shown = (run.id, magics.shell.execution_count)
     following = loop.create_task(_follow_awaiting(magics.shell, task, run, _show(run, "background")))
     magics.following.add(following)
     following.add_done_callback(magics.following.discard)
@@ -176,12 +174,7 @@ def _follow(magics: RLMMagics, task: Task, run: Run) -> Run:
 
 
 async def _follow_awaiting(shell: InteractiveShell, task: Task, run: Run, view: View) -> None:
-    try:
-        while not run.done:
-            view.flush()
-            await asyncio.sleep(TICK)
-    finally:
-        view.finish()
+    await keep_up(run, view)
     with contextlib.suppress(RLMError):  # the view shows it, and the run carries it
         conclude(shell, task, run)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
-from rlm_jupyter.magics import awaited, cell, complete, line, rewriting
+from rlm_jupyter.magics import awaited, cell, complete, line, rewriting, run_display
 from rlm_jupyter.magics.arguments import cell_help
 from rlm_jupyter.magics.config import MagicsConfig
 
@@ -41,6 +41,8 @@ class RLMMagics(Magics, MagicsConfig):
         """Runs that were started here; ended when the extension is unloaded."""
         self.following: set[Any] = set()
         """What follows a background run; held so that it is not collected."""
+        self.shown: tuple[str, int] | None = None
+        """The run that a cell shows of its own accord, and the cell's number: its value need not show it again."""
         self.await_rlm = awaited.transformer(shell)
         self.complete_rlm = complete.matcher(shell)
 
@@ -72,6 +74,7 @@ def load(shell: InteractiveShell) -> None:
     shell.input_transformers_cleanup.extend(rewriting.BEFORE)
     shell.input_transformers_post.extend((*rewriting.AFTER, magics.await_rlm))
     shell.Completer.custom_matchers.append(magics.complete_rlm)
+    run_display.install(shell, magics)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -86,6 +89,7 @@ def unload(shell: InteractiveShell) -> None:
     for transformer in (*rewriting.AFTER, magics.await_rlm):
         shell.input_transformers_post.remove(transformer)
     shell.Completer.custom_matchers.remove(magics.complete_rlm)
+    run_display.remove(shell)
     shell.configurables.remove(magics)
     for run in list(magics.runs):
         run.stop()
