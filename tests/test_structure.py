@@ -15,7 +15,7 @@ FLOORS = [
     {"errors"},
     {"sandbox"},
     {"settings"},
-    {"values"},
+    {"values", "delimited"},
     {"models", "tools", "kernels", "files"},
     {"engine"},
     {"records", "views"},
