@@ -20,6 +20,7 @@ from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.records.redact import Redactor
 from rlm_jupyter.sandbox import check_log_dir
 from rlm_jupyter.tools.secret_names import secrets_in
+from rlm_jupyter.values.lazy import check_whole
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
@@ -99,8 +100,10 @@ def encode(
     """Encode the data on the caller's thread: so it cannot change meanwhile, and what cannot go is named at once."""
     if context is None and not names:
         return None, (), ()
+    name = names[0] if len(names) == 1 else "context"
     try:
-        data = Buffer.of(context, rows=rows, late=True, name=names[0] if len(names) == 1 else "context")
+        check_whole(context, name)
+        data = Buffer.of(context, rows=rows, late=True, name=name)
     except ContextError as error:
         raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
     several = len(names) > 1

@@ -156,7 +156,7 @@ def _run(given: argparse.Namespace) -> int:
     # An option that was not given leaves no trace, so that `none` (no limit) and nothing are two things.
     told = vars(given)
     schema = _schema(told.get("schema"))
-    context = read_data(told["file"]) if told.get("file") is not None else None
+    context = read_data(told["file"], tell=_note) if told.get("file") is not None else None
     settings = {name: told[name] for name in _SETTINGS if name in told}
     if settings.get("log_dir") == "none":
         settings["log_dir"] = None
@@ -280,6 +280,10 @@ def _doctor(given: argparse.Namespace) -> int:
         for line in part:
             print(line, flush=True)  # noqa: T201 - it is the command's output
     return DONE
+
+
+def _note(text: str) -> None:
+    print(f"rlm-jupyter: {text}", file=sys.stderr)  # noqa: T201 - it is the command's output
 
 
 def _complain(error: RLMError) -> None:

@@ -237,7 +237,7 @@ def test_an_interrupt_ends_the_command_with_130_and_shows_the_tree(tmp_path, ope
     [
         ("a.json", b"{", "cannot be read as `.json`"),
         ("a.parquet", b"nothing", "cannot be read as `.parquet`"),
-        ("a.txt", b"\xff\xfe\x9f", "no text in UTF-8"),
+        ("a.txt", b"\xff\xfe\x9f", "not text in UTF-8"),
         ("a.csv", b"", "cannot be read as `.csv`"),
     ],
 )
@@ -254,3 +254,11 @@ def test_the_command_of_the_package_is_this_one():
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
     module, _, name = project["scripts"]["rlm-jupyter"].partition(":")
     assert getattr(importlib.import_module(module), name) is cli.main
+
+
+def test_how_a_table_was_read_is_told_beside_the_value(answer, tmp_path):
+    path = tmp_path / "e.csv"
+    path.write_bytes("name;sum\r\nMüller;1,5\r\n".encode("cp1252"))
+    exit_code, out, err = answer("FINAL(context['sum'].sum())", str(path))
+    assert (exit_code, float(out)) == (0, 1.5)
+    assert "as cp1252, with `;` between columns, with decimal commas" in err

@@ -15,7 +15,7 @@ FLOORS = [
     {"errors", "forks"},
     {"sandbox"},
     {"settings", "background"},
-    {"values"},
+    {"values", "delimited"},
     {"models", "tools", "kernels", "files"},
     {"engine"},
     {"records", "views"},

@@ -185,7 +185,7 @@ class EndFinder:
         for _ in range(_MAX_TRIES if trim else 0):
             body = body.rstrip()
             gap = max(body.rfind("\n\n"), body.rfind("\n\r\n"))
-            if gap < 0 or not all(is_sentence(line) for line in body[gap:].splitlines() if line.strip()):
+            if gap < 0 or not all(is_sentence(line) for line in body[gap:].split("\n") if line.strip()):
                 break
             body = body[: gap + 1]
             end = End(opener.start + len(body), stop, "missing", note)

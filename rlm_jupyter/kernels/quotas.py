@@ -24,7 +24,7 @@ LARGE = 1 << 20
 def _used() -> tuple[int, int]:
     """Bytes of addresses, and of private memory that can be written to, of this process."""
     found = {}
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text().split("\n"):
         name, _, value = line.partition(":")
         if name in ("VmSize", "VmData"):
             found[name] = int(value.split()[0]) << 10

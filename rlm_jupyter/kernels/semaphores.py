@@ -79,7 +79,7 @@ class DescriptorSemaphore:
         return self._held
 
     def _get_value(self) -> int:
-        for line in Path(f"/proc/self/fdinfo/{self.handle}").read_text().splitlines():
+        for line in Path(f"/proc/self/fdinfo/{self.handle}").read_text().split("\n"):
             if line.startswith("eventfd-count:"):
                 return int(line.split()[1], 16)
         raise OSError("the system does not tell the value of a semaphore")

@@ -51,8 +51,8 @@ def work(part):
     "documents": '''\
 def work(part):
     """Measure each document of a part."""
-    rows = [(name, len(text.splitlines()), len(text), max(map(len, text.splitlines()), default=0))
-            for name, _, text in part]
+    rows = [(name, len(lines), len(text), max(map(len, lines), default=0))
+            for name, _, text in part for lines in [text.removesuffix("\\n").split("\\n") if text else []]]
     return pd.DataFrame(rows, columns=["document", "lines", "characters", "longest_line"])''',
 }
 _KEYS = {"breakout": ["group", "day"], "groups": ["group"]}
@@ -113,7 +113,8 @@ def _data(plan: Plan) -> str:
     if plan.kind in _TEXTS:
         return '''\
 if len(texts) == 1:                                                  # one long text: pieces that end at line ends
-    lines = texts[0][1].splitlines(keepends=True)
+    *lines, last = texts[0][1].split("\\n")
+    lines = [line + "\\n" for line in lines] + ([last] if last else [])
     step = max(1, -(-len(lines) // 8))
     data, unit, first = [], "pieces", 1
     for i in range(0, len(lines), step):

@@ -6,6 +6,7 @@ run is the agents' own. The notebook is for reading; to run it again, the data m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from rlm_jupyter.models.wire import clean_text
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.state import AgentState, CellState, TreeState, TurnState
+
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 def to_notebook(tree: TreeState) -> dict[str, Any]:
@@ -82,18 +85,23 @@ def _prose(turn: TurnState) -> str:
     text = turn.call.text
     for cell in turn.cells:
         text = text.replace(cell.code, "")
-    lines = [line for line in text.splitlines() if not line.strip().startswith(("```", "~~~"))]
+    lines = [line for line in lines_of(text) if not line.strip().startswith(("```", "~~~"))]
     said = "\n".join(lines).strip()
     return _quoted(said) if said else ""
 
 
+def lines_of(text: str) -> list[str]:
+    """Cut a text where Markdown and Python end a line, and not at the other characters that `splitlines` knows."""
+    return _LINE_END.split(text)
+
+
 def _quoted(text: str) -> str:
     """Put text that a model or data wrote in an indented block, where Markdown has no meaning."""
-    return "\n".join(f"    {line}" for line in text.splitlines())
+    return "\n".join(f"    {line}" for line in lines_of(text))
 
 
 def _commented(text: str) -> str:
-    return "\n".join(f"# {line}".rstrip() for line in text.splitlines())
+    return "\n".join(f"# {line}".rstrip() for line in lines_of(text))
 
 
 def _markdown(text: str) -> dict[str, Any]:

@@ -95,6 +95,15 @@ def _fields(value: Any, kind: Any) -> dict[Any, Any] | None:
     return None
 
 
+def _held(value: Any, kind: Any) -> tuple[Any, ...]:
+    """Return what a scalar of pyarrow, or a plan of polars, stands for, alone in a tuple; an empty one for all else."""
+    for library, name, method in (("pyarrow", "Scalar", "as_py"), ("polars", "LazyFrame", "collect")):
+        found = getattr(sys.modules.get(library), name, None)
+        if found is not None and issubclass(kind, found):
+            return (getattr(value, method)(),)
+    return ()
+
+
 class Encoder:
     """Encodes one value into a head that is JSON and a list of buffers.
 
@@ -238,10 +247,8 @@ class _Writer:
         for base, plain in _PLAIN_BASES.items():
             if issubclass(kind, base):
                 return ["as", [self.ref(plain(value))]]
-        scalar = getattr(sys.modules.get("pyarrow"), "Scalar", None)
-        if scalar is not None and issubclass(kind, scalar):
-            return ["as", [self.ref(value.as_py())]]
-        return None
+        held = _held(value, kind)
+        return ["as", [self.ref(held[0])]] if held else None
 
     def mapping(self, tag: str, value: dict[Any, Any], *rest: Any) -> list[Any]:
         """Encode a dict, or what is built as one."""

@@ -59,8 +59,8 @@ def _lies_in_memory(place: Path) -> bool:
     with suppress(OSError, ValueError):
         device = place.stat().st_dev
         number = f"{os.major(device)}:{os.minor(device)}"
-        for line in _MOUNTS.read_text().splitlines():
+        for line in _MOUNTS.read_text().split("\n"):
             before, _, after = line.partition(" - ")
-            if before.split()[2] == number:
+            if before.split()[2:3] == [number]:
                 return after.split()[0] in _IN_MEMORY
     return False
