@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
@@ -23,6 +24,7 @@ from rlm_jupyter.kernels.schemas import is_columns, is_plain_dtype, newer_type
 _MAX_PROBLEMS = 5
 _MAX_MESSAGE = 300
 _MOST_PARTS = 10_000_000
+_LOOK = 1024
 
 
 class AnswerSchema:
@@ -107,7 +109,7 @@ class AnswerSchema:
         if self._adapter is not None:
             return self._validate_type(value)
         assert self._schema is not None
-        plain = to_plain(value)
+        plain = to_plain(value, self._bounds.seconds)
         problems = sorted(problems_of(self._schema, plain), key=lambda problem: list(map(str, problem[0])))
         if problems:
             raise ValueError(_lines(f"{_path(path)}: {said}" for path, said in problems))
@@ -133,26 +135,34 @@ class AnswerSchema:
         try:
             return validated(self._adapter, value)
         except MistakesError as first:
-            plain = to_plain(value)  # numpy scalars and tuples are fine where numbers and lists are
+            plain = to_plain(
+                value, self._bounds.seconds
+            )  # numpy scalars and tuples are fine where numbers and lists are
             try:
                 return validated(self._adapter, plain)
             except MistakesError:
                 raise ValueError(_lines(f"{_path(loc)}: {said}" for loc, said in first.mistakes)) from None
 
 
-def to_plain(value: object) -> Any:
+def to_plain(value: object, seconds: float = OF_USERS.seconds) -> Any:
     """Turn numpy and pandas scalars, tuples and sets into what JSON has; leave the rest as it is.
 
+    Args:
+        value: anything.
+        seconds: that it may take.
+
     Raises:
-        ValueError: it is nested too deep, in a circle perhaps, or has too many parts.
+        ValueError: it is nested too deep, in a circle perhaps, has too many parts, or takes too long.
     """
-    return _Plain().of(value, 1)
+    return _Plain(seconds).of(value, 1)
 
 
 class _Plain:
     """Builds plain data. Values may share parts, so that a few bytes can stand for a tree without end."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
         self._parts = 0
 
     def of(self, value: object, depth: int) -> Any:
@@ -176,6 +186,10 @@ class _Plain:
         self._parts += parts
         if self._parts > _MOST_PARTS:
             raise ValueError(f"it has more than {_MOST_PARTS:,} parts, too many to be checked one by one")
+        if self._parts % _LOOK == 0 and time.monotonic() > self._deadline:
+            raise ValueError(
+                f"it has so many parts that to look at them takes longer than {self._seconds:g} s"
+            )
 
 
 def _is_typed_dict(schema: object) -> bool:

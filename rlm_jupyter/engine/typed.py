@@ -26,6 +26,10 @@ _SHOWN_ENTRIES = 10
 _SHOWN_DEPTH = 4
 
 
+class TooLargeError(ValueError):
+    """A value has more parts than can be checked."""
+
+
 class MistakesError(ValueError):
     """A value is not of the type.
 
@@ -47,6 +51,7 @@ def validated(adapter: TypeAdapter[Any], value: object) -> Any:
 
     Raises:
         MistakesError: it is none.
+        TooLargeError: it has too many parts to be looked at.
     """
     from pydantic import ValidationError
 
@@ -90,8 +95,8 @@ def _check_pieces(adapter: TypeAdapter[Any], value: object) -> None:
                 if found:
                     raise MistakesError([(_moved(loc, start), said) for loc, said in found]) from None
     elif count_parts(value, MOST_PARTS) > MOST_PARTS:
-        raise MistakesError(
-            [((), f"it has more than {MOST_PARTS:,} parts, too many for this type; ask for a table")]
+        raise TooLargeError(
+            f"value: it has more than {MOST_PARTS:,} parts, too many for this type; ask for a table"
         )
 
 
@@ -110,7 +115,7 @@ def _pieces(value: list[Any] | dict[Any, Any]) -> Iterator[tuple[Any, int]]:
     for entry in entries:
         size = count_parts(entry[1], MOST_PARTS)
         if size > MOST_PARTS:
-            raise MistakesError([((entry[0],), f"it has more than {MOST_PARTS:,} parts; ask for a table")])
+            raise TooLargeError(f"{entry[0]!s:.60}: it has more than {MOST_PARTS:,} parts; ask for a table")
         if piece and parts + size > PIECE:
             yield _rebuilt(value, piece)
             piece, parts = [], 0
@@ -134,16 +139,20 @@ def _mistakes(adapter: TypeAdapter[Any], value: object, error: ValidationError) 
 
     count = error.error_count()
     if count <= _MOST_TOLD:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        return [(one["loc"], one["msg"]) for one in found]
+        return errors_of(error)
     shown: list[Mistake] = []
     try:
         adapter.validate_python(_cut(value, _SHOWN_DEPTH))
     except ValidationError as smaller:
         if smaller.error_count() <= _MOST_TOLD:
-            found = smaller.errors(include_url=False, include_context=False, include_input=False)
-            shown = [(one["loc"], one["msg"]) for one in found if one["loc"]]
+            shown = [(loc, said) for loc, said in errors_of(smaller) if loc]
     return [((), f"it has {count:,} mistakes"), *shown]
+
+
+def errors_of(error: ValidationError) -> list[Mistake]:
+    """Return all mistakes that an error of pydantic tells of."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)
+    return [(one["loc"], one["msg"]) for one in found]
 
 
 def _cut(value: object, depth: int) -> object:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _JSON_SCHEMA_WORDS = {
-    "$defs", "$ref", "$schema", "additionalProperties", "allOf", "anyOf", "const", "enum", "items", "oneOf",
-    "prefixItems", "properties", "required", "type",
+    "$anchor", "$comment", "$defs", "$dynamicAnchor", "$dynamicRef", "$id", "$recursiveRef", "$ref", "$schema",
+    "additionalProperties", "allOf", "anyOf", "const", "enum", "items", "oneOf", "pattern", "prefixItems",
+    "properties", "required", "type",
 }  # fmt: skip
 _PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean", list: "array", dict: "object"}
 

@@ -26,6 +26,7 @@ _START_SECONDS = 60.0
 _STOP_SECONDS = 8.0
 _TAIL = 2000
 _PAGES = 100
+_MOST_LISTED = 10_000
 _GUARD = Path(__file__).with_name("guard.py")
 
 Redact = Callable[[str], str]
@@ -355,7 +356,7 @@ class Servers:
             page = await server.ask(partial(_page, kind=kind, cursor=cursor))
             found += getattr(page, kind)
             cursor = page.next_cursor
-            if not cursor:
+            if not cursor or len(found) >= _MOST_LISTED:
                 break
         return found
 
