@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-import itertools
 import re
 import sys
 import textwrap
@@ -17,7 +15,8 @@ from rlm_jupyter.magics import commands  # noqa: F401 - registers the commands
 from rlm_jupyter.magics.arguments import CELL
 from rlm_jupyter.magics.config import MagicsConfig
 from rlm_jupyter.magics.registry import COMMANDS
-from rlm_jupyter.settings import PROVIDERS, Settings
+from rlm_jupyter.options import Owner, options_of
+from rlm_jupyter.settings import PROVIDERS
 
 PAGE = Path(__file__).with_name("reference.md")
 
@@ -57,12 +56,12 @@ def magics() -> Iterator[str]:
 def settings() -> Iterator[str]:
     """Give the fields of `Limits` and `Settings` with their defaults."""
     yield "\n## `Limits`\n\n" + _first(Limits) + "\n\n| limit | default | |\n|---|---|---|"
-    yield from _fields(Limits)
+    yield from _fields("limits")
     yield "\n## `Sandbox`\n\n" + _first(Sandbox) + "\n\n| field | default | |\n|---|---|---|"
-    yield from _fields(Sandbox)
+    yield from _fields("sandbox")
     yield "\n## Settings\n\nArguments of `RLM(...)`."
     yield "\n| setting | default | |\n|---|---|---|"
-    yield from _fields(Settings)
+    yield from _fields("settings")
     yield "\n## `%config RLMMagics`\n\n| trait | default | |\n|---|---|---|"
     traits = sorted(MagicsConfig.class_traits(config=True).items())
     yield from (f"| `{name}` | `{trait.default()}` | {_cell(trait.help)} |" for name, trait in traits)
@@ -73,23 +72,10 @@ def settings() -> Iterator[str]:
         yield f"| `{name}/` | {key} | {f'`{provider.base_url}`' if provider.base_url else 'its own'} |"
 
 
-def _fields(model: type[Limits | Sandbox | Settings]) -> Iterator[str]:
-    told = _attribute_docstrings(model)
-    for name, field in model.model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        shown = f"`{type(default).__name__}()`" if isinstance(default, (Limits, Sandbox)) else f"`{default}`"
-        yield f"| `{name}` | {shown} | {_cell(told.get(name, ''))} |"
-
-
-def _attribute_docstrings(kind: type) -> dict[str, str]:
-    body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
-    return {
-        one.target.id: other.value.value
-        for one, other in itertools.pairwise(body)
-        if isinstance(one, ast.AnnAssign)
-        and isinstance(other, ast.Expr)
-        and isinstance(other.value, ast.Constant)
-    }
+def _fields(owner: Owner) -> Iterator[str]:
+    for name, option in options_of(owner).items():
+        default = {"sandbox": "Sandbox()", "limits": "Limits()"}.get(option.kind, option.default)
+        yield f"| `{name}` | `{default}` | {_cell(option.help)} |"
 
 
 def classes() -> Iterator[str]:

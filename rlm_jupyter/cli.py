@@ -14,30 +14,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import ConfigError, ContextError, LimitReachedError, RLMError, RunStoppedError
+from rlm_jupyter.option_parser import add_options
+from rlm_jupyter.options import RUN, arguments_of, options_on
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.run import Run
 
 DONE, FAILED, USAGE, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
-
-_LIMITS = {
-    "max_cost": "cost",
-    "max_calls": "calls",
-    "max_tokens": "tokens",
-    "depth": "depth",
-    "timeout": "seconds",
-}
-_BOX = {"sandbox": "mode", "net": "net", "read": "read", "memory": "memory"}
-_SETTINGS = (
-    "model",
-    "sub_model",
-    "base_url",
-    "kernel",
-    "prompt",
-    "temperature",
-    "log_dir",
-    "cache",
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,17 +56,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
     _add_question(run)
-    _add_limits(run)
+    add_options(run, options_on(RUN))
     log = commands.add_parser("log", help="statistics and tree of a log", description="Show a run's log.")
     log.set_defaults(command=_log)
     log.add_argument("file", metavar="FILE", help="a .jsonl of a run")
     log.add_argument("--agent", metavar="ID", help="one agent, turn by turn")
     doctor = commands.add_parser("doctor", help="what works here", description="Tell what works here.")
     doctor.set_defaults(command=_doctor)
-    doctor.add_argument(
-        "--kernel", metavar="SPEC", help="the kernelspec of agents' kernels, or gateway:URL/KERNELSPEC"
-    )
-    doctor.add_argument("--sandbox", choices=("auto", "none", "bwrap"), default="auto", help="to be tried")
+    add_options(doctor, [option for option in options_on(RUN) if option.argument in ("kernel", "sandbox")])
+    doctor.set_defaults(kernel=None, sandbox="auto")
     return parser
 
 
@@ -93,60 +74,13 @@ def _add_question(run: argparse.ArgumentParser) -> None:
         "file",
         metavar="FILE",
         nargs="?",
-        help="csv, tsv, parquet, json, jsonl, any text, or a directory of texts",
+        help="CSV, TSV, Parquet, JSON, JSONL, any text, or a directory of texts.",
     )
-    add("-q", "--question", required=True, metavar="TEXT", help="what you want to know")
-    add("-m", "--model", metavar="MODEL", help="such as openai/gpt-5, or demo; else RLM_MODEL")
-    add("--sub-model", metavar="MODEL", help="of sub-agents and plain completions; else RLM_SUB_MODEL")
-    add("--base-url", metavar="URL", help="of an OpenAI-compatible server")
-    add("--price", nargs=2, type=float, metavar=("IN", "OUT"), help="USD per million tokens")
-    add("-s", "--schema", metavar="JSON", help="a JSON Schema that the answer must match, or a file with one")
-    add("--temperature", type=float, metavar="T", help="of the root's requests")
-    add("--prompt", choices=("default", "frugal", "small_context"), help="what agents are told")
-    add("--sandbox", choices=("auto", "none", "bwrap"), help="how kernels are confined")
+    add("-q", "--question", required=True, metavar="TEXT", help="What you want to know.")
     add(
-        "--net",
-        action="append",
-        metavar="HOSTS",
-        help="hosts that agents may connect to, by commas, or `all`",
+        "-s", "--schema", metavar="JSON", help="A JSON Schema for the answer, or the path of a file with one."
     )
-    add("--read", action="append", metavar="PATH", help="a path that agents may read besides; repeatable")
-    add("--memory", metavar="SIZE", help="what a kernel may add to its data, such as 2GB")
-    add("--kernel", metavar="SPEC", help="the kernelspec of agents' kernels, or gateway:URL/KERNELSPEC")
-    add("--log-dir", metavar="DIR", help="where the log is written; `none` for nowhere")
-    add(
-        "--no-cache",
-        dest="cache",
-        action="store_const",
-        const=False,
-        help="ask anew, whatever was answered before",
-    )
-    add("--quiet", action="store_const", const=True, help="print no tree")
-
-
-def _add_limits(run: argparse.ArgumentParser) -> None:
-    add = run.add_argument
-    add("--max-cost", type=_number, metavar="USD", help="what the run may spend; `none` is no limit")
-    add("--max-calls", type=_whole, metavar="N", help="completions")
-    add("--max-tokens", type=_whole, metavar="N", help="tokens, sent and received")
-    add("--depth", type=_whole, metavar="N", help="how deep sub-agents may go; 0 allows none")
-    add("--timeout", type=_number, metavar="S", help="seconds")
-
-
-def _number(text: str) -> float | None:
-    try:
-        return None if text.lower() == "none" else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"`{text}` is no number: give one, or `none` for no limit") from None
-
-
-def _whole(text: str) -> int | None:
-    try:
-        return None if text.lower() == "none" else int(text.replace(",", "").replace("_", ""))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"`{text}` is no whole number: give one, or `none` for no limit"
-        ) from None
+    add("--quiet", action="store_const", const=True, help="Do not print the tree.")
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -157,17 +91,14 @@ def _run(given: argparse.Namespace) -> int:
     told = vars(given)
     schema = _schema(told.get("schema"))
     context = read_data(told["file"], tell=_note) if told.get("file") is not None else None
-    settings = {name: told[name] for name in _SETTINGS if name in told}
-    if settings.get("log_dir") == "none":
-        settings["log_dir"] = None
-    box = {field: told[name] for name, field in _BOX.items() if name in told}
-    if "net" in box:
-        box["net"] = ",".join(box["net"])
-    if box:
-        settings["sandbox"] = box
+    settings = {name: told[name] for name in arguments_of("settings") if name in told}
+    of_sandbox = {"sandbox": "mode", **arguments_of("sandbox")}
+    sandbox = {field: told[name] for name, field in of_sandbox.items() if name in told}
+    if sandbox:
+        settings["sandbox"] = sandbox
     if "price" in told:
         settings["price"] = tuple(told["price"])
-    limits = {field: told[name] for name, field in _LIMITS.items() if name in told}
+    limits = {field: told[name] for name, field in arguments_of("limits").items() if name in told}
     run = RLM(**settings, limits=limits).start(told["question"], context, schema=schema)
     with run:
         return _finish(run, quiet="quiet" in told)

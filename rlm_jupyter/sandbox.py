@@ -7,15 +7,19 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.option_fields import field_of
 
 SandboxMode = Literal["auto", "none", "bwrap"]
+
+_field = partial(field_of, "sandbox")
 
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SIZE = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
@@ -36,7 +40,8 @@ _SECRET_PLACES_OF_SYSTEM = ("/proc", "/dev", "/sys", "/run", "/etc/shadow", "/et
 class Sandbox(BaseModel):
     """What agents' kernels may touch and use up. The defaults keep files and network away, and the machine alive.
 
-    Where the system lacks a part, the tree's badge, the log and `%rlm doctor` say so. None is no limit.
+    If the system lacks a part, the tree's badge, the log and `%rlm doctor` say so. None is no limit. Fields are
+    described in `rlm_jupyter.options`.
 
     Usage:
         >>> RLM(sandbox=Sandbox(memory="2 GB", net=["api.example.org"], read=["~/data"]))
@@ -47,26 +52,14 @@ class Sandbox(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: SandboxMode = "auto"
-    """`auto`: as confined as this machine allows; `bwrap`: bubblewrap; `none`: not confined, nothing below holds."""
-    memory: int | Literal["auto"] | None = "auto"
-    """Bytes, or a text such as ``"2 GB"``, that one kernel and all it starts may add to the data it is handed;
-    `auto`: half of the machine's, since an agent that runs away must leave enough for the notebook."""
-    cpu_seconds: float | None = Field(None, gt=0)
-    """Processor time that one cell may use, on all processors together; `Limits.cell_seconds` is wall-clock time."""
-    processes: int | None = Field(256, ge=1)
-    """Processes that one kernel may have, itself included; it stops a fork bomb."""
-    disk: int | Literal["auto"] | None = "auto"
-    """Bytes, or a text, that one file may have, and all that a kernel writes together; `auto`: 10 GB, but at most
-    half of what is free."""
-    read: tuple[Path, ...] = ()
-    """Files and directories of yours that agents may read besides the system's and Python's."""
-    net: tuple[str, ...] | Literal["all"] = ()
-    """Hosts that agents may connect to by TCP: ``"host"``, ``"host:port"`` or ``"*.example.org"``; `all`: any public
-    one. Private and local addresses are only for who names them."""
-    scratch: Path | None = None
-    """A directory of yours that agents may write to as well, and that stays; None: only each kernel's own, which ends
-    with it."""
+    mode: SandboxMode = _field("mode")
+    memory: int | Literal["auto"] | None = _field("memory")
+    cpu_seconds: float | None = _field("cpu_seconds")
+    processes: int | None = _field("processes")
+    disk: int | Literal["auto"] | None = _field("disk")
+    read: tuple[Path, ...] = _field("read")
+    net: tuple[str, ...] | Literal["all"] = _field("net")
+    scratch: Path | None = _field("scratch")
 
     def __init__(self, **values: Any) -> None:
         try:

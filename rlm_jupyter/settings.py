@@ -10,48 +10,42 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError
+from rlm_jupyter.option_fields import field_of
 from rlm_jupyter.sandbox import Sandbox, read_bytes
 
 PromptVariant = Literal["default", "frugal", "small_context"]
+
+_limit = partial(field_of, "limits")
 
 
 class Limits(BaseModel):
     """What one run may spend. None is no limit; the defaults are for a first try, not for a bill.
 
-    A limit holds for the whole run, all sub-agents included, unless its name says otherwise.
+    A limit holds for the whole run, all sub-agents included, unless its name says otherwise. Defaults, ranges and
+    descriptions are those of `rlm_jupyter.options`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    cost: float | None = Field(1.0, ge=0)
-    """USD."""
-    calls: int | None = Field(1000, ge=0)
-    """Completions, of agents and of `llm_query` alike."""
-    calls_per_agent: int | None = Field(20, ge=1)
-    """Turns of one agent."""
-    prompt_tokens: int | None = Field(None, ge=0)
-    """Tokens sent."""
-    completion_tokens: int | None = Field(None, ge=0)
-    """Tokens received."""
-    tokens: int | None = Field(2_000_000, ge=0)
-    """Tokens sent and received."""
-    depth: int | None = Field(2, ge=0)
-    """How deep sub-agents may go: 0 allows none, 1 allows children of the root, and so on."""
-    agents: int | None = Field(200, ge=1)
-    """Agents in all, the root included."""
-    concurrency: int | None = Field(200, ge=1)
-    """Requests to the model in flight at once."""
-    seconds: float | None = Field(1800, gt=0)
-    """Wall-clock time."""
-    cell_seconds: float | None = Field(120, gt=0)
-    """Time that one cell may work; waiting for sub-agents and completions does not count."""
+    cost: float | None = _limit("cost")
+    calls: int | None = _limit("calls")
+    calls_per_agent: int | None = _limit("calls_per_agent")
+    prompt_tokens: int | None = _limit("prompt_tokens")
+    completion_tokens: int | None = _limit("completion_tokens")
+    tokens: int | None = _limit("tokens")
+    depth: int | None = _limit("depth")
+    agents: int | None = _limit("agents")
+    concurrency: int | None = _limit("concurrency")
+    seconds: float | None = _limit("seconds")
+    cell_seconds: float | None = _limit("cell_seconds")
 
     @field_validator("*", mode="before")
     @classmethod
@@ -181,88 +175,52 @@ def endpoint_for(
 _OFF_BY_NONE = frozenset({"compact_at", "stuck_after"})
 """Settings of which None is a choice; of the others it means that nothing was chosen."""
 
+_setting = partial(field_of, "settings")
+
 
 class Settings(BaseModel):
     """How an `RLM` works; every field has a default that is safe.
 
-    Fields are also `%config RLMMagics` options and arguments of `RLM`.
+    Fields are also `%config RLMMagics` options and arguments of `RLM`. Their defaults, ranges and descriptions are
+    those of `rlm_jupyter.options`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str | None = None
-    """The root agents' model; None: `RLM_MODEL`, else the `demo` model."""
-    sub_model: str | None = None
-    """The sub-agents' and plain completions' model; None: the same as `model`."""
-    base_url: str | None = None
-    """Of an OpenAI-compatible server; None: `RLM_MODEL_BASE_URL`, else the provider's own."""
-    sandbox: Sandbox = Field(default_factory=Sandbox.of)
-    """What agents' kernels may touch and use up: a mode (`auto`: as confined as this machine allows; `none`: not
-    confined; `bwrap`: bubblewrap), `Sandbox(...)` or a dict of its fields."""
-    kernel: str | None = None
-    """The kernelspec of agents' kernels, or `gateway:URL/KERNELSPEC`; None: this Python."""
-    log_dir: Path | None = Path("rlm_runs")
-    """Where logs are written, one JSONL file a run; None writes none."""
-    cache: bool = True
-    """Whether replies are kept on disk and used again."""
-    limits: Limits = Field(default_factory=Limits.of)
-    """What one run may spend."""
-    sample_rows: int = Field(3, ge=0)
-    """Rows of a table that its description shows; 0 for sensitive data."""
-    output_chars: int = Field(8000, ge=200)
-    """Characters of a cell's output that the model sees: head and tail."""
-    completion_tokens: int = Field(8192, ge=16)
-    """`max_tokens` of one request, before the limits clamp it."""
-    prompt: PromptVariant = "default"
-    """What agents are told: `frugal` for models that call too much or cost much, `small_context` for those
-    with a small window."""
-    instructions: str | None = None
-    """Words of your own to every agent, after that text: what your data means, how you want answers to be."""
-    require_look: bool = True
-    """Whether a `FINAL` by code that never touched the given data is answered with a request to look."""
-    inherit_tools: bool = False
-    """Whether sub-agents have all tools of their parents; without, those that they are handed."""
-    tool_seconds: float = Field(300, gt=0)
-    """Time that one call of a host tool may take, where `@host_tool(seconds=...)` says nothing else."""
-    value_memory: int | None = Field(None, ge=0)
-    """Bytes of memory, or a text such as ``"2 GB"``, that one run's values may take, besides the data that you hand
-    over; what comes above it lies on disk until the run is dropped. None: a quarter of the machine's memory."""
-    kernel_memory: int | None = Field(None, ge=0)
-    """Bytes of memory, or a text, that kernels of agents that have ended may hold, all runs together; above it the
-    oldest end. What they gave to FINAL stays, and so do small variables. None: a quarter of the machine's memory; the
-    two runs before the newest are then closed as soon as they hold more than 64 MB, values included."""
-    sub_calls: bool = True
-    """Whether agents' code may ask a model at all: `llm_query` and `rlm_query`. An ablation of the paper."""
-    sub_agents: bool = True
-    """Whether agents' code may start sub-agents by `rlm_query`; without, only plain completions. An ablation."""
-    parameters: dict[str, object] | None = None
-    """Further fields of the root's requests, such as ``{"top_p": 0.9}``."""
-    sub_parameters: dict[str, object] | None = None
-    """The same for sub-agents and plain completions; None: as the root's."""
-    temperature: float | None = None
-    """Of the root's requests; None: the provider's own."""
-    sub_temperature: float | None = None
-    """Of sub-agents and plain completions; None: as the root's."""
-    reasoning_effort: str | None = None
-    """Of the root's requests, such as ``"low"``; None: the provider's own."""
-    sub_reasoning_effort: str | None = None
-    """Of sub-agents and plain completions; None: as the root's."""
-    extra_body: dict[str, object] | None = None
-    """Fields of the root's requests that are not OpenAI's."""
-    sub_extra_body: dict[str, object] | None = None
-    """The same for sub-agents and plain completions; None: as the root's."""
-    sub_completion_tokens: int | None = Field(None, ge=16)
-    """`max_tokens` of one request of sub-agents and plain completions; None: as the root's."""
-    window: int | None = Field(None, ge=1000)
-    """Tokens that the root's model holds; None: looked up, or learnt when the provider refuses a prompt."""
-    sub_window: int | None = Field(None, ge=1000)
-    """The same for the model of sub-agents and plain completions; None: as `window`, or looked up."""
-    compact_at: float | None = Field(0.85, gt=0, le=1)
-    """The part of the window at which an agent's old turns are summarised; None: never."""
-    stuck_after: int | None = Field(3, ge=2)
-    """How often the same code may fail with the same error before the agent is told once, and then ended."""
-    telemetry: bool = True
-    """Whether OpenTelemetry spans are made where its API is installed. No prompt or reply is in them."""
+    model: str | None = _setting("model")
+    sub_model: str | None = _setting("sub_model")
+    base_url: str | None = _setting("base_url")
+    sandbox: Sandbox = _setting("sandbox", default_factory=Sandbox.of)
+    kernel: str | None = _setting("kernel")
+    log_dir: Path | None = _setting("log_dir", default_factory=lambda: Path("rlm_runs"))
+    cache: bool = _setting("cache")
+    limits: Limits = _setting("limits", default_factory=Limits.of)
+    sample_rows: int = _setting("sample_rows")
+    output_chars: int = _setting("output_chars")
+    completion_tokens: int = _setting("completion_tokens")
+    prompt: PromptVariant = _setting("prompt")
+    instructions: str | None = _setting("instructions")
+    require_look: bool = _setting("require_look")
+    inherit_tools: bool = _setting("inherit_tools")
+    tool_seconds: float = _setting("tool_seconds")
+    value_memory: int | None = _setting("value_memory")
+    kernel_memory: int | None = _setting("kernel_memory")
+    sub_calls: bool = _setting("sub_calls")
+    sub_agents: bool = _setting("sub_agents")
+    parameters: dict[str, object] | None = _setting("parameters")
+    sub_parameters: dict[str, object] | None = _setting("sub_parameters")
+    temperature: float | None = _setting("temperature")
+    sub_temperature: float | None = _setting("sub_temperature")
+    reasoning_effort: str | None = _setting("reasoning_effort")
+    sub_reasoning_effort: str | None = _setting("sub_reasoning_effort")
+    extra_body: dict[str, object] | None = _setting("extra_body")
+    sub_extra_body: dict[str, object] | None = _setting("sub_extra_body")
+    sub_completion_tokens: int | None = _setting("sub_completion_tokens")
+    window: int | None = _setting("window")
+    sub_window: int | None = _setting("sub_window")
+    compact_at: float | None = _setting("compact_at")
+    stuck_after: int | None = _setting("stuck_after")
+    telemetry: bool = _setting("telemetry")
 
     @field_validator("value_memory", "kernel_memory", mode="before")
     @classmethod

@@ -113,7 +113,6 @@ def test_what_there_was_of_a_value_is_printed_at_a_limit(answer):
     ("words", "exit_code", "says"),
     [
         (["missing.csv"], 2, "no file or directory `missing.csv`"),
-        (["--price", "1", "1", "--depth", "-1"], 2, "`depth`"),
         (["-s", "{broken"], 2, "The schema is no JSON"),
         (["--max-cost", "1"], 2, "price"),
     ],
@@ -126,19 +125,30 @@ def test_wrong_usage_asks_nobody(answer, openai_server, words, exit_code, says):
 
 
 def test_unknown_options_are_argparse_s_own_error(capsys):
-    for words in (["run", "--nope"], [], ["run"], ["run", "-q", "x", "--max-calls", "many"]):
+    for words in (
+        ["run", "--nope"],
+        [],
+        ["run"],
+        ["run", "-q", "x", "--max-calls", "many"],
+        ["run", "-q", "x", "--depth", "-1"],
+    ):
         with pytest.raises(SystemExit) as caught:
             cli.main(words)
         assert caught.value.code == 2
 
 
 @pytest.mark.parametrize(
-    ("option", "given", "says"), [("--max-tokens", "1.5k", "whole number"), ("--max-cost", "much", "number")]
+    ("option", "given", "says"),
+    [
+        ("--max-tokens", "1.5", "whole number"),
+        ("--max-tokens", "1.5k", "number"),
+        ("--max-cost", "much", "number"),
+    ],
 )
 def test_a_limit_that_is_no_number_is_named_in_words(capsys, option, given, says):
     with pytest.raises(SystemExit):
         cli.main(["run", "-q", "x", option, given])
-    assert f"`{given}` is no {says}: give one, or `none` for no limit" in capsys.readouterr().err
+    assert f"`{given}` is not a {says}; write one, or `none` for no limit" in capsys.readouterr().err
 
 
 def test_limits_of_the_command_line_may_be_none_infinite_or_grouped(answer):

@@ -5,11 +5,13 @@ import inspect
 import pytest
 from IPython.core.error import UsageError
 from magics_parts import terminal_shell
+from pydantic import ValidationError
 
 from rlm_jupyter import ConfigError, Limits, Sandbox
-from rlm_jupyter.magics import arguments, config, hand_over, line
+from rlm_jupyter.magics import arguments, hand_over, line
 from rlm_jupyter.magics.task import read
 from rlm_jupyter.models import ScriptedModel
+from rlm_jupyter.options import arguments_of, options_of
 from rlm_jupyter.rlm import RLM
 from rlm_jupyter.settings import Settings
 
@@ -51,11 +53,11 @@ def magics(shell):
         ("--env TOKEN=abc", ["a name alone", "`--env TOKEN`"]),
         ("--mcp server", ["no variable `server`", "Did you mean `servers`?"]),
         ("--mcp orders", ["`orders` is a `list`"]),
-        ("--depth x", ["--depth", "`x` is no number"]),
-        ("--depth 1.5", ["`1.5` is no whole number"]),
-        ("--max-cost -1", ["`-1` cannot be"]),
-        ("--max-cost nan", ["`nan` cannot be"]),
-        ("--timeout 0", ["`0` leaves no time"]),
+        ("--depth x", ["--depth", "`x` is not a number"]),
+        ("--depth 1.5", ["`1.5` is not a whole number"]),
+        ("--max-cost -1", ["`-1` is out of range; write 0 or more"]),
+        ("--max-cost nan", ["`nan` is out of range"]),
+        ("--timeout 0", ["`0` is out of range; write more than 0"]),
         ("--sandbox jail", ["'jail'", "bwrap"]),
         ("'orders", ["quotation"]),
     ],
@@ -157,21 +159,43 @@ def test_an_unknown_limit_of_config_says_which_there_are(magics):
         read(magics, "", "What?")
 
 
+def test_settings_limits_and_sandbox_have_the_fields_of_the_table():
+    for owner, kind in [("settings", Settings), ("limits", Limits), ("sandbox", Sandbox)]:
+        declared = options_of(owner)
+        assert set(kind.model_fields) == set(declared)
+        assert {name: field.description for name, field in kind.model_fields.items()} == {
+            name: option.help for name, option in declared.items()
+        }
+    assert set(inspect.signature(RLM).parameters) >= set(options_of("rlm"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "option"),
+    [
+        pytest.param(kind, option, id=f"{owner}-{option.name}")
+        for owner, kind in [("settings", Settings), ("limits", Limits), ("sandbox", Sandbox)]
+        for option in options_of(owner).values()
+        if option.least is not None or option.above is not None
+    ],
+)
+def test_numbers_out_of_a_declared_range_are_refused(kind, option):
+    wrong = [option.least - 1] if option.least is not None else [option.above]
+    wrong += [option.most + 1] if option.most is not None else []
+    for number in wrong:
+        with pytest.raises((ValidationError, ConfigError)):
+            kind(**{option.name: number})
+
+
 def test_the_traits_have_the_defaults_of_settings_and_limits(magics):
-    settings, limits = Settings(), Limits()
-    for name in config.SETTINGS:
-        expected = getattr(settings, name, None)
-        expected = {"log_dir": str(expected), "sandbox": settings.sandbox.mode}.get(name, expected)
-        assert magics.trait_defaults(name) == expected, name
-    assert settings.sandbox == Sandbox()
-    for name, field in config.LIMITS.items():
-        assert magics.trait_defaults(name) == getattr(limits, field), name
-    taken = set(inspect.signature(RLM).parameters) | set(Settings.model_fields)
-    assert taken >= set(config.SETTINGS)
-    assert set(config.SETTINGS) >= set(Settings.model_fields) - {"limits"}
+    for owner, made in [("settings", Settings()), ("limits", Limits())]:
+        for name, field in arguments_of(owner).items():
+            expected = getattr(made, field)
+            expected = {"log_dir": str(expected), "sandbox": "auto", "limits": {}}.get(name, expected)
+            assert magics.trait_defaults(name) == expected, name
+    assert Settings().sandbox == Sandbox()
 
 
-@pytest.mark.parametrize("trait", [*config.SETTINGS, *config.LIMITS, "limits"])
+@pytest.mark.parametrize("trait", [*arguments_of("settings"), *arguments_of("limits"), *arguments_of("rlm")])
 def test_every_trait_has_help_in_percent_config(magics, shell, capsys, trait):
     shell.run_line_magic("config", "RLMMagics")
     assert f"RLMMagics.{trait}=" in capsys.readouterr().out

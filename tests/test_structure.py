@@ -12,7 +12,8 @@ PACKAGE = ROOT / "rlm_jupyter"
 
 # From the ground up. A room may import from the floors below its own, and within itself.
 FLOORS = [
-    {"errors", "forks"},
+    {"errors", "forks", "options"},
+    {"option_fields", "option_parser"},
     {"sandbox"},
     {"settings", "background"},
     {"values", "delimited"},

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import math
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 
-from rlm_jupyter.magics.config import SANDBOX_MODES
 from rlm_jupyter.magics.lexer import lex
 from rlm_jupyter.magics.writing import written_as
+from rlm_jupyter.option_parser import add_options
+from rlm_jupyter.options import CELL as CELL_LINE
+from rlm_jupyter.options import options_on
 
 
 class Parser(argparse.ArgumentParser):
@@ -67,79 +68,22 @@ def options(parser: argparse.ArgumentParser) -> list[str]:
     return [max(action.option_strings, key=len) for action in actions if action.option_strings]
 
 
-def whole(text: str) -> int | None:
-    """Read a number that counts; ``none`` is no limit."""
-    value = number(text)
-    if value is None:
-        return None
-    if value != int(value):
-        raise argparse.ArgumentTypeError(f"`{text}` is no whole number")
-    return int(value)
-
-
-def number(text: str) -> float | None:
-    """Read a number, 0 or more; ``none`` is no limit."""
-    if text.lower() == "none":
-        return None
-    try:
-        value = float(text.replace("_", ""))
-    except ValueError:
-        written = "" if set(text) - set("0123456789.,") else f", such as `{text.replace(',', '.')}`"
-        raise argparse.ArgumentTypeError(
-            f"`{text}` is no number; write one in digits{written}, or `none` for no limit"
-        ) from None
-    if not math.isfinite(value) or value < 0:
-        raise argparse.ArgumentTypeError(f"`{text}` cannot be; give 0 or more, or `none` for no limit")
-    return value
-
-
-def seconds(text: str) -> float | None:
-    """Read a time in seconds, above 0; ``none`` is no limit."""
-    value = number(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError("`0` leaves no time; give more, or `none` for no limit")
-    return value
-
-
-def hosts(text: str) -> list[str]:
-    """Read hosts with commas between them."""
-    return [host for host in text.split(",") if host]
-
-
-_NET = (
-    "Hosts that agents may connect to: `HOST`, `HOST:PORT`, `*.DOMAIN`, with commas between them, or `all`."
-)
-
-
 def cell_parser() -> Parser:
     """Give the parser of a `%%rlm` line."""
-    # What is not given leaves no trace, so that `none` (no limit) and nothing are two things.
     parser = Parser("%%rlm", usage="[NAME ...] [OPTIONS]", default=argparse.SUPPRESS)
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="Variables to hand over: one is `context`, more are a dict.")
     add("-o", "--out", metavar="OUT", help="Store the answer under this name.")
-    add("-m", "--model", metavar="MODEL", help="The model, or a variable that holds a model object.")
-    add("--sub-model", metavar="M", help="The model of sub-agents and plain completions.")
     add("-s", "--schema", metavar="SCHEMA", help="What the answer must be: a type, a TypedDict, a dict.")
     add("-t", "--tool", metavar="TOOL", action="append", help="A function that agents may call. Repeatable.")
     add("--env", metavar="NAME", action="append", help="An environment variable to hand over. Repeatable.")
     add("--mcp", metavar="NAME", action="append", help="A dict of MCP servers that agents may use.")
-    add("--depth", metavar="N", type=whole, help="How deep sub-agents may go; 0 allows none.")
-    add("--max-cost", metavar="USD", type=number, help="What the run may spend; `none` is no limit.")
-    add("--max-calls", metavar="N", type=whole, help="How many completions it may ask for.")
-    add("--max-tokens", metavar="N", type=whole, help="How many tokens it may send and receive.")
-    add("--timeout", metavar="S", type=seconds, help="How many seconds it may take.")
-    add("--sandbox", metavar="MODE", choices=SANDBOX_MODES, help="How kernels are confined: %(choices)s.")
-    add("--net", metavar="HOSTS", action="extend", type=hosts, help=_NET)
-    add("--read", metavar="PATH", action="append", help="A path of yours that agents may read. Repeatable.")
-    add("--memory", metavar="SIZE", help="What a kernel may add to its data, such as 2GB.")
-    add("--kernel", metavar="SPEC", help="The kernelspec of agents' kernels, or gateway:URL/KERNELSPEC.")
-    add("--bg", action="store_true", help="Give the run at once and go on in the background.")
+    add_options(parser, options_on(CELL_LINE))
+    add("--bg", action="store_true", help="Return the run at once and go on in the background.")
     add("--step", action="store_true", help="Wait for Next before each cell of an agent.")
     add(
         "--continue", dest="go_on", action="store_true", help="Ask on in the newest run: its kernel and chat."
     )
-    add("--no-cache", action="store_true", help="Ask the model anew, whatever it answered before.")
     add("--dry-run", action="store_true", help="Show what would be sent, and send nothing.")
     return parser
 

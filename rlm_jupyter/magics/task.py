@@ -11,9 +11,9 @@ from IPython.core.error import UsageError
 
 from rlm_jupyter.magics import hand_over
 from rlm_jupyter.magics.arguments import CELL, options, parse
-from rlm_jupyter.magics.config import BOX
 from rlm_jupyter.magics.lexer import continued
 from rlm_jupyter.magics.registry import COMMANDS
+from rlm_jupyter.options import arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,13 +78,11 @@ def read(magics: RLMMagics, line: str, body: str) -> Task:
     given = vars(parse(CELL, line, shell.user_ns))
     question = _question(body)
     out = hand_over.out_name(given["out"]) if "out" in given else None
-    if given.get("no_cache"):
-        given["cache"] = False
     if given.get("go_on") and given.get("dry_run"):
         raise UsageError("`--dry-run` shows the prompt of a new question: leave out `--continue`.")
     earlier = _newest_run() if given.get("go_on") else None
     settings = {name: given[name] for name in magics.trait_names(config=True) if name in given}
-    settings |= {name: given[name] for name in BOX if name in given}
+    settings |= {name: given[name] for name in arguments_of("sandbox") if name in given}
     arguments = magics.arguments_of_rlm(settings)
     if earlier is not None:  # the models stay, unless the line names others
         models = {"model": earlier.model, "sub_model": earlier.sub_model}

@@ -1,0 +1,496 @@
+"""Every setting, limit and sandbox field, declared once.
+
+From this table are made: the fields of `Settings`, `Limits` and `Sandbox` (defaults, ranges, descriptions), the
+traits of `%config RLMMagics`, the options of `%%rlm` and of `rlm-jupyter run`, their help, and
+`docs/reference.md`. It needs the standard library only, as `%load_ext` reads it and must not import pydantic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Owner = Literal["settings", "limits", "sandbox", "rlm"]
+"""What an option is a field of; `rlm`: an argument of `RLM` alone."""
+
+Kind = Literal[
+    "text", "flag", "integer", "number", "size", "choice", "mapping",
+    "path", "paths", "hosts", "price", "limits", "sandbox",
+]  # fmt: skip
+
+CELL, RUN = "cell", "run"
+"""The command lines that have options: `%%rlm` and `rlm-jupyter run`."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting.
+
+    Attributes:
+        name: of the field.
+        owner: what it is a field of.
+        kind: of its values.
+        default: the value if nothing is set.
+        help: what it does, for all who show it.
+        nullable: whether None is a value.
+        least: the smallest number allowed.
+        above: the number that values must exceed.
+        most: the largest number allowed.
+        choices: the values allowed.
+        argument: its name on command lines and, unless it is a field of the sandbox, in `%config RLMMagics`;
+            None: it has neither.
+        flags: its options on a command line.
+        metavar: what stands for the value in a usage line.
+        commands: the command lines that have it.
+        usage: its help on a command line, if that differs.
+    """
+
+    name: str
+    owner: Owner
+    kind: Kind
+    default: object
+    help: str
+    nullable: bool = False
+    least: float | None = None
+    above: float | None = None
+    most: float | None = None
+    choices: tuple[str, ...] = ()
+    argument: str | None = None
+    flags: tuple[str, ...] = ()
+    metavar: str | None = None
+    commands: tuple[str, ...] = (CELL, RUN)
+    usage: str | None = None
+
+
+def _limit(
+    name: str,
+    kind: Literal["integer", "number"],
+    default: float | None,
+    text: str,
+    *,
+    least: float | None = 0,
+    above: float | None = None,
+    argument: str | None = None,
+    metavar: str | None = None,
+) -> Option:
+    flags = () if argument is None else (f"--{argument.replace('_', '-')}",)
+    least = None if above is not None else least
+    return Option(
+        name,
+        "limits",
+        kind,
+        default,
+        text,
+        True,
+        least,
+        above,
+        argument=argument,
+        flags=flags,
+        metavar=metavar,
+    )
+
+
+def _setting(  # noqa: PLR0913 - as many as an option has
+    name: str,
+    kind: Kind,
+    default: object,
+    text: str,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    nullable: bool | None = None,
+    choices: tuple[str, ...] = (),
+    flags: tuple[str, ...] = (),
+    metavar: str | None = None,
+    commands: tuple[str, ...] = (CELL, RUN),
+    usage: str | None = None,
+) -> Option:
+    may_be_none = default is None if nullable is None else nullable
+    return Option(
+        name, "settings", kind, default, text, may_be_none, least, above, most,
+        choices, name, flags, metavar, commands, usage,
+    )  # fmt: skip
+
+
+_LIMITS = (
+    _limit("cost", "number", 1.0, "USD that a run may spend.", argument="max_cost", metavar="USD"),
+    _limit(
+        "calls",
+        "integer",
+        1000,
+        "Completions of a run, those of agents and of `llm_query` alike.",
+        argument="max_calls",
+        metavar="N",
+    ),
+    _limit("calls_per_agent", "integer", 20, "Turns of one agent.", least=1),
+    _limit("prompt_tokens", "integer", None, "Tokens sent."),
+    _limit("completion_tokens", "integer", None, "Tokens received."),
+    _limit("tokens", "integer", 2_000_000, "Tokens sent and received.", argument="max_tokens", metavar="N"),
+    _limit(
+        "depth",
+        "integer",
+        2,
+        "Levels of sub-agents: 0 allows none, 1 allows children of the root, and so on.",
+        argument="depth",
+        metavar="N",
+    ),
+    _limit("agents", "integer", 200, "Agents in all, the root included.", least=1),
+    _limit("concurrency", "integer", 200, "Requests to the model in flight at once.", least=1),
+    _limit(
+        "seconds", "number", 1800.0, "Seconds that a run may take.", above=0, argument="timeout", metavar="S"
+    ),
+    _limit(
+        "cell_seconds",
+        "number",
+        120.0,
+        "Seconds that one cell may work; waiting for sub-agents and completions does not count.",
+        above=0,
+    ),
+)
+
+SANDBOX_MODES = ("auto", "none", "bwrap")
+
+_SANDBOX = (
+    Option(
+        "mode",
+        "sandbox",
+        "choice",
+        "auto",
+        "How kernels are confined. `auto`: as far as this machine allows; `bwrap`: in bubblewrap; `none`: not at all, "
+        "and nothing below holds.",
+        choices=SANDBOX_MODES,
+    ),
+    Option(
+        "memory",
+        "sandbox",
+        "size",
+        "auto",
+        'Bytes, or a text such as `"2 GB"`, that a kernel and all it starts may add to the data it is handed; `auto`: '
+        "half of the machine's memory, so that the notebook keeps enough.",
+        nullable=True,
+        argument="memory",
+        flags=("--memory",),
+        metavar="SIZE",
+    ),
+    Option(
+        "cpu_seconds",
+        "sandbox",
+        "number",
+        None,
+        "Processor time of one cell in seconds, all processors together; `Limits.cell_seconds` is wall-clock time.",
+        nullable=True,
+        above=0,
+    ),
+    Option(
+        "processes",
+        "sandbox",
+        "integer",
+        256,
+        "Processes that a kernel may have, itself included; stops fork bombs.",
+        nullable=True,
+        least=1,
+    ),
+    Option(
+        "disk",
+        "sandbox",
+        "size",
+        "auto",
+        "Bytes, or a text, that one file may have, and all files that a kernel writes together; `auto`: 10 GB, but at "
+        "most half of what is free.",
+        nullable=True,
+    ),
+    Option(
+        "read",
+        "sandbox",
+        "paths",
+        (),
+        "Files and directories of yours that agents may read, besides the system's and Python's own. Repeatable.",
+        argument="read",
+        flags=("--read",),
+        metavar="PATH",
+    ),
+    Option(
+        "net",
+        "sandbox",
+        "hosts",
+        (),
+        "Hosts that agents may connect to by TCP, separated by commas: `HOST`, `HOST:PORT`, `*.DOMAIN`, or `all` "
+        "public ones. Private and local addresses must be named.",
+        argument="net",
+        flags=("--net",),
+        metavar="HOSTS",
+    ),
+    Option(
+        "scratch",
+        "sandbox",
+        "path",
+        None,
+        "A directory of yours that agents may write to, and that stays; None: only each kernel's own, which is removed "
+        "with it.",
+        nullable=True,
+    ),
+)
+
+
+def _of_sub(name: str, kind: Kind) -> Option:
+    """Returns the twin of a setting for sub-agents and plain completions."""
+    return _setting(
+        f"sub_{name}", kind, None, f"`{name}` of sub-agents and plain completions; None: as for the root."
+    )
+
+
+_MODELS = (
+    _setting(
+        "model",
+        "text",
+        None,
+        "The root agents' model, such as `openai/gpt-5`, or (in a notebook) the name of a variable that holds a model "
+        "object; None: `RLM_MODEL`, else the `demo` model.",
+        flags=("-m", "--model"),
+        metavar="MODEL",
+    ),
+    _setting(
+        "sub_model",
+        "text",
+        None,
+        "The model of sub-agents and plain completions; None: `RLM_SUB_MODEL`, else the same as `model`.",
+        flags=("--sub-model",),
+        metavar="MODEL",
+    ),
+    _setting(
+        "base_url",
+        "text",
+        None,
+        "The URL of an OpenAI-compatible server; None: `RLM_MODEL_BASE_URL`, else the provider's own.",
+        flags=("--base-url",),
+        metavar="URL",
+        commands=(RUN,),
+    ),
+    Option(
+        "price",
+        "rlm",
+        "price",
+        None,
+        "Prices of the prompt and the completion in USD per million tokens, for a model whose price is not known.",
+        nullable=True,
+        argument="price",
+        flags=("--price",),
+        commands=(RUN,),
+    ),
+)
+
+_AGENTS = (
+    _setting(
+        "sandbox",
+        "sandbox",
+        "auto",
+        "What agents' kernels may touch and use: a mode (`auto`, `none`, `bwrap`), `Sandbox(...)` or a dict of its "
+        "fields.",
+        choices=SANDBOX_MODES,
+        flags=("--sandbox",),
+        metavar="MODE",
+        usage="How agents' kernels are confined: `auto` (as far as this machine allows), `none` or `bwrap`.",
+    ),
+    _setting(
+        "kernel",
+        "text",
+        None,
+        "The kernelspec of agents' kernels, or `gateway:URL/KERNELSPEC`; None: this Python.",
+        flags=("--kernel",),
+        metavar="SPEC",
+    ),
+    _setting(
+        "log_dir",
+        "path",
+        "rlm_runs",
+        "The directory of logs, one JSONL file for each run; None (`none` on a command line) writes none.",
+        nullable=True,
+        flags=("--log-dir",),
+        metavar="DIR",
+        commands=(RUN,),
+    ),
+    _setting(
+        "cache",
+        "flag",
+        True,
+        "Whether replies are kept on disk and used again.",
+        flags=("--no-cache",),
+        usage="Ask the model anew, whatever it replied before.",
+    ),
+    _setting("limits", "limits", None, "What one run may spend: `Limits(...)` or a dict of its fields."),
+    _setting(
+        "sample_rows",
+        "integer",
+        3,
+        "Rows of a table that its description shows; 0 for sensitive data.",
+        least=0,
+    ),
+    _setting(
+        "output_chars",
+        "integer",
+        8000,
+        "Characters of a cell's output that the model sees: its head and tail.",
+        least=200,
+    ),
+    _setting(
+        "completion_tokens",
+        "integer",
+        8192,
+        "`max_tokens` of one request, before the limits clamp it.",
+        least=16,
+    ),
+    _setting(
+        "prompt",
+        "choice",
+        "default",
+        "What agents are told: `frugal` for models that call too much or cost much, `small_context` for models with a "
+        "small window.",
+        choices=("default", "frugal", "small_context"),
+        flags=("--prompt",),
+        commands=(RUN,),
+    ),
+    _setting(
+        "instructions",
+        "text",
+        None,
+        "Your own text for every agent, after the prompt: what your data means, what answers should look like.",
+    ),
+    _setting(
+        "require_look",
+        "flag",
+        True,
+        "Whether a `FINAL` by code that never read the data is sent back with a request to look.",
+    ),
+    _setting(
+        "inherit_tools",
+        "flag",
+        False,
+        "Whether sub-agents have all tools of their parents, and not only those they are handed.",
+    ),
+    _setting(
+        "tool_seconds",
+        "number",
+        300.0,
+        "Seconds that one call of a host tool may take, unless `@host_tool(seconds=...)` says otherwise.",
+        above=0,
+    ),
+    _setting(
+        "value_memory",
+        "size",
+        None,
+        'Bytes of memory, or a text such as `"2 GB"`, for the values of one run, besides the data that you hand over; '
+        "values above it lie on disk until the run is dropped. None: a quarter of the machine's memory.",
+        least=0,
+    ),
+    _setting(
+        "kernel_memory",
+        "size",
+        None,
+        "Bytes of memory, or a text, for the kernels of agents that have ended, all runs together; above it the oldest "
+        "end. Their FINAL values and small variables stay. None: a quarter of the machine's memory; the two runs before the "
+        "newest are then closed as soon as they hold more than 64 MB, values included.",
+        least=0,
+    ),
+    _setting(
+        "sub_calls",
+        "flag",
+        True,
+        "Whether agents' code may call a model at all, by `llm_query` and `rlm_query`. An ablation of the paper.",
+    ),
+    _setting(
+        "sub_agents",
+        "flag",
+        True,
+        "Whether agents' code may start sub-agents by `rlm_query`; if not, only plain completions. An ablation.",
+    ),
+)
+
+_REQUESTS = (
+    _setting(
+        "parameters", "mapping", None, "Further fields of the root's requests, such as `{'top_p': 0.9}`."
+    ),
+    _of_sub("parameters", "mapping"),
+    _setting(
+        "temperature",
+        "number",
+        None,
+        "The temperature of the root's requests; None: the provider's own.",
+        flags=("--temperature",),
+        metavar="T",
+        commands=(RUN,),
+    ),
+    _of_sub("temperature", "number"),
+    _setting(
+        "reasoning_effort",
+        "text",
+        None,
+        "The reasoning effort of the root's requests, such as `low`; None: the provider's own.",
+    ),
+    _of_sub("reasoning_effort", "text"),
+    _setting("extra_body", "mapping", None, "Fields of the root's requests that OpenAI does not have."),
+    _of_sub("extra_body", "mapping"),
+    _setting(
+        "sub_completion_tokens",
+        "integer",
+        None,
+        "`max_tokens` of one request of sub-agents and plain completions; None: as for the root.",
+        least=16,
+    ),
+    _setting(
+        "window",
+        "integer",
+        None,
+        "Tokens that the root's model holds; None: looked up, or learnt when the provider refuses a prompt.",
+        least=1000,
+    ),
+    _setting(
+        "sub_window",
+        "integer",
+        None,
+        "The same for the model of sub-agents and plain completions; None: as `window`, or looked up.",
+        least=1000,
+    ),
+    _setting(
+        "compact_at",
+        "number",
+        0.85,
+        "The part of the window at which an agent's old turns are summarised; None: never.",
+        nullable=True,
+        above=0,
+        most=1,
+    ),
+    _setting(
+        "stuck_after",
+        "integer",
+        3,
+        "How often the same code may fail with the same error before the agent is told once, and then ended; None: "
+        "without limit.",
+        nullable=True,
+        least=2,
+    ),
+    _setting(
+        "telemetry",
+        "flag",
+        True,
+        "Whether OpenTelemetry spans are made if its API is installed. They hold no prompt or reply.",
+    ),
+)
+
+OPTIONS: tuple[Option, ...] = (*_MODELS, *_AGENTS, *_REQUESTS, *_LIMITS, *_SANDBOX)
+"""All options, in the order in which they are shown."""
+
+
+def options_of(owner: Owner) -> dict[str, Option]:
+    """Returns the options that are fields of one owner, by name."""
+    return {option.name: option for option in OPTIONS if option.owner == owner}
+
+
+def arguments_of(owner: Owner) -> dict[str, str]:
+    """Returns the arguments that set an owner's fields: argument → field."""
+    return {option.argument: option.name for option in OPTIONS if option.owner == owner and option.argument}
+
+
+def options_on(command: str) -> tuple[Option, ...]:
+    """Returns the options of one command line, `CELL` or `RUN`."""
+    return tuple(option for option in OPTIONS if option.flags and command in option.commands)
