@@ -148,7 +148,10 @@ def test_unknown_options_are_argparse_s_own_error(capsys):
 def test_a_limit_that_is_no_number_is_named_in_words(capsys, option, given, says):
     with pytest.raises(SystemExit):
         cli.main(["run", "-q", "x", option, given])
-    assert f"`{given}` is not a {says}; write one, or `none` for no limit" in capsys.readouterr().err
+    assert (
+        f"`{given}` is not a {says}; write one{'' if says == 'whole number' else ' in digits'}, or `none` for no limit"
+        in capsys.readouterr().err
+    )
 
 
 def test_limits_of_the_command_line_may_be_none_infinite_or_grouped(answer):

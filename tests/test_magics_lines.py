@@ -150,7 +150,7 @@ def test_brackets_keep_a_type_together(magics, line):
         ("\u00aborders\u00bb", ["typographic quotation mark"]),
         ("-m $whcih", ["no variable `whcih`", "In quotes"]),
         ("--read /data/{orders}", ["`{orders}` is a `list`", "cannot be a part of a word"]),
-        ("--max-cost 0,5", ["`0,5` is no number", "`0.5`"]),
+        ("--max-cost 0,5", ["`0,5` is not a number", "`0.5`"]),
         ("orders max_cost=1", ["`max_cost=1`", "`--max-cost 1`"]),
         ("orders.head()", ["`orders.head()` is an expression", "`part = orders.head()`"]),
         ("orders['a b', 1]", ["is an expression"]),
