@@ -37,12 +37,14 @@ export function detail(fields: Partial<Detail> = {}): Detail {
   return {
     question: "the question",
     context: null,
+    tools: [],
     turns: [],
     sub_calls: [],
     variables: [],
     notices: [],
     value: null,
     error: null,
+    cut: {},
     ...fields,
   };
 }

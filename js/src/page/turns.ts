@@ -44,20 +44,12 @@ export function drawTurns(list: Element, turns: readonly Turn[], whole: (turn: n
   );
 }
 
-/** Whether the kernel shortened it: an answer is bounded, and older turns give way. */
-function isCut(turn: Turn): boolean {
-  const mark = / characters left out …\n/;
-  return mark.test(turn.reply) || turn.cells.some((cell) => mark.test(cell.code) || mark.test(cell.output));
-}
-
 const views = new WeakMap<Element, { update(turn: Turn): void }>();
 
 class TurnView {
   readonly element: HTMLElement;
   readonly #title = h("h4");
   readonly #facts = h("span.rlm-turn-facts");
-  readonly #thinking = h("pre.rlm-prose");
-  readonly #thought = h("details", {}, h("summary", {}, "Thinking"), this.#thinking);
   readonly #body = h("div.rlm-turn-body");
   readonly #tools = h("ul.rlm-tools");
   readonly #error = h("pre.rlm-error");
@@ -67,7 +59,7 @@ class TurnView {
   constructor(whole: () => void) {
     this.#whole = button("Whole turn", { class: "rlm-quiet" }, whole);
     const head = h("div.rlm-turn-head", {}, this.#title, this.#whole, this.#facts);
-    this.element = h("section.rlm-turn", {}, head, this.#thought, this.#body, this.#tools, this.#error);
+    this.element = h("section.rlm-turn", {}, head, this.#body, this.#tools, this.#error);
     views.set(this.element, this);
   }
 
@@ -85,14 +77,12 @@ class TurnView {
     ];
     put(this.#facts, facts.filter((each) => each !== "").join(" · "));
     tip(this.#facts, `${shortModel(turn.model)}, was sent ${plural(turn.sent_chars, "character")}`);
-    show(this.#thought, Boolean(turn.thinking));
-    put(this.#thinking, turn.thinking ?? "");
     attribute(this.element, "data-streaming", turn.streaming);
-    show(this.#whole, isCut(turn));
+    show(this.#whole, turn.shortened > 0);
     show(this.#error, Boolean(turn.error));
     putLong(this.#error, turn.error);
     this.#drawBody(turn);
-    drawTools(this.#tools, turn.tool_calls ?? [], turn.tools_called ?? 0);
+    drawTools(this.#tools, turn.tool_calls, turn.tools_called);
   }
 
   #drawBody(turn: Turn): void {
@@ -160,7 +150,6 @@ const CELL_WORDS: Record<Cell["status"], string> = {
   interrupted: "interrupted",
   timeout: "timed out",
   died: "kernel died",
-  skipped: "not run",
 };
 
 const cells = new WeakMap<Element, { update(cell: Cell): void }>();

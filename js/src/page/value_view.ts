@@ -9,10 +9,15 @@ const PREVIEW_CHARS = 20_000;
 /** `DataFrame 1,000,000 x 6, 48.0 MB` */
 export function summaryOf(value: Description): string {
   if (value.summary) return value.summary;
-  const shape = value.shape ? value.shape.map(whole).join(" × ") : "";
+  const shape = shapeOf(value);
   return [`${value.type ?? "value"} ${shape}`.trim(), bytes(value.bytes)]
     .filter((part) => part !== "")
     .join(", ");
+}
+
+/** `1,000,000 × 6`; empty if the value has no shape. */
+export function shapeOf(value: Description): string {
+  return (value.shape ?? []).map((length) => (length === null ? "?" : whole(length))).join(" × ");
 }
 
 /** The body under the summary; `null` where the summary says it all. */

@@ -2,10 +2,10 @@
 
 import { copyButton } from "../dom/code";
 import { attribute, button, h, keepKeys, keyed, on, put, putLine, show, take } from "../dom/dom";
-import { bytes, isName, whole } from "../dom/format";
+import { bytes, isName } from "../dom/format";
 import type { Detail, Variable } from "../state/protocol";
 import { FINAL, type Session } from "../state/session";
-import { describe, placeWords, summaryOf } from "./value_view";
+import { describe, placeWords, shapeOf, summaryOf } from "./value_view";
 
 export class VariablesView {
   readonly element: HTMLElement;
@@ -197,9 +197,7 @@ function nameOf(variable: Variable): string {
 }
 
 function shortSummary(variable: Variable): string {
-  const shape = variable.shape?.length
-    ? variable.shape.map(whole).join(" × ")
-    : bytes(variable.bytes || null);
+  const shape = shapeOf(variable) || bytes(variable.bytes || null);
   const place = variable.place === "memory" ? "" : (variable.place ?? "");
   return [variable.type ?? "", shape, place].filter((part) => part !== "").join(" ");
 }

@@ -1,7 +1,12 @@
-/** The wire protocol: what the kernel sends and what this page asks. Plain JSON, custom messages only. */
+/**
+ * The messages between the widget's Python and JavaScript sides: plain JSON in custom messages.
+ *
+ * Generated from `rlm_jupyter/views/protocol.py` by `make protocol`; do not edit.
+ */
 
 export type Status = "running" | "done" | "failed" | "stopped" | "limit";
-/** What is waited for besides the model: that a request is sent again, what is held by others, a kernel, Next. */
+
+/** What an agent waits for, besides the model and its own code. */
 export type Waiting =
   | "rate_limit"
   | "server_error"
@@ -12,21 +17,24 @@ export type Waiting =
   | "concurrency"
   | "kernel"
   | "step";
+
 export type Activity = "model" | "code" | "children" | Waiting | "";
+
 export type SpanKind = "model" | "code" | "wait";
 
-/** One stretch of an agent's life, epoch seconds; `null` as end: it lasts still. */
-export type Span = [kind: SpanKind, start: number, end: number | null];
+/** One stretch of an agent's life: kind, start and end; the end is None while it lasts. */
+export type Span = [SpanKind, number, number | null];
 
-/** Where the bytes of a run's values are. */
+/** Bytes of a run's values by where they are held. */
 export interface Places {
   memory?: number | null;
   disk?: number | null;
   shared?: number | null;
-  /** Of memory; what is over it goes to the disk. */
+  /** Bytes held in memory at most; values above it are written to disk. */
   limit?: number | null;
 }
 
+/** The header of a run. */
 export interface Run {
   id: string;
   question: string;
@@ -34,10 +42,8 @@ export interface Run {
   model: string | null;
   sub_model: string | null;
   scripted: boolean;
-  /** Epoch seconds. */
   started: number | null;
   elapsed: number | null;
-  /** USD; `null`: unknown. */
   cost: number | null;
   cost_limit: number | null;
   input_tokens: number;
@@ -52,19 +58,52 @@ export interface Run {
   context_summary: string | null;
   seen_tokens: number | null;
   sandbox: string | null;
-  /** Optional. */
   values: Places | null;
   value: string | null;
   error: string | null;
   notices: string[];
   provenance: string | null;
-  /** `false`: clicks arrive only after the cell. */
+  /** False: clicks arrive only after the cell has ended. */
   clicks: boolean;
   step: boolean;
-  /** Optional: the run is paused by the user. */
   paused: boolean;
 }
 
+/** The header before the first snapshot. */
+export const RUN_DEFAULTS: Run = {
+  id: "",
+  question: "",
+  status: "running",
+  model: null,
+  sub_model: null,
+  scripted: false,
+  started: null,
+  elapsed: null,
+  cost: null,
+  cost_limit: null,
+  input_tokens: 0,
+  output_tokens: 0,
+  token_limit: null,
+  calls: 0,
+  call_limit: null,
+  agents: 0,
+  depth: 0,
+  in_flight: 0,
+  context_bytes: null,
+  context_summary: null,
+  seen_tokens: null,
+  sandbox: null,
+  values: null,
+  value: null,
+  error: null,
+  notices: [],
+  provenance: null,
+  clicks: true,
+  step: false,
+  paused: false,
+};
+
+/** One agent's row. */
 export interface Agent {
   id: string;
   parent: string | null;
@@ -77,11 +116,11 @@ export interface Agent {
   turns: number;
   cells: number;
   sub_calls: number;
-  /** Optional: how often its code called a tool. */
   tool_calls: number;
   input_tokens: number;
   output_tokens: number;
   cost: number | null;
+  /** Its cost and that of all agents below it. */
   cost_total: number | null;
   started: number | null;
   elapsed: number | null;
@@ -89,84 +128,97 @@ export interface Agent {
   error: string | null;
   variables: number;
   rev: number;
+  /** The cell that waits for `next` in step mode. */
   pending_code: string | null;
-  /** Optional: what the timeline draws; without it a lane is one bar. */
+  /** What the timeline draws; without it a lane is one bar. */
   spans: Span[] | null;
-  /** Not sent: the number of the message that changed it last, noted by the store. */
-  stamp: number;
 }
+
+/** The value of each field that a row leaves out. */
+export const AGENT_DEFAULTS: Agent = {
+  id: "",
+  parent: null,
+  depth: 0,
+  question: "",
+  name: null,
+  status: "running",
+  activity: "",
+  model: null,
+  turns: 0,
+  cells: 0,
+  sub_calls: 0,
+  tool_calls: 0,
+  input_tokens: 0,
+  output_tokens: 0,
+  cost: null,
+  cost_total: null,
+  started: null,
+  elapsed: null,
+  value: null,
+  error: null,
+  variables: 0,
+  rev: 0,
+  pending_code: null,
+  spans: null,
+};
 
 /** A part of a container. */
 export interface Item {
-  /** Of a dict; a list has indices. */
+  /** The key of a dict's item; None for a list's. */
   key?: string | null;
   type?: string;
   bytes?: number | null;
   summary?: string;
 }
 
-/** What is shown of a value: made by the kernel, bounded there. */
+/** A column of a table. */
+export interface Column {
+  name: string;
+  dtype?: string;
+  nulls?: number | null;
+}
+
+export type Place = "memory" | "disk" | "shared";
+
+/** What is shown of a value: made and bounded by the kernel that holds it, checked here. */
 export interface Description {
   type?: string;
   summary?: string;
   bytes?: number | null;
-  shape?: number[];
-  length?: number;
-  columns?: { name: string; dtype?: string; nulls?: number | null }[];
+  shape?: (number | null)[] | null;
+  length?: number | null;
+  columns?: Column[];
   rows?: unknown[][];
   preview?: string;
-  /** What is in a container: of a dict with the keys. */
   items?: Item[];
   truncated?: boolean;
-  /** Optional: where it is held, `memory`, `disk` or `shared`. */
-  place?: string | null;
-  /** Optional: a name that is free in the notebook. */
-  as?: string | null;
-}
-
-export interface Variable extends Description {
-  name: string;
   /** The turn that made it. */
   turn?: number | null;
+  place?: Place | null;
+  /** A name under which the notebook can be given it without overwriting another. */
+  free_name?: string | null;
 }
 
-export type CellStatus = "running" | "ok" | "error" | "interrupted" | "timeout" | "died" | "skipped";
+/** A variable of an agent's kernel. */
+export interface Variable extends Description {
+  name: string;
+}
 
+export type CellStatus = "running" | "ok" | "error" | "interrupted" | "timeout" | "died";
+
+/** A cell that an agent ran. */
 export interface Cell {
   cell: number;
   code: string;
   output: string;
-  /** Characters that were cut from the output. */
+  /** Characters of the output that the kernel did not send. */
   cut: number;
   status: CellStatus;
   error: string | null;
   seconds: number | null;
 }
 
-export interface Turn {
-  turn: number;
-  sent_chars: number;
-  reply: string;
-  thinking?: string | null;
-  cells: Cell[];
-  input_tokens: number;
-  output_tokens: number;
-  cost: number | null;
-  model: string | null;
-  finish_reason: string | null;
-  cached: boolean;
-  /** Optional: no provider told the tokens. */
-  estimated?: boolean;
-  started: number | null;
-  seconds: number | null;
-  streaming: boolean;
-  /** Why there is no reply. */
-  error?: string | null;
-  /** Optional: the newest of what its code called, and how much that was in all. */
-  tool_calls?: ToolCall[] | null;
-  tools_called?: number | null;
-}
-
+/** A call of a tool or an MCP server. */
 export interface ToolCall {
   name: string;
   seconds: number | null;
@@ -174,6 +226,34 @@ export interface ToolCall {
   error?: string | null;
 }
 
+/** One reply of the model and the cells in it. */
+export interface Turn {
+  turn: number;
+  sent_chars: number;
+  reply: string;
+  cells: Cell[];
+  /** Characters of this turn that this message leaves out; `open` with its number sends it whole. */
+  shortened: number;
+  /** The newest ones. */
+  tool_calls: ToolCall[];
+  /** How many there were in all. */
+  tools_called: number;
+  input_tokens: number;
+  output_tokens: number;
+  cost: number | null;
+  model: string | null;
+  finish_reason: string | null;
+  cached: boolean;
+  /** The provider reported no tokens. */
+  estimated: boolean;
+  started: number | null;
+  seconds: number | null;
+  streaming: boolean;
+  /** Why there is no reply. */
+  error: string | null;
+}
+
+/** A plain completion that an agent's code asked for. */
 export interface SubCall {
   call: string | number;
   prompt: string;
@@ -182,51 +262,59 @@ export interface SubCall {
   output_tokens: number;
   cost: number | null;
   status: string;
-  /** Optional: `llm_query`, `repair` (its second try), `fallback` (a sub-agent at the depth limit), `summary` (of old turns), … */
-  purpose?: string | null;
-  cached?: boolean;
-  estimated?: boolean;
+  /** `llm_query`, `repair`, `fallback` (a sub-agent at the depth limit), `summary` (of old turns). */
+  purpose: string | null;
+  cached: boolean;
+  estimated: boolean;
 }
 
+/** How many entries were left out, the oldest first, because a page is bounded. */
+export interface Omitted {
+  turns?: number;
+  sub_calls?: number;
+  variables?: number;
+}
+
+/** An agent's page. */
 export interface Detail {
   question: string;
   context: Description | null;
+  /** The tools and servers that its code may call. */
+  tools: string[];
   turns: Turn[];
   sub_calls: SubCall[];
   variables: Variable[];
   notices: string[];
   value: Description | null;
   error: string | null;
-  /** Optional: the tools and servers that its code may call. */
-  tools?: string[] | null;
-  /** How many were left out, oldest first, because a page is bounded. */
-  cut?: { turns?: number; sub_calls?: number; variables?: number };
+  cut: Omitted;
 }
 
+/** One message of a prompt. */
 export interface PromptMessage {
   role: string;
   content: string;
 }
 
-type Rows = Record<string, Partial<Agent>>;
-
+/** All that was sent so far; one that is too large comes in `parts` messages of the same `seq`. */
 export interface SnapshotMessage {
   kind: "snapshot";
   seq: number;
-  run: Partial<Run>;
-  agents: Rows;
-  /** Optional: a snapshot too large for one message comes in `parts` messages of the same `seq`. */
   part?: number;
   parts?: number;
+  run: Partial<Run>;
+  agents: Record<string, Partial<Agent>>;
 }
 
+/** What changed since the patch before it. */
 export interface PatchMessage {
   kind: "patch";
   seq: number;
   run?: Partial<Run>;
-  agents?: Rows;
+  agents?: Record<string, Partial<Agent>>;
 }
 
+/** The answer to `open`. */
 export interface DetailMessage {
   kind: "detail";
   request: string;
@@ -234,6 +322,7 @@ export interface DetailMessage {
   detail: Detail;
 }
 
+/** The answer to `prompt`. */
 export interface PromptAnswer {
   kind: "prompt";
   request: string;
@@ -241,40 +330,111 @@ export interface PromptAnswer {
   messages: PromptMessage[];
 }
 
+/** A command was carried out. */
 export interface OkMessage {
   kind: "ok";
   request: string;
   message?: string | null;
+  /** What a cell printed. */
   output?: string | null;
+  /** How a cell ended. */
+  status?: string;
 }
 
+/** A command was not carried out. */
 export interface ErrorMessage {
   kind: "error";
   request: string;
   message: string;
-  /** Optional: `exists` when a pull would overwrite a name. */
+  /** `exists`: a pull would overwrite a name. */
   reason?: string | null;
 }
 
-export type Incoming =
-  | SnapshotMessage
-  | PatchMessage
-  | DetailMessage
-  | PromptAnswer
-  | OkMessage
-  | ErrorMessage;
 export type Answer = DetailMessage | PromptAnswer | OkMessage | ErrorMessage;
 
-/** What this page asks; `request` is added by the session. */
+export type Incoming = SnapshotMessage | PatchMessage | Answer;
+
+/** Asks for a snapshot. */
+export interface HelloCommand {
+  kind: "hello";
+}
+
+/** Asks for an agent's page. */
+export interface OpenCommand {
+  kind: "open";
+  agent: string;
+  /** The turn that must be whole. */
+  turn?: number;
+}
+
+/** Asks for the messages of an agent's newest prompt. */
+export interface PromptCommand {
+  kind: "prompt";
+  agent: string;
+}
+
+/** Stops an agent and all below it; None stops the run. */
+export interface StopCommand {
+  kind: "stop";
+  agent: string | null;
+}
+
+/** Assigns an agent's variable in the notebook; an empty name is the value given to FINAL. */
+export interface PullCommand {
+  kind: "pull";
+  agent: string;
+  name: string;
+  /** The name in the notebook. */
+  target: string;
+  overwrite: boolean;
+}
+
+/** Runs a cell in an agent's kernel. */
+export interface ExecCommand {
+  kind: "exec";
+  agent: string;
+  code: string;
+}
+
+/** Starts a sub-agent with the same question beside one that failed. */
+export interface RetryCommand {
+  kind: "retry";
+  agent: string;
+}
+
+/** Changes a limit of the run. */
+export interface LimitCommand {
+  kind: "limit";
+  name: string;
+  value: number;
+}
+
+/** Lets a cell run that waits in step mode, edited if `code` is set. */
+export interface NextCommand {
+  kind: "next";
+  agent: string;
+  code: string | null;
+}
+
+/** Makes each turn wait for `next`. */
+export interface PauseCommand {
+  kind: "pause";
+}
+
+/** Ends the pause. */
+export interface ResumeCommand {
+  kind: "resume";
+}
+
 export type Command =
-  | { kind: "hello" }
-  | { kind: "open"; agent: string; turn?: number }
-  | { kind: "prompt"; agent: string }
-  | { kind: "stop"; agent: string | null }
-  | { kind: "pull"; agent: string; name: string; as: string; overwrite: boolean }
-  | { kind: "exec"; agent: string; code: string }
-  | { kind: "retry"; agent: string }
-  | { kind: "limit"; name: string; value: number }
-  | { kind: "next"; agent: string; code: string | null }
-  | { kind: "pause" }
-  | { kind: "resume" };
+  | HelloCommand
+  | OpenCommand
+  | PromptCommand
+  | StopCommand
+  | PullCommand
+  | ExecCommand
+  | RetryCommand
+  | LimitCommand
+  | NextCommand
+  | PauseCommand
+  | ResumeCommand;

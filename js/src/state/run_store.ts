@@ -1,67 +1,20 @@
 /** The state of one run, folded from snapshots and patches. Pure: no DOM, no clock, no sending. */
 
-import type { Agent, PatchMessage, Run, SnapshotMessage, Status } from "./protocol";
+import {
+  AGENT_DEFAULTS,
+  type Agent,
+  type PatchMessage,
+  RUN_DEFAULTS,
+  type Run,
+  type SnapshotMessage,
+  type Status,
+} from "./protocol";
 
-export const EMPTY_RUN: Run = {
-  id: "",
-  question: "",
-  status: "running",
-  model: null,
-  sub_model: null,
-  scripted: false,
-  started: null,
-  elapsed: null,
-  cost: null,
-  cost_limit: null,
-  input_tokens: 0,
-  output_tokens: 0,
-  token_limit: null,
-  calls: 0,
-  call_limit: null,
-  agents: 0,
-  depth: 0,
-  in_flight: 0,
-  context_bytes: null,
-  context_summary: null,
-  seen_tokens: null,
-  sandbox: null,
-  values: null,
-  value: null,
-  error: null,
-  notices: [],
-  provenance: null,
-  clicks: true,
-  step: false,
-  paused: false,
-};
-
-const EMPTY_AGENT: Agent = {
-  id: "",
-  parent: null,
-  depth: 0,
-  question: "",
-  name: null,
-  status: "running",
-  activity: "",
-  model: null,
-  turns: 0,
-  cells: 0,
-  sub_calls: 0,
-  tool_calls: 0,
-  input_tokens: 0,
-  output_tokens: 0,
-  cost: null,
-  cost_total: null,
-  started: null,
-  elapsed: null,
-  value: null,
-  error: null,
-  variables: 0,
-  rev: 0,
-  pending_code: null,
-  spans: null,
-  stamp: 0,
-};
+/** An agent's row as this page holds it. */
+export interface AgentState extends Agent {
+  /** The number of the message that changed it last. */
+  stamp: number;
+}
 
 /** The sums of an agent's sub-agents, each with all below it. */
 export interface Totals {
@@ -92,8 +45,8 @@ export type Outcome = "applied" | "stale" | "partial" | "gap";
 const ROOT = "";
 
 export class Store {
-  run: Run = { ...EMPTY_RUN };
-  agents = new Map<string, Agent>();
+  run: Run = { ...RUN_DEFAULTS };
+  agents = new Map<string, AgentState>();
   /** The number of the last message that is in the state; -1: nothing yet. */
   seq = -1;
   /** Rises when an agent appears; nothing else moves rows. */
@@ -151,7 +104,7 @@ export class Store {
     const open = [id];
     for (let at = open.shift(); at !== undefined && found.length < limit; at = open.shift()) {
       for (const kid of this.children(at)) {
-        const agent = this.agents.get(kid) as Agent;
+        const agent = this.agents.get(kid) as AgentState;
         if (agent.status === "failed" && found.length < limit) found.push(agent);
         if (this.failures(kid) > 0) open.push(kid);
       }
@@ -209,7 +162,7 @@ export class Store {
 
   #replace(seq: number, run: Partial<Run>, agents: Record<string, Partial<Agent>>): void {
     this.seq = seq;
-    this.run = { ...EMPTY_RUN, ...run };
+    this.run = { ...RUN_DEFAULTS, ...run };
     this.agents.clear();
     this.#kids.clear();
     this.#counts.clear();
@@ -228,7 +181,7 @@ export class Store {
     }
   }
 
-  #change(agent: Agent, fields: Partial<Agent>): void {
+  #change(agent: AgentState, fields: Partial<Agent>): void {
     if (fields.status !== undefined && fields.status !== agent.status) {
       const more = Number(fields.status === "failed") - Number(agent.status === "failed");
       if (more !== 0) this.#fail(agent.parent, more);
@@ -268,7 +221,7 @@ export class Store {
   }
 
   #add(id: string, fields: Partial<Agent>): void {
-    const agent: Agent = { ...EMPTY_AGENT, ...fields, id, stamp: this.seq };
+    const agent: AgentState = { ...AGENT_DEFAULTS, ...fields, id, stamp: this.seq };
     this.agents.set(id, agent);
     this.#sum(agent, 1);
     const key = agent.parent ?? ROOT;

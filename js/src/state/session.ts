@@ -179,12 +179,12 @@ export class Session {
     if (typed !== undefined) return typed;
     const page = this.details.get(agent);
     const held = name === FINAL ? page?.value : page?.variables.find((variable) => variable.name === name);
-    return held?.as ?? pullName(name || "value", agent, this.#taken);
+    return held?.free_name ?? pullName(name || "value", agent, this.#taken);
   }
 
-  pull(agent: string, name: string, as: string, overwrite: boolean): void {
-    this.choices.pullAs.set(`${agent}:${name}`, as);
-    this.send({ kind: "pull", agent, name, as, overwrite });
+  pull(agent: string, name: string, target: string, overwrite: boolean): void {
+    this.choices.pullAs.set(`${agent}:${name}`, target);
+    this.send({ kind: "pull", agent, name, target, overwrite });
   }
 
   exec(agent: string, code: string): void {

@@ -2,8 +2,7 @@
 
 import { attribute, h, keyed, on, percents, put } from "../dom/dom";
 import { duration } from "../dom/format";
-import type { Agent } from "../state/protocol";
-import type { Totals } from "../state/run_store";
+import type { AgentState, Totals } from "../state/run_store";
 import type { Session } from "../state/session";
 import {
   type Bar,
@@ -77,7 +76,7 @@ export class TimeAxis {
     );
   }
 
-  drawLane(track: HTMLElement, agent: Agent): void {
+  drawLane(track: HTMLElement, agent: AgentState): void {
     const { store } = this.session;
     const drawn = `${agent.id} ${agent.stamp} ${this.#version}`;
     if (agent.status !== "running" && this.#drawn.get(track) === drawn) return;
@@ -135,7 +134,7 @@ export class TimeAxis {
   }
 
   /** From an agent's start to its end, with a little air. */
-  #life(agent: Agent): Window | null {
+  #life(agent: AgentState): Window | null {
     const from = (agent.started ?? 0) - (this.session.store.run.started ?? 0);
     const length = Math.max(this.session.elapsed(agent) ?? 0, 0.01);
     const [a, b] = this.#whole;

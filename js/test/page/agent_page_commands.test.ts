@@ -41,7 +41,12 @@ describe("Pull", () => {
     field().dispatchEvent(new Event("input"));
     page.button("Pull")?.click();
     await frame();
-    expect(page.last("pull")).toMatchObject({ agent: "0.1", name: "counts", as: "mine", overwrite: false });
+    expect(page.last("pull")).toMatchObject({
+      agent: "0.1",
+      name: "counts",
+      target: "mine",
+      overwrite: false,
+    });
     expect(page.button("Pull")?.hasAttribute("data-pending")).toBe(true);
     page.button("Pull")?.click();
     expect(page.count("pull")).toBe(1);
@@ -63,24 +68,24 @@ describe("Pull", () => {
     await frame();
     expect(say()).toBe("`counts` exists");
     page.button("Overwrite")?.click();
-    expect(page.last("pull")).toMatchObject({ as: "counts", overwrite: true });
+    expect(page.last("pull")).toMatchObject({ target: "counts", overwrite: true });
   });
 
   it("of what the agent gave to FINAL needs no name of a variable", async () => {
     await renew({ value: { summary: "int 1" } });
     expect(field().value, "the kernel offered no name").toBe("value_0_1");
     await renew({
-      value: { type: "dict", summary: "dict of 2", as: "found" },
+      value: { type: "dict", summary: "dict of 2", free_name: "found" },
       variables: [{ name: "counts" }],
     });
     expect(text('[role="option"]')).toEqual(["FINAL valuedict", "counts"]);
     expect(field().value).toBe("found");
     page.button("Pull")?.click();
-    expect(page.last("pull")).toMatchObject({ agent: "0.1", name: "", as: "found", overwrite: false });
+    expect(page.last("pull")).toMatchObject({ agent: "0.1", name: "", target: "found", overwrite: false });
     page.receive({ kind: "error", request: page.last("pull").request, message: "taken", reason: "exists" });
     await frame();
     page.button("Overwrite")?.click();
-    expect(page.last("pull")).toMatchObject({ name: "", as: "found", overwrite: true });
+    expect(page.last("pull")).toMatchObject({ name: "", target: "found", overwrite: true });
   });
 
   it("copies the line that does it", async () => {
@@ -88,7 +93,7 @@ describe("Pull", () => {
     vi.stubGlobal("navigator", { clipboard: { writeText: async (line: string) => void copied.push(line) } });
     page.button("Copy as code")?.click();
     await frame();
-    await renew({ value: { summary: "int 1", as: "one" } });
+    await renew({ value: { summary: "int 1", free_name: "one" } });
     page
       .all("button")
       .find((each) => /Cop/.test(each.textContent ?? ""))

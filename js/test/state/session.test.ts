@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { SLOW_AFTER } from "../../src/state/requests";
 import { agent, Desk, ids } from "../helpers";
 
-const variable = (name: string, as?: string) => ({ name, ...(as ? { as } : {}) });
+const variable = (name: string, free_name?: string) => ({ name, ...(free_name ? { free_name } : {}) });
 
 describe("the talk with the kernel", () => {
   it("says hello and takes the snapshot", () => {
