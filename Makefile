@@ -11,7 +11,7 @@ TEST_STAMP := $(VENV)/.installed-test
 # The bundle is committed; `npm run build` in js/ makes it anew.
 export SKIP_JUPYTER_BUILDER := 1
 
-.PHONY: help demo lab test check bench docs notebook format clean
+.PHONY: help demo lab test check bench docs protocol notebook format clean
 
 demo: $(STAMP)  ## run the quickstart with the embedded demo model: no key, no network
 	@$(BIN)/python notebooks/run_quickstart.py
@@ -30,6 +30,9 @@ bench: $(TEST_STAMP)  ## the figures, as ratios taken in one run
 
 docs: $(STAMP)  ## write docs/reference.md anew, from the code
 	$(BIN)/python docs/make_reference.py
+
+protocol: $(STAMP)  ## write the widget's protocol in TypeScript anew, from its declaration in Python
+	$(BIN)/python js/dev/make_protocol.py
 
 notebook: $(STAMP)  ## write the quickstart anew, with its outputs
 	$(BIN)/python notebooks/run_quickstart.py --save

@@ -26,10 +26,14 @@ from rlm_jupyter.views.wire import rows
         ("limit", {"name": "cost", "value": 2}, "cannot be changed"),
         ("retry", {"agent": "0.2"}, "cannot be asked again"),
         ("next", {"agent": "0"}, "has no cell that waits for `Next`"),
-        ("pull", {"agent": "0.1", "name": "counts", "as": "no name"}, "`no name` is no name for a variable"),
-        ("pull", {"agent": "0.1", "name": "counts", "as": "class"}, "`class` is no name for a variable"),
-        ("pull", {"agent": "0.1", "name": "counts", "as": "__builtins__"}, "one of Python's own names"),
-        ("pull", {"agent": "0.1", "name": "counts", "as": {"x": 1}}, "is no name for a variable"),
+        (
+            "pull",
+            {"agent": "0.1", "name": "counts", "target": "no name"},
+            "`no name` is no name for a variable",
+        ),
+        ("pull", {"agent": "0.1", "name": "counts", "target": "class"}, "`class` is no name for a variable"),
+        ("pull", {"agent": "0.1", "name": "counts", "target": "__builtins__"}, "one of Python's own names"),
+        ("pull", {"agent": "0.1", "name": "counts", "target": {"x": 1}}, "is no name for a variable"),
     ],
 )
 def test_what_cannot_be_done_is_answered_in_words(browse, capfd, kind, fields, said):
@@ -75,7 +79,7 @@ def test_no_more_than_eight_commands_wait_at_once_and_stop_still_works(browse):
     browser = browse(example(), namespace={})
     browser.run.agents["0.1"] = Agent(counts=lambda: release.wait(60))
     for number in range(8):
-        browser.click("pull", agent="0.1", name="counts", **{"as": f"v{number}"})
+        browser.click("pull", agent="0.1", name="counts", target=f"v{number}")
     assert "8 commands are under way" in browser.ask("pull", agent="0.1", name="counts")["message"]
     assert browser.ask("stop", agent=None)["kind"] == "ok"
     release.set()

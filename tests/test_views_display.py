@@ -201,7 +201,7 @@ def test_clicks_are_answered_while_an_awaited_cell_runs_and_a_static_tree_stays(
     notebook.click("hello")
     notebook.until(lambda: notebook.answers("snapshot"))
     assert notebook.answers("snapshot")[0]["run"]["clicks"] is True
-    notebook.click("pull", agent="0", name="counts", **{"as": "pulled"})
+    notebook.click("pull", agent="0", name="counts", target="pulled")
     notebook.until(lambda: notebook.answers("ok"))
     assert notebook.ended is None, "the cell still runs"
     notebook.click("stop", agent=None)
@@ -302,7 +302,7 @@ def test_a_click_on_stop_ends_a_real_run_in_an_awaited_cell_and_its_variables_ca
     notebook.click("stop", agent=None)
     assert notebook.finish()["status"] == "ok"
     assert "rlm-s-stopped" in static(notebook)["text/html"].split("</style>")[1]
-    notebook.click("pull", agent="0", name="counts", **{"as": "mine"})
+    notebook.click("pull", agent="0", name="counts", target="mine")
     notebook.until(lambda: len(notebook.answers("ok")) == 2)
     assert notebook.answers("ok")[1]["message"].startswith("mine = ")
     notebook.click("exec", agent="0", code="len(counts)")

@@ -111,7 +111,7 @@ def test_opening_an_agent_gives_its_page_and_its_prompt(browse):
     page = browser.ask("open", agent="0.1")
     assert (page["kind"], page["agent"]) == ("detail", "0.1")
     (variable,) = page["detail"]["variables"]
-    assert (variable["name"], variable["as"]) == ("counts", "counts_0_1")
+    assert (variable["name"], variable["free_name"]) == ("counts", "counts_0_1")
     assert browser.ask("open", agent="0.1", turn=1)["detail"]["turns"]
     shown = browser.ask("prompt", agent="0.1")
     assert (shown["kind"], shown["messages"]) == ("prompt", [{"role": "user", "content": "the question"}])

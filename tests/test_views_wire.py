@@ -11,7 +11,8 @@ from rlm_jupyter.engine import events as ev
 from rlm_jupyter.errors import AgentNotFoundError
 from rlm_jupyter.values.describe import describe
 from rlm_jupyter.views.detail import description, detail, prompt
-from rlm_jupyter.views.wire import DEFAULTS, MAX_BYTES, Patcher, rows, run_fields
+from rlm_jupyter.views.protocol import AGENT_DEFAULTS
+from rlm_jupyter.views.wire import MAX_BYTES, Patcher, rows, run_fields
 
 
 class Page:
@@ -36,7 +37,7 @@ class Page:
             self.run.update(message["run"])
             changes = message["agents"]
         for id_, change in changes.items():
-            self.agents.setdefault(id_, dict(DEFAULTS)).update(change)
+            self.agents.setdefault(id_, dict(AGENT_DEFAULTS)).update(change)
 
     def catch_up(self, patcher):
         while patcher.pending:

@@ -211,12 +211,16 @@ const FRAME = {
   ],
 };
 
+/** What every turn has; of the protocol's fields only these differ from turn to turn. */
+const TURN = { shortened: 0, tool_calls: [], tools_called: 0, estimated: false, error: null };
+
 function detail(agent) {
   return {
     question: agent.question,
     context: { type: "DataFrame", summary: "DataFrame 1,000,000 × 6, 48.0 MB", ...FRAME, name: undefined },
     turns: [
       {
+        ...TURN,
         turn: 1,
         sent_chars: 4120,
         reply: `I look at the refunds per supplier and week first, then give each supplier to a sub-agent.\n\n\`\`\`repl\n${CODE}\n\`\`\`\n`,
@@ -232,10 +236,10 @@ function detail(agent) {
         streaming: false,
       },
       {
+        ...TURN,
         turn: 2,
         sent_chars: 5210,
         reply: "The names were never set. I set them and ask again.\n\n```repl\nverdicts[0].shape\n```",
-        thinking: "The traceback says that names is not defined.",
         cells: [
           {
             cell: 2,
@@ -258,6 +262,7 @@ function detail(agent) {
         streaming: false,
       },
       {
+        ...TURN,
         turn: 3,
         sent_chars: 6120,
         reply:
@@ -332,7 +337,7 @@ function detail(agent) {
             type: "dict",
             summary: "dict of 24 keys, 27.4 kB",
             length: 24,
-            as: `value_${agent.id.replace(/\./g, "_")}`,
+            free_name: `value_${agent.id.replace(/\./g, "_")}`,
             items: [
               { key: "supplier", type: "str", bytes: 57, summary: "'Norrland'" },
               { key: "since", type: "Timestamp", bytes: 48, summary: "Timestamp('2025-09-01')" },
@@ -511,14 +516,14 @@ export class FakeModel {
       });
     else if (kind === "pull")
       this.emit(
-        rest.as === "orders" && !rest.overwrite
+        rest.target === "orders" && !rest.overwrite
           ? {
               kind: "error",
               request,
               message: "`orders` exists in the notebook. Choose another name, or overwrite it.",
               reason: "exists",
             }
-          : { kind: "ok", request, message: `\`${rest.as}\` is now in the notebook: DataFrame 212 × 4` },
+          : { kind: "ok", request, message: `\`${rest.target}\` is now in the notebook: DataFrame 212 × 4` },
       );
     else if (kind === "exec") this.emit({ kind: "ok", request, output: `>>> ${rest.code}\n${OUTPUT}` });
     else this.emit({ kind: "ok", request });

@@ -1,9 +1,9 @@
 /** The anywidget module: the only file that knows anywidget. One call of the factory is one model. */
 
 import type { AnyModel, Initialize, Render } from "@anywidget/types";
-import { Session } from "./session";
-import type { Incoming } from "./types";
-import { View } from "./view";
+import type { Incoming } from "./state/protocol";
+import { Session } from "./state/session";
+import { View } from "./tree/run_view";
 
 export default (): { initialize: Initialize; render: Render } => {
   let session: Session | null = null;

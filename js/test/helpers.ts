@@ -1,6 +1,6 @@
-import { Session } from "../src/session";
-import type { Agent, Command, Detail, Incoming, Run } from "../src/types";
-import { View } from "../src/view";
+import type { Agent, Command, Detail, Incoming, Run } from "../src/state/protocol";
+import { Session } from "../src/state/session";
+import { View } from "../src/tree/run_view";
 
 /** A row as the kernel sends it, whole. */
 export function agent(id: string, fields: Partial<Agent> = {}): Partial<Agent> {
@@ -37,12 +37,14 @@ export function detail(fields: Partial<Detail> = {}): Detail {
   return {
     question: "the question",
     context: null,
+    tools: [],
     turns: [],
     sub_calls: [],
     variables: [],
     notices: [],
     value: null,
     error: null,
+    cut: {},
     ...fields,
   };
 }

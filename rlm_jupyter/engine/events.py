@@ -23,7 +23,7 @@ Purpose = Literal["turn", "llm_query", "repair", "fallback", "summary"]
 sub-agent that the depth limit made a plain call, or the summary of an agent's old turns, when its chat nears the
 model's window."""
 
-CellStatus = Literal["running", "ok", "error", "interrupted", "timeout", "died", "skipped"]
+CellStatus = Literal["running", "ok", "error", "interrupted", "timeout", "died"]
 
 WaitReason = Literal[
     "rate_limit",

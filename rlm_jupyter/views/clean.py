@@ -65,8 +65,13 @@ def one_line(text: object, limit: int = 200) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def omitted(text: str, limit: int) -> int:
+    """Returns how many characters `head_tail` leaves out of a text."""
+    return max(0, len(text) - max(limit, limit * 2 // 3 + 1))
+
+
 def head_tail(text: str, limit: int) -> str:
-    """Clean text and keep about `limit` characters: its beginning, its end, and how many were left out."""
+    """Cleans text and keeps about `limit` characters: its beginning, its end, and how many were left out."""
     if len(text) <= limit:
         return clean(text)
     head = limit * 2 // 3

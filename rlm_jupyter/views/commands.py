@@ -254,7 +254,7 @@ class Commands:
         # Without a name it is the value that the agent gave to FINAL.
         name = str(message["name"]) if message.get("name") else None
         overwrite = message.get("overwrite") is True
-        target = check_name(message.get("as") or name, namespace, overwrite=overwrite)
+        target = check_name(message.get("target") or name, namespace, overwrite=overwrite)
         handle = run.agents[agent]
 
         def work() -> None:

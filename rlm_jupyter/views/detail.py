@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from rlm_jupyter.engine.state import AgentState, CallState, CellState, ToolCallState, TreeState, TurnState
-from rlm_jupyter.views.clean import clean, head_tail, one_line
+from rlm_jupyter.views import protocol
+from rlm_jupyter.views.clean import clean, head_tail, omitted, one_line
 from rlm_jupyter.views.find import find_agent
 from rlm_jupyter.views.wire import MAX_BYTES, json_size
 
@@ -31,11 +32,12 @@ _CALLS_SHARE = 0.1
 _VARIABLES_SHARE = 0.2
 
 T = TypeVar("T")
+Made = TypeVar("Made")
 
 
 def detail(
     state: TreeState, agent_id: str, *, turn: int | None = None, max_bytes: int = MAX_BYTES
-) -> dict[str, Any]:
+) -> protocol.Detail:
     """Make an agent's page.
 
     Args:
@@ -48,7 +50,7 @@ def detail(
         AgentNotFoundError: the run has no agent of that id.
     """
     agent = find_agent(state, agent_id)
-    page: dict[str, Any] = {
+    page: protocol.Detail = {
         "question": head_tail(agent.question, _QUESTION),
         "context": _bounded(agent.context, max_bytes // 6, rows=3, items=12),
         "tools": [one_line(name, _NAME) for name in tool_names(agent)[:_TOOLS]],
@@ -67,8 +69,7 @@ def detail(
         variables, [_variable, _brief_variable], int(room * _VARIABLES_SHARE)
     )
     newest = reversed(agent.calls)
-    forms: list[Callable[[Any], dict[str, Any]]] = [_plain_call, _brief_call]
-    page["sub_calls"], cut["sub_calls"] = _fit(newest, forms, int(room * _CALLS_SHARE))
+    page["sub_calls"], cut["sub_calls"] = _fit(newest, [_plain_call, _brief_call], int(room * _CALLS_SHARE))
     page["sub_calls"].reverse()
     wanted = [t for t in agent.turns if t.turn == turn] + [t for t in reversed(agent.turns) if t.turn != turn]
     sent = _sent_chars(agent)
@@ -86,11 +87,9 @@ def tool_names(agent: AgentState) -> list[str]:
     return [*agent.handed, *others]
 
 
-def _fit(
-    items: Iterable[T], forms: Sequence[Callable[[T], dict[str, Any]]], room: int
-) -> tuple[list[dict[str, Any]], int]:
+def _fit(items: Iterable[T], forms: Sequence[Callable[[T], Made]], room: int) -> tuple[list[Made], int]:
     """Take items in order, each in the first of its `forms` that fits; tell how many did not fit at all."""
-    taken: list[dict[str, Any]] = []
+    taken: list[Made] = []
     left_out = 0
     for item in items:
         for form in forms:
@@ -120,13 +119,15 @@ def _sent_chars(agent: AgentState) -> dict[int, int]:
     return sent
 
 
-def _turn(turn: TurnState, sent: Mapping[int, int], limit: int) -> dict[str, Any]:
+def _turn(turn: TurnState, sent: Mapping[int, int], limit: int) -> protocol.Turn:
     call = turn.call
+    texts = [call.text, *(text for cell in turn.cells for text in (cell.code, cell.output))]
     return {
         "turn": turn.turn,
         "sent_chars": sent.get(call.call, 0),
         "reply": head_tail(call.text, limit),
         "cells": [_cell(cell, limit) for cell in turn.cells],
+        "shortened": sum(omitted(text, limit) for text in texts),
         "tool_calls": [_tool_call(one, limit) for one in newest_tool_calls(turn, _TOOL_CALLS.get(limit, 4))],
         "tools_called": turn.tools_called,
         "input_tokens": call.input_tokens,
@@ -149,12 +150,18 @@ def newest_tool_calls(turn: TurnState, most: int) -> list[ToolCallState]:
     return [turn.tool_calls[at] for at in sorted(order)]
 
 
-def _tool_call(call: ToolCallState, limit: int) -> dict[str, Any]:
-    told = {"name": one_line(call.name, _NAME), "seconds": round(call.seconds, 3), "ok": call.ok}
-    return told if call.error is None else {**told, "error": clean(call.error, min(limit, 500))}
+def _tool_call(call: ToolCallState, limit: int) -> protocol.ToolCall:
+    shown: protocol.ToolCall = {
+        "name": one_line(call.name, _NAME),
+        "seconds": round(call.seconds, 3),
+        "ok": call.ok,
+    }
+    if call.error is not None:
+        shown["error"] = clean(call.error, min(limit, 500))
+    return shown
 
 
-def _cell(cell: CellState, limit: int) -> dict[str, Any]:
+def _cell(cell: CellState, limit: int) -> protocol.Cell:
     return {
         "cell": cell.cell,
         "code": head_tail(cell.code, limit),
@@ -166,7 +173,7 @@ def _cell(cell: CellState, limit: int) -> dict[str, Any]:
     }
 
 
-def _plain_call(call: CallState, limit: int = 600) -> dict[str, Any]:
+def _plain_call(call: CallState, limit: int = 600) -> protocol.SubCall:
     asked = call.messages[-1].get("content", "") if call.messages else ""
     return {
         "call": call.call,
@@ -182,18 +189,18 @@ def _plain_call(call: CallState, limit: int = 600) -> dict[str, Any]:
     }
 
 
-def _brief_call(call: CallState) -> dict[str, Any]:
+def _brief_call(call: CallState) -> protocol.SubCall:
     return _plain_call(call, 60)
 
 
-def _variable(item: Mapping[str, Any]) -> dict[str, Any]:
+def _variable(item: Mapping[str, Any]) -> protocol.Variable:
     return {
         **(description(item, rows=_ROWS, preview=400, items=12) or {}),
         "name": one_line(item.get("name"), 120),
     }
 
 
-def _brief_variable(item: Mapping[str, Any]) -> dict[str, Any]:
+def _brief_variable(item: Mapping[str, Any]) -> protocol.Variable:
     return {
         **(description(item, rows=0, preview=0, columns=0) or {}),
         "name": one_line(item.get("name"), 120),
@@ -202,7 +209,7 @@ def _brief_variable(item: Mapping[str, Any]) -> dict[str, Any]:
 
 def description(
     given: object, *, rows: int = _ROWS, preview: int = 2000, columns: int = _COLUMNS, items: int = 0
-) -> dict[str, Any] | None:
+) -> protocol.Description | None:
     """Check and bound a description; None where there is none.
 
     Args:
@@ -235,7 +242,7 @@ def description(
     }
 
 
-def _bounded(given: object, room: int, **sizes: int) -> dict[str, Any] | None:
+def _bounded(given: object, room: int, **sizes: int) -> protocol.Description | None:
     """Describe a value in at most about `room` bytes of JSON."""
     made = description(given, **sizes)
     for fewer in (
@@ -248,7 +255,7 @@ def _bounded(given: object, room: int, **sizes: int) -> dict[str, Any] | None:
     return made
 
 
-def _item(given: object) -> dict[str, Any]:
+def _item(given: object) -> protocol.Item:
     """Check a part of a container: its key (None in a list), type, size and beginning."""
     known = given if isinstance(given, Mapping) else {"summary": given}
     return {
@@ -267,7 +274,7 @@ def _named(given: Mapping[str, Any]) -> str:
     )
 
 
-def _column(item: object) -> dict[str, Any]:
+def _column(item: object) -> protocol.Column:
     known = item if isinstance(item, Mapping) else {"name": item}
     return {
         "name": one_line(known.get("name"), 80),
@@ -289,7 +296,7 @@ def whole(value: object) -> int | None:
     return int(max(-(2**53), min(value, 2**53)))
 
 
-def prompt(state: TreeState, agent_id: str, *, max_bytes: int = MAX_BYTES) -> list[dict[str, str]]:
+def prompt(state: TreeState, agent_id: str, *, max_bytes: int = MAX_BYTES) -> list[protocol.PromptMessage]:
     """Give the messages that an agent's newest prompt consists of; of long ones head and tail.
 
     Raises:
@@ -306,7 +313,7 @@ def prompt(state: TreeState, agent_id: str, *, max_bytes: int = MAX_BYTES) -> li
         reply = turn.call.text
     count, limit = len(messages), max_bytes
     while True:
-        shown = [
+        shown: list[protocol.PromptMessage] = [
             {"role": one_line(item.get("role", ""), 40), "content": head_tail(item.get("content", ""), limit)}
             for item in messages
         ]

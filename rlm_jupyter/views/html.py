@@ -15,6 +15,7 @@ from rlm_jupyter.engine.state import AgentState, CellState, TreeState, TurnState
 from rlm_jupyter.views import format as fmt
 from rlm_jupyter.views.clean import clean, head_tail, one_line
 from rlm_jupyter.views.detail import description
+from rlm_jupyter.views.protocol import Description
 from rlm_jupyter.views.style import STYLE
 from rlm_jupyter.views.text import (
     DEEPEST,
@@ -281,7 +282,7 @@ def _value(given: dict[str, Any], limit: int) -> str:
     return f"{escape(shown['summary'])}{table}{preview}"
 
 
-def _table(shown: dict[str, Any]) -> str:
+def _table(shown: Description) -> str:
     head = "".join(f"<th>{line(column['name'], 40)}</th>" for column in shown["columns"])
     body = "".join(
         f"<tr>{''.join(f'<td>{line(item, 40)}</td>' for item in values)}</tr>" for values in shown["rows"]

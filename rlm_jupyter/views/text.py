@@ -24,7 +24,8 @@ from rlm_jupyter.views import format as fmt
 from rlm_jupyter.views.clean import clean, head_tail, one_line
 from rlm_jupyter.views.detail import description, newest_tool_calls, tool_names
 from rlm_jupyter.views.find import find_agent
-from rlm_jupyter.views.wire import Row, rows, summary
+from rlm_jupyter.views.protocol import Agent
+from rlm_jupyter.views.wire import rows, summary
 
 MAX_AGENTS = 300
 """Rows of a text tree; the others are counted."""
@@ -350,13 +351,13 @@ def cost_table(state: TreeState) -> str:
     return "\n".join(lines)
 
 
-def _dearest_first(item: Row) -> tuple[float, float]:
+def _dearest_first(item: Agent) -> tuple[float, float]:
     """Order by spend; what is not known may be the dearest."""
     total = item["cost_total"]
-    return (-math.inf if total is None else -total, item["started"])
+    return (-math.inf if total is None else -total, item["started"] or 0.0)
 
 
-def _cost_line(item: Row) -> str:
+def _cost_line(item: Agent) -> str:
     own, total = fmt.money(item["cost"]), fmt.money(item["cost_total"])
     tokens = f"{fmt.count(item['input_tokens']):>12} {fmt.count(item['output_tokens']):>12}"
     return f"{one_line(item['id'], 60):<12} {own:>12} {total:>14} {tokens}  {one_line(item['question'], 60)}"

@@ -20,6 +20,7 @@ import anywidget
 
 from rlm_jupyter.errors import RLMError, RunNotFoundError
 from rlm_jupyter.views import format as fmt
+from rlm_jupyter.views import protocol
 from rlm_jupyter.views.commands import Commands, RunFace, failure, free_name, value_name
 from rlm_jupyter.views.detail import detail, prompt
 from rlm_jupyter.views.wire import Patcher
@@ -72,7 +73,7 @@ class RunWidget(anywidget.AnyWidget):
         # Not the run's lock: this one also orders the messages of two threads (subshells handle clicks on others).
         self._sending = threading.RLock()
         self._patcher = Patcher(run.tree, clicks=clicks, notices=notices)
-        self._parts: deque[dict[str, Any]] = deque()
+        self._parts: deque[protocol.SnapshotMessage] = deque()
         self._whole = 1
         self._last = float("-inf")
         self._pumping = False
@@ -111,6 +112,7 @@ class RunWidget(anywidget.AnyWidget):
             now = self._clock()
             if now - self._last < INTERVAL * 0.95:  # a timer may be a little early
                 return
+            message: protocol.SnapshotMessage | protocol.PatchMessage | None
             message = self._parts.popleft() if self._parts else self._patch()
             if message is not None:
                 self._last = now
@@ -130,7 +132,7 @@ class RunWidget(anywidget.AnyWidget):
             self.flush()
             self.pump()
 
-    def _patch(self) -> dict[str, Any] | None:
+    def _patch(self) -> protocol.PatchMessage | None:
         run = self._known()
         if run is None:
             return None
@@ -200,9 +202,9 @@ class RunWidget(anywidget.AnyWidget):
             name = tree.agents[agent].name
         if self._namespace is not None:
             for variable in page["variables"]:
-                variable["as"] = free_name(variable["name"], agent, self._namespace)
+                variable["free_name"] = free_name(variable["name"], agent, self._namespace)
             if page["value"] is not None:
-                page["value"]["as"] = value_name(name, agent, self._namespace)
+                page["value"]["free_name"] = value_name(name, agent, self._namespace)
         request = content.get("request")
         self._reply({"kind": "detail", "request": request, "agent": agent, "detail": page})
 

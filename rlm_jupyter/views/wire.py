@@ -4,7 +4,7 @@
     {kind: "patch", seq, run: {changed}, agents: {id: {changed fields; of a new agent its row}}}
 
 A snapshot is what the patches up to its number have told; one that would pass the size limit comes in parts.
-A row leaves out what has its default value (`DEFAULTS`); a change names each field that changed.
+A row leaves out what has its default value (`protocol.AGENT_DEFAULTS`); a change names each field that changed.
 Texts are clean and short; all of an agent is in `rlm_jupyter.views.detail`. Times are seconds since the
 epoch, money is USD, None is "not known" (of money) or "still running" (of an agent's `elapsed`).
 """
@@ -12,10 +12,11 @@ epoch, money is USD, None is "not known" (of money) or "still running" (of an ag
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rlm_jupyter.engine.state import AgentState, TreeState
+from rlm_jupyter.views import protocol
 from rlm_jupyter.views.clean import clean, one_line
 
 MAX_BYTES = 64_000
@@ -29,27 +30,7 @@ _PENDING = 32_000
 _SPANS = 48
 
 Row = dict[str, Any]
-
-DEFAULTS: Row = {
-    "name": None,
-    "status": "running",
-    "activity": "",
-    "turns": 0,
-    "cells": 0,
-    "sub_calls": 0,
-    "tool_calls": 0,
-    "input_tokens": 0,
-    "output_tokens": 0,
-    "cost": None,
-    "cost_total": None,
-    "elapsed": None,
-    "value": None,
-    "error": None,
-    "variables": 0,
-    "pending_code": None,
-    "spans": None,
-}
-"""What a reader takes for a field that an agent's row leaves out."""
+"""Changed fields of a run or an agent: `Partial<Run>` or `Partial<Agent>` of the protocol."""
 
 
 def summary(description: object) -> str | None:
@@ -73,7 +54,7 @@ def _dollars(pico: int | None) -> float | None:
     return None if pico is None else pico / _PICO
 
 
-def row(state: TreeState, agent: AgentState, cost_total: float | None) -> Row:
+def row(state: TreeState, agent: AgentState, cost_total: float | None) -> protocol.Agent:
     """Make an agent's row; `cost_total` is its spend and that of all below it."""
     return {
         "id": agent.id,
@@ -103,15 +84,16 @@ def row(state: TreeState, agent: AgentState, cost_total: float | None) -> Row:
     }
 
 
-def _spans(agent: AgentState) -> list[list[Any]] | None:
+def _spans(agent: AgentState) -> list[protocol.Span] | None:
     """Tell when it waited for the model and when its code ran: [kind, start, end or None], the newest."""
-    spans: list[list[Any]] = []
+    spans: list[protocol.Span] = []
     for turn in agent.turns[-_SPANS:]:
+        steps: list[tuple[protocol.SpanKind, float, float | None]]
         steps = [("model", turn.call.started, turn.call.seconds)]
         steps += [("code", cell.started, cell.seconds) for cell in turn.cells]
         for kind, started, seconds in steps:
             end = agent.finished if seconds is None else started + seconds
-            spans.append([kind, round(started, 3), None if end is None else round(end, 3)])
+            spans.append((kind, round(started, 3), None if end is None else round(end, 3)))
     return spans[-_SPANS:] or None
 
 
@@ -120,13 +102,16 @@ def pending_code(agent: AgentState) -> str | None:
     return None if agent.pending_code is None else clean(agent.pending_code, _PENDING)
 
 
-def run_fields(state: TreeState, *, clicks: bool = True, notices: Sequence[str] = ()) -> Row:
+def run_fields(
+    state: TreeState, *, clicks: bool = True, notices: Sequence[str] = (), paused: bool = False
+) -> protocol.Run:
     """Make the run's head line.
 
     Args:
         state: the tree.
         clicks: whether clicks arrive while the cell runs.
         notices: what this view has to say, besides what the run says.
+        paused: whether the user paused the run.
     """
     context = state.context or {}
     size = context.get("bytes")
@@ -160,13 +145,19 @@ def run_fields(state: TreeState, *, clicks: bool = True, notices: Sequence[str] 
         "provenance": None if state.provenance is None else clean(state.provenance, 500),
         "clicks": clicks,
         "step": state.step,
+        "paused": paused,
     }
 
 
-def _values(held: dict[str, int]) -> dict[str, int] | None:
-    """Tell where the bytes of the run's values are, without what is nothing; None where there are none."""
-    known = {name: held[name] for name in ("memory", "disk", "shared") if held.get(name)}
-    return {**known, "limit": held["limit"]} if known and "limit" in held else known or None
+def _values(held: dict[str, int]) -> protocol.Places | None:
+    """Returns the bytes of the run's values by place, without empty places; None if there are no values."""
+    known: protocol.Places = {}
+    for place in ("memory", "disk", "shared"):
+        if held.get(place):
+            known[place] = held[place]
+    if known and "limit" in held:
+        known["limit"] = held["limit"]
+    return known or None
 
 
 class Totals:
@@ -205,7 +196,7 @@ def _path(state: TreeState, agent: AgentState | None) -> Iterator[str]:
         agent = state.agents.get(agent.parent or "")
 
 
-def rows(state: TreeState) -> dict[str, Row]:
+def rows(state: TreeState) -> dict[str, protocol.Agent]:
     """Make all rows at once."""
     totals = Totals()
     for agent in state.agents.values():
@@ -236,13 +227,13 @@ class Patcher:
         self._over = False
         self._totals = Totals()
         self._said: tuple[object, ...] = ()
-        self._run: Row = {}
-        self._rows: dict[str, Row] = {}
+        self._run: protocol.Run | None = None
+        self._rows: dict[str, protocol.Agent] = {}
         self._dirty: dict[str, None] = {}
 
-    def snapshot(self, max_bytes: int = MAX_BYTES) -> list[dict[str, Any]]:
+    def snapshot(self, max_bytes: int = MAX_BYTES) -> list[protocol.SnapshotMessage]:
         """Give all that was told so far, for a page that has missed it, in one message or more."""
-        if not self._run:
+        if self._run is None:
             self._scan()
             self._run = self._run_fields()
             self._take(None)
@@ -256,13 +247,19 @@ class Patcher:
                 room = max_bytes - _ENVELOPE
             room -= needs
             parts[-1][id_] = short
-        head = {"kind": "snapshot", "seq": self.seq, "parts": len(parts)}
         return [
-            {**head, "part": number, "run": {} if number else self._run, "agents": agents}
+            {
+                "kind": "snapshot",
+                "seq": self.seq,
+                "parts": len(parts),
+                "part": number,
+                "run": {} if number else dict(self._run),
+                "agents": agents,
+            }
             for number, agents in enumerate(parts)
         ]
 
-    def patch(self, max_bytes: int = MAX_BYTES) -> dict[str, Any] | None:
+    def patch(self, max_bytes: int = MAX_BYTES) -> protocol.PatchMessage | None:
         """Give the next patch; None where nothing changed."""
         said = (self.clicks, self.paused, *self.notices)
         if self._over:
@@ -272,7 +269,8 @@ class Patcher:
         self._said = said
         self._scan()
         fields = self._run_fields()
-        run = {name: value for name, value in fields.items() if self._run.get(name, ...) != value}
+        told: Mapping[str, object] = self._run or {}
+        run = {name: value for name, value in fields.items() if told.get(name, ...) != value}
         self._run = fields
         agents = self._take(max_bytes - _ENVELOPE - json_size(run))
         if not run and not agents:
@@ -293,9 +291,8 @@ class Patcher:
         """Whether there may be more to tell now."""
         return bool(self._dirty) or self._state.seq != self._seen
 
-    def _run_fields(self) -> Row:
-        fields = run_fields(self._state, clicks=self.clicks, notices=self.notices)
-        return {**fields, "paused": self.paused}
+    def _run_fields(self) -> protocol.Run:
+        return run_fields(self._state, clicks=self.clicks, notices=self.notices, paused=self.paused)
 
     def _scan(self) -> None:
         if self._state.seq == self._seen:
@@ -323,11 +320,15 @@ class Patcher:
         return taken
 
 
-def _change(old: Row | None, new: Row) -> Row:
+def _change(old: protocol.Agent | None, new: protocol.Agent) -> Row:
     if old is None:
         return _without_defaults(new)
-    return {name: value for name, value in new.items() if value != old[name]}
+    before: Mapping[str, object] = old
+    return {name: value for name, value in new.items() if value != before[name]}
 
 
-def _without_defaults(full: Row) -> Row:
-    return {name: value for name, value in full.items() if name not in DEFAULTS or value != DEFAULTS[name]}
+def _without_defaults(full: protocol.Agent) -> Row:
+    defaults: Mapping[str, object] = protocol.AGENT_DEFAULTS
+    return {
+        name: value for name, value in full.items() if name in protocol.ALWAYS_SENT or value != defaults[name]
+    }

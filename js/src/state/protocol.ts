@@ -1,0 +1,440 @@
+/**
+ * The messages between the widget's Python and JavaScript sides: plain JSON in custom messages.
+ *
+ * Generated from `rlm_jupyter/views/protocol.py` by `make protocol`; do not edit.
+ */
+
+export type Status = "running" | "done" | "failed" | "stopped" | "limit";
+
+/** What an agent waits for, besides the model and its own code. */
+export type Waiting =
+  | "rate_limit"
+  | "server_error"
+  | "connection"
+  | "bad_reply"
+  | "provider"
+  | "budget"
+  | "concurrency"
+  | "kernel"
+  | "step";
+
+export type Activity = "model" | "code" | "children" | Waiting | "";
+
+export type SpanKind = "model" | "code" | "wait";
+
+/** One stretch of an agent's life: kind, start and end; the end is None while it lasts. */
+export type Span = [SpanKind, number, number | null];
+
+/** Bytes of a run's values by where they are held. */
+export interface Places {
+  memory?: number | null;
+  disk?: number | null;
+  shared?: number | null;
+  /** Bytes held in memory at most; values above it are written to disk. */
+  limit?: number | null;
+}
+
+/** The header of a run. */
+export interface Run {
+  id: string;
+  question: string;
+  status: Status;
+  model: string | null;
+  sub_model: string | null;
+  scripted: boolean;
+  started: number | null;
+  elapsed: number | null;
+  cost: number | null;
+  cost_limit: number | null;
+  input_tokens: number;
+  output_tokens: number;
+  token_limit: number | null;
+  calls: number;
+  call_limit: number | null;
+  agents: number;
+  depth: number;
+  in_flight: number;
+  context_bytes: number | null;
+  context_summary: string | null;
+  seen_tokens: number | null;
+  sandbox: string | null;
+  values: Places | null;
+  value: string | null;
+  error: string | null;
+  notices: string[];
+  provenance: string | null;
+  /** False: clicks arrive only after the cell has ended. */
+  clicks: boolean;
+  step: boolean;
+  paused: boolean;
+}
+
+/** The header before the first snapshot. */
+export const RUN_DEFAULTS: Run = {
+  id: "",
+  question: "",
+  status: "running",
+  model: null,
+  sub_model: null,
+  scripted: false,
+  started: null,
+  elapsed: null,
+  cost: null,
+  cost_limit: null,
+  input_tokens: 0,
+  output_tokens: 0,
+  token_limit: null,
+  calls: 0,
+  call_limit: null,
+  agents: 0,
+  depth: 0,
+  in_flight: 0,
+  context_bytes: null,
+  context_summary: null,
+  seen_tokens: null,
+  sandbox: null,
+  values: null,
+  value: null,
+  error: null,
+  notices: [],
+  provenance: null,
+  clicks: true,
+  step: false,
+  paused: false,
+};
+
+/** One agent's row. */
+export interface Agent {
+  id: string;
+  parent: string | null;
+  depth: number;
+  question: string;
+  name: string | null;
+  status: Status;
+  activity: Activity;
+  model: string | null;
+  turns: number;
+  cells: number;
+  sub_calls: number;
+  tool_calls: number;
+  input_tokens: number;
+  output_tokens: number;
+  cost: number | null;
+  /** Its cost and that of all agents below it. */
+  cost_total: number | null;
+  started: number | null;
+  elapsed: number | null;
+  value: string | null;
+  error: string | null;
+  variables: number;
+  rev: number;
+  /** The cell that waits for `next` in step mode. */
+  pending_code: string | null;
+  /** What the timeline draws; without it a lane is one bar. */
+  spans: Span[] | null;
+}
+
+/** The value of each field that a row leaves out. */
+export const AGENT_DEFAULTS: Agent = {
+  id: "",
+  parent: null,
+  depth: 0,
+  question: "",
+  name: null,
+  status: "running",
+  activity: "",
+  model: null,
+  turns: 0,
+  cells: 0,
+  sub_calls: 0,
+  tool_calls: 0,
+  input_tokens: 0,
+  output_tokens: 0,
+  cost: null,
+  cost_total: null,
+  started: null,
+  elapsed: null,
+  value: null,
+  error: null,
+  variables: 0,
+  rev: 0,
+  pending_code: null,
+  spans: null,
+};
+
+/** A part of a container. */
+export interface Item {
+  /** The key of a dict's item; None for a list's. */
+  key?: string | null;
+  type?: string;
+  bytes?: number | null;
+  summary?: string;
+}
+
+/** A column of a table. */
+export interface Column {
+  name: string;
+  dtype?: string;
+  nulls?: number | null;
+}
+
+export type Place = "memory" | "disk" | "shared";
+
+/** What is shown of a value: made and bounded by the kernel that holds it, checked here. */
+export interface Description {
+  type?: string;
+  summary?: string;
+  bytes?: number | null;
+  shape?: (number | null)[] | null;
+  length?: number | null;
+  columns?: Column[];
+  rows?: unknown[][];
+  preview?: string;
+  items?: Item[];
+  truncated?: boolean;
+  /** The turn that made it. */
+  turn?: number | null;
+  place?: Place | null;
+  /** A name under which the notebook can be given it without overwriting another. */
+  free_name?: string | null;
+}
+
+/** A variable of an agent's kernel. */
+export interface Variable extends Description {
+  name: string;
+}
+
+export type CellStatus = "running" | "ok" | "error" | "interrupted" | "timeout" | "died";
+
+/** A cell that an agent ran. */
+export interface Cell {
+  cell: number;
+  code: string;
+  output: string;
+  /** Characters of the output that the kernel did not send. */
+  cut: number;
+  status: CellStatus;
+  error: string | null;
+  seconds: number | null;
+}
+
+/** A call of a tool or an MCP server. */
+export interface ToolCall {
+  name: string;
+  seconds: number | null;
+  ok: boolean;
+  error?: string | null;
+}
+
+/** One reply of the model and the cells in it. */
+export interface Turn {
+  turn: number;
+  sent_chars: number;
+  reply: string;
+  cells: Cell[];
+  /** Characters of this turn that this message leaves out; `open` with its number sends it whole. */
+  shortened: number;
+  /** The newest ones. */
+  tool_calls: ToolCall[];
+  /** How many there were in all. */
+  tools_called: number;
+  input_tokens: number;
+  output_tokens: number;
+  cost: number | null;
+  model: string | null;
+  finish_reason: string | null;
+  cached: boolean;
+  /** The provider reported no tokens. */
+  estimated: boolean;
+  started: number | null;
+  seconds: number | null;
+  streaming: boolean;
+  /** Why there is no reply. */
+  error: string | null;
+}
+
+/** A plain completion that an agent's code asked for. */
+export interface SubCall {
+  call: string | number;
+  prompt: string;
+  reply: string | null;
+  input_tokens: number;
+  output_tokens: number;
+  cost: number | null;
+  status: string;
+  /** `llm_query`, `repair`, `fallback` (a sub-agent at the depth limit), `summary` (of old turns). */
+  purpose: string | null;
+  cached: boolean;
+  estimated: boolean;
+}
+
+/** How many entries were left out, the oldest first, because a page is bounded. */
+export interface Omitted {
+  turns?: number;
+  sub_calls?: number;
+  variables?: number;
+}
+
+/** An agent's page. */
+export interface Detail {
+  question: string;
+  context: Description | null;
+  /** The tools and servers that its code may call. */
+  tools: string[];
+  turns: Turn[];
+  sub_calls: SubCall[];
+  variables: Variable[];
+  notices: string[];
+  value: Description | null;
+  error: string | null;
+  cut: Omitted;
+}
+
+/** One message of a prompt. */
+export interface PromptMessage {
+  role: string;
+  content: string;
+}
+
+/** All that was sent so far; one that is too large comes in `parts` messages of the same `seq`. */
+export interface SnapshotMessage {
+  kind: "snapshot";
+  seq: number;
+  part?: number;
+  parts?: number;
+  run: Partial<Run>;
+  agents: Record<string, Partial<Agent>>;
+}
+
+/** What changed since the patch before it. */
+export interface PatchMessage {
+  kind: "patch";
+  seq: number;
+  run?: Partial<Run>;
+  agents?: Record<string, Partial<Agent>>;
+}
+
+/** The answer to `open`. */
+export interface DetailMessage {
+  kind: "detail";
+  request: string;
+  agent: string;
+  detail: Detail;
+}
+
+/** The answer to `prompt`. */
+export interface PromptAnswer {
+  kind: "prompt";
+  request: string;
+  agent: string;
+  messages: PromptMessage[];
+}
+
+/** A command was carried out. */
+export interface OkMessage {
+  kind: "ok";
+  request: string;
+  message?: string | null;
+  /** What a cell printed. */
+  output?: string | null;
+  /** How a cell ended. */
+  status?: string;
+}
+
+/** A command was not carried out. */
+export interface ErrorMessage {
+  kind: "error";
+  request: string;
+  message: string;
+  /** `exists`: a pull would overwrite a name. */
+  reason?: string | null;
+}
+
+export type Answer = DetailMessage | PromptAnswer | OkMessage | ErrorMessage;
+
+export type Incoming = SnapshotMessage | PatchMessage | Answer;
+
+/** Asks for a snapshot. */
+export interface HelloCommand {
+  kind: "hello";
+}
+
+/** Asks for an agent's page. */
+export interface OpenCommand {
+  kind: "open";
+  agent: string;
+  /** The turn that must be whole. */
+  turn?: number;
+}
+
+/** Asks for the messages of an agent's newest prompt. */
+export interface PromptCommand {
+  kind: "prompt";
+  agent: string;
+}
+
+/** Stops an agent and all below it; None stops the run. */
+export interface StopCommand {
+  kind: "stop";
+  agent: string | null;
+}
+
+/** Assigns an agent's variable in the notebook; an empty name is the value given to FINAL. */
+export interface PullCommand {
+  kind: "pull";
+  agent: string;
+  name: string;
+  /** The name in the notebook. */
+  target: string;
+  overwrite: boolean;
+}
+
+/** Runs a cell in an agent's kernel. */
+export interface ExecCommand {
+  kind: "exec";
+  agent: string;
+  code: string;
+}
+
+/** Starts a sub-agent with the same question beside one that failed. */
+export interface RetryCommand {
+  kind: "retry";
+  agent: string;
+}
+
+/** Changes a limit of the run. */
+export interface LimitCommand {
+  kind: "limit";
+  name: string;
+  value: number;
+}
+
+/** Lets a cell run that waits in step mode, edited if `code` is set. */
+export interface NextCommand {
+  kind: "next";
+  agent: string;
+  code: string | null;
+}
+
+/** Makes each turn wait for `next`. */
+export interface PauseCommand {
+  kind: "pause";
+}
+
+/** Ends the pause. */
+export interface ResumeCommand {
+  kind: "resume";
+}
+
+export type Command =
+  | HelloCommand
+  | OpenCommand
+  | PromptCommand
+  | StopCommand
+  | PullCommand
+  | ExecCommand
+  | RetryCommand
+  | LimitCommand
+  | NextCommand
+  | PauseCommand
+  | ResumeCommand;

@@ -1,0 +1,334 @@
+/**
+ * One run on this page: its state, what the reader opened, and the talk with the kernel. It outlives views:
+ * JupyterLab makes a new view of the same model when a display is updated, and nothing may fold shut then.
+ */
+
+import { pullName } from "../dom/format";
+import type { Agent, Command, Detail, DetailMessage, Incoming, PromptMessage } from "./protocol";
+import { type Request, Requests } from "./requests";
+import { type Outcome, Store } from "./run_store";
+import { Folds } from "./visible_rows";
+
+/** What the session needs of its surroundings; a test gives its own. */
+export interface Link {
+  send(message: Command & { request: string }): void;
+  /** Milliseconds. */
+  now(): number;
+  later(action: () => void, milliseconds: number): void;
+}
+
+export interface ExecEntry {
+  code: string;
+  request: Request;
+}
+
+/** What the reader chose. */
+export class Choices {
+  folds = new Folds();
+  /** The row that the keyboard is on. */
+  focused: string | null = null;
+  /** The agent whose page is open. */
+  selected: string | null = null;
+  /** Whether the reader chose it; until then the page may follow the run. */
+  chosen = false;
+  tab: "tree" | "timeline" = "tree";
+  /** Seconds since the start of the run; `null`: all of it. */
+  zoom: readonly [from: number, to: number] | null = null;
+  /** agent → the variable shown */
+  variable = new Map<string, string>();
+  /** `agent:variable` → the name typed */
+  pullAs = new Map<string, string>();
+  /** agent → edited code that waits for Next */
+  edits = new Map<string, string>();
+  /** agent → cells run by hand */
+  execs = new Map<string, ExecEntry[]>();
+  /** agent → the turn that must come whole, where the kernel cuts a long page */
+  turn = new Map<string, number>();
+  /** The agents whose exact prompt is shown. */
+  prompts = new Set<string>();
+  variablesOpen = true;
+}
+
+/** In the place of a variable's name: what the agent gave to FINAL. */
+export const FINAL = "";
+
+const REFRESH_MS = 250;
+/** After such a silence of a live run this page asks whether anybody is there. */
+const SILENCE_MS = 20_000;
+/** Doubles with each hello that stays unanswered: a kernel busy with a cell answers them all at its end. */
+const HELLO_AGAIN_MS = 3000;
+const DETAILS_KEPT = 24;
+
+export class Session {
+  readonly store = new Store();
+  readonly choices = new Choices();
+  readonly requests: Requests;
+  readonly details = new Map<string, Detail>();
+  readonly prompts = new Map<string, PromptMessage[]>();
+  /** The last thing a screen reader should say. */
+  announcement = "";
+  readonly #listeners = new Set<() => void>();
+  readonly #fetched = new Map<string, number>();
+  readonly #taken = new Set<string>();
+  #refreshing = false;
+  #helloAt = Number.NEGATIVE_INFINITY;
+  #helloWait = HELLO_AGAIN_MS;
+  #heardAt = Number.NEGATIVE_INFINITY;
+  /** Milliseconds by which this computer's clock is ahead of the kernel's. */
+  #skew: number | null = null;
+
+  constructor(
+    private readonly link: Link,
+    page = Math.random().toString(36).slice(2, 10),
+  ) {
+    this.requests = new Requests(page);
+  }
+
+  /** Calls `changed` after each change; returns how to end that. */
+  watch(changed: () => void): () => void {
+    this.#listeners.add(changed);
+    return () => this.#listeners.delete(changed);
+  }
+
+  get views(): number {
+    return this.#listeners.size;
+  }
+
+  changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Seconds since the epoch by the kernel's clock. */
+  now(): number {
+    // Clocks stand still when the kernel is gone: nobody knows what happens there.
+    const now = this.lost ? this.#heardAt : this.link.now();
+    return (now - (this.#skew ?? 0)) / 1000;
+  }
+
+  /** Whether the kernel of a live run does not answer any more. */
+  get lost(): boolean {
+    return this.store.run.clicks && this.requests.get("hello")?.state === "slow";
+  }
+
+  /** How long an agent took, or has taken so far; seconds. */
+  elapsed(of: Pick<Agent, "status" | "started" | "elapsed">): number | null {
+    if (of.status !== "running" || of.started === null) return of.elapsed;
+    return Math.max(of.elapsed ?? 0, this.now() - of.started);
+  }
+
+  send(command: Command): Request {
+    const request = this.requests.open(command, this.link.now());
+    this.link.send({ ...command, request: request.id });
+    this.changed();
+    return request;
+  }
+
+  hello(): void {
+    this.#helloAt = this.link.now();
+    this.send({ kind: "hello" });
+  }
+
+  receive(message: Incoming): void {
+    this.#heardAt = this.link.now();
+    this.requests.drop("hello");
+    switch (message.kind) {
+      case "snapshot":
+      case "patch":
+        this.#fold(message);
+        break;
+      case "detail":
+        this.#takeDetail(message);
+        break;
+      case "prompt":
+        this.prompts.set(message.agent, message.messages);
+        this.requests.settle(message);
+        break;
+      case "ok":
+      case "error":
+        this.#takeAnswer(this.requests.settle(message));
+        break;
+      default:
+        return;
+    }
+    this.changed();
+  }
+
+  /** Opens an agent's page and asks for what is on it. */
+  select(id: string | null, chosen = true): void {
+    const { choices } = this;
+    if (chosen) choices.chosen = true;
+    if (id === choices.selected) return;
+    choices.selected = id;
+    if (id !== null) {
+      choices.folds.reveal(this.store, id);
+      this.#refresh();
+    }
+    this.changed();
+  }
+
+  /** Asks for one turn of an agent whole. */
+  wholeTurn(id: string, turn: number): void {
+    this.choices.turn.set(id, turn);
+    const agent = this.store.agents.get(id);
+    if (agent && !this.requests.isPending(`open:${id}`)) this.#fetch(agent);
+  }
+
+  /** The name under which a variable would be pulled: the reader's, or one that is probably free. */
+  pullAs(agent: string, name: string): string {
+    const typed = this.choices.pullAs.get(`${agent}:${name}`);
+    if (typed !== undefined) return typed;
+    const page = this.details.get(agent);
+    const held = name === FINAL ? page?.value : page?.variables.find((variable) => variable.name === name);
+    return held?.free_name ?? pullName(name || "value", agent, this.#taken);
+  }
+
+  pull(agent: string, name: string, target: string, overwrite: boolean): void {
+    this.choices.pullAs.set(`${agent}:${name}`, target);
+    this.send({ kind: "pull", agent, name, target, overwrite });
+  }
+
+  exec(agent: string, code: string): void {
+    const entries = this.choices.execs.get(agent) ?? [];
+    entries.push({ code, request: this.send({ kind: "exec", agent, code }) });
+    this.choices.execs.set(agent, entries.slice(-20));
+    this.changed();
+  }
+
+  /** Once a second: marks requests without an answer; asks again for a state that did not come. */
+  tick(): void {
+    const waits = this.store.seq < 0 && this.link.now() - this.#helloAt > this.#helloWait;
+    if (waits && this.views > 0) {
+      this.#helloWait *= 2;
+      this.hello();
+    }
+    const { run } = this.store;
+    const silent = this.store.seq >= 0 && run.status === "running" && run.clicks && this.views > 0;
+    if (silent && this.link.now() - this.#heardAt > SILENCE_MS && !this.requests.get("hello")) this.hello();
+    if (this.requests.age(this.link.now()) || this.store.run.status === "running") this.changed();
+  }
+
+  #fold(message: Extract<Incoming, { kind: "snapshot" | "patch" }>): void {
+    const before = this.store.run.status;
+    const first = this.store.seq < 0;
+    const outcome = this.store.apply(message);
+    if (message.kind === "snapshot") this.#greeted(outcome);
+    if (outcome === "gap" && this.link.now() - this.#helloAt > HELLO_AGAIN_MS) this.hello();
+    if (outcome !== "applied") return;
+    this.#setClock(message.run?.elapsed);
+    const { run } = this.store;
+    if (message.kind === "patch") this.#announce(message.agents ?? {});
+    if (!first && before === "running" && run.status !== "running") {
+      this.announcement = `Run ${run.status === "limit" ? "ended at a limit" : run.status}`;
+    }
+    this.#follow();
+    this.#refresh();
+    if (run.status !== "running") this.#fetchAnswer();
+  }
+
+  /** What happens to agents that somebody should hear of: a failure, and code that waits for Next. */
+  #announce(agents: Record<string, Partial<Agent>>): void {
+    const say = (words: string, concerns: (fields: Partial<Agent>) => boolean) => {
+      const ids = Object.keys(agents).filter((id) => concerns(agents[id] as Partial<Agent>));
+      if (ids.length > 0) this.announcement = `${ids.length > 1 ? `${ids.length} agents` : ids[0]} ${words}`;
+    };
+    say("waiting for Next", (fields) => fields.activity === "step");
+    say("failed", (fields) => fields.status === "failed");
+  }
+
+  /** The first agent, whose question is the run's. */
+  get root(): Agent | undefined {
+    return this.store.agents.get(this.store.children(null)[0] ?? "");
+  }
+
+  /** The head shows the answer itself, not only of what type it is: that is on the root's page. */
+  #fetchAnswer(): void {
+    const { root } = this;
+    if (!root || root.value === null || this.details.has(root.id) || this.#fetched.has(root.id)) return;
+    this.#fetch(root);
+  }
+
+  /** A snapshot is the answer to hello; as long as parts of a large one come, no other hello is said. */
+  #greeted(outcome: Outcome): void {
+    if (outcome === "applied") this.#helloAt = Number.NEGATIVE_INFINITY;
+    else if (this.store.seq < 0) this.#helloAt = this.link.now();
+  }
+
+  #setClock(elapsed: number | null | undefined): void {
+    const { run } = this.store;
+    if (typeof elapsed !== "number" || run.started === null || run.status !== "running") return;
+    const skew = this.link.now() - (run.started + elapsed) * 1000;
+    // A message can only be late: the smallest difference is the nearest to the truth.
+    this.#skew = this.#skew === null ? skew : Math.min(this.#skew, skew);
+  }
+
+  /** In step mode the page shows the agent that waits for Next, unless the shown one does. */
+  #follow(): void {
+    const { run, agents } = this.store;
+    const shown = this.choices.selected === null ? undefined : agents.get(this.choices.selected);
+    if (!(run.step || run.paused) || run.status !== "running" || shown?.activity === "step") return;
+    for (const agent of agents.values()) {
+      if (agent.status === "running" && agent.activity === "step") {
+        this.select(agent.id, false);
+        return;
+      }
+    }
+  }
+
+  /** Asks for the open page again when its agent changed: at most four times a second, one request at a time. */
+  #refresh(): void {
+    const id = this.choices.selected;
+    const agent = id === null ? undefined : this.store.agents.get(id);
+    if (!agent || this.#fetched.get(agent.id) === agent.rev || this.requests.isPending(`open:${agent.id}`))
+      return;
+    if (!this.details.has(agent.id)) {
+      this.#fetch(agent);
+    } else if (!this.#refreshing) {
+      this.#refreshing = true;
+      this.link.later(() => {
+        this.#refreshing = false;
+        this.#fetchSelected();
+      }, REFRESH_MS);
+    }
+  }
+
+  #fetchSelected(): void {
+    const agent = this.choices.selected === null ? undefined : this.store.agents.get(this.choices.selected);
+    if (!agent || this.#fetched.get(agent.id) === agent.rev || this.requests.isPending(`open:${agent.id}`))
+      return;
+    this.#fetch(agent);
+  }
+
+  #fetch(agent: Agent): void {
+    this.#fetched.set(agent.id, agent.rev);
+    const turn = this.choices.turn.get(agent.id);
+    this.send({ kind: "open", agent: agent.id, ...(turn === undefined ? {} : { turn }) });
+  }
+
+  #takeDetail(message: DetailMessage): void {
+    if (!this.requests.settle(message)) return;
+    this.details.delete(message.agent);
+    this.details.set(message.agent, message.detail);
+    for (const id of this.details.keys()) {
+      if (this.details.size <= DETAILS_KEPT) break;
+      if (id !== this.choices.selected) {
+        this.details.delete(id);
+        this.#fetched.delete(id);
+      }
+    }
+    this.#refresh();
+  }
+
+  #takeAnswer(request: Request | undefined): void {
+    if (!request) return;
+    if (request.message !== "") this.announcement = request.message;
+    if (request.kind === "pull" && request.state === "done") {
+      const as = this.choices.pullAs.get(request.key.slice("pull:".length));
+      if (as) this.#taken.add(as);
+    }
+    if (request.kind === "next" && request.state === "done") {
+      this.choices.edits.delete(request.key.slice("next:".length));
+    }
+    if (request.kind === "open" && request.state === "error")
+      this.#fetched.delete(request.key.slice("open:".length));
+  }
+}
