@@ -388,8 +388,8 @@ _AGENTS = (
         "size",
         None,
         "Bytes of memory, or a text, for the kernels of agents that have ended, all runs together; above it the oldest "
-        "end. Their FINAL values and small variables stay. None: a quarter of the machine's memory; the two runs before "
-        "the newest are then closed as soon as they hold more than 64 MB, values included.",
+        "end. Their FINAL values and small variables stay. None: a quarter of the machine's memory; the two runs "
+        "before the newest are then closed as soon as they hold more than 64 MB, values included.",
         least=0,
     ),
     _setting(

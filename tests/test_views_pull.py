@@ -19,13 +19,8 @@ def test_a_pulled_value_is_decoded_on_a_thread_and_assigned_on_the_main_one(brow
 
     browser = browse(example(), namespace=namespace)
     browser.run.agents["0.1"] = Agent(counts=decode)
-<<<<<<< HEAD
-    browser.click("pull", agent="0.1", name="counts", **{"as": "c"}, overwrite=False)
-    assert browser.main.added.wait(60)
-=======
     browser.click("pull", agent="0.1", name="counts", target="c", overwrite=False)
-    assert browser.main.added.wait(20)
->>>>>>> js
+    assert browser.main.added.wait(60)
     assert namespace == {}
     assert browser.got == []
     assert threads[0] is not threading.current_thread()
@@ -43,13 +38,8 @@ def test_a_name_that_is_taken_is_overwritten_only_when_asked(browse, name):
     assert (answer["kind"], answer["reason"]) == ("error", "exists")
     assert f"`{name}`" in answer["message"]
     assert namespace == {"taken": 1}
-<<<<<<< HEAD
-    browser.click("pull", agent="0.1", name="counts", **{"as": name}, overwrite=True)
-    assert browser.main.added.wait(60)
-=======
     browser.click("pull", agent="0.1", name="counts", target=name, overwrite=True)
-    assert browser.main.added.wait(20)
->>>>>>> js
+    assert browser.main.added.wait(60)
     browser.main.run()
     assert namespace[name] == "new"
 
@@ -89,13 +79,8 @@ def test_what_an_agent_gave_to_final_is_pulled_without_a_name_of_its_own(browse)
     offered = browser.ask("open", agent="0.1")["detail"]["value"]["free_name"]
     assert offered == "profile_0_1"
     browser.run.agents["0.1"] = Agent(FINAL={"a": 1})
-<<<<<<< HEAD
-    browser.click("pull", agent="0.1", name="", **{"as": offered}, overwrite=False)
-    assert browser.main.added.wait(60)
-=======
     browser.click("pull", agent="0.1", name="", target=offered, overwrite=False)
-    assert browser.main.added.wait(20)
->>>>>>> js
+    assert browser.main.added.wait(60)
     browser.main.run()
     assert namespace == {"profile": 1, "profile_0_1": {"a": 1}}
     assert browser.got[-1]["message"] == "profile_0_1 = DataFrame 3 x 2, 216 B"

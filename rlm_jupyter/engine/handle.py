@@ -69,9 +69,16 @@ class AgentHandle:
 
     @property
     def variables(self) -> dict[str, Description]:
-        """What is defined in its kernel: name → description."""
+        """What is defined in its kernel: name → description; its data first, under `context` and its own name."""
         with self._run.lock:
-            return {name: Description(item) for name, item in self.state.variables.items()}
+            data, known = self.state.context, self.state.variables
+            own = (
+                ("context", *self._agent.spec.names)
+                if data is not None and self.state.kernel_ended is None
+                else ()
+            )
+            found = {**dict.fromkeys(own, data), **known}
+            return {name: Description({**(item or {}), "name": name}) for name, item in found.items()}
 
     @property
     def value(self) -> Any:

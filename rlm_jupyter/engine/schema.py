@@ -10,6 +10,7 @@ import inspect
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
@@ -235,9 +236,15 @@ def _check_frame(value: object, columns: dict[str, str]) -> Any:
 
     if not isinstance(value, pd.DataFrame):
         raise ValueError(f"expected a pandas DataFrame, got {type(value).__name__}")  # noqa: TRY004
-    problems = [f"column `{name}`: missing" for name in columns if name not in value.columns]
-    others = (name for name in value.columns if name not in columns)
+    names = Counter(value.columns.tolist())  # of a MultiIndex whole tuples, of which no part is a column
+    problems = [f"column `{name}`: missing" for name in columns if name not in names]
+    others = (name for name in names if name not in columns)
     problems += [f"column `{name!s:.60}`: not asked for" for name in islice(others, _MAX_PROBLEMS + 1)]
+    problems += [
+        f"column `{name}`: {number} columns have this name, keep one"
+        for name, number in names.items()
+        if number > 1 and name in columns
+    ]
     if problems:
         raise ValueError(_lines(problems))
     frame = value[list(columns)]

@@ -9,6 +9,7 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or not __name__.startswith("_rlm_"):
@@ -50,7 +51,10 @@ def describe_table(value: object, rows: int) -> dict[str, Any] | None:
     if found is None:
         return None
     bare = _without_attrs(value)
-    return {**found[0](bare), **found[1](bare, rows)}
+    about = found[0](bare)
+    with suppress(Exception):  # of a column that nobody foresaw; shape and size are told nevertheless
+        about |= found[1](bare, rows)
+    return about
 
 
 def outline_table(value: object) -> dict[str, Any] | None:
@@ -215,7 +219,17 @@ class _ArrowColumn:
 
 
 def _column(name: str, dtype: str, column: _PandasColumn | _ArrowColumn, rows: int) -> dict[str, Any]:
-    about: dict[str, Any] = {"name": name, "dtype": cut(dtype, _CELL)}
+    about: dict[str, Any] = {"name": name, "dtype": cut(dtype, _CELL), "nulls": 0}
+    with suppress(
+        Exception
+    ):  # items of any class: arrays that are no booleans, numbers that refuse to be compared
+        about |= _looked(column, rows)
+    return about
+
+
+def _looked(column: _PandasColumn | _ArrowColumn, rows: int) -> dict[str, Any]:
+    """Say how many values are missing, and what the others are."""
+    about: dict[str, Any] = {}
     sample = [item for a, b in spans(column.length) for item in column.values(a, b)]
     present = [item for item in sample if not _is_null(item)]
     about["nulls"] = column.nulls()
@@ -234,13 +248,11 @@ def _content(present: list[Any], known: tuple[Any, Any] | None, *, sampled: bool
     about: dict[str, Any] = {"sampled": True} if sampled else {}
     kinds = set(map(type, present))
     if len(kinds) == 1 and not kinds & {str, bool, bytes}:
-        try:
+        with suppress(TypeError, ValueError):  # values without an order; arrays have one for each item
             return {**about, "range": [short(min(present), _CELL), short(max(present), _CELL)]}
-        except TypeError:  # values without an order
-            pass
     try:
         commonest = Counter(present).most_common(_TOP)
-    except TypeError:  # values that cannot be counted, such as lists
+    except (TypeError, ValueError):  # values that cannot be counted, such as lists
         return {**about, "examples": [short(item, _CELL) for item in present[:_TOP]]}
     if commonest[0][1] == 1:
         return {**about, "examples": [short(item, _CELL) for item in present[:_TOP]]}
