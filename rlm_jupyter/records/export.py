@@ -6,11 +6,14 @@ run is the agents' own. The notebook is for reading; to run it again, the data m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.state import AgentState, CellState, TreeState, TurnState
+
+_NO_ID = re.compile(r"[^0-9A-Za-z.-]")
 
 
 def to_notebook(tree: TreeState) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def _head(tree: TreeState) -> str:
     cost = "?" if tree.cost is None else f"{tree.cost:.4f}"
     tokens = tree.input_tokens + tree.output_tokens
     lines = [
-        f"# Run {tree.run}",
+        f"# Run {_id(tree.run)}",
         _quoted(tree.question),
         f"{tree.status} · {len(tree.agents)} agents · {tree.calls} calls · {tokens:,} tokens · {cost} USD · model",
         _quoted(tree.model),
@@ -69,7 +72,7 @@ def _head(tree: TreeState) -> str:
 
 def _section(agent: AgentState) -> str:
     level = "#" * min(6, 2 + agent.depth)
-    parts = [f"{level} Agent {agent.id} · {agent.status}", _quoted(agent.question)]
+    parts = [f"{level} Agent {_id(agent.id)} · {agent.status}", _quoted(agent.question)]
     if agent.error:
         parts.append(_quoted(agent.error))
     return "\n\n".join(parts)
@@ -83,6 +86,11 @@ def _prose(turn: TurnState) -> str:
     lines = [line for line in text.splitlines() if not line.strip().startswith(("```", "~~~"))]
     said = "\n".join(lines).strip()
     return _quoted(said) if said else ""
+
+
+def _id(text: str) -> str:
+    """Return an id as the engine makes them; a log that somebody made may have any text in its place."""
+    return _NO_ID.sub("_", text[:80])
 
 
 def _quoted(text: str) -> str:
