@@ -171,6 +171,8 @@ class TreeState:
         self.continues = event.continues
 
     def _start_agent(self, event: ev.AgentStarted) -> None:
+        if event.agent in self.agents:
+            return  # in a log that somebody made: with a second parent, the tree might be a circle
         self.agents[event.agent] = AgentState(
             id=event.agent,
             parent=event.parent,
@@ -183,7 +185,7 @@ class TreeState:
             handed=(*event.tools, *event.mcp),
             seq=event.seq,
         )
-        if event.parent in self.agents:
+        if event.parent in self.agents and event.parent != event.agent:
             parent = self.agents[event.parent]
             parent.children.append(event.agent)
             parent.seq = event.seq

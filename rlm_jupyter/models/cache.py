@@ -368,6 +368,21 @@ def _loaded(reply: str) -> Completion | None:
     try:
         fields = json.loads(reply)
         usage = fields.pop("usage")
-        return Completion(**fields, usage=None if usage is None else Usage(*usage))
+        completion = Completion(**fields, usage=None if usage is None else Usage(*usage))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
+    return completion if _is_sound(completion) else None
+
+
+def _is_sound(completion: Completion) -> bool:
+    """Whether a reply that was kept is one: the file may have been written by others."""
+    usage, cost = completion.usage, completion.cost
+    texts = (completion.text, completion.model, completion.finish_reason)
+    counts = [completion.attempts]
+    if usage is not None:
+        counts += [usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(type(count) is int and 0 <= count < 1 << 53 for count in counts)
+        and (cost is None or (isinstance(cost, (int, float)) and 0 <= cost < 1 << 30))
+    )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.state import AgentState, CellState, TreeState, TurnState
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_NO_ID = re.compile(r"[^0-9A-Za-z.-]")
 
 
 def to_notebook(tree: TreeState) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def _head(tree: TreeState) -> str:
     cost = "?" if tree.cost is None else f"{tree.cost:.4f}"
     tokens = tree.input_tokens + tree.output_tokens
     lines = [
-        f"# Run {tree.run}",
+        f"# Run {_id(tree.run)}",
         _quoted(tree.question),
         f"{tree.status} · {len(tree.agents)} agents · {tree.calls} calls · {tokens:,} tokens · {cost} USD · model",
         _quoted(tree.model),
@@ -74,7 +75,7 @@ def _head(tree: TreeState) -> str:
 
 def _section(agent: AgentState) -> str:
     level = "#" * min(6, 2 + agent.depth)
-    parts = [f"{level} Agent {agent.id} · {agent.status}", _quoted(agent.question)]
+    parts = [f"{level} Agent {_id(agent.id)} · {agent.status}", _quoted(agent.question)]
     if agent.error:
         parts.append(_quoted(agent.error))
     return "\n\n".join(parts)
@@ -93,6 +94,11 @@ def _prose(turn: TurnState) -> str:
 def lines_of(text: str) -> list[str]:
     """Cut a text where Markdown and Python end a line, and not at the other characters that `splitlines` knows."""
     return _LINE_END.split(text)
+
+
+def _id(text: str) -> str:
+    """Return an id as the engine makes them; a log that somebody made may have any text in its place."""
+    return _NO_ID.sub("_", text[:80])
 
 
 def _quoted(text: str) -> str:

@@ -12,6 +12,8 @@ from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.state import TreeState
 from rlm_jupyter.errors import LogError, RunNotFoundError
 
+_MOST = 1e15
+
 
 @dataclass(frozen=True)
 class Record:
@@ -47,21 +49,34 @@ def load(path: str | os.PathLike[str]) -> Record:
     except OSError as error:
         raise LogError(f"The log `{where}` cannot be read: {error.strerror or error}.") from None
     events: list[ev.AnyEvent] = []
+    tree = TreeState()
     bad: list[int] = []
     unknown = 0
     for number, line in enumerate(lines):
         if not line.strip():
             continue
         try:
-            events.append(ev.parse_event(line))
+            event = ev.parse_event(line)
+            _check_numbers(event)
+            tree.apply(event)
+            events.append(event)
         except ValidationError as error:
             if _is_unknown_kind(error):
                 unknown += 1
             else:
                 bad.append(number)
+        except Exception:  # an event that makes no sense, in a log that somebody made or changed
+            bad.append(number)
     _check(where, events)
     torn = bool(bad) and bad[-1] == len(lines) - 1  # no end of line behind it
-    return Record(TreeState.of(events), events, torn, unknown, len(bad) - torn)
+    return Record(tree, events, torn, unknown, len(bad) - torn)
+
+
+def _check_numbers(event: ev.AnyEvent) -> None:
+    """Refuse times and amounts that no run has, such as NaN: whoever shows them may do sums with them."""
+    for value in vars(event).values():
+        if isinstance(value, float) and not abs(value) < _MOST:
+            raise ValueError("a number that cannot be")
 
 
 def _is_unknown_kind(error: ValidationError) -> bool:

@@ -26,6 +26,7 @@ _TEXT = 2000
 _ENVELOPE = 200
 _MAX_NOTICES = 12
 _PICO = 10**12
+_MOST_USD = 1e12
 _PENDING = 32_000
 _SPANS = 48
 
@@ -47,7 +48,8 @@ def json_size(value: object) -> int:
 
 def _pico(cost: float | None) -> int | None:
     """Money as whole pico-dollars, so that sums are exact in any order."""
-    return None if cost is None else round(cost * _PICO)
+    # A log that somebody made may have any number.
+    return None if cost is None or not abs(cost) < _MOST_USD else round(cost * _PICO)
 
 
 def _dollars(pico: int | None) -> float | None:
