@@ -17,7 +17,7 @@ from rlm_jupyter.kernels.pool import KernelPool, KernelRequest
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from rlm_jupyter.kernels.session import AgentKernel
+    from rlm_jupyter.kernels.agent_kernel import AgentKernel
 
 MIB = 1 << 20
 REQUEST = KernelRequest(run="run", agent="0")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter import RLM, Limits
-from rlm_jupyter.models.openai_chat import OpenAIChat
+from rlm_jupyter.models.openai.chat import OpenAIChat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from benchmarks.server import Server
-    from rlm_jupyter.engine.run import Run
+    from rlm_jupyter.engine.run.run import Run
 
 RUNS = 5
 

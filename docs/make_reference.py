@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlm_jupyter import RLM, Limits, Run, Sandbox, errors
-from rlm_jupyter.engine.handle import AgentHandle
+from rlm_jupyter.engine.agent.handle import AgentHandle
 from rlm_jupyter.magics import commands  # noqa: F401 - registers the commands
 from rlm_jupyter.magics.arguments import CELL
+from rlm_jupyter.magics.command_registry import COMMANDS
 from rlm_jupyter.magics.config import MagicsConfig
-from rlm_jupyter.magics.registry import COMMANDS
-from rlm_jupyter.options import Owner, options_of
+from rlm_jupyter.options.table import Owner, options_of
 from rlm_jupyter.settings import PROVIDERS
 
 PAGE = Path(__file__).with_name("reference.md")

@@ -67,7 +67,7 @@ def answers(book: nbformat.NotebookNode) -> list[str]:
 def trees(directory: Path) -> list[str]:
     """Give the tree of each run that was logged in `directory`, as text, in the order in which they began."""
     from rlm_jupyter.records import load
-    from rlm_jupyter.views.text import tree
+    from rlm_jupyter.views.text_tree import tree
 
     logs = [load(log).tree for log in (directory / "rlm_runs").glob("*.jsonl")]
     return [tree(state) for state in sorted(logs, key=lambda state: state.started)]

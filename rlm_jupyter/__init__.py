@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rlm_jupyter.engine.run import Run
+    from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.errors import (
         AgentFailedError,
         AgentNotFoundError,
@@ -54,9 +54,9 @@ if TYPE_CHECKING:
         VariableNotFoundError,
     )
     from rlm_jupyter.rlm import RLM
-    from rlm_jupyter.sandbox import Sandbox
+    from rlm_jupyter.sandbox_settings import Sandbox
     from rlm_jupyter.settings import Limits
-    from rlm_jupyter.tools.host import host_tool
+    from rlm_jupyter.tools.host_tools import host_tool
 
 __version__ = "0.1.0"
 
@@ -98,10 +98,10 @@ __all__ = [
 
 _ROOMS = {
     "RLM": "rlm_jupyter.rlm",
-    "Run": "rlm_jupyter.engine.run",
+    "Run": "rlm_jupyter.engine.run.run",
     "Limits": "rlm_jupyter.settings",
-    "Sandbox": "rlm_jupyter.sandbox",
-    "host_tool": "rlm_jupyter.tools.host",
+    "Sandbox": "rlm_jupyter.sandbox_settings",
+    "host_tool": "rlm_jupyter.tools.host_tools",
     **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},
 }
 """Where a public name lives."""

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import ConfigError, ContextError, LimitReachedError, RLMError, RunStoppedError
-from rlm_jupyter.option_parser import add_options
-from rlm_jupyter.options import RUN, arguments_of, options_on
+from rlm_jupyter.options.argparse_options import add_options
+from rlm_jupyter.options.table import RUN, arguments_of, options_on
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.run import Run
+    from rlm_jupyter.engine.run.run import Run
 
 DONE, FAILED, USAGE, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -84,7 +84,7 @@ def _add_question(run: argparse.ArgumentParser) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from rlm_jupyter.files import read_data
+    from rlm_jupyter.data_files import read_data
     from rlm_jupyter.rlm import RLM
 
     # An option that was not given leaves no trace, so that `none` (no limit) and nothing are two things.
@@ -113,7 +113,7 @@ def _finish(run: Run, *, quiet: bool) -> int:
     except RunStoppedError as stopped:
         error, code = stopped, INTERRUPTED
     if not quiet:
-        from rlm_jupyter.views import text
+        from rlm_jupyter.views import text_tree as text
 
         with run.lock:
             drawn = text.tree(run.tree)
@@ -149,7 +149,7 @@ def _safe(text: str) -> str:
     """Keep a terminal from taking a model's text for commands; what is piped on goes out as it is."""
     if not sys.stdout.isatty():
         return text
-    from rlm_jupyter.views.clean import clean
+    from rlm_jupyter.text.sanitize import clean
 
     return clean(text, len(text)) + "\n"
 
@@ -177,7 +177,7 @@ def _schema(given: str | None) -> Any:
         return None
     text = given
     if not given.lstrip().startswith("{"):
-        from rlm_jupyter.files import read_data
+        from rlm_jupyter.data_files import read_data
 
         text = json.dumps(read_data(given))
     try:
@@ -190,8 +190,8 @@ def _schema(given: str | None) -> Any:
 
 def _log(given: argparse.Namespace) -> int:
     from rlm_jupyter.records import load
-    from rlm_jupyter.views import text
-    from rlm_jupyter.views.statistics import statistics
+    from rlm_jupyter.views import text_tree as text
+    from rlm_jupyter.views.run_statistics import statistics
 
     record = load(given.file)
     if given.agent is not None:
@@ -205,7 +205,7 @@ def _log(given: argparse.Namespace) -> int:
 
 
 def _doctor(given: argparse.Namespace) -> int:
-    from rlm_jupyter import doctor
+    from rlm_jupyter import diagnostics as doctor
 
     for part in (doctor.versions(), doctor.models({}), doctor.kernels(given.kernel, given.sandbox)):
         for line in part:

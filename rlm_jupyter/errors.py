@@ -36,7 +36,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.run import Run
+    from rlm_jupyter.engine.run.run import Run
 
 
 class RLMError(Exception):

@@ -8,27 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rlm_jupyter.asking import carry_on, check_start, encode, new_id, open_log, redactor, tell_start, tracer
-from rlm_jupyter.engine.batch import pairs, run_all, run_all_awaited, started
-from rlm_jupyter.engine.completions import Completions
-from rlm_jupyter.engine.conductor import Conductor
-from rlm_jupyter.engine.events import AnyEvent, Notice
-from rlm_jupyter.engine.journal import Journal
-from rlm_jupyter.engine.ledger import Ledger
-from rlm_jupyter.engine.run import Asked, Run
-from rlm_jupyter.engine.sampling import Samplings
-from rlm_jupyter.engine.schema import AnswerSchema
-from rlm_jupyter.engine.spec import AgentSpec
-from rlm_jupyter.engine.thread import engine
-from rlm_jupyter.errors import (
-    ConfigError,
-    RLMError,
-    RunStoppedError,
-    UnknownPriceError,
-)
+from rlm_jupyter.engine.agent.spec import AgentSpec
+from rlm_jupyter.engine.budget.ledger import Ledger
+from rlm_jupyter.engine.completions.completions import Completions
+from rlm_jupyter.engine.completions.sampling import Samplings
+from rlm_jupyter.engine.run.batch import pairs, run_all, run_all_awaited, started
+from rlm_jupyter.engine.run.conductor import Conductor
+from rlm_jupyter.engine.run.engine_thread import engine
+from rlm_jupyter.engine.run.run import Asked, Run
+from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
+from rlm_jupyter.events.events import AnyEvent, Notice
+from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.models.base import ChatModel, Price
-from rlm_jupyter.models.choose import choose_model
-from rlm_jupyter.process import (
+from rlm_jupyter.records.log import LogWriter
+from rlm_jupyter.registry import (
     find_run,
     keep,
     kernel_pool,
@@ -39,20 +33,30 @@ from rlm_jupyter.process import (
     stop_all,
     submit,
 )
-from rlm_jupyter.records.log import LogWriter
-from rlm_jupyter.records.redact import Redactor
-from rlm_jupyter.sandbox import Sandbox
+from rlm_jupyter.run_setup.resolve_model import choose_model
+from rlm_jupyter.run_setup.start import (
+    carry_on,
+    check_start,
+    encode,
+    new_id,
+    open_log,
+    redactor,
+    tell_start,
+    tracer,
+)
+from rlm_jupyter.run_setup.variable_names import read_names
+from rlm_jupyter.sandbox_settings import Sandbox
+from rlm_jupyter.security.redactor import Redactor
+from rlm_jupyter.security.secret_names import secrets_in
 from rlm_jupyter.settings import Limits, Settings
 from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.tools.mcp_config import ServerConfig, read_servers
-from rlm_jupyter.tools.secret_names import secrets_in
-from rlm_jupyter.tools.toolkit import Toolkit, read_environment
-from rlm_jupyter.values.names import read_names
+from rlm_jupyter.tools.run_tools import Toolkit, read_environment
 from rlm_jupyter.values.store import Store
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.completions import Cache
+    from rlm_jupyter.engine.completions.completions import Cache
 
 T = TypeVar("T")
 

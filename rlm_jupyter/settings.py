@@ -18,8 +18,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError
-from rlm_jupyter.option_fields import field_of
-from rlm_jupyter.sandbox import Sandbox, read_bytes
+from rlm_jupyter.options.pydantic_fields import field_of
+from rlm_jupyter.sandbox_settings import Sandbox, read_bytes
 
 PromptVariant = Literal["default", "frugal", "small_context"]
 
@@ -30,7 +30,7 @@ class Limits(BaseModel):
     """What one run may spend. None is no limit; the defaults are for a first try, not for a bill.
 
     A limit holds for the whole run, all sub-agents included, unless its name says otherwise. Defaults, ranges and
-    descriptions are those of `rlm_jupyter.options`.
+    descriptions are those of `rlm_jupyter.options.table`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -182,7 +182,7 @@ class Settings(BaseModel):
     """How an `RLM` works; every field has a default that is safe.
 
     Fields are also `%config RLMMagics` options and arguments of `RLM`. Their defaults, ranges and descriptions are
-    those of `rlm_jupyter.options`.
+    those of `rlm_jupyter.options.table`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

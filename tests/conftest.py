@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 # With --import-mode=importlib the tests' directory is not on the path; helper modules are imported by name.
-sys.path.append(str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "support")]
 
 from lab import browser, lab, notebook, page  # noqa: F401  fixtures of the browser tests
 from openai_server import OpenAIServer
@@ -27,11 +27,11 @@ def times_of_a_busy_machine():
     Other tests run beside. Without this, a kernel that was interrupted is killed for being slow, and a test of
     interrupts is one of the machine's speed; tests of that very killing set a short time of their own.
     """
-    from rlm_jupyter.kernels import session
+    from rlm_jupyter.kernels import agent_kernel
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "GRACE_SECONDS", 10 * session.GRACE_SECONDS)
-        patch.setattr(session, "_TOLD_SECONDS", 10 * session._TOLD_SECONDS)
+        patch.setattr(agent_kernel, "GRACE_SECONDS", 10 * agent_kernel.GRACE_SECONDS)
+        patch.setattr(agent_kernel, "_TOLD_SECONDS", 10 * agent_kernel._TOLD_SECONDS)
         yield
 
 

@@ -1,1 +1,1 @@
-"""One question's run: its agents, limits, events and state."""
+"""Runs, their agents and what these may spend. Runs in the notebook's process."""

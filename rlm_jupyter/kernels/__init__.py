@@ -1,1 +1,1 @@
-"""Agents' kernels: start, execute, interrupt, stop; the bridge from a kernel to the engine."""
+"""Agents' kernels, seen from the notebook's process, in which this package runs."""

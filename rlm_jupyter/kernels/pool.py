@@ -14,26 +14,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_jupyter.errors import KernelStartError
-from rlm_jupyter.kernels.aside import aside
-from rlm_jupyter.kernels.bounded import BoundedKernel
-from rlm_jupyter.kernels.broker import Broker, Happening
-from rlm_jupyter.kernels.environment import BaseDirectory
-from rlm_jupyter.kernels.fork_check import ForkCheck
-from rlm_jupyter.kernels.gateway import end_late_kernels
-from rlm_jupyter.kernels.leftovers import remove_directory
-from rlm_jupyter.kernels.policy import limits_of
-from rlm_jupyter.kernels.process import BridgeKind, KernelProcess, Launch, finish
-from rlm_jupyter.kernels.ready import ReadyKernels
-from rlm_jupyter.kernels.startup import Guest, supervisor_sources
-from rlm_jupyter.kernels.watch import Watch
-from rlm_jupyter.sandbox import Sandbox
+from rlm_jupyter.guest.private_directory import remove_directory
+from rlm_jupyter.kernels.blocking import aside
+from rlm_jupyter.kernels.bridge.connection_broker import Broker, Happening
+from rlm_jupyter.kernels.channels.gateway import end_late_kernels
+from rlm_jupyter.kernels.confinement.policy import limits_of
+from rlm_jupyter.kernels.confinement.watchdog import Watch
+from rlm_jupyter.kernels.launch.environment import BaseDirectory
+from rlm_jupyter.kernels.launch.first_request import Guest, supervisor_sources
+from rlm_jupyter.kernels.launch.fork_check import ForkCheck
+from rlm_jupyter.kernels.launch.kernel_process import BridgeKind, KernelProcess, Launch, finish
+from rlm_jupyter.kernels.limited_kernel import BoundedKernel
+from rlm_jupyter.kernels.prestarted import ReadyKernels
+from rlm_jupyter.sandbox_settings import Sandbox
 
 if TYPE_CHECKING:
     import zmq.asyncio
 
-    from rlm_jupyter.kernels.bridge import BridgeHandler
-    from rlm_jupyter.kernels.session import AgentKernel
-    from rlm_jupyter.kernels.supervisor import Supervisor, Template
+    from rlm_jupyter.kernels.agent_kernel import AgentKernel
+    from rlm_jupyter.kernels.bridge.socket_bridge import BridgeHandler
+    from rlm_jupyter.kernels.launch.supervisor_client import Supervisor, Template
 
 DESCRIPTORS_PER_KERNEL = 14
 DESCRIPTORS_OF_OTHERS = 256
@@ -357,7 +357,7 @@ class KernelPool:
         self._ready.drop()
 
     async def _start_supervisor(self) -> None:
-        from rlm_jupyter.kernels.supervisor import MODULES, Supervisor, possible
+        from rlm_jupyter.kernels.launch.supervisor_client import MODULES, Supervisor, possible
 
         if not possible():
             self._launch = "stock"

@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 from IPython.core.error import UsageError
 
 from rlm_jupyter.magics.lexer import lex
-from rlm_jupyter.magics.writing import written_as
-from rlm_jupyter.option_parser import add_options
-from rlm_jupyter.options import CELL as CELL_LINE
-from rlm_jupyter.options import options_on
+from rlm_jupyter.magics.spelling import written_as
+from rlm_jupyter.options.argparse_options import add_options
+from rlm_jupyter.options.table import CELL as CELL_LINE
+from rlm_jupyter.options.table import options_on
 
 
 class Parser(argparse.ArgumentParser):

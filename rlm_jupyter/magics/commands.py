@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 
 from rlm_jupyter.errors import KernelError
-from rlm_jupyter.magics.hand_over import out_name
-from rlm_jupyter.magics.registry import command
+from rlm_jupyter.magics.command_registry import command
+from rlm_jupyter.magics.notebook_lookup import out_name
 
 if TYPE_CHECKING:
     import argparse
 
-    from rlm_jupyter.engine.run import Run
+    from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.magics.extension import RLMMagics
-    from rlm_jupyter.records.past import PastRun
+    from rlm_jupyter.records.past_run import PastRun
 
 STOP_SECONDS = 5.0
 """How long `%rlm stop` waits for the agents to end before it says that they still do."""
@@ -26,7 +26,7 @@ _AGENT_ID = re.compile(r"0(\.\d+)*")
 
 
 def _say(text: str) -> None:
-    from rlm_jupyter.models.wire import clean_text
+    from rlm_jupyter.models.openai.chat_replies import clean_text
 
     print(clean_text(text))  # noqa: T201 - it is the cell's output
 
@@ -54,7 +54,7 @@ def the_run(prefix: str | None = None) -> Run | PastRun:
 def status(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
     """Print a line for each run that goes on, and one for each of its agents at work."""
     from rlm_jupyter.rlm import runs
-    from rlm_jupyter.views import text
+    from rlm_jupyter.views import text_tree as text
 
     for run in [run for run in runs() if not run.done] or [the_run()]:
         with run.lock:
@@ -67,7 +67,7 @@ def status(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
 @command("tree [RUN]", "The tree of a run: its agents, their states, spend and values.")
 def tree(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     """Print the tree as text."""
-    from rlm_jupyter.views import text
+    from rlm_jupyter.views import text_tree as text
 
     run = the_run(arguments.run)
     with run.lock:
@@ -78,7 +78,7 @@ def tree(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
 @command("stop [AGENT] [--run RUN]", "Stop a run, or one agent and all below it.")
 def stop(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     """Stop, wait a little, and say what came of it."""
-    from rlm_jupyter.records.past import PastRun
+    from rlm_jupyter.records.past_run import PastRun
 
     run = the_run(arguments.run)
     if isinstance(run, PastRun) or run.done:
@@ -132,9 +132,9 @@ def execute(_magics: RLMMagics, line: str) -> None:
 def runs(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
     """Print a line for each run, and its question."""
     from rlm_jupyter import rlm
-    from rlm_jupyter.records.past import PastRun
-    from rlm_jupyter.views import text
-    from rlm_jupyter.views.clean import one_line
+    from rlm_jupyter.records.past_run import PastRun
+    from rlm_jupyter.text.sanitize import one_line
+    from rlm_jupyter.views import text_tree as text
 
     known = rlm.runs()
     if not known:
@@ -152,8 +152,8 @@ def runs(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
 @command("show [RUN] [AGENT] [--prompt]", "An agent turn by turn (0 is the root); or its exact prompt.")
 def show(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     """Print an agent's turns, or the messages that were sent for it."""
-    from rlm_jupyter.views import text
-    from rlm_jupyter.views.clean import clean
+    from rlm_jupyter.text.sanitize import clean
+    from rlm_jupyter.views import text_tree as text
 
     prefix, agent = arguments.run, arguments.agent
     if agent is None and prefix is not None and _AGENT_ID.fullmatch(prefix):
@@ -172,7 +172,7 @@ def show(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
 @command("cost [RUN]", "Where the money and the tokens of a run went.")
 def cost(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     """Print a line for each agent, the dearest first."""
-    from rlm_jupyter.views import text
+    from rlm_jupyter.views import text_tree as text
 
     run = the_run(arguments.run)
     with run.lock:
@@ -184,7 +184,7 @@ def cost(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
 def replay(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     """Read a log and print its tree."""
     from rlm_jupyter.records import load
-    from rlm_jupyter.views import text
+    from rlm_jupyter.views import text_tree as text
 
     record = load(arguments.path)
     _say(text.tree(record.tree))
@@ -240,7 +240,7 @@ def retry(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
 @command("doctor", "What works on this machine: versions, clicks, model, kernels, sandbox.")
 def doctor(magics: RLMMagics, _arguments: argparse.Namespace) -> None:
     """Print the report; takes a second or two, because kernels are started for it."""
-    from rlm_jupyter.magics.doctor import report
+    from rlm_jupyter.magics.notebook_diagnostics import report
 
     _say(report(magics))
 

@@ -1,6 +1,6 @@
 """The settings of `%config RLMMagics`: over the environment, under a cell's own arguments.
 
-The traits are made from `rlm_jupyter.options`, which needs no pydantic: to import `Settings` here would make
+The traits are made from `rlm_jupyter.options.table`, which needs no pydantic: to import `Settings` here would make
 `%load_ext` slow.
 """
 
@@ -25,8 +25,8 @@ from traitlets import (
     validate,
 )
 
-from rlm_jupyter.magics.hand_over import model_of
-from rlm_jupyter.options import OPTIONS, SANDBOX_MODES, Option, arguments_of
+from rlm_jupyter.magics.notebook_lookup import model_of
+from rlm_jupyter.options.table import OPTIONS, SANDBOX_MODES, Option, arguments_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -85,7 +85,7 @@ class MagicsConfig(_OptionTraits):  # type: ignore[misc]  # made from the table
         value = proposal["value"]
         if value not in SANDBOX_MODES:
             from rlm_jupyter.errors import ConfigError
-            from rlm_jupyter.sandbox import Sandbox
+            from rlm_jupyter.sandbox_settings import Sandbox
 
             try:
                 Sandbox.of(value)
@@ -102,7 +102,7 @@ class MagicsConfig(_OptionTraits):  # type: ignore[misc]  # made from the table
         Raises:
             ConfigError: a limit that does not exist or is out of range.
         """
-        from rlm_jupyter.sandbox import Sandbox
+        from rlm_jupyter.sandbox_settings import Sandbox
         from rlm_jupyter.settings import Limits
 
         names = [name for name in (*arguments_of("settings"), *arguments_of("rlm")) if name != "limits"]

@@ -19,10 +19,10 @@ def report(task: Task) -> str:
     Raises:
         RLMError: what the run itself would raise before it starts: no key, a bad schema, data that cannot go.
     """
-    from rlm_jupyter.asking import check_start
     from rlm_jupyter.rlm import RLM
-    from rlm_jupyter.views.clean import clean
-    from rlm_jupyter.views.format import count
+    from rlm_jupyter.run_setup.start import check_start
+    from rlm_jupyter.text.sanitize import clean
+    from rlm_jupyter.text.units import count
 
     rlm = RLM(**task.settings)
     check_start(rlm.settings, task.question)
@@ -47,10 +47,10 @@ def report(task: Task) -> str:
 
 def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     """Build the messages that the root agent's first request would carry."""
-    from rlm_jupyter.engine import prompt
-    from rlm_jupyter.engine.boxed import allowed
-    from rlm_jupyter.engine.ledger import Ledger
-    from rlm_jupyter.engine.schema import AnswerSchema
+    from rlm_jupyter.engine.agent import prompt
+    from rlm_jupyter.engine.agent.sandbox_notes import allowed
+    from rlm_jupyter.engine.budget.ledger import Ledger
+    from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.tools.functions import read_tools
     from rlm_jupyter.values.store import Buffer
 
@@ -80,7 +80,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
 
 
 def _cost(rlm: RLM, price: Price | tuple[float, float] | None, chars: int) -> str:
-    from rlm_jupyter.views.format import money
+    from rlm_jupyter.text.units import money
 
     if price is None:
         return "not known (`%config RLMMagics.price = (prompt, completion)` tells it)"

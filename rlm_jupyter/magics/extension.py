@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
-from rlm_jupyter.magics import awaited, cell, complete, line, rewriting, run_display
+from rlm_jupyter.magics import await_transform, completion, input_transformers, run_display
+from rlm_jupyter.magics import cell_magic as cell
+from rlm_jupyter.magics import line_magic as line
 from rlm_jupyter.magics.arguments import cell_help
 from rlm_jupyter.magics.config import MagicsConfig
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rlm_jupyter.engine.run import Run
+    from rlm_jupyter.engine.run.run import Run
 
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -43,8 +45,8 @@ class RLMMagics(Magics, MagicsConfig):
         """What follows a background run; held so that it is not collected."""
         self.shown: tuple[str, int] | None = None
         """The run that a cell shows of its own accord, and the cell's number: its value need not show it again."""
-        self.await_rlm = awaited.transformer(shell)
-        self.complete_rlm = complete.matcher(shell)
+        self.await_rlm = await_transform.transformer(shell)
+        self.complete_rlm = completion.matcher(shell)
 
     @no_var_expand
     @_cell
@@ -71,8 +73,8 @@ def load(shell: InteractiveShell) -> None:
         return
     magics = RLMMagics(shell)
     shell.register_magics(magics)
-    shell.input_transformers_cleanup.extend(rewriting.BEFORE)
-    shell.input_transformers_post.extend((*rewriting.AFTER, magics.await_rlm))
+    shell.input_transformers_cleanup.extend(input_transformers.BEFORE)
+    shell.input_transformers_post.extend((*input_transformers.AFTER, magics.await_rlm))
     shell.Completer.custom_matchers.append(magics.complete_rlm)
     run_display.install(shell, magics)
 
@@ -84,9 +86,9 @@ def unload(shell: InteractiveShell) -> None:
         return
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("rlm", None)
-    for transformer in rewriting.BEFORE:
+    for transformer in input_transformers.BEFORE:
         shell.input_transformers_cleanup.remove(transformer)
-    for transformer in (*rewriting.AFTER, magics.await_rlm):
+    for transformer in (*input_transformers.AFTER, magics.await_rlm):
         shell.input_transformers_post.remove(transformer)
     shell.Completer.custom_matchers.remove(magics.complete_rlm)
     run_display.remove(shell)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rlm_jupyter.engine.run import Run
+    from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.magics.extension import RLMMagics
     from rlm_jupyter.views.view import View
 
 TICK = 0.1
 """Seconds between two looks at a run. An awaited cell needs it to be interrupted: SIGINT takes effect only
 when the kernel's loop wakes (https://github.com/ipython/ipykernel/issues/881)."""
-_RUN = ("rlm_jupyter.engine.run", "Run")  # by name: the engine is not imported before it is needed
+_RUN = ("rlm_jupyter.engine.run.run", "Run")  # by name: the engine is not imported before it is needed
 
 
 def install(shell: InteractiveShell, magics: RLMMagics) -> None:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from rlm_jupyter.magics import hand_over
+from rlm_jupyter.magics import notebook_lookup
 from rlm_jupyter.magics.arguments import CELL, options, parse
+from rlm_jupyter.magics.command_registry import COMMANDS
 from rlm_jupyter.magics.lexer import continued
-from rlm_jupyter.magics.registry import COMMANDS
-from rlm_jupyter.options import arguments_of
+from rlm_jupyter.options.table import arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rlm_jupyter.engine.run import Run
+    from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.magics.extension import RLMMagics
 
 
@@ -77,7 +77,7 @@ def read(magics: RLMMagics, line: str, body: str) -> Task:
     line, body = continued(line, body)
     given = vars(parse(CELL, line, shell.user_ns))
     question = _question(body)
-    out = hand_over.out_name(given["out"]) if "out" in given else None
+    out = notebook_lookup.out_name(given["out"]) if "out" in given else None
     if given.get("go_on") and given.get("dry_run"):
         raise UsageError("`--dry-run` shows the prompt of a new question: leave out `--continue`.")
     earlier = _newest_run() if given.get("go_on") else None
@@ -92,12 +92,12 @@ def read(magics: RLMMagics, line: str, body: str) -> Task:
     return Task(
         question=question,
         names=names,
-        context=hand_over.context_of(shell, names),
+        context=notebook_lookup.context_of(shell, names),
         settings=arguments,
-        schema=hand_over.schema_of(shell, given["schema"]) if "schema" in given else None,
-        tools=hand_over.tools_of(shell, given.get("tool", ())),
-        env=hand_over.environment_of(given["env"]) if "env" in given else None,
-        mcp=hand_over.servers_of(shell, given["mcp"]) if "mcp" in given else None,
+        schema=notebook_lookup.schema_of(shell, given["schema"]) if "schema" in given else None,
+        tools=notebook_lookup.tools_of(shell, given.get("tool", ())),
+        env=notebook_lookup.environment_of(given["env"]) if "env" in given else None,
+        mcp=notebook_lookup.servers_of(shell, given["mcp"]) if "mcp" in given else None,
         out=out,
         background=given.get("bg", False),
         step=given.get("step", False),

@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.models.wire import clean_text
+from rlm_jupyter.models.openai.chat_replies import clean_text
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.state import AgentState, CellState, TreeState, TurnState
+    from rlm_jupyter.events.tree_state import AgentState, CellState, TreeState, TurnState
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _NO_ID = re.compile(r"[^0-9A-Za-z.-]")

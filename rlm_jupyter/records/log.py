@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from rlm_jupyter.background import BackgroundThread
-from rlm_jupyter.engine import events as ev
+from rlm_jupyter.events import events as ev
 
 _WORDS = frozenset({"kind", "run", "agent", "status", "purpose", "reason"})
 """Fields of fixed words: a secret that happens to be such a word must not make the log unreadable."""

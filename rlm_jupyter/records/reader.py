@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from rlm_jupyter.engine import events as ev
-from rlm_jupyter.engine.state import TreeState
 from rlm_jupyter.errors import LogError, RunNotFoundError
+from rlm_jupyter.events import events as ev
+from rlm_jupyter.events.tree_state import TreeState
 
 _MOST = 1e15
 

@@ -16,7 +16,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.engine import events as ev
+from rlm_jupyter.events import events as ev
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

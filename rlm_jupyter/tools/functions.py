@@ -19,10 +19,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_jupyter.errors import ConfigError, ContextError
-from rlm_jupyter.tools.host import HostOptions, host_options
+from rlm_jupyter.run_setup.variable_names import WORDS
+from rlm_jupyter.tools.function_source import NoSourceError, source_form
+from rlm_jupyter.tools.host_tools import HostOptions, host_options
 from rlm_jupyter.tools.signatures import portable_signature, render, text_of
-from rlm_jupyter.tools.source import NoSourceError, source_form
-from rlm_jupyter.values.names import WORDS
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:

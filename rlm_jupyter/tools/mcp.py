@@ -27,7 +27,7 @@ _STOP_SECONDS = 8.0
 _TAIL = 2000
 _PAGES = 100
 _MOST_LISTED = 10_000
-_GUARD = Path(__file__).with_name("guard.py")
+_GUARD = Path(__file__).with_name("mcp_guard_process.py")
 
 Redact = Callable[[str], str]
 OnNotice = Callable[[str], object]

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.security.secret_names import secrets_in
 from rlm_jupyter.tools import mcp_pasted
-from rlm_jupyter.tools.secret_names import secrets_in
 
 DEFAULT_SECONDS = 300.0
 _LOCAL = {"command", "args", "env", "cwd"}

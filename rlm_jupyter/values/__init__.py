@@ -36,7 +36,7 @@ def guest_sources() -> dict[str, str]:
     """Give the modules that a kernel needs to encode, decode and describe values.
 
     Returns:
-        Module name (``_rlm_codec``, …) to source, in the order in which the modules must be created. They
+        Module name (``api``, …) to source, in the order in which the modules must be created. They
         import the standard library and each other only; numpy, pandas, pyarrow and polars are used where they
         are loaded.
     """

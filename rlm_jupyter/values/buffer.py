@@ -7,7 +7,9 @@ import threading
 from typing import Any, Self, TypeGuard
 
 from rlm_jupyter.errors import ContextError, MalformedValueError, UnsafeValueError, ValueTransferError
-from rlm_jupyter.values import codec, container, describe
+from rlm_jupyter.values.codec import api as codec
+from rlm_jupyter.values.codec import container
+from rlm_jupyter.values.describe import api as describe
 
 _FIXED = (str, bytes, int, float, bool, type(None))
 _MAX_FIXED = 10_000

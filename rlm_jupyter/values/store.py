@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import ValueTransferError
+from rlm_jupyter.system import disk_for, machine_memory
 from rlm_jupyter.values.buffer import Buffer
-from rlm_jupyter.values.machine import disk_for, machine_memory
 
 if TYPE_CHECKING:
     from pathlib import Path

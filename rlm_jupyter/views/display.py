@@ -13,12 +13,12 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from rlm_jupyter.errors import ConfigError
-from rlm_jupyter.views import text
-from rlm_jupyter.views.clean import head_tail
-from rlm_jupyter.views.commands import RunFace
-from rlm_jupyter.views.html import static_html
+from rlm_jupyter.text.sanitize import head_tail
+from rlm_jupyter.views import text_tree
 from rlm_jupyter.views.main_thread import MainThread
+from rlm_jupyter.views.static_html import static_html
 from rlm_jupyter.views.view import View
+from rlm_jupyter.views.widget_commands import RunFace
 
 Mode = Literal["widget", "html", "text"]
 Cell = Literal["awaited", "blocking", "background"]
@@ -141,7 +141,7 @@ class StaticTree:
             tree = self._run.tree
             return {
                 "text/html": static_html(tree, after_widget=self._after_widget),
-                "text/plain": head_tail(text.tree(tree, max_agents=_PLAIN_AGENTS), _PLAIN_CHARS),
+                "text/plain": head_tail(text_tree.tree(tree, max_agents=_PLAIN_AGENTS), _PLAIN_CHARS),
             }
 
 

@@ -6,13 +6,13 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.views import text
+from rlm_jupyter.views import text_tree
 from rlm_jupyter.views.view import View
 
 if TYPE_CHECKING:
     from rich.live import Live
 
-    from rlm_jupyter.views.commands import RunFace
+    from rlm_jupyter.views.widget_commands import RunFace
 
 _REDRAW_SECONDS = 0.25
 _MAX_LINES = 60
@@ -60,12 +60,12 @@ class PlainView(View):
             if now - self._summary < _SUMMARY_SECONDS:
                 return []
             self._summary = now
-            return [text.summary_line(tree, time.time())]
+            return [text_tree.summary_line(tree, time.time())]
         lines = []
         for agent in tree.agents.values():
             if self._known.get(agent.id) != agent.status:
                 self._known[agent.id] = agent.status
-                lines.append("  " * agent.depth + text.agent_line(tree, agent))
+                lines.append("  " * agent.depth + text_tree.agent_line(tree, agent))
         lines = lines[: _MAX_LINES - self._lines]
         self._lines += len(lines)
         return lines
@@ -73,7 +73,7 @@ class PlainView(View):
     def finish(self) -> None:
         """Print the whole tree."""
         with self._run.lock:
-            drawn = text.tree(self._run.tree)
+            drawn = text_tree.tree(self._run.tree)
         print(drawn, flush=True)  # noqa: T201  it is the view's purpose
 
 
@@ -101,7 +101,7 @@ class RichView(View):
             return
         self._drawn = now
         with self._run.lock:
-            lines = text.tree(self._run.tree, at=time.time()).splitlines()
+            lines = text_tree.tree(self._run.tree, at=time.time()).splitlines()
         from rich.text import Text
 
         height = max(3, self._console.height - 2)
@@ -115,5 +115,5 @@ class RichView(View):
             self._live.stop()
             self._live = None
         with self._run.lock:
-            drawn = text.tree(self._run.tree)
+            drawn = text_tree.tree(self._run.tree)
         print(drawn, flush=True)  # noqa: T201  it is the view's purpose

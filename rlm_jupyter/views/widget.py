@@ -1,8 +1,8 @@
 """The live tree in a notebook: an anywidget that talks by custom messages only.
 
 It writes no trait after its birth: while a cell awaits, ipywidgets holds back all but the first change of a
-trait from the browser, and messages always arrive. What it tells is in `wire` and `detail`, what it does on a
-click in `commands`.
+trait from the browser, and messages always arrive. What it tells is in `widget_messages` and
+`agent_page`, what it does on a click in `widget_commands`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 
 from rlm_jupyter.errors import RLMError, RunNotFoundError
-from rlm_jupyter.views import format as fmt
+from rlm_jupyter.text import units as fmt
 from rlm_jupyter.views import protocol
-from rlm_jupyter.views.commands import Commands, RunFace, failure, free_name, value_name
-from rlm_jupyter.views.detail import detail, prompt
-from rlm_jupyter.views.wire import Patcher
+from rlm_jupyter.views.agent_page import detail, prompt
+from rlm_jupyter.views.widget_commands import Commands, RunFace, failure, free_name, value_name
+from rlm_jupyter.views.widget_messages import Patcher
 
 if TYPE_CHECKING:
     from rlm_jupyter.views.main_thread import MainThread

@@ -13,10 +13,13 @@ from pathlib import Path
 
 import atheris
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS.parent), str(TESTS / "support"), str(TESTS / "values")]
 
 with atheris.instrument_imports(include=["rlm_jupyter.values"]):
-    from rlm_jupyter.values import codec, container, describe
+    from rlm_jupyter.values.codec import api as codec
+    from rlm_jupyter.values.codec import container
+    from rlm_jupyter.values.describe import api as describe
 from test_values_hostile import BOMBS, GOOD, forge, mutate, raw  # noqa: E402 - found by the path set above
 
 FORBIDDEN = (

@@ -1,0 +1,154 @@
+"""An agent's kernel made ready: started, told whom it serves, its data and tools in it; and again after a loss."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine.agent.sandbox_notes import teller
+from rlm_jupyter.engine.agent_requests.tool_calls import hand_over
+from rlm_jupyter.errors import KernelDiedError, KernelError
+from rlm_jupyter.events import events as ev
+from rlm_jupyter.kernels.blocking import aside
+from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
+from rlm_jupyter.kernels.pool import KernelRequest
+from rlm_jupyter.values.buffer import LARGE_TEXT, Buffer, token
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent.loop import Agent
+    from rlm_jupyter.kernels.agent_kernel import AgentKernel
+
+
+_SHARED_BYTES = LARGE_TEXT
+"""Data of that size is loaded once, in a process from which the run's kernels are forked; less is loaded in each."""
+
+
+async def open_kernel(agent: Agent) -> AgentKernel:
+    """Start an agent's kernel, with its data and tools in it."""
+    team = agent.team
+    request = KernelRequest(
+        run=team.run,
+        agent=agent.id,
+        kernelspec=team.settings.kernel,
+        sandbox=team.settings.sandbox,
+        env=team.env,
+        tell=teller(agent.calls),
+    )
+    began = time.monotonic()
+    await _share_data(agent)
+    try:
+        kernel = await team.pool.start(request, agent.calls.handle)
+    finally:
+        team.tell_once(team.pool.standing)
+    agent.kernel = kernel
+    await _furnish(agent, kernel)
+    team.journal.emit(
+        ev.KernelStarted,
+        agent.id,
+        pid=kernel.pid,
+        confinement=kernel.confinement,
+        seconds=time.monotonic() - began,
+    )
+    team.tell_once(kernel.confinement.get("missing") or ())
+    return kernel
+
+
+async def _share_data(agent: Agent) -> None:
+    """Load the root's large data once, in a process from which the run's kernels are forked; tell what is held."""
+    team, context = agent.team, agent.spec.context
+    if agent.spec.parent is not None or context is None:
+        return
+    forked = team.settings.kernel is None and team.settings.sandbox.mode != "bwrap"
+    if context.size >= _SHARED_BYTES and forked:
+        stand = token() if context.releasable else None
+        text = context.text
+        try:
+            held = await team.pool.share(
+                team.run, context.fd, context.fd if text is not None else stand, text
+            )
+            if held and stand is not None:
+                context.release(stand)  # that process has it now: the encoded bytes would be a second copy
+        finally:
+            if stand is not None:
+                os.close(stand)
+    team.holdings.tell()
+
+
+async def _furnish(agent: Agent, kernel: AgentKernel) -> None:
+    """Tell the kernel who it serves, and load the data into it."""
+    await configure(agent, kernel)
+    context = agent.spec.context or agent.team.question_buffer(agent.spec.question)
+    await load(kernel, context, ("context", *agent.spec.names), agent.spec.item_names)
+    for added in agent.spec.added:
+        await load(kernel, added.data, added.names, added.item_names)
+    await hand_over(kernel.bridge, agent.spec.tools)
+
+
+async def configure(agent: Agent, kernel: AgentKernel) -> None:
+    """Tell the kernel who it serves."""
+    await kernel.bridge.request(
+        "configure",
+        {
+            "agent": agent.id,
+            "depth": agent.spec.depth,
+            # What is switched off is refused, and not done as a plain completion instead.
+            "leaf": agent.leaf and agent.team.settings.sub_calls and agent.team.settings.sub_agents,
+            "words": agent.team.words(agent),
+        },
+    )
+
+
+async def load(
+    kernel: AgentKernel, data: Buffer, names: Sequence[str], item_names: Sequence[str] = ()
+) -> None:
+    """Bind data to variables of the kernel; of a dict, its items too."""
+    body: dict[str, Any] = {"names": list(names)}
+    if item_names:
+        body["item_names"] = list(item_names)
+    try:
+        await kernel.bridge.request("load", body, fds=(data.dup().detach(),), timeout=600)
+    except BridgeError:
+        if not data.released:
+            raise
+        # It was not forked from a process that holds the value: that was killed, or the sandbox is another one.
+        whole = await aside(data.whole)
+        await kernel.bridge.request("load", body, fds=(whole.detach(),), timeout=600)
+
+
+async def export(
+    kernel: AgentKernel,
+    name: str,
+    *,
+    trust: bool = False,
+    timeout: float = 30.0,  # noqa: ASYNC109 - as of the bridge's requests
+) -> Buffer:
+    """Take a variable out of a kernel.
+
+    Args:
+        kernel: whose.
+        name: the variable's.
+        trust: whether it may come as a pickle.
+        timeout: seconds.
+
+    Raises:
+        BridgeError: there is none of that name, or it has no safe form.
+    """
+    body = {"name": name, "allow_pickle": trust}
+    answer, fds = await kernel.bridge.request("export", body, timeout=timeout)
+    return Buffer.adopt(fds[0], answer["description"])
+
+
+async def furnish_again(agent: Agent) -> None:
+    """After a new kernel took the old one's place: the data again; what is gone is told."""
+    assert agent.kernel is not None
+    gone = tuple(agent.team.journal.state.agents[agent.id].variables)
+    agent.team.journal.emit(ev.VariablesChanged, agent.id, turn=agent.turn, variables=(), removed=gone)
+    agent.team.journal.emit(ev.Notice, agent.id, text="The kernel was replaced; its variables are gone.")
+    try:
+        await _furnish(agent, agent.kernel)
+    except KernelError as error:
+        raise KernelDiedError(
+            f"The kernel of agent `{agent.id}` died and could not be replaced: {error}"
+        ) from error

@@ -1,0 +1,384 @@
+"""One agent: describe → ask the model → read the reply → run the code → observe, until FINAL or a limit."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from rlm_jupyter.engine.agent import compaction, follow_up, kernel_setup, prompt
+from rlm_jupyter.engine.agent.repeat_guard import StuckGuard
+from rlm_jupyter.engine.agent.sandbox_notes import allowed
+from rlm_jupyter.engine.agent.spec import AgentSpec
+from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
+from rlm_jupyter.engine.reply.blank_reply import ONLY_THOUGHTS, shown_reply
+from rlm_jupyter.engine.reply.parse import parse_reply
+from rlm_jupyter.errors import (
+    AgentFailedError,
+    ContextTooLongError,
+    EmptyReplyError,
+    KernelDiedError,
+    LimitReachedError,
+    RLMError,
+)
+from rlm_jupyter.events import events as ev
+from rlm_jupyter.kernels.agent_kernel import AgentKernel, CellResult
+from rlm_jupyter.models.base import Completion, Message
+from rlm_jupyter.models.openai.chat_replies import is_blank
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.budget.ledger import Left
+    from rlm_jupyter.engine.run.conductor import Conductor
+    from rlm_jupyter.values.store import Buffer
+
+_MAX_EMPTY_REPLIES = 3
+_MAX_KERNEL_DEATHS = 3
+_PARTIAL_SECONDS = 3.0
+_TAKE_ANSWER = """\
+if type(answer) is dict and dict.get(answer, "content"):
+    FINAL(dict.get(answer, "content"))
+"""
+
+
+@dataclass
+class Agent:
+    """An agent at work. Lives on the engine's loop.
+
+    Attributes:
+        spec: what it was started with.
+        team: the run's shared parts.
+        kernel: its REPL, once that is up.
+        value: what it gave to FINAL, once accepted; of an agent that ended early, what there is of an answer.
+        draft: what it last gave to FINAL and was sent back.
+        messages: its chat, whole.
+        asked: index of the message with the question.
+        gauge: tells about how long the chat is.
+        turn: the number of its newest turn.
+        looked: whether its code has read its data.
+    """
+
+    spec: AgentSpec
+    team: Conductor
+    kernel: AgentKernel | None = None
+    value: Buffer | None = None
+    draft: Buffer | None = None
+    messages: list[Message] = field(default_factory=list)
+    asked: int = 1
+    gauge: compaction.Gauge = field(default_factory=compaction.Gauge)
+    turn: int = 0
+    cells: int = 0
+    looked: bool = False
+    asked_to_look: bool = False
+    _sent: int = 0
+    _empty: int = 0
+    _no_text: EmptyReplyError | None = None
+    _deaths: int = 0
+    _opening: asyncio.Task[AgentKernel] | None = None
+
+    def __post_init__(self) -> None:
+        self._stuck = StuckGuard(self.id, self.team.settings.stuck_after)
+        self.calls = AgentCalls(self)
+        earlier = self.spec.earlier
+        self._known_data = len(earlier.spec.added) if earlier is not None else 0
+        self.looked = earlier is not None and self.new_data is None
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.spec.id
+
+    @property
+    def leaf(self) -> bool:
+        """Whether it is at the depth limit, and so has no sub-agents."""
+        depth = self.team.limits.depth
+        return depth is not None and self.spec.depth >= depth
+
+    @property
+    def new_data(self) -> follow_up.Added | None:
+        """The data that came with this very question, where that is a follow-up."""
+        return self.spec.added[-1] if len(self.spec.added) > self._known_data else None
+
+    @property
+    def data(self) -> Buffer | None:
+        """The data that the question is about; None where that is the question itself."""
+        return self.new_data.data if self.new_data is not None else self.spec.context
+
+    @property
+    def data_names(self) -> tuple[str, ...]:
+        """The names that the data is bound to."""
+        if self.new_data is not None:
+            return (*self.new_data.names, *self.new_data.item_names)
+        return ("context", *self.spec.names, *self.spec.item_names)
+
+    async def work(self) -> None:
+        """Answer the question; the value is then in `value`.
+
+        Raises:
+            LimitReachedError, ModelError, KernelError, AgentFailedError: why there is no answer.
+        """
+        earlier = self.spec.earlier
+        opening = kernel_setup.open_kernel(self) if earlier is None else follow_up.take_over(self, earlier)
+        self._opening = asyncio.create_task(opening)
+        # A chain of follow-ups would hold all runs before it.
+        self.spec = replace(self.spec, earlier=None)
+        try:
+            await self._begin(earlier)
+            del earlier
+            while self.value is None:
+                await self._take_turn()
+        except RLMError:
+            await self._keep_partial()
+            raise
+        finally:
+            if self.value is None:
+                self.value = self.draft
+            if not self._opening.done():
+                self._opening.cancel()
+            with contextlib.suppress(BaseException):
+                await self._opening
+
+    async def _keep_partial(self) -> None:
+        """Take what code has put into `answer["content"]`, so that an agent that ends early gives what it has."""
+        if self.value is None and self.cells and self.kernel is not None and self.kernel.alive:
+            with contextlib.suppress(Exception):
+                await self.kernel.execute(_TAKE_ANSWER, seconds=_PARTIAL_SECONDS, on_output=None)
+
+    # ---- the chat
+
+    async def _begin(self, earlier: Agent | None) -> None:
+        spec = self.spec
+        if earlier is not None:
+            self.messages = await follow_up.chat(self, earlier, last_turn=self._last_turn())
+            self.asked = len(self.messages) - 1
+            return
+        servers = await self.team.servers.shown(spec.mcp)
+        first = prompt.first_message(
+            spec.question,
+            spec.context.description if spec.context is not None else None,
+            names=(*spec.names, *spec.item_names),
+            schema=spec.schema.text if spec.schema else None,
+            tools=self.team.tools_text(self),
+            servers=servers,
+            allowed=allowed(self.team.settings.sandbox, self.team.settings.kernel),
+            left=self.team.ledger.left(self.id),
+            last_turn=self._last_turn(),
+        )
+        settings = self.team.settings
+        system = prompt.system_prompt(
+            settings.prompt,
+            leaf=self.leaf,
+            sub_calls=settings.sub_calls,
+            sub_agents=settings.sub_agents,
+            instructions=settings.instructions,
+        )
+        self.messages = prompt.chat(system, first)
+
+    def replace_chat(self, messages: list[Message], *, sent: int) -> None:
+        """Put another chat in the place of the old one, of which the first `sent` messages are the same."""
+        self.messages, self._sent = messages, sent
+
+    def _last_turn(self) -> bool:
+        """Whether the next turn is the last that the limits allow."""
+        left = self.team.ledger.left(self.id)
+        return (left.turns is not None and left.turns <= 1) or (left.calls is not None and left.calls <= 1)
+
+    async def _take_turn(self) -> None:
+        self.turn += 1
+        completion = await self._ask_for_turn()
+        self._sent = len(self.messages) + 1
+        self.messages.append(shown_reply(completion))
+        reply = parse_reply(completion.text, finish_reason=completion.finish_reason)
+        shown, notices = await self._run_blocks(reply.blocks)
+        notices = [*reply.notices, *notices]
+        if self.value is not None:
+            return
+        if not reply.blocks:
+            self._count_empty(completion)
+            notices = [reply.problem or "There was no code to run in your reply.", *notices]
+        else:
+            self._empty = 0
+        left = self.team.ledger.left(self.id)
+        if left.turns is not None and left.turns <= 0:
+            limit = self.team.limits.calls_per_agent
+            raise LimitReachedError(
+                f"Agent `{self.id}` used its {limit} turns without calling FINAL. Raise `calls_per_agent`, "
+                "or ask a smaller question.",
+                limit="calls_per_agent",
+            )
+        content = prompt.observation(
+            shown,
+            total=len(reply.blocks),
+            notices=notices,
+            left=left if self.team.ledger.half_gone(self.id) else None,
+            last_turn=self._last_turn(),
+        )
+        self.messages.append({"role": "user", "content": content})
+
+    async def _ask_for_turn(self) -> Completion:
+        """Ask the model; that it wrote no text is told to it in a turn, as every reply without code is."""
+        try:
+            return await self._ask_model()
+        except EmptyReplyError as error:
+            self._no_text = error
+            return Completion("", finish_reason=ONLY_THOUGHTS if error.only_thoughts else "stop")
+
+    async def _ask_model(self) -> Completion:
+        """Send the chat; one that is too long is made shorter once and sent again."""
+        await compaction.keep_within(self)
+        try:
+            return await self._complete()
+        except ContextTooLongError as error:
+            if not await compaction.after_refusal(self, error):
+                raise self._too_long("cannot be made shorter", error) from error
+        try:
+            return await self._complete()
+        except ContextTooLongError as error:
+            raise self._too_long("is so still with notes in the place of its old turns", error) from error
+
+    def _too_long(self, how: str, error: ContextTooLongError) -> ContextTooLongError:
+        return ContextTooLongError(
+            f"The chat of agent `{self.id}` is too long for its model and {how}. Ask a shorter question, hand the "
+            f"text over as data, or choose a model with a larger window. {error.message}"
+        )
+
+    async def _complete(self) -> Completion:
+        completion = await self.team.completions.ask(
+            self.id, self.spec.model, self.messages, purpose="turn", turn=self.turn, start=self._sent
+        )
+        self.gauge.learn(self.messages, completion.usage)
+        return completion
+
+    def _count_empty(self, completion: Completion) -> None:
+        self._empty += 1
+        if self._empty >= _MAX_EMPTY_REPLIES:
+            tail = completion.text.strip()[-300:]
+            said = f"ended: {tail!r}" if tail else "was empty"
+            why = "" if completion.finish_reason == "stop" else f", by `{completion.finish_reason}`"
+            cause = self._no_text if is_blank(completion.text) else None
+            raise AgentFailedError(
+                f"Agent `{self.id}` gave {self._empty} replies in a row without code to run. "
+                f"The last one {said}{why}. "
+                f"{cause.message if cause else 'Try another model, or put the question more precisely.'}"
+            ) from cause
+
+    # ---- the kernel
+
+    async def _run_blocks(self, blocks: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Run a reply's blocks in order; stop at the first that fails."""
+        shown: list[str] = []
+        notices: list[str] = []
+        for block in blocks:
+            result, text = await self.run_cell(block)
+            shown.append(text)
+            if result.restarted:
+                notices.append(
+                    "Your kernel had to be replaced: all variables but the data are gone. "
+                    "Define again what you need."
+                )
+            if self.value is None and (told := self._stuck.note(block, result)) is not None:
+                notices.append(told)
+            if result.status != "ok":
+                break
+        return shown, notices
+
+    async def run_cell(self, code: str) -> tuple[CellResult, str]:
+        """Run code of a turn in the kernel, and tell it; give the result, and what the model is shown of it."""
+        team, journal = self.team, self.team.journal
+        kernel = await self._kernel()
+        self.cells += 1
+        number = self.cells
+        code = await team.gate.before(self.id, number, code)
+        self.looked = self.looked or touches(code, self.data_names)
+        journal.emit(ev.CodeStarted, self.id, cell=number, turn=self.turn, code=code)
+        began = time.monotonic()
+        try:
+            result = await kernel.execute(
+                code,
+                seconds=team.limits.cell_seconds,
+                on_output=lambda stream, text: self._output(number, stream, text),
+            )
+        except BaseException:
+            journal.emit(
+                ev.CodeFinished,
+                self.id,
+                cell=number,
+                status="interrupted",
+                output="",
+                seconds=time.monotonic() - began,
+            )
+            raise
+        # What holds a secret is not told to the model either, and before it is cut: a half of one is one too.
+        result = replace(
+            result,
+            output=team.veil(result.output),
+            error_value=team.veil(result.error_value),
+            traceback=team.veil(result.traceback),
+        )
+        shown, cut = prompt.show_result(result, team.settings.output_chars)
+        journal.emit(
+            ev.CodeFinished,
+            self.id,
+            cell=number,
+            status=result.status,
+            output=shown,
+            cut=cut,
+            error=f"{result.error_name}: {result.error_value}" if result.status == "error" else None,
+            seconds=time.monotonic() - began,
+        )
+        if result.restarted:
+            await self._restore()
+        return result, shown
+
+    def _output(self, cell: int, stream: str, text: str) -> None:
+        self.team.journal.emit(ev.CodeOutput, self.id, cell=cell, stream=stream, text=text)
+
+    async def _kernel(self) -> AgentKernel:
+        assert self._opening is not None
+        if self._opening.done():
+            return self._opening.result()
+        # It is up, perhaps, but has no data yet.
+        self.team.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=None)
+        kernel = await asyncio.shield(self._opening)
+        self.team.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=0)
+        return kernel
+
+    async def _restore(self) -> None:
+        """After the agent's code lost its kernel: furnish the new one, a few times."""
+        self._deaths += 1
+        if self._deaths > _MAX_KERNEL_DEATHS:
+            raise KernelDiedError(
+                f"The kernel of agent `{self.id}` was lost {self._deaths} times. Give it more memory or time, "
+                "or less data at once."
+            )
+        await kernel_setup.furnish_again(self)
+
+    def dismantle(self) -> None:
+        """Let go of all that is large, or holds others: the run that it belongs to is gone."""
+        self.calls.dismantle(self)
+        self.messages, self.value, self.draft = [], None, None
+        self.kernel = self._opening = None
+
+    def left(self) -> Left:
+        """What it may still spend."""
+        return self.team.ledger.left(self.id)
+
+
+def touches(code: str, names: Collection[str]) -> bool:
+    """Tell whether code reads one of the names that the data is bound to.
+
+    Code that Python cannot parse (IPython's own syntax) is searched for the names as words.
+    """
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError):
+        return any(re.search(rf"\b{re.escape(name)}\b", code) for name in names)
+    wanted = set(names) | {"globals", "locals", "vars"}
+    return any(
+        isinstance(node, ast.Name) and node.id in wanted and isinstance(node.ctx, ast.Load)
+        for node in ast.walk(tree)
+    )

@@ -1,0 +1,71 @@
+"""What happens at the edge of an agent's box, told in its run: connections, and limits that ended something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rlm_jupyter.events import events as ev
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
+    from rlm_jupyter.kernels.bridge.connection_broker import Happening
+    from rlm_jupyter.sandbox_settings import Sandbox
+
+
+def teller(calls: AgentCalls) -> Callable[[Happening], None]:
+    """Make what tells of a kernel's box, on the account of the agent whom the kernel serves at that time.
+
+    Args:
+        calls: of the kernel.
+
+    Returns:
+        A function that records each connection, and gives the first to each host, refusals and limits as notices.
+    """
+    told: set[tuple[str, str]] = set()
+
+    def tell(happening: Happening) -> None:
+        agent = calls.agent
+        journal = agent.team.journal
+        if happening.host:
+            journal.emit(
+                ev.ConnectionMade,
+                agent.id,
+                host=happening.host,
+                port=happening.port,
+                ok=happening.ok,
+                error=None if happening.ok else happening.text,
+            )
+        if (agent.id, happening.text) not in told and len(told) < _MOST_NOTICES:
+            told.add((agent.id, happening.text))
+            journal.emit(ev.Notice, agent.id, text=happening.text)
+
+    return tell
+
+
+def allowed(sandbox: Sandbox, kernel: str | None) -> str | None:
+    """Say what an agent's code may reach besides its data; None where that is nothing, or not for us to say.
+
+    Args:
+        sandbox: of the run.
+        kernel: of its settings; behind a gateway, what is reached is decided there.
+    """
+    from rlm_jupyter.kernels.channels.gateway_access import SCHEME
+
+    if sandbox.mode == "none" or (kernel or "").startswith(SCHEME):
+        return None
+    parts = []
+    if sandbox.net:
+        hosts = "any public host" if sandbox.net == "all" else ", ".join(f"`{host}`" for host in sandbox.net)
+        parts.append(
+            f"Your code may connect to {hosts}, by Python (`requests`, `urllib`, `httpx`), not by programs."
+        )
+    if sandbox.read:
+        parts.append(f"Your code may read {', '.join(f'`{path}`' for path in sandbox.read)}.")
+    if sandbox.scratch is not None:
+        parts.append(f"What it writes to `{sandbox.scratch}` is kept for the user.")
+    return " ".join(parts) or None
+
+
+_MOST_NOTICES = 100
+"""Different sentences of one kernel; the log has the connections themselves."""

@@ -1,0 +1,54 @@
+"""What an agent is started with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rlm_jupyter.models.base import ChatModel
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent.follow_up import Added
+    from rlm_jupyter.engine.agent.loop import Agent
+    from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+    from rlm_jupyter.tools.functions import Tool
+    from rlm_jupyter.values.store import Buffer
+
+
+@dataclass
+class AgentSpec:
+    """What an agent is started with.
+
+    Attributes:
+        id: ``"0"`` for the root, ``"0.2.1"`` for a grandchild.
+        parent: the parent's id; None for the root.
+        depth: 0 for the root.
+        question: what it shall answer.
+        model: which it asks.
+        context: its data; None where the question itself is the context.
+        names: the variables that the data is bound to, besides `context`.
+        item_names: where the data is a dict of several variables: their names.
+        schema: what its answer must be.
+        answer_format: the same as the model is told, where only that is known.
+        name: a short name that the parent gave it.
+        tools: functions that its code may call, by name.
+        mcp: names of the MCP servers that its code may ask.
+        added: data that came with follow-up questions, the newest last.
+        earlier: of a follow-up: the root whose kernel and chat it goes on with.
+    """
+
+    id: str
+    parent: str | None
+    depth: int
+    question: str
+    model: ChatModel
+    context: Buffer | None = None
+    names: tuple[str, ...] = ()
+    item_names: tuple[str, ...] = ()
+    schema: AnswerSchema | None = None
+    name: str | None = None
+    tools: Mapping[str, Tool] = field(default_factory=dict)
+    mcp: tuple[str, ...] = ()
+    added: tuple[Added, ...] = ()
+    earlier: Agent | None = field(default=None, repr=False, compare=False)

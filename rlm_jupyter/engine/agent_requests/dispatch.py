@@ -1,0 +1,280 @@
+"""Requests of an agent's code, while its cell runs: completions, sub-agents, FINAL, budget.
+
+The code is the model's: whatever it sends is data. On whose account a request goes, how deep it is and
+what it may do is taken from the connection that it came by, never from the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine.agent.compaction import check_fits
+from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
+from rlm_jupyter.engine.agent_requests.received_values import load_received
+from rlm_jupyter.engine.agent_requests.tool_calls import (
+    ask_server,
+    call_tool,
+    count_functions,
+    handed_on,
+    servers_handed_on,
+)
+from rlm_jupyter.engine.reply.blank_reply import shown_reply, why_blank
+from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+from rlm_jupyter.errors import ConfigError, ContextTooLongError, LimitReachedError, ModelError, RLMError
+from rlm_jupyter.events import events as ev
+from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
+from rlm_jupyter.kernels.host_work import CHECKS, HostWork
+from rlm_jupyter.models.base import Completion, Message
+from rlm_jupyter.models.openai.chat_replies import is_blank
+from rlm_jupyter.values.store import Buffer
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent.loop import Agent
+
+Answer = tuple[Any, list[int]]
+
+_WHILE_RUNNING = ("llm_query", "rlm_query", "final", "tool", "mcp")
+_MAX_TEXT = 64_000_000
+_FORM = {False: ", with JSON only", True: " by text"}
+
+
+class AgentCalls:
+    """Serves the requests that come from one agent's kernel."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.work = HostWork(CHECKS, 1)
+        self._variables = Variables()
+        self._in_order = asyncio.Lock()
+        self.serve(agent)
+
+    @property
+    def agent(self) -> Agent:
+        """On whose account the kernel's requests go now."""
+        return self._agent
+
+    def serve(self, agent: Agent) -> None:
+        """Serve this agent from now on: the kernel's requests go on its account."""
+        self._agent = agent
+        self._words: dict[str, Callable[[dict[str, Any], list[int]], Awaitable[Answer]]] = {
+            "llm_query": self._llm_query,
+            "rlm_query": self._rlm_query,
+            "final": self._final,
+            "budget": self._budget,
+            "cell_done": self._cell_done,
+            "tool": partial(call_tool, agent),
+            "mcp": partial(ask_server, agent),
+        }
+
+    def dismantle(self, agent: Agent) -> None:
+        """Let go of the agent, unless another one is served by now."""
+        if vars(self).get("_agent") is agent:
+            self._words = {}
+            del self._agent
+
+    async def handle(self, op: str, body: dict[str, Any], fds: list[int]) -> Answer:
+        """Serve one request (the bridge's handler).
+
+        Raises:
+            BridgeError: what the agent's code shall see raised.
+        """
+        word = self._words.get(op)
+        if word is None:
+            raise BridgeError("internal", f"There is no request `{op[:40]}`.")
+        if not self._agent.team.may_ask(self._agent.id) and op in _WHILE_RUNNING:
+            raise BridgeError(
+                "stopped", f"Agent `{self._agent.id}` has ended: its code asks nothing any more."
+            )
+        self._check_allowed(op, body)
+        try:
+            return await word(body, fds)
+        except LimitReachedError as error:
+            self._agent.team.limit_seen(error)
+            raise BridgeError("limit", error.message) from error
+        except ContextTooLongError as error:
+            raise BridgeError("too_long", error.message) from error
+        except ModelError as error:
+            raise BridgeError("failed", error.message) from error
+
+    def _check_allowed(self, op: str, body: Mapping[str, Any]) -> None:
+        """Refuse what the run's settings have switched off.
+
+        Raises:
+            BridgeError: the word and the setting.
+        """
+        settings = self._agent.team.settings
+        if op in ("llm_query", "rlm_query") and not settings.sub_calls:
+            raise BridgeError("failed", f"`{op}` is switched off in this run (`sub_calls=False`): use code.")
+        if not settings.sub_agents and (op == "rlm_query" or (op == "llm_query" and body.get("fallback"))):
+            raise BridgeError(
+                "failed", "`rlm_query` is switched off in this run (`sub_agents=False`): use `llm_query`."
+            )
+
+    async def _llm_query(self, body: dict[str, Any], _fds: list[int]) -> Answer:
+        agent, team = self._agent, self._agent.team
+        question = _text(body, "prompt")
+        schema, model = await self._schema(body.get("schema")), team.sub_model_named(body.get("model"))
+        purpose: ev.Purpose = "fallback" if body.get("fallback") else "llm_query"
+        content = question if schema is None else f"{question}\n\nAnswer with JSON only: {schema.json_text}"
+        check_fits(team, model, content)
+        messages: list[Message] = [{"role": "user", "content": content}]
+        for last in (False, True):
+            completion = await team.completions.ask(
+                agent.id, model, messages, purpose="repair" if last else purpose, turn=agent.turn
+            )
+            try:
+                return await self.work.run(_answer, completion, schema), []
+            except ValueError as error:
+                if last:
+                    raise BridgeError("failed", f"{error} It was: {completion.text[:500]!r}") from None
+                messages.append(shown_reply(completion))
+                messages.append({"role": "user", "content": f"{error}\nAnswer again{_FORM[schema is None]}."})
+        raise AssertionError("unreachable: the last answer is given or raised")
+
+    async def _rlm_query(self, body: dict[str, Any], fds: list[int]) -> Answer:
+        agent = self._agent
+        question = _text(body, "prompt")
+        schema = await self._schema(body.get("schema"))
+        if agent.leaf:
+            raise BridgeError("limit", f"Agent `{agent.id}` is at the depth limit and has no sub-agents.")
+        functions = len(fds) - count_functions(
+            body.get("tools")
+        )  # they come after the context, if there is one
+        if functions not in (0, 1):
+            raise BridgeError("internal", "A call came with more or less data than it says.")
+        tools = handed_on(agent, body.get("tools"), fds[functions:])
+        servers = servers_handed_on(agent, body.get("mcp"))
+        context = self._received(fds[0], body) if functions else None
+        name = body.get("name")
+        value = await agent.team.sub_agent(
+            agent,
+            question,
+            context,
+            schema=schema,
+            name=name[:60] if isinstance(name, str) else None,
+            tools=tools,
+            mcp=servers,
+        )
+        return {"kind": value.kind, "description": value.description}, [value.dup().detach()]
+
+    async def _final(self, body: dict[str, Any], fds: list[int]) -> Answer:
+        agent = self._agent
+        if len(fds) != 1:
+            raise BridgeError("internal", "FINAL came without its value.")
+        if (reason := self._not_looked()) is not None:
+            agent.team.journal.emit(ev.ValueRejected, agent.id, reason=reason)
+            raise BridgeError("rejected", reason)
+        buffer = self._received(fds[0], body)
+        if agent.spec.schema is not None:
+            await self._check(agent.spec.schema, buffer)
+        await agent.team.holdings.keep(buffer)
+        for older in (agent.value, agent.draft):
+            if older is not None:
+                older.close()
+        agent.draft, agent.value = None, buffer
+        agent.team.journal.emit(
+            ev.ValueReturned,
+            agent.id,
+            description=buffer.description,
+            bytes=buffer.size,
+            place=buffer.place,
+        )
+        for text in buffer.losses:
+            agent.team.journal.emit(ev.Notice, agent.id, text=text)
+        return {}, []
+
+    def _received(self, fd: int, body: Mapping[str, Any]) -> Buffer:
+        """Own what came with a request, whose descriptor stays the bridge's."""
+        return self._agent.team.store.adopt(os.dup(fd), description_of(body.get("description")))
+
+    def _not_looked(self) -> str | None:
+        """Ask once to look first, where the code answers without having read data that was not shown whole."""
+        agent = self._agent
+        context = agent.data
+        if not agent.team.settings.require_look or agent.looked or agent.asked_to_look or context is None:
+            return None
+        if context.description.get("truncated") is False:
+            return None
+        agent.asked_to_look = True
+        name = agent.data_names[0]
+        return f"Your code has not read `{name}` yet. Look at the data first, then call FINAL again."
+
+    async def _check(self, schema: AnswerSchema, buffer: Buffer) -> None:
+        agent = self._agent
+        try:
+            await self.work.run(_load_and_check, buffer, schema)
+        except (ValueError, RLMError) as error:
+            if agent.draft is not None:
+                agent.draft.close()
+            agent.draft = await agent.team.holdings.keep(buffer)
+            reason = f"The value does not match what was asked for ({schema.text:.300}).\n{error}"
+            agent.team.journal.emit(ev.ValueRejected, agent.id, reason=reason)
+            raise BridgeError("rejected", reason) from None
+
+    async def _schema(self, schema: object) -> AnswerSchema | None:
+        """Read a schema that the agent's code made, before anything is asked or started for it.
+
+        Raises:
+            BridgeError: it is none, refers to something outside of itself, or is too large.
+        """
+        async with self._in_order:  # calls without one wait too: sub-agents are numbered as they were called
+            if schema is None:
+                return None
+            if not isinstance(schema, dict):
+                raise BridgeError("failed", "`schema` must be a type or a JSON Schema.")
+            try:
+                return await self.work.run(partial(AnswerSchema, schema, from_agent=True))
+            except ConfigError as error:
+                raise BridgeError("failed", error.message) from None
+
+    async def _budget(self, _body: dict[str, Any], _fds: list[int]) -> Answer:
+        return asdict(self._agent.left()), []
+
+    async def _cell_done(self, body: dict[str, Any], _fds: list[int]) -> Answer:
+        agent = self._agent
+        variables, removed = self._variables.changed(body.get("variables"), body.get("removed"))
+        if variables or removed:
+            agent.team.journal.emit(
+                ev.VariablesChanged, agent.id, turn=agent.turn, variables=variables, removed=removed
+            )
+        return {}, []
+
+
+def _answer(completion: Completion, schema: AnswerSchema | None) -> Any:
+    """Give what a plain completion answers.
+
+    Raises:
+        ValueError: it does not match the schema, or has no text; asked again, the model may do better.
+    """
+    finish = completion.finish_reason
+    if is_blank(completion.text) and finish != "stop":
+        raise ValueError(f"{why_blank(finish)} (`{finish[:60]}`).")
+    if schema is None:
+        return completion.text
+    try:
+        return schema.read(completion.text)
+    except (ValueError, RecursionError, OverflowError) as error:
+        # Nested deeper, or with a larger number, than anything can be that was asked for.
+        why = (
+            str(error)
+            if isinstance(error, ValueError)
+            else "it is nested too deeply or a number is too large"
+        )
+        raise ValueError(f"The completion does not match the schema: {why}.") from None
+
+
+def _text(body: Mapping[str, Any], name: str) -> str:
+    text = body.get(name)
+    if not isinstance(text, str) or not text.strip():
+        raise BridgeError("failed", f"`{name}` must be a text that is not empty.")
+    if len(text) > _MAX_TEXT:
+        raise BridgeError("too_long", f"`{name}` has {len(text):,} characters; the most is {_MAX_TEXT:,}.")
+    return text
+
+
+def _load_and_check(buffer: Buffer, schema: AnswerSchema) -> None:
+    schema.validate(load_received(buffer))

@@ -1,0 +1,1 @@
+"""Requests to models: reserved, cached, retried. Runs in the notebook's process."""

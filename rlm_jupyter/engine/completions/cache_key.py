@@ -1,0 +1,30 @@
+"""What makes a request the same as an earlier one, for the cache of replies."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rlm_jupyter.models.base import CompletionRequest, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rlm_jupyter.engine.completions.sampling import Sampling
+
+_SPEND = re.compile(r"^(?:You may spend|Left to spend): [^\n]*\n*", re.MULTILINE)
+
+
+def cache_request(messages: Sequence[Message], sampling: Sampling) -> CompletionRequest:
+    """Give a request as the cache knows it: without what was left to spend when it was sent.
+
+    Seconds, tokens and money that are left differ from run to run, most of all in a run that is answered
+    from the cache: with them in the key, a notebook that is run again would be paid for again.
+    """
+    known: list[Message] = [
+        {"role": message["role"], "content": _SPEND.sub("", message["content"]).rstrip("\n")}
+        if message["role"] == "user"
+        else message
+        for message in messages
+    ]
+    return CompletionRequest(messages=known, max_tokens=sampling.max_tokens, parameters=sampling.parameters)

@@ -1,0 +1,350 @@
+"""One completion: reserve its worst case, send it, settle what it cost, and say so in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from rlm_jupyter.engine.budget.ledger import Ledger, Reservation, estimate_prompt_tokens
+from rlm_jupyter.engine.completions.cache_key import cache_request
+from rlm_jupyter.engine.completions.redact_chats import ChatVeil
+from rlm_jupyter.engine.completions.retry_waits import Waits
+from rlm_jupyter.engine.completions.sampling import Sampling, Samplings
+from rlm_jupyter.errors import MalformedReplyError, RLMError
+from rlm_jupyter.events import events as ev
+from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
+from rlm_jupyter.models.openai.chat_replies import clean_text
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from rlm_jupyter.events.journal import Journal
+
+_DELTA_SECONDS = 0.1
+
+
+class Cache(Protocol):
+    """Replies that were paid for once (`rlm_jupyter.models.cache`)."""
+
+    problem: str | None
+    """Why the run does without them, in a sentence."""
+
+    async def get(self, model: ChatModel, request: CompletionRequest) -> Completion | None:
+        """Return the reply to the same request, or None."""
+
+    def put(self, model: ChatModel, request: CompletionRequest, completion: Completion) -> None:
+        """Keep a reply, soon."""
+
+    def drop(self, model: ChatModel, request: CompletionRequest) -> None:
+        """Forget a request that brought no reply."""
+
+    def drained(self) -> Future[None]:
+        """Return a future that is done when all that was put so far is kept."""
+
+
+class Completions:
+    """All completions of one run go through here: turns and plain calls, in the root and everywhere.
+
+    Args:
+        journal: where they are told.
+        ledger: what may be spent.
+        samplings: how the models are asked.
+        price: overrides what the models say of themselves.
+        cache: replies on disk; None for no cache.
+        veil: takes secrets out of what a model is told.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        ledger: Ledger,
+        *,
+        samplings: Samplings,
+        price: Price | None = None,
+        cache: Cache | None = None,
+        veil: Callable[[str], str] = str,
+    ) -> None:
+        self._journal = journal
+        self._ledger = ledger
+        self._samplings = samplings
+        self._price = price
+        self._cache = cache
+        self._veil = ChatVeil(lambda text: clean_text(veil(text)))
+        self._cache_told = False
+        self._numbers = itertools.count(1)
+
+    def price_of(self, model: ChatModel) -> Price | None:
+        """Give what a model costs here; None where it is not known."""
+        return self._price if self._price is not None else model.price
+
+    async def ask(
+        self,
+        agent: str,
+        model: ChatModel,
+        messages: Sequence[Message],
+        *,
+        purpose: ev.Purpose,
+        turn: int,
+        start: int = 0,
+        max_tokens: int | None = None,
+    ) -> Completion:
+        """Get one completion.
+
+        Args:
+            agent: on whose account.
+            model: which model.
+            messages: the whole chat.
+            purpose: a turn or a plain call.
+            turn: the agent's turn in which it is asked.
+            start: how many of the messages were sent with an earlier call already.
+            max_tokens: the most tokens of the reply, where that is fewer than the settings say.
+
+        Raises:
+            LimitReachedError: its worst case does not fit under the limits.
+            ModelError: the provider failed for good.
+        """
+        sampling = self._samplings.of_request(agent, purpose)
+        veil = self._veil
+        messages = veil.of_chat(agent, messages) if purpose == "turn" else veil.of_request(messages)
+        if max_tokens is not None:
+            sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
+
+        async def buy() -> Completion:
+            reservation = await self._reserve(agent, model, messages, sampling, turn=purpose == "turn")
+            return await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
+
+        if self._cache is None:
+            return await buy()
+        key = cache_request(messages, sampling)
+        known = await self._cache.get(model, key)
+        self._tell_of_cache(self._cache)
+        if known is not None:
+            return self._from_cache(agent, model, messages, known, purpose, turn, start)
+        try:
+            completion = await buy()
+        except BaseException:
+            self._cache.drop(model, key)
+            raise
+        self._cache.put(model, key, completion)
+        return completion
+
+    def _tell_of_cache(self, cache: Cache) -> None:
+        if cache.problem is not None and not self._cache_told:
+            self._cache_told = True
+            self._journal.emit(ev.Notice, text=cache.problem)
+
+    def agent_ended(self, agent: str) -> None:
+        """Let go of what was kept for an agent's next turn."""
+        self._veil.forget(agent)
+
+    def drained(self) -> Future[None] | None:
+        """Return a future that is done when all replies so far are in the cache; None where nothing waits for it."""
+        return None if self._cache is None or self._cache.problem else self._cache.drained()
+
+    async def _reserve(
+        self, agent: str, model: ChatModel, messages: Sequence[Message], sampling: Sampling, *, turn: bool
+    ) -> Reservation:
+        """Reserve; where that has to wait for others' settlements, show it."""
+        wanted = asyncio.ensure_future(
+            self._ledger.reserve(
+                agent, estimate_prompt_tokens(messages), sampling.max_tokens, self.price_of(model), turn=turn
+            )
+        )
+        try:
+            done, _ = await asyncio.wait({wanted}, timeout=0.05)
+            if done:
+                return wanted.result()
+            reason = self._ledger.held_back_by
+            self._journal.emit(ev.Waiting, agent, reason=reason, seconds=None, text="waiting for its turn")
+            try:
+                return await wanted
+            finally:
+                self._journal.emit(ev.Waiting, agent, reason=reason, seconds=0)
+        except asyncio.CancelledError:
+            if wanted.done() and not wanted.cancelled() and wanted.exception() is None:
+                self._ledger.release(wanted.result())
+            else:
+                wanted.cancel()
+            raise
+
+    async def _send(
+        self,
+        agent: str,
+        model: ChatModel,
+        reservation: Reservation,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        purpose: ev.Purpose,
+        turn: int,
+        start: int,
+    ) -> Completion:
+        call = next(self._numbers)
+        self._emit_prompt(agent, model, call, reservation.max_tokens, messages, purpose, turn, start)
+        began = time.monotonic()
+        deltas = _Deltas(self._journal, agent, call)
+
+        waits = Waits(self._journal, self._ledger, agent, call, reservation)
+
+        def wait(reason: str, seconds: float) -> Awaitable[None]:
+            deltas.restart()
+            return waits(reason, seconds)
+
+        request = CompletionRequest(
+            messages=list(messages),
+            max_tokens=reservation.max_tokens,
+            on_delta=deltas,
+            on_wait=wait,
+            parameters=sampling.parameters,
+        )
+        try:
+            completion = await model.complete(request)
+        except BaseException as error:
+            self._settle_failed(agent, call, reservation, error, began)
+            if isinstance(error, RLMError) or not isinstance(error, Exception):
+                raise
+            raise MalformedReplyError(
+                f"The model `{model.name}` failed: {type(error).__name__}: {error}. "
+                "If it is a model of your own, see its `complete`; otherwise try again."
+            ) from error
+        finally:
+            waits.end()
+        usage = completion.usage
+        if usage is None and model.scripted:
+            usage = _scripted_usage(messages, completion.text)
+        spend = self._ledger.settle(reservation, usage, completion.cost, attempts=completion.attempts)
+        self._journal.emit(
+            ev.ReplyFinished,
+            agent,
+            call=call,
+            text=completion.text,
+            model=completion.model or model.name,
+            finish_reason=completion.finish_reason,
+            input_tokens=spend.prompt_tokens,
+            output_tokens=spend.completion_tokens,
+            cached_tokens=completion.usage.cached_tokens if completion.usage else 0,
+            estimated=spend.estimated,
+            cost=spend.cost,
+            attempts=spend.calls,
+            seconds=time.monotonic() - began,
+        )
+        return completion
+
+    def _settle_failed(
+        self, agent: str, call: int, reservation: Reservation, error: BaseException, began: float
+    ) -> None:
+        """Account a request that was sent, is perhaps billed, and brought no reply: its worst case is counted."""
+        usage, cost, attempts = (getattr(error, name, None) for name in ("usage", "cost", "attempts"))
+        spend = self._ledger.settle(reservation, usage, cost, attempts=attempts or 1, failed=True)
+        self._journal.emit(
+            ev.ReplyFailed,
+            agent,
+            call=call,
+            error=_reason(error),
+            input_tokens=spend.prompt_tokens,
+            output_tokens=spend.completion_tokens,
+            estimated=spend.estimated,
+            cost=spend.cost,
+            attempts=spend.calls,
+            seconds=time.monotonic() - began,
+        )
+
+    def _from_cache(
+        self,
+        agent: str,
+        model: ChatModel,
+        messages: Sequence[Message],
+        known: Completion,
+        purpose: ev.Purpose,
+        turn: int,
+        start: int,
+    ) -> Completion:
+        self._ledger.count_cached(agent, turn=purpose == "turn")
+        call = next(self._numbers)
+        self._emit_prompt(agent, model, call, None, messages, purpose, turn, start)
+        self._journal.emit(
+            ev.ReplyFinished,
+            agent,
+            call=call,
+            text=known.text,
+            model=known.model or model.name,
+            finish_reason=known.finish_reason,
+            input_tokens=0,
+            output_tokens=0,
+            cost=0.0,
+            cached=True,
+            attempts=0,
+            seconds=0.0,
+        )
+        return known
+
+    def _emit_prompt(
+        self,
+        agent: str,
+        model: ChatModel,
+        call: int,
+        max_tokens: int | None,
+        messages: Sequence[Message],
+        purpose: ev.Purpose,
+        turn: int,
+        start: int,
+    ) -> None:
+        new = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in messages[start:])
+        self._journal.emit(
+            ev.PromptSent,
+            agent,
+            call=call,
+            purpose=purpose,
+            turn=turn,
+            model=model.name,
+            max_tokens=max_tokens,
+            start=start,
+            messages=new,
+        )
+
+
+class _Deltas:
+    """Collects the pieces of a reply and tells them at most ten times a second."""
+
+    def __init__(self, journal: Journal, agent: str, call: int) -> None:
+        self._journal, self._agent, self._call = journal, agent, call
+        self._text: list[str] = []
+        self._next = 0.0
+        self._shown = self._restart = False
+
+    def __call__(self, text: str) -> None:
+        self._text.append(text)
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _DELTA_SECONDS
+            self._tell()
+
+    def restart(self) -> None:
+        """Begin anew: the attempt that gave the pieces so far has failed."""
+        self._text.clear()
+        if self._shown:
+            self._restart = True
+            self._tell()
+            self._shown, self._next = False, 0.0
+
+    def _tell(self) -> None:
+        self._journal.emit(
+            ev.ReplyDelta, self._agent, call=self._call, text="".join(self._text), restart=self._restart
+        )
+        self._text.clear()
+        self._shown, self._restart = True, False
+
+
+def _scripted_usage(messages: Sequence[Message], text: str) -> Usage:
+    """What a language model would count, roughly: four bytes a token. A script sends nothing to anybody."""
+    sent = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
+    return Usage(-(-sent // 4), -(-len(text.encode("utf-8", "replace")) // 4), estimated=True)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError):
+        return "stopped"
+    return str(error) or type(error).__name__

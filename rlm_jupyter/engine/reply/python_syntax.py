@@ -1,0 +1,136 @@
+"""Whether a piece of text is Python (or IPython), asked without running or warning.
+
+`SyntaxChecker` answers by the parser; `lexemes` tells, in one pass, where in a text fence lines stand that
+are neither in a string nor in a comment. Both are bounded, so that no reply can keep the engine busy.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING
+
+from rlm_jupyter.engine.reply.thinking import CLOSER, TEMPLATE_MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MAGIC = re.compile(
+    r"^(?P<indent>[ \t]*)(?:[%!][^\n]*|\?{1,2}[\w.*%]+[ \t]*|[\w.*%]+\?{1,2}[ \t]*)\r?$"
+    r"|^(?P<target>[ \t]*\w[\w, \t]*=[ \t]*)[%!][^\n]*$",
+    re.MULTILINE,
+)
+_CELL_MAGIC = re.compile(r"\s*%%\w")
+_ESCAPE = re.compile(r"\\(N\{[^}\n]{0,200}\}|.)", re.DOTALL)
+
+LEXEME = re.compile(
+    rf"""
+      (?P<fence>^[ \t]*(?:`{{3,}}|~{{3,}})[^\n]*$)
+    | (?P<tag>^[ \t]*</code>?[ \t]*\r?$|(?=[<\[◁])(?:(?:{CLOSER})[ \t]*\r?$|{TEMPLATE_MARK}))
+    | (?P<string>\"\"\"(?:[^"\\]++|\\.|"(?!""))*+\"\"\"
+        | '''(?:[^'\\]++|\\.|'(?!''))*+'''
+        | (?!\"\"\"|''')(?:"(?:[^"\\\n]++|\\.)*+"?|'(?:[^'\\\n]++|\\.)*+'?))
+    | (?P<unclosed>\"\"\"|''')
+    | (?P<comment>\#[^\n]*)
+    | (?P<glued>(?<!`)`{{3,}}+(?=[ \t]*\r?$))
+    """,
+    re.MULTILINE | re.DOTALL | re.VERBOSE | re.IGNORECASE,
+)
+"""The lexemes of Python that can hide a fence, and the fences that stand outside of them."""
+
+
+def does_something(tree: ast.Module) -> bool:
+    """Tell whether there is a call, an assignment, an import or a definition in it."""
+    return any(isinstance(node, _EFFECTS) for node in ast.walk(tree))
+
+
+def is_cell_magic(code: str) -> bool:
+    """Tell whether a cell begins with a cell magic, so that its body may be of any language."""
+    return _CELL_MAGIC.match(code) is not None
+
+
+def lexemes(text: str, start: int) -> Iterator[re.Match[str]]:
+    """Give fences, tags, comments and glued backticks from `start` on that are not inside of a string.
+
+    Ends where a triple-quoted string begins that is never closed; that match is the last one.
+    """
+    for match in LEXEME.finditer(text, start):
+        if match.lastgroup == "string":
+            continue
+        yield match
+        if match.lastgroup == "unclosed":
+            return
+
+
+class SyntaxChecker:
+    """Asks the parser whether texts are Python, within a budget of attempts and characters.
+
+    Args:
+        attempts: most questions; beyond them every text counts as no Python.
+        chars: characters of all questions together.
+    """
+
+    def __init__(self, attempts: int = 2000, chars: int = 500_000) -> None:
+        self._attempts = attempts
+        self._chars = chars
+        self.error: str | None = None
+
+    def tree(self, code: str) -> ast.Module | None:
+        """Parse `code`; None where it is no Python, the reason then being in `error`.
+
+        Top-level `await` and `yield` are allowed: it is the compiler that refuses them, not the parser. Lines
+        of IPython (`%time x`, `!ls`, `df?`, `x = !ls`) count as calls; a cell magic is always fine.
+        """
+        if self._attempts <= 0 or self._chars < len(code):
+            self.error = "it is too long to be checked"
+            return None
+        self._attempts -= 1
+        self._chars -= len(code)
+        tree = self._parse(code)
+        if tree is None and ("%" in code or "!" in code or "?" in code):
+            reason = self.error
+            plain = "_ipython_()" if is_cell_magic(code) else _MAGIC.sub(_as_call, code)
+            tree = self._parse(plain)
+            self.error = reason if tree is None else None
+        return tree
+
+    def parses(self, code: str) -> bool:
+        """Tell whether `code` is Python with at least one character that is not blank."""
+        return bool(code.strip()) and self.tree(code) is not None
+
+    def does_something(self, code: str) -> bool:
+        """Tell whether `code` is Python with a call, an assignment, an import or a definition in it."""
+        tree = self.tree(code) if code.strip() else None
+        return tree is not None and does_something(tree)
+
+    def _parse(self, code: str) -> ast.Module | None:
+        # An invalid escape such as "\d" makes the parser warn, which would reach the user's notebook, and
+        # silencing it would change the warning filters of all threads: the escapes are made harmless
+        # instead. A dollar is as illegal outside of strings as the backslash was.
+        plain = _ESCAPE.sub(_without_escape, code) if "\\" in code else code
+        try:
+            tree = compile(plain, "<reply>", "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
+        except SyntaxError as error:
+            self.error = f"{error.msg}, line {error.lineno}" if error.lineno else error.msg
+        except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+            self.error = str(error) or type(error).__name__
+        else:
+            self.error = None
+            assert isinstance(tree, ast.Module)
+            return tree
+        return None
+
+
+_EFFECTS = (
+    ast.Call, ast.Assign, ast.AugAssign, ast.NamedExpr, ast.Import, ast.ImportFrom, ast.FunctionDef,
+    ast.AsyncFunctionDef, ast.ClassDef, ast.Delete,
+)  # fmt: skip
+
+
+def _as_call(match: re.Match[str]) -> str:
+    return f"{match['indent'] if match['target'] is None else match['target']}_ipython_()"
+
+
+def _without_escape(match: re.Match[str]) -> str:
+    char = match[1]
+    return match[0] if char in "\\'\"\r\n" else "$" * len(match[0])

@@ -1,0 +1,416 @@
+"""The run as the engine sees it, on its loop: agents and their tasks, sub-agents, stop, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine.agent.compaction import window
+from rlm_jupyter.engine.agent.loop import Agent
+from rlm_jupyter.engine.agent.spec import AgentSpec
+from rlm_jupyter.engine.budget.limit_errors import retry_refused
+from rlm_jupyter.engine.run.retained_kernels import KeptKernels, kept_kernels
+from rlm_jupyter.engine.run.run_values import Holdings
+from rlm_jupyter.engine.run.step_gate import Gate
+from rlm_jupyter.errors import AgentFailedError, LimitReachedError, RLMError, RunStoppedError
+from rlm_jupyter.events import events as ev
+from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
+from rlm_jupyter.tools.functions import shown
+from rlm_jupyter.tools.mcp import Servers
+from rlm_jupyter.values.store import Buffer, Store
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.budget.ledger import Ledger
+    from rlm_jupyter.engine.completions.completions import Completions
+    from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+    from rlm_jupyter.events.journal import Journal
+    from rlm_jupyter.kernels.pool import KernelPool
+    from rlm_jupyter.models.base import ChatModel
+    from rlm_jupyter.settings import Limits, Settings
+    from rlm_jupyter.tools.functions import Tool
+
+_STOP_SECONDS = 5.0
+
+
+@dataclass
+class Conductor:
+    """The shared parts of a run's agents, and what starts and ends them.
+
+    Attributes:
+        run: the run's id.
+        agents: all agents by id, ended ones included (their kernels stay for pulls).
+        limit: the first limit of the whole run that was reached.
+        inherit_tools: whether sub-agents have all tools of their parents.
+        veil: takes secrets out of what a model is told.
+        windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
+        kept: kernels of agents that have ended, of all runs.
+    """
+
+    run: str
+    settings: Settings
+    limits: Limits
+    journal: Journal
+    ledger: Ledger
+    completions: Completions
+    pool: KernelPool
+    store: Store
+    model: ChatModel
+    sub_model: ChatModel
+    env: dict[str, str] = field(default_factory=dict)
+    servers: Servers = field(default_factory=lambda: Servers({}, str))
+    inherit_tools: bool = False
+    veil: Callable[[str], str] = str
+    models: Mapping[str, ChatModel] = field(default_factory=dict)
+    step: bool = False
+    agents: dict[str, Agent] = field(default_factory=dict)
+    limit: LimitReachedError | None = None
+    windows: dict[str, int] = field(default_factory=dict)
+    kept: KeptKernels = field(default_factory=kept_kernels)
+
+    def __post_init__(self) -> None:
+        self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))
+        self.gate = Gate(self.journal, step=self.step)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._children: dict[str, int] = {}
+        self._timer: asyncio.Timeout | None = None
+        self.ended = False
+        self._told: set[str] = set()
+        self._stopped: set[str] = set()
+        self._retried: set[str] = set()
+        self._again: set[asyncio.Task[None]] = set()
+        self._asked_again = 0
+
+    # ---- the run
+
+    async def conduct(self, root: AgentSpec) -> RLMError | None:
+        """Run the root agent to its end; give the error that ended it, or None.
+
+        The root's value, whole or partial, is in `agents["0"].value`.
+        """
+        error: RLMError | None
+        try:
+            async with asyncio.timeout(self.limits.seconds) as self._timer:
+                error = await self._finish(root)
+        except TimeoutError:
+            error = LimitReachedError(
+                f"The run reached its limit `seconds` of {self.limits.seconds:g} s. "
+                "Raise it (`--timeout`, `Limits(seconds=...)`), or ask less.",
+                limit="seconds",
+            )
+        finally:
+            await self._end_all()
+            self.ended = True
+            await self._close_servers()
+        return error
+
+    async def _close_servers(self) -> None:
+        """End the MCP servers, unless an agent that was asked again still works with them."""
+        if not self._asked_again:
+            await self.servers.close()
+
+    async def _finish(self, root: AgentSpec) -> RLMError | None:
+        try:
+            await self._work(self._admit(root))
+        except asyncio.CancelledError:
+            if _cancelled_here():
+                raise
+            return RunStoppedError("The run was stopped. What its agents had can still be pulled.")
+        except RLMError as error:
+            return error
+        # The root answered, but some of it may be missing: say so rather than pass it off as whole.
+        return self.limit
+
+    async def _end_all(self) -> None:
+        """End the sub-agents that nobody waits for any more."""
+        left = [task for task in self._tasks.values() if not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_STOP_SECONDS)
+
+    def _admit(self, spec: AgentSpec) -> Agent:
+        """Make an agent, and tell that it has begun.
+
+        Raises:
+            LimitReachedError: there is no room for another agent.
+        """
+        self.ledger.admit_agent(spec.id)
+        agent = Agent(spec, self)
+        self.agents[spec.id] = agent
+        self.journal.emit(
+            ev.AgentStarted,
+            spec.id,
+            parent=spec.parent,
+            depth=spec.depth,
+            question=spec.question,
+            name=spec.name,
+            model=spec.model.name,
+            context=spec.context.description if spec.context else None,
+            tools=tuple(spec.tools),
+            mcp=spec.mcp,
+            place=spec.context.place if spec.context else None,
+        )
+        return agent
+
+    async def _work(self, agent: Agent) -> Agent:
+        """Run one agent to its end, and tell how it ended."""
+        spec = agent.spec
+        task = asyncio.create_task(agent.work())
+        self._tasks[spec.id] = task
+        if spec.id in self._stopped:  # the user was quicker than the agent
+            task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            await self._halt(agent, task)
+            timed_out = self._timer is not None and self._timer.expired()
+            self._end_row(spec.id, "limit" if timed_out else "stopped")
+            raise
+        except LimitReachedError as error:
+            if error.limit != "calls_per_agent":
+                self.limit_seen(error)
+            self._end_row(spec.id, "limit", error)
+            raise
+        except RLMError as error:
+            self._end_row(spec.id, "failed", error)
+            raise
+        except Exception as error:
+            wrapped = AgentFailedError(
+                f"Agent `{spec.id}` failed inside the engine: {type(error).__name__}: {error}. This is a bug: "
+                "please report it with the run's log."
+            )
+            self._end_row(spec.id, "failed", wrapped)
+            raise wrapped from error
+        self._end_row(spec.id, "done")
+        if agent.kernel is not None:
+            agent.kernel.bridge.fail_pending("stopped", f"Agent `{spec.id}` has given its answer.")
+        return agent
+
+    def _end_row(self, agent_id: str, status: ev.RunStatus, error: RLMError | None = None) -> None:
+        """Tell once how an agent ended."""
+        row = self.journal.state.agents.get(agent_id)
+        if row is None or row.status != "running":
+            return
+        agent = self.agents[agent_id]
+        self.journal.emit(
+            ev.AgentFinished,
+            agent_id,
+            status=status,
+            value=agent.value.description if agent.value else None,
+            error=error.message if error else None,
+        )
+        self.completions.agent_ended(agent_id)
+        self.kept.agent_ended(agent)
+
+    async def _halt(self, agent: Agent, task: asyncio.Task[None]) -> None:
+        """End an agent's work: its requests, its children, its cell. What it has stays."""
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task}, timeout=_STOP_SECONDS)
+        kernel = agent.kernel
+        if kernel is not None and kernel.alive:
+            kernel.bridge.fail_pending("stopped", "The run was stopped.")
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(_STOP_SECONDS):
+                    await kernel.interrupt()
+
+    # ---- sub-agents
+
+    async def sub_agent(
+        self,
+        parent: Agent,
+        question: str,
+        context: Buffer | None,
+        *,
+        schema: AnswerSchema | None = None,
+        name: str | None = None,
+        tools: Mapping[str, Tool] | None = None,
+        mcp: tuple[str, ...] = (),
+    ) -> Buffer:
+        """Start a sub-agent and wait for its value.
+
+        Raises:
+            BridgeError: it did not give one; the error carries its partial value.
+        """
+        number = self._children.get(parent.id, 0) + 1
+        self._children[parent.id] = number
+        spec = AgentSpec(
+            id=f"{parent.id}.{number}",
+            parent=parent.id,
+            depth=parent.spec.depth + 1,
+            question=question,
+            model=self.sub_model,
+            context=await self.holdings.keep(context) if context is not None else None,
+            schema=schema,
+            name=name,
+            tools=tools or {},
+            mcp=mcp,
+        )
+        try:
+            agent = await self._work(self._admit(spec))
+        except asyncio.CancelledError:
+            if not _cancelled_here():
+                raise BridgeError("stopped", f"Sub-agent `{spec.id}` was stopped by the user.") from None
+            raise
+        except RLMError as error:
+            kind = "limit" if isinstance(error, LimitReachedError) else "failed"
+            partial = self.agents[spec.id].value if spec.id in self.agents else None
+            fds = [partial.dup().detach()] if partial is not None else []
+            raise BridgeError(
+                kind, f"Sub-agent `{spec.id}` gave no answer: {error.message}", fds=fds
+            ) from error
+        assert agent.value is not None
+        return agent.value
+
+    def retry(self, agent_id: str) -> str:
+        """Ask a sub-agent's question again, of a new one beside it; return the new one's id.
+
+        Its parent has gone on without it: the new one's value is there to be pulled.
+
+        Raises:
+            LimitReachedError: the limits of the run leave no room for another agent; the tree says so too.
+        """
+        old = self.agents[agent_id].spec
+        assert old.parent is not None
+        number = self._children.get(old.parent, 0) + 1
+        spec = replace(old, id=f"{old.parent}.{number}")
+        try:
+            agent = self._admit(spec)
+        except LimitReachedError as error:
+            refusal = retry_refused(agent_id, error)
+            self.journal.emit(ev.Notice, agent_id, text=refusal.message)
+            raise refusal from error
+        self._children[old.parent] = number
+        self.journal.emit(ev.Command, agent_id, name="retry", detail=spec.id)
+        self._retried.add(spec.id)
+        self._asked_again += 1
+        task = asyncio.create_task(self._work_again(agent))
+        self._again.add(task)
+        task.add_done_callback(self._again.discard)
+        return spec.id
+
+    async def _work_again(self, agent: Agent) -> None:
+        """Run an agent whose failure is nobody's but its own; its row tells of it."""
+        try:
+            with contextlib.suppress(RLMError, asyncio.CancelledError):
+                await self._work(agent)
+        finally:
+            self._asked_again -= 1
+        if self.ended:
+            await self._close_servers()
+
+    def may_ask(self, agent_id: str) -> bool:
+        """Whether an agent may still cause completions: while it works, and its run goes on or was retried."""
+        row = self.journal.state.agents.get(agent_id)
+        if row is not None and row.status != "running":
+            return False  # threads that its code left behind go on
+        again = any(agent_id == root or agent_id.startswith(f"{root}.") for root in self._retried)
+        return not self.ended or again
+
+    def tell_once(self, sentences: Iterable[object]) -> None:
+        """Tell the user of each of these once a run."""
+        for sentence in map(str, sentences):
+            if sentence not in self._told:
+                self._told.add(sentence)
+                self.journal.emit(ev.Notice, text=sentence)
+
+    def limit_seen(self, error: LimitReachedError) -> None:
+        """Remember the first limit of the whole run that was reached."""
+        if self.limit is None and error.limit not in ("depth", "calls_per_agent", "agents"):
+            self.limit = error
+
+    # ---- commands
+
+    def stop(self, agent_id: str | None = None) -> None:
+        """Stop an agent and all below it; the whole run for None."""
+        agent_id = agent_id or "0"
+        self._stopped.add(agent_id)
+        self.journal.emit(ev.Command, agent_id, name="stop")
+        task = self._tasks.get(agent_id)
+        if task is not None and not task.done():
+            task.cancel()
+
+    def set_limits(self, limits: Limits) -> None:
+        """Put other limits in place while the run goes on."""
+        if self.limit is not None and getattr(limits, self.limit.limit) != getattr(
+            self.limits, self.limit.limit
+        ):
+            self.limit = None  # it was reached, and is another now
+        self.limits = limits
+        self.ledger.raise_limits(limits)
+        if self._timer is not None and not self._timer.expired():
+            left = self.ledger.left("0").seconds
+            with contextlib.suppress(RuntimeError):  # the root has ended, and its agents are being cleared up
+                self._timer.reschedule(None if left is None else asyncio.get_running_loop().time() + left)
+
+    def unknown_prices(self) -> list[str]:
+        """Name the models of which it is not known what they cost."""
+        models = (self.model, self.sub_model, *self.models.values())
+        return [model.name for model in models if self.completions.price_of(model) is None]
+
+    async def close(self) -> None:
+        """Drop the kernels and the buffers; the tree and the log stay."""
+        await self._end_all()
+        await self.servers.close()
+        await self.pool.close_run(self.run)
+        for agent in self.agents.values():
+            if agent.kernel is not None:
+                self.kept.forget(agent.kernel)
+            agent.kernel = None
+        self._tasks.clear()
+        self.holdings.close()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that the values and the kernels of agents that have ended hold."""
+        kernels = sum(self.kept.size_of(agent.kernel) for agent in list(self.agents.values()))
+        return self.store.in_memory + kernels
+
+    def dismantle(self) -> None:
+        """Let go of the agents and their chats: nobody can reach them any more. Safe from any thread."""
+        for agent in list(self.agents.values()):
+            agent.dismantle()
+        self.agents.clear()
+
+    # ---- what agents ask for
+
+    def words(self, agent: Agent) -> dict[str, Any]:
+        """Settings of the words in an agent's kernel."""
+        faithful = agent.spec.parent is not None and agent.spec.schema is None
+        size = window(self, self.sub_model, root=False)
+        room = {"fallback_chars": min(60_000, 2 * size)} if size is not None else {}
+        return {**room, "rows": self.settings.sample_rows, "faithful": faithful}
+
+    def tools_text(self, agent: Agent) -> str | None:
+        """Tools as the model is shown them."""
+        text = shown(agent.spec.tools)
+        if text and not (agent.leaf or self.inherit_tools or not self.settings.sub_agents):
+            text += "\nA sub-agent has those that you hand it: `rlm_query(question, part, tools=[f])`."
+        return text
+
+    def question_buffer(self, question: str) -> Buffer:
+        """The question as data, for an agent that was given none."""
+        return self.store.share(Buffer.of(question))
+
+    def sub_model_named(self, name: object) -> ChatModel:
+        """Give the model for a plain call.
+
+        Raises:
+            BridgeError: no model of that name is set up.
+        """
+        if name is None:
+            return self.sub_model
+        known = {self.model.name: self.model, self.sub_model.name: self.sub_model, **self.models}
+        if name in known:
+            return known[str(name)]
+        raise BridgeError("failed", f"There is no model `{str(name)[:80]}` here. Models: {', '.join(known)}.")
+
+
+def _cancelled_here() -> bool:
+    """Whether it is the awaiting task that was cancelled, rather than the agent's task that it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,137 @@
+"""Kernels of agents that have ended: they stay for pulls, and the oldest end when all hold too much memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rlm_jupyter.engine.agent import kernel_setup
+from rlm_jupyter.events import events as ev
+from rlm_jupyter.kernels.blocking import aside
+from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
+from rlm_jupyter.kernels.confinement.process_usage import own_memory
+from rlm_jupyter.system import machine_memory
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent.loop import Agent
+    from rlm_jupyter.kernels.agent_kernel import AgentKernel
+
+_SAVED_BYTES = 64 << 20
+"""Of one kernel's variables, which are saved before it ends."""
+_SAVED_VARIABLES = 50
+_SAVE_SECONDS = 10.0
+
+
+class KeptKernels:
+    """The kernels of ended agents of all runs of this process. Lives on the engine's loop.
+
+    The order is that of their last use. The newest always stays, whatever it holds: it is what was just asked for.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: dict[AgentKernel, tuple[Agent, int]] = {}
+        self._used: Counter[AgentKernel] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._making_room = asyncio.Lock()
+
+    def agent_ended(self, agent: Agent) -> None:
+        """Count in the kernel of an agent that has just ended, or that was just used after its end."""
+        if agent.kernel is None or not agent.kernel.alive or agent.kernel.pid is None:
+            return
+        _, size = self._sizes.pop(agent.kernel, (agent, 0))
+        self._sizes[agent.kernel] = (agent, size)
+        task = asyncio.create_task(self._count(agent, agent.kernel, agent.kernel.pid))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def forget(self, kernel: AgentKernel) -> None:
+        """Leave a kernel alone from now on: it serves another agent."""
+        self._sizes.pop(kernel, None)
+
+    def size_of(self, kernel: AgentKernel | None) -> int:
+        """Return how many bytes a kernel holds alone, as far as that is known. Safe from any thread."""
+        known = self._sizes.get(kernel) if kernel is not None else None
+        return known[1] if known is not None else 0
+
+    @contextlib.contextmanager
+    def using(self, agent: Agent, kernel: AgentKernel) -> Iterator[None]:
+        """Keep a kernel from being ended meanwhile; afterwards it is the newest."""
+        self._used[kernel] += 1
+        try:
+            yield
+        finally:
+            self._used[kernel] -= 1
+            if not self._used[kernel]:
+                del self._used[kernel]
+            if kernel in self._sizes:
+                self.agent_ended(agent)
+
+    async def _count(self, agent: Agent, kernel: AgentKernel, pid: int) -> None:
+        size = await aside(own_memory, pid)
+        if kernel not in self._sizes:
+            return  # a follow-up goes on with it
+        self._sizes[kernel] = (agent, size)
+        limit = agent.team.settings.kernel_memory
+        async with self._making_room:
+            await self._make_room(machine_memory() // 4 if limit is None else limit)
+
+    async def _make_room(self, limit: int) -> None:
+        """End kernels, the oldest first, until all together hold no more than `limit` bytes."""
+        self._sizes = {kernel: known for kernel, known in self._sizes.items() if kernel.alive}
+        for kernel in list(self._sizes)[:-1]:
+            total = sum(size for _, size in self._sizes.values())
+            if total <= limit:
+                return
+            if kernel in self._sizes and not self._used[kernel]:
+                await self._end(kernel, total, limit)
+
+    async def _end(self, kernel: AgentKernel, total: int, limit: int) -> None:
+        """Save what can be saved of a kernel, end it, and tell."""
+        agent, size = self._sizes.pop(kernel)
+        saved = await self._save(agent, kernel)
+        if agent.calls.agent is not agent:
+            return  # a follow-up was quicker
+        agent.kernel = None
+        lost = [name for name in agent.team.journal.state.agents[agent.id].variables if name not in saved]
+        agent.team.journal.emit(
+            ev.KernelEnded,
+            agent.id,
+            bytes=size,
+            held=total,
+            limit=limit,
+            saved=tuple(saved),
+            lost=tuple(lost),
+        )
+        agent.team.holdings.tell()
+        await kernel.stop()
+
+    async def _save(self, agent: Agent, kernel: AgentKernel) -> list[str]:
+        """Take over the variables that have a safe form and are not large; give their names."""
+        room, saved = _SAVED_BYTES, []
+        variables = agent.team.journal.state.agents[agent.id].variables
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(_SAVE_SECONDS):
+                for name, description in list(variables.items())[:_SAVED_VARIABLES]:
+                    size = description.get("bytes")
+                    if not isinstance(size, int) or size > room:
+                        continue
+                    try:
+                        buffer = await kernel_setup.export(kernel, name)
+                    except BridgeError:
+                        continue  # it has no safe form
+                    if buffer.size > room:
+                        continue
+                    room -= buffer.size
+                    agent.team.holdings.saved[agent.id, name] = await agent.team.holdings.keep(buffer)
+                    saved.append(name)
+        return saved
+
+
+@functools.cache
+def kept_kernels() -> KeptKernels:
+    """Give this process's one list of them: all runs share its memory."""
+    return KeptKernels()

@@ -1,0 +1,385 @@
+"""The events of a run: what happened, in order. The log, the tree, the text, the cost are functions of them.
+
+Every event has the run's id, the agent's id (``""`` for the run itself), a number that grows by one, and
+the time. Field names of completions follow OpenTelemetry's `gen_ai.*` in the log
+(https://opentelemetry.io/docs/specs/semconv/gen-ai/). A prompt is logged once: `PromptSent` carries only
+the messages that the agent's last prompt did not have.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+SCHEMA_VERSION = 1
+"""Of the log; raised when an old reader would misread a new log."""
+
+RunStatus = Literal["running", "done", "failed", "stopped", "limit"]
+"""`limit`: ended by a limit, with what there was."""
+
+Purpose = Literal["turn", "llm_query", "repair", "fallback", "summary"]
+"""Of a completion: an agent's turn, a plain call, the second try of one whose answer did not match its schema, a
+sub-agent that the depth limit made a plain call, or the summary of an agent's old turns, when its chat nears the
+model's window."""
+
+CellStatus = Literal["running", "ok", "error", "interrupted", "timeout", "died"]
+
+WaitReason = Literal[
+    "rate_limit",
+    "server_error",
+    "connection",
+    "bad_reply",
+    "provider",
+    "budget",
+    "concurrency",
+    "kernel",
+    "step",
+]
+"""What is waited for: that a provider which refused, failed, was silent or lost, answered with nothing of use, or
+gave a reason of its own, is asked again; what other requests have reserved; a place among the requests in flight;
+a kernel; the user's Next."""
+
+Place = Literal["memory", "disk", "shared"]
+"""Of a value's bytes: a memory file, a file that is gone with the run, or the notebook's data that all agents see."""
+
+Description = dict[str, Any]
+"""What is shown of a value: see `rlm_jupyter.values.describe.api`."""
+
+
+class Event(BaseModel):
+    """What all events have."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, protected_namespaces=())
+
+    kind: str
+    run: str
+    agent: str
+    seq: int
+    """Counts the run's events from 1."""
+    time: float
+    """Seconds since the epoch."""
+
+
+class RunStarted(Event):
+    """A question was asked."""
+
+    kind: Literal["run_started"] = "run_started"
+    version: int = SCHEMA_VERSION
+    question: str
+    model: str
+    sub_model: str
+    scripted: bool
+    """Whether the model is a stand-in and no language model."""
+    provenance: str | None = None
+    """Where the answers come from, when that must be said on the run's face."""
+    limits: dict[str, Any]
+    context: Description | None
+    context_names: tuple[str, ...] = ()
+    sandbox: str = ""
+    step: bool = False
+    continues: str | None = None
+    """The id of the run whose root kernel and chat it goes on with."""
+
+
+class RunFinished(Event):
+    """The run ended; nothing follows but commands on what is left."""
+
+    kind: Literal["run_finished"] = "run_finished"
+    status: RunStatus
+    value: Description | None = None
+    error: str | None = None
+    error_type: str | None = None
+
+
+class AgentStarted(Event):
+    """An agent was admitted; its kernel may still be starting."""
+
+    kind: Literal["agent_started"] = "agent_started"
+    parent: str | None
+    depth: int
+    question: str
+    name: str | None = None
+    model: str
+    context: Description | None = None
+    place: Place | None = None
+    """Where its data lies; None where it has none."""
+    tools: tuple[str, ...] = ()
+    """Functions that its code may call besides the words."""
+    mcp: tuple[str, ...] = ()
+    """MCP servers that its code may ask."""
+
+
+class KernelStarted(Event):
+    """An agent's kernel is up."""
+
+    kind: Literal["kernel_started"] = "kernel_started"
+    pid: int | None = None
+    """Of its process; None where it runs elsewhere."""
+    confinement: dict[str, Any] = Field(default_factory=dict)
+    """What holds of its box: `mode`, `holds`, `limits`, `net`, `read` and `missing`."""
+    seconds: float
+    """From asking for it until its data was loaded."""
+
+
+class KernelEnded(Event):
+    """The kernel of an agent that had ended was ended too, because all of these held too much memory."""
+
+    kind: Literal["kernel_ended"] = "kernel_ended"
+    bytes: int
+    """What it held alone."""
+    held: int
+    """What the kernels of all ended agents held together."""
+    limit: int
+    """For these; the setting `kernel_memory`."""
+    saved: tuple[str, ...] = ()
+    """Variables that were saved and can still be pulled."""
+    lost: tuple[str, ...] = ()
+    """Variables that are gone: too large, or without a form that is data alone."""
+
+
+class AgentFinished(Event):
+    """An agent ended."""
+
+    kind: Literal["agent_finished"] = "agent_finished"
+    status: RunStatus
+    value: Description | None = None
+    error: str | None = None
+
+
+class PromptSent(Event):
+    """A request went to the model."""
+
+    kind: Literal["prompt_sent"] = "prompt_sent"
+    call: int
+    """Counts the run's completions from 1."""
+    purpose: Purpose
+    turn: int
+    """The agent's turn in which it was sent."""
+    model: str = Field(alias="gen_ai.request.model")
+    max_tokens: int | None = Field(None, alias="gen_ai.request.max_tokens")
+    start: int = 0
+    """Index of the first message below in the whole prompt; those before it were sent with an earlier call."""
+    messages: tuple[dict[str, str], ...] = Field((), alias="gen_ai.input.messages")
+
+
+class ReplyDelta(Event):
+    """A piece of a reply as it streams; shown, not logged (the whole follows)."""
+
+    kind: Literal["reply_delta"] = "reply_delta"
+    call: int
+    text: str
+    restart: bool = False
+    """Whether the reply begins anew with this piece: the attempt that gave the earlier ones has failed."""
+
+
+class ReplyFinished(Event):
+    """The model's reply is whole."""
+
+    kind: Literal["reply_finished"] = "reply_finished"
+    call: int
+    text: str = Field(alias="gen_ai.output.text")
+    model: str = Field(alias="gen_ai.response.model")
+    finish_reason: str = Field(alias="gen_ai.response.finish_reason")
+    input_tokens: int = Field(alias="gen_ai.usage.input_tokens")
+    output_tokens: int = Field(alias="gen_ai.usage.output_tokens")
+    cached_tokens: int = Field(0, alias="gen_ai.usage.cache_read.input_tokens")
+    estimated: bool = False
+    """Whether the tokens are our estimate, because the provider gave none."""
+    cost: float | None
+    """USD; None where it is not known."""
+    attempts: int = 1
+    cached: bool = False
+    """Whether it was read from the cache and nothing was sent."""
+    seconds: float
+
+
+class ReplyFailed(Event):
+    """No reply: the provider failed for good, or the call was cancelled."""
+
+    kind: Literal["reply_failed"] = "reply_failed"
+    call: int
+    error: str
+    input_tokens: int = Field(0, alias="gen_ai.usage.input_tokens")
+    output_tokens: int = Field(0, alias="gen_ai.usage.output_tokens")
+    estimated: bool = False
+    """Whether the tokens are our upper estimate: it may have been billed all the same."""
+    cost: float | None = 0.0
+    attempts: int = 1
+    """Requests that were sent, retries included."""
+    seconds: float
+
+
+class CodeStarted(Event):
+    """A cell runs in the agent's kernel."""
+
+    kind: Literal["code_started"] = "code_started"
+    cell: int
+    turn: int
+    code: str
+
+
+class CodeOutput(Event):
+    """A piece of a cell's output as it comes; shown, not logged (what the model is shown follows)."""
+
+    kind: Literal["code_output"] = "code_output"
+    cell: int
+    stream: str
+    text: str
+
+
+class CodeFinished(Event):
+    """A cell ended."""
+
+    kind: Literal["code_finished"] = "code_finished"
+    cell: int
+    status: CellStatus
+    output: str
+    """Head and tail of what it printed and showed, as the model sees it."""
+    cut: int = 0
+    """Characters that were left out of `output`."""
+    error: str | None = None
+    seconds: float
+
+
+class VariablesChanged(Event):
+    """What is defined in an agent's kernel changed."""
+
+    kind: Literal["variables_changed"] = "variables_changed"
+    turn: int
+    variables: tuple[dict[str, Any], ...]
+    """Descriptions, each with its `name`."""
+    removed: tuple[str, ...] = ()
+
+
+class ValueReturned(Event):
+    """`FINAL` was called and its value accepted."""
+
+    kind: Literal["value_returned"] = "value_returned"
+    description: Description
+    bytes: int
+    place: Place = "memory"
+    """Where its bytes lie."""
+
+
+class ValuesHeld(Event):
+    """What the run's values take has changed by more than a little; each is counted once however many have it."""
+
+    kind: Literal["values_held"] = "values_held"
+    memory: int
+    """Bytes in memory files."""
+    disk: int
+    """Bytes that moved to disk, because there was no room below the limit."""
+    shared: int
+    """Bytes of the notebook's own data, which all agents see."""
+    limit: int
+    """For `memory`; the setting `value_memory`."""
+
+
+class ValueRejected(Event):
+    """`FINAL` was called and its value sent back."""
+
+    kind: Literal["value_rejected"] = "value_rejected"
+    reason: str
+
+
+class ToolCalled(Event):
+    """An agent's code called what runs in the notebook: a host tool, or an MCP server."""
+
+    kind: Literal["tool_called"] = "tool_called"
+    name: str
+    """Of the tool; of the request, where a server was asked for something else (`list_tools`)."""
+    server: str | None = None
+    """The MCP server; None for a host tool."""
+    turn: int
+    seconds: float
+    ok: bool
+    error: str | None = None
+
+
+class ConnectionMade(Event):
+    """An agent's code connected to a host, or was refused; what went over it is not known to us."""
+
+    kind: Literal["connection"] = "connection"
+    host: str
+    port: int
+    """0 where only the name was looked up."""
+    ok: bool
+    error: str | None = None
+
+
+class Waiting(Event):
+    """An agent waits for something outside of it; `seconds` 0 says that the wait is over."""
+
+    kind: Literal["waiting"] = "waiting"
+    reason: WaitReason
+    seconds: float | None
+    """How long it will be, at least; None where that is not known."""
+    text: str = ""
+    call: int | None = None
+    """The completion that is sent again after it; None where it is the agent that waits."""
+
+
+class StepPending(Event):
+    """In step mode: this code waits for `Next`."""
+
+    kind: Literal["step_pending"] = "step_pending"
+    cell: int
+    code: str
+
+
+class Notice(Event):
+    """Something the user should know."""
+
+    kind: Literal["notice"] = "notice"
+    text: str
+
+
+class Command(Event):
+    """The user did something: stop, pull, exec, next, raise a limit."""
+
+    kind: Literal["command"] = "command"
+    name: str
+    detail: str = ""
+
+
+AnyEvent = Annotated[
+    RunStarted
+    | RunFinished
+    | AgentStarted
+    | KernelStarted
+    | KernelEnded
+    | AgentFinished
+    | PromptSent
+    | ReplyDelta
+    | ReplyFinished
+    | ReplyFailed
+    | CodeStarted
+    | CodeOutput
+    | CodeFinished
+    | VariablesChanged
+    | ValueReturned
+    | ValuesHeld
+    | ValueRejected
+    | ToolCalled
+    | ConnectionMade
+    | Waiting
+    | StepPending
+    | Notice
+    | Command,
+    Field(discriminator="kind"),
+]
+
+_ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
+
+PASSING = (ReplyDelta, CodeOutput)
+"""Events that are shown as they come and not logged: a later event holds the whole."""
+
+
+def parse_event(line: str | bytes) -> AnyEvent:
+    """Read one line of a log.
+
+    Raises:
+        pydantic.ValidationError: it is not an event.
+    """
+    return _ADAPTER.validate_json(line)

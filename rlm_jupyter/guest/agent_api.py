@@ -1,0 +1,375 @@
+"""The words that an agent's code may use.
+
+It travels into an agent's kernel as source: the standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import Any
+
+from ..values.codec import api as codec
+from ..values.describe import api as describe
+from .answer_types import read_schema
+from .asyncio_run import run_beside
+from .bridge.socket_link import Line, Rejected, Reply, error_of
+from .caller_kind import Cell, caller_awaits
+from .depth_fallback import fallback_prompt
+from .mcp_api import ServerWords
+from .pending_calls import Batch, Call, Failed, Work, deliver, settled
+from .tool_functions import Tools, encode_function
+from .variables import Variables, is_fixed
+
+_BATCH = 1000  # plain completions of one batch under way at once
+_BATCH_WITH_DATA = 100  # sub-agents of one batch under way at once; each may hold a descriptor
+_DESCRIPTORS = 400  # of one batch under way at once; the engine refuses more than 512
+_LARGE = 1 << 20  # bytes of a mapped value that are worth a search for cycles once it is dropped
+_MOST_TEXTS = 4  # large texts whose bytes are kept to be handed on
+
+
+class FinalRejected(Rejected):
+    """The answer does not fit what was asked for; the message says why. Correct it and call FINAL again."""
+
+
+class Nothing:
+    """What FINAL and SHOW_VARS give: it is false, shows nothing, and may be awaited."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "None"
+
+    def _ipython_display_(self) -> None:
+        """Show nothing."""
+
+    def __await__(self) -> Any:
+        yield from ()
+
+
+class Budget(dict[str, Any]):
+    """What is left, by name; None is no limit."""
+
+    def __repr__(self) -> str:
+        if not self:
+            return "no limits"
+        return ", ".join(
+            f"{name}: {'no limit' if left is None else _figure(left)}" for name, left in self.items()
+        )
+
+    def __await__(self) -> Any:
+        yield from ()
+        return self
+
+
+class Words(ServerWords):
+    """The words of one agent, as bound methods; whoever subclasses it makes the `link`.
+
+    Args:
+        shell: of IPython.
+
+    Attributes:
+        leaf: whether the agent is at the depth limit.
+        settings: as configured by the engine: `fallback_chars`, `rows`, `faithful`.
+        loaded: whether a large value was mapped since this was last reset.
+        mapped: whether one may still be mapped.
+        texts: the last large texts that came here, each with the descriptor of its bytes.
+    """
+
+    link: Line
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.cell = Cell(shell.user_ns)
+        self.variables = Variables(shell)
+        self.tools = Tools(self.cell, self._finish)
+        self.leaf = False
+        self.settings: dict[str, Any] = {}
+        self.loaded = self.mapped = False
+        self.texts: list[tuple[str | bytes, int]] = []
+
+    def llm_query(
+        self,
+        prompt: Any,
+        schema: Any = None,
+        *,
+        model: str | None = None,
+        instruction: str | None = None,
+        tools: Any = (),
+        mcp: Any = (),
+    ) -> Any:
+        """Ask the model one plain question: one completion, no REPL.
+
+        Args:
+            prompt: the question, with all the text that it needs. Any other object is handed to a sub-agent.
+            schema: of the answer: a JSON Schema or a type; then the answer is a value of it, not a text.
+            model: another model by name.
+            instruction: what to do with `prompt`; then a sub-agent does it.
+            tools: names of tools for that sub-agent.
+            mcp: names of MCP servers for that sub-agent.
+
+        Raises:
+            RLMQueryError: there is no answer; its `kind` says why.
+        """
+        data = settled(prompt)
+        if instruction is None and isinstance(data, str) and not tools and not mcp:
+            return deliver(self._ask(data, read_schema(schema), model), self.cell)
+        if instruction is None:
+            whole = (
+                "Answer from `context` what the schema asks for." if schema else "Say what is in `context`."
+            )
+            question, data = (data, None) if isinstance(data, str) else (whole, data)
+        else:
+            question = instruction
+        return deliver(self._send_out(question, data, read_schema(schema), tools, mcp, None), self.cell)
+
+    def rlm_query(
+        self,
+        prompt: str,
+        context: Any = None,
+        *,
+        schema: Any = None,
+        tools: Any = (),
+        mcp: Any = (),
+        name: Any = None,
+    ) -> Any:
+        """Let a sub-agent with a kernel of its own work on a question; returns the object that it gave to FINAL.
+
+        Args:
+            prompt: the question.
+            context: the data, any object.
+            schema: of the answer: a JSON Schema or a type.
+            tools: tools that it may use: names, or functions, also of your own.
+            mcp: names of MCP servers that it may use.
+            name: what to call it in the tree.
+
+        Raises:
+            RLMQueryError: there is no answer; its `kind` says why, its `value` is what there was of one.
+        """
+        return deliver(
+            self._send_out(prompt, settled(context), read_schema(schema), tools, mcp, name), self.cell
+        )
+
+    def llm_query_batched(
+        self, prompts: Iterable[str], *, schema: Any = None, model: str | None = None
+    ) -> Any:
+        """Ask many plain questions at once.
+
+        Returns:
+            The answers in order; a `Failed` stands in the place of one that failed.
+        """
+        texts, plan = _texts(prompts), read_schema(schema)
+        starts = [lambda text=text: self._ask(text, plan, model) for text in texts]
+        return deliver(Batch("llm_query_batched", starts, _BATCH), self.cell)
+
+    def rlm_query_batched(
+        self,
+        prompts: Iterable[str],
+        contexts: Iterable[Any] | None = None,
+        *,
+        schema: Any = None,
+        tools: Any = (),
+        mcp: Any = (),
+        name: Any = None,
+    ) -> Any:
+        """Let many sub-agents work at once, each on its own question and data.
+
+        Returns:
+            Their values in order; a `Failed` stands in the place of one that failed.
+        """
+        texts, plan = _texts(prompts), read_schema(schema)
+        data = [None] * len(texts) if contexts is None else list(contexts)
+        if len(data) != len(texts):
+            raise ValueError(
+                f"There are {len(texts)} prompts and {len(data)} contexts; give one context for each."
+            )
+        functions = len(self.tools.pack(tools)[1])
+        starts = [
+            lambda text=text, item=item: self._send_out(text, settled(item), plan, tools, mcp, name)
+            for text, item in zip(texts, data, strict=True)
+        ]
+        width = max(1, min(_BATCH_WITH_DATA, _DESCRIPTORS // (1 + functions)))
+        return deliver(Batch("rlm_query_batched", starts, width), self.cell)
+
+    def batch_llm_query(self, *calls: Any) -> Any:
+        """Gather what `llm_query(...)` gave, as `batch_llm_query(llm_query(a), llm_query(b))`."""
+        items = list(calls[0]) if len(calls) == 1 and isinstance(calls[0], (list, tuple)) else list(calls)
+        if not caller_awaits(self.cell):
+            return [_outcome(item) for item in items]
+
+        async def gather() -> list[Any]:
+            return [await _awaited(item) for item in items]
+
+        return gather()
+
+    def FINAL(self, value: Any) -> Nothing:  # noqa: N802 - the dialect's own spelling
+        """Give the answer: any object.
+
+        Raises:
+            FinalRejected: it is not what was asked for; the message says why.
+        """
+        value = settled(value)
+        # Among agents an instance keeps its class; towards the notebook it becomes plain data.
+        faithful = bool(self.settings.get("faithful"))
+        fd, kind, description = self._encode(value, "value", faithful=faithful)
+        body = {"description": description, "kind": kind}
+        try:
+            Work("FINAL", self._finish).start(self.link, "final", body, [fd]).wait()
+        except Rejected as error:
+            raise FinalRejected(error.message, data=error.data) from None
+        return Nothing()
+
+    def FINAL_VAR(self, name: Any) -> Nothing:  # noqa: N802
+        """Give the variable of this name as the answer."""
+        if not isinstance(name, str):
+            return self.FINAL(name)
+        bare = name.strip().strip("\"'`")
+        if bare in self.shell.user_ns:
+            return self.FINAL(self.shell.user_ns[bare])
+        if bare.isidentifier():
+            names = ", ".join(f"`{known}`" for known in self.variables.current()) or "none"
+            raise NameError(f"There is no variable `{bare}`. There are: {names}.")
+        return self.FINAL(name)
+
+    def SUBMIT(self, *values: Any, **fields: Any) -> Nothing:  # noqa: N802
+        """Give the answer: one value, or named fields as a dict."""
+        if len(values) > 1 or bool(values) == bool(fields):
+            raise TypeError(
+                "SUBMIT takes either one value or named fields: SUBMIT(value) or SUBMIT(a=1, b=2)."
+            )
+        return self.FINAL(values[0] if values else fields)
+
+    def SHOW_VARS(self) -> Nothing:  # noqa: N802
+        """Print what is defined here."""
+        found = self.variables.describe()
+        for one in found:
+            print(f"{one['name']}: {one['summary']}")  # noqa: T201
+        if not found:
+            print("No variables yet.")  # noqa: T201
+        return Nothing()
+
+    def budget(self) -> Budget:
+        """Say what is left: money, tokens, calls, depth, seconds."""
+        return Budget(Work("budget", self._finish).start(self.link, "budget", {}).wait())
+
+    # -- how they are done
+
+    def _ask(self, prompt: str, plan: Any, model: str | None, *, fallback: bool = False) -> Work:
+        if not isinstance(prompt, str):
+            raise TypeError(f"The prompt must be a `str`, not `{type(prompt).__name__}`.")
+        schema, convert = plan
+        body = {"prompt": prompt, "schema": schema, "model": model, "fallback": fallback}
+        return Work("llm_query", lambda reply: convert(self._finish(reply))).start(
+            self.link, "llm_query", body
+        )
+
+    def _send_out(self, prompt: str, context: Any, plan: Any, tools: Any, mcp: Any, name: Any) -> Work:
+        if not isinstance(prompt, str):
+            raise TypeError(
+                f"The question must be a `str`, not `{type(prompt).__name__}`: rlm_query(question, data)."
+            )
+        if self.leaf:
+            return self._fall_back(prompt, context, plan)
+        schema, convert = plan
+        sent, functions = self.tools.pack(tools)
+        body = {"prompt": prompt, "description": None, "schema": schema, "name": name}
+        body |= {"tools": sent, "mcp": [mcp] if isinstance(mcp, str) else list(map(str, mcp or ()))}
+        fds: list[int] = []
+        try:
+            if context is not None:
+                fd, _, body["description"] = self._encode(context, "context", faithful=True)
+                fds.append(fd)
+            for function in functions:
+                fds.append(encode_function(function))  # noqa: PERF401 - those before one that fails are closed
+        except BaseException:
+            for fd in fds:
+                os.close(fd)
+            raise
+        work = Work("rlm_query", lambda reply: convert(self._finish(reply)))
+        return work.start(self.link, "rlm_query", body, fds)
+
+    def _fall_back(self, prompt: str, context: Any, plan: Any) -> Work:
+        if context is not None:
+            about = describe.render(self._describe(context), name="context")
+            room = int(self.settings.get("fallback_chars", 60_000))
+            prompt = fallback_prompt(prompt, context, about, room)
+        return self._ask(prompt, plan, None, fallback=True)
+
+    def _describe(self, value: Any, left_out: Sequence[str] = ()) -> dict[str, Any]:
+        return describe.describe(value, rows=self.variables.rows, left_out=left_out)
+
+    def _encode(self, value: Any, name: str, *, faithful: bool) -> tuple[int, str, dict[str, Any]]:
+        """Encode a value; the descriptor is the caller's."""
+        for known, fd in self.texts:
+            if known is value:  # it cannot have changed: the bytes it came in serve again, without a copy
+                return os.dup(fd), codec.kind(fd), self._describe(value)
+        left_out: list[str] = []
+        try:
+            fd, kind = codec.dump(value, allow_pickle=True, name=name, faithful=faithful, left_out=left_out)
+        except codec.Unencodable as error:
+            raise error_of("unencodable", str(error)) from None
+        return fd, kind, self._describe(value, left_out)
+
+    def _load(self, fd: int) -> Any:
+        held = (
+            sys.modules["_rlm.guest.preloaded_data"].__dict__["find"](fd)
+            if "_rlm.guest.preloaded_data" in sys.modules
+            else []
+        )
+        if held:  # this kernel was forked from a process that has it; the file may be but a token of it
+            value = held[0]
+            parts = [value, *value.values()] if type(value) is dict else [value]
+            self.variables.shared = [part for part in parts if not is_fixed(part)]
+        else:
+            value = codec.load(fd, allow_pickle=True)
+            if os.fstat(fd).st_size >= _LARGE:
+                self.loaded = self.mapped = True
+        if type(value) in (str, bytes) and len(value) >= _LARGE // 4:  # a character takes up to four bytes
+            self.texts.append((value, os.dup(fd)))
+            for _, oldest in self.texts[:-_MOST_TEXTS]:
+                os.close(oldest)
+            del self.texts[:-_MOST_TEXTS]
+        return value
+
+    def _finish(self, reply: Reply) -> Any:
+        """Turn a reply into its value, or raise its error with what there is of a value."""
+        value = self._load(reply.fds[0]) if reply.fds else None
+        if reply.error is not None:
+            details = reply.error
+            raise error_of(
+                details.get("kind", "failed"), details.get("message", ""), value, details.get("data")
+            )
+        return value if reply.fds else reply.value
+
+
+def _outcome(item: Any) -> Any:
+    """Wait for one of many values, or say that it failed."""
+    try:
+        if isinstance(item, Awaitable) and not isinstance(item, Call):
+            return run_beside(_awaited(item))
+        return settled(item)
+    except Exception as error:
+        return Failed(error)
+
+
+async def _awaited(item: Any) -> Any:
+    try:
+        return await item if isinstance(item, Awaitable) else item
+    except Exception as error:
+        return Failed(error)
+
+
+def _texts(prompts: Any) -> list[str]:
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"`prompts[{index}]` must be a `str`, not `{type(text).__name__}`.")
+    return texts
+
+
+def _figure(left: Any) -> str:
+    if isinstance(left, Mapping):
+        return ", ".join(f"{name} {_figure(value)}" for name, value in left.items())
+    return f"{left:,.2f}" if isinstance(left, float) else f"{left:,}" if isinstance(left, int) else str(left)

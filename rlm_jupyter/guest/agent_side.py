@@ -1,0 +1,186 @@
+"""What lives inside an agent's kernel: the words that its code may use, and answers to the engine.
+
+It travels there as source: the standard library only. Model code shares this process and
+may break anything in it; nothing here is trusted by the engine.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ..values.codec import api as codec
+from .agent_api import FinalRejected, Words
+from .asyncio_run import nest
+from .bridge.control_link import ControlLink
+from .bridge.socket_link import Link, RLMQueryError, error_of
+from .pending_calls import Call, Failed
+
+_guests: list[Guest] = []
+
+
+class Guest(Words):
+    """The agent's side of everything; one in a kernel."""
+
+    def __init__(self, shell: Any, fd: int | None) -> None:
+        super().__init__(shell)
+        self.answer: dict[str, Any] = {"content": "", "ready": False}
+        self.data_names: set[str] = set()
+        self.link = self.tools.link = (
+            ControlLink(shell.kernel, self.serve)
+            if fd is None
+            else Link(socket.socket(fileno=fd), self.serve)
+        )
+        words: list[Any] = [self.llm_query, self.rlm_query, self.llm_query_batched, self.rlm_query_batched]
+        words += [self.batch_llm_query, self.FINAL, self.FINAL_VAR, self.SUBMIT, self.SHOW_VARS, self.budget]
+        words += [self.mcp_list_tools, self.mcp_tool_schema, self.mcp_call]
+        words += [self.mcp_list_resources, self.mcp_list_resource_templates, self.mcp_read_resource]
+        self.variables.words = {
+            word.__name__: word for word in (*words, RLMQueryError, FinalRejected, Failed)
+        }
+        self.variables.words |= {
+            "llm_batch": self.variables.words["llm_query_batched"],
+            "llm_query_batch": self.variables.words["llm_query_batched"],
+            "answer": self.answer,
+        }
+        self.bind_words()
+        self.variables.note(list(self.variables.current()))
+        shell.ast_transformers.append(self.cell)
+        shell.events.register("pre_run_cell", self.bind_words)
+        shell.events.register("post_run_cell", self.cell_ended)
+
+    def __reduce__(self) -> Any:
+        return _here, ()  # a function that calls a word travels to another agent, and calls that agent's word
+
+    def bind_words(self, *_: Any) -> None:
+        """Put the words (back) in place. What was made of the plain names `answer` and `budget` stays."""
+        namespace = self.shell.user_ns
+        for name, word in self.variables.words.items():
+            kept = name in {"answer", "budget"} and name in namespace and not callable(namespace[name])
+            if not kept and name not in self.data_names:
+                namespace[name] = word
+
+    # -- after each cell
+
+    def cell_ended(self, *_: Any) -> None:
+        """Tell of what was forgotten, take `answer` if it is ready, and tell the engine what changed."""
+        self._end_unclaimed()
+        self._take_answer()
+        changed, removed = self.variables.changes()
+        body = {"cell": self.shell.execution_count, "variables": changed, "removed": removed}
+        self.link.submit("cell_done", body)  # whose end the engine awaits, after the reply to the cell
+        loaded, self.loaded = self.loaded, False
+        if loaded or (self.mapped and self.variables.dropped):
+            gc.collect()  # what decoding leaves behind may be cyclic, and pin gigabytes
+            self.mapped = _has_mappings()
+
+    def _end_unclaimed(self) -> None:
+        forgotten = [call for call in list(Call.unclaimed.values()) if call.forgotten()]
+        if not forgotten:
+            return
+        for call in forgotten:
+            call.drop()
+        names = [call.name for call in forgotten]
+        for name in dict.fromkeys(names):
+            count = names.count(name)
+            times = f" ({count} times)" if count > 1 else ""
+            print(  # noqa: T201
+                f"{name}(...) was not awaited{times}, so it was cancelled: in a cell that awaits, write "
+                f"`await {name}(...)`, or gather several.",
+                file=sys.stderr,
+            )
+
+    def _take_answer(self) -> None:
+        """Give `answer["content"]` as the answer where it says that it is ready; data of that name says nothing."""
+        answer = self.shell.user_ns.get("answer")
+        if "answer" in self.data_names or type(answer) is not dict:
+            return
+        if answer is not self.answer and not answer.keys() <= {"content", "ready"}:
+            return  # a record that happens to be called so
+        try:
+            if answer.get("ready"):
+                answer["ready"] = False
+                self.FINAL(answer.get("content"))
+        except Exception as error:  # the engine's, or that of an object which has no truth
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+
+    # -- what the engine asks
+
+    def serve(self, op: str, body: dict[str, Any], fds: list[int]) -> tuple[Any, list[int]]:
+        """Answer a request of the engine, on the link's thread."""
+        if op == "configure":
+            self.leaf = bool(body.get("leaf"))
+            self.settings |= body.get("words") or {}
+            self.variables.rows = int(self.settings.get("rows", self.variables.rows))
+            return {}, []
+        if op == "load":
+            return self._take_data(body["names"], body.get("item_names"), fds[0]), []
+        if op == "tool":
+            return self._take_tool(body, fds), []
+        if op == "export":
+            return self._export(body["name"], allow_pickle=bool(body.get("allow_pickle")))
+        if op == "describe":
+            return {"variables": self.variables.describe()}, []
+        raise error_of("internal", f"An agent's kernel does not know `{op}`.")
+
+    def _take_data(self, names: Sequence[str], item_names: Sequence[str] | None, fd: int) -> dict[str, Any]:
+        value = self._load(fd)
+        bound = dict.fromkeys(names, value)
+        bound |= {name: value[name] for name in item_names or ()}
+        self.data_names.update(bound)
+        self.shell.user_ns.update(bound)
+        self.variables.note(list(bound))
+        return self.variables.told(next(iter(bound)))
+
+    def _take_tool(self, body: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        name = body["name"]
+        tool = self.tools.take(name, body["forms"], fds, body["python"])
+        self.data_names.add(name)  # what the agent's code makes of that name stays
+        self.variables.words[name] = self.shell.user_ns[name] = tool
+        return {}
+
+    def _export(self, name: str, *, allow_pickle: bool) -> tuple[dict[str, Any], list[int]]:
+        current = self.variables.current()
+        if name not in current:
+            raise error_of("missing", f"There is no variable `{name}`.", data=list(current))
+        left_out: list[str] = []
+        try:
+            fd, kind = codec.dump(current[name], allow_pickle=allow_pickle, name=name, left_out=left_out)
+        except codec.Unencodable as error:
+            raise error_of("unencodable", str(error)) from None
+        try:
+            return {"description": self._describe(current[name], left_out), "kind": kind}, [fd]
+        except BaseException:
+            os.close(fd)
+            raise
+
+
+def _here() -> Guest:
+    """Give the guest of this kernel."""
+    return _guests[-1]
+
+
+def _has_mappings() -> bool:
+    """Whether values are mapped into this process; True where that cannot be told."""
+    try:
+        with open("/proc/self/maps", "rb") as maps:  # noqa: PTH123 - no import for one line
+            return b"/memfd:" in maps.read()
+    except OSError:
+        return True
+
+
+def install(shell: Any, fd: int | None) -> Guest:
+    """Begin: put the words into the namespace of `shell`.
+
+    Args:
+        shell: of IPython.
+        fd: the inherited socket; None where there is none, to use the control channel.
+    """
+    guest = Guest(shell, fd)
+    _guests.append(guest)
+    nest()
+    return guest

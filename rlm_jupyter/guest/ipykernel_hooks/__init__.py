@@ -1,0 +1,1 @@
+"""Everything that depends on how ipykernel is made. Runs in an agent's kernel."""

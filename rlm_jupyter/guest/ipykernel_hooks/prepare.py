@@ -1,0 +1,148 @@
+"""What is done inside an agent's kernel before its first cell.
+
+Travels as source into any Python kernel: standard library only.
+It bounds output (`bounded_output`), gives scripts the streams, logs and exits that they expect, makes SIGINT
+wake a cell that awaits, lets the kernel die with its parent, gives `!command` and forks their output, and closes the
+box (`landlock_seccomp`).
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+
+def wake_on_interrupt() -> None:
+    """Let SIGINT wake the event loop, so that it interrupts a cell that awaits.
+
+    ipykernel's handler uses `call_soon`, which does not wake a loop that sleeps in `select`
+    (ipython/ipykernel#881, #1239).
+    """
+    wake = getattr(asyncio.get_running_loop(), "_csock", None)
+    if wake is not None and threading.current_thread() is threading.main_thread():
+        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the system to kill this process when the thread that started it ends (Linux)."""
+    if sys.platform.startswith("linux"):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _plain_system(shell: Any) -> None:
+    """Let `!command` read a pipe: IPython's own way needs a pseudo-terminal, which the box does not give."""
+    import subprocess
+
+    def run(command: str) -> str:
+        done = subprocess.run(  # noqa: S602 - a shell is what `!command` asks for
+            shell.var_expand(command, depth=2),
+            shell=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            errors="replace",
+            check=False,
+        )
+        shell.user_ns["_exit_code"] = done.returncode
+        return done.stdout
+
+    def show(command: str) -> None:
+        sys.stdout.write(run(command))
+
+    def getoutput(command: str, split: bool = True, depth: int = 0) -> Any:  # noqa: ARG001 - IPython's own
+        from IPython.utils.text import LSString, SList
+
+        text = run(command)
+        return SList(text.splitlines()) if split else LSString(text)
+
+    shell.system = show
+    shell.getoutput = getoutput
+
+
+def _allow_forks(streams: Any) -> None:
+    """Let forks of the kernel print, and keep Python 3.12's warning about threads away: they are the kernel's."""
+    import warnings
+
+    warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
+    os.register_at_fork(after_in_child=lambda: streams.in_fork(_plain_streams()))
+
+
+def _plain_streams() -> tuple[Any, Any]:
+    """Let what a fork of the kernel prints go to its descriptors, which the kernel reads.
+
+    ipykernel would send it over zmq, whose sockets do not survive a fork, or over TCP, which the box denies.
+    """
+    sys.stdout = open(1, "w", buffering=1, errors="replace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="replace", closefd=False)  # noqa: SIM115
+    return sys.stdout, sys.stderr
+
+
+def _forget_log() -> None:
+    """Point the copy of the first stderr at nothing: ipykernel writes all that passes descriptor 2 there."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            number = getattr(stream, "_original_stdstream_copy", None)
+            if number is not None:
+                os.dup2(null, number)
+    finally:
+        os.close(null)
+
+
+def _pass_connections(report: dict[str, Any], *, allowed: bool) -> None:
+    """Let sockets ask the engine where hosts are allowed, and say why not where none are."""
+    guest, network = (
+        sys.modules.get("_rlm.guest.agent_side"),
+        sys.modules.get("_rlm.guest.confinement.socket_proxy"),
+    )
+    if guest is None or network is None or not guest._guests:  # noqa: SLF001 - a kernel has one
+        return
+    report["passes"] = network.install(guest._guests[-1].link, allowed=allowed)  # noqa: SLF001
+    if allowed and not report["passes"]:
+        report["missing"].append(
+            "net: no connection can be passed to this kernel, as it is reached without descriptors"
+        )
+
+
+def prepare(shell: Any, options: dict[str, Any]) -> str:
+    """Do all of it; return the report of the box as JSON.
+
+    Args:
+        shell: of IPython.
+        options: `policy` (to close the box; None where there is none), `parent` (to die with it).
+    """
+    box = sys.modules.get("_rlm.guest.confinement.landlock_seccomp")
+    if options.get("parent"):
+        die_with_parent(options["parent"])
+    wake_on_interrupt()
+    streams = sys.modules["_rlm.guest.ipykernel_hooks.text_streams"].__dict__["Streams"](
+        shell
+    )  # before the outlet, which ends a cell's output
+    outlet = sys.modules["_rlm.guest.ipykernel_hooks.bounded_output"].__dict__
+    outlet["Outlet"](shell)
+    outlet["bound_messages"](shell.kernel.session)
+    if sys.platform != "win32":
+        _plain_system(shell)
+        sys.modules["_rlm.guest.confinement.multiprocessing_compat"].__dict__["start_by_fork"]()
+        _allow_forks(streams)
+        _forget_log()
+        sys.modules["_rlm.guest.ipykernel_hooks.fd_capture"].__dict__["install"]()
+    sys.modules["_rlm.guest.ipykernel_hooks.exits"].__dict__["install"](shell)
+    sys.modules["_rlm.guest.ipykernel_hooks.logging_config"].__dict__["install"]()
+    shell.history_manager.enabled = False
+    if box is not None and options.get("policy"):
+        box.join(options["policy"])
+        sys.modules["_rlm.guest.confinement.memory_quota"].__dict__["settle"](options["policy"], box.report)
+        own = sys.modules["_rlm.guest.confinement.eventfd_semaphore"].__dict__["install"]()
+        if own or box.report["network"]:
+            sys.modules["_rlm.guest.confinement.multiprocessing_compat"].__dict__["adapt"](shared=not own)
+        if box.report["network"]:
+            _pass_connections(box.report, allowed=bool(options["policy"].get("net")))
+    return json.dumps(box.report if box is not None else {})

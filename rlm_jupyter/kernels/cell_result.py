@@ -1,0 +1,111 @@
+"""One cell's way through a kernel: its output while it arrives, and its result."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rlm_jupyter.guest.ipykernel_hooks.bounded_output import NOTICE
+from rlm_jupyter.kernels.channels.bounded_text import BoundedText
+from rlm_jupyter.kernels.channels.tracebacks import clean_traceback
+
+log = logging.getLogger(__name__)
+
+CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
+OnOutput = Callable[[str, str], None]
+"""Called with the stream (`stdout`, `stderr`, `result` or `display`) and the text, while a cell runs."""
+
+
+LONGEST_ERROR = 2_000
+"""Characters of an exception's own text; the traceback has it too."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What became of one cell.
+
+    Attributes:
+        status: `ok`, `error` (it raised), `interrupted`, `timeout` or `died` (the kernel did).
+        error_name: the exception's type; empty where there is none.
+        error_value: its text.
+        traceback: plain text with the frames of the agent's own cells only.
+        output: streams, results and displays as text in the order they came; head and tail where it was long.
+        cut: characters left out of `output`.
+        restarted: whether a fresh kernel took the place of the old one, so that its variables are gone.
+    """
+
+    status: CellStatus
+    error_name: str = ""
+    error_value: str = ""
+    traceback: str = ""
+    output: str = ""
+    cut: int = 0
+    restarted: bool = False
+
+
+class Recorder:
+    """Takes the messages of one cell."""
+
+    def __init__(self, on_output: OnOutput | None) -> None:
+        self._on_output = on_output
+        self._text = BoundedText()
+        self.error: Mapping[str, Any] = {}
+
+    def take(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Take one message of the iopub channel."""
+        if kind == "stream":
+            self._add(str(content.get("name", "stdout")), str(content.get("text", "")))
+        elif kind in {"execute_result", "display_data", "update_display_data"}:
+            self._take_data("result" if kind == "execute_result" else "display", content.get("data"))
+        elif kind == "clear_output":
+            self._text.clear(wait=bool(content.get("wait")))
+        elif kind == "error":
+            self.error = content
+
+    def _take_data(self, stream: str, data: Any) -> None:
+        if not isinstance(data, Mapping):
+            return
+        notice = data.get(NOTICE)
+        if isinstance(notice, Mapping) and isinstance(notice.get("cut"), int):
+            self._text.skip(max(0, notice["cut"]))
+        elif data.get("text/plain"):
+            self._add(stream, f"{data['text/plain']}\n")
+
+    def _add(self, stream: str, text: str) -> None:
+        self._text.append(text)
+        if self._on_output is not None:
+            try:
+                self._on_output(stream, text)
+            except Exception:
+                log.exception("The receiver of a cell's output failed")
+
+    def result(
+        self,
+        status: CellStatus,
+        reply: Mapping[str, Any] | None = None,
+        *,
+        restarted: bool = False,
+        why: str = "",
+    ) -> CellResult:
+        """Make the result.
+
+        Args:
+            status: as in `CellResult`.
+            reply: the content of the execute reply, where there is one.
+            restarted: as in `CellResult`.
+            why: what to say as `error_value` where the kernel itself had no say.
+        """
+        failed = reply if reply and reply.get("status") == "error" else self.error if status != "ok" else {}
+        name = str(failed.get("ename", ""))
+        return CellResult(
+            status=status,
+            error_name=name
+            or ("" if status == "ok" else {"died": "KernelDied", "timeout": "CellTimeout"}.get(status, "")),
+            error_value=why or str(failed.get("evalue", ""))[:LONGEST_ERROR],
+            traceback=clean_traceback(failed.get("traceback") or ()),
+            output=self._text.text(),
+            cut=self._text.cut,
+            restarted=restarted,
+        )

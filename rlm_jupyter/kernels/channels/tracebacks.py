@@ -1,0 +1,47 @@
+"""IPython's tracebacks made fit for a model: no colours, and only the frames of the agent's own cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from rlm_jupyter.kernels.channels.bounded_text import strip_ansi
+
+LONGEST = 12_000
+"""Characters of a whole traceback."""
+
+_OWN = re.compile(r"\s*(Cell In|Input In|<ipython-input)")
+_FOREIGN = re.compile(r"\s*File (?!<string>)")
+_RULE = re.compile(r"^-{20,}$")
+
+
+def clean_traceback(entries: Sequence[str]) -> str:
+    """Join the entries of an `error` message or an execute reply.
+
+    Frames of libraries are left out, with one line that tells how many they were: they cost a model's
+    attention and show paths of the user's machine. A very long text keeps its two ends.
+    """
+    kept: list[str] = []
+    foreign = 0
+    for raw in entries:
+        entry = strip_ansi(str(raw)).rstrip("\n")
+        if _RULE.match(entry):
+            continue
+        if _FOREIGN.match(entry) and not _OWN.match(entry) and "Error:" not in entry.rsplit("\n", 1)[-1]:
+            foreign += 1
+            continue
+        if foreign:
+            kept.append(_left_out(foreign))
+            foreign = 0
+        kept.append(entry)
+    if foreign:
+        kept.append(_left_out(foreign))
+    text = "\n".join(line for line in kept if line.strip())
+    if len(text) > LONGEST:
+        half = LONGEST // 2
+        text = f"{text[:half]}\n[... {len(text) - LONGEST:,} characters cut ...]\n{text[-half:]}"
+    return text
+
+
+def _left_out(count: int) -> str:
+    return f"[{count} frame{'s' * (count > 1)} of libraries left out]"

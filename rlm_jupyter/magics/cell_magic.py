@@ -1,0 +1,191 @@
+"""`%%rlm`: starts a run, waits for it in the form that the frontend can bear, and hands its answer over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.errors import MissingKeyError, RLMError, RunStoppedError
+from rlm_jupyter.magics.notebook_lookup import models_hint
+from rlm_jupyter.magics.run_display import TICK, keep_up
+from rlm_jupyter.magics.task import Task, read
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from rlm_jupyter.engine.run.run import Run
+    from rlm_jupyter.magics.extension import RLMMagics
+    from rlm_jupyter.views.display import Cell
+    from rlm_jupyter.views.view import View
+
+GRACE = 2.0
+"""Seconds that an interrupted cell waits for its agents to end."""
+
+
+def ask(magics: RLMMagics, line: str, body: str) -> Any:
+    """Run a cell and block until it has its answer (or give the run at once, where that was asked for)."""
+    task = read(magics, line, body)
+    if task.dry_run:
+        return _dry_run(task)
+    run = start(magics, task)
+    if task.background or task.step:  # no click arrives here while the cell blocks, so nobody could step on
+        return _follow(magics, task, run)
+    interrupted = _wait(run, _show(run, "blocking"))
+    return conclude(magics.shell, task, run, interrupted=interrupted)
+
+
+async def ask_awaited(magics: RLMMagics, line: str, body: str) -> Any:
+    """Run a cell and await its answer; clicks arrive meanwhile."""
+    task = read(magics, line, body)
+    if task.dry_run:
+        return _dry_run(task)
+    run = start(magics, task)
+    if task.background or (task.step and not _can_step(magics.shell)):
+        return _follow(magics, task, run)
+    interrupted = await _wait_awaiting(run, _show(run, "awaited"))
+    return conclude(magics.shell, task, run, interrupted=interrupted)
+
+
+def start(magics: RLMMagics, task: Task) -> Run:
+    """Start a task's run.
+
+    Raises:
+        RLMError: a setting, key, schema or context that cannot work; nothing was started.
+    """
+    from rlm_jupyter.rlm import RLM
+    from rlm_jupyter.views.display import display_mode
+
+    display_mode(magics.shell)  # raises for a mode that does not exist, before anything costs money
+    try:
+        rlm = RLM(**task.settings)
+    except MissingKeyError as error:
+        wrong = next((m for m in _models(task) if isinstance(m, str) and f"`{m}`" in error.message), None)
+        raise MissingKeyError(error.message + models_hint(magics.shell, wrong)) from None
+    run = rlm.start(task.question, **task.asked)
+    magics.runs.add(run)
+    return run
+
+
+def _models(task: Task) -> tuple[Any, Any]:
+    return task.settings["model"], task.settings["sub_model"]
+
+
+def conclude(shell: InteractiveShell, task: Task, run: Run, *, interrupted: bool = False) -> Any:
+    """Store a run's answer under its name and give it.
+
+    A partial answer is stored too, before the error is raised, so that nothing is lost.
+
+    Raises:
+        RunStoppedError: the cell was interrupted.
+        RLMError: why there is no whole answer; or the answer has no form that is safe to decode.
+    """
+    value = None
+    with contextlib.suppress(RLMError) if run.error or not run.done else contextlib.nullcontext():
+        value = run.value
+    if task.out and (value is not None or (run.done and not run.error)):
+        shell.user_ns[task.out] = value
+    run.raise_for_error()
+    if interrupted:
+        what = "it had just ended" if run.done else "its agents are still ending"
+        raise RunStoppedError(
+            f"Run `{run.id}` was interrupted; {what}. `%rlm tree` shows it, and what it has can be pulled.",
+            run=run,
+        )
+    return value
+
+
+def _show(run: Run, cell: Cell) -> View:
+    from rlm_jupyter.rlm import find_run
+    from rlm_jupyter.views.display import show
+
+    try:
+        return show(run, cell=cell, find=find_run)
+    except BaseException:
+        run.stop()
+        raise
+
+
+def _can_step(shell: InteractiveShell) -> bool:
+    """Tell whether the user can press Next while the cell awaits."""
+    from rlm_jupyter.views.display import clicks_arrive, display_mode
+
+    return display_mode(shell) == "widget" and clicks_arrive("awaited")
+
+
+def _wait(run: Run, view: View) -> bool:
+    """Block until a run has ended; tell whether it was interrupted."""
+    try:
+        while not run.done:
+            view.flush()
+            _pause(run, TICK)
+    except KeyboardInterrupt:
+        run.stop()
+        with contextlib.suppress(KeyboardInterrupt):
+            _pause(run, GRACE)
+        return True
+    except BaseException:
+        run.stop()
+        raise
+    finally:
+        view.finish()
+    return False
+
+
+def _pause(run: Run, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        run.wait(seconds)
+
+
+async def _wait_awaiting(run: Run, view: View) -> bool:
+    """Await a run's end; tell whether it was interrupted."""
+    try:
+        while not run.done:
+            view.flush()
+            await asyncio.sleep(TICK)
+    except asyncio.CancelledError:  # what ipykernel makes of an interrupt
+        run.stop()
+        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+            await asyncio.wait_for(run, GRACE)
+        return True
+    except BaseException:
+        run.stop()
+        raise
+    finally:
+        view.finish()
+    return False
+
+
+def _follow(magics: RLMMagics, task: Task, run: Run) -> Run:
+    """Go on without the cell: keep the view up to date, and hand the answer over at the end."""
+    if task.step:
+        print("Each cell of an agent waits: `%rlm status` shows it, `%rlm next` lets it run.")  # noqa: T201
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # terminal IPython: no loop between two cells, and no view that could be kept
+        threading.Thread(target=_hand_over_later, args=(magics.shell, task, run), daemon=True).start()
+        return run
+    magics.shown = (run.id, magics.shell.execution_count)
+    following = loop.create_task(_follow_awaiting(magics.shell, task, run, _show(run, "background")))
+    magics.following.add(following)
+    following.add_done_callback(magics.following.discard)
+    return run
+
+
+async def _follow_awaiting(shell: InteractiveShell, task: Task, run: Run, view: View) -> None:
+    await keep_up(run, view)
+    with contextlib.suppress(RLMError):  # the view shows it, and the run carries it
+        conclude(shell, task, run)
+
+
+def _hand_over_later(shell: InteractiveShell, task: Task, run: Run) -> None:
+    run.wait()
+    with contextlib.suppress(RLMError):
+        conclude(shell, task, run)
+
+
+def _dry_run(task: Task) -> None:
+    from rlm_jupyter.magics.dry_run import report
+
+    print(report(task))  # noqa: T201 - it is the cell's output

@@ -1,0 +1,134 @@
+"""Completion on the lines of `%%rlm` and `%rlm`: options, variables, commands, agents."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.completer import SimpleCompletion, context_matcher
+
+from rlm_jupyter.magics import notebook_lookup
+from rlm_jupyter.magics.arguments import CELL, options
+from rlm_jupyter.magics.command_registry import COMMANDS
+
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from rlm_jupyter.engine.run.run import Run
+
+    Matcher = Callable[[CompletionContext], SimpleMatcherResult]
+
+_CELL = re.compile(r"\s*%%rlm\s")
+_LINE = re.compile(r"(?:.*=)?\s*%rlm\s+(?P<rest>.*)", re.DOTALL)
+
+_TAKES_VALUE = ("--run", "-o", "--out")
+
+
+def matcher(shell: InteractiveShell) -> Matcher:
+    """Give the matcher of a shell, for `IPCompleter.custom_matchers`.
+
+    Args:
+        shell: whose variables are offered.
+    """
+
+    @context_matcher(identifier="rlm_jupyter")  # type: ignore[untyped-decorator]
+    def complete_rlm(context: CompletionContext) -> SimpleMatcherResult:
+        before = context.text_until_cursor
+        fragment = re.split(r"[\s,]", before)[-1]
+        found: Iterable[str] = ()
+        if (line := _LINE.match(before)) is not None:
+            found = _for_command(line["rest"])
+        elif context.cursor_line == 0 and _CELL.match(before):
+            found = _for_cell(shell, re.split(r"[\s,]+", before.strip())[1:], fragment)
+        matches = [SimpleCompletion(name, type="rlm") for name in found if name.startswith(fragment)]
+        return {"completions": matches, "suppress": bool(matches), "matched_fragment": fragment}
+
+    return complete_rlm  # type: ignore[no-any-return]
+
+
+def _for_cell(shell: InteractiveShell, words: list[str], fragment: str) -> Iterable[str]:
+    if fragment.startswith("-"):
+        return options(CELL)
+    done = words[:-1] if fragment else words
+    last = done[-1] if done else ""
+    action = CELL._option_string_actions.get(last)  # noqa: SLF001 - argparse has no public look-up
+    if action is None or action.nargs == 0:
+        return [
+            name
+            for name, v in notebook_lookup.variables(shell).items()
+            if notebook_lookup.is_data(v) and name not in done
+        ]
+    if action.choices:
+        return list(action.choices)
+    return _values(shell, action.dest)
+
+
+def _values(shell: InteractiveShell, argument: str) -> list[str]:
+    known = notebook_lookup.variables(shell)
+    values: dict[str, Callable[[], list[str]]] = {
+        "schema": lambda: [*notebook_lookup.schemas(shell), *notebook_lookup.BUILTIN_TYPES],
+        "tool": lambda: notebook_lookup.functions(shell),
+        "env": lambda: sorted(os.environ),
+        "mcp": lambda: [name for name, value in known.items() if isinstance(value, Mapping)],
+        "model": lambda: [
+            "demo",
+            *(name for name, value in known.items() if notebook_lookup.is_model(value)),
+        ],
+        "out": lambda: [name for name, value in known.items() if notebook_lookup.is_data(value)],
+        "kernel": _kernelspecs,
+    }
+    values["sub_model"] = values["model"]
+    return values.get(argument, list)()
+
+
+def _kernelspecs() -> list[str]:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    return sorted(KernelSpecManager().find_kernel_specs())
+
+
+def _for_command(rest: str) -> Iterable[str]:
+    words = re.split(r"\s+", rest)
+    if len(words) == 1:
+        return list(COMMANDS)
+    command = COMMANDS.get(words[0])
+    if command is None:
+        return ()
+    if words[-1].startswith("-"):
+        return options(command.parser)
+    if words[-2] == "--run":
+        return _ids(_runs())
+    # An option's value is no argument: neither on the line, nor in the usage.
+    given = [
+        w for before, w in itertools.pairwise(words[:-1]) if not (w.startswith("-") or before in _TAKES_VALUE)
+    ]
+    wanted = re.findall(r"[A-Z]+", re.sub(r"-\S+ [A-Z]+", "", command.usage))
+    return _for_argument(wanted[len(given)], given) if len(given) < len(wanted) else ()
+
+
+def _for_argument(wanted: str, given: list[str]) -> Iterable[str]:
+    runs = _runs()
+    if not runs:
+        return ()
+    if wanted == "RUN":
+        return _ids(runs)
+    if wanted == "AGENT":
+        return list(runs[-1].agents)
+    if wanted == "NAME" and given[0] in runs[-1].agents:
+        return list(runs[-1].agents[given[0]].variables)
+    return ()
+
+
+def _ids(runs: list[Run]) -> list[str]:
+    return [run.id for run in reversed(runs)]
+
+
+def _runs() -> list[Run]:
+    # Only where there are some: a Tab must not import the engine.
+    module: Any = sys.modules.get("rlm_jupyter.rlm")
+    return module.runs() if module is not None else []

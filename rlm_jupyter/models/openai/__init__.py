@@ -1,0 +1,1 @@
+"""Models behind an OpenAI-compatible API. Runs in the notebook's process."""

@@ -1,0 +1,301 @@
+"""`OpenAIChat`: a language model behind any server that speaks OpenAI's chat completions.
+
+The SDK sends and checks nothing more than the request itself: replies are read here, because servers that
+are merely compatible send what its types do not expect, and retries are made here, because they must be seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections import Counter
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
+from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price
+from rlm_jupyter.models.openai.billing import Bill
+from rlm_jupyter.models.openai.chat_messages import sendable
+from rlm_jupyter.models.openai.chat_replies import Reply, WireError
+from rlm_jupyter.models.openai.clients import Clients
+from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
+from rlm_jupyter.models.openai.failures import Failure, Kind, error_of, failure_of
+from rlm_jupyter.models.openai.mask_keys import public_url, quote, quoted
+from rlm_jupyter.models.openai.network_environment import dead_proxy, proxy_for
+from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.openai.streaming import fault_of, posted, receive
+from rlm_jupyter.models.prices import price_of, window_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from openai import AsyncOpenAI
+
+OPENAI_URL: Final = "https://api.openai.com/v1"
+_LIST_SECONDS: Final = 3.0
+_LISTED_MODELS: Final = 8
+_MOST_ADAPTATIONS: Final = 4
+
+
+class OpenAIChat:
+    """A language model behind an OpenAI-compatible server.
+
+    Requests stream when somebody listens (`CompletionRequest.on_delta`). A failure that may pass is waited
+    for and tried again, each time after a call of `on_wait`; the text then starts from its beginning. An
+    exception that `on_wait` or `on_delta` raises ends the request.
+
+    Args:
+        model: the name to send.
+        base_url: of the server; None: `OPENAI_BASE_URL`, else OpenAI's own.
+        api_key: never shown again. May be left out with a `client`, which has one.
+        provider: the name of the profile in `PROVIDERS`, for the price and for what is known of that server.
+        client: an `openai.AsyncOpenAI` of your own (Azure, a proxy, other headers); you close it.
+        parameters: further fields of each request, such as ``{"temperature": 0}`` or ``extra_body``.
+        price: USD per million tokens; None: looked up.
+        timeout: the most seconds of silence, before the reply and within it.
+        retry: how often a request is tried.
+
+    Raises:
+        MissingKeyError: neither a key nor a client.
+        ConfigError: a parameter that is not yours to set, or a time-out of nothing.
+    """
+
+    scripted = False
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        provider: str | None = None,
+        client: AsyncOpenAI | None = None,
+        parameters: Mapping[str, object] | None = None,
+        price: Price | None = None,
+        timeout: float = 300.0,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        if client is None and not api_key:
+            raise MissingKeyError(
+                f"The model `{model}` needs `api_key=` (any text, where its server needs none)."
+            )
+        if timeout <= 0:
+            raise ConfigError(f"The `timeout` of a model cannot be {timeout}: give seconds above 0.")
+        self.name = model
+        self.provider = provider
+        self.parameters: dict[str, object] = dict(parameters or {})
+        check_parameters(self.parameters)
+        self.timeout = timeout
+        self.retry = retry or RetryPolicy()
+        self._key = SecretStr(_checked_key(api_key or (client.api_key if client is not None else "")))
+        url = str(client.base_url) if client is not None else base_url or os.environ.get("OPENAI_BASE_URL")
+        self._url = SecretStr(_checked_url(url or OPENAI_URL))
+        self._clients = Clients(self._key, self._url, timeout, client)
+        self._dialect = Dialect.of(self.base_url, provider)
+        self._price = price
+
+    def __repr__(self) -> str:
+        return f"OpenAIChat({self.name!r}, base_url={self.base_url!r})"
+
+    @property
+    def base_url(self) -> str:
+        """Where the server is, without what may be secret in the address."""
+        return public_url(self._url.get_secret_value())
+
+    @property
+    def price(self) -> Price | None:
+        """USD per million tokens; None where it is not known."""
+        if self._price is None:
+            self._price = price_of(self.name, self.provider, base_url=self.base_url)
+        return self._price
+
+    @property
+    def window(self) -> int | None:
+        """Tokens that the model holds; None where it is not known."""
+        return window_of(self.name, self.provider, base_url=self.base_url)
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """What tells this model from others, for the cache of replies: no secret is in it."""
+        hidden = ("extra_headers", "extra_query")
+        parameters = {name: value for name, value in self.parameters.items() if name not in hidden}
+        return {"base_url": self.base_url, "model": self.name, "parameters": parameters}
+
+    async def complete(self, request: CompletionRequest) -> Completion:
+        """Answer the messages.
+
+        Raises:
+            AuthenticationError: the key was refused.
+            ContextTooLongError: the prompt is larger than the model's window.
+            ProviderUnreachableError: no connection, or nothing but time-outs and server errors.
+            MalformedReplyError: nothing but replies that are no use.
+            ModelError: any other refusal: a model that is not there, no credit, a parameter.
+        """
+        messages = sendable(request.messages, system_role=self._dialect.system_role)
+        bill = Bill(messages)
+        most, adaptations = request.max_tokens, 0
+        failures: Counter[Kind] = Counter()
+        while True:
+            body = self._dialect.body(
+                {**self.parameters, **request.parameters}, most, stream=request.on_delta is not None
+            )
+            outcome = await self._attempt(messages, body, request.on_delta, bill)
+            if isinstance(outcome, Reply):
+                return self._completion(outcome, bill)
+            if adaptations < _MOST_ADAPTATIONS:
+                room = Dialect.room(outcome, body)
+                if room is not None or self._dialect.learn(outcome, {**body, "messages": messages}):
+                    most = room if room is not None else most
+                    messages = sendable(request.messages, system_role=self._dialect.system_role)
+                    adaptations += 1
+                    await _announce(request, outcome, 0.0)  # it is one more request: whoever counts must know
+                    continue
+            failures[outcome.kind] += 1
+            if (
+                failures[outcome.kind] >= outcome.attempts(self.retry)
+                or failures.total() >= self.retry.attempts
+            ):
+                # Outside of any `except`: the SDK's exception, which knows the key, must not be its context.
+                raise await self._error(outcome, bill)
+            seconds = self.retry.wait(failures.total(), outcome.retry_after)
+            await _announce(request, outcome, seconds)
+            await asyncio.sleep(seconds)
+
+    async def aclose(self) -> None:
+        """Close the connections of all loops; the model can be used again after it."""
+        await self._clients.aclose()
+
+    async def _attempt(
+        self,
+        messages: list[Message],
+        body: dict[str, object],
+        on_delta: Callable[[str], None] | None,
+        bill: Bill,
+    ) -> Reply | Failure:
+        """Send one request; give its reply, or what went wrong."""
+        bill.attempts += 1
+        reply, fields = Reply(), dict(body)
+        fields |= {"model": self.name, "messages": messages, "stream": bool(fields.get("stream", False))}
+        failure: Failure | None = None
+        begun = False
+        try:
+            with self._clients.borrow() as client:
+                async with asyncio.timeout(self.timeout) as silence, posted(client, fields) as response:
+                    begun = True
+                    await receive(response, reply, on_delta, lambda: _postpone(silence, self.timeout))
+        except WireError as error:
+            failure = Failure(Kind.MALFORMED, str(error))
+        except Exception as error:
+            failure = failure_of(error)
+            if failure is None:
+                raise
+        if failure is not None and reply.finish_reason is not None:
+            failure = None  # what broke after the reply's own end took nothing away from it
+        failure = failure or fault_of(reply)
+        if failure is not None and failure.kind is Kind.TOOL_CALL:
+            # The provider refused the model's own reply, as one that calls a tool: as if it had passed it on.
+            failure, begun = None, True
+            reply = Reply(usage=reply.usage, cost=reply.cost, model=reply.model, tool_calls=True)
+        if begun or (failure is not None and failure.kind in (Kind.TIMEOUT, Kind.BROKEN)):
+            bill.add(
+                reply, _bound_of(body)
+            )  # what was sent and not answered may have been billed all the same
+        if failure is not None and failure.kind is Kind.UNREACHABLE:
+            failure = self._blame_proxy(failure)
+        return failure or reply
+
+    def _blame_proxy(self, failure: Failure) -> Failure:
+        """Name the proxy through which there is no connection, if it is one of the environment."""
+        url = self._url.get_secret_value()
+        proxy = proxy_for(url) if self._clients.own else None
+        return failure if proxy is None else Failure(Kind.SETUP, dead_proxy(proxy, url, failure.text))
+
+    def _completion(self, reply: Reply, bill: Bill) -> Completion:
+        return Completion(
+            text=reply.text,
+            usage=bill.usage,
+            cost=bill.cost,
+            model=reply.model or self.name,
+            finish_reason="tool_calls" if reply.tool_calls and reply.blank else reply.finish_reason or "stop",
+            attempts=bill.attempts,
+        )
+
+    async def _error(self, failure: Failure, bill: Bill) -> ModelError:
+        said = quote(failure.text, self._key.get_secret_value())
+        error = error_of(failure, model=self.name, url=self.base_url, said=said, sent=bill.attempts)
+        if failure.kind in (Kind.MODEL, Kind.ADDRESS):
+            error = await self._model_error(failure, said) or error
+        # What the failed requests cost, for the ledger: `errors.ModelError` is raised by others without it.
+        vars(error).update(attempts=bill.attempts, usage=bill.usage, cost=bill.cost)
+        return error
+
+    async def _model_error(self, failure: Failure, said: str) -> ModelError | None:
+        """Say which models there are; None if the address is to blame, where no models are listed either."""
+        names = await self._models()
+        if names is None:
+            if failure.kind is Kind.ADDRESS:
+                return None
+            hint = "Check the name, and that `base_url` is that of an OpenAI-compatible API."
+        else:
+            near = get_close_matches(self.name, names, n=_LISTED_MODELS, cutoff=0.4)
+            shown = near + [name for name in names if name not in near]
+            more = ", …" if len(shown) > _LISTED_MODELS else ""
+            hint = f"It has {', '.join(f'`{name}`' for name in shown[:_LISTED_MODELS])}{more}."
+        return ModelError(
+            f"`{self.base_url}` has no model `{self.name}` ({failure.status or 'error'}).{quoted(said)} {hint}"
+        )
+
+    async def _models(self) -> list[str] | None:
+        """The names of the server's models; None where it does not tell quickly."""
+        try:
+            with self._clients.borrow() as client:
+                async with asyncio.timeout(_LIST_SECONDS):
+                    page = await client.models.list()
+            names = [quote(str(model.id), self._key.get_secret_value(), limit=80) for model in page.data]
+        except Exception:
+            return None  # the list is a courtesy; the error that is being told must not be lost over it
+        return names or None
+
+
+async def _announce(request: CompletionRequest, failure: Failure, seconds: float) -> None:
+    """Tell that there will be one more attempt, and wait until it may be made."""
+    if request.on_wait is None:
+        return
+    pending = request.on_wait(failure.reason, seconds)
+    if inspect.isawaitable(pending):
+        await pending
+
+
+def _bound_of(body: Mapping[str, object]) -> int | None:
+    """Give the most tokens that a request allows its reply."""
+    bound = body.get(NEW_LIMIT, body.get(OLD_LIMIT))
+    return bound if isinstance(bound, int) else None
+
+
+def _postpone(silence: asyncio.Timeout, seconds: float) -> None:
+    silence.reschedule(asyncio.get_running_loop().time() + seconds)
+
+
+def _checked_key(key: str) -> str:
+    key = key.strip()
+    if key.isascii() and key.isprintable():
+        return key
+    # Such a key fails while its header is written, with an exception that quotes it.
+    raise ConfigError("The API key holds characters that no key has, such as quotes or spaces: copy it anew.")
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if good:
+        return url
+    raise ConfigError(
+        f"The base URL `{public_url(url)}` is none: give one such as `http://127.0.0.1:8000/v1`."
+    )

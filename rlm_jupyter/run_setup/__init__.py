@@ -1,0 +1,1 @@
+"""What is checked and prepared before a run starts. Runs in the notebook's process."""

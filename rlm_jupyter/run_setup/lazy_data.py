@@ -1,0 +1,187 @@
+"""Data that is not there yet: a plan, or a handle on a file, which an agent's kernel could not read.
+
+Such an object can often be pickled, so it would arrive, and fail only where it is computed: an agent works in another
+directory and may not read the user's files. It is refused before anything is asked, with the way out.
+"""
+
+from __future__ import annotations
+
+import os
+import pickletools
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rlm_jupyter.errors import ContextError
+from rlm_jupyter.values.codec import pickling
+from rlm_jupyter.values.codec.container import type_name
+
+_DEPTH = 4
+_ITEMS = 1000
+_PARTS = 20_000
+_FILES = 3
+_STRINGS = 10_000
+_LONGEST_PATH = 4096
+_SCAN = re.compile(r"^[ \t]*[\w ]*\bSCAN \[([^\]\n]*)\]", re.MULTILINE)
+
+Found = tuple[Iterable[str], str] | None
+"""The files that an object reads, as far as they are known, and what to write behind its name; None: it is whole."""
+
+
+def check_whole(value: object, name: str) -> None:
+    """Refuse data that names a file or a database in the place of what is in it.
+
+    Args:
+        value: the data; the first items of containers are looked at.
+        name: what it is called.
+
+    Raises:
+        ContextError: what it is, what it reads, and what to hand over instead.
+    """
+    for path, part in _parts(value, name):
+        found = _found(part)
+        if found is None:
+            continue
+        files, way = found
+        shown = [f"`{file:.200}`" for file in dict.fromkeys(filter(None, map(str, files)))]
+        more = f" and {len(shown) - _FILES} more" if len(shown) > _FILES else ""
+        reads = (
+            f" that reads {', '.join(shown[:_FILES])}{more}, which an agent's kernel cannot read"
+            if shown
+            else ""
+        )
+        what = f"`{path}` is not data yet but a `{type_name(part)}`{reads}"
+        raise ContextError(f"{what}: hand over `{way.format(path)}`.")
+
+
+def _parts(value: object, name: str) -> Iterator[tuple[str, object]]:
+    """List a value and what its containers hold, with the code that leads there, as far as there is time to look."""
+    todo = deque([(name, value, 0)])
+    for _ in range(_PARTS):
+        if not todo:
+            return
+        path, part, depth = todo.popleft()
+        yield path, part
+        if depth == _DEPTH:
+            continue
+        if isinstance(part, dict) and type(part).__module__ in _PYTHONS_OWN:
+            items = islice(part.items(), _ITEMS)
+            todo += [(f"{path}[{key!r:.60}]", item, depth + 1) for key, item in items]
+        elif isinstance(part, (list, tuple)) and type(part) in (list, tuple):
+            todo += [(f"{path}[{at}]", item, depth + 1) for at, item in enumerate(part[:_ITEMS])]
+
+
+_PYTHONS_OWN = ("builtins", "collections", "types")
+
+
+def _found(value: Any) -> Found:
+    kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(value).__mro__}
+    for name, look in _KINDS.items():
+        if name in kinds:
+            found: Found = look(value)
+            return found
+    if "dask" in {kind.partition(".")[0] for kind in kinds} and hasattr(type(value), "__dask_graph__"):
+        return files_in(value), "{}.compute()"
+    return None
+
+
+def _of_polars(plan: Any) -> Found:
+    try:
+        text = plan.explain(optimized=False)
+    except Exception:  # its files are gone, or it is of a plugin: then it is of no use to an agent either
+        return files_in(plan), "{}.collect()"
+    scans = _SCAN.findall(text)
+    files = [file.strip() for scan in scans for file in scan.split(",")]
+    return (files, "{}.collect()") if scans else None
+
+
+def _of_datasets(data: Any) -> Found:
+    files = [file["filename"] for file in data.cache_files]
+    return (files, "{}.to_pandas()") if files else None
+
+
+def _of_dataset_dict(data: Any) -> Found:
+    for part in data.values():
+        if (found := _found(part)) is not None:
+            return found[0], "{{name: part.to_pandas() for name, part in {}.items()}}"
+    return None
+
+
+def _of_pillow(image: Any) -> Found:
+    """A picture whose file can still be read is read when it is handed over."""
+    is_read = type(getattr(image, "_im", None)).__name__ == "ImagingCore"
+    file = getattr(image, "fp", None)
+    if is_read or (file is not None and not getattr(file, "closed", False)):
+        return None
+    return [getattr(image, "filename", "")], "{0}.load()` before the file is closed, then `{0}"
+
+
+def _of_xarray(data: Any) -> Found:
+    variables = getattr(data, "variables", None)
+    held = list(variables.values()) if isinstance(variables, Mapping) else [data.variable]
+    if all(getattr(each, "_in_memory", True) for each in held):
+        return None
+    return [data.encoding.get("source") or next(iter(files_in(data)), "")], "{}.load()"
+
+
+def _of_arrow(data: Any) -> Found:
+    return getattr(data, "files", None) or files_in(data), "{}.to_table()"
+
+
+def _is_lazy(way: str) -> Callable[[Any], Found]:
+    return lambda value: (files_in(value), way)
+
+
+def _named(attribute: str, way: str) -> Callable[[Any], Found]:
+    return lambda value: ([str(getattr(value, attribute, None) or "")], way)
+
+
+_KINDS: dict[str, Callable[[Any], Found]] = {
+    "polars.LazyFrame": _of_polars,
+    "datasets.Dataset": _of_datasets,
+    "datasets.DatasetDict": _of_dataset_dict,
+    "datasets.IterableDataset": _is_lazy("list({})"),
+    "PIL.ImageFile": _of_pillow,
+    "xarray.Dataset": _of_xarray,
+    "xarray.DataArray": _of_xarray,
+    "pyarrow.FileSystemDataset": _of_arrow,
+    "pyarrow.ParquetFile": _is_lazy("{}.read()"),
+    "duckdb.DuckDBPyRelation": _is_lazy("{}.df()"),
+    "_duckdb.DuckDBPyRelation": _is_lazy("{}.df()"),
+    "pyspark.DataFrame": _is_lazy("{}.toPandas()"),
+    "ibis.Expr": _is_lazy("{}.to_pandas()"),
+    "zarr.Array": _named("store", "{}[:]"),
+    "h5py.Dataset": lambda data: ([data.file.filename], "{}[:]"),
+    "h5py.File": _named("filename", "{{name: part[()] for name, part in {}.items()}}"),
+    "numpy.NpzFile": lambda data: ([getattr(data.fid, "name", "")], "dict({})"),
+    "pandas.TextFileReader": _is_lazy("pd.concat({})"),
+    "pandas.HDFStore": _named("filename", "{}[KEY]"),
+}
+"""Library and class to what tells whether an instance is lazy, what it reads and the way out."""
+
+
+def files_in(value: object) -> list[str]:
+    """Find the files that an object names: texts in its pickle that are the path of something there is."""
+    pickled, _ = pickling.pickle(value)
+    found: list[str] = []
+    if pickled is None or not isinstance(stream := pickled.parts[0], memoryview):
+        return found
+    with suppress(ValueError):
+        for number, (_, text, _) in enumerate(pickletools.genops(bytes(stream))):
+            if number > _STRINGS or len(found) > _FILES:
+                break
+            if isinstance(text, str) and _is_file(path := text.removeprefix("file://")):
+                found.append(path)
+    return found
+
+
+def _is_file(text: str) -> bool:
+    if len(text) > _LONGEST_PATH or "\0" in text or not ("." in text or os.sep in text):
+        return False
+    with suppress(OSError):  # a name that is too long
+        return Path(text).is_file()
+    return False

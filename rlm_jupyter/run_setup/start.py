@@ -1,0 +1,179 @@
+"""What a question is made of before its run begins: its data, its tools and servers, what it continues."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine.agent.follow_up import continued, root_of
+from rlm_jupyter.engine.agent.spec import AgentSpec
+from rlm_jupyter.engine.run.engine_thread import engine
+from rlm_jupyter.engine.run.run import Run
+from rlm_jupyter.errors import ConfigError, ContextError
+from rlm_jupyter.events.events import AnyEvent, Notice, RunStarted
+from rlm_jupyter.kernels.launch.manager import check_launch
+from rlm_jupyter.records.log import LogWriter
+from rlm_jupyter.run_setup.lazy_data import check_whole
+from rlm_jupyter.sandbox_settings import check_log_dir
+from rlm_jupyter.security.redactor import Redactor
+from rlm_jupyter.security.secret_names import secrets_in
+from rlm_jupyter.values.store import Buffer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rlm_jupyter.events.journal import Journal
+    from rlm_jupyter.models.base import ChatModel
+    from rlm_jupyter.settings import Limits, Settings
+    from rlm_jupyter.tools.mcp_config import ServerConfig
+
+
+def new_id() -> str:
+    """Give an id for a run: when it was asked, and what tells it from others of that second."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+
+
+def _check_asked(question: object, on_event: object) -> None:
+    if not isinstance(question, str):
+        raise ConfigError(
+            f"A question is a text, not a `{type(question).__name__}`: write what you want to know."
+        )
+    if not question.strip():
+        raise ConfigError("The question is empty: write what you want to know.")
+    if on_event is not None and not callable(on_event):
+        raise ConfigError(f"`on_event` takes a function of an event, not a `{type(on_event).__name__}`.")
+
+
+def check_start(settings: Settings, question: object, on_event: object = None) -> str | None:
+    """Refuse what is no question, and a kernel or a sandbox that cannot work, before anything is started.
+
+    Args:
+        settings: of the run.
+        question: what is asked.
+        on_event: the user's listener.
+
+    Returns:
+        What the user should know of the place of the logs; None for nothing.
+
+    Raises:
+        ConfigError: it is no question, or agents could read or change what must be kept from them.
+        KernelStartError: the kernelspec or the sandbox is not there.
+    """
+    _check_asked(question, on_event)
+    check_launch(settings.kernel, settings.sandbox.mode)
+    return check_log_dir(settings.sandbox, settings.log_dir)
+
+
+def carry_on(
+    run: Run, run_id: str, spec: AgentSpec, env: dict[str, str], servers: dict[str, ServerConfig]
+) -> tuple[AgentSpec, dict[str, str], dict[str, ServerConfig]]:
+    """Give a follow-up what it has of the run that it continues; from then on that is taken.
+
+    Args:
+        run: the run that it continues.
+        run_id: its own.
+        spec: of its root.
+        env: environment variables that were asked for.
+        servers: MCP servers that it has besides those of the earlier run.
+
+    Raises:
+        ConfigError, KernelDiedError: the run cannot be continued.
+    """
+    asked = run.asked
+    known = asked.env if asked is not None else {}
+    if any(known.get(name) != value for name, value in env.items()):
+        raise ConfigError("`env` is set when a kernel starts: a follow-up has that of the run it continues.")
+    both = {**(asked.servers if asked is not None else {}), **servers}
+    with run.lock:
+        spec = replace(continued(spec, root_of(run)), mcp=tuple(both))
+        run.continued_by = run_id
+    return spec, known, both
+
+
+def encode(
+    context: Any, names: tuple[str, ...], *, rows: int
+) -> tuple[Buffer | None, tuple[str, ...], tuple[str, ...]]:
+    """Encode the data on the caller's thread: so it cannot change meanwhile, and what cannot go is named at once."""
+    if context is None and not names:
+        return None, (), ()
+    name = names[0] if len(names) == 1 else "context"
+    try:
+        check_whole(context, name)
+        data = Buffer.of(context, rows=rows, late=True, name=name)
+    except ContextError as error:
+        raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
+    several = len(names) > 1
+    own = tuple(name for name in names if name != "context")  # what data is called in any case
+    return data, (() if several else own), (names if several else ())
+
+
+def redactor(handed: Iterable[str]) -> Redactor | None:
+    """Keep secrets out of what is told: what the environment calls a secret, keys, what is handed over."""
+    found = [*secrets_in(os.environ), *handed]
+    return Redactor(found) if any(found) else None
+
+
+def tracer(settings: Settings, model: ChatModel) -> Callable[[AnyEvent], None] | None:
+    """Make spans of a run's events, where that is wanted and OpenTelemetry is there."""
+    if not settings.telemetry:
+        return None
+    from rlm_jupyter.records.telemetry import tracing
+
+    return tracing(getattr(model, "provider", None))
+
+
+def open_log(directory: Path | None, run_id: str, journal: Journal) -> LogWriter | None:
+    """Write a run's events to a log of its own; None where none is wanted."""
+    if directory is None:
+        return None
+    loop = engine()
+
+    def tell(text: str) -> None:  # the writer's thread calls it, and events are made on the engine's
+        loop.call_soon(lambda: journal.emit(Notice, text=text))
+
+    writer = LogWriter(directory.expanduser() / f"{run_id}.jsonl", on_error=tell)
+    journal.subscribe(writer.write)
+    return writer
+
+
+def tell_start(
+    journal: Journal,
+    spec: AgentSpec,
+    model: ChatModel,
+    sub_model: ChatModel,
+    limits: Limits,
+    settings: Settings,
+    *,
+    step: bool,
+    exposed: str | None,
+) -> None:
+    """Tell that a run begins: the first event of each."""
+    shown = spec.added[-1].data if spec.added else spec.context
+    earlier = spec.earlier.team.run if spec.earlier is not None else None
+    journal.emit(
+        RunStarted,
+        question=spec.question,
+        model=model.name,
+        sub_model=sub_model.name,
+        scripted=model.scripted,
+        provenance="scripted, no language model" if model.scripted else None,
+        limits=limits.model_dump(),
+        context=shown.description if shown is not None else None,
+        context_names=(*spec.names, *spec.item_names),
+        sandbox=settings.sandbox.mode,
+        step=step,
+        continues=earlier,
+    )
+    for text in shown.losses if shown is not None else ():
+        journal.emit(Notice, text=text)
+    if exposed is not None:
+        journal.emit(Notice, text=exposed)
+    if earlier is not None:
+        journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")
+        if spec.earlier is not None and spec.earlier.team.settings.sandbox != settings.sandbox:
+            text = "The root's kernel keeps the sandbox that it was started with; new agents get this one."
+            journal.emit(Notice, text=text)

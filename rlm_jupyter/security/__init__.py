@@ -1,0 +1,1 @@
+"""Secrets: which names hold them, and how they are taken out of text. Runs in the notebook's process."""

@@ -1,0 +1,127 @@
+"""What a fork of the supervisor does to become a kernel.
+
+Travels as source into the supervisor: standard library only.
+"""
+
+import atexit
+import ctypes
+import gc
+import json
+import os
+import random
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from typing import Any, NoReturn
+
+BRIDGE_FD = 200
+"""Where a kernel finds its end of the bridge."""
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
+PASSED_ON = ("SIGCHLD", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+
+
+def prctl(option: int, value: int) -> None:
+    """Set a property of this process, as the system call of that name does."""
+    # Not at import: the notebook's process reads names of this module on systems without a C library of that kind.
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl({option}): {os.strerror(number)}")
+
+
+def detach(parent: int) -> None:
+    """Lead a session of one's own that dies with the parent and takes in what its descendants detach.
+
+    While a kernel lives, its detached processes come back to it, and to the supervisor when it is dead: an unknown
+    child of the supervisor is always the rest of a dead kernel.
+    """
+    os.setsid()
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # the parent died before the line above
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _settle(request: dict[str, Any], bridge: list[int], parent: int) -> None:
+    """Make the forked child a process of its own: session, signals, descriptors, environment."""
+    detach(parent)
+    prctl(PR_SET_DUMPABLE, 1)  # else an ordinary user cannot read its own /proc/self
+    signal.set_wakeup_fd(-1)
+    for name in PASSED_ON:
+        signal.signal(getattr(signal, name), signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in bridge[:1]:
+        os.dup2(number, BRIDGE_FD, inheritable=request["op"] == "exec")
+    for number in bridge:
+        if number != BRIDGE_FD:
+            os.close(number)
+    for target, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, os.devnull, os.O_WRONLY),
+        (2, request.get("log") or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND),
+    ):
+        number = os.open(path, flags, 0o600)
+        os.dup2(number, target)
+        os.close(number)
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+
+
+def _run_kernel(request: dict[str, Any]) -> None:
+    """Be an ipykernel until it is shut down. Runs in the forked child."""
+    gc.enable()
+    random.seed()
+    if "numpy" in sys.modules:
+        sys.modules[
+            "numpy"
+        ].random.seed()  # unlike `random`'s, numpy's global state is not reseeded by a fork
+    policy = request.get("policy")
+    box = sys.modules.get("_rlm.guest.confinement.landlock_seccomp")
+    if box is not None and policy:
+        box.enter(policy)
+    sys.argv = ["ipykernel_launcher", *request["argv"]]
+    # The kernel dies with the supervisor by PDEATHSIG, so ipykernel's own polling thread has nothing to do.
+    app: Any = (
+        sys.modules["_rlm.guest.ipykernel_hooks.threadless_app"]
+        .__dict__["App"]
+        .instance(parent_handle=0, user_ns={})
+    )
+    with warnings.catch_warnings():
+        # ipykernel wants a TCP socket for what forks of it print; the prelude gives them another way.
+        warnings.filterwarnings("ignore", message=".*subprocess output will be unavailable")
+        app.initialize(request["argv"])
+    if box is not None and policy:
+        box.close(policy)
+    app.start()
+
+
+def become(request: dict[str, Any], bridge: list[int], parent: int) -> NoReturn:
+    """Be the kernel that was asked for, and never return."""
+    status = 1
+    try:
+        _settle(request, bridge, parent)
+        if request["op"] == "exec":
+            box = sys.modules.get("_rlm.guest.confinement.landlock_seccomp")
+            if box is not None and request.get("policy"):
+                box.enter(request["policy"])
+                request["env"][box.INHERITED] = json.dumps(box.report)
+            os.execvpe(request["argv"][0], request["argv"], request["env"])  # noqa: S606 - the kernel's command
+        _run_kernel(request)
+        # What the interpreter does at its end; `os._exit` below spares the frames of the supervisor.
+        threading._shutdown()  # type: ignore[attr-defined]  # noqa: SLF001
+        atexit._run_exitfuncs()  # noqa: SLF001
+        status = 0
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stderr.flush()
+        finally:
+            os._exit(status)

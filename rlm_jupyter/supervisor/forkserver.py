@@ -1,0 +1,381 @@
+"""The supervisor of agents' kernels: a program that forks them, watches them and ends them.
+
+Run by path (``python -I forkserver.py FD``), never imported by a kernel, standard library only. It reads its
+configuration as JSON from stdin: ``{"host": pid, "directory": path, "modules": [...], "paths": [...],
+"sources": {name: source}}``. FD is one end of an `AF_UNIX`/`SOCK_SEQPACKET` socket pair to the notebook's
+process; each datagram is one JSON object:
+
+    fork   {id, argv, env, cwd, log, policy} + [bridge]   a kernel for the connection file in `argv`
+    exec   {id, argv, env, cwd, log, policy} + [bridge]   the same, by executing `argv`
+    template {id, text} + [socket, data] + [token]        a fork that holds data, and serves that socket as this
+    kill   {id, pid}                                      that kernel with all its descendants
+    →      {event: ready, pid, preloaded, threads, unable} | {event: failed, module, reason}
+           {event: done, id, pid} | {event: error, id, reason} | {event: exit, pid, status}
+
+Each request tells the number of its `descriptors`. `unable` says why no kernel can be forked here, where the
+ipykernel that is installed lacks what ours is made of; programs are executed all the same.
+
+It stays single-threaded and opens no zmq context and no event loop, so that a fork of it is sound. When the
+notebook's process is gone, however it died, every descendant is killed and the directory removed.
+"""
+
+import builtins
+import gc
+import importlib
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import time
+import traceback
+import types
+from array import array
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
+KERNEL = "_rlm.guest.ipykernel_hooks.threadless_app"
+"""The module that is made of ipykernel's own parts, and so may not fit one that is newer."""
+
+
+# ------------------------------------------------------------------------------------------------ processes
+
+
+def _parents() -> dict[int, int]:
+    """Map each process to its parent, as /proc tells now."""
+    found = {}
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                line = Path(entry.path, "stat").read_bytes()
+            except OSError:
+                continue
+            found[int(entry.name)] = int(line[line.rindex(b")") + 2 :].split()[1])
+    return found
+
+
+def _descendants(root: int) -> list[int]:
+    children: dict[int, list[int]] = {}
+    for pid, parent in _parents().items():
+        children.setdefault(parent, []).append(pid)
+    found, todo = [], [root]
+    while todo:
+        for pid in children.get(todo.pop(), ()):
+            found.append(pid)
+            todo.append(pid)
+    return found
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(OSError):
+        os.kill(pid, number)
+
+
+def _kill_tree(pids: list[int]) -> None:
+    """Kill processes that may be forking: all are stopped before the first is killed."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            _signal(pid, number)
+
+
+def _remove(directory: str) -> None:
+    """Remove a directory whatever modes an agent gave to what is in it."""
+    shutil.rmtree(directory, ignore_errors=True)
+    if os.path.lexists(directory):
+        for folder, _, _ in os.walk(directory, onerror=lambda error: Path(error.filename).chmod(0o700)):
+            for entry in os.scandir(folder):
+                if entry.is_dir(follow_symlinks=False):
+                    Path(entry.path).chmod(0o700)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+# --------------------------------------------------------------------------------------------- preparation
+
+
+class RefusedError(Exception):
+    """A module that must not be imported before a fork."""
+
+    def __init__(self, module: str, reason: str) -> None:
+        super().__init__(module, reason)
+        self.module, self.reason = module, reason
+
+
+def _threads() -> int:
+    return sum(1 for _ in os.scandir("/proc/self/task"))
+
+
+def _preload(modules: list[str], sources: dict[str, str]) -> tuple[list[str], str]:
+    """Import what kernels will need, once for all of them; a module that starts a thread is refused.
+
+    Returns:
+        The modules that were imported, and why no kernel can be forked; empty where kernels can.
+    """
+    # debugpy costs a kernel 55 ms and 8 MiB, and an agent has no debugger.
+    sys.modules["debugpy"] = None  # type: ignore[assignment]
+    loaded = []
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except Exception:  # not installed, or broken: who needs it in a kernel is told there
+            if _threads() == 1:
+                continue
+        loaded.append(name)
+        if _threads() > 1:
+            raise RefusedError(
+                name, "it starts a thread when it is imported, and a fork would lose that thread"
+            )
+    unable = ""
+    for name, source in sources.items():
+        module = types.ModuleType(name)
+        module.__dict__["__builtins__"] = dict(
+            vars(builtins)
+        )  # an agent that overwrites `len` breaks its own
+        sys.modules[name] = module
+        try:
+            exec(compile(source, f"<{name}>", "exec"), module.__dict__)  # noqa: S102 - our own modules, as source
+        except Exception as error:
+            if name != KERNEL:
+                raise
+            traceback.print_exc()
+            unable = f"{type(error).__name__}: {error}"
+            del sys.modules[name]
+        if _threads() > 1:
+            raise RefusedError(
+                name, "it starts a thread when it is imported, and a fork would lose that thread"
+            )
+    return loaded, unable
+
+
+# ------------------------------------------------------------------------------------------------ the server
+
+
+def _receive(link: socket.socket) -> tuple[bytes, list[int]]:
+    """Read one datagram with its descriptors, which no program that is executed here inherits."""
+    # not `socket.recv_fds`, which drops its `flags` (python/cpython#107898)
+    numbers = array("i")
+    room = socket.CMSG_SPACE(8 * numbers.itemsize)
+    data, ancillary, _, _ = link.recvmsg(1 << 20, room, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+    for level, kind, payload in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            numbers.frombytes(payload[: len(payload) // numbers.itemsize * numbers.itemsize])
+    return data, list(numbers)
+
+
+def _child(name: str) -> Any:
+    """Find a function of the module that makes kernels out of forks."""
+    return sys.modules["_rlm.supervisor.forked_kernel"].__dict__[name]
+
+
+class Supervisor:
+    """Serves one socket until it ends, then ends everything."""
+
+    def __init__(self, link: socket.socket, config: dict[str, Any]) -> None:
+        self.link, self.config = link, config
+        self.directory: str = config["directory"]
+        self.kernels: set[int] = set()
+        self.host = self._watch_host(int(config["host"]))
+        self.child_ended, self._wake = os.pipe()
+        for number in (self.child_ended, self._wake):
+            os.set_blocking(number, False)
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    @staticmethod
+    def _watch_host(pid: int) -> int | None:
+        # A child that the notebook forked keeps the socket open, so its end alone does not tell.
+        try:
+            return os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            return None
+
+    def send(self, event: str, **body: Any) -> None:
+        """Tell the notebook's process something."""
+        with suppress(OSError):  # the end of the socket is seen by `serve`
+            self.link.send(json.dumps({"event": event, **body}).encode())
+
+    def serve(self) -> NoReturn:
+        """Serve until the notebook's process is gone, or something fails that must not; then end."""
+        try:
+            self._serve()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            self.end()
+
+    def _serve(self) -> NoReturn:
+        poll = select.poll()
+        for number in (self.link.fileno(), self.child_ended, self.host):
+            if number is not None:
+                poll.register(number, select.POLLIN)
+        while True:
+            for number, _ in poll.poll():
+                if number == self.child_ended:
+                    with suppress(BlockingIOError):
+                        os.read(number, 4096)
+                    self.reap()
+                elif number == self.host:
+                    self.end()
+                else:
+                    self.receive()
+
+    def receive(self) -> None:
+        """Take one request from the socket."""
+        try:
+            data, descriptors = _receive(self.link)
+        except OSError:
+            data, descriptors = b"", []
+        if not data:
+            self.end()
+        request = json.loads(data)
+        try:
+            pid = self.handle(request, descriptors)
+        except Exception as error:
+            self.send("error", id=request["id"], reason=f"{type(error).__name__}: {error}")
+        else:
+            self.send("done", id=request["id"], pid=pid)
+        finally:
+            for number in descriptors:
+                os.close(number)
+
+    def handle(self, request: dict[str, Any], descriptors: list[int]) -> int:
+        """Do what a request asks; return the process id it is about."""
+        if len(descriptors) != request["descriptors"]:
+            raise OSError(f"{len(descriptors)} of {request['descriptors']} descriptors arrived (`ulimit -n`)")
+        if request["op"] == "kill":
+            pid = int(request["pid"])
+            if pid in self.kernels:  # not yet reaped, so the number is still this kernel's
+                _kill_tree([pid, *_descendants(pid)])
+            return pid
+        return self.start(request, descriptors)
+
+    def start(self, request: dict[str, Any], descriptors: list[int]) -> int:
+        """Fork a kernel and return its process id."""
+        parent = os.getpid()
+        gc.disable()  # a collection between the fork and the child's first line would copy pages
+        try:
+            pid = os.fork()
+        finally:
+            gc.enable()
+        if pid == 0:
+            try:
+                self._leave()
+                if request["op"] == "template":
+                    self._branch(descriptors, parent, request.get("text"))
+                _child("become")(request, descriptors, parent)
+            finally:  # whatever happens: a fork never goes on as the supervisor that it was
+                os._exit(1)
+        self.kernels.add(pid)
+        return pid
+
+    def _leave(self) -> None:
+        """Close what belongs to the supervisor, in a fork of it."""
+        signal.set_wakeup_fd(-1)
+        self.link.close()
+        for number in (self.child_ended, self._wake, self.host):
+            if number is not None:
+                os.close(number)
+
+    def _branch(self, descriptors: list[int], parent: int, text: dict[str, Any] | None) -> NoReturn:
+        """Be a template: hold data, and serve forks that see it. Runs in the forked child."""
+        link, data, *token = descriptors
+        try:
+            _child("detach")(parent)
+            branch = Supervisor(socket.socket(fileno=link), {**self.config, "directory": ""})
+            try:
+                sys.modules["_rlm.guest.preloaded_data"].__dict__["hold"](data, *token, text=text)
+                if _threads() > 1:
+                    raise RuntimeError("loading the data started a thread")
+            except Exception as error:
+                branch.send("failed", module="", reason=f"{type(error).__name__}: {error}")
+                branch.end()
+            for number in (data, *token):
+                os.close(number)
+            gc.enable()
+            gc.collect()
+            gc.freeze()
+            branch.send("ready", pid=os.getpid(), preloaded=[], threads=_threads())
+            branch.serve()
+        finally:
+            os._exit(1)
+
+    def reap(self) -> None:
+        """Collect the dead; what a dead kernel left behind is killed."""
+        dead = False
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if not pid:
+                break
+            dead = True
+            if pid in self.kernels:
+                self.kernels.discard(pid)
+                self.send("exit", pid=pid, status=os.waitstatus_to_exitcode(status))
+        if dead:
+            with suppress(OSError):  # the system has no file to open left: the next death brings another look
+                self._kill_orphans()
+
+    def _kill_orphans(self) -> None:
+        me = os.getpid()
+        orphans = [pid for pid, parent in _parents().items() if parent == me and pid not in self.kernels]
+        for orphan in orphans:
+            _kill_tree([orphan, *_descendants(orphan)])
+
+    def end(self) -> NoReturn:
+        """Kill every descendant, remove the directory, and exit."""
+        try:
+            self._kill_all()
+            if self.directory:
+                _remove(self.directory)
+        finally:
+            os._exit(0)
+
+    def _kill_all(self) -> None:
+        me = os.getpid()
+        _kill_tree(list(self.kernels))  # at once: to read the list of all processes takes milliseconds
+        for _ in range(100):  # again and again: a process may fork while the list is read
+            with suppress(OSError):
+                _kill_tree(_descendants(me))
+            try:
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            except ChildProcessError:
+                break
+            time.sleep(0.002)
+
+
+def main() -> None:
+    """Run the supervisor; see the module's text."""
+    link = socket.socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(link.fileno(), False)
+    config = json.load(sys.stdin)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for name in ("SIGINT", "SIGHUP", "SIGTERM", "SIGPIPE", "SIGQUIT"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)  # the notebook's keys and signals are not for us
+    sys.path += [path for path in config["paths"] if path not in sys.path]
+    supervisor = Supervisor(link, config)
+    try:
+        preloaded, unable = _preload(config["modules"], config["sources"])
+    except RefusedError as error:
+        supervisor.send("failed", module=error.module, reason=error.reason)
+        supervisor.end()
+    except Exception as error:
+        traceback.print_exc()
+        supervisor.send("failed", module="", reason=f"{type(error).__name__}: {error}")
+        supervisor.end()
+    _child("prctl")(PR_SET_CHILD_SUBREAPER, 1)
+    # Nobody but root may trace or read this process: a kernel that is not boxed could else stop it.
+    _child("prctl")(PR_SET_DUMPABLE, 0)
+    gc.collect()
+    gc.freeze()
+    supervisor.send("ready", pid=os.getpid(), preloaded=preloaded, threads=_threads(), unable=unable)
+    supervisor.serve()
+
+
+if __name__ == "__main__":
+    main()

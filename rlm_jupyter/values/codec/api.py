@@ -1,0 +1,206 @@
+"""Values between processes: encoded into a descriptor, decoded from it.
+
+Travels as source into kernels: standard library only at import.
+
+There are two forms. "safe" is data alone: whoever decodes it runs nothing of the sender, and nonsense raises
+`Malformed`. "pickle" is cloudpickle with its buffers beside it, for what has no safe form (functions, classes and
+their instances; see `pickling`); to decode it is to run code, so that is done among agents' kernels and, in the
+notebook, only when the user says so. Both lie in a sealed memory file that the receiver maps copy-on-write: a frame of
+a gigabyte is written once and never copied again.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import pickle
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from . import container, pickling
+from .container import Malformed, MissingLibrary, Refused, Unencodable, describe_thing, type_name
+from .decoder import Decoder
+from .encoder import Encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Malformed", "MissingLibrary", "Refused", "Unencodable", "dump", "kind", "load", "size"]
+
+_SAFE_RECURSION = 10_000
+_WORLD = 1 << 20
+"""Bytes of a pickle from which it matters that instances of subclasses of texts and containers hold on to more."""
+
+
+def dump(
+    value: object,
+    *,
+    allow_pickle: bool,
+    name: str = "value",
+    faithful: bool = False,
+    left_out: list[str] | None = None,
+) -> tuple[int, str]:
+    """Encode a value into a new descriptor.
+
+    Args:
+        value: any object.
+        allow_pickle: pickle what has no safe form, rather than refuse it.
+        name: what messages call the value.
+        faithful: with `allow_pickle`, pickle also what the safe form would give back as plain data: instances of
+            dataclasses, pydantic models, enumerations, and of subclasses of containers and frames. Where pickling
+            fails, they come back as plain data after all.
+        left_out: gets what was left out because it has no form, such as an object in the `attrs` of a frame.
+
+    Returns:
+        The descriptor, which is the caller's to close, and the kind: "safe" or "pickle".
+
+    Raises:
+        Unencodable: the value, or something inside it, cannot leave this process.
+        OSError: there is no room left for it.
+    """
+    faithful = faithful and allow_pickle
+    lost: list[str] = [] if left_out is None else left_out
+    try:
+        with _no_collection():
+            try:
+                return _dump_safe(value, faithful=faithful, left_out=lost), "safe"
+            except Unencodable as error:
+                if not allow_pickle:
+                    raise
+                return _dump_pickle(value, error, faithful=faithful, left_out=lost)
+    except Unencodable as error:
+        error.name = name
+        raise
+
+
+def load(fd: int, *, allow_pickle: bool, max_bytes: int | None = None) -> Any:
+    """Decode the value in a descriptor, which stays the caller's.
+
+    Args:
+        fd: the descriptor.
+        allow_pickle: decode pickles too, which runs code of whoever wrote them.
+        max_bytes: refuse larger values.
+
+    Raises:
+        Refused: it is a pickle, and that is not allowed.
+        MissingLibrary: it is of a library that is not installed here.
+        Malformed: the bytes are not what they claim to be.
+    """
+    try:
+        opened = container.Container(fd, max_bytes=max_bytes)
+        if opened.kind == "pickle" and not allow_pickle:
+            raise Refused("The value is pickled: to decode it is to run code of the kernel that made it.")
+        with _no_collection():
+            return _load_pickle(opened) if opened.kind == "pickle" else _load_safe(opened)
+    except (Malformed, Refused):
+        raise
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except (
+        BaseException
+    ) as error:  # constructors of libraries raise all sorts; polars' panics are no Exception
+        raise Malformed(
+            f"An encoded value cannot be decoded ({type_name(error)}: {str(error)[:200]})."
+        ) from None
+
+
+def kind(fd: int) -> str:
+    """Tell whether a descriptor holds a "safe" or a "pickle" value.
+
+    Raises:
+        Malformed: it holds no value.
+    """
+    return container.read_kind(fd)
+
+
+def size(fd: int) -> int:
+    """Give the bytes that a descriptor holds.
+
+    Raises:
+        Malformed: it holds no value.
+    """
+    return container.size_of(fd)
+
+
+def _dump_safe(value: object, *, faithful: bool, left_out: list[str]) -> int:
+    encoder = Encoder(faithful=faithful)
+    try:
+        head = _json(_pack(encoder, value))
+    except ValueError:  # an integer too long for JSON: look at each
+        encoder = Encoder(faithful=faithful, careful=True)
+        head = _json(_pack(encoder, value))
+    left_out += encoder.left_out
+    return container.write("safe", head, encoder.parts)
+
+
+def _pack(encoder: Encoder, value: object) -> dict[str, Any]:
+    try:
+        return encoder.pack(value)
+    except (Unencodable, MemoryError):
+        raise
+    except RecursionError:
+        raise Unencodable("it is nested too deeply") from None
+    except Exception as error:  # a hostile property, or a container changed by another thread meanwhile
+        raise Unencodable(f"reading it raised {type_name(error)}: {str(error)[:200]}") from None
+
+
+def _json(form: dict[str, Any]) -> bytes:
+    text = json.dumps(form, ensure_ascii=False, check_circular=False, separators=(",", ":"))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _load_safe(opened: container.Container) -> Any:
+    head = str(opened.head, "utf-8", "surrogatepass")
+    with _bounded_recursion():
+        form = json.loads(head)
+    return Decoder(opened).unpack(form)
+
+
+@contextmanager
+def _bounded_recursion() -> Iterator[None]:
+    """Keep deep JSON from overflowing the stack of C where someone raised Python's limit (before Python 3.12)."""
+    limit = sys.getrecursionlimit()
+    if limit <= _SAFE_RECURSION or sys.version_info >= (3, 12):
+        yield
+        return
+    sys.setrecursionlimit(_SAFE_RECURSION)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Hold the garbage collector: it would look again and again at millions of new objects, all alive."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _dump_pickle(value: object, safe: Unencodable, *, faithful: bool, left_out: list[str]) -> tuple[int, str]:
+    """Pickle a value; where that fails, or drags along a world, hand over what it is as plain data."""
+    pickled, failure = pickling.pickle(value)
+    if pickled is not None and not (pickled.baggage and pickled.size > _WORLD):
+        return pickled.write(), "pickle"
+    if faithful:
+        with suppress(Unencodable):
+            return _dump_safe(value, faithful=False, left_out=left_out), "safe"
+    plain, _ = pickling.pickle(value, plain=True)
+    best = plain or pickled
+    if best is not None:
+        left_out += best.left_out
+        return best.write(), "pickle"
+    place, thing = pickling.blame(value)
+    why = describe_thing(thing) if place or safe.path == place else safe.why
+    raise Unencodable(f"{why} ({failure})", place) from None
+
+
+def _load_pickle(opened: container.Container) -> Any:
+    stream, *buffers = (opened.buffer(index) for index in range(opened.count))
+    return pickle.loads(stream, buffers=buffers)  # noqa: S301 - only where the caller allows it

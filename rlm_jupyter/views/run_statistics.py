@@ -1,0 +1,57 @@
+"""What happened in a run, counted: agents, completions, cells, and where the time went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rlm_jupyter.events.tree_state import CallState, TreeState
+
+_PURPOSES = {
+    "turn": "turns",
+    "llm_query": "plain calls",
+    "repair": "plain calls asked again for their schema",
+    "fallback": "sub-agents as plain calls",
+    "summary": "summaries of old turns",
+}
+
+
+def statistics(tree: TreeState) -> str:
+    """Give some lines of figures; hold the run's lock while it is live."""
+    agents = tree.agents.values()
+    turns = [turn for agent in agents for turn in agent.turns]
+    cells = [cell for turn in turns for cell in turn.cells]
+    calls = [*(turn.call for turn in turns), *(call for agent in agents for call in agent.calls)]
+    waited = sum(call.seconds or 0.0 for call in calls)
+    ran = sum(cell.seconds or 0.0 for cell in cells)
+    lines = [
+        f"Agents: {_counted(Counter(agent.status for agent in agents))}",
+        f"Completions: {_counted(Counter(_PURPOSES.get(call.purpose, call.purpose) for call in calls))}",
+        f"Of these: {_fates(calls)}",
+        *_guesses(calls),
+        f"Cells: {_counted(Counter(cell.status for cell in cells))}",
+        f"Time: {waited:.1f} s of completions and {ran:.1f} s of cells, in {tree.elapsed:.1f} s of the run",
+    ]
+    return "\n".join(lines)
+
+
+def _fates(calls: list[CallState]) -> str:
+    cached = sum(call.cached for call in calls)
+    failed = sum(call.status == "failed" for call in calls)
+    again = sum(max(0, call.attempts - 1) for call in calls)
+    return f"{cached:,} from the cache, {failed:,} failed, {again:,} sent again"
+
+
+def _guesses(calls: list[CallState]) -> list[str]:
+    """Say of how many completions the tokens are not known."""
+    number = sum(call.estimated for call in calls)
+    return (
+        [f"Tokens: of {number:,} completions our upper estimate, as their provider told none"]
+        if number
+        else []
+    )
+
+
+def _counted(found: Counter[str]) -> str:
+    return ", ".join(f"{number:,} {name}" for name, number in found.most_common()) or "none"

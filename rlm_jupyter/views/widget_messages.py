@@ -1,0 +1,336 @@
+"""What the widget is told: the run's head line and a row for each agent, as a snapshot and numbered patches.
+
+    {kind: "snapshot", seq, part, parts, run: {…}, agents: {id: row}}
+    {kind: "patch", seq, run: {changed}, agents: {id: {changed fields; of a new agent its row}}}
+
+A snapshot is what the patches up to its number have told; one that would pass the size limit comes in parts.
+A row leaves out what has its default value (`protocol.AGENT_DEFAULTS`); a change names each field that changed.
+Texts are clean and short; all of an agent is in `rlm_jupyter.views.agent_page`. Times are seconds since the
+epoch, money is USD, None is "not known" (of money) or "still running" (of an agent's `elapsed`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from rlm_jupyter.events.tree_state import AgentState, TreeState
+from rlm_jupyter.text.sanitize import clean, one_line
+from rlm_jupyter.views import protocol
+
+MAX_BYTES = 64_000
+"""Of one message: the server's relay and the browser stay responsive below."""
+
+_TEXT = 2000
+_ENVELOPE = 200
+_MAX_NOTICES = 12
+_PICO = 10**12
+_MOST_USD = 1e12
+_PENDING = 32_000
+_SPANS = 48
+
+Row = dict[str, Any]
+"""Changed fields of a run or an agent: `Partial<Run>` or `Partial<Agent>` of the protocol."""
+
+
+def summary(description: object) -> str | None:
+    """Give the one line that tells what a value is; None where there is no value."""
+    if not isinstance(description, dict):
+        return None
+    return one_line(description.get("summary") or description.get("type") or "a value")
+
+
+def json_size(value: object) -> int:
+    """Bound the bytes of a value in a message from above."""
+    return len(json.dumps(value))
+
+
+def _pico(cost: float | None) -> int | None:
+    """Money as whole pico-dollars, so that sums are exact in any order."""
+    # A log that somebody made may have any number.
+    return None if cost is None or not abs(cost) < _MOST_USD else round(cost * _PICO)
+
+
+def _dollars(pico: int | None) -> float | None:
+    return None if pico is None else pico / _PICO
+
+
+def row(state: TreeState, agent: AgentState, cost_total: float | None) -> protocol.Agent:
+    """Make an agent's row; `cost_total` is its spend and that of all below it."""
+    return {
+        "id": agent.id,
+        "parent": agent.parent,
+        "depth": agent.depth,
+        "question": one_line(agent.question),
+        "name": None if agent.name is None else one_line(agent.name, 80),
+        "status": agent.status,
+        "activity": state.activity(agent),
+        "model": one_line(agent.model, 80),
+        "turns": len(agent.turns),
+        "cells": agent.cells,
+        "sub_calls": len(agent.calls),
+        "tool_calls": sum(tool.calls for tool in agent.tools.values()),
+        "input_tokens": agent.input_tokens,
+        "output_tokens": agent.output_tokens,
+        "cost": _dollars(_pico(agent.cost)),
+        "cost_total": cost_total,
+        "started": agent.started,
+        "elapsed": None if agent.finished is None else round(agent.finished - agent.started, 3),
+        "value": summary(agent.value),
+        "error": None if agent.error is None else clean(agent.error, _TEXT),
+        "variables": len(agent.variables),
+        "rev": agent.seq,
+        "pending_code": pending_code(agent),
+        "spans": _spans(agent),
+    }
+
+
+def _spans(agent: AgentState) -> list[protocol.Span] | None:
+    """Tell when it waited for the model and when its code ran: [kind, start, end or None], the newest."""
+    spans: list[protocol.Span] = []
+    for turn in agent.turns[-_SPANS:]:
+        steps: list[tuple[protocol.SpanKind, float, float | None]]
+        steps = [("model", turn.call.started, turn.call.seconds)]
+        steps += [("code", cell.started, cell.seconds) for cell in turn.cells]
+        for kind, started, seconds in steps:
+            end = agent.finished if seconds is None else started + seconds
+            spans.append((kind, round(started, 3), None if end is None else round(end, 3)))
+    return spans[-_SPANS:] or None
+
+
+def pending_code(agent: AgentState) -> str | None:
+    """Give the code that waits for `Next`, as it is shown and may be edited."""
+    return None if agent.pending_code is None else clean(agent.pending_code, _PENDING)
+
+
+def run_fields(
+    state: TreeState, *, clicks: bool = True, notices: Sequence[str] = (), paused: bool = False
+) -> protocol.Run:
+    """Make the run's head line.
+
+    Args:
+        state: the tree.
+        clicks: whether clicks arrive while the cell runs.
+        notices: what this view has to say, besides what the run says.
+        paused: whether the user paused the run.
+    """
+    context = state.context or {}
+    size = context.get("bytes")
+    return {
+        "id": state.run,
+        "question": clean(state.question, _TEXT),
+        "status": state.status,
+        "model": one_line(state.model, 80),
+        "sub_model": one_line(state.sub_model, 80),
+        "scripted": state.scripted,
+        "started": state.started,
+        "elapsed": round(state.elapsed, 3),
+        "cost": _dollars(_pico(state.cost)),
+        "cost_limit": state.limits.get("cost"),
+        "input_tokens": state.input_tokens,
+        "output_tokens": state.output_tokens,
+        "token_limit": state.limits.get("tokens"),
+        "calls": state.requests,
+        "call_limit": state.limits.get("calls"),
+        "agents": len(state.agents),
+        "depth": state.depth,
+        "in_flight": state.in_flight,
+        "context_bytes": size if isinstance(size, int) else None,
+        "context_summary": summary(state.context),
+        "seen_tokens": state.seen_chars // 4,
+        "sandbox": one_line(state.sandbox, 200),
+        "values": _values(state.held),
+        "value": summary(state.value),
+        "error": None if state.error is None else clean(state.error, _TEXT),
+        "notices": [clean(text, 500) for text in [*notices, *state.notices][-_MAX_NOTICES:]],
+        "provenance": None if state.provenance is None else clean(state.provenance, 500),
+        "clicks": clicks,
+        "step": state.step,
+        "paused": paused,
+    }
+
+
+def _values(held: dict[str, int]) -> protocol.Places | None:
+    """Returns the bytes of the run's values by place, without empty places; None if there are no values."""
+    known: protocol.Places = {}
+    for place in ("memory", "disk", "shared"):
+        if held.get(place):
+            known[place] = held[place]
+    if known and "limit" in held:
+        known["limit"] = held["limit"]
+    return known or None
+
+
+class Totals:
+    """Each agent's spend with that of all below it, kept up as agents change; exact in any order."""
+
+    def __init__(self) -> None:
+        self._own: dict[str, int | None] = {}
+        self._sum: dict[str, int] = {}
+        self._unknown: dict[str, int] = {}
+
+    def update(self, state: TreeState, agent: AgentState) -> list[str]:
+        """Take in an agent's own spend; give the ids of the agents whose total changed."""
+        new, old = _pico(agent.cost), self._own.get(agent.id, 0)
+        self._own[agent.id] = new
+        if new == old:
+            return []
+        more = (new or 0) - (old or 0)
+        unknown = (new is None) - (old is None)
+        changed = list(_path(state, agent))
+        for id_ in changed:
+            self._sum[id_] = self._sum.get(id_, 0) + more
+            self._unknown[id_] = self._unknown.get(id_, 0) + unknown
+        return changed
+
+    def get(self, agent_id: str) -> float | None:
+        """Give an agent's total in USD; None where a part of it is not known."""
+        return None if self._unknown.get(agent_id) else self._sum.get(agent_id, 0) / _PICO
+
+
+def _path(state: TreeState, agent: AgentState | None) -> Iterator[str]:
+    """Walk from an agent up to the root; ends also where a damaged log goes in a circle."""
+    seen: set[str] = set()
+    while agent is not None and agent.id not in seen:
+        seen.add(agent.id)
+        yield agent.id
+        agent = state.agents.get(agent.parent or "")
+
+
+def rows(state: TreeState) -> dict[str, protocol.Agent]:
+    """Make all rows at once."""
+    totals = Totals()
+    for agent in state.agents.values():
+        totals.update(state, agent)
+    return {id_: row(state, agent, totals.get(id_)) for id_, agent in state.agents.items()}
+
+
+class Patcher:
+    """Gives what a view has not been told yet, in messages of bounded size.
+
+    What does not fit waits for the next message and is then as new as can be, so a slow browser gets fewer
+    messages, never a queue of old ones. Hold the run's lock around each call.
+
+    Attributes:
+        seq: number of the last patch; of a snapshot, that of the patch before it.
+        clicks: whether clicks arrive while the cell runs.
+        notices: what this view has to say, besides what the run says.
+        paused: whether the user paused the run.
+    """
+
+    def __init__(self, state: TreeState, *, clicks: bool = True, notices: Iterable[str] = ()) -> None:
+        self.seq = 0
+        self.clicks = clicks
+        self.notices = list(notices)
+        self.paused = False
+        self._state = state
+        self._seen = -1
+        self._over = False
+        self._totals = Totals()
+        self._said: tuple[object, ...] = ()
+        self._run: protocol.Run | None = None
+        self._rows: dict[str, protocol.Agent] = {}
+        self._dirty: dict[str, None] = {}
+
+    def snapshot(self, max_bytes: int = MAX_BYTES) -> list[protocol.SnapshotMessage]:
+        """Give all that was told so far, for a page that has missed it, in one message or more."""
+        if self._run is None:
+            self._scan()
+            self._run = self._run_fields()
+            self._take(None)
+        parts: list[dict[str, Row]] = [{}]
+        room = max_bytes - _ENVELOPE - json_size(self._run)
+        for id_, told in self._rows.items():
+            short = _without_defaults(told)
+            needs = json_size({id_: short})
+            if needs > room and parts[-1]:
+                parts.append({})
+                room = max_bytes - _ENVELOPE
+            room -= needs
+            parts[-1][id_] = short
+        return [
+            {
+                "kind": "snapshot",
+                "seq": self.seq,
+                "parts": len(parts),
+                "part": number,
+                "run": {} if number else dict(self._run),
+                "agents": agents,
+            }
+            for number, agents in enumerate(parts)
+        ]
+
+    def patch(self, max_bytes: int = MAX_BYTES) -> protocol.PatchMessage | None:
+        """Give the next patch; None where nothing changed."""
+        said = (self.clicks, self.paused, *self.notices)
+        if self._over:
+            return None
+        if self._state.seq == self._seen and not self._dirty and said == self._said:
+            return None
+        self._said = said
+        self._scan()
+        fields = self._run_fields()
+        told: Mapping[str, object] = self._run or {}
+        run = {name: value for name, value in fields.items() if told.get(name, ...) != value}
+        self._run = fields
+        agents = self._take(max_bytes - _ENVELOPE - json_size(run))
+        if not run and not agents:
+            return None
+        self.seq += 1
+        return {"kind": "patch", "seq": self.seq, "run": run, "agents": agents}
+
+    def let_go(self) -> None:
+        """Take the last state, and hold the tree no longer: its run is gone, and nothing changes any more."""
+        self._scan()
+        self._run = self._run_fields()
+        self._take(None)
+        self._said = (self.clicks, self.paused, *self.notices)
+        self._over, self._state = True, TreeState(seq=self._seen)
+
+    @property
+    def pending(self) -> bool:
+        """Whether there may be more to tell now."""
+        return bool(self._dirty) or self._state.seq != self._seen
+
+    def _run_fields(self) -> protocol.Run:
+        return run_fields(self._state, clicks=self.clicks, notices=self.notices, paused=self.paused)
+
+    def _scan(self) -> None:
+        if self._state.seq == self._seen:
+            return
+        for agent in self._state.agents.values():
+            if agent.seq > self._seen:
+                self._dirty[agent.id] = None
+                self._dirty.update(dict.fromkeys(self._totals.update(self._state, agent)))
+        self._seen = self._state.seq
+
+    def _take(self, room: int | None) -> dict[str, Row]:
+        """Tell of as many changed agents as fit into `room` bytes, at least of one."""
+        taken: dict[str, Row] = {}
+        for id_ in list(self._dirty):
+            new = row(self._state, self._state.agents[id_], self._totals.get(id_))
+            change = _change(self._rows.get(id_), new)
+            if room is not None:
+                room -= json_size({id_: change})
+                if room < 0 and taken:
+                    break
+            del self._dirty[id_]
+            self._rows[id_] = new
+            if change:
+                taken[id_] = change
+        return taken
+
+
+def _change(old: protocol.Agent | None, new: protocol.Agent) -> Row:
+    if old is None:
+        return _without_defaults(new)
+    before: Mapping[str, object] = old
+    return {name: value for name, value in new.items() if value != before[name]}
+
+
+def _without_defaults(full: protocol.Agent) -> Row:
+    defaults: Mapping[str, object] = protocol.AGENT_DEFAULTS
+    return {
+        name: value for name, value in full.items() if name in protocol.ALWAYS_SENT or value != defaults[name]
+    }

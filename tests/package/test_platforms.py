@@ -1,0 +1,124 @@
+"""rlm_jupyter on macOS and Windows, as far as that can be shown here; see `fake_platform`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_platform import PLATFORMS
+
+HERE = Path(__file__).parents[1]
+
+
+def on(platform, code):
+    """Run code in a process that takes itself for one of that platform; give what it printed."""
+    paths = os.pathsep.join([str(HERE.parent), str(HERE / "support")])
+    begin = (
+        f"import sys, os, signal, socket, select\nimport fake_platform\nfake_platform.pretend({platform!r})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", begin + code],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    return done.stdout
+
+
+# What is executed by path, or loaded by that, only where the system has what it needs.
+PROGRAMS = (
+    "rlm_jupyter.supervisor.forkserver",
+    "rlm_jupyter.guest.ipykernel_hooks.threadless_app",
+    "rlm_jupyter.tools.mcp_guard_process",
+)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_module_can_be_imported(platform):
+    package = HERE.parent / "rlm_jupyter"
+    names = [".".join(path.relative_to(HERE.parent).with_suffix("").parts) for path in package.rglob("*.py")]
+    names = sorted(name.removesuffix(".__init__") for name in names if name not in PROGRAMS)
+    assert len(names) > 100
+    code = f"import importlib, json\nfor name in {names!r}:\n    importlib.import_module(name)\nprint('all')"
+    assert on(platform, code) == "all\n"
+
+
+STORY = """
+import asyncio, json, os, tempfile, time
+import pandas as pd
+from rlm_jupyter import RLM, Limits
+from rlm_jupyter.kernels.launch import manager
+from rlm_jupyter import registry as process
+from scripts import by_question
+if True:
+    manager.ARGV = (fake_platform.__file__, "kernel", PLATFORM, *manager.ARGV[2:])
+    script = {
+        "root": [
+            "print(type(context).__name__, len(context))",
+            "parts = rlm_query_batched(['part'] * 2, [context.iloc[::2], context.iloc[1::2]])\\n"
+            "kept = pd.concat(parts).sort_index() if (pd := __import__('pandas')) else None\\n"
+            "said = llm_query('say'), llm_query_batched(['a', 'b'])\\nprint(said)\\n!echo shell",
+            "import os; os._exit(3)",
+            "print('fresh', len(context))",
+            "while True: pass",
+            "FINAL({'sums': [float(rlm_query('part', context).double.sum())], 'text': 'täxt', 'raw': b'x' * 3_000_000})",
+        ],
+        "part": ["FINAL(context.assign(double=context.v * 2))"],
+        "hang": ["answers = rlm_query_batched(['spin'] * 2, [1, 2])"],
+        "spin": ["import time\\nwhile True: time.sleep(1)"],
+    }
+    frame = pd.DataFrame({"v": range(1000), "s": ["é"] * 1000})
+    with tempfile.TemporaryDirectory() as logs:
+        rlm = RLM(model=by_question(script), log_dir=logs, cache=False, limits=Limits(cell_seconds=60))
+        with rlm.run("root", frame) as run:
+            agents = {agent: row.status for agent, row in run.tree.agents.items()}
+            pulled = run.agents["0.1"].pull("context")
+            pd.testing.assert_frame_equal(pulled, frame.iloc[::2])
+            ran = run.agents["0.1"].execute("int(context.v.sum())").output
+            text = open(run.log_path, "rb").read()
+            assert b"\\r\\n" not in text
+            value = {**run.value, "raw": len(run.value["raw"])}
+        with rlm.start("hang") as run:
+            end = time.monotonic() + 60
+            while sum(bool(row.turns) for row in run.tree.agents.values()) < 3 and time.monotonic() < end:
+                time.sleep(0.05)
+            time.sleep(0.5)
+            run.stop()
+            stopped = run.wait(60).status
+    pool = process._pool
+    modes = [pool._launch, pool._supervisor is None]
+    print(json.dumps({"value": value, "agents": agents, "ran": ran, "stopped": stopped, "modes": modes}))
+"""
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_doctor_says_what_does_not_hold(platform):
+    code = (
+        "from rlm_jupyter import diagnostics as doctor\nfrom rlm_jupyter.kernels.launch import manager\n"
+        f"manager.ARGV = (fake_platform.__file__, 'kernel', {platform!r}, *manager.ARGV[2:])\n"
+        "print(*doctor.kernels(None, 'auto'), sep='\\n')"
+    )
+    told = on(platform, code)
+    for part in (
+        "started one by one",
+        "may outlive a notebook",
+        "loads the data for itself",
+        "kept from agents: nothing",
+    ):
+        assert part in told
+    assert "Sandbox: missing: files" in told
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_whole_run_works_with_stock_kernels(platform):
+    told = json.loads(on(platform, f"PLATFORM = {platform!r}\n{STORY}").splitlines()[-1])
+    assert told["value"] == {"sums": [999000.0], "text": "täxt", "raw": 3_000_000}
+    assert told["agents"] == dict.fromkeys(["0", "0.1", "0.2", "0.3"], "done")
+    assert told["ran"] == "249500\n"
+    assert told["stopped"] == "stopped"
+    assert told["modes"] == ["stock", True]
