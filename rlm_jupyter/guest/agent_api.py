@@ -6,12 +6,12 @@ It travels into an agent's kernel as source: the standard library only.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..values.codec import api as codec
 from ..values.describe import api as describe
+from . import preloaded_data
 from .answer_types import read_schema
 from .asyncio_run import run_beside
 from .bridge.socket_link import Line, Rejected, Reply, error_of
@@ -313,11 +313,7 @@ class Words(ServerWords):
         return fd, kind, self._describe(value, left_out)
 
     def _load(self, fd: int) -> Any:
-        held = (
-            sys.modules["_rlm.guest.preloaded_data"].__dict__["find"](fd)
-            if "_rlm.guest.preloaded_data" in sys.modules
-            else []
-        )
+        held = preloaded_data.find(fd)
         if held:  # this kernel was forked from a process that has it; the file may be but a token of it
             value = held[0]
             parts = [value, *value.values()] if type(value) is dict else [value]

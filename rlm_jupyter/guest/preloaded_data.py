@@ -7,8 +7,9 @@ notebook's own data comes here, never what an agent's kernel encoded: decoding i
 
 import ctypes
 import os
-import sys
 from typing import Any
+
+from ..values.codec import api as codec
 
 _held: list[tuple[tuple[int, int], Any]] = []
 
@@ -21,10 +22,7 @@ def hold(fd: int, token: int | None = None, text: dict[str, Any] | None = None) 
         token: of the file that will stand for it, so that nobody needs to keep the bytes; None for `fd` itself.
         text: where it is a pipe: `kind` ("str" of ASCII characters alone, or "bytes") and `size`.
     """
-    if text is None:
-        value = sys.modules["_rlm.values.codec.api"].__dict__["load"](fd, allow_pickle=True)
-    else:
-        value = _receive(fd, text["kind"], text["size"])
+    value = _receive(fd, text["kind"], text["size"]) if text else codec.load(fd, allow_pickle=True)
     _held[:] = [(_identity(fd if token is None else token), value)]
 
 

@@ -21,8 +21,8 @@ from rlm_jupyter.kernels.channels.gateway import end_late_kernels
 from rlm_jupyter.kernels.confinement.policy import limits_of
 from rlm_jupyter.kernels.confinement.watchdog import Watch
 from rlm_jupyter.kernels.launch.environment import BaseDirectory
-from rlm_jupyter.kernels.launch.first_request import Guest, supervisor_sources
 from rlm_jupyter.kernels.launch.fork_check import ForkCheck
+from rlm_jupyter.kernels.launch.guest_bundle import fork_server_sources
 from rlm_jupyter.kernels.launch.kernel_process import BridgeKind, KernelProcess, Launch, finish
 from rlm_jupyter.kernels.limited_kernel import BoundedKernel
 from rlm_jupyter.kernels.prestarted import ReadyKernels
@@ -96,13 +96,11 @@ class KernelPool:
         *,
         launch: Literal["auto", "stock"] = "auto",
         bridge: BridgeKind = "auto",
-        guest: Guest | None = None,
         notice: Callable[[str], None] | None = None,
         ready: int = 2,
     ) -> None:
         self._launch = launch
         self._bridge = bridge
-        self._guest = guest
         self._notice = notice or (lambda _: None)
         self.standing: list[str] = []
         self._check = ForkCheck(self._tell_standing)
@@ -210,7 +208,6 @@ class KernelPool:
             directory=base / f"k{next(self._numbers)}",
             context=self._context,
             supervisor=template if forked and box.mode != "bwrap" else self._supervisor,
-            guest=self._words(),
             kernelspec=request.kernelspec,
             sandbox=box.mode,
             env=dict(request.env),
@@ -363,7 +360,7 @@ class KernelPool:
             self._launch = "stock"
             return
         modules = list(MODULES)
-        sources = {**supervisor_sources(), **self._words().sources}
+        sources = fork_server_sources()
         while True:
             self._supervisor = Supervisor(await self._directory(), sources, modules)
             try:
@@ -394,11 +391,6 @@ class KernelPool:
         if sentence not in self.standing:
             self.standing.append(sentence)
             self._notice(sentence)
-
-    def _words(self) -> Guest:
-        if self._guest is None:
-            self._guest = Guest.standard()
-        return self._guest
 
 
 def _see(task: asyncio.Task[Path]) -> None:

@@ -16,6 +16,8 @@ import traceback
 import warnings
 from typing import Any, NoReturn
 
+from ..guest.confinement import landlock_seccomp
+
 BRIDGE_FD = 200
 """Where a kernel finds its end of the bridge."""
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
@@ -74,6 +76,10 @@ def _settle(request: dict[str, Any], bridge: list[int], parent: int) -> None:
 
 def _run_kernel(request: dict[str, Any]) -> None:
     """Be an ipykernel until it is shut down. Runs in the forked child."""
+    # Here, because the notebook's process reads this module too, and because the fork server imports ipykernel only
+    # after it has taken debugpy out of its way.
+    from ..guest.ipykernel_hooks.threadless_app import App
+
     gc.enable()
     random.seed()
     if "numpy" in sys.modules:
@@ -81,22 +87,17 @@ def _run_kernel(request: dict[str, Any]) -> None:
             "numpy"
         ].random.seed()  # unlike `random`'s, numpy's global state is not reseeded by a fork
     policy = request.get("policy")
-    box = sys.modules.get("_rlm.guest.confinement.landlock_seccomp")
-    if box is not None and policy:
-        box.enter(policy)
+    if policy:
+        landlock_seccomp.enter(policy)
     sys.argv = ["ipykernel_launcher", *request["argv"]]
     # The kernel dies with the supervisor by PDEATHSIG, so ipykernel's own polling thread has nothing to do.
-    app: Any = (
-        sys.modules["_rlm.guest.ipykernel_hooks.threadless_app"]
-        .__dict__["App"]
-        .instance(parent_handle=0, user_ns={})
-    )
+    app: Any = App.instance(parent_handle=0, user_ns={})
     with warnings.catch_warnings():
         # ipykernel wants a TCP socket for what forks of it print; the prelude gives them another way.
         warnings.filterwarnings("ignore", message=".*subprocess output will be unavailable")
         app.initialize(request["argv"])
-    if box is not None and policy:
-        box.close(policy)
+    if policy:
+        landlock_seccomp.close(policy)
     app.start()
 
 
@@ -106,10 +107,9 @@ def become(request: dict[str, Any], bridge: list[int], parent: int) -> NoReturn:
     try:
         _settle(request, bridge, parent)
         if request["op"] == "exec":
-            box = sys.modules.get("_rlm.guest.confinement.landlock_seccomp")
-            if box is not None and request.get("policy"):
-                box.enter(request["policy"])
-                request["env"][box.INHERITED] = json.dumps(box.report)
+            if request.get("policy"):
+                landlock_seccomp.enter(request["policy"])
+                request["env"][landlock_seccomp.INHERITED] = json.dumps(landlock_seccomp.report)
             os.execvpe(request["argv"][0], request["argv"], request["env"])  # noqa: S606 - the kernel's command
         _run_kernel(request)
         # What the interpreter does at its end; `os._exit` below spares the frames of the supervisor.

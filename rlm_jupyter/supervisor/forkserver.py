@@ -1,9 +1,9 @@
 """The supervisor of agents' kernels: a program that forks them, watches them and ends them.
 
-Run by path (``python -I forkserver.py FD``), never imported by a kernel, standard library only. It reads its
-configuration as JSON from stdin: ``{"host": pid, "directory": path, "modules": [...], "paths": [...],
-"sources": {name: source}}``. FD is one end of an `AF_UNIX`/`SOCK_SEQPACKET` socket pair to the notebook's
-process; each datagram is one JSON object:
+Runs as ``python -I -c PROGRAM FD`` (see `supervisor_client`), standard library only. Its configuration comes as
+JSON through stdin: ``{"host": pid, "directory": path, "modules": [...], "paths": [...], "code": statement that makes
+`_rlm` importable, "preload": [modules of it]}``. FD is one end of an `AF_UNIX`/`SOCK_SEQPACKET` socket pair to the
+notebook's process; each datagram is one JSON object:
 
     fork   {id, argv, env, cwd, log, policy} + [bridge]   a kernel for the connection file in `argv`
     exec   {id, argv, env, cwd, log, policy} + [bridge]   the same, by executing `argv`
@@ -19,7 +19,6 @@ It stays single-threaded and opens no zmq context and no event loop, so that a f
 notebook's process is gone, however it died, every descendant is killed and the directory removed.
 """
 
-import builtins
 import gc
 import importlib
 import json
@@ -31,11 +30,13 @@ import socket
 import sys
 import time
 import traceback
-import types
 from array import array
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
+
+from ..guest import preloaded_data
+from . import forked_kernel
 
 PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 KERNEL = "_rlm.guest.ipykernel_hooks.threadless_app"
@@ -108,7 +109,7 @@ def _threads() -> int:
     return sum(1 for _ in os.scandir("/proc/self/task"))
 
 
-def _preload(modules: list[str], sources: dict[str, str]) -> tuple[list[str], str]:
+def _preload(modules: list[str], ours: list[str]) -> tuple[list[str], str]:
     """Import what kernels will need, once for all of them; a module that starts a thread is refused.
 
     Returns:
@@ -129,20 +130,14 @@ def _preload(modules: list[str], sources: dict[str, str]) -> tuple[list[str], st
                 name, "it starts a thread when it is imported, and a fork would lose that thread"
             )
     unable = ""
-    for name, source in sources.items():
-        module = types.ModuleType(name)
-        module.__dict__["__builtins__"] = dict(
-            vars(builtins)
-        )  # an agent that overwrites `len` breaks its own
-        sys.modules[name] = module
+    for name in ours:
         try:
-            exec(compile(source, f"<{name}>", "exec"), module.__dict__)  # noqa: S102 - our own modules, as source
+            importlib.import_module(name)
         except Exception as error:
             if name != KERNEL:
                 raise
             traceback.print_exc()
             unable = f"{type(error).__name__}: {error}"
-            del sys.modules[name]
         if _threads() > 1:
             raise RefusedError(
                 name, "it starts a thread when it is imported, and a fork would lose that thread"
@@ -163,11 +158,6 @@ def _receive(link: socket.socket) -> tuple[bytes, list[int]]:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             numbers.frombytes(payload[: len(payload) // numbers.itemsize * numbers.itemsize])
     return data, list(numbers)
-
-
-def _child(name: str) -> Any:
-    """Find a function of the module that makes kernels out of forks."""
-    return sys.modules["_rlm.supervisor.forked_kernel"].__dict__[name]
 
 
 class Supervisor:
@@ -265,7 +255,7 @@ class Supervisor:
                 self._leave()
                 if request["op"] == "template":
                     self._branch(descriptors, parent, request.get("text"))
-                _child("become")(request, descriptors, parent)
+                forked_kernel.become(request, descriptors, parent)
             finally:  # whatever happens: a fork never goes on as the supervisor that it was
                 os._exit(1)
         self.kernels.add(pid)
@@ -283,10 +273,10 @@ class Supervisor:
         """Be a template: hold data, and serve forks that see it. Runs in the forked child."""
         link, data, *token = descriptors
         try:
-            _child("detach")(parent)
+            forked_kernel.detach(parent)
             branch = Supervisor(socket.socket(fileno=link), {**self.config, "directory": ""})
             try:
-                sys.modules["_rlm.guest.preloaded_data"].__dict__["hold"](data, *token, text=text)
+                preloaded_data.hold(data, token[0] if token else None, text)
                 if _threads() > 1:
                     raise RuntimeError("loading the data started a thread")
             except Exception as error:
@@ -349,18 +339,21 @@ class Supervisor:
             time.sleep(0.002)
 
 
-def main() -> None:
-    """Run the supervisor; see the module's text."""
+def main(config: dict[str, Any]) -> None:
+    """Run the supervisor; see the module's text.
+
+    Args:
+        config: what was read from stdin.
+    """
     link = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(link.fileno(), False)
-    config = json.load(sys.stdin)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for name in ("SIGINT", "SIGHUP", "SIGTERM", "SIGPIPE", "SIGQUIT"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)  # the notebook's keys and signals are not for us
     sys.path += [path for path in config["paths"] if path not in sys.path]
     supervisor = Supervisor(link, config)
     try:
-        preloaded, unable = _preload(config["modules"], config["sources"])
+        preloaded, unable = _preload(config["modules"], config["preload"])
     except RefusedError as error:
         supervisor.send("failed", module=error.module, reason=error.reason)
         supervisor.end()
@@ -368,14 +361,10 @@ def main() -> None:
         traceback.print_exc()
         supervisor.send("failed", module="", reason=f"{type(error).__name__}: {error}")
         supervisor.end()
-    _child("prctl")(PR_SET_CHILD_SUBREAPER, 1)
+    forked_kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)
     # Nobody but root may trace or read this process: a kernel that is not boxed could else stop it.
-    _child("prctl")(PR_SET_DUMPABLE, 0)
+    forked_kernel.prctl(PR_SET_DUMPABLE, 0)
     gc.collect()
     gc.freeze()
     supervisor.send("ready", pid=os.getpid(), preloaded=preloaded, threads=_threads(), unable=unable)
     supervisor.serve()
-
-
-if __name__ == "__main__":
-    main()

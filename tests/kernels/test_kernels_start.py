@@ -23,7 +23,7 @@ from rlm_jupyter.kernels.channels import zmq_channels
 from rlm_jupyter.kernels.launch import first_request as startup
 from rlm_jupyter.kernels.launch import fork_provisioner, kernel_process, supervisor_client
 from rlm_jupyter.kernels.launch.environment import BaseDirectory
-from rlm_jupyter.kernels.launch.first_request import supervisor_sources
+from rlm_jupyter.kernels.launch.guest_bundle import fork_server_sources
 from rlm_jupyter.kernels.launch.supervisor_client import Supervisor
 from rlm_jupyter.supervisor import forkserver
 
@@ -132,7 +132,7 @@ def base():
 
 async def test_the_supervisor_has_one_thread_and_no_key(base, monkeypatch):
     monkeypatch.setenv("RLM_TEST_API_KEY", "planted")
-    chief = Supervisor(base, supervisor_sources())
+    chief = Supervisor(base, fork_server_sources())
     try:
         ready = await asyncio.wrap_future(chief.ready)
         assert ready["threads"] == 1
@@ -147,8 +147,8 @@ THREADED = "import threading\nthreading.Thread(target=threading.Event().wait, da
 
 
 async def test_a_module_that_starts_a_thread_is_refused_by_name(base):
-    chief = Supervisor(base, {**supervisor_sources(), "_rlm_threaded": THREADED})
-    with pytest.raises(KernelStartError, match=r"`_rlm_threaded`.*starts a thread"):
+    chief = Supervisor(base, {**fork_server_sources(), "_rlm.guest.threaded": THREADED})
+    with pytest.raises(KernelStartError, match=r"`_rlm\.guest\.threaded`.*starts a thread"):
         await asyncio.wrap_future(chief.ready)
     chief.close()
 
@@ -165,7 +165,7 @@ async def test_the_pool_goes_on_without_a_module_that_starts_a_thread(monkeypatc
 
 async def test_without_a_supervisor_the_pool_starts_stock_kernels_and_says_so(monkeypatch):
     told = []
-    monkeypatch.setattr(supervisor_client, "PROGRAM", Path("/nowhere/forkserver.py"))
+    monkeypatch.setattr(supervisor_client, "PROGRAM", "raise SystemExit(1)")
     async with opened(notice=told.append) as pool, started(pool) as kernel:
         assert await shown(kernel, "llm_query('ask')") == "'reply to ask'"
         assert "files" not in kernel.confinement["holds"]

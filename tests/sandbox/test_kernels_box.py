@@ -401,10 +401,10 @@ async def test_an_old_landlock_is_helped_by_the_filter():
     code = textwrap.dedent("""
         import os, sys
         sys.path.insert(0, sys.argv[1])
-        import landlock_seccomp as sandbox
-        sandbox.landlock_version = lambda: 2
+        import landlock_seccomp
+        landlock_seccomp.landlock_version = lambda: 2
         parent = os.getppid()
-        sandbox.confine_calls({"protect": [parent]})
+        landlock_seccomp.confine_calls({"protect": [parent]})
         child = os.fork() or os.execvp("sleep", ["sleep", "600"])
         denied = 0
         for target in (parent, -parent, -1):

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from jupyter_client.manager import AsyncKernelManager
 
 from rlm_jupyter.guest.bridge import frames
-from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError, HostBridge, boot_code
+from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError, HostBridge
+from rlm_jupyter.kernels.launch.guest_bundle import installing_code, loading_code
 from rlm_jupyter.values.codec import api as codec
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -71,7 +72,7 @@ class GuestKernel:
         await self.client.wait_for_ready(timeout=60)
         self.bridge = HostBridge(ours, self._handle, self.lost.set)
         wake = "from rlm_jupyter.guest.ipykernel_hooks.prepare import wake_on_interrupt as _wake; _wake()\n"
-        ran = await self._execute(wake + boot_code(number), silent=True)
+        ran = await self._execute(f"{wake}{loading_code()}\n{installing_code(number)}", silent=True)
         assert ran.status == "ok", ran.error
 
     async def _handle(self, op, body, fds):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import os
 import subprocess
 import sys
@@ -13,46 +12,65 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rlm_jupyter.values import guest_sources
+from rlm_jupyter.kernels.launch.guest_bundle import fork_server_sources, loading_code
 from rlm_jupyter.values.codec import api as codec
 
 BOOT = """
-import json, sys, types
-for name, source in json.load(sys.stdin).items():
-    module = sys.modules[name] = types.ModuleType(name)
-    exec(compile(source, name, "exec"), module.__dict__)
-codec, describe = sys.modules["_rlm.values.codec.api"], sys.modules["_rlm.values.describe.api"]
+import sys
+exec(sys.stdin.read())
+from _rlm.values.codec import api as codec
+from _rlm.values.describe import api as describe
 """
 
 
 def in_a_bare_python(code, *fds, options=("-I", "-S")):
     done = subprocess.run(
         [sys.executable, *options, "-c", BOOT + textwrap.dedent(code), *map(str, fds)],
-        input=json.dumps(guest_sources()), pass_fds=fds, capture_output=True, text=True, check=False,
+        input=loading_code(), pass_fds=fds, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_the_sources_need_the_standard_library_and_each_other_only():
-    known = set()
-    for name, source in guest_sources().items():
+    sources = fork_server_sources()
+    for name, source in sources.items():
         for node in ast.parse(source).body:
-            modules = (
-                [alias.name for alias in node.names]
-                if isinstance(node, ast.Import)
-                else [node.module]
-                if isinstance(node, ast.ImportFrom)
-                else []
+            if isinstance(node, ast.ImportFrom) and node.level:
+                continue
+            names = (
+                [alias.name for alias in getattr(node, "names", ())] if isinstance(node, ast.Import) else []
             )
-            assert all(
-                module.partition(".")[0] in sys.stdlib_module_names | {"__future__"} for module in modules
-            ), name
-        for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.Import):
-                assert {a.name for a in node.names if a.name.startswith("_rlm_")} <= known, name
-        known.add(name)
-    assert {"_rlm.values.codec.api", "_rlm.values.codec.pandas_frames", "_rlm.values.describe.api"} <= known
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            # One module is about ipykernel's own classes, and is imported after ipykernel only.
+            others = {"ipykernel", "zmq", "traitlets"} if name.endswith(".threadless_app") else set()
+            assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names | others, name
+    assert {"_rlm.values.codec.api", "_rlm.guest.agent_side", "_rlm.supervisor.forkserver"} <= set(sources)
+
+
+def test_each_module_has_builtins_of_its_own():
+    out = in_a_bare_python(
+        """
+        import builtins
+        builtins.len = lambda _: "broken"
+        from _rlm.guest import depth_fallback  # imported after the damage
+        codec.__builtins__["len"] = None
+        print(depth_fallback.__builtins__["len"]((1, 2)), describe.__builtins__["len"]((1,)))
+        """
+    )
+    assert out == "2 1\n"
+
+
+def test_the_package_is_served_once():
+    out = in_a_bare_python(
+        """
+        before = list(sys.meta_path)
+        exec(compile(CODE, "again", "exec"))
+        assert sys.meta_path == before
+        print([name for name in globals() if name.lower() in {"packed", "serve", "pack", "unpack", "root"}])
+        """.replace("CODE", repr(loading_code()))
+    )
+    assert out == "[]\n"
 
 
 def test_plain_values_cross_into_a_python_without_libraries():

@@ -13,6 +13,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from ...values.codec import api as codec
+
 SLACK = 256 << 20
 """Bytes of stacks and of what allocators keep back; some of it is mapped and never used."""
 ADDRESSES = 4 << 30
@@ -129,6 +131,5 @@ def settle(policy: dict[str, Any], report: dict[str, Any]) -> None:
             report["missing"].append(f"memory: {error}")
         else:
             report["memory"] = policy["memory"]
-    codec = sys.modules.get("_rlm.values.codec.api")
-    if codec is not None and (policy.get("memory") or policy.get("disk")):
+    if policy.get("memory") or policy.get("disk"):
         fit(codec)

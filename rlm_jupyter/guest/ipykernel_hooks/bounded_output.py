@@ -8,6 +8,8 @@ import threading
 from collections import deque
 from typing import Any
 
+from .fd_capture import descriptors
+
 HEAD = TAIL = 32_768  # characters of output of one cell that are sent; the same as the host keeps
 DISPLAYS = 200  # messages of `display` in one cell
 LARGEST = 400_000  # bytes of one message's content; the host refuses messages above a mebibyte
@@ -81,9 +83,7 @@ class Outlet:
 
     def _drain(self) -> None:
         """Take what a subprocess wrote to descriptors 1 and 2 before what comes next."""
-        read = sys.modules.get("_rlm.guest.ipykernel_hooks.fd_capture")
-        if read is not None:
-            read.__dict__["descriptors"].drain()
+        descriptors.drain()
 
     def _wrap_stream(self, stream: Any) -> None:
         write = stream.write

@@ -14,6 +14,16 @@ import sys
 import threading
 from typing import Any
 
+from .. import agent_side
+from ..confinement import (
+    eventfd_semaphore,
+    landlock_seccomp,
+    memory_quota,
+    multiprocessing_compat,
+    socket_proxy,
+)
+from . import bounded_output, exits, fd_capture, logging_config, text_streams
+
 
 def wake_on_interrupt() -> None:
     """Let SIGINT wake the event loop, so that it interrupts a cell that awaits.
@@ -98,13 +108,9 @@ def _forget_log() -> None:
 
 def _pass_connections(report: dict[str, Any], *, allowed: bool) -> None:
     """Let sockets ask the engine where hosts are allowed, and say why not where none are."""
-    guest, network = (
-        sys.modules.get("_rlm.guest.agent_side"),
-        sys.modules.get("_rlm.guest.confinement.socket_proxy"),
-    )
-    if guest is None or network is None or not guest._guests:  # noqa: SLF001 - a kernel has one
+    if not agent_side._guests:  # noqa: SLF001 - a kernel has one
         return
-    report["passes"] = network.install(guest._guests[-1].link, allowed=allowed)  # noqa: SLF001
+    report["passes"] = socket_proxy.install(agent_side._guests[-1].link, allowed=allowed)  # noqa: SLF001
     if allowed and not report["passes"]:
         report["missing"].append(
             "net: no connection can be passed to this kernel, as it is reached without descriptors"
@@ -118,31 +124,28 @@ def prepare(shell: Any, options: dict[str, Any]) -> str:
         shell: of IPython.
         options: `policy` (to close the box; None where there is none), `parent` (to die with it).
     """
-    box = sys.modules.get("_rlm.guest.confinement.landlock_seccomp")
     if options.get("parent"):
         die_with_parent(options["parent"])
     wake_on_interrupt()
-    streams = sys.modules["_rlm.guest.ipykernel_hooks.text_streams"].__dict__["Streams"](
-        shell
-    )  # before the outlet, which ends a cell's output
-    outlet = sys.modules["_rlm.guest.ipykernel_hooks.bounded_output"].__dict__
-    outlet["Outlet"](shell)
-    outlet["bound_messages"](shell.kernel.session)
+    streams = text_streams.Streams(shell)  # before the outlet, which ends a cell's output
+    bounded_output.Outlet(shell)
+    bounded_output.bound_messages(shell.kernel.session)
     if sys.platform != "win32":
         _plain_system(shell)
-        sys.modules["_rlm.guest.confinement.multiprocessing_compat"].__dict__["start_by_fork"]()
+        multiprocessing_compat.start_by_fork()
         _allow_forks(streams)
         _forget_log()
-        sys.modules["_rlm.guest.ipykernel_hooks.fd_capture"].__dict__["install"]()
-    sys.modules["_rlm.guest.ipykernel_hooks.exits"].__dict__["install"](shell)
-    sys.modules["_rlm.guest.ipykernel_hooks.logging_config"].__dict__["install"]()
+        fd_capture.install()
+    exits.install(shell)
+    logging_config.install()
     shell.history_manager.enabled = False
-    if box is not None and options.get("policy"):
-        box.join(options["policy"])
-        sys.modules["_rlm.guest.confinement.memory_quota"].__dict__["settle"](options["policy"], box.report)
-        own = sys.modules["_rlm.guest.confinement.eventfd_semaphore"].__dict__["install"]()
-        if own or box.report["network"]:
-            sys.modules["_rlm.guest.confinement.multiprocessing_compat"].__dict__["adapt"](shared=not own)
-        if box.report["network"]:
-            _pass_connections(box.report, allowed=bool(options["policy"].get("net")))
-    return json.dumps(box.report if box is not None else {})
+    report = landlock_seccomp.report
+    if options.get("policy"):
+        landlock_seccomp.join(options["policy"])
+        memory_quota.settle(options["policy"], report)
+        own = eventfd_semaphore.install()
+        if own or report["network"]:
+            multiprocessing_compat.adapt(shared=not own)
+        if report["network"]:
+            _pass_connections(report, allowed=bool(options["policy"].get("net")))
+    return json.dumps(report)

@@ -19,9 +19,8 @@ from typing import Any, Protocol
 
 from rlm_jupyter.guest.bridge import frames
 from rlm_jupyter.kernels.bridge.requests import BridgeError, BridgeHandler, Exchange
-from rlm_jupyter.kernels.launch.guest_bundle import boot_code, guest_sources
 
-__all__ = ["Bridge", "BridgeError", "BridgeHandler", "HostBridge", "boot_code", "guest_sources"]
+__all__ = ["Bridge", "BridgeError", "BridgeHandler", "HostBridge"]
 
 _FRAMES_PER_TURN = 64  # handled at once, before the loop serves others
 _BACKLOG_BYTES = 4 << 20  # replies that the kernel has not read; above it, we do not read from it either

@@ -1,72 +1,19 @@
-"""The first request to a kernel: the modules that travel as source, the bridge, the prelude."""
+"""The first request to a kernel: the code that travels, the bridge, and what is prepared there."""
 
 from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.channels.tracebacks import clean_traceback
-
-# Each module gets builtins of its own, so that an agent that overwrites `len` breaks only its own code.
-_LOADER = """
-import builtins, sys, types
-for name, source in sources.items():
-    if name not in sys.modules:
-        module = sys.modules[name] = types.ModuleType(name)
-        module.__dict__["__builtins__"] = dict(vars(builtins))
-        exec(compile(source, f"<{name}>", "exec"), module.__dict__)
-"""
-
-
-@dataclass(frozen=True)
-class Guest:
-    """What speaks over the bridge inside a kernel.
-
-    Attributes:
-        sources: name to source of the modules it consists of.
-        code: given the bridge's descriptor (None where there is none, to use the control channel) and the modules
-            to make there (None: all of them), the code that installs it.
-    """
-
-    sources: Mapping[str, str]
-    code: Callable[[int | None, Mapping[str, str] | None], str]
-
-    @classmethod
-    def standard(cls) -> Guest:
-        """The words of agents: `llm_query`, `FINAL` and the others."""
-        from rlm_jupyter.kernels.launch.guest_bundle import boot_code, guest_sources
-
-        return cls(guest_sources(), boot_code)
-
-
-def own_sources() -> dict[str, str]:
-    """Name to source of the modules of this part that every kernel gets."""
-    names = ("whole", "sandbox", "quotas", "semaphores", "processes", "streams", "outlet", "descriptors")
-    return _sources(*names, "exits", "logs", "prelude")
-
-
-def supervisor_sources() -> dict[str, str]:
-    """Name to source of the modules of this part that the supervisor gets."""
-    return {**own_sources(), **_sources("child", "direct", "template")}
-
-
-def _sources(*names: str) -> dict[str, str]:
-    here = Path(__file__).parent
-    return {f"_rlm_{name}": (here / f"{name}.py").read_text(encoding="utf-8") for name in names}
-
-
-def loading_code(sources: Mapping[str, str]) -> str:
-    """Write one statement that makes these modules in a kernel and leaves no name behind."""
-    return f"exec({_LOADER!r}, {{'sources': {dict(sources)!r}}})"
+from rlm_jupyter.kernels.launch.guest_bundle import calling_code, installing_code, loading_code
 
 
 def first_request(
-    guest: Guest,
     number: int | None,
     *,
     forked: bool,
@@ -78,30 +25,22 @@ def first_request(
     """Write the code of the first request and the expression whose value is the report.
 
     Args:
-        guest: what is installed there.
         number: the bridge's descriptor in the kernel; None for the control channel.
-        forked: whether the supervisor made the modules already.
+        forked: whether the supervisor imported the modules already.
         policy: of the box.
         parent: a process with which the kernel is to die; None where the supervisor sees to it.
         directory: the kernel's own, on this machine.
         remote: None for a kernel of this machine; else the variables that the user hands over to it.
     """
     options = {"policy": dict(policy) if policy else None, "parent": parent}
-    lines = [] if forked else [loading_code(own_sources())]
+    lines = [] if forked else [loading_code()]
     if remote is not None:
-        lines += [
-            loading_code(_sources("leftovers", "remote")),
-            f"__import__('_rlm.guest.remote_setup').settle({dict(remote)!r})",
-        ]
+        lines.append(calling_code("guest.remote_setup", "settle", repr(dict(remote))))
     elif parent is not None:
-        lines += [
-            loading_code(_sources("leftovers")),
-            f"__import__('_rlm.guest.private_directory').clear_up_after({str(directory)!r})",
-        ]
-    lines.append(guest.code(number, {} if forked else None))
-    return "\n".join(lines), {
-        "report": f"__import__('_rlm.guest.ipykernel_hooks.prepare').prepare(get_ipython(), {options!r})"
-    }
+        lines.append(calling_code("guest.private_directory", "clear_up_after", repr(str(directory))))
+    lines.append(installing_code(number))
+    report = calling_code("guest.ipykernel_hooks.prepare", "prepare", "get_ipython()", repr(options))
+    return "\n".join(lines), {"report": report}
 
 
 def read_report(content: Mapping[str, Any], kernelspec: str | None) -> dict[str, Any]:

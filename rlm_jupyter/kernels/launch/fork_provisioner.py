@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from rlm_jupyter.kernels.launch.environment import BaseDirectory, clean_environment
-from rlm_jupyter.kernels.launch.first_request import supervisor_sources
+from rlm_jupyter.kernels.launch.guest_bundle import fork_server_sources
 from rlm_jupyter.kernels.launch.supervisor_client import Chief, Supervisor
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def shared_supervisor() -> Supervisor:
     global _shared  # noqa: PLW0603 - one to a process, like the process it supervises for
     with _shared_lock:
         if _shared is None or not _shared.alive:
-            _shared = Supervisor(BaseDirectory().path, supervisor_sources())
+            _shared = Supervisor(BaseDirectory().path, fork_server_sources())
         return _shared
 
 

@@ -1,79 +1,96 @@
-"""What is sent into a kernel so that the guest lives there: modules as source, and the code that starts it."""
+"""The code that travels: the sources of the package `_rlm`, and the statement that makes it importable elsewhere.
+
+This is the one way for our code into a process that does not have this package: forked kernels, stock kernels, kernels
+of other environments and machines, and the fork server.
+"""
 
 from __future__ import annotations
 
-import base64
-import json
-import zlib
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from rlm_jupyter import values
+from rlm_jupyter.guest.importer import ROOT, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
+    from importlib.resources.abc import Traversable
 
-_GUEST_MODULES = (
-    "wire",
-    "whole",
-    "link",
-    "packets",
-    "control_link",
-    "callers",
-    "calls",
-    "nest",
-    "schemas",
-    "fallback",
-    "variables",
-    "tools",
-    "servers",
-    "words",
-    "network",
-    "guest",
-)
-# Each module gets builtins of its own, so that an agent that overwrites `len` breaks only its own code.
-_BOOT = """\
-def _rlm_boot(fd, packed):
-    import base64, builtins, json, sys, types, zlib
-    for name, source in json.loads(zlib.decompress(base64.b64decode(packed))).items():
-        if name not in sys.modules:
-            module = sys.modules[name] = types.ModuleType(name)
-            module.__dict__["__builtins__"] = dict(vars(builtins))
-            exec(compile(source, f"<{{name}}>", "exec", dont_inherit=True), module.__dict__)
-    sys.modules["_rlm.guest.agent_side"].install(get_ipython(), fd)
-try:
-    _rlm_boot({fd}, "{packed}")
-finally:
-    del _rlm_boot
-"""
+_FOR_KERNELS = ("guest", "values.codec", "values.describe")
+_FOR_FORK_SERVER = (*_FOR_KERNELS, "supervisor")
 
 
-def guest_sources() -> dict[str, str]:
-    """Give the modules that travel into a kernel: name to source, in the order in which they are made."""
-    room = files("rlm_jupyter.kernels")
-    ours = {
-        f"_rlm_{name}": room.joinpath(f"{name}.py").read_text(encoding="utf-8") for name in _GUEST_MODULES
-    }
-    return values.guest_sources() | ours
+def kernel_sources() -> dict[str, str]:
+    """Return the modules that an agent's kernel gets: full name below `_rlm` to source."""
+    return dict(_sources(_FOR_KERNELS))
 
 
-def boot_code(fd: int | None, sources: Mapping[str, str] | None = None) -> str:
-    """Write the code that, run silently in a Python kernel, starts the guest.
+def fork_server_sources() -> dict[str, str]:
+    """Return the modules that the fork server gets: those of kernels and its own."""
+    return dict(_sources(_FOR_FORK_SERVER))
+
+
+def loading_code(sources: Mapping[str, str] | None = None) -> str:
+    """Write one statement that makes `_rlm` importable where it is executed, and leaves no name behind.
+
+    Args:
+        sources: of the package; `kernel_sources()` if None.
+    """
+    packed = _packed_for_kernels() if sources is None else pack(sources)
+    importer = _importer() + "\nserve(packed)\n"
+    return f"exec({importer!r}, {{'__builtins__': dict(vars(__import__('builtins'))), 'packed': {packed!r}}})"
+
+
+def calling_code(module: str, function: str, *arguments: str) -> str:
+    """Write an expression that calls a function of `_rlm` and binds no name.
+
+    Args:
+        module: its name below `_rlm`.
+        function: of that module.
+        arguments: expressions.
+    """
+    return f"__import__('{ROOT}.{module}', fromlist=['{function}']).{function}({', '.join(arguments)})"
+
+
+def installing_code(fd: int | None) -> str:
+    """Write the expression that starts the guest in an IPython kernel.
 
     Args:
         fd: the number of the inherited socket in the kernel's process; None to use the control channel.
-        sources: modules to make where the kernel has not got them; `guest_sources()` if None. Empty for a
-            kernel that is known to have them.
     """
-    packed = _packed() if sources is None else _pack(sources)
-    return _BOOT.format(fd=fd, packed=packed)
-
-
-def _pack(sources: Mapping[str, str]) -> str:
-    return base64.b64encode(zlib.compress(json.dumps(dict(sources)).encode())).decode()
+    return calling_code("guest.agent_side", "install", "get_ipython()", repr(fd))
 
 
 @cache
-def _packed() -> str:
-    return _pack(guest_sources())
+def _packed_for_kernels() -> str:
+    return pack(kernel_sources())
+
+
+@cache
+def _importer() -> str:
+    return files("rlm_jupyter").joinpath("guest", "importer.py").read_text(encoding="utf-8")
+
+
+@cache
+def _sources(packages: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    found = {ROOT: ""}
+    for package in packages:
+        place, name = files("rlm_jupyter"), ROOT
+        for part in package.split("."):
+            place, name = place.joinpath(part), f"{name}.{part}"
+            found[name] = (
+                ""  # `values` itself stays here; the others are overwritten with what is in their files
+            )
+        found.update(_below(place, name))
+    return tuple(found.items())
+
+
+def _below(place: Traversable, name: str) -> Iterator[tuple[str, str]]:
+    for entry in sorted(place.iterdir(), key=lambda entry: entry.name):
+        stem = entry.name.removesuffix(".py")
+        if stem == "__init__":
+            yield name, entry.read_text(encoding="utf-8")
+        elif stem != entry.name:
+            yield f"{name}.{stem}", entry.read_text(encoding="utf-8")
+        elif entry.is_dir() and entry.name != "__pycache__":
+            yield from _below(entry, f"{name}.{entry.name}")

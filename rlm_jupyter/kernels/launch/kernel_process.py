@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     import zmq.asyncio
 
     from rlm_jupyter.kernels.bridge.socket_bridge import Bridge, BridgeHandler
-    from rlm_jupyter.kernels.launch.first_request import Guest
     from rlm_jupyter.kernels.launch.supervisor_client import Chief
 
 START_SECONDS = 60.0
@@ -50,7 +49,6 @@ class Launch:
         supervisor: or a template of it; None to start a stock kernel by `jupyter_client` alone.
         kernelspec: a name, or None for this Python.
         sandbox: `auto`, `none` or `bwrap`.
-        guest: what speaks over the bridge in the kernel.
         env: variables that the user hands over.
         limits: of the box; see `policy_for`.
         bridge: `socket` passes a descriptor to the kernel, `control` uses the control channel; `auto` is the
@@ -62,7 +60,6 @@ class Launch:
     directory: Path
     context: zmq.asyncio.Context
     supervisor: Chief | None
-    guest: Guest
     kernelspec: str | None = None
     sandbox: str = "auto"
     env: dict[str, str] = field(default_factory=dict)
@@ -197,7 +194,6 @@ class KernelProcess:
         launch = self.launch
         local = self._manager.is_local
         code, expressions = first_request(
-            launch.guest,
             number,
             forked=self._forked,
             policy=self._policy,

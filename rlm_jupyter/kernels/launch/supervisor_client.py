@@ -25,12 +25,19 @@ from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.guest.private_directory import remove_directory
 from rlm_jupyter.kernels.confinement.policy import site_directories
 from rlm_jupyter.kernels.launch.environment import TOKEN, clean_environment, kill_marked
+from rlm_jupyter.kernels.launch.guest_bundle import loading_code
 from rlm_jupyter.kernels.launch.pipe_text import pour
 
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 10.0
-PROGRAM = Path(__file__).parents[2] / "supervisor" / "forkserver.py"
+PROGRAM = """\
+import json, sys
+config = json.load(sys.stdin)
+exec(config.pop("code"))
+from _rlm.supervisor import forkserver
+forkserver.main(config)
+"""
 # polars is never among them: it starts threads when it is imported.
 MODULES = (
     "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.displayhook", "ipykernel.comm",
@@ -244,7 +251,7 @@ class Supervisor(Chief):
 
     Args:
         directory: where kernels live; the supervisor removes it when the notebook's process ends.
-        sources: modules made in the supervisor before it forks, name to source.
+        sources: modules of `_rlm` that it imports before it forks, name to source; see `fork_server_sources`.
         modules: imported in the supervisor where installed.
 
     Raises:
@@ -263,7 +270,8 @@ class Supervisor(Chief):
             "directory": str(directory),
             "modules": list(modules),
             "paths": site_directories(),
-            "sources": dict(sources),
+            "code": loading_code(sources),
+            "preload": list(sources),
         }
         token = secrets.token_hex(8)
         try:
@@ -282,7 +290,7 @@ class Supervisor(Chief):
 
     def _execute(self, other: socket.socket, config: dict[str, Any], token: str) -> subprocess.Popen[bytes]:
         # `-I`: neither PYTHON* variables nor the notebook's working directory decide what is imported.
-        command = [sys.executable, "-I", str(PROGRAM), str(other.fileno())]
+        command = [sys.executable, "-I", "-c", PROGRAM, str(other.fileno())]
         with tempfile.TemporaryFile() as stdin, self._log.open("wb") as log:
             stdin.write(json.dumps(config).encode())
             stdin.seek(0)
