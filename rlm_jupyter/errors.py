@@ -33,22 +33,20 @@ carries it as `.run`, so that its partial value, variables and log are never los
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rlm_jupyter.engine.run.run import Run
+from typing import Any
 
 
 class RLMError(Exception):
     """The base of all exceptions of this package.
 
     Attributes:
-        run: the run that failed, with its partial value and variables; None where no run had started.
+        run: the `Run` that failed, with its partial value and variables; None where no run had started. It is not typed
+            as that: errors are below the engine, and every module imports them.
     """
 
-    run: Run | None = None
+    run: Any = None
 
-    def __init__(self, message: str = "", *, run: Run | None = None) -> None:
+    def __init__(self, message: str = "", *, run: Any = None) -> None:
         super().__init__(message)
         self.message = message
         if run is not None:
@@ -173,7 +171,7 @@ class LimitReachedError(RLMError):
         limit: the name of the field of `Limits`, such as ``"cost"`` or ``"calls_per_agent"``.
     """
 
-    def __init__(self, message: str = "", *, limit: str = "", run: Run | None = None) -> None:
+    def __init__(self, message: str = "", *, limit: str = "", run: Any = None) -> None:
         super().__init__(message, run=run)
         self.limit = limit
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from rlm_jupyter.engine.run.run import Run
-    from rlm_jupyter.magics.extension import RLMMagics
+    from rlm_jupyter.magics.magics_state import MagicsState
     from rlm_jupyter.views.display import Cell
     from rlm_jupyter.views.view import View
 
@@ -24,7 +24,7 @@ GRACE = 2.0
 """Seconds that an interrupted cell waits for its agents to end."""
 
 
-def ask(magics: RLMMagics, line: str, body: str) -> Any:
+def ask(magics: MagicsState, line: str, body: str) -> Any:
     """Run a cell and block until it has its answer (or give the run at once, where that was asked for)."""
     task = read(magics, line, body)
     if task.dry_run:
@@ -36,7 +36,7 @@ def ask(magics: RLMMagics, line: str, body: str) -> Any:
     return conclude(magics.shell, task, run, interrupted=interrupted)
 
 
-async def ask_awaited(magics: RLMMagics, line: str, body: str) -> Any:
+async def ask_awaited(magics: MagicsState, line: str, body: str) -> Any:
     """Run a cell and await its answer; clicks arrive meanwhile."""
     task = read(magics, line, body)
     if task.dry_run:
@@ -48,7 +48,7 @@ async def ask_awaited(magics: RLMMagics, line: str, body: str) -> Any:
     return conclude(magics.shell, task, run, interrupted=interrupted)
 
 
-def start(magics: RLMMagics, task: Task) -> Run:
+def start(magics: MagicsState, task: Task) -> Run:
     """Start a task's run.
 
     Raises:
@@ -157,7 +157,7 @@ async def _wait_awaiting(run: Run, view: View) -> bool:
     return False
 
 
-def _follow(magics: RLMMagics, task: Task, run: Run) -> Run:
+def _follow(magics: MagicsState, task: Task, run: Run) -> Run:
     """Go on without the cell: keep the view up to date, and hand the answer over at the end."""
     if task.step:
         print("Each cell of an agent waits: `%rlm status` shows it, `%rlm next` lets it run.")  # noqa: T201

@@ -12,7 +12,7 @@ from rlm_jupyter.magics.arguments import Parser
 if TYPE_CHECKING:
     import argparse
 
-    from rlm_jupyter.magics.extension import RLMMagics
+    from rlm_jupyter.magics.magics_state import MagicsState
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Command:
     name: str
     usage: str
     summary: str
-    function: Callable[[RLMMagics, Any], Any]
+    function: Callable[[MagicsState, Any], Any]
     parser: Parser
     verbatim: bool = False
 
@@ -35,7 +35,7 @@ class Command:
 COMMANDS: dict[str, Command] = {}
 """By name, in the order of the help."""
 
-_Function = Callable[["RLMMagics", Any], Any]
+_Function = Callable[["MagicsState", Any], Any]
 
 
 def command(usage: str, summary: str, *, verbatim: bool = False) -> Callable[[_Function], _Function]:

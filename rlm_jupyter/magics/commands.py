@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import argparse
 
     from rlm_jupyter.engine.run.run import Run
-    from rlm_jupyter.magics.extension import RLMMagics
+    from rlm_jupyter.magics.magics_state import MagicsState
     from rlm_jupyter.records.past_run import PastRun
 
 STOP_SECONDS = 5.0
@@ -51,7 +51,7 @@ def the_run(prefix: str | None = None) -> Run | PastRun:
 
 
 @command("status", "What runs, and what its agents do now.")
-def status(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
+def status(_magics: MagicsState, _arguments: argparse.Namespace) -> None:
     """Print a line for each run that goes on, and one for each of its agents at work."""
     from rlm_jupyter.rlm import runs
     from rlm_jupyter.views import text_tree as text
@@ -65,7 +65,7 @@ def status(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
 
 
 @command("tree [RUN]", "The tree of a run: its agents, their states, spend and values.")
-def tree(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+def tree(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Print the tree as text."""
     from rlm_jupyter.views import text_tree as text
 
@@ -76,7 +76,7 @@ def tree(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
 
 
 @command("stop [AGENT] [--run RUN]", "Stop a run, or one agent and all below it.")
-def stop(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+def stop(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Stop, wait a little, and say what came of it."""
     from rlm_jupyter.records.past_run import PastRun
 
@@ -97,7 +97,7 @@ def stop(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
     "pull AGENT [NAME] [-o/--out NEW] [--trust] [--run RUN]",
     "Take a variable out of an agent's kernel; without a name, the value that it gave to FINAL.",
 )
-def pull(magics: RLMMagics, arguments: argparse.Namespace) -> Any:
+def pull(magics: MagicsState, arguments: argparse.Namespace) -> Any:
     """Give the variable as an object of the notebook, and store it where a name was given."""
     out = out_name(arguments.out) if arguments.out else None
     value = the_run(arguments.run).agents[arguments.agent].pull(arguments.name, trust=arguments.trust)
@@ -107,7 +107,7 @@ def pull(magics: RLMMagics, arguments: argparse.Namespace) -> Any:
 
 
 @command("exec [--run RUN] AGENT CODE", "Run a line of code in an agent's kernel.", verbatim=True)
-def execute(_magics: RLMMagics, line: str) -> None:
+def execute(_magics: MagicsState, line: str) -> None:
     """Run the code and print what it printed and showed.
 
     Raises:
@@ -129,7 +129,7 @@ def execute(_magics: RLMMagics, line: str) -> None:
 
 
 @command("runs", "All runs of this notebook and their logs, the newest last.")
-def runs(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
+def runs(_magics: MagicsState, _arguments: argparse.Namespace) -> None:
     """Print a line for each run, and its question."""
     from rlm_jupyter import rlm
     from rlm_jupyter.records.past_run import PastRun
@@ -150,7 +150,7 @@ def runs(_magics: RLMMagics, _arguments: argparse.Namespace) -> None:
 
 
 @command("show [RUN] [AGENT] [--prompt]", "An agent turn by turn (0 is the root); or its exact prompt.")
-def show(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+def show(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Print an agent's turns, or the messages that were sent for it."""
     from rlm_jupyter.text.sanitize import clean
     from rlm_jupyter.views import text_tree as text
@@ -170,7 +170,7 @@ def show(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
 
 
 @command("cost [RUN]", "Where the money and the tokens of a run went.")
-def cost(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+def cost(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Print a line for each agent, the dearest first."""
     from rlm_jupyter.views import text_tree as text
 
@@ -181,7 +181,7 @@ def cost(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
 
 
 @command("replay PATH", "The tree of a log that was written earlier.")
-def replay(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+def replay(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Read a log and print its tree."""
     from rlm_jupyter.records import load
     from rlm_jupyter.views import text_tree as text
@@ -195,7 +195,7 @@ def replay(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
 
 
 @command("export [RUN] [-o/--out PATH]", "Write a run as a notebook (.ipynb) or as a script (.py).")
-def export(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Write the run's code and outputs to a file that does not exist yet."""
     import json
     from pathlib import Path
@@ -219,26 +219,26 @@ def export(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
 
 
 @command("last", "The newest run, as an object.")
-def last(_magics: RLMMagics, _arguments: argparse.Namespace) -> Run | PastRun:
+def last(_magics: MagicsState, _arguments: argparse.Namespace) -> Run | PastRun:
     """Give the newest run."""
     return the_run()
 
 
 @command("next [AGENT] [--run RUN]", "With --step: let the next cell run.")
-def step(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+def step(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Let one waiting cell run."""
     the_run(arguments.run).next(arguments.agent)
 
 
 @command("retry AGENT [--run RUN]", "Ask a sub-agent's question again, of a new one beside it.")
-def retry(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+def retry(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Start the new sub-agent, and print its id."""
     new = the_run(arguments.run).retry(arguments.agent)
     _say(f"Agent `{arguments.agent}` is asked again, as agent `{new}`: `%rlm status` shows it.")
 
 
 @command("doctor", "What works on this machine: versions, clicks, model, kernels, sandbox.")
-def doctor(magics: RLMMagics, _arguments: argparse.Namespace) -> None:
+def doctor(magics: MagicsState, _arguments: argparse.Namespace) -> None:
     """Print the report; takes a second or two, because kernels are started for it."""
     from rlm_jupyter.magics.notebook_diagnostics import report
 
@@ -246,7 +246,7 @@ def doctor(magics: RLMMagics, _arguments: argparse.Namespace) -> None:
 
 
 @command("free [RUN]", "End a run's kernels; its value, tree and log stay.")
-def free(_magics: RLMMagics, arguments: argparse.Namespace) -> None:
+def free(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Close a run."""
     run = the_run(arguments.run)
     run.close()

@@ -12,7 +12,7 @@ from rlm_jupyter.magics import await_transform, completion, input_transformers, 
 from rlm_jupyter.magics import cell_magic as cell
 from rlm_jupyter.magics import line_magic as line
 from rlm_jupyter.magics.arguments import cell_help
-from rlm_jupyter.magics.config import MagicsConfig
+from rlm_jupyter.magics.magics_state import MagicsState
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -32,7 +32,7 @@ def _line(method: _Method) -> _Method:
 
 
 @magics_class
-class RLMMagics(Magics, MagicsConfig):
+class RLMMagics(Magics, MagicsState):
     """`%%rlm` asks a question, `%rlm` looks after runs; `%config RLMMagics` shows the settings."""
 
     shell: InteractiveShell

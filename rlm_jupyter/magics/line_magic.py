@@ -14,10 +14,10 @@ from rlm_jupyter.magics.lexer import lex
 from rlm_jupyter.magics.notebook_lookup import missing
 
 if TYPE_CHECKING:
-    from rlm_jupyter.magics.extension import RLMMagics
+    from rlm_jupyter.magics.magics_state import MagicsState
 
 
-def run(magics: RLMMagics, line: str) -> Any:
+def run(magics: MagicsState, line: str) -> Any:
     """Run one `%rlm` line; give what the command gives.
 
     Raises:

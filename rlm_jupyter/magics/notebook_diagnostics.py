@@ -10,10 +10,10 @@ from rlm_jupyter import diagnostics
 from rlm_jupyter.errors import RLMError
 
 if TYPE_CHECKING:
-    from rlm_jupyter.magics.extension import RLMMagics
+    from rlm_jupyter.magics.magics_state import MagicsState
 
 
-def report(magics: RLMMagics) -> str:
+def report(magics: MagicsState) -> str:
     """Tell of versions, display, clicks, model and key, kernels and their confinement."""
     lines = [
         *diagnostics.versions(),
@@ -24,7 +24,7 @@ def report(magics: RLMMagics) -> str:
     return "\n".join(lines)
 
 
-def _display(magics: RLMMagics) -> Iterator[str]:
+def _display(magics: MagicsState) -> Iterator[str]:
     from rlm_jupyter.magics.await_transform import may_await
     from rlm_jupyter.views.display import clicks_arrive, display_mode
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from rlm_jupyter.engine.run.run import Run
-    from rlm_jupyter.magics.extension import RLMMagics
+    from rlm_jupyter.magics.magics_state import MagicsState
     from rlm_jupyter.views.view import View
 
 TICK = 0.1
@@ -19,7 +19,7 @@ when the kernel's loop wakes (https://github.com/ipython/ipykernel/issues/881)."
 _RUN = ("rlm_jupyter.engine.run.run", "Run")  # by name: the engine is not imported before it is needed
 
 
-def install(shell: InteractiveShell, magics: RLMMagics) -> None:
+def install(shell: InteractiveShell, magics: MagicsState) -> None:
     """Let IPython show runs as trees."""
     _formatter(shell).for_type_by_name(*_RUN, _displayer(magics))
 
@@ -38,7 +38,7 @@ def _formatter(shell: InteractiveShell) -> Any:
     return formatter.ipython_display_formatter
 
 
-def _displayer(magics: RLMMagics) -> Callable[[Run], None]:
+def _displayer(magics: MagicsState) -> Callable[[Run], None]:
     def display_run(run: Run) -> None:
         from rlm_jupyter.views.display import display_mode, show
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm_jupyter.engine.run.run import Run
-    from rlm_jupyter.magics.extension import RLMMagics
+    from rlm_jupyter.magics.magics_state import MagicsState
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Task:
         return {name: value for name, value in asked.items() if value is not None}
 
 
-def read(magics: RLMMagics, line: str, body: str) -> Task:
+def read(magics: MagicsState, line: str, body: str) -> Task:
     """Read a cell's line and body.
 
     Raises:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.engine.agent.follow_up import continued, root_of
 from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.run.engine_thread import engine
 from rlm_jupyter.engine.run.run import Run
@@ -17,6 +16,7 @@ from rlm_jupyter.errors import ConfigError, ContextError
 from rlm_jupyter.events.events import AnyEvent, Notice, RunStarted
 from rlm_jupyter.kernels.launch.manager import check_launch
 from rlm_jupyter.records.log import LogWriter
+from rlm_jupyter.run_setup.continued import continued, root_of
 from rlm_jupyter.run_setup.lazy_data import check_whole
 from rlm_jupyter.sandbox_settings import check_log_dir
 from rlm_jupyter.security.redactor import Redactor
@@ -153,7 +153,7 @@ def tell_start(
 ) -> None:
     """Tell that a run begins: the first event of each."""
     shown = spec.added[-1].data if spec.added else spec.context
-    earlier = spec.earlier.team.run if spec.earlier is not None else None
+    earlier = spec.earlier.services.run if spec.earlier is not None else None
     journal.emit(
         RunStarted,
         question=spec.question,
@@ -174,6 +174,6 @@ def tell_start(
         journal.emit(Notice, text=exposed)
     if earlier is not None:
         journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")
-        if spec.earlier is not None and spec.earlier.team.settings.sandbox != settings.sandbox:
+        if spec.earlier is not None and spec.earlier.services.settings.sandbox != settings.sandbox:
             text = "The root's kernel keeps the sandbox that it was started with; new agents get this one."
             journal.emit(Notice, text=text)

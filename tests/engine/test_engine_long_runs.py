@@ -7,7 +7,7 @@ from openai_server import fault
 from scripts import by_question, cell
 
 from rlm_jupyter import RLM, Limits
-from rlm_jupyter.engine.agent.compaction import Gauge
+from rlm_jupyter.engine.agent.chat_size import Gauge
 from rlm_jupyter.errors import AgentFailedError, ConfigError, ContextTooLongError
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.models.base import Price, Usage

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.engine.agent.chat_size import BYTES_PER_TOKEN, window
 from rlm_jupyter.engine.agent.prompt import cut_middle
 from rlm_jupyter.errors import ContextTooLongError, LimitReachedError, ModelError
 from rlm_jupyter.events import events as ev
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.agent.loop import Agent
-    from rlm_jupyter.engine.run.conductor import Conductor
-    from rlm_jupyter.models.base import ChatModel, Message, Usage
+    from rlm_jupyter.engine.agent.agent import Agent
+    from rlm_jupyter.engine.run.services import RunServices
+    from rlm_jupyter.models.base import ChatModel, Message
 
 _HEAD = 2
 """The first messages, which stay: the fixed text; the question with the description of the data."""
@@ -31,8 +32,6 @@ _FEW = 2
 """With no more turns or calls left than these, a summary is paid for and hardly used."""
 _LINES = 400
 """Characters of an old message that stay where there is no summary."""
-_BYTES_PER_TOKEN = 3.0
-"""Of code and figures; prose has 4 and more."""
 _NAMES = 40
 
 _ASK = """\
@@ -47,42 +46,16 @@ Turns:
 {turns}"""
 
 
-class Gauge:
-    """Tells about how many tokens a chat has, from the provider's own count of an earlier prompt."""
-
-    def __init__(self) -> None:
-        self._per_byte = 1 / _BYTES_PER_TOKEN
-
-    def learn(self, messages: Sequence[Message], usage: Usage | None) -> None:
-        """Take over the count of a prompt that was answered."""
-        if usage is not None and not usage.estimated and usage.prompt_tokens > 0:
-            self._per_byte = min(1.0, max(0.05, usage.prompt_tokens / max(1, _bytes(messages))))
-
-    def tokens(self, messages: Sequence[Message]) -> int:
-        """Give about how many tokens a chat has."""
-        return round(_bytes(messages) * self._per_byte)
-
-
-def _bytes(messages: Sequence[Message]) -> int:
-    return sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
-
-
-def window(team: Conductor, model: ChatModel, *, root: bool) -> int | None:
-    """Give how many tokens a model holds: as set, as the provider said, as looked up; None for not known."""
-    settings = team.settings
-    given = settings.window if root else settings.sub_window or settings.window
-    known = given if given is not None else getattr(model, "window", None)
-    told = team.windows.get(model.name)
-    return min((size for size in (known, told) if size), default=None)
-
-
 async def keep_within(agent: Agent) -> None:
     """Compact an agent's chat where it nears the window."""
-    part, size = agent.team.settings.compact_at, window(agent.team, agent.spec.model, root=agent.id == "0")
+    part, size = (
+        agent.services.settings.compact_at,
+        window(agent.services, agent.spec.model, root=agent.id == "0"),
+    )
     if part is None or size is None:
         return
     # The reply must fit as well; of a small window it gets a quarter.
-    most = min(part * size, size - min(agent.team.settings.completion_tokens, size // 4))
+    most = min(part * size, size - min(agent.services.settings.completion_tokens, size // 4))
     gauge, messages = agent.gauge, agent.messages
     # Where what must stay nearly fills the window, notes on each turn would be paid for and gain nothing.
     if most < gauge.tokens(messages) and gauge.tokens(messages[:_HEAD]) + _NOTES_TOKENS < most:
@@ -93,12 +66,12 @@ async def after_refusal(agent: Agent, error: ContextTooLongError) -> bool:
     """Compact a chat that the provider has refused as too long; tell whether it is any shorter."""
     from rlm_jupyter.models.openai.dialect import window_told
 
-    if agent.team.settings.compact_at is None:
+    if agent.services.settings.compact_at is None:
         return False
     now = agent.gauge.tokens(agent.messages)
     told = window_told(error.message) or now
-    known = agent.team.windows.get(agent.spec.model.name, told)
-    agent.team.windows[agent.spec.model.name] = min(known, told)
+    known = agent.services.windows.get(agent.spec.model.name, told)
+    agent.services.windows[agent.spec.model.name] = min(known, told)
     return await compact(agent, min(told, now))
 
 
@@ -140,7 +113,7 @@ async def compact(agent: Agent, size: int) -> bool:
         f"The chat neared the window of `{agent.spec.model.name}` (about {before:,} of {size:,} tokens): "
         f"{len(old) // 2} old turns became {how}; it has about {after:,} tokens now. The kernel keeps everything."
     )
-    agent.team.journal.emit(ev.Notice, agent.id, text=text)
+    agent.services.journal.emit(ev.Notice, agent.id, text=text)
     return True
 
 
@@ -158,7 +131,7 @@ async def _notes(agent: Agent, old: Sequence[Message], size: int) -> tuple[str, 
     if _pays(agent, old):
         asked = _request(agent, old, size)
         try:
-            completion = await agent.team.completions.ask(
+            completion = await agent.services.completions.ask(
                 agent.id,
                 agent.spec.model,
                 asked,
@@ -175,14 +148,14 @@ async def _notes(agent: Agent, old: Sequence[Message], size: int) -> tuple[str, 
 
 
 def _pays(agent: Agent, old: Sequence[Message]) -> bool:
-    left = agent.team.ledger.left(agent.id)
+    left = agent.services.ledger.left(agent.id)
     few = any(count is not None and count <= _FEW for count in (left.turns, left.calls))
     return not few and sum(len(message["content"]) for message in old) >= _LEAST_CHARS
 
 
 def _request(agent: Agent, old: Sequence[Message], size: int) -> list[Message]:
     """Ask for a summary in a chat of its own, which takes half of the window at most."""
-    chars = int(_GOAL * size * _BYTES_PER_TOKEN)
+    chars = int(_GOAL * size * BYTES_PER_TOKEN)
     each = max(_LINES, chars // len(old))
     turns = "\n\n".join(f"{_WHO[m['role']]}\n{cut_middle(m['content'], each)[0]}" for m in old)
     question = cut_middle(agent.messages[agent.asked]["content"], min(4000, chars // 4))[0]
@@ -206,7 +179,7 @@ def _first_lines(old: Sequence[Message], size: int) -> str:
 
 
 def _notice(agent: Agent, turns: int) -> str:
-    known = list(agent.team.journal.state.agents[agent.id].variables)
+    known = list(agent.services.journal.state.agents[agent.id].variables)
     names = ", ".join(f"`{name}`" for name in known[:_NAMES]) + (", …" if len(known) > _NAMES else "")
     variables = f" Your variables: {names}." if known else ""
     return (
@@ -215,13 +188,13 @@ def _notice(agent: Agent, turns: int) -> str:
     )
 
 
-def check_fits(team: Conductor, model: ChatModel, prompt: str) -> None:
+def check_fits(services: RunServices, model: ChatModel, prompt: str) -> None:
     """Refuse the prompt of a plain completion that its model cannot hold, before it is sent.
 
     Raises:
         ContextTooLongError: with the sizes.
     """
-    size = window(team, model, root=False)
+    size = window(services, model, root=False)
     tokens = len(prompt.encode("utf-8", "replace")) // 4
     if size is None or tokens <= size:
         return

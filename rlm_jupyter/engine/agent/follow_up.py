@@ -6,93 +6,30 @@ keeps its value, its tree and the kernels of its sub-agents.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine.agent import kernel_setup
 from rlm_jupyter.engine.agent.prompt import LAST_TURN, left_text
 from rlm_jupyter.engine.agent_requests.tool_calls import hand_over
-from rlm_jupyter.errors import ConfigError, KernelDiedError
+from rlm_jupyter.engine.run.retained_kernels import kept_kernels
+from rlm_jupyter.errors import KernelDiedError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.tools.functions import shown
 from rlm_jupyter.values.describe.api import render
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.agent.loop import Agent
-    from rlm_jupyter.engine.agent.spec import AgentSpec
-    from rlm_jupyter.engine.run.run import Run
+    from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.kernels.agent_kernel import AgentKernel
     from rlm_jupyter.models.base import Message
     from rlm_jupyter.tools.functions import Tool
-    from rlm_jupyter.values.store import Buffer
-
-
-@dataclass(frozen=True)
-class Added:
-    """Data that came with a follow-up.
-
-    Attributes:
-        data: the object.
-        names: the variables that it is bound to.
-        item_names: where it is a dict of several variables: their names.
-    """
-
-    data: Buffer
-    names: tuple[str, ...]
-    item_names: tuple[str, ...] = ()
-
-
-def root_of(run: Run) -> Agent:
-    """Give the root agent that a follow-up to `run` goes on with.
-
-    Raises:
-        ConfigError: the run still goes on, was continued already, or never had a root.
-        KernelDiedError: the root's kernel is gone.
-    """
-    if not run.done:
-        raise ConfigError(
-            f"Run `{run.id}` still runs: wait for it (`run.wait()`) or stop it (`%rlm stop`), then ask on.",
-            run=run,
-        )
-    if run.continued_by is not None:
-        raise ConfigError(
-            f"Run `{run.id}` was continued by run `{run.continued_by}`, which has its kernel now: ask that one.",
-            run=run,
-        )
-    root = run.root
-    if root is None or not root.messages:
-        raise ConfigError(f"Run `{run.id}` ended before it asked anything: ask it anew.", run=run)
-    if root.kernel is None or not root.kernel.alive:
-        why = run.tree.agents[root.id].kernel_ended or "The run was closed, or is not among the last few."
-        raise KernelDiedError(
-            f"The root kernel of run `{run.id}` is gone, and its variables with it. {why} Ask anew, with the data.",
-            run=run,
-        )
-    return root
-
-
-def continued(spec: AgentSpec, root: Agent) -> AgentSpec:
-    """Make of a new question's spec that of a follow-up: the earlier data stays, new data is added to it."""
-    earlier = root.spec
-    added = tuple(replace(one, data=one.data.dup()) for one in earlier.added)
-    if spec.context is not None:
-        number = len(added) + 2
-        added = (*added, Added(spec.context, (f"context_{number}", *spec.names), spec.item_names))
-    return replace(
-        spec,
-        context=earlier.context.dup() if earlier.context is not None else None,
-        names=earlier.names,
-        item_names=earlier.item_names,
-        tools={**earlier.tools, **spec.tools},
-        added=added,
-        earlier=root,
-    )
 
 
 async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
     """Give the earlier chat with the follow-up at its end; what it has told already is not told again."""
     tools = shown(_new_tools(agent, root))
-    servers = await agent.team.servers.shown([name for name in agent.spec.mcp if name not in root.spec.mcp])
+    servers = await agent.services.servers.shown(
+        [name for name in agent.spec.mcp if name not in root.spec.mcp]
+    )
     messages = list(root.messages)
     if messages[-1]["role"] == "user":  # some servers take none but alternating turns
         messages.append({"role": "assistant", "content": "(There was no reply: the run ended here.)"})
@@ -125,24 +62,26 @@ async def take_over(agent: Agent, root: Agent) -> AgentKernel:
     Raises:
         KernelDiedError: it died meanwhile.
     """
-    team, kernel = agent.team, root.kernel
+    services, kernel = agent.services, root.kernel
     if kernel is None or not kernel.alive:
         raise KernelDiedError(
-            f"The kernel of run `{root.team.run}` died before the follow-up began. Ask anew."
+            f"The kernel of run `{root.services.run}` died before the follow-up began. Ask anew."
         )
-    team.pool.move(kernel, root.team.run, team.run)
-    team.kept.forget(kernel)
+    services.pool.move(kernel, root.services.run, services.run)
+    kept_kernels().forget(kernel)
     agent.calls = root.calls
     agent.calls.serve(agent)
     agent.kernel = kernel
-    known = tuple(root.team.journal.state.agents[root.id].variables.values())
+    known = tuple(root.services.journal.state.agents[root.id].variables.values())
     if known:
-        team.journal.emit(ev.VariablesChanged, agent.id, turn=0, variables=known)
+        services.journal.emit(ev.VariablesChanged, agent.id, turn=0, variables=known)
     await kernel_setup.configure(agent, kernel)
     if (new := agent.new_data) is not None:
         await kernel_setup.load(kernel, new.data, new.names, new.item_names)
     await hand_over(kernel.bridge, _new_tools(agent, root))
-    team.journal.emit(ev.KernelStarted, agent.id, pid=kernel.pid, confinement=kernel.confinement, seconds=0.0)
+    services.journal.emit(
+        ev.KernelStarted, agent.id, pid=kernel.pid, confinement=kernel.confinement, seconds=0.0
+    )
     return kernel
 
 

@@ -19,7 +19,7 @@ from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.agent.loop import Agent
+    from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.run.conductor import Conductor
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.events.tree_state import AgentState

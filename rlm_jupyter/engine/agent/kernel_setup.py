@@ -17,7 +17,7 @@ from rlm_jupyter.kernels.pool import KernelRequest
 from rlm_jupyter.values.buffer import LARGE_TEXT, Buffer, token
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.agent.loop import Agent
+    from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.kernels.agent_kernel import AgentKernel
 
 
@@ -27,59 +27,59 @@ _SHARED_BYTES = LARGE_TEXT
 
 async def open_kernel(agent: Agent) -> AgentKernel:
     """Start an agent's kernel, with its data and tools in it."""
-    team = agent.team
+    services = agent.services
     request = KernelRequest(
-        run=team.run,
+        run=services.run,
         agent=agent.id,
-        kernelspec=team.settings.kernel,
-        sandbox=team.settings.sandbox,
-        env=team.env,
+        kernelspec=services.settings.kernel,
+        sandbox=services.settings.sandbox,
+        env=services.env,
         tell=teller(agent.calls),
     )
     began = time.monotonic()
     await _share_data(agent)
     try:
-        kernel = await team.pool.start(request, agent.calls.handle)
+        kernel = await services.pool.start(request, agent.calls.handle)
     finally:
-        team.tell_once(team.pool.standing)
+        services.tell_once(services.pool.standing)
     agent.kernel = kernel
     await _furnish(agent, kernel)
-    team.journal.emit(
+    services.journal.emit(
         ev.KernelStarted,
         agent.id,
         pid=kernel.pid,
         confinement=kernel.confinement,
         seconds=time.monotonic() - began,
     )
-    team.tell_once(kernel.confinement.get("missing") or ())
+    services.tell_once(kernel.confinement.get("missing") or ())
     return kernel
 
 
 async def _share_data(agent: Agent) -> None:
     """Load the root's large data once, in a process from which the run's kernels are forked; tell what is held."""
-    team, context = agent.team, agent.spec.context
+    services, context = agent.services, agent.spec.context
     if agent.spec.parent is not None or context is None:
         return
-    forked = team.settings.kernel is None and team.settings.sandbox.mode != "bwrap"
+    forked = services.settings.kernel is None and services.settings.sandbox.mode != "bwrap"
     if context.size >= _SHARED_BYTES and forked:
         stand = token() if context.releasable else None
         text = context.text
         try:
-            held = await team.pool.share(
-                team.run, context.fd, context.fd if text is not None else stand, text
+            held = await services.pool.share(
+                services.run, context.fd, context.fd if text is not None else stand, text
             )
             if held and stand is not None:
                 context.release(stand)  # that process has it now: the encoded bytes would be a second copy
         finally:
             if stand is not None:
                 os.close(stand)
-    team.holdings.tell()
+    services.holdings.tell()
 
 
 async def _furnish(agent: Agent, kernel: AgentKernel) -> None:
     """Tell the kernel who it serves, and load the data into it."""
     await configure(agent, kernel)
-    context = agent.spec.context or agent.team.question_buffer(agent.spec.question)
+    context = agent.spec.context or agent.services.question_buffer(agent.spec.question)
     await load(kernel, context, ("context", *agent.spec.names), agent.spec.item_names)
     for added in agent.spec.added:
         await load(kernel, added.data, added.names, added.item_names)
@@ -94,8 +94,8 @@ async def configure(agent: Agent, kernel: AgentKernel) -> None:
             "agent": agent.id,
             "depth": agent.spec.depth,
             # What is switched off is refused, and not done as a plain completion instead.
-            "leaf": agent.leaf and agent.team.settings.sub_calls and agent.team.settings.sub_agents,
-            "words": agent.team.words(agent),
+            "leaf": agent.leaf and agent.services.settings.sub_calls and agent.services.settings.sub_agents,
+            "words": agent.services.words(agent),
         },
     )
 
@@ -143,9 +143,9 @@ async def export(
 async def furnish_again(agent: Agent) -> None:
     """After a new kernel took the old one's place: the data again; what is gone is told."""
     assert agent.kernel is not None
-    gone = tuple(agent.team.journal.state.agents[agent.id].variables)
-    agent.team.journal.emit(ev.VariablesChanged, agent.id, turn=agent.turn, variables=(), removed=gone)
-    agent.team.journal.emit(ev.Notice, agent.id, text="The kernel was replaced; its variables are gone.")
+    gone = tuple(agent.services.journal.state.agents[agent.id].variables)
+    agent.services.journal.emit(ev.VariablesChanged, agent.id, turn=agent.turn, variables=(), removed=gone)
+    agent.services.journal.emit(ev.Notice, agent.id, text="The kernel was replaced; its variables are gone.")
     try:
         await _furnish(agent, agent.kernel)
     except KernelError as error:

@@ -8,13 +8,12 @@ import contextlib
 import re
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 from rlm_jupyter.engine.agent import compaction, follow_up, kernel_setup, prompt
+from rlm_jupyter.engine.agent.agent import Agent
 from rlm_jupyter.engine.agent.repeat_guard import StuckGuard
 from rlm_jupyter.engine.agent.sandbox_notes import allowed
-from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
 from rlm_jupyter.engine.reply.blank_reply import ONLY_THOUGHTS, shown_reply
 from rlm_jupyter.engine.reply.parse import parse_reply
@@ -28,13 +27,8 @@ from rlm_jupyter.errors import (
 )
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.agent_kernel import AgentKernel, CellResult
-from rlm_jupyter.models.base import Completion, Message
+from rlm_jupyter.models.base import Completion
 from rlm_jupyter.models.openai.chat_replies import is_blank
-
-if TYPE_CHECKING:
-    from rlm_jupyter.engine.budget.ledger import Left
-    from rlm_jupyter.engine.run.conductor import Conductor
-    from rlm_jupyter.values.store import Buffer
 
 _MAX_EMPTY_REPLIES = 3
 _MAX_KERNEL_DEATHS = 3
@@ -46,74 +40,20 @@ if type(answer) is dict and dict.get(answer, "content"):
 
 
 @dataclass
-class Agent:
-    """An agent at work. Lives on the engine's loop.
+class AgentLoop(Agent):
+    """An agent at work: what it does until it has its answer."""
 
-    Attributes:
-        spec: what it was started with.
-        team: the run's shared parts.
-        kernel: its REPL, once that is up.
-        value: what it gave to FINAL, once accepted; of an agent that ended early, what there is of an answer.
-        draft: what it last gave to FINAL and was sent back.
-        messages: its chat, whole.
-        asked: index of the message with the question.
-        gauge: tells about how long the chat is.
-        turn: the number of its newest turn.
-        looked: whether its code has read its data.
-    """
-
-    spec: AgentSpec
-    team: Conductor
-    kernel: AgentKernel | None = None
-    value: Buffer | None = None
-    draft: Buffer | None = None
-    messages: list[Message] = field(default_factory=list)
-    asked: int = 1
-    gauge: compaction.Gauge = field(default_factory=compaction.Gauge)
-    turn: int = 0
-    cells: int = 0
-    looked: bool = False
-    asked_to_look: bool = False
-    _sent: int = 0
     _empty: int = 0
     _no_text: EmptyReplyError | None = None
     _deaths: int = 0
     _opening: asyncio.Task[AgentKernel] | None = None
 
     def __post_init__(self) -> None:
-        self._stuck = StuckGuard(self.id, self.team.settings.stuck_after)
+        self._stuck = StuckGuard(self.id, self.services.settings.stuck_after)
         self.calls = AgentCalls(self)
         earlier = self.spec.earlier
         self._known_data = len(earlier.spec.added) if earlier is not None else 0
         self.looked = earlier is not None and self.new_data is None
-
-    @property
-    def id(self) -> str:
-        """Its id."""
-        return self.spec.id
-
-    @property
-    def leaf(self) -> bool:
-        """Whether it is at the depth limit, and so has no sub-agents."""
-        depth = self.team.limits.depth
-        return depth is not None and self.spec.depth >= depth
-
-    @property
-    def new_data(self) -> follow_up.Added | None:
-        """The data that came with this very question, where that is a follow-up."""
-        return self.spec.added[-1] if len(self.spec.added) > self._known_data else None
-
-    @property
-    def data(self) -> Buffer | None:
-        """The data that the question is about; None where that is the question itself."""
-        return self.new_data.data if self.new_data is not None else self.spec.context
-
-    @property
-    def data_names(self) -> tuple[str, ...]:
-        """The names that the data is bound to."""
-        if self.new_data is not None:
-            return (*self.new_data.names, *self.new_data.item_names)
-        return ("context", *self.spec.names, *self.spec.item_names)
 
     async def work(self) -> None:
         """Answer the question; the value is then in `value`.
@@ -156,19 +96,19 @@ class Agent:
             self.messages = await follow_up.chat(self, earlier, last_turn=self._last_turn())
             self.asked = len(self.messages) - 1
             return
-        servers = await self.team.servers.shown(spec.mcp)
+        servers = await self.services.servers.shown(spec.mcp)
         first = prompt.first_message(
             spec.question,
             spec.context.description if spec.context is not None else None,
             names=(*spec.names, *spec.item_names),
             schema=spec.schema.text if spec.schema else None,
-            tools=self.team.tools_text(self),
+            tools=self.services.tools_text(self),
             servers=servers,
-            allowed=allowed(self.team.settings.sandbox, self.team.settings.kernel),
-            left=self.team.ledger.left(self.id),
+            allowed=allowed(self.services.settings.sandbox, self.services.settings.kernel),
+            left=self.services.ledger.left(self.id),
             last_turn=self._last_turn(),
         )
-        settings = self.team.settings
+        settings = self.services.settings
         system = prompt.system_prompt(
             settings.prompt,
             leaf=self.leaf,
@@ -178,13 +118,9 @@ class Agent:
         )
         self.messages = prompt.chat(system, first)
 
-    def replace_chat(self, messages: list[Message], *, sent: int) -> None:
-        """Put another chat in the place of the old one, of which the first `sent` messages are the same."""
-        self.messages, self._sent = messages, sent
-
     def _last_turn(self) -> bool:
         """Whether the next turn is the last that the limits allow."""
-        left = self.team.ledger.left(self.id)
+        left = self.services.ledger.left(self.id)
         return (left.turns is not None and left.turns <= 1) or (left.calls is not None and left.calls <= 1)
 
     async def _take_turn(self) -> None:
@@ -202,9 +138,9 @@ class Agent:
             notices = [reply.problem or "There was no code to run in your reply.", *notices]
         else:
             self._empty = 0
-        left = self.team.ledger.left(self.id)
+        left = self.services.ledger.left(self.id)
         if left.turns is not None and left.turns <= 0:
-            limit = self.team.limits.calls_per_agent
+            limit = self.services.limits.calls_per_agent
             raise LimitReachedError(
                 f"Agent `{self.id}` used its {limit} turns without calling FINAL. Raise `calls_per_agent`, "
                 "or ask a smaller question.",
@@ -214,7 +150,7 @@ class Agent:
             shown,
             total=len(reply.blocks),
             notices=notices,
-            left=left if self.team.ledger.half_gone(self.id) else None,
+            left=left if self.services.ledger.half_gone(self.id) else None,
             last_turn=self._last_turn(),
         )
         self.messages.append({"role": "user", "content": content})
@@ -247,7 +183,7 @@ class Agent:
         )
 
     async def _complete(self) -> Completion:
-        completion = await self.team.completions.ask(
+        completion = await self.services.completions.ask(
             self.id, self.spec.model, self.messages, purpose="turn", turn=self.turn, start=self._sent
         )
         self.gauge.learn(self.messages, completion.usage)
@@ -288,18 +224,18 @@ class Agent:
 
     async def run_cell(self, code: str) -> tuple[CellResult, str]:
         """Run code of a turn in the kernel, and tell it; give the result, and what the model is shown of it."""
-        team, journal = self.team, self.team.journal
+        services, journal = self.services, self.services.journal
         kernel = await self._kernel()
         self.cells += 1
         number = self.cells
-        code = await team.gate.before(self.id, number, code)
+        code = await services.gate.before(self.id, number, code)
         self.looked = self.looked or touches(code, self.data_names)
         journal.emit(ev.CodeStarted, self.id, cell=number, turn=self.turn, code=code)
         began = time.monotonic()
         try:
             result = await kernel.execute(
                 code,
-                seconds=team.limits.cell_seconds,
+                seconds=services.limits.cell_seconds,
                 on_output=lambda stream, text: self._output(number, stream, text),
             )
         except BaseException:
@@ -315,11 +251,11 @@ class Agent:
         # What holds a secret is not told to the model either, and before it is cut: a half of one is one too.
         result = replace(
             result,
-            output=team.veil(result.output),
-            error_value=team.veil(result.error_value),
-            traceback=team.veil(result.traceback),
+            output=services.veil(result.output),
+            error_value=services.veil(result.error_value),
+            traceback=services.veil(result.traceback),
         )
-        shown, cut = prompt.show_result(result, team.settings.output_chars)
+        shown, cut = prompt.show_result(result, services.settings.output_chars)
         journal.emit(
             ev.CodeFinished,
             self.id,
@@ -335,16 +271,16 @@ class Agent:
         return result, shown
 
     def _output(self, cell: int, stream: str, text: str) -> None:
-        self.team.journal.emit(ev.CodeOutput, self.id, cell=cell, stream=stream, text=text)
+        self.services.journal.emit(ev.CodeOutput, self.id, cell=cell, stream=stream, text=text)
 
     async def _kernel(self) -> AgentKernel:
         assert self._opening is not None
         if self._opening.done():
             return self._opening.result()
         # It is up, perhaps, but has no data yet.
-        self.team.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=None)
+        self.services.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=None)
         kernel = await asyncio.shield(self._opening)
-        self.team.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=0)
+        self.services.journal.emit(ev.Waiting, self.id, reason="kernel", seconds=0)
         return kernel
 
     async def _restore(self) -> None:
@@ -362,10 +298,6 @@ class Agent:
         self.calls.dismantle(self)
         self.messages, self.value, self.draft = [], None, None
         self.kernel = self._opening = None
-
-    def left(self) -> Left:
-        """What it may still spend."""
-        return self.team.ledger.left(self.id)
 
 
 def touches(code: str, names: Collection[str]) -> bool:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from rlm_jupyter.events import events as ev
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
+    from rlm_jupyter.engine.agent.agent import Requests
     from rlm_jupyter.kernels.bridge.connection_broker import Happening
     from rlm_jupyter.sandbox_settings import Sandbox
 
 
-def teller(calls: AgentCalls) -> Callable[[Happening], None]:
+def teller(calls: Requests) -> Callable[[Happening], None]:
     """Make what tells of a kernel's box, on the account of the agent whom the kernel serves at that time.
 
     Args:
@@ -26,7 +26,7 @@ def teller(calls: AgentCalls) -> Callable[[Happening], None]:
 
     def tell(happening: Happening) -> None:
         agent = calls.agent
-        journal = agent.team.journal
+        journal = agent.services.journal
         if happening.host:
             journal.emit(
                 ev.ConnectionMade,

@@ -9,11 +9,25 @@ from typing import TYPE_CHECKING
 from rlm_jupyter.models.base import ChatModel
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.agent.follow_up import Added
-    from rlm_jupyter.engine.agent.loop import Agent
+    from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.tools.functions import Tool
     from rlm_jupyter.values.store import Buffer
+
+
+@dataclass(frozen=True)
+class Added:
+    """Data that came with a follow-up.
+
+    Attributes:
+        data: the object.
+        names: the variables that it is bound to.
+        item_names: where it is a dict of several variables: their names.
+    """
+
+    data: Buffer
+    names: tuple[str, ...]
+    item_names: tuple[str, ...] = ()
 
 
 @dataclass

@@ -34,7 +34,7 @@ from rlm_jupyter.models.openai.chat_replies import is_blank
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.agent.loop import Agent
+    from rlm_jupyter.engine.agent.agent import Agent
 
 Answer = tuple[Any, list[int]]
 
@@ -85,7 +85,7 @@ class AgentCalls:
         word = self._words.get(op)
         if word is None:
             raise BridgeError("internal", f"There is no request `{op[:40]}`.")
-        if not self._agent.team.may_ask(self._agent.id) and op in _WHILE_RUNNING:
+        if not self._agent.services.may_ask(self._agent.id) and op in _WHILE_RUNNING:
             raise BridgeError(
                 "stopped", f"Agent `{self._agent.id}` has ended: its code asks nothing any more."
             )
@@ -93,7 +93,7 @@ class AgentCalls:
         try:
             return await word(body, fds)
         except LimitReachedError as error:
-            self._agent.team.limit_seen(error)
+            self._agent.services.limit_seen(error)
             raise BridgeError("limit", error.message) from error
         except ContextTooLongError as error:
             raise BridgeError("too_long", error.message) from error
@@ -106,7 +106,7 @@ class AgentCalls:
         Raises:
             BridgeError: the word and the setting.
         """
-        settings = self._agent.team.settings
+        settings = self._agent.services.settings
         if op in ("llm_query", "rlm_query") and not settings.sub_calls:
             raise BridgeError("failed", f"`{op}` is switched off in this run (`sub_calls=False`): use code.")
         if not settings.sub_agents and (op == "rlm_query" or (op == "llm_query" and body.get("fallback"))):
@@ -115,15 +115,15 @@ class AgentCalls:
             )
 
     async def _llm_query(self, body: dict[str, Any], _fds: list[int]) -> Answer:
-        agent, team = self._agent, self._agent.team
+        agent, services = self._agent, self._agent.services
         question = _text(body, "prompt")
-        schema, model = await self._schema(body.get("schema")), team.sub_model_named(body.get("model"))
+        schema, model = await self._schema(body.get("schema")), services.sub_model_named(body.get("model"))
         purpose: ev.Purpose = "fallback" if body.get("fallback") else "llm_query"
         content = question if schema is None else f"{question}\n\nAnswer with JSON only: {schema.json_text}"
-        check_fits(team, model, content)
+        check_fits(services, model, content)
         messages: list[Message] = [{"role": "user", "content": content}]
         for last in (False, True):
-            completion = await team.completions.ask(
+            completion = await services.completions.ask(
                 agent.id, model, messages, purpose="repair" if last else purpose, turn=agent.turn
             )
             try:
@@ -150,7 +150,7 @@ class AgentCalls:
         servers = servers_handed_on(agent, body.get("mcp"))
         context = self._received(fds[0], body) if functions else None
         name = body.get("name")
-        value = await agent.team.sub_agent(
+        value = await agent.services.sub_agent(
             agent,
             question,
             context,
@@ -166,17 +166,17 @@ class AgentCalls:
         if len(fds) != 1:
             raise BridgeError("internal", "FINAL came without its value.")
         if (reason := self._not_looked()) is not None:
-            agent.team.journal.emit(ev.ValueRejected, agent.id, reason=reason)
+            agent.services.journal.emit(ev.ValueRejected, agent.id, reason=reason)
             raise BridgeError("rejected", reason)
         buffer = self._received(fds[0], body)
         if agent.spec.schema is not None:
             await self._check(agent.spec.schema, buffer)
-        await agent.team.holdings.keep(buffer)
+        await agent.services.holdings.keep(buffer)
         for older in (agent.value, agent.draft):
             if older is not None:
                 older.close()
         agent.draft, agent.value = None, buffer
-        agent.team.journal.emit(
+        agent.services.journal.emit(
             ev.ValueReturned,
             agent.id,
             description=buffer.description,
@@ -184,18 +184,18 @@ class AgentCalls:
             place=buffer.place,
         )
         for text in buffer.losses:
-            agent.team.journal.emit(ev.Notice, agent.id, text=text)
+            agent.services.journal.emit(ev.Notice, agent.id, text=text)
         return {}, []
 
     def _received(self, fd: int, body: Mapping[str, Any]) -> Buffer:
         """Own what came with a request, whose descriptor stays the bridge's."""
-        return self._agent.team.store.adopt(os.dup(fd), description_of(body.get("description")))
+        return self._agent.services.store.adopt(os.dup(fd), description_of(body.get("description")))
 
     def _not_looked(self) -> str | None:
         """Ask once to look first, where the code answers without having read data that was not shown whole."""
         agent = self._agent
         context = agent.data
-        if not agent.team.settings.require_look or agent.looked or agent.asked_to_look or context is None:
+        if not agent.services.settings.require_look or agent.looked or agent.asked_to_look or context is None:
             return None
         if context.description.get("truncated") is False:
             return None
@@ -210,9 +210,9 @@ class AgentCalls:
         except (ValueError, RLMError) as error:
             if agent.draft is not None:
                 agent.draft.close()
-            agent.draft = await agent.team.holdings.keep(buffer)
+            agent.draft = await agent.services.holdings.keep(buffer)
             reason = f"The value does not match what was asked for ({schema.text:.300}).\n{error}"
-            agent.team.journal.emit(ev.ValueRejected, agent.id, reason=reason)
+            agent.services.journal.emit(ev.ValueRejected, agent.id, reason=reason)
             raise BridgeError("rejected", reason) from None
 
     async def _schema(self, schema: object) -> AnswerSchema | None:
@@ -238,7 +238,7 @@ class AgentCalls:
         agent = self._agent
         variables, removed = self._variables.changed(body.get("variables"), body.get("removed"))
         if variables or removed:
-            agent.team.journal.emit(
+            agent.services.journal.emit(
                 ev.VariablesChanged, agent.id, turn=agent.turn, variables=variables, removed=removed
             )
         return {}, []

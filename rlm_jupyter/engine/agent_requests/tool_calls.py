@@ -21,7 +21,7 @@ from rlm_jupyter.tools.host_tools import ToolBusyError, ToolTimeoutError, host_t
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.agent.loop import Agent
+    from rlm_jupyter.engine.agent.agent import Agent
 
 Answer = tuple[Any, list[int]]
 
@@ -43,7 +43,7 @@ async def call_tool(agent: Agent, body: Mapping[str, Any], fds: list[int]) -> An
     if tool is None or function is None or tool.options is None or len(fds) != 1:
         raise BridgeError("failed", f"Agent `{agent.id}` has no tool `{name[:60]}` in the notebook.")
     began = time.monotonic()
-    seconds = tool.options.seconds or agent.team.settings.tool_seconds
+    seconds = tool.options.seconds or agent.services.settings.tool_seconds
     error: BridgeError | None = None
     try:
         args, named = await agent.calls.work.run(_arguments, name, fds[0])
@@ -108,7 +108,7 @@ def _took_too_long(agent: Agent, name: str, seconds: float, *, running: bool) ->
             "function can be ended from outside. Agents go on without it. If it is only slow, give it time: "
             "`@host_tool(seconds=...)`, or the setting `tool_seconds`."
         )
-        agent.team.tell_once([notice])
+        agent.services.tell_once([notice])
     text = f"`{name}` took longer than {seconds:g} s in the notebook and was given up. Ask less of it, or work without."
     return _tool_error("TimeoutError", text)
 
@@ -118,7 +118,7 @@ def _tool_error(kind: str, message: str) -> BridgeError:
 
 
 def _short(agent: Agent, text: str) -> str:
-    return agent.team.journal.redact(text)[:_MESSAGE_CHARS]
+    return agent.services.journal.redact(text)[:_MESSAGE_CHARS]
 
 
 async def ask_server(agent: Agent, body: Mapping[str, Any], _fds: list[int]) -> Answer:
@@ -135,7 +135,7 @@ async def ask_server(agent: Agent, body: Mapping[str, Any], _fds: list[int]) -> 
     called = str(body.get("tool") if what == "call" else what)[:100]
     error: BridgeError | None = None
     try:
-        value = await agent.team.servers.request(name, what, body)
+        value = await agent.services.servers.request(name, what, body)
         result = await agent.calls.work.run(_encoded, called, value)
         return {"kind": result.kind}, [result.detach()]
     except asyncio.CancelledError:
@@ -149,7 +149,7 @@ async def ask_server(agent: Agent, body: Mapping[str, Any], _fds: list[int]) -> 
 
 
 def _tell(agent: Agent, name: str, server: str | None, began: float, error: BridgeError | None) -> None:
-    agent.team.journal.emit(
+    agent.services.journal.emit(
         ev.ToolCalled,
         agent.id,
         name=name,
@@ -172,7 +172,7 @@ def handed_on(agent: Agent, asked: object, fds: list[int]) -> dict[str, Tool]:
     Raises:
         BridgeError: the parent has no such tool, or a function cannot be handed on.
     """
-    found = dict(agent.spec.tools) if agent.team.inherit_tools else {}
+    found = dict(agent.spec.tools) if agent.services.inherit_tools else {}
     items = asked if isinstance(asked, list) else []
     functions = iter(fds)
     for item in items:
@@ -204,7 +204,7 @@ def count_functions(asked: object) -> int:
 
 
 def _own_function(agent: Agent, item: Mapping[str, Any], fd: int) -> Tool:
-    code = agent.team.store.hold(Buffer.adopt(os.dup(fd)))
+    code = agent.services.store.hold(Buffer.adopt(os.dup(fd)))
     try:
         return handed_down(
             item.get("name"),

@@ -4,81 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rlm_jupyter.engine.agent.compaction import window
-from rlm_jupyter.engine.agent.loop import Agent
+from rlm_jupyter.engine.agent.agent import Agent
+from rlm_jupyter.engine.agent.loop import AgentLoop
 from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.budget.limit_errors import retry_refused
 from rlm_jupyter.engine.run.retained_kernels import KeptKernels, kept_kernels
-from rlm_jupyter.engine.run.run_values import Holdings
-from rlm_jupyter.engine.run.step_gate import Gate
+from rlm_jupyter.engine.run.services import RunServices
 from rlm_jupyter.errors import AgentFailedError, LimitReachedError, RLMError, RunStoppedError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
-from rlm_jupyter.tools.functions import shown
-from rlm_jupyter.tools.mcp import Servers
-from rlm_jupyter.values.store import Buffer, Store
+from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.budget.ledger import Ledger
-    from rlm_jupyter.engine.completions.completions import Completions
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
-    from rlm_jupyter.events.journal import Journal
-    from rlm_jupyter.kernels.pool import KernelPool
-    from rlm_jupyter.models.base import ChatModel
-    from rlm_jupyter.settings import Limits, Settings
+    from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.functions import Tool
 
 _STOP_SECONDS = 5.0
 
 
 @dataclass
-class Conductor:
-    """The shared parts of a run's agents, and what starts and ends them.
+class Conductor(RunServices):
+    """A run's agents and their tasks: starts and ends them.
 
     Attributes:
-        run: the run's id.
         agents: all agents by id, ended ones included (their kernels stay for pulls).
-        limit: the first limit of the whole run that was reached.
-        inherit_tools: whether sub-agents have all tools of their parents.
-        veil: takes secrets out of what a model is told.
-        windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
         kept: kernels of agents that have ended, of all runs.
     """
 
-    run: str
-    settings: Settings
-    limits: Limits
-    journal: Journal
-    ledger: Ledger
-    completions: Completions
-    pool: KernelPool
-    store: Store
-    model: ChatModel
-    sub_model: ChatModel
-    env: dict[str, str] = field(default_factory=dict)
-    servers: Servers = field(default_factory=lambda: Servers({}, str))
-    inherit_tools: bool = False
-    veil: Callable[[str], str] = str
-    models: Mapping[str, ChatModel] = field(default_factory=dict)
-    step: bool = False
-    agents: dict[str, Agent] = field(default_factory=dict)
-    limit: LimitReachedError | None = None
-    windows: dict[str, int] = field(default_factory=dict)
+    agents: dict[str, AgentLoop] = field(default_factory=dict)
     kept: KeptKernels = field(default_factory=kept_kernels)
 
     def __post_init__(self) -> None:
-        self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))
-        self.gate = Gate(self.journal, step=self.step)
+        super().__post_init__()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._children: dict[str, int] = {}
         self._timer: asyncio.Timeout | None = None
         self.ended = False
-        self._told: set[str] = set()
         self._stopped: set[str] = set()
         self._retried: set[str] = set()
         self._again: set[asyncio.Task[None]] = set()
@@ -132,14 +98,14 @@ class Conductor:
         if left:
             await asyncio.wait(left, timeout=_STOP_SECONDS)
 
-    def _admit(self, spec: AgentSpec) -> Agent:
+    def _admit(self, spec: AgentSpec) -> AgentLoop:
         """Make an agent, and tell that it has begun.
 
         Raises:
             LimitReachedError: there is no room for another agent.
         """
         self.ledger.admit_agent(spec.id)
-        agent = Agent(spec, self)
+        agent = AgentLoop(spec, self)
         self.agents[spec.id] = agent
         self.journal.emit(
             ev.AgentStarted,
@@ -156,7 +122,7 @@ class Conductor:
         )
         return agent
 
-    async def _work(self, agent: Agent) -> Agent:
+    async def _work(self, agent: AgentLoop) -> AgentLoop:
         """Run one agent to its end, and tell how it ended."""
         spec = agent.spec
         task = asyncio.create_task(agent.work())
@@ -206,7 +172,7 @@ class Conductor:
         self.completions.agent_ended(agent_id)
         self.kept.agent_ended(agent)
 
-    async def _halt(self, agent: Agent, task: asyncio.Task[None]) -> None:
+    async def _halt(self, agent: AgentLoop, task: asyncio.Task[None]) -> None:
         """End an agent's work: its requests, its children, its cell. What it has stays."""
         if not task.done():
             task.cancel()
@@ -293,7 +259,7 @@ class Conductor:
         task.add_done_callback(self._again.discard)
         return spec.id
 
-    async def _work_again(self, agent: Agent) -> None:
+    async def _work_again(self, agent: AgentLoop) -> None:
         """Run an agent whose failure is nobody's but its own; its row tells of it."""
         try:
             with contextlib.suppress(RLMError, asyncio.CancelledError):
@@ -310,18 +276,6 @@ class Conductor:
             return False  # threads that its code left behind go on
         again = any(agent_id == root or agent_id.startswith(f"{root}.") for root in self._retried)
         return not self.ended or again
-
-    def tell_once(self, sentences: Iterable[object]) -> None:
-        """Tell the user of each of these once a run."""
-        for sentence in map(str, sentences):
-            if sentence not in self._told:
-                self._told.add(sentence)
-                self.journal.emit(ev.Notice, text=sentence)
-
-    def limit_seen(self, error: LimitReachedError) -> None:
-        """Remember the first limit of the whole run that was reached."""
-        if self.limit is None and error.limit not in ("depth", "calls_per_agent", "agents"):
-            self.limit = error
 
     # ---- commands
 
@@ -375,39 +329,6 @@ class Conductor:
         for agent in list(self.agents.values()):
             agent.dismantle()
         self.agents.clear()
-
-    # ---- what agents ask for
-
-    def words(self, agent: Agent) -> dict[str, Any]:
-        """Settings of the words in an agent's kernel."""
-        faithful = agent.spec.parent is not None and agent.spec.schema is None
-        size = window(self, self.sub_model, root=False)
-        room = {"fallback_chars": min(60_000, 2 * size)} if size is not None else {}
-        return {**room, "rows": self.settings.sample_rows, "faithful": faithful}
-
-    def tools_text(self, agent: Agent) -> str | None:
-        """Tools as the model is shown them."""
-        text = shown(agent.spec.tools)
-        if text and not (agent.leaf or self.inherit_tools or not self.settings.sub_agents):
-            text += "\nA sub-agent has those that you hand it: `rlm_query(question, part, tools=[f])`."
-        return text
-
-    def question_buffer(self, question: str) -> Buffer:
-        """The question as data, for an agent that was given none."""
-        return self.store.share(Buffer.of(question))
-
-    def sub_model_named(self, name: object) -> ChatModel:
-        """Give the model for a plain call.
-
-        Raises:
-            BridgeError: no model of that name is set up.
-        """
-        if name is None:
-            return self.sub_model
-        known = {self.model.name: self.model, self.sub_model.name: self.sub_model, **self.models}
-        if name in known:
-            return known[str(name)]
-        raise BridgeError("failed", f"There is no model `{str(name)[:80]}` here. Models: {', '.join(known)}.")
 
 
 def _cancelled_here() -> bool:

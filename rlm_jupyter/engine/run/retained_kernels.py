@@ -17,7 +17,7 @@ from rlm_jupyter.kernels.confinement.process_usage import own_memory
 from rlm_jupyter.system import machine_memory
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.agent.loop import Agent
+    from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.kernels.agent_kernel import AgentKernel
 
 _SAVED_BYTES = 64 << 20
@@ -75,7 +75,7 @@ class KeptKernels:
         if kernel not in self._sizes:
             return  # a follow-up goes on with it
         self._sizes[kernel] = (agent, size)
-        limit = agent.team.settings.kernel_memory
+        limit = agent.services.settings.kernel_memory
         async with self._making_room:
             await self._make_room(machine_memory() // 4 if limit is None else limit)
 
@@ -96,8 +96,8 @@ class KeptKernels:
         if agent.calls.agent is not agent:
             return  # a follow-up was quicker
         agent.kernel = None
-        lost = [name for name in agent.team.journal.state.agents[agent.id].variables if name not in saved]
-        agent.team.journal.emit(
+        lost = [name for name in agent.services.journal.state.agents[agent.id].variables if name not in saved]
+        agent.services.journal.emit(
             ev.KernelEnded,
             agent.id,
             bytes=size,
@@ -106,13 +106,13 @@ class KeptKernels:
             saved=tuple(saved),
             lost=tuple(lost),
         )
-        agent.team.holdings.tell()
+        agent.services.holdings.tell()
         await kernel.stop()
 
     async def _save(self, agent: Agent, kernel: AgentKernel) -> list[str]:
         """Take over the variables that have a safe form and are not large; give their names."""
         room, saved = _SAVED_BYTES, []
-        variables = agent.team.journal.state.agents[agent.id].variables
+        variables = agent.services.journal.state.agents[agent.id].variables
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_SAVE_SECONDS):
                 for name, description in list(variables.items())[:_SAVED_VARIABLES]:
@@ -126,7 +126,7 @@ class KeptKernels:
                     if buffer.size > room:
                         continue
                     room -= buffer.size
-                    agent.team.holdings.saved[agent.id, name] = await agent.team.holdings.keep(buffer)
+                    agent.services.holdings.saved[agent.id, name] = await agent.services.holdings.keep(buffer)
                     saved.append(name)
         return saved
 

@@ -14,7 +14,7 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.models.base import ChatModel, Message, Usage
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.agent.loop import Agent
+    from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.agent.spec import AgentSpec
     from rlm_jupyter.engine.run.conductor import Conductor
     from rlm_jupyter.engine.run.run import Run

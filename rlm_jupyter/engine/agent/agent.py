@@ -1,0 +1,107 @@
+"""What an agent is: its question, its kernel, its chat and its answer. What it does is in `loop`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rlm_jupyter.engine.agent.chat_size import Gauge
+from rlm_jupyter.engine.agent.spec import Added, AgentSpec
+from rlm_jupyter.kernels.agent_kernel import AgentKernel
+from rlm_jupyter.kernels.host_work import HostWork
+from rlm_jupyter.models.base import Message
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.budget.ledger import Left
+    from rlm_jupyter.engine.run.services import RunServices
+    from rlm_jupyter.values.store import Buffer
+
+
+class Requests(Protocol):
+    """Serves the requests that come from a kernel, on the account of one agent at a time."""
+
+    @property
+    def agent(self) -> Agent:
+        """On whose account they go now."""
+
+    def serve(self, agent: Agent) -> None:
+        """Serve this agent from now on."""
+
+    async def handle(self, op: str, body: dict[str, Any], fds: list[int]) -> tuple[Any, list[int]]:
+        """Serve one request (the bridge's handler)."""
+
+    work: HostWork
+
+    def dismantle(self, agent: Agent) -> None:
+        """Serve this agent no more."""
+
+
+@dataclass
+class Agent:
+    """An agent of a run. Lives on the engine's loop.
+
+    Attributes:
+        spec: what it was started with.
+        services: what it may use of its run.
+        kernel: its REPL, once that is up.
+        value: what it gave to FINAL, once accepted; of an agent that ended early, what there is of an answer.
+        draft: what it last gave to FINAL and was sent back.
+        messages: its chat, whole.
+        asked: index of the message with the question.
+        calls: serves what its code asks for.
+        gauge: tells about how long the chat is.
+        turn: the number of its newest turn.
+        looked: whether its code has read its data.
+    """
+
+    spec: AgentSpec
+    services: RunServices
+    kernel: AgentKernel | None = None
+    value: Buffer | None = None
+    draft: Buffer | None = None
+    messages: list[Message] = field(default_factory=list)
+    asked: int = 1
+    gauge: Gauge = field(default_factory=Gauge)
+    turn: int = 0
+    cells: int = 0
+    looked: bool = False
+    asked_to_look: bool = False
+    _sent: int = 0
+    calls: Requests = field(init=False, repr=False, compare=False)
+    _known_data: int = field(init=False, repr=False, compare=False)
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.spec.id
+
+    @property
+    def leaf(self) -> bool:
+        """Whether it is at the depth limit, and so has no sub-agents."""
+        depth = self.services.limits.depth
+        return depth is not None and self.spec.depth >= depth
+
+    @property
+    def new_data(self) -> Added | None:
+        """The data that came with this very question, where that is a follow-up."""
+        return self.spec.added[-1] if len(self.spec.added) > self._known_data else None
+
+    @property
+    def data(self) -> Buffer | None:
+        """The data that the question is about; None where that is the question itself."""
+        return self.new_data.data if self.new_data is not None else self.spec.context
+
+    @property
+    def data_names(self) -> tuple[str, ...]:
+        """The names that the data is bound to."""
+        if self.new_data is not None:
+            return (*self.new_data.names, *self.new_data.item_names)
+        return ("context", *self.spec.names, *self.spec.item_names)
+
+    def left(self) -> Left:
+        """What it may still spend."""
+        return self.services.ledger.left(self.id)
+
+    def replace_chat(self, messages: list[Message], *, sent: int) -> None:
+        """Put another chat in the place of the old one, of which the first `sent` messages are the same."""
+        self.messages, self._sent = messages, sent

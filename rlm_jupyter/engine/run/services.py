@@ -1,0 +1,128 @@
+"""What the agents of a run may use: its settings, its budget, models, kernels, values, tools."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine.agent.chat_size import window
+from rlm_jupyter.engine.run.run_values import Holdings
+from rlm_jupyter.engine.run.step_gate import Gate
+from rlm_jupyter.errors import LimitReachedError
+from rlm_jupyter.events import events as ev
+from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
+from rlm_jupyter.tools.functions import shown
+from rlm_jupyter.tools.mcp import Servers
+from rlm_jupyter.values.store import Buffer, Store
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent.agent import Agent
+    from rlm_jupyter.engine.budget.ledger import Ledger
+    from rlm_jupyter.engine.completions.completions import Completions
+    from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+    from rlm_jupyter.events.journal import Journal
+    from rlm_jupyter.kernels.pool import KernelPool
+    from rlm_jupyter.models.base import ChatModel
+    from rlm_jupyter.settings import Limits, Settings
+    from rlm_jupyter.tools.functions import Tool
+
+
+@dataclass
+class RunServices(ABC):
+    """The shared parts of a run, which its agents use.
+
+    Attributes:
+        run: the run's id.
+        limit: the first limit of the whole run that was reached.
+        inherit_tools: whether sub-agents have all tools of their parents.
+        veil: takes secrets out of what a model is told.
+        windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
+    """
+
+    run: str
+    settings: Settings
+    limits: Limits
+    journal: Journal
+    ledger: Ledger
+    completions: Completions
+    pool: KernelPool
+    store: Store
+    model: ChatModel
+    sub_model: ChatModel
+    env: dict[str, str] = field(default_factory=dict)
+    servers: Servers = field(default_factory=lambda: Servers({}, str))
+    inherit_tools: bool = False
+    veil: Callable[[str], str] = str
+    models: Mapping[str, ChatModel] = field(default_factory=dict)
+    step: bool = False
+    limit: LimitReachedError | None = None
+    windows: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))
+        self.gate = Gate(self.journal, step=self.step)
+        self._told: set[str] = set()
+
+    @abstractmethod
+    def may_ask(self, agent_id: str) -> bool:
+        """Whether an agent may still cause completions."""
+
+    @abstractmethod
+    async def sub_agent(
+        self,
+        parent: Agent,
+        question: str,
+        context: Buffer | None,
+        *,
+        schema: AnswerSchema | None = None,
+        name: str | None = None,
+        tools: Mapping[str, Tool] | None = None,
+        mcp: tuple[str, ...] = (),
+    ) -> Buffer:
+        """Start a sub-agent and wait for its value."""
+
+    def tell_once(self, sentences: Iterable[object]) -> None:
+        """Tell the user of each of these once a run."""
+        for sentence in map(str, sentences):
+            if sentence not in self._told:
+                self._told.add(sentence)
+                self.journal.emit(ev.Notice, text=sentence)
+
+    def limit_seen(self, error: LimitReachedError) -> None:
+        """Remember the first limit of the whole run that was reached."""
+        if self.limit is None and error.limit not in ("depth", "calls_per_agent", "agents"):
+            self.limit = error
+
+    def words(self, agent: Agent) -> dict[str, Any]:
+        """Settings of the words in an agent's kernel."""
+        faithful = agent.spec.parent is not None and agent.spec.schema is None
+        size = window(self, self.sub_model, root=False)
+        room = {"fallback_chars": min(60_000, 2 * size)} if size is not None else {}
+        return {**room, "rows": self.settings.sample_rows, "faithful": faithful}
+
+    def tools_text(self, agent: Agent) -> str | None:
+        """Tools as the model is shown them."""
+        text = shown(agent.spec.tools)
+        if text and not (agent.leaf or self.inherit_tools or not self.settings.sub_agents):
+            text += "\nA sub-agent has those that you hand it: `rlm_query(question, part, tools=[f])`."
+        return text
+
+    def question_buffer(self, question: str) -> Buffer:
+        """The question as data, for an agent that was given none."""
+        return self.store.share(Buffer.of(question))
+
+    def sub_model_named(self, name: object) -> ChatModel:
+        """Give the model for a plain call.
+
+        Raises:
+            BridgeError: no model of that name is set up.
+        """
+        if name is None:
+            return self.sub_model
+        known = {self.model.name: self.model, self.sub_model.name: self.sub_model, **self.models}
+        if name in known:
+            return known[str(name)]
+        raise BridgeError("failed", f"There is no model `{str(name)[:80]}` here. Models: {', '.join(known)}.")
