@@ -1,8 +1,9 @@
-"""The house: which room may know which, how long a file may be, and that what is public is documented."""
+"""The layers: which package may import which, what travels, how long a file may be, and what must be documented."""
 
 import ast
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,30 +11,48 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "rlm_jupyter"
 
-# From the ground up. A room may import from the floors below its own, and within itself.
-FLOORS = [
-    {"errors", "forks", "options"},
-    {"option_fields", "option_parser"},
-    {"sandbox"},
-    {"settings", "background"},
-    {"values", "delimited"},
-    {"models", "tools", "kernels", "files"},
+# From the bottom up. A package may import from the layers below its own, and within itself. Imports under
+# `TYPE_CHECKING` count too: who reads a type must know it.
+LAYERS = [
+    {"errors"},
+    {"text", "security", "system", "background", "forks"},
+    {"options"},
+    {"sandbox_settings"},
+    {"settings"},
+    {"events", "values", "data_files"},
+    {"guest"},  # runs in an agent's kernel
+    {"supervisor"},  # runs in the fork server
+    {"models", "tools", "kernels"},
+    {"demo_model"},
     {"engine"},
     {"records", "views"},
-    {"process", "asking"},
+    {"run_setup", "registry"},
     {"rlm"},
-    {"doctor"},
+    {"diagnostics"},
     {"magics", "cli"},
     {"__init__"},
 ]
-# Rooms that may know only a part of a lower one.
-ONLY = {
-    ("records", "engine"): {"rlm_jupyter.events.events", "rlm_jupyter.events.tree_state"},
-    ("views", "engine"): {"rlm_jupyter.events.events", "rlm_jupyter.events.tree_state"},
+# Packages that do not know each other although the layers would allow it: views and records see events alone, and
+# models, tools and kernels are reached by the engine only.
+SEPARATE = [
+    ("views", "engine"),
+    ("records", "engine"),
+    ("models", "tools"),
+    ("models", "kernels"),
+    ("tools", "kernels"),
+    ("magics", "cli"),
+]
+# What travels as source, below the root `_rlm`: it may import the standard library, itself and what stands here.
+TRAVELS = {
+    "rlm_jupyter.guest": ("rlm_jupyter.values.codec", "rlm_jupyter.values.describe"),
+    "rlm_jupyter.supervisor": ("rlm_jupyter.guest",),
+    "rlm_jupyter.values.codec": (),
+    "rlm_jupyter.values.describe": ("rlm_jupyter.values.codec",),
 }
-# Each of these is one process or one object to the others, and is reached through it.
-SEPARATE = [("models", "tools"), ("models", "kernels"), ("tools", "kernels"), ("magics", "cli")]
+# The one module that is about the classes of ipykernel, and is imported in the fork server only.
+USES_IPYKERNEL = "rlm_jupyter.guest.ipykernel_hooks.threadless_app"
 MOST_LINES = 600
+MOST_IN_A_CIRCLE = 5
 
 
 def _modules():
@@ -49,29 +68,47 @@ def _checks_types(node):
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
 
 
-def _walk(node):
-    """All nodes but those under `if TYPE_CHECKING`, which no program ever runs."""
+def _walk(node, *, types):
+    """All nodes; without `types`, not those under `if TYPE_CHECKING`, which no program ever runs."""
     for child in ast.iter_child_nodes(node):
-        if not _checks_types(child):
+        if types or not _checks_types(child):
             yield child
-            yield from _walk(child)
+            yield from _walk(child, types=types)
 
 
-def _resolve(node):
+def _traveller(module):
+    return next((root for root in TRAVELS if module == root or module.startswith(f"{root}.")), None)
+
+
+def _resolve(module, node):
+    """The full names that an import statement is about."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    assert node.level == 0, "imports are absolute, so that they can be searched"
-    whole = [f"{node.module}.{alias.name}" for alias in node.names]
-    return [name if name in MODULES else node.module for name in whole]
+    source = node.module or ""
+    if node.level:
+        parts = module.split(".")
+        if MODULES[module].name != "__init__.py":
+            parts = parts[:-1]
+        source = ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [node.module])])
+    whole = [f"{source}.{alias.name}" for alias in node.names]
+    return [name if name in MODULES else source for name in whole]
 
 
-def _imports(path):
-    nodes = _walk(ast.parse(path.read_text("utf-8")))
-    names = {n for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom)) for n in _resolve(node)}
-    return {name for name in names if name.startswith("rlm_jupyter.")}
+def _statements(module, *, types):
+    nodes = _walk(ast.parse(MODULES[module].read_text("utf-8")), types=types)
+    return [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
-IMPORTS = {name: _imports(path) for name, path in MODULES.items()}
+def _imports(*, types):
+    """Module to the modules of this package that it imports; with `types`, under `TYPE_CHECKING` too."""
+    found = {}
+    for module in MODULES:
+        names = {name for node in _statements(module, types=types) for name in _resolve(module, node)}
+        found[module] = {name for name in names if name in MODULES} - {module, "rlm_jupyter"}
+    return found
+
+
+RUNS, KNOWS = _imports(types=False), _imports(types=True)
 
 
 def _room(module):
@@ -79,55 +116,103 @@ def _room(module):
     return parts[1] if len(parts) > 1 else "__init__"
 
 
-def _floor(module):
-    return next(number for number, rooms in enumerate(FLOORS) if _room(module) in rooms)
+def _layer(module):
+    return next(number for number, rooms in enumerate(LAYERS) if _room(module) in rooms)
 
 
-def test_every_module_is_in_a_room_of_the_design():
-    assert {_room(module) for module in MODULES} <= set().union(*FLOORS)
+def test_every_module_is_in_a_layer():
+    assert {_room(module) for module in MODULES} <= set().union(*LAYERS)
 
 
 def test_imports_go_down_and_never_up():
     wrong = [
         f"{module} imports {name}"
-        for module, names in IMPORTS.items()
+        for module, names in KNOWS.items()
         for name in names
-        if _room(name) != _room(module) and _floor(name) >= _floor(module)
-    ]
-    assert not wrong
-
-
-def test_records_and_views_know_only_the_events_and_the_state():
-    wrong = [
-        f"{module} imports {name}"
-        for module, names in IMPORTS.items()
-        for name in names
-        if name not in ONLY.get((_room(module), _room(name)), {name})
+        if _room(name) != _room(module) and _layer(name) >= _layer(module)
     ]
     assert not wrong
 
 
 @pytest.mark.parametrize(("one", "other"), SEPARATE)
-def test_rooms_of_one_floor_do_not_know_each_other(one, other):
-    pairs = {(_room(module), _room(name)) for module, names in IMPORTS.items() for name in names}
+def test_packages_that_do_not_know_each_other(one, other):
+    pairs = {(_room(module), _room(name)) for module, names in KNOWS.items() for name in names}
     assert not {(one, other), (other, one)} & pairs
 
 
-def test_no_module_imports_itself_by_way_of_others():
-    done, path = set(), []
+def test_what_travels_imports_the_standard_library_and_itself_only():
+    wrong = []
+    for module in MODULES:
+        root = _traveller(module)
+        if root is None:
+            continue
+        ours = (root, *TRAVELS[root])
+        for node in _statements(module, types=True):
+            for name in _resolve(module, node):
+                inside = any(name == one or name.startswith(f"{one}.") for one in ours)
+                # A module that exists for ipykernel; a function may use a library that is there, and does without.
+                library = module == USES_IPYKERNEL or node.col_offset > 0
+                outside = name.partition(".")[0] in sys.stdlib_module_names or (
+                    library and not name.startswith("rlm_jupyter")
+                )
+                if not inside and not outside:
+                    wrong.append(f"{module} imports {name}")
+    assert not wrong
+
+
+def test_what_travels_is_imported_relatively_and_all_else_by_its_full_name():
+    wrong = []
+    for module in MODULES:
+        for node in _statements(module, types=True):
+            names = _resolve(module, node)
+            ours = any(name.startswith("rlm_jupyter") for name in names)
+            if ours and (_traveller(module) is not None) != bool(getattr(node, "level", 0)):
+                wrong.append(f"{module}, line {node.lineno}")
+    assert not wrong
+
+
+def _circles(graph):
+    """The strongly connected parts of more than one module (Tarjan's algorithm)."""
+    number, low, stack, found = {}, {}, [], []
 
     def visit(module):
-        assert module not in path, f"a circle: {' → '.join([*path[path.index(module) :], module])}"
-        if module in done:
-            return
-        path.append(module)
-        for name in sorted(IMPORTS.get(module, ())):
-            visit(name)
-        path.pop()
-        done.add(module)
+        number[module] = low[module] = len(number)
+        stack.append(module)
+        for name in sorted(graph[module]):
+            if name not in number:
+                visit(name)
+                low[module] = min(low[module], low[name])
+            elif name in stack:
+                low[module] = min(low[module], number[name])
+        if low[module] == number[module]:
+            part = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(part) > 1:
+                found.append(sorted(part))
 
-    for module in MODULES:
-        visit(module)
+    for module in graph:
+        if module not in number:
+            visit(module)
+    return found
+
+
+def test_the_search_for_circles_finds_them():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a"}}
+    assert sorted(_circles(graph)) == [["a", "b", "c"], ["d", "e"]]
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert _circles(RUNS) == []
+
+
+def test_circles_of_types_are_small():
+    assert [part for part in _circles(KNOWS) if len(part) > MOST_IN_A_CIRCLE] == []
+
+
+def test_no_stem_names_two_modules():
+    """A file is found by its name. `api` is the front of a package of values."""
+    stems = [path.stem for path in MODULES.values() if path.stem not in {"__init__", "api"}]
+    assert sorted({stem for stem in stems if stems.count(stem) > 1}) == []
 
 
 def test_no_file_is_long_and_none_is_a_drawer_for_everything():
