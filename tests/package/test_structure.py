@@ -18,7 +18,7 @@ LAYERS = [
     {"text", "security", "system", "background", "forks"},
     {"options"},
     {"sandbox_settings"},
-    {"settings"},
+    {"settings", "delimited_text"},
     {"events", "values", "data_files"},
     {"guest"},  # runs in an agent's kernel
     {"supervisor"},  # runs in the fork server
