@@ -112,6 +112,8 @@ class ReplyCache:
         self.close()
 
     def __del__(self) -> None:
+        if sys.is_finalizing():
+            return  # modules may be gone already; the file is closed with the process
         self.close()
 
     @property

@@ -8,17 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from rlm_jupyter.errors import ConfigError
-
-WORDS = frozenset(
-    {
-        *("FINAL", "FINAL_VAR", "SUBMIT", "SHOW_VARS", "answer", "budget", "context"),
-        *("llm_query", "llm_query_batched", "llm_query_batch", "llm_batch", "batch_llm_query"),
-        *("rlm_query", "rlm_query_batched", "Failed", "FinalRejected", "RLMQueryError"),
-        *("mcp_call", "mcp_list_tools", "mcp_tool_schema"),
-        *("mcp_list_resources", "mcp_list_resource_templates", "mcp_read_resource"),
-    }
-)
-"""Words of agents' kernels, which a tool of that name would hide."""
+from rlm_jupyter.guest.reserved_names import RESERVED
 
 _GIVE_WAY = frozenset({"answer", "budget"})
 """Words that data may take the name of: an agent can do without them."""
@@ -41,7 +31,7 @@ def _check_name(name: object, *, only: bool) -> None:
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise ConfigError(f"`{name!s:.80}` in `names` cannot be the name of a variable: choose another.")
     taken = ""
-    if name in WORDS - _GIVE_WAY and not (only and name == "context"):
+    if name in RESERVED - _GIVE_WAY and not (only and name == "context"):
         taken = "a word of agents' code"
     elif hasattr(builtins, name) and name not in _SPARE:
         taken = "Python's own, which an agent's code needs"

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_jupyter.errors import ConfigError, ContextError
-from rlm_jupyter.run_setup.variable_names import WORDS
+from rlm_jupyter.guest.reserved_names import RESERVED
 from rlm_jupyter.tools.function_source import NoSourceError, source_form
 from rlm_jupyter.tools.host_tools import HostOptions, host_options
 from rlm_jupyter.tools.signatures import portable_signature, render, text_of
@@ -74,7 +74,7 @@ def read_tools(functions: Iterable[Any], *, data: Iterable[str] = ()) -> dict[st
             raise ConfigError(f"The tool {function!r:.80} is no function with a name: give a `def`.")
         if name in tools:
             raise ConfigError(f"Two tools are named `{name}`: rename one.")
-        if name in WORDS or name in taken:
+        if name in RESERVED or name in taken:
             what = "the data's name" if name in taken else "a word of agents' code"
             raise ConfigError(f"A tool cannot be named `{name}`, which is {what}: rename the function.")
         options = host_options(function)
@@ -100,7 +100,7 @@ def handed_down(name: object, signature: object, doc: object, *, awaited: bool, 
         ConfigError: it has no usable name.
     """
     usable = isinstance(name, str) and len(name) <= _LONGEST_NAME and name.isidentifier()
-    if not isinstance(name, str) or not usable or keyword.iskeyword(name) or name in WORDS:
+    if not isinstance(name, str) or not usable or keyword.iskeyword(name) or name in RESERVED:
         raise ConfigError(
             f"A function cannot be handed down as `{str(name)[:60]}`: give a `def` with a name of its own."
         )

@@ -10,7 +10,7 @@ from tool_runs import asking, told
 
 from rlm_jupyter.errors import ConfigError, ContextError, ToolError
 from rlm_jupyter.guest.agent_side import Guest
-from rlm_jupyter.run_setup.variable_names import WORDS
+from rlm_jupyter.guest.reserved_names import RESERVED
 from rlm_jupyter.tools.function_source import NoSourceError, source_form
 from rlm_jupyter.tools.functions import read_tools
 
@@ -152,10 +152,10 @@ def test_a_tool_may_not_hide_a_word_or_the_data():
 
 
 def test_the_reserved_names_are_the_words_of_a_kernel():
-    named = {name for name in WORDS if not hasattr(Guest, name)}
+    named = {name for name in RESERVED if not hasattr(Guest, name)}
     errors = {"Failed", "FinalRejected", "RLMQueryError"}
     assert named == {"answer", "context", "llm_batch", "llm_query_batch"} | errors
-    assert {name for name in dir(Guest) if name.startswith("mcp_")} < WORDS
+    assert {name for name in dir(Guest) if name.startswith("mcp_")} < RESERVED
 
 
 def test_a_sub_agent_has_a_tool_only_when_it_is_handed_one(ask):

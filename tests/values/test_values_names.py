@@ -7,11 +7,12 @@ import pytest
 from run_parts import asking
 
 from rlm_jupyter.errors import ConfigError
-from rlm_jupyter.run_setup.variable_names import WORDS, read_names
+from rlm_jupyter.guest.reserved_names import RESERVED
+from rlm_jupyter.run_setup.variable_names import read_names
 
 FREE = ("answer", "budget", "input", "id", "orders", "match", "type_", "data", "pd", "i", "x1")
 TAKEN = (
-    *sorted(WORDS - {"answer", "budget", "context"}),
+    *sorted(RESERVED - {"answer", "budget", "context"}),
     *("print", "len", "list", "type", "sum", "open", "Exception", "__import__"),
     *(
         "get_ipython",
