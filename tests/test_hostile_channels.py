@@ -22,6 +22,7 @@ from watchdog import Watchdog
 from rlm_jupyter import host_tool
 from rlm_jupyter.engine import events as ev
 from rlm_jupyter.engine.descriptions import MOST_CHANGES, MOST_VARIABLES, Variables, description_of
+from rlm_jupyter.engine.find_json import find_json
 from rlm_jupyter.engine.reply import parse_reply
 from rlm_jupyter.engine.thread import engine
 from rlm_jupyter.errors import LogError
@@ -277,6 +278,29 @@ def test_a_kernel_that_floods_its_descriptions_fills_neither_tree_nor_log(ask, t
     assert sum(log.stat().st_size for log in (tmp_path / "logs").glob("*.jsonl")) < 20_000_000
 
 
+# ---- output that is sent past the kernel's own bounds
+
+OUTPUT = """
+kernel = get_ipython().kernel
+def send(kind, content, parent=None):
+    header = kernel.get_parent() if parent is None else parent
+    kernel.session.send(kernel.iopub_socket, kind, content, parent=header)
+send('stream', {'name': 'stdout', 'text': 'x' * 60_000_000})
+send('display_data', {'data': {'text/plain': [0] * 10_000_000}, 'metadata': {}})
+send('stream', b'["no dict"]')
+send('stream', {'name': ['x'], 'text': {'a': 1}})
+send('error', {'ename': 3, 'evalue': ['x'], 'traceback': 'no list'})
+send('stream', {'name': 'stdout', 'text': 'y'}, parent={'header': {'msg_id': ['x']}})
+FINAL('done')
+"""
+
+
+def test_output_of_any_shape_and_size_holds_up_nobody(ask):
+    with Watchdog():
+        run = ask({"root": [OUTPUT]})
+    assert run.raise_for_error().value == "done"
+
+
 # ---- replies
 
 PIECES = [
@@ -302,6 +326,14 @@ def test_a_reply_of_blanks_holds_up_nobody(ask):
     with Watchdog():
         run = ask({"root": replies})
     assert run.raise_for_error().value in (1, 2)
+
+
+def test_a_reply_longer_than_any_model_writes_is_not_read():
+    reply = parse_reply("```python\nFINAL(1)\n```\n" + "`" * 60_000_000)
+    assert not reply.blocks
+    assert "more than are read" in reply.problem
+    with pytest.raises(ValueError, match="more than are read"):
+        find_json("[" * 60_000_000)
 
 
 def test_a_completion_of_brackets_holds_up_nobody(ask):

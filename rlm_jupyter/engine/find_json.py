@@ -8,6 +8,8 @@ from typing import Any, Final
 
 _OPENER = re.compile(r"[{\[]")
 _FENCE = re.compile(r"^```[^\n]*$", re.MULTILINE)
+MOST_CHARS: Final = 4_000_000
+"""Of a completion: more than any model writes at once. JSON is parsed in one call, for which all others wait."""
 _MOST_TRIES: Final = 200
 _MOST_READ: Final = 8
 """Times the text's length that all tries together may read."""
@@ -21,6 +23,8 @@ def find_json(text: str) -> Any:
     Raises:
         ValueError: there is none.
     """
+    if len(text) > MOST_CHARS:
+        raise ValueError(f"it has {len(text):,} characters, more than are read")
     body = text.strip()
     fences = _FENCE.finditer(body)
     if (opening := next(fences, None)) and (closing := next(fences, None)):

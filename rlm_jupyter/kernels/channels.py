@@ -12,6 +12,9 @@ from typing import Any
 FLOOD = 256 << 20
 """Bytes of output of one cell after which its kernel is taken for hostile; an honest one sends less than 1 MB."""
 
+MOST_BYTES = 8 << 20
+"""Of one message; it is decoded in one call, for which all other agents wait. A larger one is dropped."""
+
 LEFT = {"status": "error", "ename": "KeyboardInterrupt", "evalue": "", "traceback": []}
 """Taken for the reply of a cell that was left without one."""
 
@@ -155,10 +158,11 @@ class Channels:
 
     def _flooded(self, frames: list[bytes]) -> bool:
         before = self._received
-        self._received += sum(map(len, frames))
+        size = sum(map(len, frames))
+        self._received += size
         if before <= FLOOD < self._received:
             self._on_flood()
-        return self._received > FLOOD
+        return self._received > FLOOD or size > MOST_BYTES
 
     def _take_reply(self, message: dict[str, Any]) -> None:
         parent = message["parent_header"].get("msg_id")
@@ -188,11 +192,16 @@ def _read(session: Any, frames: list[bytes]) -> dict[str, Any]:
     That search costs more than all else here, and no date of a message is used.
     (https://jupyter-client.readthedocs.io/en/stable/messaging.html#the-wire-protocol)
     """
+    parent: Any
+    content: Any
     signature, header, parent, _metadata, content = frames[:5]
     if not hmac.compare_digest(session.sign(frames[1:5]), signature):
         raise ValueError("a message without a valid signature")
     kind = str(session.unpack(header)["msg_type"])
-    return {"msg_type": kind, "parent_header": session.unpack(parent), "content": session.unpack(content)}
+    parent, content = session.unpack(parent), session.unpack(content)
+    if not isinstance(content, dict) or not isinstance(parent.get("msg_id", ""), str):
+        raise TypeError("a message of another shape")
+    return {"msg_type": kind, "parent_header": parent, "content": content}
 
 
 def _resolve(future: asyncio.Future[None]) -> None:
