@@ -7,6 +7,7 @@ get no connection, planted files whose words may appear nowhere, and a watchdog 
 import asyncio
 import json
 import os
+import re
 import socket
 import sqlite3
 import sys
@@ -25,11 +26,12 @@ from rlm_jupyter.engine.descriptions import MOST_CHANGES, MOST_VARIABLES, Variab
 from rlm_jupyter.engine.find_json import find_json
 from rlm_jupyter.engine.reply import parse_reply
 from rlm_jupyter.engine.thread import engine
-from rlm_jupyter.errors import LogError
+from rlm_jupyter.errors import ConfigError, LogError
 from rlm_jupyter.models.base import Completion
 from rlm_jupyter.models.cache import ReplyCache
 from rlm_jupyter.records import load
 from rlm_jupyter.records.export import to_notebook, to_script
+from rlm_jupyter.tools.functions import handed_down
 from rlm_jupyter.views.html import static_html
 from rlm_jupyter.views.text import tree as render_tree
 
@@ -278,6 +280,15 @@ def test_a_kernel_that_floods_its_descriptions_fills_neither_tree_nor_log(ask, t
     assert sum(log.stat().st_size for log in (tmp_path / "logs").glob("*.jsonl")) < 20_000_000
 
 
+def test_a_function_is_handed_on_under_a_name_of_bounded_length_alone():
+    for name in ("f" * 100_000, "f\nimport os", "", 3, None, "FINAL"):
+        with pytest.raises(ConfigError) as caught:
+            handed_down(name, "(a)" * 1_000_000, "d" * 1_000_000, awaited=False, code=None)
+        assert len(caught.value.message) < 300
+    tool = handed_down("f" * 200, "(a)" * 1_000_000, "d\n" * 1_000_000, awaited=False, code=None)
+    assert len(tool.text) < 5_000
+
+
 # ---- output that is sent past the kernel's own bounds
 
 OUTPUT = """
@@ -480,7 +491,15 @@ def test_a_row_of_the_cache_that_is_no_reply_counts_as_none(tmp_path, row):
         assert cache.get("good").text == "x"
 
 
-# ---- the watchdog itself
+# ---- the page and the means
+
+
+def test_each_test_that_the_threat_model_names_is_there():
+    page = (Path(__file__).parent.parent / "docs" / "threat-model.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "`test_" in line]
+    named = {name for row in rows for name in re.findall(r"`(test_\w+)`", row)}
+    assert len(rows) >= 20
+    assert {name for name in named if not (Path(__file__).parent / f"{name}.py").exists()} == set()
 
 
 def test_the_watchdog_sees_a_loop_that_stands_still():
