@@ -295,21 +295,31 @@ OUTPUT = """
 kernel = get_ipython().kernel
 def send(kind, content, parent=None):
     header = kernel.get_parent() if parent is None else parent
-    kernel.session.send(kernel.iopub_socket, kind, content, parent=header)
-send('stream', {'name': 'stdout', 'text': 'x' * 60_000_000})
-send('display_data', {'data': {'text/plain': [0] * 10_000_000}, 'metadata': {}})
+    message = kernel.session.msg(kind, content={}, parent=header)
+    message['content'] = content  # past the kernel's own bounds, which are in `send`
+    kernel.iopub_socket.send_multipart(kernel.session.serialize(message, ident=b'kernel.' + kind.encode()))
+"""
+SHAPES = """
 send('stream', b'["no dict"]')
+send('stream', b'3')
+send('status', b'[]')
 send('stream', {'name': ['x'], 'text': {'a': 1}})
 send('error', {'ename': 3, 'evalue': ['x'], 'traceback': 'no list'})
 send('stream', {'name': 'stdout', 'text': 'y'}, parent={'header': {'msg_id': ['x']}})
+print('after all')
+"""
+LARGE = """
+send('stream', {'name': 'stdout', 'text': 'x' * 60_000_000})
+send('display_data', b'{"metadata": {}, "data": {"text/plain": [' + b'{"a":[1]},' * 6_000_000 + b'0]}}')
 FINAL('done')
 """
 
 
 def test_output_of_any_shape_and_size_holds_up_nobody(ask):
     with Watchdog():
-        run = ask({"root": [OUTPUT]})
+        run = ask({"root": [OUTPUT + SHAPES, LARGE]})
     assert run.raise_for_error().value == "done"
+    assert "after all" in run.tree.agents["0"].turns[0].cells[0].output
 
 
 # ---- replies

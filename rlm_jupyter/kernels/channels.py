@@ -12,9 +12,6 @@ from typing import Any
 FLOOD = 256 << 20
 """Bytes of output of one cell after which its kernel is taken for hostile; an honest one sends less than 1 MB."""
 
-MOST_BYTES = 8 << 20
-"""Of one message; it is decoded in one call, for which all other agents wait. A larger one is dropped."""
-
 LEFT = {"status": "error", "ename": "KeyboardInterrupt", "evalue": "", "traceback": []}
 """Taken for the reply of a cell that was left without one."""
 
@@ -158,11 +155,10 @@ class Channels:
 
     def _flooded(self, frames: list[bytes]) -> bool:
         before = self._received
-        size = sum(map(len, frames))
-        self._received += size
+        self._received += sum(map(len, frames))
         if before <= FLOOD < self._received:
             self._on_flood()
-        return self._received > FLOOD or size > MOST_BYTES
+        return self._received > FLOOD
 
     def _take_reply(self, message: dict[str, Any]) -> None:
         parent = message["parent_header"].get("msg_id")
