@@ -19,7 +19,7 @@ from kernel_parts import Answers, gone, opened, shown, started
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels import pool as pools
 from rlm_jupyter.kernels.launch import supervisor_client as supervisor
-from rlm_jupyter.kernels.launch.first_request import supervisor_sources
+from rlm_jupyter.kernels.launch.guest_bundle import fork_server_sources
 from rlm_jupyter.kernels.launch.kernel_process import KernelProcess
 from rlm_jupyter.kernels.pool import KernelRequest
 from rlm_jupyter.kernels.prestarted import ReadyKernels
@@ -311,7 +311,7 @@ def _no_more(*_, **__):
 def test_descriptors_that_are_lost_on_the_way_are_an_error_of_that_kernel_alone(tmp_path):
     directory = tmp_path / "base"
     directory.mkdir()
-    chief = supervisor.Supervisor(directory, supervisor_sources(), ())
+    chief = supervisor.Supervisor(directory, fork_server_sources(), ())
     about = {"argv": ["true"], "env": {}, "cwd": "/", "log": None, "policy": None}
     try:
         chief.ready.result(60)

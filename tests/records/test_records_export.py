@@ -60,3 +60,20 @@ def test_the_magic_writes_a_new_file_and_overwrites_none(tmp_path, monkeypatch):
         assert shell.run_cell("%rlm export -o run.py").success
         assert isinstance(shell.run_cell("%rlm export -o run.txt").error_in_exec, UsageError)
         shell.run_cell("_run = get_ipython().run_line_magic('rlm', 'free')")
+
+
+def test_odd_line_ends_in_texts_cut_no_line_and_begin_none(tmp_path):
+    odd = "one\u2028two\x85three\x0cfour"
+    script = by_question({f"{odd}\rimport os": [f"print({odd!r})\nFINAL({odd!r})"]})
+    with RLM(model=script, log_dir=tmp_path, cache=False).run(f"{odd}\rimport os") as run:
+        assert run.value == odd
+        tree = load(run.log_path).tree
+        assert tree.question == run.tree.question
+    assert load(run.log_path).damaged == 0
+    source = to_script(tree)
+    assert odd in source
+    assert "\nimport os" not in source.replace("\r", "\n")
+    ast.parse(source)
+    quoted = [cell["source"] for cell in to_notebook(tree)["cells"] if cell["cell_type"] == "markdown"]
+    assert any(f"    {odd}" in text for text in quoted)
+    assert not any("\nimport os" in text.replace("\r", "\n") for text in quoted)

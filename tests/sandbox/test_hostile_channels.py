@@ -7,6 +7,7 @@ get no connection, planted files whose words may appear nowhere, and a watchdog 
 import asyncio
 import json
 import os
+import re
 import socket
 import sqlite3
 import sys
@@ -28,12 +29,14 @@ from rlm_jupyter.engine.agent_requests.descriptions import (
 )
 from rlm_jupyter.engine.reply.parse import parse_reply
 from rlm_jupyter.engine.run.engine_thread import engine
-from rlm_jupyter.errors import LogError
+from rlm_jupyter.engine.typed_answers.json_in_text import find_json
+from rlm_jupyter.errors import ConfigError, LogError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.models.base import Completion
 from rlm_jupyter.models.cache import ReplyCache
 from rlm_jupyter.records import load
 from rlm_jupyter.records.export import to_notebook, to_script
+from rlm_jupyter.tools.functions import handed_down
 from rlm_jupyter.views.static_html import static_html
 from rlm_jupyter.views.text_tree import tree as render_tree
 
@@ -282,6 +285,48 @@ def test_a_kernel_that_floods_its_descriptions_fills_neither_tree_nor_log(ask, t
     assert sum(log.stat().st_size for log in (tmp_path / "logs").glob("*.jsonl")) < 20_000_000
 
 
+def test_a_function_is_handed_on_under_a_name_of_bounded_length_alone():
+    for name in ("f" * 100_000, "f\nimport os", "", 3, None, "FINAL"):
+        with pytest.raises(ConfigError) as caught:
+            handed_down(name, "(a)" * 1_000_000, "d" * 1_000_000, awaited=False, code=None)
+        assert len(caught.value.message) < 300
+    tool = handed_down("f" * 200, "(a)" * 1_000_000, "d\n" * 1_000_000, awaited=False, code=None)
+    assert len(tool.text) < 5_000
+
+
+# ---- output that is sent past the kernel's own bounds
+
+OUTPUT = """
+kernel = get_ipython().kernel
+def send(kind, content, parent=None):
+    header = kernel.get_parent() if parent is None else parent
+    message = kernel.session.msg(kind, content={}, parent=header)
+    message['content'] = content  # past the kernel's own bounds, which are in `send`
+    kernel.iopub_socket.send_multipart(kernel.session.serialize(message, ident=b'kernel.' + kind.encode()))
+"""
+SHAPES = """
+send('stream', b'["no dict"]')
+send('stream', b'3')
+send('status', b'[]')
+send('stream', {'name': ['x'], 'text': {'a': 1}})
+send('error', {'ename': 3, 'evalue': ['x'], 'traceback': 'no list'})
+send('stream', {'name': 'stdout', 'text': 'y'}, parent={'header': {'msg_id': ['x']}})
+print('after all')
+"""
+LARGE = """
+send('stream', {'name': 'stdout', 'text': 'x' * 60_000_000})
+send('display_data', b'{"metadata": {}, "data": {"text/plain": [' + b'{"a":[1]},' * 6_000_000 + b'0]}}')
+FINAL('done')
+"""
+
+
+def test_output_of_any_shape_and_size_holds_up_nobody(ask):
+    with Watchdog():
+        run = ask({"root": [OUTPUT + SHAPES, LARGE]})
+    assert run.raise_for_error().value == "done"
+    assert "after all" in run.tree.agents["0"].turns[0].cells[0].output
+
+
 # ---- replies
 
 PIECES = [
@@ -307,6 +352,14 @@ def test_a_reply_of_blanks_holds_up_nobody(ask):
     with Watchdog():
         run = ask({"root": replies})
     assert run.raise_for_error().value in (1, 2)
+
+
+def test_a_reply_longer_than_any_model_writes_is_not_read():
+    reply = parse_reply("```python\nFINAL(1)\n```\n" + "`" * 60_000_000)
+    assert not reply.blocks
+    assert "more than are read" in reply.problem
+    with pytest.raises(ValueError, match="more than are read"):
+        find_json("[" * 60_000_000)
 
 
 def test_a_completion_of_brackets_holds_up_nobody(ask):
@@ -453,7 +506,15 @@ def test_a_row_of_the_cache_that_is_no_reply_counts_as_none(tmp_path, row):
         assert cache.get("good").text == "x"
 
 
-# ---- the watchdog itself
+# ---- the page and the means
+
+
+def test_each_test_that_the_threat_model_names_is_there():
+    page = (Path(__file__).parent.parent / "docs" / "threat-model.md").read_text("utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "`test_" in line]
+    named = {name for row in rows for name in re.findall(r"`(test_\w+)`", row)}
+    assert len(rows) >= 20
+    assert {name for name in named if not (Path(__file__).parent / f"{name}.py").exists()} == set()
 
 
 def test_the_watchdog_sees_a_loop_that_stands_still():

@@ -296,3 +296,26 @@ def test_a_rendered_frame_reads_like_a_table():
     assert text.splitlines()[-1] == "  1 | A | 1.5 | 2020-01-01 00:00:00 | n0 | x"
     assert "index" not in text
     assert "index: MultiIndex (supplier, day)" in render(describe(FRAMES["levels"]))
+
+
+def test_texts_and_numbers_of_ones_own_classes_are_shown_as_what_they_are():
+    class Text(str):
+        __slots__ = ("page",)
+
+        def __repr__(self):
+            raise RuntimeError("never called")
+
+        __str__ = __len__ = __repr__
+
+    class Number(int):
+        def __repr__(self):
+            raise RuntimeError("never called")
+
+        __str__ = __int__ = __index__ = __repr__
+
+    class Share(float):
+        __slots__ = ()
+
+    about = describe([Text("a word"), Number(7), Share(0.5)])
+    assert [item["summary"] for item in about["items"]] == ["'a word'", "7", "0.5"]
+    assert about["item_types"] == {"Text": 1, "Number": 1, "Share": 1}

@@ -415,3 +415,30 @@ def test_no_room_is_an_error_of_the_system_and_leaves_no_descriptor():
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        ["np.record", [10**9], {"j": {"a": 1}}],
+        ["np.record", [-1], {"j": {}}],
+        ["np.masked", {"j": [1, 2, 3]}],
+        ["np.masked", {"j": []}],
+        ["array", "u", 0],
+        ["array", "d", 99],
+        ["pd.offset", "D;__import__('os')"],
+        ["pd.offset", 7],
+        ["net", "10.0.0.0/99"],
+        ["interface", {}],
+        ["datetime", "2020-01-01T00:00:00", ["pytz", "../../etc/passwd"], 0],
+        ["datetime", "2020-01-01T00:00:00", ["offset", 10**9, 0, 0, None], 0],
+    ],
+    ids=str,
+)
+def test_forged_forms_of_records_masks_arrays_offsets_and_zones_are_refused(node):
+    fd = container.write("safe", json.dumps({"n": [node], "r": [0]}).encode(), [])
+    try:
+        with pytest.raises(codec.Malformed):
+            codec.load(fd, allow_pickle=False)
+    finally:
+        os.close(fd)

@@ -36,6 +36,8 @@ _SENTENCE_END = re.compile(r"[.!?:][ ]|[\r\n]")
 _MAX_CALL = 20_000
 _MAX_CALLS = 20
 _MAX_MENTIONS = 200
+MOST_CHARS = 1_000_000
+"""Of a reply: more than any model writes at once, and read in a tenth of a second."""
 _FENCED = "send Python in one ```repl block"
 _BARE = "The reply was Python without a ```repl fence; it was run as it is."
 
@@ -70,6 +72,9 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
     Returns:
         The blocks, or the problem to tell the model; never both, never neither.
     """
+    if len(text) > MOST_CHARS:
+        problem = f"The reply has {len(text):,} characters, more than are read: {_FENCED}, and little else."
+        return Reply((), problem)
     cut = finish_reason in _CUT
     text = without_last_tokens(clean_text(text))
     checker = SyntaxChecker()

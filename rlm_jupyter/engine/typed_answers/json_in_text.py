@@ -7,6 +7,8 @@ import re
 from typing import Any, Final
 
 _MOST_DEPTH: Final = 100
+MOST_CHARS: Final = 4_000_000
+"""Of a completion: more than any model writes at once. JSON is parsed in one call, for which all others wait."""
 _WORK: Final = 1_000_000
 """Characters that may be looked at besides four times the text, in search of a value that can be read."""
 _COUNTED: Final = 8
@@ -26,8 +28,10 @@ def find_json(text: str) -> Any:
 
     Raises:
         NestedTooDeeplyError: it is nested more deeply than any answer.
-        ValueError: there is none, or it holds a number with too many digits.
+        ValueError: there is none, it holds a number with too many digits, or the text is too long to be read.
     """
+    if len(text) > MOST_CHARS:
+        raise ValueError(f"it has {len(text):,} characters, more than are read")
     body = text.strip()
     if fenced := _FENCED.search(body):
         body = fenced[1].strip()

@@ -22,6 +22,7 @@ MOST_PARTS: Final = 1_000_000
 """Parts of a value that cannot be checked in pieces."""
 
 _MOST_TOLD: Final = 1_000
+_MOST_DEPTH = 1_000
 _SHOWN_ENTRIES = 10
 _SHOWN_DEPTH = 4
 
@@ -64,9 +65,14 @@ def validated(adapter: TypeAdapter[Any], value: object) -> Any:
 
 
 def count_parts(value: object, most: int) -> int:
-    """Return how many values a value holds, itself included; a little more than `most` where they are more."""
+    """Return how many values a value holds, itself included.
+
+    Where they are more than `most`, or lie deeper than any type asks for, it is more than `most`.
+    """
     todo, count = [iter([value])], 0
     while todo and count <= most:
+        if len(todo) > _MOST_DEPTH:
+            return most + 1
         item = next(todo[-1], todo)
         if item is todo:
             todo.pop()

@@ -188,11 +188,16 @@ def _read(session: Any, frames: list[bytes]) -> dict[str, Any]:
     That search costs more than all else here, and no date of a message is used.
     (https://jupyter-client.readthedocs.io/en/stable/messaging.html#the-wire-protocol)
     """
+    parent: Any
+    content: Any
     signature, header, parent, _metadata, content = frames[:5]
     if not hmac.compare_digest(session.sign(frames[1:5]), signature):
         raise ValueError("a message without a valid signature")
     kind = str(session.unpack(header)["msg_type"])
-    return {"msg_type": kind, "parent_header": session.unpack(parent), "content": session.unpack(content)}
+    parent, content = session.unpack(parent), session.unpack(content)
+    if not isinstance(content, dict) or not isinstance(parent.get("msg_id", ""), str):
+        raise TypeError("a message of another shape")
+    return {"msg_type": kind, "parent_header": parent, "content": content}
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import enum
 import fractions
 import itertools
 import pathlib
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..codec.container import type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _ITEMS = 6
 _DEPTH = 4
@@ -27,6 +28,8 @@ _PRINTED_BY_PYTHON = {
     *(dt.date, dt.time, dt.datetime, dt.timedelta, dt.timezone),
     *(pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.PosixPath, pathlib.WindowsPath),
 }
+_AT_HEART: dict[type, Callable[[Any], Any]] = {str: str.__str__, int: int.__int__, float: float.__float__}
+"""Texts and numbers of any class are shown as what they are, by the methods that their class cannot override."""
 _BRACKETS: dict[type, tuple[str, str]] = {
     list: ("[", "]"),
     tuple: ("(", ")"),
@@ -72,7 +75,7 @@ def short(value: object, width: int = 80, depth: int = 0) -> str:
     Never calls a method that the value's own class could have overridden.
     """
     try:
-        return cut(_short(value, width, depth), width)
+        return cut(_short(_at_heart(value), width, depth), width)
     except Exception:  # a container that changed meanwhile, a value of a library beyond its own range
         return cut(f"<{type_name(value)}>", width)
 
@@ -91,6 +94,14 @@ def _short(value: Any, width: int, depth: int) -> str:
     if issubclass(kind, type):
         return f"<class {type.__dict__['__qualname__'].__get__(value)}>"
     return f"<{type_name(value)}>"
+
+
+def _at_heart(value: Any) -> Any:
+    """Return the text or number that an instance of a subclass is, unless its class says more."""
+    kind, np = type(value), sys.modules.get("numpy")
+    if kind is bool or issubclass(kind, enum.Enum) or (np is not None and issubclass(kind, np.generic)):
+        return value
+    return next((plain(value) for base, plain in _AT_HEART.items() if issubclass(kind, base)), value)
 
 
 def _is_library_scalar(kind: type) -> bool:
