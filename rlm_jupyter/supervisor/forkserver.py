@@ -1,7 +1,7 @@
 """The supervisor of agents' kernels: a program that forks them, watches them and ends them.
 
-Runs as ``python -I -c PROGRAM FD`` (see `supervisor_client`), standard library only. Its configuration comes as
-JSON through stdin: ``{"host": pid, "directory": path, "modules": [...], "paths": [...], "code": statement that makes
+Runs as ``python -I serve.py FD``, never in a kernel, standard library only. Its configuration comes as JSON through
+stdin: ``{"host": pid, "directory": path, "modules": [...], "paths": [...], "code": statement that makes
 `_rlm` importable, "preload": [modules of it]}``. FD is one end of an `AF_UNIX`/`SOCK_SEQPACKET` socket pair to the
 notebook's process; each datagram is one JSON object:
 

@@ -165,7 +165,7 @@ async def test_the_pool_goes_on_without_a_module_that_starts_a_thread(monkeypatc
 
 async def test_without_a_supervisor_the_pool_starts_stock_kernels_and_says_so(monkeypatch):
     told = []
-    monkeypatch.setattr(supervisor_client, "PROGRAM", "raise SystemExit(1)")
+    monkeypatch.setattr(supervisor_client, "PROGRAM", Path("/nowhere/serve.py"))
     async with opened(notice=told.append) as pool, started(pool) as kernel:
         assert await shown(kernel, "llm_query('ask')") == "'reply to ask'"
         assert "files" not in kernel.confinement["holds"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).with_name("flaky.py")
+PROGRAM = Path(__file__).parents[1] / "flaky.py"
 BESIDE = ["-n", "2", "--dist", "loadfile"]
 
 STABLE = """

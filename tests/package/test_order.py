@@ -25,7 +25,7 @@ def begun(tmp_path):
     def run(**counts):
         (tmp_path / "pytest.ini").write_text("[pytest]\n")
         (tmp_path / "conftest.py").write_text(
-            f"import sys; sys.path.append({str(HERE / 'support')!r})\n"
+            f"import sys; sys.path.append({str(HERE)!r})\n"
             "from order import pytest_collection_modifyitems, pytest_xdist_make_scheduler"
         )
         for name, count in counts.items():
@@ -65,5 +65,5 @@ def test_files_of_a_few_long_tests_are_split(begun):
 
 
 def test_the_names_are_those_of_files_that_are_there():
-    names = [path.name for path in HERE.glob("test_*.py")]
+    names = [path.name for path in HERE.rglob("test_*.py")]
     assert [long for long in (*LONG, *SPLIT) if not any(name.startswith(long) for name in names)] == []

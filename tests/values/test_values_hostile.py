@@ -348,7 +348,7 @@ def test_text_columns_are_read_without_pyarrow_too():
     script = textwrap.dedent("""
         import sys, mmap
         sys.modules["pyarrow"] = None
-        from rlm_jupyter.values.codec.api import api as codec
+        from rlm_jupyter.values.codec import api as codec
         frame = codec.load(int(sys.argv[1]), allow_pickle=False)
         assert frame["s"].dtype.storage == "python", frame.dtypes
         assert frame["s"].isna().tolist() == [False, True, False]
@@ -370,7 +370,7 @@ def test_decoding_forged_values_takes_little_memory():
     script = textwrap.dedent("""
         import resource, sys
         import numpy, pandas, pyarrow
-        from rlm_jupyter.values.codec.api import api as codec
+        from rlm_jupyter.values.codec import api as codec
         used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for fd in map(int, sys.argv[1:]):
             try:
@@ -392,7 +392,7 @@ def test_deep_json_is_no_crash_where_the_limit_of_recursion_was_raised():
     fd = forge(*BOMBS["JSON too deep"])
     script = textwrap.dedent("""
         import sys
-        from rlm_jupyter.values.codec.api import api as codec
+        from rlm_jupyter.values.codec import api as codec
         sys.setrecursionlimit(10**8)
         try:
             codec.load(int(sys.argv[1]), allow_pickle=False)

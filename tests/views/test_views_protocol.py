@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from tests.run_story import example
+from run_story import example
 
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.agent_page import detail

@@ -31,13 +31,7 @@ from rlm_jupyter.kernels.launch.pipe_text import pour
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 10.0
-PROGRAM = """\
-import json, sys
-config = json.load(sys.stdin)
-exec(config.pop("code"))
-from _rlm.supervisor import forkserver
-forkserver.main(config)
-"""
+PROGRAM = Path(__file__).parents[2] / "supervisor" / "serve.py"
 # polars is never among them: it starts threads when it is imported.
 MODULES = (
     "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.displayhook", "ipykernel.comm",
@@ -290,7 +284,7 @@ class Supervisor(Chief):
 
     def _execute(self, other: socket.socket, config: dict[str, Any], token: str) -> subprocess.Popen[bytes]:
         # `-I`: neither PYTHON* variables nor the notebook's working directory decide what is imported.
-        command = [sys.executable, "-I", "-c", PROGRAM, str(other.fileno())]
+        command = [sys.executable, "-I", str(PROGRAM), str(other.fileno())]
         with tempfile.TemporaryFile() as stdin, self._log.open("wb") as log:
             stdin.write(json.dumps(config).encode())
             stdin.seek(0)
