@@ -11,10 +11,14 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.views.main_thread import MainThread
 from rlm_jupyter.views.widget import RunWidget
 
+_RUNS = []
+
 
 def widget(story):
     """Give a live widget on a story, which may go on."""
-    return RunWidget(StandIn(story), namespace={}, main=MainThread())
+    run = StandIn(story)
+    _RUNS.append(run)  # a widget does not keep its run
+    return RunWidget(run, namespace={}, main=MainThread())
 
 
 def going_on():
