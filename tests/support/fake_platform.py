@@ -48,6 +48,16 @@ def _without(module, names):
     return copy
 
 
+class _Sys(types.ModuleType):
+    """`sys` with another `platform`; all else is the real one's, streams that a kernel puts there later too."""
+
+    def __getattr__(self, name):
+        return getattr(sys, name)
+
+    def __setattr__(self, name, value):
+        setattr(sys, name, value)
+
+
 def _caller():
     """The name of the module that asks for a file, through whatever part of the standard library."""
     frame = sys._getframe(2)
@@ -83,9 +93,8 @@ def pretend(platform):
         for name, names in PLATFORMS[platform].items()
         if name in sys.modules
     }
-    worlds["sys"] = _without(sys, "platform")
-    worlds["sys"].platform = platform
-    worlds["sys"].__dict__.pop("__getattr__", None)
+    worlds["sys"] = _Sys("sys")
+    worlds["sys"].__dict__["platform"] = platform
     if platform == "win32":
         worlds["ctypes"] = _windows_ctypes()
     absent = set(MODULES.split()) if platform == "win32" else set()
