@@ -121,7 +121,7 @@ ENDS = {
         3,
     ),
     "a child of the child": ("if os.fork() == 0: sys.exit()\nos.wait()", 3),
-    "a program": ("subprocess.run(['true'], preexec_fn=lambda: None, check=True)", 3),
+    "a program": ("subprocess.run([sys.executable, '-c', ''], preexec_fn=lambda: None, check=True)", 3),
     "threads": ("t = threading.Thread(target=time.sleep, args=(0.05,)); t.start()", 3),
     "a run of its own": (
         "mine = new().run('child')\nassert mine.value == 42 and process.runs() == [mine]\nmine.close()",
