@@ -108,7 +108,7 @@ def _show(run: Run, cell: Cell) -> View:
 
 
 def _can_step(shell: InteractiveShell) -> bool:
-    """Tell whether the user can press Next while the cell awaits."""
+    """Returns whether the user can press Next while the cell awaits."""
     from rlm_jupyter.views.display import clicks_arrive, display_mode
 
     return display_mode(shell) == "widget" and clicks_arrive("awaited")

@@ -13,7 +13,7 @@ from rlm_jupyter.views.widget import RunWidget
 
 
 def widget(story):
-    """Give a live widget on a story, which may go on."""
+    """Returns a live widget on a story, which may go on."""
     return RunWidget(StandIn(story), namespace={}, main=MainThread())
 
 

@@ -102,7 +102,7 @@ describe("Pull", () => {
     expect(copied).toEqual(["%rlm pull 0.1 counts -o counts", "%rlm pull 0.1 -o one"]);
   });
 
-  it("refuses what is no name", async () => {
+  it("refuses what is not a name", async () => {
     field().value = "import os";
     field().dispatchEvent(new Event("input"));
     await frame();

@@ -127,7 +127,7 @@ def _how_many_stay(agent: Agent, size: int) -> int:
 
 
 async def _notes(agent: Agent, old: Sequence[Message], size: int) -> tuple[str, str]:
-    """Give notes on old turns, and in a word what they are."""
+    """Returns notes on old turns, and in a word what they are."""
     if _pays(agent, old):
         asked = _request(agent, old, size)
         try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
-    """Give the earlier chat with the follow-up at its end; what it has told already is not told again."""
+    """Returns the earlier chat with the follow-up at its end; what it has told already is not told again."""
     tools = shown(_new_tools(agent, root))
     servers = await agent.services.servers.shown(
         [name for name in agent.spec.mcp if name not in root.spec.mcp]

@@ -182,7 +182,7 @@ def system_prompt(
     sub_agents: bool = True,
     instructions: str | None = None,
 ) -> str:
-    """Give the fixed text, and after it what the user has to say.
+    """Returns the fixed text, and after it what the user has to say.
 
     Args:
         variant: for what kind of model.
@@ -216,7 +216,7 @@ def system_prompt(
 
 
 def _alone() -> str:
-    """Give the fixed text of an agent that has its REPL and no model to ask."""
+    """Returns the fixed text of an agent that has its REPL and no model to ask."""
     care = _CARE.format(number=4, check=5)
     text = "\n" + _SEARCH.format(also="")
     return _ROLE + _WORDS + _LOOK + _ALONE + care + text + "\n" + _END.replace("table", "hits")
@@ -234,7 +234,7 @@ def first_message(
     left: Left | None = None,
     last_turn: bool = False,
 ) -> str:
-    """Give the first message: the question, the data's description, the schema, what is left.
+    """Returns the first message: the question, the data's description, the schema, what is left.
 
     Args:
         question: verbatim.
@@ -278,7 +278,7 @@ LAST_TURN = "This is your last turn: call FINAL(...) now, with the best answer y
 
 
 def left_text(left: Left) -> str:
-    """Say what is left, in one line; limits that are not set are left out."""
+    """Returns what is left, in one line; limits that are not set are left out."""
     parts = []
     if left.turns is not None:
         parts.append(f"{left.turns} turns")
@@ -301,7 +301,7 @@ def observation(
     left: Left | None = None,
     last_turn: bool = False,
 ) -> str:
-    """Say what came of a turn's code.
+    """Returns what came of a turn's code.
 
     Args:
         shown: what came of the blocks that ran, in order (`show_result`).
@@ -325,7 +325,7 @@ def observation(
 
 
 def show_result(result: CellResult, limit: int) -> tuple[str, int]:
-    """Give a cell's output as the model sees it, and how many characters of it were cut.
+    """Returns a cell's output as the model sees it, and how many characters of it were cut.
 
     Args:
         result: of the cell.
