@@ -30,7 +30,7 @@ async def answer(*_: Any) -> tuple[Any, list[int]]:
 
 @asynccontextmanager
 async def pool(ready: int = 0) -> AsyncIterator[KernelPool]:
-    """Give a pool whose supervisor runs."""
+    """Yields a pool whose supervisor runs."""
     made = KernelPool(ready=ready)
     try:
         await made.open_run("run")
@@ -48,7 +48,7 @@ async def kernel(of: KernelPool, **options: Any) -> AgentKernel:
 
 
 async def timed(work: Any) -> tuple[float, Any]:
-    """Give milliseconds and result of an awaitable."""
+    """Returns milliseconds and result of an awaitable."""
     began = time.perf_counter()
     result = await work
     return 1000 * (time.perf_counter() - began), result
@@ -90,14 +90,14 @@ class Stock:
 
 
 def own_memory(pid: int) -> float:
-    """Give the MiB that would be free without that process (USS)."""
+    """Returns the MiB that would be free without that process (USS)."""
     import psutil
 
     return float(psutil.Process(pid).memory_full_info().uss) / MIB
 
 
 def used_memory() -> float:
-    """Give the MiB that this process and its descendants hold: their own pages, and all memory files.
+    """Returns the MiB that this process and its descendants hold: their own pages, and all memory files.
 
     A page that several map is divided among them, so a kernel that is forked while they are read takes its part
     of a gigabyte out of the sum: it is read again until nobody came or went meanwhile.

@@ -43,7 +43,7 @@ class Figure:
     times: float | None = None
 
     def line(self) -> str:
-        """Tell median, floor, ratio and whether it was reached."""
+        """Returns median, floor, ratio and whether it was reached."""
         median = statistics.median(self.samples)
         floor = statistics.median(self.floor) if self.floor else None
         ratio = None if floor is None else median / max(floor, 1e-9)
@@ -58,12 +58,12 @@ class Figure:
 
 
 def model(server: Server) -> OpenAIChat:
-    """Give a model with connections of its own."""
+    """Returns a model with connections of its own."""
     return OpenAIChat("test-model", base_url=server.url, api_key="sk-benchmark", price=None)
 
 
 def client(server: Server) -> AsyncOpenAI:
-    """Give the floor's client, with connections of its own."""
+    """Returns the floor's client, with connections of its own."""
     from openai import AsyncOpenAI
 
     return AsyncOpenAI(base_url=server.url, api_key="sk-benchmark", max_retries=0)
@@ -86,5 +86,5 @@ def asked(server: Server, context: Any = None, **options: Any) -> Iterator[Run]:
 
 
 async def several(once: Callable[[], Awaitable[float]], runs: int = RUNS) -> list[float]:
-    """Give the figures of several floors."""
+    """Returns the figures of several floors."""
     return [await once() for _ in range(runs)]

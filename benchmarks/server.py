@@ -51,7 +51,7 @@ class Server:
         self._ask({"turns": turns, "plain": plain, "latency": latency})
 
     def seen(self) -> dict[str, Any]:
-        """Give what was asked: `arrived` and `ended` (monotonic seconds of each request), `prompts` (messages)."""
+        """Returns what was asked: `arrived` and `ended` (monotonic seconds of each request), `prompts` (messages)."""
         return self._ask({"seen": True})
 
     def _ask(self, what: dict[str, Any]) -> dict[str, Any]:

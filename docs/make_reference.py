@@ -28,7 +28,7 @@ Made from the code by `make docs`; a test keeps it fresh. In a notebook the same
 
 
 def page() -> str:
-    """Give the whole page."""
+    """Returns the whole page."""
     parts = [HEAD, *magics(), *settings(), *classes(), *exceptions()]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -38,7 +38,7 @@ def _cell(text: str) -> str:
 
 
 def magics() -> Iterator[str]:
-    """Give the options of `%%rlm`, and the commands of `%rlm`."""
+    """Yields the options of `%%rlm`, and the commands of `%rlm`."""
     yield "## `%%rlm [NAME ...] [OPTIONS]`\n\n| option | |\n|---|---|"
     for action in CELL._actions:  # noqa: SLF001 - argparse has no public list of them
         if action.option_strings:
@@ -54,7 +54,7 @@ def magics() -> Iterator[str]:
 
 
 def settings() -> Iterator[str]:
-    """Give the fields of `Limits` and `Settings` with their defaults."""
+    """Yields the fields of `Limits` and `Settings` with their defaults."""
     yield "\n## `Limits`\n\n" + _first(Limits) + "\n\n| limit | default | |\n|---|---|---|"
     yield from _fields("limits")
     yield "\n## `Sandbox`\n\n" + _first(Sandbox) + "\n\n| field | default | |\n|---|---|---|"
@@ -79,7 +79,7 @@ def _fields(owner: Owner) -> Iterator[str]:
 
 
 def classes() -> Iterator[str]:
-    """Give what `RLM`, `Run` and `AgentHandle` offer."""
+    """Yields what `RLM`, `Run` and `AgentHandle` offer."""
     for kind, title in [(RLM, "`RLM`"), (Run, "`Run`"), (AgentHandle, "`run.agents[ID]`")]:
         yield f"\n## {title}\n\n{_first(kind)}\n\n| | |\n|---|---|"
         if kind is RLM:
@@ -104,7 +104,7 @@ def _first(thing: object) -> str:
 
 
 def exceptions() -> Iterator[str]:
-    """Give the tree of exceptions, as its module tells it."""
+    """Yields the tree of exceptions, as its module tells it."""
     tree = (errors.__doc__ or "").split("\n\n")
     yield "\n## Exceptions\n\nAll are in `rlm_jupyter`; the error of a run carries it as `.run`.\n"
     yield "```text\n" + textwrap.dedent(tree[1]).rstrip() + "\n```"

@@ -54,7 +54,7 @@ def execute(notebook: Path, directory: Path, *, display: str = "text") -> nbform
 
 
 def answers(book: nbformat.NotebookNode) -> list[str]:
-    """Give what the cells printed that are tagged `answer`: one for each run that was asked by a magic."""
+    """Returns what the cells printed that are tagged `answer`: one for each run that was asked by a magic."""
     return [
         output.text.splitlines()[0]
         for cell in book.cells
@@ -65,7 +65,7 @@ def answers(book: nbformat.NotebookNode) -> list[str]:
 
 
 def trees(directory: Path) -> list[str]:
-    """Give the tree of each run that was logged in `directory`, as text, in the order in which they began."""
+    """Returns the tree of each run that was logged in `directory`, as text, in the order in which they began."""
     from rlm_jupyter.records import load
     from rlm_jupyter.views.text_tree import tree
 

@@ -134,7 +134,7 @@ def _finish(run: Run, *, quiet: bool) -> int:
 
 
 def _printed(value: Any) -> str:
-    """Give a value as text that other programs can read: a text as it is, a table as CSV, the rest as JSON."""
+    """Returns a value as text that other programs can read: a text as it is, a table as CSV, the rest as JSON."""
     if isinstance(value, str):
         return value if value.endswith("\n") else value + "\n"
     if hasattr(value, "to_csv"):
@@ -160,7 +160,7 @@ def _tells(table: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """Give JSON what it knows, in the place of pydantic models, tables inside of values, numpy's numbers."""
+    """Returns JSON what it knows, in the place of pydantic models, tables inside of values, numpy's numbers."""
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     if hasattr(value, "to_dict"):
@@ -184,7 +184,7 @@ def _schema(given: str | None) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise ConfigError(
-            f"The schema is no JSON: {error}. Give a JSON Schema, or a file with one."
+            f"The schema is not JSON: {error}. Give a JSON Schema, or a file with one."
         ) from None
 
 

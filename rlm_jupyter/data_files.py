@@ -76,7 +76,7 @@ def _is_named_text(path: Path) -> bool:
 
 
 def _read_directory(where: Path) -> dict[str, str]:
-    """Read all texts below a directory; hidden files and what is no text are left out."""
+    """Read all texts below a directory; hidden files and what is not text are left out."""
     texts = {}
     for path in sorted(where.rglob("*")):
         name = path.relative_to(where)

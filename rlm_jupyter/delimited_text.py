@@ -95,12 +95,12 @@ def read_table(path: Path, separator: str, tell: Callable[[str], object]) -> Any
 
 
 def marked_encoding(data: bytes) -> str | None:
-    """Return the encoding that a byte order mark names; None where there is none."""
+    """Return the encoding that a byte order mark names; None if there is none."""
     return next((name for bom, name in _BOMS if data.startswith(bom)), None)
 
 
 def encoding_of(data: bytes, *, cut: bool = True) -> str:
-    """Tell the encoding of a text from its beginning.
+    """Returns the encoding of a text from its beginning.
 
     Args:
         data: the beginning.
@@ -126,7 +126,7 @@ def encoding_of(data: bytes, *, cut: bool = True) -> str:
 
 
 def _utf_16(data: bytes) -> str | None:
-    """Tell UTF-16 without a mark by the zero bytes of its ASCII characters."""
+    """Returns UTF-16 without a mark by the zero bytes of its ASCII characters."""
     even, odd = data[::2].count(0), data[1::2].count(0)
     if max(even, odd) * 4 < len(data) or min(even, odd) * 20 > max(even, odd):
         return None
@@ -180,7 +180,7 @@ def _width(rows: list[list[str]]) -> int:
 
 
 def _decimal(rows: list[list[str]], separator: str) -> str:
-    """Tell whether numbers are written with a comma: one column of such numbers, and none with a point."""
+    """Returns whether numbers are written with a comma: one column of such numbers, and none with a point."""
     if separator == ",":
         return "."
     columns = [[cell for cell in column if cell.strip()] for column in zip(*rows[1:], strict=False)]
@@ -218,7 +218,7 @@ def _parsed(path: Path, dialect: Dialect) -> Any:
 
 
 def _found(dialect: Dialect, usual: str) -> str:
-    """Say what was found that nobody said; empty where all is as the file's name says."""
+    """Returns what was found that nobody said; empty if all is as the file's name says."""
     parts = []
     if dialect.encoding not in ("utf-8", "utf-8-sig"):
         parts.append(f"as {dialect.encoding}")

@@ -30,7 +30,7 @@ _START_SECONDS = 60.0
 
 
 def versions() -> Iterator[str]:
-    """Tell of this package, Python, the system, and the packages that it needs."""
+    """Describes this package, Python, the system, and the packages that it needs."""
     own = rlm_jupyter.__version__
     yield f"rlm_jupyter {own} · Python {platform.python_version()} · {platform.system()} {platform.release()}"
     from rlm_jupyter.kernels.launch.tried_versions import TRIED, tried
@@ -47,7 +47,7 @@ def _version(name: str) -> str:
 
 
 def models(arguments: Mapping[str, Any]) -> Iterator[str]:
-    """Tell of the models and the keys.
+    """Describes the models and the keys.
 
     Args:
         arguments: of `RLM`.

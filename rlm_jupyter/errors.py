@@ -40,7 +40,7 @@ class RLMError(Exception):
     """The base of all exceptions of this package.
 
     Attributes:
-        run: the `Run` that failed, with its partial value and variables; None where no run had started. It is not typed
+        run: the `Run` that failed, with its partial value and variables; None if no run had started. It is not typed
             as that: errors are below the engine, and every module imports them.
     """
 
@@ -56,7 +56,7 @@ class RLMError(Exception):
         return self.message
 
     def _render_traceback_(self) -> list[str]:
-        """Give IPython the lines to show in place of a traceback (IPython's custom traceback protocol)."""
+        """Returns the lines that IPython shows in place of a traceback (IPython's custom traceback protocol)."""
         name = type(self).__name__
         # A name of a file that is not UTF-8 may stand in it, which no terminal takes.
         return [f"{name}: {self.message.encode('utf-8', 'backslashreplace').decode()}"]

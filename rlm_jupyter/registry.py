@@ -36,7 +36,7 @@ _replies: dict[Path, ReplyCache] = {}
 
 
 def reply_cache() -> ReplyCache:
-    """Give this process's one view of the replies on disk; a forked child has its own."""
+    """Returns this process's one view of the replies on disk; a forked child has its own."""
     from rlm_jupyter.models.cache import ReplyCache, default_path
 
     path = default_path()
@@ -47,7 +47,7 @@ def reply_cache() -> ReplyCache:
 
 
 async def kernel_pool() -> KernelPool:
-    """Give this process's one pool of kernels."""
+    """Returns this process's one pool of kernels."""
     global _pool  # noqa: PLW0603 - one pool a process is the point
     if _pool is None:
         _pool = KernelPool()
@@ -135,7 +135,7 @@ def runs() -> list[Run | PastRun]:
 
 
 def last_run() -> Run | None:
-    """Return the newest run; None where there is none."""
+    """Return the newest run; None if there is none."""
     with _runs_lock:
         return _runs[-1].held if _runs else None
 

@@ -124,7 +124,7 @@ class Sandbox(BaseModel):
             return None
         path = _exposed(value)
         if not path.is_dir():
-            raise ValueError(f"`{_shown(path)}` is no directory: make it first")
+            raise ValueError(f"`{_shown(path)}` is not a directory: make it first")
         if not os.access(path, os.W_OK):
             raise ValueError(f"you may not write to `{_shown(path)}` yourself: choose another")
         return path
@@ -169,7 +169,7 @@ class Host:
         shown = _shown(text)
         if "/" in text or "@" in text:
             raise ValueError(
-                f"`{shown}` is no host: write the name alone, as in `api.example.org` or `localhost:8000`"
+                f"`{shown}` is not a host: write the name alone, as in `api.example.org` or `localhost:8000`"
             )
         name, port = text, ""
         if text.startswith("["):
@@ -185,7 +185,7 @@ class Host:
         return cls(canonical(name.removeprefix("*.")), int(port[1:]) if port else None, wildcard=wildcard)
 
     def matches(self, name: str, port: int) -> bool:
-        """Tell whether it stands for this canonical name and port."""
+        """Returns whether it stands for this canonical name and port."""
         if self.port not in (None, port):
             return False
         return name.endswith(f".{self.name}") if self.wildcard else name == self.name
@@ -211,7 +211,7 @@ def canonical(name: str) -> str:
     # A name that ends in a number is an address in disguise (`127.1`, `0x7f.1`): some resolvers take it for one.
     number = re.fullmatch(r"\d+|0x[0-9a-f]*", labels[-1])
     if number or len(plain) > _LONGEST_NAME or not all(map(_LABEL.fullmatch, labels)):
-        raise ValueError(f"`{_shown(name[:80])}` is no name of a host")
+        raise ValueError(f"`{_shown(name[:80])}` is not a host name")
     return plain
 
 
@@ -284,12 +284,12 @@ def _path(value: object) -> Path:
 
 
 def _shown(path: object) -> str:
-    """Give a path or name for a message; of one that is not UTF-8, pydantic could not make one."""
+    """Returns a path or name for a message; of one that is not UTF-8, pydantic could not make one."""
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def _exposed(path: Path) -> Path:
-    """Give the path back, if agents may see it: nothing with keys in it, and nothing that holds such."""
+    """Returns the path back, if agents may see it: nothing with keys in it, and nothing that holds such."""
     home = Path.home().resolve()
     shown = _shown(path)
     if home.is_relative_to(path):

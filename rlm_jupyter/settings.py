@@ -83,7 +83,7 @@ class Provider:
 
     Attributes:
         base_url: of its OpenAI-compatible endpoint; None for OpenAI's own.
-        key: the environment variable of its key; None where it needs none.
+        key: the environment variable of its key; None if it needs none.
     """
 
     base_url: str | None
@@ -131,7 +131,7 @@ def endpoint_for(
     api_key: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Endpoint:
-    """Tell where `model` is reached and with which key.
+    """Returns where `model` is reached and with which key.
 
     With a base URL (argument or `RLM_MODEL_BASE_URL`) the name is sent as it is, and a key is optional
     (local servers need none). Without one, a prefix of `PROVIDERS` names the provider; without a prefix
@@ -155,7 +155,7 @@ def endpoint_for(
     elif slash:
         known = ", ".join(f"`{p}/`" for p in PROVIDERS)
         raise ConfigError(
-            f"`{prefix}/` is no provider that is known, in the model name `{model}`. "
+            f"`{prefix}/` is not a provider that is known, in the model name `{model}`. "
             f"Use one of {known}, or give `base_url=` (or `RLM_MODEL_BASE_URL`)."
         )
     elif env.get("OPENROUTER_API_KEY") and not (env.get("OPENAI_API_KEY") or given):

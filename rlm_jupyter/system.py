@@ -1,4 +1,4 @@
-"""What this machine gives: how much memory, and where a disk is that is no memory in disguise."""
+"""What this machine gives: how much memory, and where a disk is that is not memory in disguise."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 
 
 def machine_memory() -> int:
-    """Give the bytes of memory that this process may hope for: the machine's, or its container's if that is less."""
+    """Returns the bytes of memory that this process may hope for: the machine's, or its container's if that is less."""
     try:
         found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf

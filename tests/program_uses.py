@@ -119,7 +119,7 @@ class _Scan(ast.NodeVisitor):
 
 
 def _of_format(node: ast.JoinedStr) -> str:
-    """Returns an f-string's text; what is put in is no program that this file names."""
+    """Returns an f-string's text; what is put in is not a program that this file names."""
     return "".join(str(part.value) if isinstance(part, ast.Constant) else "_" for part in node.values)
 
 

@@ -93,7 +93,7 @@ class Meter:
         self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
     def read(self) -> tuple[float, float, float]:
-        """Give script, style with layout, and all of the thread's work since the page was opened."""
+        """Returns script, style with layout, and all of the thread's work since the page was opened."""
         metrics = self._session.send("Performance.getMetrics")["metrics"]
         told = {item["name"]: item["value"] * 1e3 for item in metrics}
         return (
@@ -103,7 +103,7 @@ class Meter:
         )
 
     def measure(self, work: Callable[[], object]) -> tuple[float, ...]:
-        """Give what some work took."""
+        """Returns what some work took."""
         before = self.read()
         work()
         return tuple(after - start for after, start in zip(self.read(), before, strict=True))

@@ -16,7 +16,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
     """Serves the checkout without a log."""
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Reports nothing."""
 
 
 def timeline(page: Page) -> None:

@@ -28,7 +28,7 @@ _CLEAR = {"rise": 'table["t"] >= 5', "fall": 'table["t"] <= -5', "change": 'tabl
 
 
 def answer(plan: Plan, provenance: str) -> str:
-    """Give the cell that makes the answer, and gives it."""
+    """Returns the cell that makes the answer, and gives it."""
     body = {
         "breakout": _breakout,
         "groups": _groups,
@@ -48,7 +48,7 @@ FINAL({{"answer": {said},
 
 
 def _key(plan: Plan) -> str:
-    """Give the name under which the answer holds the group."""
+    """Returns the name under which the answer holds the group."""
     group = plan.group
     return group.name if group is not None and group.plain and group.name not in _TAKEN else "group"
 

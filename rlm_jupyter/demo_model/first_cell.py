@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 def as_table(value):
-    """Give a table, a series, an array or records as a DataFrame; None for what is none of these."""
+    """Returns a table, a series, an array or records as a DataFrame; None for what is none of these."""
     if hasattr(value, "to_pandas"):                                  # polars, Arrow
         value = value.to_pandas()
     if isinstance(value, pd.Series):
@@ -80,7 +80,7 @@ print("LOOK", line)'''
 
 
 def look(question: str, given: Sequence[Given] = (Given("context"),)) -> str:
-    """Give the first cell for a question.
+    """Returns the first cell for a question.
 
     Args:
         question: its longer words tell which of many columns to describe first.
@@ -91,7 +91,7 @@ def look(question: str, given: Sequence[Given] = (Given("context"),)) -> str:
 
 
 def _all_of(given: Sequence[Given]) -> str:
-    """Give the code for all data as one object: the object itself, or a dict of several by name."""
+    """Returns the code for all data as one object: the object itself, or a dict of several by name."""
     if len(given) == 1:
         return given[0].variable
     items = []

@@ -35,7 +35,7 @@ class DemoModel:
     price = Price(0.0, 0.0)
 
     async def complete(self, request: CompletionRequest) -> Completion:
-        """Give the next move for a chat of this package; anything else is told that nobody reads it.
+        """Returns the next move for a chat of this package; anything else is told that nobody reads it.
 
         Raises:
             ModelError: the question asks for a typed answer, which a script cannot give.

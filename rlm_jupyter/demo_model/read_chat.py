@@ -46,7 +46,7 @@ class Talk:
     Attributes:
         question: verbatim; of a follow-up, that one.
         earlier: the questions before it, the oldest first.
-        given: all data, the oldest first; nothing where there is only the question.
+        given: all data, the oldest first; nothing if there is only the question.
         turn: the number of the reply that is due, counted from the question.
         last: the newest message.
         look: what the first cell after the question printed.

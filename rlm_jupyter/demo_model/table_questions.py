@@ -90,7 +90,7 @@ def table_plan(question: str, tables: list[Table]) -> Plan:
 
 
 def in_words_of(questions: Sequence[str], tables: list[Table]) -> str:
-    """Give the last question, with the one before it where it names a group and nothing else ("And by country?").
+    """Returns the last question, with the one before it where it names a group and nothing else ("And by country?").
 
     Args:
         questions: the first one and its follow-ups, in order.
@@ -217,7 +217,7 @@ class _Roles:
         return min(dates, key=self._named_first, default=None)
 
     def group(self, date: Column | None) -> Column | None:
-        """The column that the question asks for (`which supplier`, `per country`); None where it names none."""
+        """The column that the question asks for (`which supplier`, `per country`); None if it names none."""
         asked: list[tuple[bool, float, Column]] = []
         for column in self._columns:
             at = words.group_position(self._question, column.name)

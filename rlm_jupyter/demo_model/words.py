@@ -63,7 +63,7 @@ def _says(question: str, words: str) -> bool:
 
 
 def direction(question: str) -> Direction | None:
-    """Tell whether a question is about a rise, a fall, or some change; None for none of these."""
+    """Returns whether a question is about a rise, a fall, or some change; None for none of these."""
     rise, fall = _says(question, _RISE), _says(question, _FALL)
     if rise != fall:
         return "rise" if rise else "fall"
@@ -71,32 +71,32 @@ def direction(question: str) -> Direction | None:
 
 
 def counts(question: str) -> bool:
-    """Tell whether a question asks for a number or for the most or least of something."""
+    """Returns whether a question asks for a number or for the most or least of something."""
     return _says(question, f"{_COUNT}|{_MOST}|{_LEAST}|{_MEAN}")
 
 
 def amount(question: str) -> bool:
-    """Tell whether a question names the figure that it asks for: a count, a sum, a mean."""
+    """Returns whether a question names the figure that it asks for: a count, a sum, a mean."""
     return _says(question, f"{_AMOUNT}|{_MEAN}")
 
 
 def least(question: str) -> bool:
-    """Tell whether the smallest is asked for."""
+    """Returns whether the smallest is asked for."""
     return _says(question, _LEAST) and not _says(question, r"most|highest|largest|biggest")
 
 
 def mean(question: str) -> bool:
-    """Tell whether a mean or a rate is asked for, not a sum."""
+    """Returns whether a mean or a rate is asked for, not a sum."""
     return _says(question, _MEAN)
 
 
 def profile(question: str) -> bool:
-    """Tell whether a question asks what the data looks like."""
+    """Returns whether a question asks what the data looks like."""
     return _says(question, _PROFILE)
 
 
 def rows(question: str) -> bool:
-    """Tell whether a question speaks of rows, or of nothing in particular."""
+    """Returns whether a question speaks of rows, or of nothing in particular."""
     return _says(question, _ROWS)
 
 
@@ -115,7 +115,7 @@ def _stem(word: str) -> str:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Tell whether two words are forms of one: `refunds` and `refunded`, `cancelled` and `cancellations`."""
+    """Returns whether two words are forms of one: `refunds` and `refunded`, `cancelled` and `cancellations`."""
     if _stem(one) == _stem(other):
         return True
     same = next(
@@ -128,7 +128,7 @@ def position(question: str, name: str) -> int | None:
     """Find where a question names a column, a table or a value.
 
     Returns:
-        The number of the first word that names it, counted from the question's beginning; None where it is
+        The number of the first word that names it, counted from the question's beginning; None if it is
         not named.
     """
     words, parts = tokens(question), tokens(name)
@@ -142,7 +142,7 @@ def position(question: str, name: str) -> int | None:
 
 
 def group_position(question: str, name: str) -> float:
-    """Tell how early a question names a column as what it asks for: `which ...`, `per ...`, `by ...`.
+    """Returns how early a question names a column as what it asks for: `which ...`, `per ...`, `by ...`.
 
     Returns:
         Small for a name that follows such a word, larger for any other mention, infinite for none.
@@ -156,7 +156,7 @@ def group_position(question: str, name: str) -> float:
 
 
 def after_change(question: str) -> int:
-    """Give the number of the first word that comes after `rise in`, `how many` and the like; 0 for none."""
+    """Returns the number of the first word that comes after `rise in`, `how many` and the like; 0 for none."""
     match = re.search(rf"\b(?:{_RISE}|{_FALL}|how\s+many|number\s+of|count)\b", question, re.IGNORECASE)
     return len(tokens(question[: match.end()])) if match else 0
 

@@ -59,7 +59,7 @@ _KEYS = {"breakout": ["group", "day"], "groups": ["group"]}
 
 
 def _combine(plan: Plan) -> str:
-    """Give the code of the function that makes one table of the parts' tables."""
+    """Returns the code of the function that makes one table of the parts' tables."""
     keys = _KEYS.get(plan.kind)
     joined = "pd.concat(tables, ignore_index=True)"
     if keys is None:
@@ -82,7 +82,7 @@ def _column(table: str, column: Column) -> str:
 
 
 def _day(table: str, column: Column) -> str:
-    """Give the code for a column's days, without a clock and a time zone."""
+    """Returns the code for a column's days, without a clock and a time zone."""
     at = _column(table, column)
     if column.dtype.startswith("datetime64"):
         zone = ".dt.tz_localize(None)" if "," in column.dtype else ""
@@ -109,7 +109,7 @@ def _amount(plan: Plan, table: str) -> str:
 
 
 def _data(plan: Plan) -> str:
-    """Give the code that makes `data`, the whole that is split in parts."""
+    """Returns the code that makes `data`, the whole that is split in parts."""
     if plan.kind in _TEXTS:
         return '''\
 if len(texts) == 1:                                                  # one long text: pieces that end at line ends
@@ -150,7 +150,7 @@ else:
 
 
 def _parts(plan: Plan, name: str, count: int) -> str:
-    """Give the code that splits the data in at most so many parts, none of them empty."""
+    """Returns the code that splits the data in at most so many parts, none of them empty."""
     size, cut = f"len({name})", f"{name}.iloc[i * n // count:(i + 1) * n // count]"
     if plan.kind == "profile":
         size, cut = f"{name}.shape[1]", f"{name}.iloc[:, i * n // count:(i + 1) * n // count]"

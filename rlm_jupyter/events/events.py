@@ -103,7 +103,7 @@ class AgentStarted(Event):
     model: str
     context: Description | None = None
     place: Place | None = None
-    """Where its data lies; None where it has none."""
+    """Where its data lies; None if it has none."""
     tools: tuple[str, ...] = ()
     """Functions that its code may call besides the words."""
     mcp: tuple[str, ...] = ()
@@ -115,7 +115,7 @@ class KernelStarted(Event):
 
     kind: Literal["kernel_started"] = "kernel_started"
     pid: int | None = None
-    """Of its process; None where it runs elsewhere."""
+    """Of its process; None if it runs elsewhere."""
     confinement: dict[str, Any] = Field(default_factory=dict)
     """What holds of its box: `mode`, `holds`, `limits`, `net`, `read` and `missing`."""
     seconds: float
@@ -187,7 +187,7 @@ class ReplyFinished(Event):
     estimated: bool = False
     """Whether the tokens are our estimate, because the provider gave none."""
     cost: float | None
-    """USD; None where it is not known."""
+    """USD; None if it is not known."""
     attempts: int = 1
     cached: bool = False
     """Whether it was read from the cache and nothing was sent."""
@@ -314,10 +314,10 @@ class Waiting(Event):
     kind: Literal["waiting"] = "waiting"
     reason: WaitReason
     seconds: float | None
-    """How long it will be, at least; None where that is not known."""
+    """How long it will be, at least; None if that is not known."""
     text: str = ""
     call: int | None = None
-    """The completion that is sent again after it; None where it is the agent that waits."""
+    """The completion that is sent again after it; None if it is the agent that waits."""
 
 
 class StepPending(Event):

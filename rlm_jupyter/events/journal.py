@@ -51,7 +51,7 @@ class Journal:
         self._telling = False
 
     def redact(self, text: str) -> str:
-        """Give a text without the secrets that this journal knows."""
+        """Returns a text without the secrets that this journal knows."""
         return text if self._cleaner is None else self._cleaner.redact(text)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:

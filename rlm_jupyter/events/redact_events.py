@@ -50,7 +50,7 @@ _KEYS = frozenset(
 
 @cache
 def _fixed(kind: type[ev.Event]) -> frozenset[str]:
-    """Give the fields of an event that have one of a few fixed words, or an agent's id."""
+    """Returns the fields of an event that have one of a few fixed words, or an agent's id."""
     literal = {name for name, field in kind.model_fields.items() if get_origin(field.annotation) is Literal}
     return frozenset(literal | _OTHER_WORDS)
 
@@ -73,7 +73,7 @@ class Cleaner:
         self._held: dict[tuple[str, str, Any, Any], str] = {}
 
     def fields(self, kind: type[ev.Event], agent: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Give the fields of an event without secrets."""
+        """Returns the fields of an event without secrets."""
         if kind is ev.ReplyDelta or kind is ev.CodeOutput:
             return self._piece(kind, agent, fields)
         fixed = _fixed(kind)

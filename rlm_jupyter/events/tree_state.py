@@ -105,7 +105,7 @@ class TreeState:
         return max((agent.depth for agent in self.agents.values()), default=0)
 
     def activity(self, agent: AgentState) -> Activity:
-        """Tell what an agent is doing now."""
+        """Returns what an agent is doing now."""
         if agent.status != "running":
             return ""
         if waits_for := agent.waits_for:
@@ -288,7 +288,7 @@ class TreeState:
 
 
 def _confined(confinement: dict[str, Any]) -> str:
-    """Say in a few words what is kept from agents, by what, and what is limited."""
+    """Returns in a few words what is kept from agents, by what, and what is limited."""
     if not confinement:
         return ""
     limits = confinement.get("limits") or {}
@@ -315,7 +315,7 @@ def _wait(agent: AgentState, event: ev.Waiting) -> None:
 
 
 def _placed(description: dict[str, Any] | None, place: str | None) -> dict[str, Any] | None:
-    """Say in a description where the value lies; what the agent's kernel may have said of that is not believed."""
+    """Adds to a description where the value is held; what the agent's kernel may have said of that is not believed."""
     if description is None:
         return None
     known = {name: part for name, part in description.items() if name != "place"}
@@ -323,7 +323,7 @@ def _placed(description: dict[str, Any] | None, place: str | None) -> dict[str, 
 
 
 def _why_ended(event: ev.KernelEnded) -> str:
-    """Say that a kernel is gone, why, and what is left of it."""
+    """Returns that a kernel is gone, why, and what is left of it."""
     lost = ", ".join(f"`{name:.60}`" for name in event.lost[:10])
     more = f" and {len(event.lost) - 10:,} more" if len(event.lost) > 10 else ""  # noqa: PLR2004 - as above
     gone = f" Gone with it: {lost}{more}." if lost else ""

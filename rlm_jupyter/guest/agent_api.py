@@ -205,7 +205,7 @@ class Words(ServerWords):
         return gather()
 
     def FINAL(self, value: Any) -> Nothing:  # noqa: N802 - the dialect's own spelling
-        """Give the answer: any object.
+        """Returns the answer: any object.
 
         Raises:
             FinalRejected: it is not what was asked for; the message says why.
@@ -222,7 +222,7 @@ class Words(ServerWords):
         return Nothing()
 
     def FINAL_VAR(self, name: Any) -> Nothing:  # noqa: N802
-        """Give the variable of this name as the answer."""
+        """Returns the variable of this name as the answer."""
         if not isinstance(name, str):
             return self.FINAL(name)
         bare = name.strip().strip("\"'`")
@@ -234,7 +234,7 @@ class Words(ServerWords):
         return self.FINAL(name)
 
     def SUBMIT(self, *values: Any, **fields: Any) -> Nothing:  # noqa: N802
-        """Give the answer: one value, or named fields as a dict."""
+        """Returns the answer: one value, or named fields as a dict."""
         if len(values) > 1 or bool(values) == bool(fields):
             raise TypeError(
                 "SUBMIT takes either one value or named fields: SUBMIT(value) or SUBMIT(a=1, b=2)."
@@ -251,7 +251,7 @@ class Words(ServerWords):
         return Nothing()
 
     def budget(self) -> Budget:
-        """Say what is left: money, tokens, calls, depth, seconds."""
+        """Returns what is left: money, tokens, calls, depth, seconds."""
         return Budget(Work("budget", self._finish).start(self.link, "budget", {}).wait())
 
     # -- how they are done

@@ -67,7 +67,7 @@ class Guest(Words):
     # -- after each cell
 
     def cell_ended(self, *_: Any) -> None:
-        """Tell of what was forgotten, take `answer` if it is ready, and tell the engine what changed."""
+        """Reports what was forgotten, takes `answer` if it is ready, and reports what changed."""
         self._end_unclaimed()
         self._take_answer()
         changed, removed = self.variables.changes()
@@ -95,7 +95,7 @@ class Guest(Words):
             )
 
     def _take_answer(self) -> None:
-        """Give `answer["content"]` as the answer where it says that it is ready; data of that name says nothing."""
+        """Take `answer["content"]` as the answer if it says that it is ready; data of that name says nothing."""
         answer = self.shell.user_ns.get("answer")
         if "answer" in self.data_names or type(answer) is not dict:
             return
@@ -160,7 +160,7 @@ class Guest(Words):
 
 
 def _here() -> Guest:
-    """Give the guest of this kernel."""
+    """Returns the guest of this kernel."""
     return _guests[-1]
 
 
@@ -178,7 +178,7 @@ def install(shell: Any, fd: int | None) -> Guest:
 
     Args:
         shell: of IPython.
-        fd: the inherited socket; None where there is none, to use the control channel.
+        fd: the inherited socket; None if there is none, to use the control channel.
     """
     guest = Guest(shell, fd)
     _guests.append(guest)

@@ -41,7 +41,7 @@ _LOOK_AROUND = re.compile(r"\(\?(?:[=!]|<[=!])|\\[1-9]|\(\?P=")
 
 
 def read_schema(schema: Any) -> tuple[dict[str, Any] | None, Callable[[Any], Any]]:
-    """Give the JSON Schema of `schema`, and what turns an answer into a value of it.
+    """Returns the JSON Schema of `schema`, and what turns an answer into a value of it.
 
     Args:
         schema: None, a JSON Schema, the columns of a table, or a type: a plain one, or any that pydantic knows.
@@ -115,7 +115,7 @@ def _as_typed(value: Any, adapter: Any) -> Any:
 
 
 def _as_frame(value: Any, columns: dict[str, str]) -> Any:
-    """Give a table with these columns and dtypes: of a completion's rows, or of what a sub-agent gave."""
+    """Returns a table with these columns and dtypes: of a completion's rows, or of what a sub-agent gave."""
     import pandas as pd
 
     frame = value if isinstance(value, pd.DataFrame) else pd.DataFrame(value, columns=list(columns))
@@ -123,7 +123,7 @@ def _as_frame(value: Any, columns: dict[str, str]) -> Any:
 
 
 def newer_type(schema: Any) -> Any:
-    """Give a type with `typing_extensions.TypedDict` in the place of `typing.TypedDict`.
+    """Returns a type with `typing_extensions.TypedDict` in the place of `typing.TypedDict`.
 
     Before Python 3.12 pydantic takes only the former: https://docs.pydantic.dev/dev/errors/usage_errors/#typed-dict-version
     """
@@ -149,7 +149,7 @@ def newer_type(schema: Any) -> Any:
 
 
 def is_plain_dtype(name: str) -> bool:
-    """Tell whether a dtype's name means nothing but itself.
+    """Returns whether a dtype's name means nothing but itself.
 
     Other names make pandas and numpy open files (`datetime64[ns, dateutil//etc/x]`), ask for gigabytes
     (`S1000000000`), or match them by backtracking (a comma and ten thousand spaces).
@@ -158,7 +158,7 @@ def is_plain_dtype(name: str) -> bool:
 
 
 def is_columns(schema: dict[str, Any], *, trusted: bool = True) -> bool:
-    """Tell columns and dtypes from a JSON Schema: every value is a dtype's name, and no keyword is a key.
+    """Returns columns and dtypes from a JSON Schema: every value is a dtype's name, and no keyword is a key.
 
     Args:
         schema: one of both.

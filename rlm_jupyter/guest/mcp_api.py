@@ -50,7 +50,7 @@ class ServerWords:
         return Listing(self._look_up("list_tools", server))
 
     def mcp_tool_schema(self, server: str, tool: str) -> About:
-        """Tell what a tool takes and gives.
+        """Returns what a tool takes and gives.
 
         Returns:
             A dict with `name`, `description`, `input_schema` and `output_schema` (or None).

@@ -88,7 +88,7 @@ class Work:
         return self
 
     def withdraw(self) -> None:
-        """Give it up; the engine cancels what it does for it."""
+        """Abandon it; the engine cancels its work for it."""
         self._withdraw()
 
     def wait(self) -> Any:
@@ -154,7 +154,7 @@ class Batch(Work):
         return self
 
     def withdraw(self) -> None:
-        """Give up all that is under way, and begin no more."""
+        """Abandon all that is under way, and begin no more."""
         self._given_up = True
         self.future.cancel()
         for work in list(self._works):
@@ -237,7 +237,7 @@ class Call(asyncio.Future):  # type: ignore[type-arg]
         return task is None or task.done() or task is asyncio.current_task()
 
     def drop(self) -> None:
-        """Give it up, from the thread of any loop."""
+        """Abandon it, from the thread of any loop."""
         self.claim()
         work, self.work = self.work, None
         if work is not None:
@@ -312,7 +312,7 @@ def settled(value: Any) -> Any:
 
 
 def deliver(work: Work, cell: Cell) -> Any:
-    """Give the value of `work`, or something to await, as the caller's kind of code needs it."""
+    """Returns the value of `work`, or something to await, as the caller's kind of code needs it."""
     awaited = caller_awaits(cell)
     if awaited:
         try:

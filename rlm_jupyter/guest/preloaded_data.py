@@ -50,7 +50,7 @@ def _receive(pipe: int, kind: str, size: int) -> Any:
 
 
 def find(fd: int) -> list[Any]:
-    """Give the value that this very file is or stands for, in a list, if it is held here; else an empty list."""
+    """Returns the value that this very file is or stands for, in a list, if it is held here; else an empty list."""
     return [value for identity, value in _held if identity == _identity(fd)]
 
 

@@ -26,7 +26,7 @@ MARK = "RLM_LEFTOVERS"
 """The variable that marks what a kernel's code starts."""
 MAPPED = ".rlm_jupyter.mark"
 """A file of the directory that a kernel maps, and so do its forks: their environment is shown as it was before."""
-# The shell's own child does it, so that it is no descendant of the kernel's: those are killed with the kernel.
+# The shell's own child does it, so that it is not a descendant of the kernel's: those are killed with the kernel.
 _CLEAR_UP = f"""
 exec 3<&0
 (
@@ -51,7 +51,7 @@ def make_locked(parent: str) -> tuple[Path, int | None]:
         parent: where.
 
     Returns:
-        The directory, and a descriptor that the owner keeps open as long as it lives; None where nothing can be
+        The directory, and a descriptor that the owner keeps open as long as it lives; None if nothing can be
         locked (Windows).
 
     Raises:
@@ -130,7 +130,7 @@ def clear_up_after(directory: str) -> None:
     Processes are found by their environment and their mappings, where the system shows these (Linux).
 
     Args:
-        directory: is no other process'.
+        directory: is not another process's.
     """
     if sys.platform == "win32":
         atexit.register(shutil.rmtree, directory, ignore_errors=True)

@@ -144,7 +144,7 @@ class Tools:
         return deliver(work, self._cell)
 
     def pack(self, items: Any) -> tuple[list[Any], list[Any]]:
-        """Tell what `tools=` of a call names: names of tools as they are, functions of the agent's own described.
+        """Returns what `tools=` of a call names: names of tools as they are, functions of the agent's own described.
 
         Returns:
             What is sent, and the functions that go with it, in the same order.
@@ -211,7 +211,7 @@ def _from_source(form: dict[str, Any]) -> Any:
 
 
 def _tool_here(name: str) -> Any:
-    """Give this kernel's tool of a name, for a function of another agent that calls it."""
+    """Returns this kernel's tool of a name, for a function of another agent that calls it."""
     tools = Tools.current
     if tools is not None and name in tools.known:
         return tools.known[name]

@@ -29,7 +29,7 @@ class Variables:
         shell: of IPython.
 
     Attributes:
-        words: name to object, of what is bound by us and is no variable.
+        words: name to object, of what is bound by us and is not a variable.
         rows: rows of a table that a description quotes; 0 quotes no data.
         dropped: whether a name lost its object, as of the last `changes()`.
         shared: objects that all kernels of the run see without a copy.
@@ -46,7 +46,7 @@ class Variables:
         self._fixed: dict[str, Any] = {}
 
     def current(self) -> dict[str, Any]:
-        """Give the variables, without our words, IPython's own names, modules and what begins with `_`."""
+        """Returns the variables, without our words, IPython's own names, modules and what begins with `_`."""
         hidden, namespace = self._shell.user_ns_hidden, self._shell.user_ns
         return {
             name: value
@@ -79,11 +79,11 @@ class Variables:
                 self._sent[name] = self.one(name, current[name])
 
     def told(self, name: str) -> dict[str, Any]:
-        """Give the description of a variable that the engine knows."""
+        """Returns the description of a variable that the engine knows."""
         return dict(self._sent.get(name) or {})
 
     def changes(self) -> tuple[list[dict[str, Any]], list[str]]:
-        """Give the descriptions that differ from those given last, and the names that are gone.
+        """Returns the descriptions that differ from those given last, and the names that are gone.
 
         What is bound to another object is always looked at; the same objects are, too, as long as time allows,
         because they may have changed inside.

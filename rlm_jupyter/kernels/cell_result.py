@@ -28,7 +28,7 @@ class CellResult:
 
     Attributes:
         status: `ok`, `error` (it raised), `interrupted`, `timeout` or `died` (the kernel did).
-        error_name: the exception's type; empty where there is none.
+        error_name: the exception's type; empty if there is none.
         error_value: its text.
         traceback: plain text with the frames of the agent's own cells only.
         output: streams, results and displays as text in the order they came; head and tail where it was long.

@@ -181,7 +181,7 @@ class KernelPool:
         return kernel
 
     def _kind(self, request: KernelRequest) -> Hashable:
-        """Tell apart what makes kernels different: any of one kind can serve any request of it."""
+        """Returns apart what makes kernels different: any of one kind can serve any request of it."""
         shared = request.run if request.run in self._templates else None
         parts = (request.env.items(), request.limits.items())
         return shared, request.kernelspec, request.box, *(tuple(sorted(part)) for part in parts)
@@ -224,7 +224,7 @@ class KernelPool:
     # --------------------------------------------------------------------------------------------- runs
 
     async def open_run(self, run: str) -> Path:
-        """Give the run's private directory (mode 0700), which lives until `close_run`."""
+        """Returns the run's private directory (mode 0700), which lives until `close_run`."""
         base = await self._open()
         if run not in self._directories:
             directory = base / f"r{next(self._numbers)}"

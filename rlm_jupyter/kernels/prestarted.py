@@ -35,7 +35,7 @@ class ReadyKernels:
         self._asked = 0.0
 
     def take(self, kind: Hashable) -> KernelProcess | None:
-        """Give a process that lives and is of that kind, if there is one."""
+        """Returns a process that lives and is of that kind, if there is one."""
         if kind != self._kind:
             return None
         while self._stock:

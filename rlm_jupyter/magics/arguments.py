@@ -30,7 +30,7 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Say in one line what is wrong, and what would be right."""
+        """Returns in one line what is wrong, and what would be right."""
         raise UsageError(f"{message[:1].upper()}{message[1:]}. Usage: `{self.usage}`")
 
 
@@ -63,13 +63,13 @@ def parse(parser: Parser, line: str, variables: Mapping[str, Any]) -> argparse.N
 
 
 def options(parser: argparse.ArgumentParser) -> list[str]:
-    """Give a parser's options, each by its longest form."""
+    """Returns a parser's options, each by its longest form."""
     actions = parser._actions  # noqa: SLF001 - argparse has no public list of them
     return [max(action.option_strings, key=len) for action in actions if action.option_strings]
 
 
 def cell_parser() -> Parser:
-    """Give the parser of a `%%rlm` line."""
+    """Returns the parser of a `%%rlm` line."""
     parser = Parser("%%rlm", usage="[NAME ...] [OPTIONS]", default=argparse.SUPPRESS)
     add = parser.add_argument
     add("names", nargs="*", metavar="NAME", help="Variables to hand over: one is `context`, more are a dict.")
@@ -93,7 +93,7 @@ CELL = cell_parser()
 
 
 def cell_help() -> str:
-    """Give what `%%rlm?` shows."""
+    """Returns what `%%rlm?` shows."""
     return _CELL_HELP + CELL.format_help().partition("\n\n")[2]
 
 

@@ -25,7 +25,7 @@ _AWAITED = "await get_ipython().magics_manager.registry['RLMMagics'].ask_awaited
 
 
 def transformer(shell: InteractiveShell) -> Transformer:
-    """Give the `input_transformers_post` hook of a shell.
+    """Returns the `input_transformers_post` hook of a shell.
 
     It rewrites a whole `%%rlm` cell to the awaited form where that works, and leaves all else as it is: the
     magic then blocks, and can be interrupted all the same.
@@ -40,7 +40,7 @@ def transformer(shell: InteractiveShell) -> Transformer:
 
 
 def can_await(shell: InteractiveShell) -> bool:
-    """Tell whether a cell that is transformed now will be awaited on the kernel's own loop.
+    """Returns whether a cell that is transformed now will be awaited on the kernel's own loop.
 
     Not in terminal IPython: an interrupt there leaves the loop and the coroutine behind. Not with
     `%autoawait` off or on another loop. Not within another cell (`%%time`, `%%capture`, `%run`): their inner
@@ -50,13 +50,13 @@ def can_await(shell: InteractiveShell) -> bool:
 
 
 def may_await(shell: InteractiveShell) -> bool:
-    """Tell whether this shell awaits its cells on the loop of a kernel."""
+    """Returns whether this shell awaits its cells on the loop of a kernel."""
     in_kernel = getattr(shell, "kernel", None) is not None
     return in_kernel and shell.autoawait and shell.loop_runner is _asyncio_runner
 
 
 def is_nested(shell: InteractiveShell) -> bool:
-    """Tell whether the caller works on behalf of a cell that is running on this very stack.
+    """Returns whether the caller works on behalf of a cell that is running on this very stack.
 
     A cell that awaits is suspended and not on the stack, and a click's handler is not part of it. So this
     needs no count of `pre_execute` and `post_execute`, which clicks trigger too.

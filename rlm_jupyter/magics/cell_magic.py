@@ -108,7 +108,7 @@ def _show(run: Run, cell: Cell) -> View:
 
 
 def _can_step(shell: InteractiveShell) -> bool:
-    """Tell whether the user can press Next while the cell awaits."""
+    """Returns whether the user can press Next while the cell awaits."""
     from rlm_jupyter.views.display import clicks_arrive, display_mode
 
     return display_mode(shell) == "widget" and clicks_arrive("awaited")
@@ -160,7 +160,7 @@ async def _wait_awaiting(run: Run, view: View) -> bool:
 def _follow(magics: MagicsState, task: Task, run: Run) -> Run:
     """Go on without the cell: keep the view up to date, and hand the answer over at the end."""
     if task.step:
-        print("Each cell of an agent waits: `%rlm status` shows it, `%rlm next` lets it run.")  # noqa: T201
+        print("Step mode: each cell waits for `%rlm next`, `%rlm next` lets it run.")  # noqa: T201
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:  # terminal IPython: no loop between two cells, and no view that could be kept

@@ -98,7 +98,7 @@ def stop(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     "Take a variable out of an agent's kernel; without a name, the value that it gave to FINAL.",
 )
 def pull(magics: MagicsState, arguments: argparse.Namespace) -> Any:
-    """Give the variable as an object of the notebook, and store it where a name was given."""
+    """Returns the variable as an object of the notebook, and store it where a name was given."""
     out = out_name(arguments.out) if arguments.out else None
     value = the_run(arguments.run).agents[arguments.agent].pull(arguments.name, trust=arguments.trust)
     if out:
@@ -220,7 +220,7 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
 
 @command("last", "The newest run, as an object.")
 def last(_magics: MagicsState, _arguments: argparse.Namespace) -> Run | PastRun:
-    """Give the newest run."""
+    """Returns the newest run."""
     return the_run()
 
 

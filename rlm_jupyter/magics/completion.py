@@ -30,7 +30,7 @@ _TAKES_VALUE = ("--run", "-o", "--out")
 
 
 def matcher(shell: InteractiveShell) -> Matcher:
-    """Give the matcher of a shell, for `IPCompleter.custom_matchers`.
+    """Returns the matcher of a shell, for `IPCompleter.custom_matchers`.
 
     Args:
         shell: whose variables are offered.
@@ -103,7 +103,7 @@ def _for_command(rest: str) -> Iterable[str]:
         return options(command.parser)
     if words[-2] == "--run":
         return _ids(_runs())
-    # An option's value is no argument: neither on the line, nor in the usage.
+    # An option's value is not an argument: neither on the line, nor in the usage.
     given = [
         w for before, w in itertools.pairwise(words[:-1]) if not (w.startswith("-") or before in _TAKES_VALUE)
     ]

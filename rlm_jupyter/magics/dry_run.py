@@ -14,7 +14,7 @@ _CHARS_PER_TOKEN = 4
 
 
 def report(task: Task) -> str:
-    """Tell of a task what its first request would be.
+    """Describes a task what its first request would be.
 
     Raises:
         RLMError: what the run itself would raise before it starts: no key, a bad schema, data that cannot go.

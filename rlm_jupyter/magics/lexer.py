@@ -50,7 +50,7 @@ def lex(line: str) -> list[Word]:
 
 
 def is_silenced(line: str) -> bool:
-    """Tell whether a line ends with a semicolon, which says that its value is not to be shown."""
+    """Returns whether a line ends with a semicolon, which says that its value is not to be shown."""
     try:
         code = _without_comment(line.translate(_INVISIBLE))
     except UsageError:
@@ -72,7 +72,7 @@ def continued(line: str, body: str) -> tuple[str, str]:
 
 
 def _before_backslash(line: str) -> str | None:
-    """Return what stands before a backslash that ends a line; None where it ends a Windows path, or is none."""
+    """Return what stands before a backslash that ends a line; None if it ends a Windows path, or is none."""
     line = line.rstrip()
     start = line.removesuffix("\\")
     last = start.split()[-1:] if not start.endswith((" ", "\t")) else []

@@ -54,7 +54,7 @@ def find(name: str, variables: Container[str] = ()) -> Command:
 
 
 def help_text() -> str:
-    """Give what `%rlm?` shows: each command with its arguments."""
+    """Returns what `%rlm?` shows: each command with its arguments."""
     width = max(len(command.usage) for command in COMMANDS.values())
     rows = [f"    {command.usage:<{width}}  {command.summary}" for command in COMMANDS.values()]
     return "\n".join(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def report(magics: MagicsState) -> str:
-    """Tell of versions, display, clicks, model and key, kernels and their confinement."""
+    """Describes versions, display, clicks, model and key, kernels and their confinement."""
     lines = [
         *diagnostics.versions(),
         *_display(magics),

@@ -34,7 +34,7 @@ _SCHEMA_NODES = (
 
 
 def variables(shell: InteractiveShell) -> dict[str, Any]:
-    """Give the notebook's variables as its user sees them: no modules, no names of IPython's own."""
+    """Returns the notebook's variables as its user sees them: no modules, no names of IPython's own."""
     hidden = shell.user_ns_hidden
     return {
         name: value
@@ -46,12 +46,12 @@ def variables(shell: InteractiveShell) -> dict[str, Any]:
 
 
 def is_data(value: object) -> bool:
-    """Tell whether a variable is something to ask a question about, and not a function or a class."""
+    """Returns whether a variable is something to ask a question about, and not a function or a class."""
     return not isinstance(value, type) and not callable(value)
 
 
 def missing(kind: str, name: str, known: Iterable[str], plural: str) -> UsageError:
-    """Give the error for a name that is not there: the close ones first, then what there is, in one line."""
+    """Returns the error for a name that is not there: the close ones first, then what there is, in one line."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     lines = [f"There is no {kind} `{name}`."]
@@ -71,7 +71,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def context_of(shell: InteractiveShell, names: Sequence[str]) -> Any:
-    """Give the data: none for no name, the object for one, a dict of name and object for several.
+    """Returns the data: none for no name, the object for one, a dict of name and object for several.
 
     Raises:
         UsageError: a variable that does not exist.
@@ -83,7 +83,7 @@ def context_of(shell: InteractiveShell, names: Sequence[str]) -> Any:
 
 
 def variable(shell: InteractiveShell, name: str) -> Any:
-    """Give one variable of the notebook.
+    """Returns one variable of the notebook.
 
     Raises:
         UsageError: it does not exist.
@@ -95,7 +95,7 @@ def variable(shell: InteractiveShell, name: str) -> Any:
 
 
 def schema_of(shell: InteractiveShell, text: str) -> Any:
-    """Give the schema that `-s` names: a variable (a type, a `TypedDict`, a dict) or a built-in type.
+    """Returns the schema that `-s` names: a variable (a type, a `TypedDict`, a dict) or a built-in type.
 
     Types made of these, such as ``list[str]``, are fine too; nothing is called.
 
@@ -120,12 +120,12 @@ def schema_of(shell: InteractiveShell, text: str) -> Any:
 
 
 def schemas(shell: InteractiveShell) -> list[str]:
-    """Give the variables that may be a schema."""
+    """Returns the variables that may be a schema."""
     return [n for n, value in variables(shell).items() if isinstance(value, (type, dict, types.GenericAlias))]
 
 
 def tools_of(shell: InteractiveShell, names: Sequence[str]) -> tuple[Callable[..., Any], ...]:
-    """Give the functions that `-t` names.
+    """Returns the functions that `-t` names.
 
     Raises:
         UsageError: one does not exist or cannot be called.
@@ -136,18 +136,18 @@ def tools_of(shell: InteractiveShell, names: Sequence[str]) -> tuple[Callable[..
         if value is None:
             raise missing("function", name, functions(shell), "Functions")
         if not callable(value):
-            raise UsageError(f"`{name}` is a `{type(value).__name__}` and no function, so it is no tool.")
+            raise UsageError(f"`{name}` is a `{type(value).__name__}` and no function, so it is not a tool.")
         found.append(value)
     return tuple(found)
 
 
 def functions(shell: InteractiveShell) -> list[str]:
-    """Give the variables that may be a tool."""
+    """Returns the variables that may be a tool."""
     return [n for n, v in variables(shell).items() if callable(v) and not isinstance(v, type)]
 
 
 def environment_of(names: Sequence[str]) -> dict[str, str]:
-    """Give the environment variables that `--env` names, with their values.
+    """Returns the environment variables that `--env` names, with their values.
 
     Raises:
         UsageError: one is not set; or a value was given, which would stand in the notebook for all to read.
@@ -168,10 +168,10 @@ def environment_of(names: Sequence[str]) -> dict[str, str]:
 
 
 def servers_of(shell: InteractiveShell, names: Sequence[str]) -> dict[str, Any]:
-    """Give the MCP servers of the dicts that `--mcp` names, merged.
+    """Returns the MCP servers of the dicts that `--mcp` names, merged.
 
     Raises:
-        UsageError: one does not exist or is no dict.
+        UsageError: one does not exist or is not a dict.
     """
     from rlm_jupyter.tools.mcp_pasted import unwrapped
 
@@ -188,13 +188,13 @@ def servers_of(shell: InteractiveShell, names: Sequence[str]) -> dict[str, Any]:
 
 
 def model_of(shell: InteractiveShell, name: str | None) -> Any:
-    """Give the model that `-m` names: the variable, where it holds a model object, else the name itself."""
+    """Returns the model that `-m` names: the variable, where it holds a model object, else the name itself."""
     value = shell.user_ns.get(name) if name is not None else None
     return value if is_model(value) else name
 
 
 def models_hint(shell: InteractiveShell, name: object) -> str:
-    """Say what `-m` could have meant besides a provider's model: variables that hold a model object."""
+    """Returns what `-m` could have meant besides a provider's model: variables that hold a model object."""
     if not isinstance(name, str) or "/" in name:
         return ""
     wrong = (
@@ -207,7 +207,7 @@ def models_hint(shell: InteractiveShell, name: object) -> str:
 
 
 def is_model(value: object) -> bool:
-    """Tell whether a value has the `ChatModel` protocol, without importing it."""
+    """Returns whether a value has the `ChatModel` protocol, without importing it."""
     return not isinstance(value, type) and hasattr(value, "complete") and hasattr(value, "scripted")
 
 

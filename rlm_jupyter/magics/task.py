@@ -29,7 +29,7 @@ class Task:
     Attributes:
         question: the cell's body, verbatim, without blank lines around it.
         names: of the variables that are handed over.
-        context: the data; None where no name was given.
+        context: the data; None if no name was given.
         settings: arguments of `RLM`.
         schema: what the answer must be; None where anything will do.
         out: the name under which the answer is stored; None to store it nowhere.
@@ -107,7 +107,7 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
 
 
 def _check_names(names: tuple[str, ...], variables: Container[str]) -> None:
-    """Say what to write in the place of a word that is no name, where the word tells what was meant.
+    """Raises with what to write instead of a word that is not a name, if the word shows what was meant.
 
     Raises:
         UsageError: an expression, an option without hyphens, a command of `%rlm`, or a part of a sentence.
@@ -118,7 +118,7 @@ def _check_names(names: tuple[str, ...], variables: Container[str]) -> None:
         option = "--" + name.partition("=")[0].replace("_", "-")
         if "=" in name and option in options(CELL):
             raise UsageError(
-                f"`{name}` is no name. An option is written `{option} {name.partition('=')[2]}`."
+                f"`{name}` is not a name. An option is written `{option} {name.partition('=')[2]}`."
             )
         if name in COMMANDS:
             raise UsageError(f"`{name}` is a command: `%rlm {name}`, with one `%`. `%%rlm` asks a question.")

@@ -68,7 +68,7 @@ class Completion:
     Attributes:
         text: the reply, byte for byte.
         usage: its tokens; None where the model gave none (the engine then estimates from bytes).
-        cost: USD as reported by the provider itself; None where it reports none.
+        cost: USD as reported by the provider itself; None if it reports none.
         model: the name of the model that answered.
         finish_reason: ``"stop"``, ``"length"``, ``"content_filter"`` or what else the provider says.
         attempts: requests that were sent for it, retries included.
@@ -91,7 +91,7 @@ class CompletionRequest:
         max_tokens: the most tokens the reply may have; None for the provider's own bound.
         on_delta: called with each piece of text as it arrives; on the engine's loop.
         on_wait: called before each further attempt with a reason and the seconds that the model waits for
-            it (a rate limit, a server error; 0 where it sends again at once), so that the wait can be shown
+            it (a rate limit, a server error; 0 if it sends again at once), so that the wait can be shown
             and the attempt be counted. What it gives is awaited first, where it can be; an exception ends
             the request.
         parameters: further parameters of the request, such as ``temperature``.
@@ -110,8 +110,8 @@ class ChatModel(Protocol):
 
     Attributes:
         name: shown in the tree and the log.
-        scripted: True for a stand-in that is no language model; shown on its face.
-        price: USD per million tokens; None where it is not known (scripted models cost `Price(0, 0)`).
+        scripted: True for a stand-in that is not a language model; shown on its face.
+        price: USD per million tokens; None if it is not known (scripted models cost `Price(0, 0)`).
     """
 
     @property
@@ -124,7 +124,7 @@ class ChatModel(Protocol):
 
     @property
     def price(self) -> Price | None:
-        """USD per million tokens; None where it is not known."""
+        """USD per million tokens; None if it is not known."""
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Answer the messages once; raise a `ModelError` where that fails for good."""

@@ -51,7 +51,7 @@ _ROW_BYTES: Final = 200
 
 
 def default_path(env: Mapping[str, str] | None = None) -> Path:
-    """Tell where replies are kept: the user's directory for caches."""
+    """Returns where replies are kept: the user's directory for caches."""
     env = os.environ if env is None else env
     if given := env.get("XDG_CACHE_HOME"):
         base = Path(given)
@@ -63,7 +63,7 @@ def default_path(env: Mapping[str, str] | None = None) -> Path:
 
 
 def request_key(model: ChatModel, request: CompletionRequest, occurrence: int = 0) -> str | None:
-    """Give the key of a request; None for a model that tells no `identity`, whose replies are not kept."""
+    """Returns the key of a request; None for a model that tells no `identity`, whose replies are not kept."""
     identity = getattr(model, "identity", None)
     if model.scripted or not isinstance(identity, Mapping):
         return None
@@ -91,7 +91,7 @@ class ReplyCache:
         max_bytes: the most bytes that replies may take.
 
     Attributes:
-        problem: why nothing is kept, in a sentence; None where all is well.
+        problem: why nothing is kept, in a sentence; None if all is well.
         background: does what the engine's loop must not wait for, in its order.
     """
 
@@ -163,7 +163,7 @@ class ReplyCache:
                 connection.close()
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """Do `work` on the open file; None where that cannot be."""
+        """Do `work` on the open file; None if that cannot be."""
         with self._lock:
             for _ in range(_TRIES):
                 try:
@@ -251,7 +251,7 @@ class RunCache:
         seconds: how long a request waits for the file; where that is not enough, none of the run waits any more.
 
     Attributes:
-        problem: why the run does without the file, in a sentence; None where it does not.
+        problem: why the run does without the file, in a sentence; None if it does not.
     """
 
     def __init__(self, replies: ReplyCache, seconds: float = _ANSWER_SECONDS) -> None:
@@ -321,7 +321,7 @@ class RunCache:
         return self._replies.background.drained()
 
     def drop(self, model: ChatModel, request: CompletionRequest) -> None:
-        """Give up the place of a request that brought no reply: the next one that asks the same has it."""
+        """Release the place of a request that brought no reply: the next one that asks the same has it."""
         first = request_key(model, request)
         if first is None:
             return

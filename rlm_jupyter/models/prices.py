@@ -35,7 +35,7 @@ def price_of(
         prices: prices of one's own by model name; they win.
 
     Returns:
-        USD per million tokens; None where it is not known.
+        USD per million tokens; None if it is not known.
     """
     if prices is not None and model in prices:
         return prices[model]
@@ -49,7 +49,7 @@ def price_of(
 
 
 def window_of(model: str, provider: str | None, *, base_url: str | None = None) -> int | None:
-    """Look up how many tokens a model's context window holds; None where it is not known."""
+    """Look up how many tokens a model's context window holds; None if it is not known."""
     if provider in _LOCAL or (provider is None and base_url is None):
         return None
     url = _origin(base_url) if provider is None and base_url is not None else None

@@ -31,7 +31,7 @@ _PIECES: Final = 4
 
 
 class ScriptedModel:
-    r"""A stand-in that answers from a script; it is no language model, and says so on its face.
+    r"""A stand-in that answers from a script; it is not a language model, and says so on its face.
 
     A list is handed out in order, over all agents of all runs together::
 
@@ -103,7 +103,7 @@ class ScriptedModel:
         return f"ScriptedModel({script}, name={self.name!r})"
 
     async def complete(self, request: CompletionRequest) -> Completion:
-        """Give the next reply of the script.
+        """Returns the next reply of the script.
 
         Raises:
             ModelError: the list is exhausted, the function failed, or it gave what is no reply.

@@ -16,7 +16,7 @@ _PER_PROMPT = 256
 
 
 def estimate_prompt_tokens(messages: Sequence[Message]) -> int:
-    """Give an upper bound for the tokens of a prompt: a token for each byte of UTF-8, and the template.
+    """Returns an upper bound for the tokens of a prompt: a token for each byte of UTF-8, and the template.
 
     No tokenizer in use makes more than one token of a byte, so the server's own count is never higher. It is
     about four times the true count for English text: it bounds what is reserved, never what is settled.
@@ -35,7 +35,7 @@ class PromptEstimator:
         self._tokens = 0
 
     def tokens(self, messages: Sequence[Message]) -> int:
-        """Give the upper bound for the tokens of a prompt."""
+        """Returns the upper bound for the tokens of a prompt."""
         known = len(self._seen)
         if known > len(messages) or any(
             old is not new for old, new in zip(self._seen, messages[:known], strict=True)

@@ -20,7 +20,7 @@ _NO_ID = re.compile(r"[^0-9A-Za-z.-]")
 
 
 def to_notebook(tree: TreeState) -> dict[str, Any]:
-    """Give the run as a notebook (nbformat 4.5): a section for each agent, a cell for each of its cells."""
+    """Returns the run as a notebook (nbformat 4.5): a section for each agent, a cell for each of its cells."""
     cells: list[dict[str, Any]] = [_markdown(_head(tree))]
     for agent in _in_order(tree):
         cells.append(_markdown(_section(agent)))
@@ -39,7 +39,7 @@ def to_notebook(tree: TreeState) -> dict[str, Any]:
 
 
 def to_script(tree: TreeState) -> str:
-    """Give the run as a Python script of `# %%` cells: headings and prose are comments."""
+    """Returns the run as a Python script of `# %%` cells: headings and prose are comments."""
     parts = ["# %% [markdown]\n" + _commented(_head(tree))]
     for agent in _in_order(tree):
         parts.append("# %% [markdown]\n" + _commented(_section(agent)))
@@ -51,7 +51,7 @@ def to_script(tree: TreeState) -> str:
 
 
 def _in_order(tree: TreeState, agent_id: str = "0") -> Iterator[AgentState]:
-    """Give the agents as one reads the tree: a parent, then its children with theirs."""
+    """Yields the agents as one reads the tree: a parent, then its children with theirs."""
     todo = [agent_id] if agent_id in tree.agents else []
     while todo:
         agent = tree.agents[todo.pop()]
@@ -82,7 +82,7 @@ def _section(agent: AgentState) -> str:
 
 
 def _prose(turn: TurnState) -> str:
-    """What the model said besides its code; empty where it said only code."""
+    """What the model said besides its code; empty if it said only code."""
     text = turn.call.text
     for cell in turn.cells:
         text = text.replace(cell.code, "")

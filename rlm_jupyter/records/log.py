@@ -124,7 +124,7 @@ class LogWriter:
         line = json.dumps(fields, default=str, ensure_ascii=False)
         try:
             return line.encode() + b"\n"
-        except UnicodeEncodeError:  # half a character (a lone surrogate) is no text that a reader would take
+        except UnicodeEncodeError:  # half a character (a lone surrogate) is not text that a reader would take
             pairs = line.encode("utf-16-le", "surrogatepass")
             return pairs.decode("utf-16-le", "replace").encode() + b"\n"
 

@@ -22,7 +22,7 @@ class PastRun:
     Args:
         tree: its state at its end.
         summary: the same in one line.
-        log_path: its log; None where there is none, or none that is whole. A part of the tree is kept in memory then.
+        log_path: its log; None if there is none, or none that is whole. A part of the tree is kept in memory then.
 
     Attributes:
         id: the run's id.

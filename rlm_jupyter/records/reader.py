@@ -24,7 +24,7 @@ class Record:
         events: in their order.
         torn: whether the last line was cut short, so that the writer was killed while it wrote.
         unknown: events of kinds that this version does not know; they are skipped.
-        damaged: lines that are no event; they are skipped.
+        damaged: lines that are not events; they are skipped.
     """
 
     tree: TreeState = field(repr=False)
@@ -39,7 +39,7 @@ def load(path: str | os.PathLike[str]) -> Record:
 
     Raises:
         RunNotFoundError: there is no file at `path`.
-        LogError: it is no log of a run, or one that only a newer version can read.
+        LogError: it is not a log of a run, or one that only a newer version can read.
     """
     where = Path(path)
     try:
@@ -80,7 +80,7 @@ def _check_numbers(event: ev.AnyEvent) -> None:
 
 
 def _is_unknown_kind(error: ValidationError) -> bool:
-    """Tell whether a line is an event of a newer version, not a damaged one."""
+    """Returns whether a line is an event of a newer version, not a damaged one."""
     return any(
         found["type"] == "union_tag_invalid" and {"run", "seq", "time"} <= set(_mapping(found["input"]))
         for found in error.errors(include_url=False)
@@ -93,7 +93,7 @@ def _mapping(value: object) -> dict[str, object]:
 
 def _check(where: Path, events: list[ev.AnyEvent]) -> None:
     if not events:
-        raise LogError(f"`{where}` is no log of a run: no event of rlm_jupyter can be read in it.")
+        raise LogError(f"`{where}` is not a log of a run: no event of rlm_jupyter can be read in it.")
     for event in events:
         if isinstance(event, ev.RunStarted) and event.version > ev.SCHEMA_VERSION:
             raise LogError(

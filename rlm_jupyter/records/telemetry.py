@@ -29,12 +29,12 @@ _PROVIDERS = {"gemini": "gcp.gemini", "mistral": "mistral_ai"}
 
 
 def tracing(provider: str | None = None) -> Callable[[ev.AnyEvent], None] | None:
-    """Give a listener that makes spans of a run's events; None where OpenTelemetry is not installed.
+    """Returns a listener that makes spans of a run's events; None where OpenTelemetry is not installed.
 
     Call it where the run is started: the run's span is a child of the span that is current there.
 
     Args:
-        provider: of the model, as in `PROVIDERS`; None where it is not known.
+        provider: of the model, as in `PROVIDERS`; None if it is not known.
     """
     try:
         from opentelemetry import context, trace

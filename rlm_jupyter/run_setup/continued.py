@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def root_of(run: Run) -> Agent:
-    """Give the root agent that a follow-up to `run` goes on with.
+    """Returns the root agent that a follow-up to `run` goes on with.
 
     Raises:
         ConfigError: the run still goes on, was continued already, or never had a root.

@@ -19,7 +19,7 @@ def choose_model(
     api_key: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> ChatModel:
-    """Give the model that a name means.
+    """Returns the model that a name means.
 
     Args:
         given: a name, ``"demo"``, an object with the `ChatModel` protocol, or None: the demo, unless there is a key.
@@ -36,7 +36,7 @@ def choose_model(
         missing = [name for name in _NEEDED if not hasattr(given, name)]
         if missing:
             raise ConfigError(
-                f"`{type(given).__name__}` is no model: it lacks `{missing[0]}`. Give a name such as "
+                f"`{type(given).__name__}` is not a model: it lacks `{missing[0]}`. Give a name such as "
                 "`openai/gpt-5` or `demo`, or an object with the `ChatModel` protocol."
             )
         return given

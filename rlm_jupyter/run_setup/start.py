@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def new_id() -> str:
-    """Give an id for a run: when it was asked, and what tells it from others of that second."""
+    """Returns an id for a run: when it was asked, and what tells it from others of that second."""
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 
@@ -49,7 +49,7 @@ def _check_asked(question: object, on_event: object) -> None:
 
 
 def check_start(settings: Settings, question: object, on_event: object = None) -> str | None:
-    """Refuse what is no question, and a kernel or a sandbox that cannot work, before anything is started.
+    """Refuse what is not a question, and a kernel or a sandbox that cannot work, before anything is started.
 
     Args:
         settings: of the run.
@@ -60,7 +60,7 @@ def check_start(settings: Settings, question: object, on_event: object = None) -
         What the user should know of the place of the logs; None for nothing.
 
     Raises:
-        ConfigError: it is no question, or agents could read or change what must be kept from them.
+        ConfigError: it is not a question, or agents could read or change what must be kept from them.
         KernelStartError: the kernelspec or the sandbox is not there.
     """
     _check_asked(question, on_event)
@@ -71,7 +71,7 @@ def check_start(settings: Settings, question: object, on_event: object = None) -
 def carry_on(
     run: Run, run_id: str, spec: AgentSpec, env: dict[str, str], servers: dict[str, ServerConfig]
 ) -> tuple[AgentSpec, dict[str, str], dict[str, ServerConfig]]:
-    """Give a follow-up what it has of the run that it continues; from then on that is taken.
+    """Returns a follow-up what it has of the run that it continues; from then on that is taken.
 
     Args:
         run: the run that it continues.
@@ -127,7 +127,7 @@ def tracer(settings: Settings, model: ChatModel) -> Callable[[AnyEvent], None] |
 
 
 def open_log(directory: Path | None, run_id: str, journal: Journal) -> LogWriter | None:
-    """Write a run's events to a log of its own; None where none is wanted."""
+    """Write a run's events to a log of its own; None if none is wanted."""
     if directory is None:
         return None
     loop = engine()
@@ -151,7 +151,7 @@ def tell_start(
     step: bool,
     exposed: str | None,
 ) -> None:
-    """Tell that a run begins: the first event of each."""
+    """Reports that a run begins: the first event of each."""
     shown = spec.added[-1].data if spec.added else spec.context
     earlier = spec.earlier.services.run if spec.earlier is not None else None
     journal.emit(

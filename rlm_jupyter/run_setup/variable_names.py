@@ -44,14 +44,14 @@ def _check_name(name: object, *, only: bool) -> None:
 
 
 def read_names(names: Iterable[str], context: object) -> tuple[str, ...]:
-    """Give the names as a tuple.
+    """Returns the names as a tuple.
 
     Args:
         names: one for the data itself, several for a dict of them.
         context: the data.
 
     Raises:
-        ConfigError: one cannot be a variable or is taken, or there are several and the data is no dict of them.
+        ConfigError: one cannot be a variable or is taken, or there are several and the data is not a dict of them.
     """
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise ConfigError("`names` takes a tuple of variables' names, such as `names=('orders',)`.")

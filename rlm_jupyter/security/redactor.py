@@ -20,7 +20,7 @@ _CUT = re.compile(r"(…|\n\[\.\.\. [\d,]+ characters cut \.\.\.\]\n)")
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Give a secret as it looks in JSON, in a Python literal, in a URL and in HTML."""
+    """Yields a secret as it looks in JSON, in a Python literal, in a URL and in HTML."""
     yield secret
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
@@ -37,7 +37,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _encoded(secret: str) -> Iterator[str]:
-    """Give a secret as code may have changed it: in base64, in hexadecimal digits, reversed."""
+    """Yields a secret as code may have changed it: in base64, in hexadecimal digits, reversed."""
     raw = secret.encode("utf-8", "surrogatepass")
     for alphabet in (b"+/", b"-_"):
         whole = base64.b64encode(raw, alphabet).decode()
@@ -63,7 +63,7 @@ def _without_beginning(secrets: Iterable[str], text: str) -> str:
 
 
 def _beginning_at_end(form: str, text: str) -> int:
-    """Give how much of a text's end is the beginning of a secret, but not all of it."""
+    """Returns how much of a text's end is the beginning of a secret, but not all of it."""
     start = text.find(form[0], max(0, len(text) - len(form) + 1))
     while start >= 0:
         if form.startswith(text[start:]):
@@ -104,7 +104,7 @@ class Redactor:
         self._pattern = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 
     def __call__(self, text: str) -> str:
-        """Give the text without the secrets."""
+        """Returns the text without the secrets."""
         # To look for each form is many times quicker than the pattern, and most texts have none.
         if self._pattern is not None and any(form in text for form in self._forms):
             text = self._pattern.sub(MARK, text)
@@ -126,7 +126,7 @@ class Redactor:
         return "".join(pieces)
 
     def open_end(self, text: str) -> int:
-        """Give how many characters at the end of a piece of text may be the beginning of a secret."""
+        """Returns how many characters at the end of a piece of text may be the beginning of a secret."""
         return max((_beginning_at_end(form, text) for form in self._forms), default=0)
 
     def __repr__(self) -> str:

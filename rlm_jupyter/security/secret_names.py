@@ -72,7 +72,7 @@ _PIECES = re.compile(r"[^\W_]+|[^\w\s.,:;/'-]")
 
 
 def secrets_in(environment: Mapping[str, str], *, handed: bool = False) -> Iterator[str]:
-    """Give the values that are secret by their names and looks, and the passwords in URLs.
+    """Yields the values that are secret by their names and looks, and the passwords in URLs.
 
     Args:
         environment: names and values.
@@ -107,7 +107,7 @@ def _is_secret(name: str, value: str, *, handed: bool) -> bool:
 
 
 def looks_secret(value: str, *, password: bool = False) -> bool:
-    """Tell whether a text can be a secret: no word of a language, no number of few digits, and not short.
+    """Returns whether a text can be a secret: no word of a language, no number of few digits, and not short.
 
     Args:
         value: the text.
@@ -126,7 +126,7 @@ def looks_secret(value: str, *, password: bool = False) -> bool:
 
 
 def _is_number(value: str) -> bool:
-    """Tell whether it is a number, a date, a time, a version: digits and what stands between them."""
+    """Returns whether it is a number, a date, a time, a version: digits and what stands between them."""
     return bool(re.fullmatch(r"[\d\s.,:+_/%-]*|[+-]?[\d.]+[eE][+-]?\d+", value))
 
 
@@ -141,7 +141,7 @@ def _bits(piece: str) -> float:
 
 
 def _are_words(letters: str) -> bool:
-    """Tell whether letters are a word, an abbreviation, or some of them written together."""
+    """Returns whether letters are a word, an abbreviation, or some of them written together."""
     plain = "".join(c for c in unicodedata.normalize("NFKD", letters) if not unicodedata.combining(c))
     if not plain.isascii():
         return True  # of another script

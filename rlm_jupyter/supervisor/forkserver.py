@@ -183,7 +183,7 @@ class Supervisor:
             return None
 
     def send(self, event: str, **body: Any) -> None:
-        """Tell the notebook's process something."""
+        """Sends a message to the notebook's process."""
         with suppress(OSError):  # the end of the socket is seen by `serve`
             self.link.send(json.dumps({"event": event, **body}).encode())
 

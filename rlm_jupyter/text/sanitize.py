@@ -45,7 +45,7 @@ def clean(text: object, limit: int | None = None) -> str:
     characters and lone surrogates become visible signs; all line ends become ``\n``.
 
     Args:
-        text: anything; what is no string is shown by its type's name, as its own `str` could run code.
+        text: anything; what is not a string is shown by its type's name, as its own `str` could run code.
         limit: the most characters that are kept, an ellipsis included.
     """
     if not isinstance(text, str):

@@ -45,7 +45,7 @@ def duration(seconds: float | None) -> str:
 
 
 def places(held: dict[str, int]) -> str:
-    """Tell where the bytes of a run's values are: `values 1.2 GB in memory, 300.0 MB on disk`; empty without any."""
+    """Returns where the bytes of a run's values are: `values 1.2 GB in memory, 300.0 MB on disk`; empty without any."""
     where = {"memory": "in memory", "disk": "on disk", "shared": "shared with the notebook"}
     parts = [f"{size(held[name])} {words}" for name, words in where.items() if held.get(name)]
     return f"values {', '.join(parts)}" if parts else ""

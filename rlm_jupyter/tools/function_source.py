@@ -23,7 +23,7 @@ class NoSourceError(ValueError):
 
 
 def source_form(function: Callable[..., Any], is_users: Callable[[object], bool]) -> dict[str, Any]:
-    """Give a function as plain data: its source, and the modules, names and values that it uses.
+    """Returns a function as plain data: its source, and the modules, names and values that it uses.
 
     Args:
         function: a `def` of a cell or a file.
@@ -51,7 +51,7 @@ def _collect(
     function: Callable[..., Any], form: dict[str, Any], is_users: Callable[[object], bool], seen: set[str]
 ) -> None:
     if not isinstance(function, FunctionType):
-        raise NoSourceError("it is no plain function")
+        raise NoSourceError("it is not a plain function")
     seen.add(function.__name__)
     tree = _definition(function)
     for name, value in _used(function, tree).items():
@@ -89,7 +89,7 @@ def _definition(function: FunctionType) -> ast.FunctionDef | ast.AsyncFunctionDe
 
 
 def _used(function: FunctionType, tree: ast.AST) -> dict[str, object]:
-    """Give what the names in a function's source stand for, outside of it."""
+    """Returns what the names in a function's source stand for, outside of it."""
     known = dict(function.__globals__)
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
@@ -109,7 +109,7 @@ def _used(function: FunctionType, tree: ast.AST) -> dict[str, object]:
 
 
 def _importable(value: Any) -> tuple[str, str] | None:
-    """Give the module and the name that a function or class is imported by."""
+    """Returns the module and the name that a function or class is imported by."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not callable(value) or not isinstance(module, str) or not isinstance(name, str):
         return None
@@ -120,6 +120,6 @@ def _plain(name: str, value: object) -> object:
     try:
         fd, _ = codec.dump(value, allow_pickle=False, name=name)
     except codec.Unencodable as error:
-        raise NoSourceError(f"it uses `{name}`, which is no plain data ({error})") from None
+        raise NoSourceError(f"it uses `{name}`, which is not plain data ({error})") from None
     os.close(fd)
     return value

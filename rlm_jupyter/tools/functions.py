@@ -61,7 +61,7 @@ def read_tools(functions: Iterable[Any], *, data: Iterable[str] = ()) -> dict[st
         data: names that the agents' data has.
 
     Raises:
-        ConfigError: one is no function with a usable name, or two have the same name.
+        ConfigError: one is not a function with a usable name, or two have the same name.
         ContextError: one cannot leave the notebook's process, with the reason.
     """
     if isinstance(functions, str) or not isinstance(functions, Iterable):
@@ -71,7 +71,7 @@ def read_tools(functions: Iterable[Any], *, data: Iterable[str] = ()) -> dict[st
     for function in functions:
         name = getattr(function, "__name__", "")
         if not callable(function) or not name.isidentifier() or keyword.iskeyword(name):
-            raise ConfigError(f"The tool {function!r:.80} is no function with a name: give a `def`.")
+            raise ConfigError(f"The tool {function!r:.80} is not a function with a name: give a `def`.")
         if name in tools:
             raise ConfigError(f"Two tools are named `{name}`: rename one.")
         if name in RESERVED or name in taken:
@@ -167,7 +167,7 @@ def _is_users_module(module: ModuleType) -> bool:
 
 @cache
 def _installed() -> tuple[str, ...]:
-    """Give the directories of the standard library and of packages, with a separator at their ends."""
+    """Returns the directories of the standard library and of packages, with a separator at their ends."""
     paths = sysconfig.get_paths()
     found = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     found |= {str(Path(place).resolve()) for place in found}
@@ -175,5 +175,5 @@ def _installed() -> tuple[str, ...]:
 
 
 def shown(tools: Mapping[str, Tool]) -> str | None:
-    """Give tools as the model is shown them; None where there are none."""
+    """Returns tools as the model is shown them; None if there are none."""
     return "\n".join(tool.text for tool in tools.values()) or None

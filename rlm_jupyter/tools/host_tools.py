@@ -85,7 +85,7 @@ def host_tool(function: Any = None, /, *, seconds: float | None = None) -> Any:
 
 
 def host_options(function: object) -> HostOptions | None:
-    """Give what `host_tool` noted of a function; None where it is no host tool."""
+    """Returns what `host_tool` noted of a function; None if it is not a host tool."""
     found = getattr(function, _MARK, None)
     return found if isinstance(found, HostOptions) else None
 
@@ -244,7 +244,7 @@ _threads: dict[int, HostThread] = {}
 
 
 def host_thread() -> HostThread:
-    """Give the thread for host tools of the running loop: all runs share it."""
+    """Returns the thread for host tools of the running loop: all runs share it."""
     key = id(asyncio.get_running_loop())
     if key not in _threads:
         _threads.clear()  # of a loop that is gone

@@ -40,7 +40,7 @@ class Server:
     Args:
         config: what it is.
         redact: keeps secrets out of messages.
-        on_notice: told once, if the server writes to stdout what is no message.
+        on_notice: told once, if the server writes to stdout what is not a message.
     """
 
     def __init__(self, config: ServerConfig, redact: Redact, on_notice: OnNotice) -> None:
@@ -54,7 +54,7 @@ class Server:
         self._lives: set[asyncio.Task[None]] = set()
 
     async def client(self) -> Client:
-        """Give the connection; starts the server the first time.
+        """Returns the connection; starts the server the first time.
 
         Raises:
             ToolError: it did not start; the message has what it wrote to stderr.
@@ -108,7 +108,7 @@ class Server:
             life.cancel()
 
     def _hear_noise(self, line: str) -> None:
-        """Note the first line on stdout that is no message, and tell the user of it."""
+        """Note the first line on stdout that is not a message, and tell the user of it."""
         if not self._noise and line:
             self._noise = line
             self._on_notice(
@@ -174,7 +174,7 @@ class Server:
         if isinstance(error, TimeoutError):
             why = f"it did not answer in {_START_SECONDS:g} s."
             if self._noise:
-                why += f" It wrote to stdout what is no message: {self._noise}"
+                why += f" It wrote to stdout what is not a message: {self._noise}"
         elif isinstance(error, asyncio.CancelledError):
             why = "the run ended meanwhile."
         else:
@@ -221,7 +221,7 @@ class _Tail:
         return self._bytes.decode("utf-8", "replace")[-_TAIL:]
 
     def open(self) -> Any:
-        """Give the file that the server shall write to."""
+        """Returns the file that the server shall write to."""
         self._reader, writer = os.pipe()
         os.set_blocking(self._reader, False)
         self._writer = os.fdopen(writer, "w")
@@ -282,7 +282,7 @@ class Servers:
         self.names = tuple(self._servers)
 
     async def shown(self, names: Iterable[str]) -> str:
-        """Say how much servers offer, as the model is told: counts only. Starts them.
+        """Returns how much servers offer, as the model is told: counts only. Starts them.
 
         Raises:
             ToolError: one did not start.

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def tool_result(result: Any) -> dict[str, Any]:
-    """Give the result of a call: all its text, its data, and its parts in order."""
+    """Returns the result of a call: all its text, its data, and its parts in order."""
     parts = [_part(block) for block in result.content]
     return {
         "text": "\n".join(part["text"] for part in parts if part["type"] == "text"),
@@ -32,7 +32,7 @@ def _part(block: Any) -> dict[str, Any]:
 
 
 def contents(part: Any) -> dict[str, Any]:
-    """Give one part of a resource: `text`, or `data` as bytes."""
+    """Returns one part of a resource: `text`, or `data` as bytes."""
     about = {"uri": str(part.uri), "mime_type": part.mime_type}
     if hasattr(part, "text"):
         return {**about, "text": part.text}
@@ -40,7 +40,7 @@ def contents(part: Any) -> dict[str, Any]:
 
 
 def resource(one: Any) -> dict[str, Any]:
-    """Give a resource of a list."""
+    """Returns a resource of a list."""
     return {
         "uri": str(one.uri),
         "name": one.name,
@@ -50,7 +50,7 @@ def resource(one: Any) -> dict[str, Any]:
 
 
 def template(one: Any) -> dict[str, Any]:
-    """Give a pattern of resources of a list."""
+    """Returns a pattern of resources of a list."""
     return {
         "uri_template": str(one.uri_template),
         "name": one.name,
@@ -60,7 +60,7 @@ def template(one: Any) -> dict[str, Any]:
 
 
 def schema(tool: Any) -> dict[str, Any]:
-    """Give what a tool takes and gives."""
+    """Returns what a tool takes and gives."""
     return {
         "name": tool.name,
         "description": tool.description,

@@ -1,6 +1,6 @@
 """What the `mcp` package logs about our servers: it goes to the run's notices, not to the notebook.
 
-The package logs a traceback for each line on stdout that is no message, as banners and logs of many servers are
+The package logs a traceback for each line on stdout that is not a message, as banners and logs of many servers are
 (https://github.com/Aas-ee/open-webSearch/issues/35), and Python shows warnings that nobody handles on stderr.
 """
 
@@ -22,7 +22,7 @@ def heard_by(listener: _OnLine) -> Iterator[None]:
     """Let what is logged in this task, and in those that it starts, be heard by a function and not be shown.
 
     Args:
-        listener: takes each line on stdout that is no message; an empty text for all else that is logged.
+        listener: takes each line on stdout that is not a message; an empty text for all else that is logged.
     """
     token = _listener.set(listener)
     try:

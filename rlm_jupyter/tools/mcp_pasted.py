@@ -116,7 +116,7 @@ _URLS = {"url", *(name for name, ours in _NAMES.items() if ours == "url")}
 
 
 def _is_list(key: object, value: object) -> bool:
-    """Tell whether this is a list of servers, and not a server that is called `servers` or `mcp`."""
+    """Returns whether this is a list of servers, and not a server that is called `servers` or `mcp`."""
     if key not in _LISTS or not isinstance(value, Mapping):
         return False
     if key not in ("servers", "mcp"):
@@ -125,7 +125,7 @@ def _is_list(key: object, value: object) -> bool:
 
 
 def is_enabled(server: object) -> bool:
-    """Tell whether a server is meant to be used: other clients keep those that are switched off in their lists."""
+    """Returns whether a server is meant to be used: other clients keep those that are switched off in their lists."""
     if not isinstance(server, Mapping):
         return True
     off = server.get("disabled") is True

@@ -41,7 +41,7 @@ def _signature_text(function: Callable[..., Any]) -> str:
 
 
 def portable_signature(function: Callable[..., Any]) -> dict[str, Any]:
-    """Give a function's face as plain data, from which another process makes the same signature.
+    """Returns a function's face as plain data, from which another process makes the same signature.
 
     Returns:
         `doc`; `parameters`, None where the function tells no signature, else for each `name`, `kind` (of `inspect`),

@@ -23,7 +23,7 @@ class Buffer:
     """The one owner of a descriptor that holds an encoded value; closes it when dropped.
 
     Attributes:
-        description: what `describe.describe` said of the value; empty where nobody said anything.
+        description: what `describe.describe` said of the value; empty if nobody said anything.
         kind: "safe", or "pickle" for what only runs as code.
         size: bytes.
         spilled: whether the bytes lie on disk rather than in memory.
@@ -209,14 +209,14 @@ class Buffer:
             os.close(fd)
 
     def close(self) -> None:
-        """Give the descriptor back; twice is fine."""
+        """Close the descriptor; calling it twice is fine."""
         with self._lock:
             fd, self._fd = self._fd, -1
             if fd >= 0:
                 os.close(fd)
 
     def detach(self) -> int:
-        """Give the descriptor away: it is the caller's to close, and this buffer is closed."""
+        """Returns the descriptor away: it is the caller's to close, and this buffer is closed."""
         with self._lock:
             fd, self._fd = self.fd, -1
         return fd

@@ -112,7 +112,7 @@ def _fit(items: Iterable[T], forms: Sequence[Callable[[T], Made]], room: int) ->
 
 
 def _sent_chars(agent: AgentState) -> dict[int, int]:
-    """Tell how long each turn's whole prompt was, in characters: by the number of its call."""
+    """Returns how long each turn's whole prompt was, in characters: by the number of its call."""
     lengths: list[int] = []
     sent: dict[int, int] = {}
     reply = 0
@@ -152,7 +152,7 @@ def _turn(turn: TurnState, sent: Mapping[int, int], limit: int) -> protocol.Turn
 
 
 def newest_tool_calls(turn: TurnState, most: int) -> list[ToolCallState]:
-    """Give the newest calls of tools; one that failed has precedence over one that did not."""
+    """Returns the newest calls of tools; one that failed has precedence over one that did not."""
     order = sorted(range(len(turn.tool_calls)), key=lambda at: (turn.tool_calls[at].ok, -at))[:most]
     return [turn.tool_calls[at] for at in sorted(order)]
 
@@ -217,7 +217,7 @@ def _brief_variable(item: Mapping[str, Any]) -> protocol.Variable:
 def description(
     given: object, *, rows: int = _ROWS, preview: int = 2000, columns: int = _COLUMNS, items: int = 0
 ) -> protocol.Description | None:
-    """Check and bound a description; None where there is none.
+    """Check and bound a description; None if there is none.
 
     Args:
         given: as `rlm_jupyter.values.describe.api` makes it, or anything an agent's kernel sent in its place.
@@ -274,7 +274,7 @@ def _item(given: object) -> protocol.Item:
 
 
 def _named(given: Mapping[str, Any]) -> str:
-    """Tell what is in a dict or a list, a line each."""
+    """Returns what is in a dict or a list, a line each."""
     parts = map(_item, _list(given.get("items"), _ITEMS))
     return "\n".join(
         f"{'' if part['key'] is None else part['key'] + ': '}{part['summary']}" for part in parts
@@ -295,7 +295,7 @@ def _list(value: object, limit: int) -> list[Any]:
 
 
 def whole(value: object) -> int | None:
-    """Give a count, or None for what is none: the largest that JavaScript holds exactly bounds it."""
+    """Returns a count, or None for what is none: the largest that JavaScript holds exactly bounds it."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if isinstance(value, float) and not math.isfinite(value):
@@ -304,7 +304,7 @@ def whole(value: object) -> int | None:
 
 
 def prompt(state: TreeState, agent_id: str, *, max_bytes: int = MAX_BYTES) -> list[protocol.PromptMessage]:
-    """Give the messages that an agent's newest prompt consists of; of long ones head and tail.
+    """Returns the messages that an agent's newest prompt consists of; of long ones head and tail.
 
     Raises:
         AgentNotFoundError: the run has no agent of that id.

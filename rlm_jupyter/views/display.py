@@ -67,7 +67,7 @@ def show(
 
 
 def display_mode(shell: Any = None) -> Mode:
-    """Tell how runs are shown here: as `RLM_JUPYTER_DISPLAY` says, else by what the place can do.
+    """Returns how runs are shown here: as `RLM_JUPYTER_DISPLAY` says, else by what the place can do.
 
     Raises:
         ConfigError: the variable holds no mode.
@@ -92,7 +92,7 @@ def _shell() -> Any:
 
 
 def _has_comm() -> bool:
-    """Tell whether this kernel can talk with widgets, and whether ours is built."""
+    """Returns whether this kernel can talk with widgets, and whether ours is built."""
     try:
         import comm
 
@@ -104,7 +104,7 @@ def _has_comm() -> bool:
 
 
 def clicks_arrive(cell: Cell) -> bool:
-    """Tell whether a widget's clicks reach this kernel before the cell has ended.
+    """Returns whether a widget's clicks reach this kernel before the cell has ended.
 
     They do in an awaited cell from ipykernel 7.4 on (https://github.com/ipython/ipykernel/pull/1565), and
     where no cell waits.

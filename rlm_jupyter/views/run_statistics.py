@@ -18,7 +18,7 @@ _PURPOSES = {
 
 
 def statistics(tree: TreeState) -> str:
-    """Give some lines of figures; hold the run's lock while it is live."""
+    """Returns some lines of figures; hold the run's lock while it is live."""
     agents = tree.agents.values()
     turns = [turn for agent in agents for turn in agent.turns]
     cells = [cell for turn in turns for cell in turn.cells]
@@ -44,7 +44,7 @@ def _fates(calls: list[CallState]) -> str:
 
 
 def _guesses(calls: list[CallState]) -> list[str]:
-    """Say of how many completions the tokens are not known."""
+    """Describes how many completions the tokens are not known."""
     number = sum(call.estimated for call in calls)
     return (
         [f"Tokens: of {number:,} completions our upper estimate, as their provider told none"]

@@ -20,7 +20,7 @@ _SUMMARY_SECONDS = 10.0
 
 
 def terminal_view(run: RunFace) -> View:
-    """Give the best view that standard output can show."""
+    """Returns the best view that standard output can show."""
     if sys.stdout is not None and sys.stdout.isatty():
         try:
             return RichView(run)

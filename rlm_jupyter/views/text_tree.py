@@ -56,12 +56,12 @@ _DOING = {
 
 
 def doing(state: TreeState, agent: AgentState) -> str:
-    """Say an agent's state in words: `done`, or what it does while it runs."""
+    """Returns an agent's state in words: `done`, or what it does while it runs."""
     return _DOING.get(state.activity(agent), "") or agent.status
 
 
 def summary_line(state: TreeState, at: float | None = None) -> str:
-    """Tell a run on one line: `RLM run 7f3a · done · 4 agents · … · $0.042 · 12.3 s`; `at` as in `tree`."""
+    """Returns a run on one line: `RLM run 7f3a · done · 4 agents · … · $0.042 · 12.3 s`; `at` as in `tree`."""
     parts = [
         f"RLM run {one_line(state.run, 40)}",
         state.status,
@@ -77,13 +77,13 @@ def summary_line(state: TreeState, at: float | None = None) -> str:
 
 
 def calls_told(state: TreeState) -> str:
-    """Tell how many completions there were, and how many of them were not sent: `12 calls (3 from the cache)`."""
+    """Returns how many completions there were, and how many of them were not sent: `12 calls (3 from the cache)`."""
     cached = f" ({fmt.count(state.cached)} from the cache)" if state.cached else ""
     return fmt.amount(state.calls, "call") + cached
 
 
 def agent_line(state: TreeState, agent: AgentState, at: float | None = None) -> str:
-    """Tell an agent on one line, its id first; `at` as in `tree`."""
+    """Returns an agent on one line, its id first; `at` as in `tree`."""
     elapsed = (agent.finished or state.finished or at or state.last) - agent.started
     parts = [
         f"{one_line(agent.id, 60)} {doing(state, agent)}",
@@ -109,7 +109,7 @@ def tree(state: TreeState, *, max_agents: int = MAX_AGENTS, at: float | None = N
 
 
 def head_lines(state: TreeState, at: float | None = None) -> list[str]:
-    """Give the lines above the agents: the run, its question, its data, and what must be said."""
+    """Returns the lines above the agents: the run, its question, its data, and what must be said."""
     lines = [summary_line(state, at), f"Question: {_indented(clean(state.question, _QUOTE), 10)}"]
     if state.context is not None:
         seen = f"the model has seen {fmt.count(state.seen_chars // 4)} tokens"
@@ -121,7 +121,7 @@ def head_lines(state: TreeState, at: float | None = None) -> list[str]:
 
 
 def foot_lines(state: TreeState) -> list[str]:
-    """Give the lines below the agents: the value, the error."""
+    """Returns the lines below the agents: the value, the error."""
     lines = []
     if state.value is not None:
         lines += value_lines(state.value)
@@ -132,13 +132,13 @@ def foot_lines(state: TreeState) -> list[str]:
 
 
 def placed(given: dict[str, Any]) -> str:
-    """Tell on one line what a value is, and where it lies if not in memory."""
+    """Returns on one line what a value is, and where it lies if not in memory."""
     place = fmt.PLACES.get(str(given.get("place")))
     return f"{summary(given)} · {place}" if place else str(summary(given))
 
 
 def value_lines(value: dict[str, Any]) -> list[str]:
-    """Tell what a value is, and its beginning where that says more."""
+    """Returns what a value is, and its beginning where that says more."""
     shown = description(value, rows=8, preview=1500, columns=8)
     if shown is None:
         return []
@@ -166,7 +166,7 @@ def _indented(text: str, width: int) -> str:
 
 
 def roots(state: TreeState) -> list[str]:
-    """Give the ids of the agents at the top: the root, and in a damaged log those whose parent is lost."""
+    """Returns the ids of the agents at the top: the root, and in a damaged log those whose parent is lost."""
     return [agent.id for agent in state.agents.values() if agent.parent not in state.agents]
 
 
@@ -213,14 +213,14 @@ class _Drawing:
 
 
 def count_states(state: TreeState, ids: Sequence[str]) -> str:
-    """Tell many agents in one line: `41 more agents · 38 done · 3 failed`."""
+    """Returns many agents in one line: `41 more agents · 38 done · 3 failed`."""
     found = Counter(state.agents[id_].status for id_ in ids if id_ in state.agents)
     parts = [f"{number:,} {status}" for status, number in found.most_common()]
     return " · ".join([f"{fmt.amount(len(ids), 'more agent')}", *parts])
 
 
 def show_agent(state: TreeState, agent_id: str) -> str:
-    """Tell an agent turn by turn: replies, code, output, spend, value.
+    """Returns an agent turn by turn: replies, code, output, spend, value.
 
     Raises:
         AgentNotFoundError: the run has no agent of that id.
@@ -247,7 +247,7 @@ def show_agent(state: TreeState, agent_id: str) -> str:
 
 
 def tools_told(agent: AgentState, limit: int = 500) -> str:
-    """Tell which tools and MCP servers an agent was handed, and how often it called those in the notebook."""
+    """Returns which tools and MCP servers an agent was handed, and how often it called those in the notebook."""
     return one_line(", ".join(_tool(name, agent) for name in tool_names(agent)[:_SIBLINGS]), limit)
 
 
@@ -259,7 +259,7 @@ def _tool(name: str, agent: AgentState) -> str:
 
 
 def tool_calls_told(turn: TurnState, most: int = _SIBLINGS) -> Iterator[str]:
-    """Tell of a turn's calls of tools in the notebook, a line each; failures have precedence."""
+    """Describes a turn's calls of tools in the notebook, a line each; failures have precedence."""
     for call in newest_tool_calls(turn, most):
         error = "" if call.error is None else f" · {one_line(call.error, 300)}"
         failed = "" if call.ok else " failed"
@@ -269,7 +269,7 @@ def tool_calls_told(turn: TurnState, most: int = _SIBLINGS) -> Iterator[str]:
 
 
 def prose(turn: TurnState) -> str:
-    """Give a turn's reply without the code that is shown as its cells; each block becomes `[cell 1]`."""
+    """Returns a turn's reply without the code that is shown as its cells; each block becomes `[cell 1]`."""
     reply = turn.call.text
     for cell in turn.cells:
         code = cell.code.strip()
@@ -320,7 +320,7 @@ _KINDS = {
 
 
 def call_marks(call: CallState) -> list[str]:
-    """Say what a plain completion was for, where that is not a question of the code, and whether it was kept."""
+    """Returns what a plain completion was for, where that is not a question of the code, and whether it was kept."""
     marks = [_KINDS[call.purpose]] if call.purpose in _KINDS else []
     return [*marks, "from the cache"] if call.cached else marks
 
@@ -337,7 +337,7 @@ def _plain_calls(agent: AgentState) -> Iterator[str]:
 
 
 def cost_table(state: TreeState) -> str:
-    """Tell where the money went: a line for each agent, the dearest branch first, and the sum."""
+    """Returns where the money went: a line for each agent, the dearest branch first, and the sum."""
     table = rows(state)
     order = sorted(table.values(), key=_dearest_first)
     lines = [

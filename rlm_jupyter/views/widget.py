@@ -42,7 +42,7 @@ class RunWidget(anywidget.AnyWidget):
 
     Args:
         run: the run. It is not held: widgets live as long as the notebook, whatever becomes of their cells.
-        namespace: the notebook's variables, for Pull; None where there is none.
+        namespace: the notebook's variables, for Pull; None if there is none.
         main: the notebook's main thread.
         clicks: whether clicks arrive while the cell runs.
         notices: what this view has to say.
@@ -107,7 +107,7 @@ class RunWidget(anywidget.AnyWidget):
         return f"RLM run · {fmt.amount(count, 'agent')} · {fmt.money(cost)} · {status}"
 
     def flush(self) -> None:
-        """Tell what is new, if it is time: one message."""
+        """Sends what is new, if it is time: one message."""
         with self._sending:
             now = self._clock()
             if now - self._last < INTERVAL * 0.95:  # a timer may be a little early
@@ -124,7 +124,7 @@ class RunWidget(anywidget.AnyWidget):
         return max(_TOGETHER, INTERVAL - (self._clock() - self._last))
 
     def finish(self) -> None:
-        """Tell the rest: the run has ended. Clicks arrive from now on."""
+        """Sends the rest: the run has ended. Clicks arrive from now on."""
         with self._sending:
             self._patcher.clicks = True
             self._patcher.notices = []
@@ -180,7 +180,7 @@ class RunWidget(anywidget.AnyWidget):
             self.send(message)
 
     def _hello(self) -> None:
-        """Tell a page everything, in parts at the pace of patches; a page that joins midway has the next turn."""
+        """Sends a page everything, in parts at the pace of patches; a page that joins midway has the next turn."""
         with self._sending:
             if len(self._parts) >= self._whole:
                 return  # a whole snapshot is still to come

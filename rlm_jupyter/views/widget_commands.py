@@ -42,7 +42,7 @@ class AgentFace(Protocol):
     """An agent as commands need it."""
 
     def pull(self, name: str | None = None, /) -> object:
-        """Give one of its variables, or what it gave to FINAL, safely decoded."""
+        """Returns one of its variables, or what it gave to FINAL, safely decoded."""
 
     def execute(self, code: str, /) -> CellLike:
         """Run a cell in its kernel."""
@@ -92,15 +92,15 @@ class NameTakenError(ConfigError):
 
 
 def check_name(name: object, namespace: Mapping[str, object], *, overwrite: bool) -> str:
-    """Give `name` if the notebook may be given a variable of that name.
+    """Returns `name` if the notebook may be given a variable of that name.
 
     Raises:
-        ConfigError: it is no name for a variable.
+        ConfigError: it is not a name for a variable.
         NameTakenError: it is taken, by a variable or a builtin.
     """
     if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
         raise ConfigError(
-            f"`{one_line(name, 60)}` is no name for a variable: "
+            f"`{one_line(name, 60)}` is not a name for a variable: "
             "use letters, digits and `_`, as in `counts_2`, and no keyword."
         )
     if name.startswith("__"):
@@ -138,7 +138,7 @@ class Commands:
 
     Args:
         run: gives the run; raises `RLMError` where it is gone.
-        namespace: the notebook's variables; None where there is none to pull into.
+        namespace: the notebook's variables; None if there is none to pull into.
         on_main: runs a function on the notebook's main thread, soon.
     """
 
@@ -227,7 +227,7 @@ class Commands:
         reply(success(message, f"Agent {agent} is asked again."))
 
     def _optional(self, name: str, refusal: str) -> Callable[..., None]:
-        """Give a command that not every run has (one read from a log has no limits to raise)."""
+        """Returns a command that not every run has (one read from a log has no limits to raise)."""
         method: Callable[..., None] | None = getattr(self._run(), name, None)
         if method is None:
             raise ConfigError(refusal)

@@ -35,7 +35,7 @@ Row = dict[str, Any]
 
 
 def summary(description: object) -> str | None:
-    """Give the one line that tells what a value is; None where there is no value."""
+    """Returns the one line that tells what a value is; None if there is no value."""
     if not isinstance(description, dict):
         return None
     return one_line(description.get("summary") or description.get("type") or "a value")
@@ -87,7 +87,7 @@ def row(state: TreeState, agent: AgentState, cost_total: float | None) -> protoc
 
 
 def _spans(agent: AgentState) -> list[protocol.Span] | None:
-    """Tell when it waited for the model and when its code ran: [kind, start, end or None], the newest."""
+    """Returns when it waited for the model and when its code ran: [kind, start, end or None], the newest."""
     spans: list[protocol.Span] = []
     for turn in agent.turns[-_SPANS:]:
         steps: list[tuple[protocol.SpanKind, float, float | None]]
@@ -100,7 +100,7 @@ def _spans(agent: AgentState) -> list[protocol.Span] | None:
 
 
 def pending_code(agent: AgentState) -> str | None:
-    """Give the code that waits for `Next`, as it is shown and may be edited."""
+    """Returns the code that waits for `Next`, as it is shown and may be edited."""
     return None if agent.pending_code is None else clean(agent.pending_code, _PENDING)
 
 
@@ -185,7 +185,7 @@ class Totals:
         return changed
 
     def get(self, agent_id: str) -> float | None:
-        """Give an agent's total in USD; None where a part of it is not known."""
+        """Returns an agent's total in USD; None where a part of it is not known."""
         return None if self._unknown.get(agent_id) else self._sum.get(agent_id, 0) / _PICO
 
 
@@ -234,7 +234,7 @@ class Patcher:
         self._dirty: dict[str, None] = {}
 
     def snapshot(self, max_bytes: int = MAX_BYTES) -> list[protocol.SnapshotMessage]:
-        """Give all that was told so far, for a page that has missed it, in one message or more."""
+        """Returns all that was told so far, for a page that has missed it, in one message or more."""
         if self._run is None:
             self._scan()
             self._run = self._run_fields()
@@ -262,7 +262,7 @@ class Patcher:
         ]
 
     def patch(self, max_bytes: int = MAX_BYTES) -> protocol.PatchMessage | None:
-        """Give the next patch; None where nothing changed."""
+        """Returns the next patch; None if nothing changed."""
         said = (self.clicks, self.paused, *self.notices)
         if self._over:
             return None
@@ -306,7 +306,7 @@ class Patcher:
         self._seen = self._state.seq
 
     def _take(self, room: int | None) -> dict[str, Row]:
-        """Tell of as many changed agents as fit into `room` bytes, at least of one."""
+        """Describes as many changed agents as fit into `room` bytes, at least of one."""
         taken: dict[str, Row] = {}
         for id_ in list(self._dirty):
             new = row(self._state, self._state.agents[id_], self._totals.get(id_))

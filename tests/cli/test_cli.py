@@ -113,7 +113,7 @@ def test_what_there_was_of_a_value_is_printed_at_a_limit(answer):
     ("words", "exit_code", "says"),
     [
         (["missing.csv"], 2, "no file or directory `missing.csv`"),
-        (["-s", "{broken"], 2, "The schema is no JSON"),
+        (["-s", "{broken"], 2, "The schema is not JSON"),
         (["--max-cost", "1"], 2, "price"),
     ],
 )

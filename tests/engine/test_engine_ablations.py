@@ -69,7 +69,7 @@ def test_without_require_look_an_answer_needs_no_look():
 
 
 def sent(**settings):
-    """Give the requests of the root, of a plain call and of a sub-agent, as the server got them."""
+    """Returns the requests of the root, of a plain call and of a sub-agent, as the server got them."""
     asks = "FINAL([llm_query('plain'), rlm_query('sub', context=1)])"
 
     def reply(request):

@@ -79,7 +79,7 @@ def test_limits_begin_anew_and_may_be_others(begin):
 
 def test_a_follow_up_takes_a_schema_more_data_and_tools(begin):
     def triple(number: int) -> int:
-        """Give three times a number."""
+        """Returns three times a number."""
         return number * 3
 
     more = "FINAL([triple(context_2.b.sum()), returns is context_2, len(context)])"

@@ -183,7 +183,7 @@ def test_final_before_a_look_at_the_data_is_answered_with_a_request_to_look(ask)
 
 def test_a_tool_runs_in_the_agents_kernel_with_its_own_module_code(ask):
     def tax(amount: float) -> float:
-        """Give the tax of an amount."""
+        """Returns the tax of an amount."""
         return amount * RATE
 
     run = ask({"root": ["FINAL(tax(100))"]}, tools=[tax])

@@ -99,7 +99,7 @@ def _bytes(fd):
 
 
 def seeds():
-    """Give the values that the tests send and the forgeries that they refuse."""
+    """Returns the values that the tests send and the forgeries that they refuse."""
     return [*GOOD.values(), *(_bytes(forge(head, buffers)) for head, buffers in BOMBS.values())]
 
 

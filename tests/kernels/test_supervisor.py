@@ -48,7 +48,7 @@ class Line:
             self.other.send(message if isinstance(message, bytes) else json.dumps(message).encode())
 
     def heard(self):
-        """Give the next request."""
+        """Returns the next request."""
         return json.loads(self.other.recv(1 << 20))
 
     def works(self):
@@ -232,7 +232,7 @@ async def test_kernels_start_whatever_the_supervisor_says_first(tmp_path, monkey
 
 
 def _children():
-    """Tell the processes that this one has, and theirs; other tests' pool may have some."""
+    """Returns the processes that this one has, and theirs; other tests' pool may have some."""
     return set(psutil.Process().children(recursive=True))
 
 

@@ -138,7 +138,7 @@ def test_only_its_owner_may_read_the_file(replies):
 
 
 def _spoil_start(path):
-    path.write_bytes(b"this is no database, it never was one" * 100)
+    path.write_bytes(b"this is not a database, it never was one" * 100)
 
 
 def _spoil_middle(path):

@@ -87,7 +87,7 @@ def test_a_log_cut_at_any_byte_gives_all_events_before_the_cut(tmp_path):
         cut.write_bytes(whole[:length])
         complete = sum(end <= length for end in ends)  # a line without its line end is complete too
         if not complete:
-            with pytest.raises(LogError, match="is no log of a run"):
+            with pytest.raises(LogError, match="is not a log of a run"):
                 load(cut)
             continue
         record = load(cut)
@@ -146,7 +146,7 @@ def test_events_of_a_newer_version_are_skipped_and_counted_and_damaged_lines_too
 def test_what_is_no_log_is_refused_in_words(tmp_path, content):
     path = tmp_path / "other.txt"
     path.write_bytes(content)
-    with pytest.raises(LogError, match=r"other.txt` is no log of a run"):
+    with pytest.raises(LogError, match=r"other.txt` is not a log of a run"):
         load(path)
 
 
@@ -310,7 +310,7 @@ def test_a_secret_is_replaced_however_it_is_written(secret):
         assert form.strip("\"'") not in shown
         assert MARK in shown
         assert shown.startswith("before ")
-        assert shown.endswith(" abc after"), "what is shorter than six characters is no secret"
+        assert shown.endswith(" abc after"), "what is shorter than six characters is not a secret"
     assert "sk-" not in repr(redact)
 
 

@@ -73,7 +73,7 @@ def bait(tmp_path):
 
 
 def reached(bait):
-    """Tell how many servers heard of somebody."""
+    """Returns how many servers heard of somebody."""
     heard = 0
     for server in bait["servers"]:
         try:

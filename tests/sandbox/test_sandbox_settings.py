@@ -116,7 +116,7 @@ def test_a_host_stands_for_itself_and_a_wildcard_for_all_below(rule, name, port,
         ({"read": "nowhere/at/all"}, "there is no `nowhere/at/all`"),
         ({"read": ["a\0b"]}, "there is no"),
         ({"read": [3]}, "give the path"),
-        ({"scratch": __file__}, "is no directory"),
+        ({"scratch": __file__}, "is not a directory"),
         ({"momory": 1}, "It has: `mode`, `memory`"),
     ],
 )

@@ -15,7 +15,7 @@ _RUNS = []
 
 
 def widget(story):
-    """Give a live widget on a story, which may go on."""
+    """Returns a live widget on a story, which may go on."""
     run = StandIn(story)
     _RUNS.append(run)  # a widget does not keep its run
     return RunWidget(run, namespace={}, main=MainThread())

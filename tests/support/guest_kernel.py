@@ -18,7 +18,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def encode(value):
-    """Give a descriptor of the encoded value."""
+    """Returns a descriptor of the encoded value."""
     return codec.dump(value, allow_pickle=True)[0]
 
 

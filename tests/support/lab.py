@@ -169,11 +169,11 @@ class Page:
         self.page.evaluate("jupyterapp.shell.collapseLeft()")
 
     def cell(self, number: int):
-        """Give a cell."""
+        """Returns a cell."""
         return self.page.locator(".jp-Notebook .jp-Cell").nth(number)
 
     def agent(self, id_: str):
-        """Give an agent's row in the tree."""
+        """Returns an agent's row in the tree."""
         return self.page.get_by_role("treeitem", name=re.compile(rf"^{re.escape(id_)}\s")).first
 
     def choose(self, id_: str):
@@ -182,11 +182,11 @@ class Page:
         return self.panel(id_)
 
     def panel(self, id_: str):
-        """Give an agent's page."""
+        """Returns an agent's page."""
         return self.page.get_by_role("region", name=f"Agent {id_}", exact=True)
 
     def variables(self, id_: str):
-        """Give what an agent's page shows of its variables."""
+        """Returns what an agent's page shows of its variables."""
         return self.panel(id_).get_by_role("region", name="Variables")
 
     def pull(self, id_: str, name: str, as_: str) -> None:

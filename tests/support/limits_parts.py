@@ -43,7 +43,7 @@ def server_script(turns, plain):
 
 @contextlib.contextmanager
 def asking(openai_server):
-    """Give what starts a run of a script against the server; all runs are closed at the end."""
+    """Returns what starts a run of a script against the server; all runs are closed at the end."""
     runs = []
 
     def start(turns, plain=SAID, *, wait=True, bounds=None, latency=0.0, server=openai_server, **options):

@@ -79,7 +79,7 @@ class Notebook:
                 return reply, outputs
 
     def value(self, expression):
-        """Give the repr of an expression, evaluated in the kernel."""
+        """Returns the repr of an expression, evaluated in the kernel."""
         request = self.client.execute("", user_expressions={"value": expression}, silent=False)
         content = self.reply(request)["user_expressions"]["value"]
         return content["data"]["text/plain"] if content["status"] == "ok" else content

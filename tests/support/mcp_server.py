@@ -24,13 +24,13 @@ def add(a: int, b: int) -> int:
 
 @server.tool()
 def stock(article: str) -> dict[str, int]:
-    """Give the pieces of an article in each store."""
+    """Returns the pieces of an article in each store."""
     return {"north": len(article), "south": 0}
 
 
 @server.tool()
 def picture() -> Image:
-    """Give the shop's picture."""
+    """Returns the shop's picture."""
     return Image(data=PIXEL, format="png")
 
 
@@ -42,7 +42,7 @@ def fail() -> str:
 
 @server.tool()
 def headers(ctx: Context) -> dict[str, str]:
-    """Give the headers of the request."""
+    """Returns the headers of the request."""
     return dict(ctx.request_context.request.headers)
 
 
@@ -55,7 +55,7 @@ def linger(seconds: float) -> str:
 
 @server.tool()
 def process(variable: str) -> dict[str, str]:
-    """Tell of the server's process."""
+    """Describes the server's process."""
     return {"pid": str(os.getpid()), "value": os.environ.get(variable, "not set")}
 
 

@@ -36,27 +36,27 @@ class Reply:
 def raw(
     body: bytes | str | dict | list, kind: str | None = "application/json", status: int = 200, **headers: str
 ) -> Reply:
-    """Give an answer whose bytes go out as they are, under this content type (None for none); `_` in headers is `-`."""
+    """Returns an answer whose bytes go out as they are, under this content type (None for none); `_` in headers is `-`."""
     data = body if isinstance(body, bytes) else (body if isinstance(body, str) else json.dumps(body)).encode()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status=status, body=data, headers=named, mode="raw", message={"kind": kind})
 
 
 def events(*frames: Any, done: bool = True) -> bytes:
-    """Give server-sent events; a frame is what becomes JSON, or a text that stands for itself."""
+    """Returns server-sent events; a frame is what becomes JSON, or a text that stands for itself."""
     lines = [f if isinstance(f, str) else f"data: {json.dumps(f)}" for f in frames]
     return "".join(f"{line}\n\n" for line in [*lines, *(["data: [DONE]"] if done else [])]).encode()
 
 
 def chunk(text: str | None = None, finish: Any = None, /, **choice: Any) -> dict[str, Any]:
-    """Give one chunk of a stream; further fields are of its choice."""
+    """Returns one chunk of a stream; further fields are of its choice."""
     delta = {} if text is None else {"content": text}
     choice = {"index": 0, "delta": delta, "finish_reason": finish, **choice}
     return {"object": "chat.completion.chunk", "choices": [choice]}
 
 
 def whole(text: str | None, finish: Any = "stop", message: dict | None = None, **more: Any) -> dict[str, Any]:
-    """Give a whole completion, not streamed."""
+    """Returns a whole completion, not streamed."""
     choice = {
         "index": 0,
         "message": {"role": "assistant", "content": text, **(message or {})},
@@ -125,7 +125,7 @@ FAULTS: dict[str, Reply] = {
 
 
 def fault(name: str, *, retry_after: float | str | None = None, **changes: Any) -> Reply:
-    """Give the fault of that name; `retry_after` is in seconds, or "date:SECONDS" for an HTTP date."""
+    """Returns the fault of that name; `retry_after` is in seconds, or "date:SECONDS" for an HTTP date."""
     reply = replace(FAULTS[name], **changes)
     if retry_after is None:
         return reply

@@ -10,7 +10,7 @@ from rlm_jupyter import RLM
 
 @contextlib.contextmanager
 def asking(tmp_path):
-    """Give what asks a question with a script; all runs are closed at the end."""
+    """Returns what asks a question with a script; all runs are closed at the end."""
     open_runs = []
 
     def start(script, question="root", context=None, *, limits=None, wait=True, model=None, **options):

@@ -11,7 +11,7 @@ _QUESTION = re.compile(r"\AQuestion:\n(.*?)\n\n(?:The data|There is no data)", r
 
 
 def question_of(messages):
-    """Give the question of an agent's chat; None for a plain completion."""
+    """Returns the question of an agent's chat; None for a plain completion."""
     for message in messages:
         found = _QUESTION.search(message["content"])
         if message["role"] == "user" and found:

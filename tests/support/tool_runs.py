@@ -10,7 +10,7 @@ from rlm_jupyter.models import ScriptedModel
 
 @contextmanager
 def asking(tmp_path):
-    """Give a function that asks a question with a script; its runs are closed at the end."""
+    """Returns a function that asks a question with a script; its runs are closed at the end."""
     open_runs = []
 
     def ask(
@@ -44,5 +44,5 @@ def asking(tmp_path):
 
 
 def told(run):
-    """Give all that was sent to the model in a run."""
+    """Returns all that was sent to the model in a run."""
     return "\n".join(message["content"] for request in run.rlm.model.requests for message in request.messages)

@@ -26,7 +26,7 @@ print(worst)
 class Watchdog:
     """Looks at the engine's loop while a block runs.
 
-    A loop that stands still because the machine is busy is no fault. So one stall counts where this very process
+    A loop that stands still because the machine is busy is not a fault. So one stall counts where this very process
     computed through it (something held the interpreter), and another, of whatever kind (something blocked), where a
     process beside this one had its turn all the time.
 

@@ -27,7 +27,7 @@ def ask(tmp_path):
 
 @host_tool
 def where(*parts: object, by: "tuple[int, ...]" = (1, 2), **more: object) -> list:
-    """Tell where it runs, and what it was given."""
+    """Returns where it runs, and what it was given."""
     assert threading.current_thread().name == "rlm-host-tools"
     return [os.getpid(), list(parts), by, more]
 
@@ -355,7 +355,7 @@ def test_a_method_keeps_its_object_and_stays_callable_here(ask):
             self.pieces = {"apples": 3}
 
         def stock(self, article: str) -> int:
-            """Give the pieces in store."""
+            """Returns the pieces in store."""
             with self.lock:
                 return self.pieces[article]
 

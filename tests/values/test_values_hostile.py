@@ -220,7 +220,7 @@ BOMBS = {
     "JSON too deep": (b'{"j":' + b"[" * 100_000 + b"]" * 100_000 + b"}", []),
     "JSON cut short": (b'{"j":[1', []),
     "an integer of too many digits": (b'{"j":' + b"9" * 5000 + b"}", []),
-    "a head that is no text": (b"\xff\xfe", []),
+    "a head that is not text": (b"\xff\xfe", []),
     "texts longer than their text": (node(["list", {"texts": [0, 1]}]), [struct.pack("<q", 2**40), b"abc"]),
     "texts of negative length": (node(["list", {"texts": [0, 1]}]), [struct.pack("<qq", -1, 4), b"abc"]),
     "rows that are none": (node(["list", {"rows": [1]}]), []),

@@ -29,11 +29,15 @@ from rlm_jupyter.views.widget_messages import rows
         (
             "pull",
             {"agent": "0.1", "name": "counts", "target": "no name"},
-            "`no name` is no name for a variable",
+            "`no name` is not a name for a variable",
         ),
-        ("pull", {"agent": "0.1", "name": "counts", "target": "class"}, "`class` is no name for a variable"),
+        (
+            "pull",
+            {"agent": "0.1", "name": "counts", "target": "class"},
+            "`class` is not a name for a variable",
+        ),
         ("pull", {"agent": "0.1", "name": "counts", "target": "__builtins__"}, "one of Python's own names"),
-        ("pull", {"agent": "0.1", "name": "counts", "target": {"x": 1}}, "is no name for a variable"),
+        ("pull", {"agent": "0.1", "name": "counts", "target": {"x": 1}}, "is not a name for a variable"),
     ],
 )
 def test_what_cannot_be_done_is_answered_in_words(browse, capfd, kind, fields, said):

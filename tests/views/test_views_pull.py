@@ -91,7 +91,7 @@ def test_a_value_that_is_not_there_yet_is_answered_in_words(browse):
     browser.run.agents["0.2"] = Agent(FINAL=VariableNotFoundError("Agent `0.2` has given no value yet."))
     answer = browser.ask("pull", agent="0.2", name="", target="x")
     assert (answer["kind"], answer["message"]) == ("error", "Agent `0.2` has given no value yet.")
-    assert browser.ask("pull", agent="0.2", name="")["message"].startswith("`None` is no name"), (
+    assert browser.ask("pull", agent="0.2", name="")["message"].startswith("`None` is not a name"), (
         "no name, no `as`"
     )
 

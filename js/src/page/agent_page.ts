@@ -218,7 +218,7 @@ export class PanelView {
     if (!detail) {
       const slow = this.session.store.run.clicks
         ? "The kernel has not answered yet: it may be busy with another cell, or gone."
-        : "Comes when the cell has ended.";
+        : "Available when the cell finishes.";
       put(this.#waiting, request?.state === "slow" || !this.session.store.run.clicks ? slow : "Loading …");
     }
     const question = detail?.question ?? agent.question;

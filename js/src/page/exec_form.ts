@@ -32,7 +32,7 @@ export class ExecView {
     this.#agent = agent.id;
     put(this.#mark, `In ${agent.id}`);
     attribute(this.#field, "aria-label", `Code for the kernel of ${agent.id}`);
-    attribute(this.#field, "placeholder", "run a line in this agent's kernel");
+    attribute(this.#field, "placeholder", "run Python in this agent's kernel");
     const entries = this.session.choices.execs.get(agent.id) ?? [];
     show(this.#log, entries.length > 0);
     const count = this.#log.childElementCount;

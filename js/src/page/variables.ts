@@ -130,9 +130,9 @@ export class VariablesView {
     attribute(this.#answer, "data-state", request?.state ?? null);
     const words = request?.message || (request?.state === "done" ? `now \`${name}\` in the notebook` : "");
     const waits = session.store.run.clicks
-      ? "no answer yet: the kernel may be busy with another cell"
-      : "comes when the cell has ended";
-    put(this.#answer, valid ? (request?.state === "slow" ? waits : words) : "not a name that Python takes");
+      ? "no answer yet: the kernel may be running another cell"
+      : "available when the cell finishes";
+    put(this.#answer, valid ? (request?.state === "slow" ? waits : words) : "not a valid Python name");
   }
 
   #onInput(): void {

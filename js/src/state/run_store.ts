@@ -84,7 +84,7 @@ export class Store {
     const running = this.statuses(parent).running > 0;
     const known = Number.isFinite(sums.started);
     return {
-      // What rounding leaves of many additions and subtractions is no money.
+      // What rounding leaves of many additions and subtractions is not money.
       cost: sums.unknown > 0 ? null : Math.max(Number(sums.cost.toFixed(9)), 0),
       tokens: sums.tokens,
       turns: sums.turns,

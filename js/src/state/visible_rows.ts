@@ -132,7 +132,7 @@ const WORDS: Record<State, string> = {
   bad_reply: "asking again after an unusable reply",
   provider: "waiting for the provider",
   budget: "waiting for budget",
-  concurrency: "waiting for its turn to ask",
+  concurrency: "queued (request limit)",
   kernel: "starting kernel",
   step: "waiting for Next",
   done: "done",
@@ -170,10 +170,10 @@ const SHORT: Record<State, string> = {
   bad_reply: "bad reply",
   provider: "provider",
   budget: "budget",
-  concurrency: "in line",
+  concurrency: "queued",
   kernel: "kernel",
-  step: "Next?",
-  limit: "budget out",
+  step: "paused",
+  limit: "over budget",
 };
 
 export function shortState(state: State): string {

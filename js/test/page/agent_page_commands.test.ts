@@ -102,13 +102,13 @@ describe("Pull", () => {
     expect(copied).toEqual(["%rlm pull 0.1 counts -o counts", "%rlm pull 0.1 -o one"]);
   });
 
-  it("refuses what is no name", async () => {
+  it("refuses what is not a name", async () => {
     field().value = "import os";
     field().dispatchEvent(new Event("input"));
     await frame();
     page.button("Pull")?.click();
     expect(page.count("pull")).toBe(0);
-    expect([say(), field().getAttribute("aria-invalid")]).toEqual(["not a name that Python takes", "true"]);
+    expect([say(), field().getAttribute("aria-invalid")]).toEqual(["not a valid Python name", "true"]);
   });
 
   it("keeps typed keys from JupyterLab", () => {
@@ -128,7 +128,7 @@ describe("Pull", () => {
     page.pass(9000);
     page.session.tick();
     await frame();
-    expect(say()).toBe("comes when the cell has ended");
+    expect(say()).toBe("available when the cell finishes");
   });
 });
 
@@ -236,7 +236,7 @@ describe("step mode", () => {
     field().value = "x = 2";
     field().dispatchEvent(new Event("input"));
     await frame();
-    expect(page.find(".rlm-step .rlm-answer").textContent).toBe("edited: your code runs instead");
+    expect(page.find(".rlm-step .rlm-answer").textContent).toBe("edited: your version will run");
     page.button("Next")?.click();
     page.button("Next")?.click();
     expect(page.count("next")).toBe(1);

@@ -63,7 +63,7 @@ describe("a snapshot", () => {
   });
 });
 
-it("a snapshot in parts that another page asked for changes nothing and is no gap", () => {
+it("a snapshot in parts that another page asked for changes nothing and is not a gap", () => {
   const store = filled(agent("0"), agent("0.1"));
   const outcomes = [0, 1, 2].map((part) =>
     store.apply({ kind: "snapshot", seq: 5, part, parts: 3, run: part === 0 ? RUN : {}, agents: {} }),
@@ -267,6 +267,6 @@ describe("the sums of sub-agents", () => {
       seq: 1000,
       agents: Object.fromEntries(Object.keys(known).map((id) => [id, { cost_total: 0 }])),
     });
-    expect(made.totals("0").cost, "what rounding leaves is no money").toBe(0);
+    expect(made.totals("0").cost, "what rounding leaves is not money").toBe(0);
   });
 });

@@ -108,7 +108,7 @@ describe("words and sums", () => {
     [{ status: "running", activity: "code" }, "code", "running code", "runs code"],
     [{ status: "running", activity: "children" }, "children", "waiting for sub-agents", "sub-agents"],
     [{ status: "running", activity: "" }, "running", "running", "running"],
-    [{ status: "limit", activity: "model" }, "limit", "out of budget", "budget out"],
+    [{ status: "limit", activity: "model" }, "limit", "out of budget", "over budget"],
     [{ status: "done", activity: "" }, "done", "done", "done"],
   ] as const)("the state of %o is %s", (fields, state, words, short) => {
     const found = stateOf(fields as unknown as Agent);

@@ -88,7 +88,7 @@ class Agent:
 
     @property
     def data(self) -> Buffer | None:
-        """The data that the question is about; None where that is the question itself."""
+        """The data that the question is about; None if that is the question itself."""
         return self.new_data.data if self.new_data is not None else self.spec.context
 
     @property

@@ -25,7 +25,7 @@ class Gauge:
             self._per_byte = min(1.0, max(0.05, usage.prompt_tokens / max(1, _bytes(messages))))
 
     def tokens(self, messages: Sequence[Message]) -> int:
-        """Give about how many tokens a chat has."""
+        """Returns about how many tokens a chat has."""
         return round(_bytes(messages) * self._per_byte)
 
 
@@ -34,7 +34,7 @@ def _bytes(messages: Sequence[Message]) -> int:
 
 
 def window(services: RunServices, model: ChatModel, *, root: bool) -> int | None:
-    """Give how many tokens a model holds: as set, as the provider said, as looked up; None for not known."""
+    """Returns how many tokens a model holds: as set, as the provider said, as looked up; None for not known."""
     settings = services.settings
     given = settings.window if root else settings.sub_window or settings.window
     known = given if given is not None else getattr(model, "window", None)

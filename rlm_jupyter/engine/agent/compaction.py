@@ -96,7 +96,7 @@ async def compact(agent: Agent, size: int) -> bool:
     if agent.asked >= _HEAD and agent.asked < len(messages) - keep:
         said += "\n\n" + messages[agent.asked]["content"]
     elif not new:
-        said += "\n\nWhat came of your last turn:\n" + cut_middle(old[-1]["content"], 4 * _LINES)[0]
+        said += "\n\nResult of your last turn:\n" + cut_middle(old[-1]["content"], 4 * _LINES)[0]
     folded: list[Message] = [
         *messages[:_HEAD],
         {"role": "assistant", "content": f"My notes on my turns so far:\n{notes}"},
@@ -127,7 +127,7 @@ def _how_many_stay(agent: Agent, size: int) -> int:
 
 
 async def _notes(agent: Agent, old: Sequence[Message], size: int) -> tuple[str, str]:
-    """Give notes on old turns, and in a word what they are."""
+    """Returns notes on old turns, and in a word what they are."""
     if _pays(agent, old):
         asked = _request(agent, old, size)
         try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
-    """Give the earlier chat with the follow-up at its end; what it has told already is not told again."""
+    """Returns the earlier chat with the follow-up at its end; what it has told already is not told again."""
     tools = shown(_new_tools(agent, root))
     servers = await agent.services.servers.shown(
         [name for name in agent.spec.mcp if name not in root.spec.mcp]
@@ -43,7 +43,7 @@ async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
         names = ", ".join(f"`{name}`" for name in (*new.names, *new.item_names))
         parts.append(f"More data ({names}); the earlier data stays:\n{render(dict(new.data.description))}")
     if tools:
-        parts.append(f"Functions you may call besides:\n{tools}")
+        parts.append(f"You can also call these functions:\n{tools}")
     if servers:
         parts.append(f"More MCP servers: {servers}.")
     schema = agent.spec.schema

@@ -82,7 +82,7 @@ class AgentHandle:
 
     @property
     def value(self) -> Any:
-        """What it gave to FINAL, decoded; None where it gave nothing.
+        """What it gave to FINAL, decoded; None if it gave nothing.
 
         Raises:
             UnsafeValueError: it has no safe form.
@@ -101,7 +101,7 @@ class AgentHandle:
         return self._conductor.agents[self.id]
 
     def pull(self, name: str | None = None, *, trust: bool = False) -> Any:
-        """Give a variable of its kernel as an object of this process. Also while it runs.
+        """Returns a variable of its kernel as an object of this process. Also while it runs.
 
         Args:
             name: the variable's; None for what it gave to FINAL, which is there also when its kernel is gone. So are
@@ -167,7 +167,7 @@ class AgentHandle:
 
         Raises:
             KernelDiedError: its kernel is gone.
-            ConfigError: the code is no text.
+            ConfigError: the code is not text.
         """
         if not isinstance(code, str):
             raise ConfigError(f"`execute` takes code as a text, not a `{type(code).__name__}`.")

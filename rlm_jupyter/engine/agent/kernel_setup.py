@@ -77,7 +77,7 @@ async def _share_data(agent: Agent) -> None:
 
 
 async def _furnish(agent: Agent, kernel: AgentKernel) -> None:
-    """Tell the kernel who it serves, and load the data into it."""
+    """Tells the kernel which agent it serves, and loads the data into it."""
     await configure(agent, kernel)
     context = agent.spec.context or agent.services.question_buffer(agent.spec.question)
     await load(kernel, context, ("context", *agent.spec.names), agent.spec.item_names)
@@ -87,7 +87,7 @@ async def _furnish(agent: Agent, kernel: AgentKernel) -> None:
 
 
 async def configure(agent: Agent, kernel: AgentKernel) -> None:
-    """Tell the kernel who it serves."""
+    """Tells the kernel which agent it serves."""
     await kernel.bridge.request(
         "configure",
         {

@@ -301,7 +301,7 @@ class AgentLoop(Agent):
 
 
 def touches(code: str, names: Collection[str]) -> bool:
-    """Tell whether code reads one of the names that the data is bound to.
+    """Returns whether code reads one of the names that the data is bound to.
 
     Code that Python cannot parse (IPython's own syntax) is searched for the names as words.
     """

@@ -28,8 +28,8 @@ print(type(context))
 SHOW_VARS()
 ```
 
-Words you have besides Python and the installed packages:
-- `context`: the data, a real Python object (it also bears its own name, where it has one).
+Besides Python and the installed packages you can use:
+- `context`: the data, a real Python object (also available under its own variable name, if it has one).
 """
 
 _PLAIN = """\
@@ -38,7 +38,7 @@ _PLAIN = """\
 
 _RECURSION = """\
 - `rlm_query(question, context=part)`: a sub-agent with a kernel of its own, where `part` is its `context`. \
-Gives the very object that it passed to FINAL: a DataFrame, a list, a number.
+Returns the object that the sub-agent passed to FINAL: a DataFrame, a list, a number.
 - `llm_query_batched(prompts)`, `rlm_query_batched(questions, contexts=parts)`: all at once, results in \
 order. An item that failed is false and has `.error`; a single call raises.
 """
@@ -90,8 +90,8 @@ _MODEL_WORK = {
 characters, so fill it: one batch of ten fat prompts beats a thousand thin ones, and any batch beats a loop.
 """,
     "frugal": """\
-3. Calls are dear here: never one call for each row or line. Most questions need none, few need more than \
-ten. Where code cannot judge, fill each prompt (about {size:,} characters hold hundreds of items), try one \
+3. Calls are expensive: never make one call per row or line. Most questions need none, few need more than \
+ten. If code cannot judge, fill each prompt (about {size:,} characters hold hundreds of items), try one \
 before you send a batch, and keep its answer to use again.
 """,
     "small_context": """\
@@ -103,7 +103,7 @@ before you send a batch, and keep its answer to use again.
 
 _SUB_AGENTS = {
     "default": "4. Sub-agents are for parts that need code and steps of their own; hand them the part itself.\n",
-    "frugal": "4. Sub-agents only where a part needs code and several steps that differ from part to part.\n",
+    "frugal": "4. Use sub-agents only if a part needs code and several steps that differ from part to part.\n",
     "small_context": "4. Use sub-agents for parts that need several steps: each has a window of its own.\n",
 }
 
@@ -182,7 +182,7 @@ def system_prompt(
     sub_agents: bool = True,
     instructions: str | None = None,
 ) -> str:
-    """Give the fixed text, and after it what the user has to say.
+    """Returns the fixed text, and after it what the user has to say.
 
     Args:
         variant: for what kind of model.
@@ -216,7 +216,7 @@ def system_prompt(
 
 
 def _alone() -> str:
-    """Give the fixed text of an agent that has its REPL and no model to ask."""
+    """Returns the fixed text of an agent that has its REPL and no model to ask."""
     care = _CARE.format(number=4, check=5)
     text = "\n" + _SEARCH.format(also="")
     return _ROLE + _WORDS + _LOOK + _ALONE + care + text + "\n" + _END.replace("table", "hits")
@@ -234,7 +234,7 @@ def first_message(
     left: Left | None = None,
     last_turn: bool = False,
 ) -> str:
-    """Give the first message: the question, the data's description, the schema, what is left.
+    """Returns the first message: the question, the data's description, the schema, what is left.
 
     Args:
         question: verbatim.
@@ -255,7 +255,7 @@ def first_message(
         title = f"The data (`context`{bound}):" if bound else "The data (`context`):"
         parts.append(f"{title}\n{render(dict(description))}")
     if tools:
-        parts.append(f"Functions you may call besides:\n{tools}")
+        parts.append(f"You can also call these functions:\n{tools}")
     if servers:
         parts.append(_SERVERS.format(servers=servers))
     if allowed:
@@ -278,7 +278,7 @@ LAST_TURN = "This is your last turn: call FINAL(...) now, with the best answer y
 
 
 def left_text(left: Left) -> str:
-    """Say what is left, in one line; limits that are not set are left out."""
+    """Returns what is left, in one line; limits that are not set are left out."""
     parts = []
     if left.turns is not None:
         parts.append(f"{left.turns} turns")
@@ -301,7 +301,7 @@ def observation(
     left: Left | None = None,
     last_turn: bool = False,
 ) -> str:
-    """Say what came of a turn's code.
+    """Returns what came of a turn's code.
 
     Args:
         shown: what came of the blocks that ran, in order (`show_result`).
@@ -325,7 +325,7 @@ def observation(
 
 
 def show_result(result: CellResult, limit: int) -> tuple[str, int]:
-    """Give a cell's output as the model sees it, and how many characters of it were cut.
+    """Returns a cell's output as the model sees it, and how many characters of it were cut.
 
     Args:
         result: of the cell.

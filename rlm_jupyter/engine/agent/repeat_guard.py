@@ -39,7 +39,7 @@ class StuckGuard:
         if times == self._limit:
             return (
                 f"You have run exactly this code {times} times, and each time it ended with `{error[:300]}`. "
-                "It will do so again, and then you are stopped: do something else, or call FINAL with what "
+                "If you run it again, you will be stopped: do something else, or call FINAL with what "
                 "you have."
             )
         if times > self._limit:

@@ -44,7 +44,7 @@ def teller(calls: Requests) -> Callable[[Happening], None]:
 
 
 def allowed(sandbox: Sandbox, kernel: str | None) -> str | None:
-    """Say what an agent's code may reach besides its data; None where that is nothing, or not for us to say.
+    """Returns what an agent's code may reach besides its data; None if that is nothing, or not for us to say.
 
     Args:
         sandbox: of the run.

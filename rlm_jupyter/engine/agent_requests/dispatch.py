@@ -245,7 +245,7 @@ class AgentCalls:
 
 
 def _answer(completion: Completion, schema: AnswerSchema | None) -> Any:
-    """Give what a plain completion answers.
+    """Returns what a plain completion answers.
 
     Raises:
         ValueError: it does not match the schema, or has no text; asked again, the model may do better.

@@ -89,7 +89,7 @@ def _encoded(name: str, value: object) -> Buffer:
 
 
 def _raised(agent: Agent, name: str, error: BaseException) -> BridgeError:
-    """Say what a tool raised: type and message, nothing else of the notebook."""
+    """Returns what a tool raised: type and message, nothing else of the notebook."""
     kind = type(error).__name__
     try:
         text = str(error)
@@ -101,7 +101,7 @@ def _raised(agent: Agent, name: str, error: BaseException) -> BridgeError:
 
 
 def _took_too_long(agent: Agent, name: str, seconds: float, *, running: bool) -> BridgeError:
-    """Tell the agent that the time of a call was up, and the user what still runs."""
+    """Returns the agent that the time of a call was up, and the user what still runs."""
     if running:
         notice = (
             f"The host tool `{name}` did not return in {seconds:g} s and still runs in the notebook, where no "
@@ -162,7 +162,7 @@ def _tell(agent: Agent, name: str, server: str | None, began: float, error: Brid
 
 
 def handed_on(agent: Agent, asked: object, fds: list[int]) -> dict[str, Tool]:
-    """Give the tools for a sub-agent: those that its parent names, and functions that the parent wrote.
+    """Returns the tools for a sub-agent: those that its parent names, and functions that the parent wrote.
 
     Args:
         agent: the parent.
@@ -190,7 +190,7 @@ def handed_on(agent: Agent, asked: object, fds: list[int]) -> dict[str, Tool]:
 
 
 def count_functions(asked: object) -> int:
-    """Say how many functions of the agent's own a call for a sub-agent brings along.
+    """Returns how many functions of the agent's own a call for a sub-agent brings along.
 
     Raises:
         BridgeError: too many.
@@ -218,7 +218,7 @@ def _own_function(agent: Agent, item: Mapping[str, Any], fd: int) -> Tool:
 
 
 def servers_handed_on(agent: Agent, asked: object) -> tuple[str, ...]:
-    """Give the MCP servers for a sub-agent: those that its parent names, of its own.
+    """Returns the MCP servers for a sub-agent: those that its parent names, of its own.
 
     Raises:
         BridgeError: the parent has no such server.

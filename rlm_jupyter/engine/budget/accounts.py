@@ -70,7 +70,7 @@ class Books:
         self._agents.add(agent)
 
     def spend(self, agent: str | None = None) -> Spend:
-        """Give what was spent: by the whole run, or by an agent and all its descendants."""
+        """Returns what was spent: by the whole run, or by an agent and all its descendants."""
         if agent is None:
             return self.spent.spend()
         total = Account()
@@ -80,7 +80,7 @@ class Books:
         return total.spend()
 
     def left(self, agent: str) -> Left:
-        """Give what an agent may still spend."""
+        """Returns what an agent may still spend."""
         rooms = {name: self.room(name) for name in _SUMS}
         tokens = [rooms[name] for name in ("tokens", "prompt_tokens", "completion_tokens")]
         cost = _positive(rooms["cost"])
@@ -95,7 +95,7 @@ class Books:
         )
 
     def half_gone(self, agent: str | None = None) -> bool:
-        """Tell whether half of any limit of the run (or of the agent's turns) is spent."""
+        """Returns whether half of any limit of the run (or of the agent's turns) is spent."""
         for name in _SUMS:
             limit = self._limit(name)
             if limit is not None and 2 * self.spent.amount(name) >= limit:
@@ -114,14 +114,14 @@ class Books:
         return None
 
     def room(self, name: str, *, held: bool = True) -> int | None:
-        """Give what is left under a limit (money in units of 1e-18 USD); None for no limit."""
+        """Returns what is left under a limit (money in units of 1e-18 USD); None for no limit."""
         limit = self._limit(name)
         if limit is None:
             return None
         return limit - self.spent.amount(name) - (self.held.amount(name) if held else 0)
 
     def reply_room(self, prompt_tokens: int, price: Price | None, most: int) -> int:
-        """Give the tokens of a reply, up to `most`, for which there is room beside its prompt."""
+        """Returns the tokens of a reply, up to `most`, for which there is room beside its prompt."""
         rooms = [most, self.room("completion_tokens")]
         tokens, cost = self.room("tokens"), self.room("cost")
         if tokens is not None:
@@ -131,7 +131,7 @@ class Books:
         return min(room for room in rooms if room is not None)
 
     def turns(self, agent: str) -> int:
-        """Give an agent's turns, the one in flight included."""
+        """Returns an agent's turns, the one in flight included."""
         own = self._own.get(agent)
         return self.turns_held.get(agent, 0) + (own.turns if own is not None else 0)
 
@@ -146,11 +146,11 @@ class Books:
             raise limit_reached("calls_per_agent", most, used, 0, 1, agent=agent)
 
     def elapsed(self) -> float:
-        """Give the seconds since the run began."""
+        """Returns the seconds since the run began."""
         return self._clock() - self._began
 
     def time_is_up(self) -> bool:
-        """Tell whether the run has used its seconds."""
+        """Returns whether the run has used its seconds."""
         return self.limits.seconds is not None and self.elapsed() >= self.limits.seconds
 
     def reached(self, name: str, need: Account) -> LimitReachedError:

@@ -20,7 +20,7 @@ MIN_MAX_TOKENS = 16
 
 _DIGITS = 18
 _MOST_TOKENS = 20_000_000
-"""No model takes or gives more tokens in one request; a figure above it is no count."""
+"""No model takes or gives more tokens in one request; a figure above it is not a count."""
 _MOST_COST = 1e6
 """USD; no request costs more."""
 
@@ -45,17 +45,17 @@ def dollars(amount: int) -> float:
 
 
 def known_price(price: Price | None) -> bool:
-    """Tell whether a price is one: two numbers, neither negative nor infinite."""
+    """Returns whether a price is one: two numbers, neither negative nor infinite."""
     return price is not None and all(math.isfinite(part) and part >= 0 for part in price)
 
 
 def cost_units(price: Price, prompt_tokens: int, completion_tokens: int) -> int:
-    """Give what tokens cost, in units of 1e-18 USD; `price` is in USD per million tokens."""
+    """Returns what tokens cost, in units of 1e-18 USD; `price` is in USD per million tokens."""
     return _per_token(price.prompt) * prompt_tokens + _per_token(price.completion) * completion_tokens
 
 
 def affordable(price: Price, amount: int) -> int | None:
-    """Give how many completion tokens an amount pays for; None for any number."""
+    """Returns how many completion tokens an amount pays for; None for any number."""
     each = _per_token(price.completion)
     return amount // each if each else None
 
@@ -136,7 +136,7 @@ class Account:
             setattr(self, name, getattr(self, name) + sign * amount)
 
     def spend(self) -> Spend:
-        """Give the sums as they are shown."""
+        """Returns the sums as they are shown."""
         return Spend(
             calls=self.calls,
             prompt_tokens=self.prompt_tokens,
@@ -149,7 +149,7 @@ class Account:
         )
 
     def amount(self, limit: str) -> int:
-        """Give the sum that a limit of `Limits` is about."""
+        """Returns the sum that a limit of `Limits` is about."""
         if limit == "tokens":
             return self.prompt_tokens + self.completion_tokens
         amount = getattr(self, limit)
@@ -173,7 +173,7 @@ class Request:
         return min(self.max_tokens, MIN_MAX_TOKENS)
 
     def worst(self, max_tokens: int) -> Account:
-        """Give the most that it can spend with a reply of that many tokens."""
+        """Returns the most that it can spend with a reply of that many tokens."""
         return worst_case(self.prompt_tokens, max_tokens, self.price, turn=self.turn)
 
 
@@ -185,7 +185,7 @@ class Reservation:
         agent: on whose account.
         prompt_tokens: upper bound of the prompt's tokens.
         max_tokens: most tokens of the reply; the request must carry this figure.
-        price: USD per million tokens; None where it is not known.
+        price: USD per million tokens; None if it is not known.
         turn: whether it is a turn of the agent.
         held: what is kept free for it, all attempts together.
         open: whether it is neither settled nor released yet.
@@ -208,13 +208,13 @@ class Reservation:
 
 
 def worst_case(prompt_tokens: int, max_tokens: int, price: Price | None, *, turn: bool = False) -> Account:
-    """Give the most that one request can spend."""
+    """Returns the most that one request can spend."""
     cost = 0 if price is None else cost_units(price, prompt_tokens, max_tokens)
     return Account(1, prompt_tokens, max_tokens, cost=cost, turns=int(turn))
 
 
 def true_spend(reservation: Reservation, usage: Usage | None, cost: float | None, attempts: int) -> Account:
-    """Give what a request spent: as told where that can be true, else as reserved, and marked.
+    """Returns what a request spent: as told where that can be true, else as reserved, and marked.
 
     A count above the reservation is taken as told (the provider bills what it says, be it for a hidden
     prompt), unless no model could have counted so many. The provider's own cost wins over the price.
@@ -242,7 +242,7 @@ def true_spend(reservation: Reservation, usage: Usage | None, cost: float | None
 
 
 def _count(value: object, attempts: int) -> int | None:
-    """Give a count of tokens; None where it is none: no number, negative, or more than is possible."""
+    """Returns a count of tokens; None if it is none: no number, negative, or more than is possible."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     if not 0 <= value <= _MOST_TOKENS * max(attempts, 1):  # also false for a NaN

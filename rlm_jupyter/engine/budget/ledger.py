@@ -87,7 +87,7 @@ class Ledger:
             agent: on whose account, such as ``"0.2"``.
             prompt_tokens: upper bound of the prompt's tokens (`estimate_prompt_tokens`).
             max_tokens: most tokens of the reply.
-            price: USD per million tokens; None where it is not known.
+            price: USD per million tokens; None if it is not known.
             turn: whether it is a turn of the agent, rather than a plain call.
 
         Returns:
@@ -170,7 +170,7 @@ class Ledger:
 
     @staticmethod
     def _attempt(reservation: Reservation, *, billed: bool) -> Account:
-        """Give what one more attempt of a request may spend."""
+        """Returns what one more attempt of a request may spend."""
         if not billed:
             return Account(calls=1)
         return worst_case(reservation.prompt_tokens, reservation.max_tokens, reservation.price)
@@ -190,7 +190,7 @@ class Ledger:
             reservation: of the request.
             usage: its tokens, all attempts together; what is missing or cannot be true is taken from the
                 reservation and marked as estimated.
-            cost: USD as the provider reports it; None where it does not.
+            cost: USD as the provider reports it; None if it does not.
             attempts: requests that were sent, retries included.
             failed: whether there is no reply (an error, cancelled); it may have been billed all the same.
 
@@ -234,15 +234,15 @@ class Ledger:
         self._books.admit(agent)
 
     def spend(self, agent: str | None = None) -> Spend:
-        """Give what was spent: by the whole run, or by an agent and all its descendants."""
+        """Returns what was spent: by the whole run, or by an agent and all its descendants."""
         return self._books.spend(agent)
 
     def left(self, agent: str) -> Left:
-        """Give what an agent may still spend; what requests in flight have reserved is not left."""
+        """Returns what an agent may still spend; what requests in flight have reserved is not left."""
         return self._books.left(agent)
 
     def half_gone(self, agent: str | None = None) -> bool:
-        """Tell whether half of any limit of the run (or of the agent's turns) is spent."""
+        """Returns whether half of any limit of the run (or of the agent's turns) is spent."""
         return self._books.half_gone(agent)
 
     # ---- while it runs

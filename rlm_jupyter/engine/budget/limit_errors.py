@@ -26,7 +26,7 @@ def limit_reached(
         limit: its value.
         spent: what was spent of it.
         held: what requests in flight have reserved of it.
-        need: what the next request may need of it; 0 where that does not matter.
+        need: what the next request may need of it; 0 if that does not matter.
         agent: whose limit it is; None for the whole run's.
     """
     who = "The run" if agent is None else f"Agent `{agent}`"

@@ -16,7 +16,7 @@ _SPEND = re.compile(r"^(?:You may spend|Left to spend): [^\n]*\n*", re.MULTILINE
 
 
 def cache_request(messages: Sequence[Message], sampling: Sampling) -> CompletionRequest:
-    """Give a request as the cache knows it: without what was left to spend when it was sent.
+    """Returns a request as the cache knows it: without what was left to spend when it was sent.
 
     Seconds, tokens and money that are left differ from run to run, most of all in a run that is answered
     from the cache: with them in the key, a notebook that is run again would be paid for again.

@@ -78,7 +78,7 @@ class Completions:
         self._numbers = itertools.count(1)
 
     def price_of(self, model: ChatModel) -> Price | None:
-        """Give what a model costs here; None where it is not known."""
+        """Returns what a model costs here; None if it is not known."""
         return self._price if self._price is not None else model.price
 
     async def ask(
@@ -142,7 +142,7 @@ class Completions:
         self._veil.forget(agent)
 
     def drained(self) -> Future[None] | None:
-        """Return a future that is done when all replies so far are in the cache; None where nothing waits for it."""
+        """Return a future that is done when all replies so far are in the cache; None if nothing waits for it."""
         return None if self._cache is None or self._cache.problem else self._cache.drained()
 
     async def _reserve(

@@ -60,7 +60,7 @@ class Samplings:
         )
 
     def of_request(self, agent: str, purpose: Purpose) -> Sampling:
-        """Give how a model is asked for an agent."""
+        """Returns how a model is asked for an agent."""
         return self.root if agent == "0" and purpose in ("turn", "summary") else self.sub
 
 

@@ -118,12 +118,12 @@ class EndFinder:
         return End(size, size, "unclosed" if self.cut else "broken", "it is too long to be checked")
 
     def _is_end(self, opener: Opener, end: End, plain: tuple[int, int] | None, doubted: bool) -> bool:
-        """Tell whether a closing fence is the one: the parser is asked only where there is a choice."""
+        """Returns whether a closing fence is the one: the parser is asked only where there is a choice."""
         undisputed = plain is not None and end.how == "closed" and end.code == plain[0] and not doubted
         return undisputed or self._parses(opener, end)
 
     def _candidates(self, opener: Opener) -> Iterator[End]:
-        """Give the places where the code may end, none of them inside of a string."""
+        """Yields the places where the code may end, none of them inside of a string."""
         read = opener.start
         for match in lexemes(self.text, opener.start):
             self._lexed += match.end() - read
@@ -217,7 +217,7 @@ def is_marked(text: str) -> bool:
 
 
 def is_sentence(text: str) -> bool:
-    """Tell whether a line is English rather than Python: three bare words, the first no keyword."""
+    """Returns whether a line is English rather than Python: three bare words, the first no keyword."""
     words = re.match(
         r"\W{0,4}(?:\d+[.)]\s+)?([A-Za-z][A-Za-z']*),?\s+[A-Za-z][A-Za-z']*,?\s+[A-Za-z][A-Za-z']*\b", text
     )

@@ -54,7 +54,7 @@ class Block:
 
     Attributes:
         kind: `code` to run; `other` is of another language or no code; `blank` is empty; `cut` ended with
-            the reply; `broken` has no closer and is no Python.
+            the reply; `broken` has no closer and is not Python.
         code: what stands between the fences, the indentation of a list removed.
         tag: the first word of the info string, lower case.
         line: of the opening fence, counted from 1.
@@ -288,7 +288,7 @@ class _Scanner:
         return closer[1]
 
     def _follows_output(self, opener: Opener) -> bool:
-        """Tell whether the line before says that this is output, which a model made up for the code above it."""
+        """Returns whether the line before says that this is output, which a model made up for the code above it."""
         before = self.text[max(self.closed_at, opener.at - 200) : opener.at].rstrip()
         return _OUTPUT.match(before[before.rfind("\n") + 1 :]) is not None
 
@@ -329,7 +329,7 @@ def _opener(match: re.Match[str], text: str, checker: SyntaxChecker) -> Opener |
 
 
 def _is_first_line(text: str, checker: SyntaxChecker) -> bool:
-    """Tell whether what follows the language in an info string is code, and no attribute such as `title="x"`."""
+    """Returns whether what follows the language in an info string is code, and no attribute such as `title="x"`."""
     if not text or _ATTRIBUTE.match(text):
         return False
     return checker.does_something(text) or (text.endswith(":") and checker.parses(f"{text}\n pass"))

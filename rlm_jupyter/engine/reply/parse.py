@@ -112,7 +112,7 @@ def _notices(blocks: tuple[Block, ...]) -> tuple[str, ...]:
             )
         elif block.kind == "broken":
             notices.append(
-                f"{where} has no closing fence and is no valid Python{_reason(block)}; it and what follows "
+                f"{where} has no closing fence and is not valid Python{_reason(block)}; it and what follows "
                 "were not run."
             )
     return tuple(notices)
@@ -211,7 +211,7 @@ def _read_call(prose: str, match: re.Match[str], checker: SyntaxChecker) -> _Fin
         depth += 1 if paren[0] == "(" else -1
         if depth == 0:
             words = rest[opening : paren.start()].strip()
-            notice = f"The text in `{name}(...)` is no Python, so it was taken as a string."
+            notice = f"The text in `{name}(...)` is not Python, so it was taken as a string."
             return _FinalCall(name, f"FINAL({words!r})", notice=notice, end=start + paren.end())
     return _FinalCall(name, None, end=match.end())
 
@@ -227,13 +227,13 @@ def _bad_block(block: Block) -> str:
             "nothing was run: send shorter code, in several turns if need be."
         )
     return (
-        f"The code block at line {block.line} has no closing ``` and is no valid Python{_reason(block)}, so "
+        f"The code block at line {block.line} has no closing ``` and is not valid Python{_reason(block)}, so "
         "nothing was run: send it again, complete."
     )
 
 
 def _problem(text: str, found: Scan, finish_reason: str) -> str:
-    """Say in one sentence why there is nothing to run, and what to send instead."""
+    """Returns in one sentence why there is nothing to run, and what to send instead."""
     if is_blank(text):
         return f"{why_blank(finish_reason)}: {_FENCED}."
     if found.thinking_unclosed:
@@ -246,7 +246,7 @@ def _problem(text: str, found: Scan, finish_reason: str) -> str:
         return f"The reply's only block is of another language ({tags}) and was not run: {_FENCED}."
     if others:
         return (
-            f"The block at line {others[0].line} names no language and is no Python that does something"
+            f"The block at line {others[0].line} names no language and is not Python that does something"
             f"{_reason(others[0])}, so it was not run: {_FENCED}."
         )
     return _no_block(found)

@@ -40,17 +40,17 @@ LEXEME = re.compile(
 
 
 def does_something(tree: ast.Module) -> bool:
-    """Tell whether there is a call, an assignment, an import or a definition in it."""
+    """Returns whether there is a call, an assignment, an import or a definition in it."""
     return any(isinstance(node, _EFFECTS) for node in ast.walk(tree))
 
 
 def is_cell_magic(code: str) -> bool:
-    """Tell whether a cell begins with a cell magic, so that its body may be of any language."""
+    """Returns whether a cell begins with a cell magic, so that its body may be of any language."""
     return _CELL_MAGIC.match(code) is not None
 
 
 def lexemes(text: str, start: int) -> Iterator[re.Match[str]]:
-    """Give fences, tags, comments and glued backticks from `start` on that are not inside of a string.
+    """Yields fences, tags, comments and glued backticks from `start` on that are not inside of a string.
 
     Ends where a triple-quoted string begins that is never closed; that match is the last one.
     """
@@ -76,7 +76,7 @@ class SyntaxChecker:
         self.error: str | None = None
 
     def tree(self, code: str) -> ast.Module | None:
-        """Parse `code`; None where it is no Python, the reason then being in `error`.
+        """Parse `code`; None if it is not Python, the reason then being in `error`.
 
         Top-level `await` and `yield` are allowed: it is the compiler that refuses them, not the parser. Lines
         of IPython (`%time x`, `!ls`, `df?`, `x = !ls`) count as calls; a cell magic is always fine.
@@ -95,11 +95,11 @@ class SyntaxChecker:
         return tree
 
     def parses(self, code: str) -> bool:
-        """Tell whether `code` is Python with at least one character that is not blank."""
+        """Returns whether `code` is Python with at least one character that is not blank."""
         return bool(code.strip()) and self.tree(code) is not None
 
     def does_something(self, code: str) -> bool:
-        """Tell whether `code` is Python with a call, an assignment, an import or a definition in it."""
+        """Returns whether `code` is Python with a call, an assignment, an import or a definition in it."""
         tree = self.tree(code) if code.strip() else None
         return tree is not None and does_something(tree)
 

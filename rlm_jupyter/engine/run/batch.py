@@ -17,7 +17,7 @@ _TICK = 0.1
 
 
 def pairs(questions: Sequence[str], contexts: Sequence[Any] | None) -> list[tuple[str, dict[str, Any]]]:
-    """Give each question with the arguments that are its own.
+    """Returns each question with the arguments that are its own.
 
     Raises:
         ConfigError: there are not as many contexts as questions, or a single text was given for many questions.

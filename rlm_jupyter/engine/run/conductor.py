@@ -157,7 +157,7 @@ class Conductor(RunServices):
         return agent
 
     def _end_row(self, agent_id: str, status: ev.RunStatus, error: RLMError | None = None) -> None:
-        """Tell once how an agent ended."""
+        """Reports once how an agent ended."""
         row = self.journal.state.agents.get(agent_id)
         if row is None or row.status != "running":
             return

@@ -95,7 +95,7 @@ forks.call_in_child(lambda: forks.release(_lock))
 
 
 def engine() -> EngineThread:
-    """Give this process's engine thread; start it on first use (and again in a forked child)."""
+    """Returns this process's engine thread; start it on first use (and again in a forked child)."""
     global _engine  # noqa: PLW0603 - one engine a process is the point
     with _lock:
         if _engine is None or _engine.foreign:

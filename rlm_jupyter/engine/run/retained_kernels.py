@@ -133,5 +133,5 @@ class KeptKernels:
 
 @functools.cache
 def kept_kernels() -> KeptKernels:
-    """Give this process's one list of them: all runs share its memory."""
+    """Returns this process's one list of them: all runs share its memory."""
     return KeptKernels()

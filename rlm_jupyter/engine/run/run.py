@@ -83,7 +83,7 @@ class Run(RunFacts):
         id: the run's id; the log is named after it.
         question: verbatim.
         lock: hold it to read more than one field of `tree` while the run goes on.
-        log_path: the JSONL log; None where none is written.
+        log_path: the JSONL log; None if none is written.
         error: why there is no whole answer; None while it runs and where there is one.
         asked: how it was started, for follow-up questions.
         continued_by: the id of the run that went on with its root kernel.
@@ -214,7 +214,7 @@ class Run(RunFacts):
         return self._journal.subscribe(listener)
 
     async def stream(self) -> AsyncIterator[ev.AnyEvent]:
-        """Give all events from the first on, as they come, until the run has ended."""
+        """Yields all events from the first on, as they come, until the run has ended."""
         self._refuse_in_fork()
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[ev.AnyEvent] = asyncio.Queue()
@@ -336,7 +336,7 @@ class Run(RunFacts):
 
     @property
     def kernel_memory(self) -> int | None:
-        """The setting: bytes that kernels of ended agents may hold; None where it was not set."""
+        """The setting: bytes that kernels of ended agents may hold; None if it was not set."""
         return self._conductor.settings.kernel_memory
 
     @property

@@ -60,7 +60,7 @@ class Holdings:
         return buffer
 
     def tell(self) -> None:
-        """Tell what is held now, where that is worth a word."""
+        """Emits `ValuesHeld` if the totals have changed noticeably."""
         held = self.store.held
         now = (held.memory, held.disk, held.shared)
         moved = now[1] != self._told[1]

@@ -97,13 +97,13 @@ class RunFacts:
 
     @property
     def value_description(self) -> dict[str, Any] | None:
-        """What the value is: type, shape, preview; None where there is none."""
+        """What the value is: type, shape, preview; None if there is none."""
         root = self._conductor.agents.get("0")
         return root.value.description if root is not None and root.value is not None else None
 
     @property
     def value(self) -> Any:
-        """The root's answer as an object of this process; None where there is none.
+        """The root's answer as an object of this process; None if there is none.
 
         Raises:
             UnsafeValueError: it could be decoded only by running code that an agent wrote; see `pull_value`.
@@ -111,7 +111,7 @@ class RunFacts:
         return self.pull_value()
 
     def pull_value(self, *, trust: bool = False) -> Any:
-        """Give the root's answer, decoded.
+        """Returns the root's answer, decoded.
 
         Args:
             trust: decode it even where that runs code that an agent wrote (cloudpickle), in this process.
@@ -168,7 +168,7 @@ class RunFacts:
         return value
 
     def messages(self, agent: str = "0") -> list[Message]:
-        """Give exactly what was sent to the model for an agent, and its replies.
+        """Returns exactly what was sent to the model for an agent, and its replies.
 
         Raises:
             AgentNotFoundError: there is no such agent.
@@ -177,7 +177,7 @@ class RunFacts:
 
     @property
     def root(self) -> Agent | None:
-        """The root agent as the engine knows it; None where it never began."""
+        """The root agent as the engine knows it; None if it never began."""
         return self._conductor.agents.get("0")
 
     @property

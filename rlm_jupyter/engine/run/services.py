@@ -85,7 +85,7 @@ class RunServices(ABC):
         """Start a sub-agent and wait for its value."""
 
     def tell_once(self, sentences: Iterable[object]) -> None:
-        """Tell the user of each of these once a run."""
+        """Notifies the user of each of these, once for each run."""
         for sentence in map(str, sentences):
             if sentence not in self._told:
                 self._told.add(sentence)
@@ -115,7 +115,7 @@ class RunServices(ABC):
         return self.store.share(Buffer.of(question))
 
     def sub_model_named(self, name: object) -> ChatModel:
-        """Give the model for a plain call.
+        """Returns the model for a plain call.
 
         Raises:
             BridgeError: no model of that name is set up.

@@ -61,7 +61,7 @@ class AnswerSchema:
             self._schema = JsonSchema(schema, self._bounds)
         except SchemaError as error:
             raise ConfigError(
-                f"The schema is no valid JSON Schema: at `{error.place:.200}`, {error}. Correct it there."
+                f"The schema is not valid JSON Schema: at `{error.place:.200}`, {error}. Correct it there."
             ) from None
         self.json = schema
 
@@ -78,7 +78,7 @@ class AnswerSchema:
             what = f"`{schema.__name__}`" if isinstance(schema, type) else f"a `{type(schema).__name__}`"
             why = f" ({error})" if isinstance(error, NameError) else ""
             raise ConfigError(
-                f"The schema cannot be {what}: it is no type that pydantic knows{why}, no JSON Schema and no "
+                f"The schema cannot be {what}: it is not a type that pydantic knows{why}, no JSON Schema and no "
                 "columns of a table. Give a type such as `list[str]`, a pydantic model or a `TypedDict`, a JSON "
                 "Schema as a dict, or columns such as `{'name': 'string'}`."
             ) from None
@@ -100,7 +100,7 @@ class AnswerSchema:
         return f"a list of objects, one for each row of a table, each with exactly these keys: {columns}"
 
     def validate(self, value: object) -> Any:
-        """Give the value as an instance of the type asked for.
+        """Returns the value as an instance of the type asked for.
 
         Raises:
             ValueError: it does not match; the message has a line for each problem, with its path.

@@ -23,7 +23,7 @@ _ESCAPED = re.compile(r"\\(?:[pPxuU]\{[^}]{0,60}\}|.)", re.DOTALL)
 
 
 class PatternError(ValueError):
-    """It is no pattern that can be used; the message says why."""
+    """It is not a pattern that can be used; the message says why."""
 
 
 class TooLongError(ValueError):
@@ -116,7 +116,7 @@ def _group_head(source: str, at: int) -> int:
         raise PatternError(
             "look-around and flags are not allowed in it: only `(...)`, `(?:...)`, `(?P<name>...)`"
         )
-    # `(?i)` is no group, but is closed like one.
+    # `(?i)` is not a group, but is closed like one.
     return len(head[0]) - head[0].endswith(")")
 
 
@@ -158,11 +158,11 @@ def _linear(source: str) -> Any:
         return SchemaValidator(core_schema.str_schema(pattern=source, regex_engine="rust-regex"))
     except SchemaError as error:
         lines = [line.strip() for line in str(error).splitlines() if "error:" in line]
-        raise ValueError(lines[-1][:200] if lines else "it is no regular expression") from None
+        raise ValueError(lines[-1][:200] if lines else "it is not a regular expression") from None
 
 
 def _python(source: str) -> re.Pattern[str]:
     try:
         return re.compile(source)
     except (re.error, RecursionError, OverflowError) as error:
-        raise PatternError(f"it is no regular expression: {error}") from None
+        raise PatternError(f"it is not a regular expression: {error}") from None

@@ -132,7 +132,7 @@ class _Check:
         return seen
 
     def match(self, schema: Schema, value: object) -> _Seen | None:
-        """Return what a schema that fits has seen of a value; None where it does not fit."""
+        """Return what a schema that fits has seen of a value; None if it does not fit."""
         depth = self._depth
         try:
             return self.look_at(schema, value, (), _Problems(1))
@@ -149,7 +149,7 @@ class _Check:
         return problems.found[0]
 
     def same(self, one: object, other: object) -> bool:
-        """Tell whether two values are the same in JSON: 1 is 1.0, and neither is true."""
+        """Returns whether two values are the same in JSON: 1 is 1.0, and neither is true."""
         self.step()
         if isinstance(one, bool) or isinstance(other, bool) or one is None or other is None:
             return one is other

@@ -45,7 +45,7 @@ _MOST_BITS: Final = 20_000
 
 
 class SchemaError(ValueError):
-    """It is no schema that can be used.
+    """It is not a schema that can be used.
 
     Attributes:
         place: where, such as `$.properties.name`.
@@ -213,7 +213,7 @@ def _measure(source: object, bounds: Bounds) -> None:
         parts += 1
         if isinstance(value, dict):
             if not all(isinstance(key, str) for key in value):
-                raise SchemaError("$", "it has a key that is no text")
+                raise SchemaError("$", "it has a key that is not text")
             chars += sum(map(len, value))
             todo += [(item, depth + 1) for item in value.values()]
         elif isinstance(value, list):

@@ -102,7 +102,7 @@ class Framer:
         """Return the next whole message with its descriptors (the caller's from now on), or None.
 
         Raises:
-            MalformedFrame: a size out of bounds, something that is no JSON object, or a wrong number of
+            MalformedFrame: a size out of bounds, something that is not a JSON object, or a wrong number of
                 descriptors. The stream cannot be read on.
         """
         if len(self._buffer) < HEADER.size:

@@ -105,7 +105,7 @@ class Packets:
         return max(0.0, min(times) - now) if times else None
 
     def outgoing(self, now: float) -> list[tuple[dict[str, int], bytes]]:
-        """Give the packets that are to be sent now: the content and the chunk of each."""
+        """Returns the packets that are to be sent now: the content and the chunk of each."""
         found: list[tuple[int, bytes]] = []
         oldest = next(iter(self._sent), 0)
         if oldest and (sent := self._sent[oldest]).due <= now:
@@ -124,7 +124,7 @@ class Packets:
         return [({"seq": number, "ack": self._acked}, chunk) for number, chunk in found]
 
     def _chunk(self) -> bytes:
-        """Cut the next packet's bytes from what is queued; empty where nothing is."""
+        """Cut the next packet's bytes from what is queued; empty if nothing is."""
         parts, room = [], CHUNK
         while room and self._out:
             first = self._out[0]
@@ -251,7 +251,7 @@ def _read(fd: int, size: int, offset: int) -> bytes:
 
 
 def too_large(size: int) -> str:
-    """Say that a value is too large for this way."""
+    """Returns that a value is too large for this way."""
     return (
         f"A value of {size:,} bytes is more than travels to or from a remote kernel at once ({MAX_VALUE_BYTES:,} "
         "bytes). Send parts of it, or a path that both sides can read."

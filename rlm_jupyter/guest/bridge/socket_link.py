@@ -108,7 +108,7 @@ def error_of(kind: str, message: str, value: Any = None, data: Any = None) -> RL
 
 
 def _tool_error(name: str) -> type[ToolFailed]:
-    """Give the class for what a tool raised: `ToolFailed`, and the type of Python's own of that name."""
+    """Returns the class for what a tool raised: `ToolFailed`, and the type of Python's own of that name."""
     known = getattr(builtins, name, None)
     if not isinstance(known, type) or not issubclass(known, Exception) or known in _NOT_RAISED:
         return ToolFailed
@@ -182,7 +182,7 @@ class Line:
         return number, future
 
     def withdraw(self, number: int) -> None:
-        """Tell the engine that an answer is not wanted any more."""
+        """Tells the engine that an answer is no longer wanted."""
         future = self._waiting.pop(number, None)
         if future is not None:
             self._post(wire.pack({"id": number, "op": "cancel"}), [])

@@ -10,7 +10,7 @@ Linux on x86-64 and AArch64; elsewhere each part says that it does not hold. Ord
 bound), `protect` (process ids that must not be signalled), `tasks` (of all that this user runs), `open_files`, `disk`
 (bytes of one file), `wall` (bytes above that, for values), `cpu` (seconds), `walled` (whether another program keeps
 files away). Memory is limited by `memory_quota`.
-`report` tells what holds. It is no boundary against a bug in the operating system's kernel.
+`report` tells what holds. It is not a boundary against a bug in the operating system's kernel.
 """
 
 import ctypes
@@ -30,7 +30,7 @@ INHERITED = "RLM_BOX"
 
 report: dict[str, Any] = {
     "entered": False,
-    "landlock": 0,  # its version; 0 where there is none
+    "landlock": 0,  # its version; 0 if there is none
     "seccomp": False,
     "files": False,  # reads and writes only where the policy allows
     "network": False,  # no socket of any family
@@ -108,7 +108,7 @@ def _fail(what: str) -> None:
 
 
 def landlock_version() -> int:
-    """Tell the version of Landlock that this system has; 0 is none."""
+    """Returns the version of Landlock that this system has; 0 is none."""
     if not sys.platform.startswith("linux"):
         return 0
     return max(0, int(_libc.syscall(444, None, ctypes.c_size_t(0), ctypes.c_uint32(1))))

@@ -74,7 +74,7 @@ def make_room(size: int) -> None:
 
 @contextmanager
 def without_file_limit() -> Iterator[None]:
-    """Let a value be larger than a file may be: it leaves in a file of memory, which is no disk."""
+    """Let a value be larger than a file may be: it leaves in a file of memory, which is not disk."""
     if sys.platform == "win32":
         yield
         return

@@ -100,7 +100,7 @@ class Network:
                 _socket.socket.setsockopt(sock, *option)
 
     def look_up(self, host: str) -> list[str]:
-        """Give the addresses of a host."""
+        """Returns the addresses of a host."""
         addresses = [str(one) for one in self.ask("resolve", {"host": host}, None).value["addresses"]]
         if len(self.names) > _MOST_NAMES:
             self.names.clear()
@@ -175,19 +175,19 @@ class Connecting:
             _socket.socket.setsockopt(self, *option)
 
     def getsockopt(self: Any, level: int, name: int, *length: int) -> Any:
-        """Give an option; those of a protocol are not set before there is a connection."""
+        """Returns an option; those of a protocol are not set before there is a connection."""
         if _waits(self) and level != socket.SOL_SOCKET:
             return b"" if length else 0
         return _socket.socket.getsockopt(self, level, name, *length)
 
     def getpeername(self: Any) -> Any:
-        """Give the address of the other end."""
+        """Returns the address of the other end."""
         if _waits(self):
             raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
         return _socket.socket.getpeername(self)
 
     def getsockname(self: Any) -> Any:
-        """Give its own address."""
+        """Returns its own address."""
         if _waits(self):
             return ("0.0.0.0", 0) if self.family == socket.AF_INET else ("::", 0, 0, 0)  # noqa: S104 - not bound
         return _socket.socket.getsockname(self)

@@ -43,7 +43,7 @@ class Outlet:
             self.held.clear()
 
     def admit(self, text: str, send: Any) -> str:
-        """Give the part of `text` that may go out now; what is held is sent by `send` later."""
+        """Returns the part of `text` that may go out now; what is held is sent by `send` later."""
         with self.lock:
             now = text[: self.room]
             self.room -= len(now)
@@ -149,7 +149,7 @@ def _shrink(value: Any, longest: int) -> Any:
 
 
 def _encodable(value: Any) -> Any:
-    """Give texts without lone halves of surrogate pairs, which no encoding takes."""
+    """Returns texts without lone halves of surrogate pairs, which no encoding takes."""
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):

@@ -122,7 +122,7 @@ def prepare(shell: Any, options: dict[str, Any]) -> str:
 
     Args:
         shell: of IPython.
-        options: `policy` (to close the box; None where there is none), `parent` (to die with it).
+        options: `policy` (to close the box; None if there is none), `parent` (to die with it).
     """
     if options.get("parent"):
         die_with_parent(options["parent"])

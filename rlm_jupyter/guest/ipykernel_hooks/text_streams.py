@@ -52,7 +52,7 @@ class Buffer(io.BufferedIOBase):
         self.flush()
 
     def detach(self) -> Any:
-        """Give the raw stream, which is this one: nothing is buffered here."""
+        """Returns the raw stream, which is this one: nothing is buffered here."""
         return self
 
     @property
@@ -132,7 +132,7 @@ class TextFile:
         return self.descriptor.__index__()  # type: ignore[no-any-return]
 
     def detach(self) -> Buffer:
-        """Give the bytes of this stream, which stays usable."""
+        """Returns the bytes of this stream, which stays usable."""
         return self.buffer
 
     def close(self) -> None:

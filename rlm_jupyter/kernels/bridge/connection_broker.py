@@ -50,7 +50,7 @@ class Happening:
 
     Attributes:
         text: a sentence.
-        host: of a connection; empty where it is about something else.
+        host: of a connection; empty if it is about something else.
         port: of it.
         ok: whether it was made.
     """
@@ -78,7 +78,7 @@ class Broker:
         self._look_ups = HostWork(LOOK_UPS, LOOK_UPS_AT_ONCE)
 
     def around(self, handler: BridgeHandler) -> BridgeHandler:
-        """Give a handler that serves what is asked of the broker, and leaves all else to `handler`."""
+        """Returns a handler that serves what is asked of the broker, and leaves all else to `handler`."""
 
         async def serve(op: str, body: dict[str, Any], fds: list[int]) -> Answer:
             if op == "connect":
@@ -195,7 +195,7 @@ class Broker:
 
 
 def may_reach(address: Address, name: str, *, named: bool) -> bool:
-    """Tell whether an address may be reached under a name that the policy allows.
+    """Returns whether an address may be reached under a name that the policy allows.
 
     Args:
         address: to which the name was resolved.
@@ -235,7 +235,7 @@ def _inside(address: Address) -> Address | None:
 
 
 def _is_own(address: Address) -> bool:
-    """Tell whether it is this machine's, by the way that a packet to it would take; none is sent."""
+    """Returns whether it is this machine's, by the way that a packet to it would take; none is sent."""
     with suppress(OSError), socket.socket(_family(address), socket.SOCK_DGRAM) as probe:
         probe.connect((str(address), 9))
         return _address(str(probe.getsockname()[0])) == address
@@ -259,7 +259,7 @@ def _asked(body: dict[str, Any]) -> tuple[str, int]:
             raise ValueError("no text")
         return canonical(host), port
     except ValueError:
-        raise _error(f"`{str(host)[:80]}` is no name of a host.", errno.EINVAL, unknown=True) from None
+        raise _error(f"`{str(host)[:80]}` is not a host name.", errno.EINVAL, unknown=True) from None
 
 
 def _shown(name: str, port: int) -> str:

@@ -95,7 +95,7 @@ class Exchange(ABC):
         return len(self._requests)
 
     def next_end(self) -> asyncio.Future[None]:
-        """Give what resolves when the kernel has next told of the end of a cell, and that was taken in."""
+        """Returns what resolves when the kernel has next told of the end of a cell, and that was taken in."""
         self._telling = self._loop.create_future()
         return self._telling
 
@@ -194,7 +194,7 @@ class Exchange(ABC):
             frames.close_all(fds)
 
     def _settle(self, number: int, message: dict[str, Any], fds: list[int]) -> None:
-        """Give the answer to one of our requests to the task that awaits it."""
+        """Pass the answer to one of our requests to the task that awaits it."""
         future, error = self._asked.pop(number, None), message.get("error")
         if future is None or future.done():  # too late
             frames.close_all(fds)

@@ -51,7 +51,7 @@ class Bridge(Protocol):
         """Cancel what is being handled and answer it with an error."""
 
     def next_end(self) -> asyncio.Future[None]:
-        """Give what resolves when the kernel has next told of the end of a cell; see `Exchange.next_end`."""
+        """Returns what resolves when the kernel has next told of the end of a cell; see `Exchange.next_end`."""
 
     def refuse(self, kind: str, message: str) -> None:
         """Fail what is being handled, and whatever else is asked for until `accept`."""

@@ -72,7 +72,7 @@ class BoundedText:
             self.cut += excess
 
     def text(self) -> str:
-        """Give head, a line that tells the count of what was cut, and tail; free of escape sequences."""
+        """Returns head, a line that tells the count of what was cut, and tail; free of escape sequences."""
         head, tail = "".join(self._head), "".join(self._tail)
         whole = f"{head}\n[... {self.cut:,} characters cut ...]\n{tail}" if self.cut else head + tail
         return _settle_lines(strip_ansi(whole).replace("\r\n", "\n"))

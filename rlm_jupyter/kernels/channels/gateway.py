@@ -66,7 +66,7 @@ class GatewayManager:
         tell: called with a sentence where a kernel could not be deleted; by default it goes to the log of Python.
 
     Raises:
-        KernelStartError: that is no URL of a gateway, or a variable of the environment is malformed.
+        KernelStartError: that is not a URL of a gateway, or a variable of the environment is malformed.
     """
 
     is_local = False
@@ -259,7 +259,7 @@ class GatewayManager:
         return f"the gateway at {shown_place(self.url)}"
 
     async def _why(self, error: Exception) -> str:
-        """Say why the gateway gives no kernel."""
+        """Returns why the gateway gives no kernel."""
         where = f"The gateway at {shown_place(self.url)}"
         code = getattr(error, "code", None)
         if code is None or code == _NO_ANSWER:
@@ -284,7 +284,7 @@ class GatewayManager:
         )
 
     def _why_unheard(self, error: Exception) -> str:
-        """Say why there is no answer of HTTP."""
+        """Returns why there is no answer of HTTP."""
         if isinstance(error, _StrangeAnswerError):
             return f"answered what no Jupyter server would: {error}. See that its URL is right."
         if isinstance(error, ssl.SSLError):
@@ -301,7 +301,7 @@ class GatewayManager:
         return self._access.without_secrets(_plain(str(error), _LONGEST)) + self._said(error)
 
     def _said(self, error: Exception) -> str:
-        """Give what the gateway wrote beside the code of an error; empty where that is nothing for people."""
+        """Returns what the gateway wrote beside the code of an error; empty if that is nothing for people."""
         body = bytes(getattr(getattr(error, "response", None), "body", None) or b"")[:_LARGEST_ERROR]
         text = body.decode(errors="replace").strip()
         with suppress(ValueError, RecursionError):

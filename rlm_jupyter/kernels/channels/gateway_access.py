@@ -76,7 +76,7 @@ def read_place(name: str) -> tuple[str, str]:
     """Split `gateway:URL/KERNELSPEC` into the URL without a slash at its end, and the kernelspec.
 
     Raises:
-        KernelStartError: that is no URL of a gateway, or it holds a secret.
+        KernelStartError: that is not a URL of a gateway, or it holds a secret.
     """
     rest = name.removeprefix(SCHEME)
     own = "://" in rest
@@ -101,13 +101,13 @@ def read_place(name: str) -> tuple[str, str]:
 
 
 def shown_place(url: str) -> str:
-    """Say where a gateway is: its host and port alone."""
+    """Returns where a gateway is: its host and port alone."""
     place = urlsplit(url)
     return f"`{place.hostname}:{place.port or place.scheme}`"
 
 
 def _split(url: str) -> SplitResult | None:
-    """Take a URL apart; None where it is none, or leads to no host."""
+    """Take a URL apart; None if it is none, or leads to no host."""
     try:
         place = urlsplit(url)
         port = place.port
@@ -204,7 +204,7 @@ def _add_certificate(context: ssl.SSLContext, certificate: str, key: str | None)
 
 
 def _file(name: str) -> str | None:
-    """Give the path in a variable, of a file that can be read; None where the variable is not set."""
+    """Returns the path in a variable, of a file that can be read; None where the variable is not set."""
     path = _variable(name)
     if not path:
         return None
@@ -212,5 +212,5 @@ def _file(name: str) -> str | None:
         with Path(path).open("rb"):
             return path
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it is no path"
+        why = getattr(error, "strerror", None) or "it is not a path"
         raise _malformed(name, f"names a file that cannot be read ({why})") from None

@@ -166,7 +166,7 @@ def decode(message: str | bytes) -> tuple[str, list[bytes], Mapping[str, Any], M
         The channel, the frames that `Session.feed_identities` takes, the header and the content.
 
     Raises:
-        ValueError, LookupError, TypeError, AttributeError, struct.error, RecursionError: it is no message of Jupyter.
+        ValueError, LookupError, TypeError, AttributeError, struct.error, RecursionError: it is not a Jupyter message.
     """
     buffers: list[bytes] = []
     if isinstance(message, bytes):

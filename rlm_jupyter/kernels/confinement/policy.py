@@ -173,7 +173,7 @@ def bubblewrap(
 def confinement(
     mode: str, report: Mapping[str, Any], *, local: bool, limits: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Say what holds for one kernel, for a badge, for `doctor` and for the log.
+    """Returns what holds for one kernel, for a badge, for `doctor` and for the log.
 
     Args:
         mode: as asked for.
@@ -222,7 +222,7 @@ def confinement(
 
 
 def _limited(report: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, str]:
-    """Tell the limits that hold: by the kernel's own process, or by the watch outside."""
+    """Returns the limits that hold: by the kernel's own process, or by the watch outside."""
     watched = process_usage.possible()
     told = {}
     for name in ("memory", "disk"):

@@ -29,7 +29,7 @@ class Usage:
 
 
 def possible() -> bool:
-    """Tell whether this system tells of it."""
+    """Returns whether this system tells of it."""
     return Path("/proc/self/status").exists()
 
 
@@ -103,7 +103,7 @@ _MOST_PROCESSES = 100
 
 
 def own_memory(pid: int) -> int:
-    """Give the bytes that ending a process and what it started would set free; 0 where that cannot be told.
+    """Returns the bytes that ending a process and what it started would set free; 0 if that cannot be told.
 
     Not the resident set: a forked kernel shows there all that it shares with the template it was forked from,
     which may be gigabytes. Not all private pages (USS) either: values are memory files, and of one that only this

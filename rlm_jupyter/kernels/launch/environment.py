@@ -139,7 +139,7 @@ def _make_directory() -> tuple[Path, int | None]:
         except OSError as error:
             tried.append(f"`{parent}`: {error.strerror}")
     raise KernelStartError(
-        f"There is no place for agents' kernels: {'; '.join(tried)}. "
+        f"No usable directory for agents' kernels: {'; '.join(tried)}. "
         "Set `TMPDIR` to a short path that can be written to, such as `/tmp`."
     )
 

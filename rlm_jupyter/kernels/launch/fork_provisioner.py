@@ -22,7 +22,7 @@ _shared_lock = threading.Lock()
 
 
 def shared_supervisor() -> Supervisor:
-    """Give the supervisor for kernels whose kernelspec names `rlm-fork`; started when first asked for.
+    """Returns the supervisor for kernels whose kernelspec names `rlm-fork`; started when first asked for.
 
     Raises:
         KernelStartError: it does not start.

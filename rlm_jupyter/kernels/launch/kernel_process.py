@@ -224,7 +224,7 @@ class KernelProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process id; None where it runs elsewhere."""
+        """Its process id; None if it runs elsewhere."""
         provisioner = self._manager.provisioner if self._manager else None
         return getattr(provisioner, "pid", None)
 

@@ -74,7 +74,7 @@ def kernel_spec(name: str | None) -> KernelSpec:
 
 
 def _fit(name: str, spec: KernelSpec) -> KernelSpec:
-    """Give a kernelspec with the path of its program, as jupyter_client understands it; refuse what cannot work."""
+    """Returns a kernelspec with the path of its program, as jupyter_client understands it; refuse what cannot work."""
     if spec.language and spec.language.lower() not in PYTHONS:
         raise _unfit(name, f"is for `{spec.language}`, and agents write Python")
     if not spec.argv:

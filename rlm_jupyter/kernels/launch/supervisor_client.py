@@ -46,7 +46,7 @@ MODULES = (
 
 
 def possible() -> bool:
-    """Tell whether this system can fork kernels: only on Linux is a fork without exec sound enough."""
+    """Returns whether this system can fork kernels: only on Linux is a fork without exec sound enough."""
     return sys.platform.startswith("linux")
 
 
@@ -221,7 +221,7 @@ class Chief:
 
 
 def _settle(future: Future[Any], outcome: Any) -> None:
-    """Give a future its result, or its exception; nothing happens where it has one, or was cancelled."""
+    """Set a future's result, or its exception; nothing happens where it has one, or was cancelled."""
     with suppress(InvalidStateError):
         if isinstance(outcome, BaseException):
             future.set_exception(outcome)

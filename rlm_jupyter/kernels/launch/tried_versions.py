@@ -12,7 +12,7 @@ TRIED = {
 
 
 def tried(package: str) -> str:
-    """Say which version of a package is installed, and how that compares with those that were tried.
+    """Returns which version of a package is installed, and how that compares with those that were tried.
 
     Args:
         package: a key of `TRIED`.

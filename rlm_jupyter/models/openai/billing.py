@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.openai.chat_replies import Reply
 
 _PER_REPLY: Final = 16
-"""Tokens of a reply that are no text, such as its end mark."""
+"""Tokens of a reply that are not text, such as its end mark."""
 
 
 def most_usage(messages: Sequence[Message], reply: Reply, max_tokens: int | None) -> Usage:
-    """Give the most that a request may have cost in tokens, where the provider does not tell.
+    """Returns the most that a request may have cost in tokens, where the provider does not tell.
 
     What was thought and not shown counts too, so that only the request's own bound on the reply is one.
     """
@@ -52,7 +52,7 @@ class Bill:
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens of all replies together; None where there is but one and it does not tell."""
+        """The tokens of all replies together; None if there is but one and it does not tell."""
         told = [reply.usage for reply in self._replies]
         if told == [None]:
             return None

@@ -108,14 +108,14 @@ class OpenAIChat:
 
     @property
     def price(self) -> Price | None:
-        """USD per million tokens; None where it is not known."""
+        """USD per million tokens; None if it is not known."""
         if self._price is None:
             self._price = price_of(self.name, self.provider, base_url=self.base_url)
         return self._price
 
     @property
     def window(self) -> int | None:
-        """Tokens that the model holds; None where it is not known."""
+        """Tokens that the model holds; None if it is not known."""
         return window_of(self.name, self.provider, base_url=self.base_url)
 
     @property
@@ -234,7 +234,7 @@ class OpenAIChat:
         return error
 
     async def _model_error(self, failure: Failure, said: str) -> ModelError | None:
-        """Say which models there are; None if the address is to blame, where no models are listed either."""
+        """Returns which models there are; None if the address is to blame, where no models are listed either."""
         names = await self._models()
         if names is None:
             if failure.kind is Kind.ADDRESS:
@@ -250,7 +250,7 @@ class OpenAIChat:
         )
 
     async def _models(self) -> list[str] | None:
-        """The names of the server's models; None where it does not tell quickly."""
+        """The names of the server's models; None if it does not tell quickly."""
         try:
             with self._clients.borrow() as client:
                 async with asyncio.timeout(_LIST_SECONDS):
@@ -262,7 +262,7 @@ class OpenAIChat:
 
 
 async def _announce(request: CompletionRequest, failure: Failure, seconds: float) -> None:
-    """Tell that there will be one more attempt, and wait until it may be made."""
+    """Reports that there will be one more attempt, and waits until it may be made."""
     if request.on_wait is None:
         return
     pending = request.on_wait(failure.reason, seconds)
@@ -271,7 +271,7 @@ async def _announce(request: CompletionRequest, failure: Failure, seconds: float
 
 
 def _bound_of(body: Mapping[str, object]) -> int | None:
-    """Give the most tokens that a request allows its reply."""
+    """Returns the most tokens that a request allows its reply."""
     bound = body.get(NEW_LIMIT, body.get(OLD_LIMIT))
     return bound if isinstance(bound, int) else None
 

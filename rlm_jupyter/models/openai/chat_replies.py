@@ -47,7 +47,7 @@ _FINISHES: Final = {
 
 
 class WireError(ValueError):
-    """The bytes are no chat completion."""
+    """The bytes are not a chat completion."""
 
 
 class EventData(bytes):
@@ -100,7 +100,7 @@ class EventReader:
             yield from self._line(line)
 
     def end(self) -> Iterator[EventData]:
-        """Give the last event, where the server left out the empty line after it."""
+        """Yields the last event, where the server left out the empty line after it."""
         rest, self._rest = b"".join(self._rest), []
         yield from self._line(rest.removesuffix(b"\r"))
         yield from self._line(b"")
@@ -154,7 +154,7 @@ class Reply:
     Attributes:
         pieces: its text so far.
         finish_reason: as the provider says; None until it did.
-        usage: its tokens; None where none, or none that can be, was given.
+        usage: its tokens; None if none, or none that can be, was given.
         cost: USD as the provider reports it.
         model: the name of the model that answered.
         error: the error that came in the place of a reply, or in its middle.
@@ -219,7 +219,7 @@ class Reply:
         """Take one event of a stream; give the text that it adds.
 
         Raises:
-            WireError: it is no JSON, and no error either.
+            WireError: it is neither JSON nor an error.
         """
         if data.strip().strip(b'"').upper() == b"[DONE]":
             self.ended = True
@@ -242,7 +242,7 @@ class Reply:
         """Take a whole body; give its text.
 
         Raises:
-            WireError: it is no JSON.
+            WireError: it is not JSON.
         """
         try:
             payloads = _payloads(data)
@@ -280,14 +280,14 @@ class Reply:
         whole = text or _text_of(message)
         if whole:
             return self._rest_of(whole)
-        legacy = choice.get("text")  # of completions that are no chat
+        legacy = choice.get("text")  # of completions that are not chat
         return legacy if isinstance(legacy, str) else ""
 
     def _repeats(self, text: str) -> bool:
         return len(text) >= _REPEATED and len(text) == self._length and self.text == clean_text(text)
 
     def _rest_of(self, whole: str) -> str:
-        """Give what the whole text, as a last frame or each frame has it, adds to what came in pieces."""
+        """Returns what the whole text, as a last frame or each frame has it, adds to what came in pieces."""
         # Lengths first: to join the pieces for each of many short frames would take for ever.
         if self.pieces and len(whole) >= self._length and whole.startswith(so_far := self.text):
             return whole[len(so_far) :]

@@ -57,7 +57,7 @@ class Clients:
 
     @contextmanager
     def borrow(self) -> Iterator[AsyncOpenAI]:
-        """Give a client for one request on the running loop.
+        """Yields a client for one request on the running loop.
 
         Raises:
             SetupError: none can be made with what the environment says of proxies and certificates.
@@ -154,7 +154,7 @@ class _Shards:
 
 
 def _proxy(url: str) -> str | None:
-    """Give the address of the proxy through which a server is reached.
+    """Returns the address of the proxy through which a server is reached.
 
     Raises:
         SetupError: it cannot be used.
@@ -183,7 +183,7 @@ def _certificates(client: type) -> Any:
 
 
 def _http_library(client: type) -> Any:
-    """Give the library that the SDK stands on: httpx for openai 2, httpx2 for openai 3.
+    """Returns the library that the SDK stands on: httpx for openai 2, httpx2 for openai 3.
 
     Its certificates are read once and shared: reading them is what a new client takes its time for.
     """

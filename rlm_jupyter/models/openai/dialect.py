@@ -65,7 +65,7 @@ class Dialect:
         limit: the field that bounds a reply's tokens.
         streams: whether it streams.
         stream_usage: whether it takes `stream_options`.
-        most_tokens: the most tokens that it lets a reply have; None where it named no bound.
+        most_tokens: the most tokens that it lets a reply have; None if it named no bound.
         reports_cost: whether it is to be asked for the cost of each reply.
         system_role: whether the model takes system messages.
     """
@@ -79,7 +79,7 @@ class Dialect:
 
     @classmethod
     def of(cls, base_url: str, provider: str | None) -> Dialect:
-        """Give what is known of a server before the first request.
+        """Returns what is known of a server before the first request.
 
         Only OpenAI itself is asked with the new name of the limit: a server that does not know a field
         may ignore it, and a limit must not be ignored.
@@ -154,7 +154,7 @@ class Dialect:
 
     @staticmethod
     def room(failure: Failure, sent: Mapping[str, object]) -> int | None:
-        """Give the tokens that the window leaves for the reply, where the refusal tells; None where none.
+        """Returns the tokens that the window leaves for the reply, where the refusal tells; None if none.
 
         Servers with small windows count the reply's bound in, so that a prompt which fits is refused.
         """
@@ -171,7 +171,7 @@ def _has_system(messages: object) -> bool:
 
 
 def window_told(text: str) -> int | None:
-    """Read from a refusal how many tokens the model holds; None where it does not tell."""
+    """Read from a refusal how many tokens the model holds; None if it does not tell."""
     sizes = (_integer(found[1]) for found in _WINDOW.finditer(text))
     return next((size for size in sizes if size >= _LEAST_WINDOW), None)  # a smaller one is an HTTP status
 

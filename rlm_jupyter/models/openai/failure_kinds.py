@@ -126,7 +126,7 @@ class Failure:
     Attributes:
         kind: what kind of failure it is.
         text: what the provider said, raw; it may hold a key and must go through `redact.quote`.
-        status: of the HTTP response, or as an error names it that came after a 200; None where there was none.
+        status: of the HTTP response, or as an error names it that came after a 200; None if there was none.
         retry_after: seconds that the server asks to wait.
         param: the request field that the server blames.
     """
@@ -151,7 +151,7 @@ class Failure:
         return self.kind in (Kind.REFUSED, Kind.SERVER, Kind.MODEL, Kind.ADDRESS)
 
     def attempts(self, policy: RetryPolicy) -> int:
-        """Give how many requests may be sent in all before this failure is final."""
+        """Returns how many requests may be sent in all before this failure is final."""
         if not self.kind.recoverable:
             return 1
         if self.kind is Kind.THOUGHTS:
@@ -196,7 +196,7 @@ def _kind_of_status(status: int, told: ErrorBody) -> Kind:
 
 
 def _kind_of_too_many(told: ErrorBody) -> Kind:
-    """Tell a full minute from an empty account, and from a request that no minute has room for."""
+    """Returns a full minute from an empty account, and from a request that no minute has room for."""
     said = f"{told.code} {told.text}"
     if _LARGER_THAN_RATE.search(said):
         return Kind.CONTEXT
@@ -216,7 +216,7 @@ def _kind_of_refusal(status: int, told: ErrorBody) -> Kind:
 
 
 def _kind_of_words(told: ErrorBody) -> Kind:
-    """Tell an error apart that has no status: what cannot pass is told at once, all else may pass."""
+    """Returns an error apart that has no status: what cannot pass is told at once, all else may pass."""
     said = f"{told.code} {told.text}"
     kind = _kind_of_refusal(0, told)
     if kind is not Kind.REFUSED:

@@ -42,7 +42,7 @@ _OF_CONNECTIONS: Final = frozenset(
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """Tell what an exception of the SDK or of the connection means; None where it is none of theirs."""
+    """Returns what an exception of the SDK or of the connection means; None if it is none of theirs."""
     import openai
 
     if isinstance(error, openai.APIStatusError):
@@ -57,13 +57,13 @@ def failure_of(error: Exception) -> Failure | None:
 
 
 def failure_of_error_object(error: object) -> Failure:
-    """Tell what an error means that came after a 200, in the place of a reply or in its middle."""
+    """Returns what an error means that came after a 200, in the place of a reply or in its middle."""
     told = read_error(error)
     return _failure(told, told.status, {})
 
 
 def _body(error: Any) -> object:
-    """Give the body of a refusal: the whole, of which the SDK's exception may hold a part."""
+    """Returns the body of a refusal: the whole, of which the SDK's exception may hold a part."""
     try:
         data = error.response.content
     except Exception:  # it was never read, or cannot be decoded
@@ -84,7 +84,7 @@ def _failure(told: ErrorBody, status: int | None, headers: Mapping[str, str]) ->
 
 
 def _wait_asked(told: ErrorBody, headers: Mapping[str, str], *, rate: bool) -> float | None:
-    """Give the seconds that a server asks to wait, by its headers, its body or its words."""
+    """Returns the seconds that a server asks to wait, by its headers, its body or its words."""
     asked = retry_after_seconds(headers)
     if asked is None:
         asked = told.retry_after

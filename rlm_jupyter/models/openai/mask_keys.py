@@ -34,7 +34,7 @@ def mask_keys(text: str, *secrets: str) -> str:
 
 
 def quote(text: str, *secrets: str, limit: int = 300) -> str:
-    """Give a provider's text as one short line without keys and control characters; HTML gives nothing."""
+    """Returns a provider's text as one short line without keys and control characters; HTML gives nothing."""
     line = _CONTROL.sub(" ", clean_text(text)).strip()
     if line.startswith("<"):
         return ""
@@ -43,17 +43,17 @@ def quote(text: str, *secrets: str, limit: int = 300) -> str:
 
 
 def sentence(said: str) -> str:
-    """Give what a provider said with a full stop at its end, unless it has its own."""
+    """Returns what a provider said with a full stop at its end, unless it has its own."""
     return said if said.endswith((".", "!", "?", "…")) else f"{said}."
 
 
 def quoted(said: str) -> str:
-    """Give what a provider said as a sentence of a message; nothing where it said nothing."""
+    """Returns what a provider said as a sentence of a message; nothing if it said nothing."""
     return f" It said: {sentence(said)}" if said else ""
 
 
 def public_url(url: str) -> str:
-    """Give `url` without what may be secret in it: user, password, query and fragment."""
+    """Returns `url` without what may be secret in it: user, password, query and fragment."""
     try:
         parts = urlsplit(url)
     except ValueError:  # such as a bracket that is not closed

@@ -54,7 +54,7 @@ class RetryPolicy:
     longest_wait: float = 120.0
 
     def wait(self, failures: int, retry_after: float | None) -> float:
-        """Give the seconds to wait after that many failures (1 or more).
+        """Returns the seconds to wait after that many failures (1 or more).
 
         What the server asked for is a lower bound; the jitter keeps agents that failed together from
         coming back together.

@@ -64,7 +64,7 @@ async def receive(
         heard: called with each sign of life of the model.
 
     Raises:
-        WireError: the body is no chat completion.
+        WireError: the body is not a chat completion.
     """
     kind = response.headers.get("content-type", "")
     # Closed here and now: left to the garbage collector, a cancelled body ends in a warning, much later.
@@ -77,7 +77,7 @@ async def receive(
 
 
 def fault_of(reply: Reply) -> Failure | None:
-    """Tell what is wrong with a reply that was read to its end; None where nothing is."""
+    """Returns what is wrong with a reply that was read to its end; None if nothing is."""
     error = reply.error
     if error is None and not reply.choices:
         error = reply.complaint
@@ -142,7 +142,7 @@ async def _read_whole(
 
 
 def _excerpt(data: bytearray) -> str:
-    """Give the words of a body that is no JSON: of a page its title, of a short text the text."""
+    """Returns the words of a body that is not JSON: of a page its title, of a short text the text."""
     text = clean_text(data[:4096].decode("utf-8", "replace")).strip()
     if text.startswith("<"):
         text = page_title(text)

@@ -99,14 +99,14 @@ def load(fd: int, *, allow_pickle: bool, max_bytes: int | None = None) -> Any:
         raise
     except (
         BaseException
-    ) as error:  # constructors of libraries raise all sorts; polars' panics are no Exception
+    ) as error:  # constructors of libraries raise all sorts; polars' panics are not Exception
         raise Malformed(
             f"An encoded value cannot be decoded ({type_name(error)}: {str(error)[:200]})."
         ) from None
 
 
 def kind(fd: int) -> str:
-    """Tell whether a descriptor holds a "safe" or a "pickle" value.
+    """Returns whether a descriptor holds a "safe" or a "pickle" value.
 
     Raises:
         Malformed: it holds no value.
@@ -115,7 +115,7 @@ def kind(fd: int) -> str:
 
 
 def size(fd: int) -> int:
-    """Give the bytes that a descriptor holds.
+    """Returns the bytes that a descriptor holds.
 
     Raises:
         Malformed: it holds no value.

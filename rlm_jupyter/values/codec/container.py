@@ -76,7 +76,7 @@ class MissingLibrary(Refused):
 
 
 def type_name(value: object) -> str:
-    """Give the full name of a value's type, such as ``pandas.DataFrame``, without running code of the value."""
+    """Returns the full name of a value's type, such as ``pandas.DataFrame``, without running code of the value."""
     kind = type(value)
     # `kind.__name__` may be a property of a hostile metaclass; the slots of `type` itself are not.
     name = type.__dict__["__qualname__"].__get__(kind)
@@ -108,7 +108,7 @@ _THINGS = {
 
 
 def describe_thing(value: object) -> str:
-    """Say in a few words what an object is that cannot be transferred."""
+    """Returns in a few words what an object is that cannot be transferred."""
     name = type_name(value)
     thing = _THINGS.get(name)
     return f"it is {thing} (`{name}`)" if thing else f"it is a `{name}`"
@@ -132,7 +132,7 @@ def seal(fd: int) -> None:
 
 
 def is_sealed(fd: int) -> bool:
-    """Tell whether nobody can change or cut the file of `fd` any more."""
+    """Returns whether nobody can change or cut the file of `fd` any more."""
     try:
         import fcntl
 
@@ -218,7 +218,7 @@ def _read_at(fd: int, length: int) -> bytes:
 
 
 def size_of(fd: int) -> int:
-    """Give the bytes of a value's file; raises `Malformed` where it can be none."""
+    """Returns the bytes of a value's file; raises `Malformed` where it can be none."""
     try:
         status = os.fstat(fd)
     except (OSError, OverflowError):
@@ -233,7 +233,7 @@ def size_of(fd: int) -> int:
 def _parse_header(raw: bytes | memoryview, size: int) -> tuple[str, int, int]:
     magic, version, kind, head, buffers, total = _HEADER.unpack_from(raw)
     if magic != MAGIC or version != VERSION or kind >= len(KINDS):
-        raise Malformed("The bytes are no encoded value of this version of rlm_jupyter.")
+        raise Malformed("The bytes are not an encoded value of this version of rlm_jupyter.")
     if total != size or head > MAX_HEAD or buffers > MAX_BUFFERS:
         raise Malformed("An encoded value has another size than its header says.")
     if _HEADER.size + buffers * _ENTRY + head > size:
@@ -242,7 +242,7 @@ def _parse_header(raw: bytes | memoryview, size: int) -> tuple[str, int, int]:
 
 
 def read_kind(fd: int) -> str:
-    """Tell whether `fd` holds a "safe" or a "pickle" value.
+    """Returns whether `fd` holds a "safe" or a "pickle" value.
 
     Raises:
         Malformed: it holds none.
@@ -320,7 +320,7 @@ class Container:
         self._left = size
 
     def buffer(self, index: object) -> memoryview:
-        """Give the buffer of that number, once.
+        """Returns the buffer of that number, once.
 
         Raises:
             Malformed: there is no such buffer, or it was given out before.

@@ -83,7 +83,7 @@ class _Reader:
         return self.value(ref)
 
     def value(self, ref: Any) -> Any:
-        """Give what a ref stands for, building it if that was not done yet."""
+        """Returns what a ref stands for, building it if that was not done yet."""
         if type(ref) is not list:
             return ref
         (index,) = ref
@@ -93,7 +93,7 @@ class _Reader:
         return self._build(index) if made is _MISSING else made
 
     def values(self, refs: Any) -> list[Any]:
-        """Give the items of a container."""
+        """Returns the items of a container."""
         if type(refs) is list:
             return [ref if type(ref) is not list else self.value(ref) for ref in refs]
         if "rows" in refs:

@@ -44,7 +44,7 @@ _PLAIN = _SCALARS | {list, dict}
 
 
 def _is_plain(root: object) -> bool:
-    """Tell whether a value is a JSON tree: exact types, text keys, no shared containers, no long texts.
+    """Returns whether a value is a JSON tree: exact types, text keys, no shared containers, no long texts.
 
     Looks at a whole level at once by functions in C: a Python step per item would cost more than the encoding.
     """
@@ -68,7 +68,7 @@ def _is_plain(root: object) -> bool:
 
 
 def _has_long(items: Sequence[Any], kinds: set[type], *, together: bool) -> bool:
-    """Tell whether a text, or texts alone and together, should leave the head."""
+    """Returns whether a text, or texts alone and together, should leave the head."""
     if kinds == {str}:
         return (together and sum(map(len, items)) > _LONG) or max(map(len, items)) > _LONG
     return max(len(v) for v in items if type(v) is str) > _LONG
@@ -259,7 +259,7 @@ class _Writer:
         return [tag, self._hashable(list(value), lambda _: ".pop()")]
 
     def _hashable(self, values: Sequence[Any], place: Callable[[int], str]) -> Any:
-        """Encode keys of a dict, or members of a set: an instance of a class becomes a tuple, as a dict is no key."""
+        """Encode keys of a dict or members of a set: an instance of a class becomes a tuple, as dicts are not keys."""
         before, self._hashed = self._hashed, True
         try:
             return self.many(values, place)

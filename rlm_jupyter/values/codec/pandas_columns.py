@@ -41,7 +41,7 @@ def frequency_name(text: object) -> str:
 
 
 def is_cheap(freq: Any, length: int) -> bool:
-    """Tell whether pandas checks an index of that length against a frequency without a step of Python for each."""
+    """Returns whether pandas checks an index of that length against a frequency without a step of Python for each."""
     import pandas as pd
 
     return length <= _STEPPED or isinstance(freq, pd.tseries.offsets.Tick)
@@ -60,7 +60,7 @@ def frequency_form(freq: Any, length: int) -> str | None:
 
 
 def _values(column: Any) -> Any:
-    """Give the array behind a series, an index or an array: numpy's where pandas uses numpy."""
+    """Returns the array behind a series, an index or an array: numpy's where pandas uses numpy."""
     import numpy as np
     import pandas as pd
 
@@ -234,7 +234,7 @@ def _period_of(form: dict[str, Any], decoder: Any) -> Any:
 
     ordinals = arrays.array_of(form["v"], decoder)
     if ordinals.dtype.str[1:] != "i8":
-        raise Malformed("The periods of an encoded frame are no whole numbers.")
+        raise Malformed("The periods of an encoded frame are not whole numbers.")
     return pd.arrays.PeriodArray(ordinals, dtype=pd.PeriodDtype(frequency_name(form["f"])))
 
 

@@ -109,7 +109,7 @@ def _at(place: str, encode: Callable[..., Any], *args: Any) -> Any:
 
 
 def _block_of_frame(frame: Any) -> Any:
-    """Give the one array of a frame of a single numpy dtype, else None."""
+    """Returns the one array of a frame of a single numpy dtype, else None."""
     import numpy as np
 
     kinds = set(frame.dtypes) if frame.shape[1] else set()

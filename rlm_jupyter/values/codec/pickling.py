@@ -135,7 +135,7 @@ def _reduced(value: Any) -> tuple[Any, ...]:
 
 
 def _without_attrs(value: Any, left_out: list[str]) -> Any:
-    """Return a frame or series without the attributes that cannot be pickled; None where there are none."""
+    """Return a frame or series without the attributes that cannot be pickled; None if there are none."""
     pd = sys.modules.get("pandas")
     if pd is None or not isinstance(value, (pd.DataFrame, pd.Series)) or not value.attrs:
         return None

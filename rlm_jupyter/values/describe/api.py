@@ -1,4 +1,4 @@
-"""Say what a value is without showing all of it: for prompts, the tree, the log.
+"""Describes a value without showing all of it: for prompts, the tree, the log.
 
 Travels as source into kernels: standard library only at import.
 
@@ -183,7 +183,7 @@ def _item(value: Any, rows: int) -> dict[str, Any]:
 
 
 def _outline(value: Any) -> str:
-    """Say what a part of a container is without quoting it."""
+    """Returns what a part of a container is without quoting it."""
     for base in (str, bytes, dict, *_SEQUENCES):
         if issubclass(type(value), base):
             return f"{type_name(value)} of {base.__len__(value):,}"

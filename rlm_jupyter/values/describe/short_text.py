@@ -44,7 +44,7 @@ def cut(text: str, width: int) -> str:
 
 
 def head_tail(text: str, width: int) -> str:
-    """Give a text's head and tail with the count of characters between them."""
+    """Returns a text's head and tail with the count of characters between them."""
     if len(text) <= width:
         return text
     tail = width // 4

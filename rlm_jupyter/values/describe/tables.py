@@ -55,7 +55,7 @@ def describe_table(value: object, rows: int) -> dict[str, Any] | None:
 
 
 def outline_table(value: object) -> dict[str, Any] | None:
-    """Give only summary, bytes and shape of what `describe_table` describes."""
+    """Returns only summary, bytes and shape of what `describe_table` describes."""
     found = _find(value)
     return None if found is None else found[0](_without_attrs(value))
 
@@ -172,11 +172,11 @@ class _PandasColumn:
         self._column = column
 
     def values(self, start: int, stop: int) -> list[Any]:
-        """Give the values of some rows."""
+        """Returns the values of some rows."""
         return list(self._column.iloc[start:stop].tolist())
 
     def nulls(self) -> int | None:
-        """Count the missing values; None where that takes a look at very many."""
+        """Count the missing values; None if that takes a look at very many."""
         dtype = self._column.dtype
         if self.length <= _EXACT:
             return int(self._column.isna().sum())
@@ -187,7 +187,7 @@ class _PandasColumn:
         return None
 
     def range(self) -> tuple[Any, Any] | None:
-        """Give the least and the greatest value; None where they come from the sample."""
+        """Returns the least and the greatest value; None where they come from the sample."""
         if self.length > _EXACT or self._column.dtype.kind not in "iufmM" or self._column.isna().all():
             return None
         return self._column.min(), self._column.max()
@@ -201,7 +201,7 @@ class _ArrowColumn:
         self._column = column
 
     def values(self, start: int, stop: int) -> list[Any]:
-        """Give the values of some rows."""
+        """Returns the values of some rows."""
         part = self._column.slice(start, stop - start)
         return list(part.to_list() if hasattr(part, "to_list") else part.to_pylist())
 
@@ -219,13 +219,13 @@ def _column(name: str, dtype: str, column: _PandasColumn | _ArrowColumn, rows: i
     about: dict[str, Any] = {"name": name, "dtype": cut(dtype, _CELL), "nulls": 0}
     with suppress(
         Exception
-    ):  # items of any class: arrays that are no booleans, numbers that refuse to be compared
+    ):  # items of any class: arrays that are not booleans, numbers that refuse to be compared
         about |= _looked(column, rows)
     return about
 
 
 def _looked(column: _PandasColumn | _ArrowColumn, rows: int) -> dict[str, Any]:
-    """Say how many values are missing, and what the others are."""
+    """Returns how many values are missing, and what the others are."""
     about: dict[str, Any] = {}
     sample = [item for a, b in spans(column.length) for item in column.values(a, b)]
     present = [item for item in sample if not _is_null(item)]
@@ -239,7 +239,7 @@ def _looked(column: _PandasColumn | _ArrowColumn, rows: int) -> dict[str, Any]:
 
 
 def _content(present: list[Any], known: tuple[Any, Any] | None, *, sampled: bool) -> dict[str, Any]:
-    """Say what is in a column: a range where its values have an order of their own, else the commonest."""
+    """Returns what is in a column: a range where its values have an order of their own, else the commonest."""
     if known is not None:
         return {"range": [short(known[0], _CELL), short(known[1], _CELL)]}
     about: dict[str, Any] = {"sampled": True} if sampled else {}
@@ -304,7 +304,7 @@ def _array_details(value: Any, rows: int) -> dict[str, Any]:
 
 
 def _flat(array: Any, items: int) -> Any:
-    """Give the first items of an array of any shape, without a copy of all of it."""
+    """Returns the first items of an array of any shape, without a copy of all of it."""
     import numpy as np
 
     return np.asarray(array).flat[:items] if np.ndim(array) else np.asarray(array).reshape(1)
