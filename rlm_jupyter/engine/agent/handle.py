@@ -93,8 +93,8 @@ class AgentHandle:
     @property
     def messages(self) -> list[Message]:
         """Exactly what was sent to the model for it, and the replies."""
-        veil = self._conductor.veil
-        return [{"role": one["role"], "content": veil(one["content"])} for one in self._agent.messages]
+        redact = self._conductor.redact
+        return [{"role": one["role"], "content": redact(one["content"])} for one in self._agent.messages]
 
     @property
     def _agent(self) -> Agent:

@@ -18,7 +18,7 @@ from rlm_jupyter.engine.run.engine_thread import EngineThread
 from rlm_jupyter.engine.run.run_view import RunFacts
 from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
 from rlm_jupyter.events import events as ev
-from rlm_jupyter.kernels.blocking import aside
+from rlm_jupyter.kernels.blocking import in_thread
 from rlm_jupyter.settings import Limits
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunArguments:
     """How a run was started: what a follow-up question needs of it.
 
     Attributes:
@@ -97,14 +97,14 @@ class Run(RunFacts):
         *,
         log: EventLog | None = None,
         release: Callable[[], Awaitable[None]] | None = None,
-        asked: Asked | None = None,
+        asked: RunArguments | None = None,
     ) -> None:
         super().__init__(conductor, root)
         self._log = log
         self.log_path = log.path if log is not None else None
         self.error: RLMError | None = None
         self._engine = engine
-        self.asked = asked
+        self.arguments = asked
         self.continued_by: str | None = None
         self._root: AgentSpec | None = root
         self._release = release
@@ -146,11 +146,11 @@ class Run(RunFacts):
 
     def follow_up(self, question: str, context: Any = None, **options: Any) -> Run:
         """Ask a follow-up question, and return at once; see `ask`."""
-        if self.asked is None:
+        if self.arguments is None:
             raise ConfigError(
                 "This run knows no way to ask on: ask by `RLM.start(..., continues=run)`.", run=self
             )
-        return self.asked.start(question, context, continues=self, **options)
+        return self.arguments.start(question, context, continues=self, **options)
 
     # ---- waiting
 
@@ -369,7 +369,7 @@ class Run(RunFacts):
                 if not self.done:
                     self._conductor.stop()
                 await self._until_ended()
-        await aside(self._keep_answer)
+        await in_thread(self._keep_answer)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_SECONDS):
                 await self._conductor.close()
