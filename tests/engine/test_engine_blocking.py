@@ -157,7 +157,7 @@ async def test_data_is_encoded_beside_the_callers_loop(tmp_path, monkeypatch, ho
     rlm = RLM(model=by_question({"q": ["FINAL(len(context))"]}), log_dir=None, cache=False)
     earlier = await rlm.arun("q", [1])
     encode = Gate(Buffer.encode)
-    monkeypatch.setattr("rlm_jupyter.run_setup.start.Buffer.of", encode)
+    monkeypatch.setattr("rlm_jupyter.run_setup.start.Buffer.encode", encode)
 
     async def ask():
         if how == "stream":
@@ -177,7 +177,7 @@ async def test_data_is_encoded_beside_the_callers_loop(tmp_path, monkeypatch, ho
 async def test_a_question_that_is_cancelled_while_its_data_is_encoded_is_stopped(monkeypatch):
     rlm = RLM(model=by_question({"q": ["import time\ntime.sleep(60)"]}), log_dir=None, cache=False)
     encode = Gate(Buffer.encode)
-    monkeypatch.setattr("rlm_jupyter.run_setup.start.Buffer.of", encode)
+    monkeypatch.setattr("rlm_jupyter.run_setup.start.Buffer.encode", encode)
     before = len(registry.runs())
     asking = asyncio.create_task(rlm.arun("q", [1, 2]))
     async with asyncio.timeout(60):

@@ -221,7 +221,7 @@ def _array_of(payload: list[Any], decoder: Any) -> Any:
     return pd.Series(values, dtype=values.dtype, copy=False).array
 
 
-def encode_pandas(value: Any, encoder: Any) -> list[Any] | None:
+def encode_value(value: Any, encoder: Any) -> list[Any] | None:
     """Encode a pandas value; None when it is none, or has no safe form."""
     pd = sys.modules.get("pandas")
     if pd is None:
