@@ -38,7 +38,7 @@ async def _more(value: Any) -> float:
     async with pool() as forks:
         without = [await kernel(forks) for _ in range(NUMBER)]
         plain = sum(own_memory(made.pid) for made in without)
-    with Buffer.of(value) as buffer:
+    with Buffer.encode(value) as buffer:
         async with pool() as forks:
             assert await forks.share("run", buffer.fd)
             seeing = [await kernel(forks) for _ in range(NUMBER)]

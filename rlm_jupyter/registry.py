@@ -96,7 +96,7 @@ class _Entry:
         self.held = None
 
 
-def keep(run: Run) -> None:
+def register_run(run: Run) -> None:
     """Remember a run, and let go of older ones; returns at once, kernels end in the background."""
     with _runs_lock:
         _runs.append(_Entry(run))

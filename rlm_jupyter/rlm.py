@@ -15,7 +15,7 @@ from rlm_jupyter.engine.completions.sampling import Samplings
 from rlm_jupyter.engine.run.batch import pairs, run_all, run_all_awaited, started
 from rlm_jupyter.engine.run.conductor import Conductor
 from rlm_jupyter.engine.run.engine_thread import engine
-from rlm_jupyter.engine.run.run import Asked, Run
+from rlm_jupyter.engine.run.run import Run, RunArguments
 from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
 from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
 from rlm_jupyter.events.events import AnyEvent, Notice
@@ -24,10 +24,10 @@ from rlm_jupyter.models.base import ChatModel, Price
 from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.registry import (
     find_run,
-    keep,
     kernel_pool,
     last_run,
     let_older_go,
+    register_run,
     reply_cache,
     runs,
     stop_all,
@@ -35,13 +35,13 @@ from rlm_jupyter.registry import (
 )
 from rlm_jupyter.run_setup.resolve_model import choose_model
 from rlm_jupyter.run_setup.start import (
-    carry_on,
     check_start,
+    emit_run_started,
     encode,
+    inherit_from_run,
     new_id,
     open_log,
     redactor,
-    tell_start,
     tracer,
 )
 from rlm_jupyter.run_setup.variable_names import read_names
@@ -255,7 +255,7 @@ class RLM:
     def _begin_life(self, run: Run, failure: RLMError | None = None) -> None:
         with self._counting:
             self._open_runs += 1
-        keep(run)
+        register_run(run)
         ended = engine().submit(run._conduct(failure))  # noqa: SLF001 - the run's life is begun in one place
         ended.add_done_callback(lambda _: let_older_go())
 
@@ -334,7 +334,7 @@ class RLM:
         )
         run_id = new_id()
         if continues is not None:
-            spec, given, configs = carry_on(continues, run_id, spec, given, configs)
+            spec, given, configs = inherit_from_run(continues, run_id, spec, given, configs)
         inherit = self.settings.inherit_tools if inherit_tools is None else inherit_tools
         listeners = [
             listener
@@ -349,7 +349,7 @@ class RLM:
             if continues is not None:
                 continues.continued_by = None
             raise
-        run.asked = Asked(self.start, given, configs)
+        run.arguments = RunArguments(self.start, given, configs)
         self._begin_life(run)
         return run
 
@@ -375,9 +375,9 @@ class RLM:
         for listener in listeners:
             journal.subscribe(listener)
         writer = open_log(self.settings.log_dir, run_id, journal)
-        veil = Redactor([*self._secrets, *handed])
+        redact = Redactor([*self._secrets, *handed])
         offered = Servers(servers, journal.redact, lambda text: journal.emit(Notice, text=text))
-        toolkit = Toolkit(env=env, servers=offered, inherit=inherit, veil=veil)
+        toolkit = Toolkit(env=env, servers=offered, inherit=inherit, redact=redact)
         return submit(
             engine(),
             self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer, exposed=exposed),
@@ -404,7 +404,7 @@ class RLM:
             samplings=self._samplings,
             price=self._price,
             cache=self._cache(),
-            veil=toolkit.veil,
+            redact=toolkit.redact,
         )
         store = Store(limit=self.settings.value_memory)
         for data in (spec.context, *(one.data for one in spec.added)):
@@ -424,10 +424,10 @@ class RLM:
             env=toolkit.env,
             servers=toolkit.servers,
             inherit_tools=toolkit.inherit,
-            veil=toolkit.veil,
+            redact=toolkit.redact,
             step=step,
         )
-        tell_start(
+        emit_run_started(
             journal, spec, self.model, self.sub_model, limits, self.settings, step=step, exposed=exposed
         )
         return Run(

@@ -13,7 +13,7 @@ from ..values.codec import api as codec
 from ..values.describe import api as describe
 from . import preloaded_data
 from .answer_types import read_schema
-from .asyncio_run import run_beside
+from .asyncio_run import run_in_own_loop
 from .bridge.socket_link import Line, Rejected, Reply, error_of
 from .caller_kind import Cell, caller_awaits
 from .depth_fallback import fallback_prompt
@@ -344,7 +344,7 @@ def _outcome(item: Any) -> Any:
     """Wait for one of many values, or say that it failed."""
     try:
         if isinstance(item, Awaitable) and not isinstance(item, Call):
-            return run_beside(_awaited(item))
+            return run_in_own_loop(_awaited(item))
         return settled(item)
     except Exception as error:
         return Failed(error)

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..values.codec import api as codec
 from .agent_api import FinalRejected, Words
-from .asyncio_run import nest
+from .asyncio_run import allow_nested_asyncio_run
 from .bridge.control_link import ControlLink
 from .bridge.socket_link import Link, RLMQueryError, error_of
 from .pending_calls import Call, Failed
@@ -182,5 +182,5 @@ def install(shell: Any, fd: int | None) -> Guest:
     """
     guest = Guest(shell, fd)
     _guests.append(guest)
-    nest()
+    allow_nested_asyncio_run()
     return guest

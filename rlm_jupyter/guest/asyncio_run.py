@@ -16,7 +16,7 @@ from .caller_kind import interruptible
 from .pending_calls import Call
 
 
-def run_beside(main: Any, **options: Any) -> Any:
+def run_in_own_loop(main: Any, **options: Any) -> Any:
     """Run a coroutine to its end on a loop of its own in a new thread, while the calling thread waits."""
     outcome: concurrent.futures.Future[Any] = concurrent.futures.Future()
     running: list[Any] = []
@@ -54,20 +54,20 @@ def _is_running() -> bool:
     return asyncio._get_running_loop() is not None  # noqa: SLF001 - asyncio's own way to ask without raising
 
 
-def nest() -> None:
+def allow_nested_asyncio_run() -> None:
     """Let `asyncio.run(main())` and `loop.run_until_complete(main())` work in a cell: a loop runs there."""
 
     def run(main: Any, **options: Any) -> Any:
         if isinstance(main, Call):  # it runs already
             return main.wait()
         nested = _is_running() and asyncio.iscoroutine(main)
-        return run_beside(main, **options) if nested else _plain_run(main, **options)
+        return run_in_own_loop(main, **options) if nested else _plain_run(main, **options)
 
     def run_until_complete(loop: Any, future: Any) -> Any:
         if isinstance(future, Call):
             return future.wait()
         nested = _is_running() and asyncio.iscoroutine(future)
-        return run_beside(future) if nested else _plain_run_until_complete(loop, future)
+        return run_in_own_loop(future) if nested else _plain_run_until_complete(loop, future)
 
     run.__doc__, run_until_complete.__doc__ = _plain_run.__doc__, _plain_run_until_complete.__doc__
     asyncio.run = asyncio.runners.run = run

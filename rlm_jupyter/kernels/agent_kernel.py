@@ -56,7 +56,7 @@ class AgentKernel:
 
     def _adopt(self, process: KernelProcess) -> None:
         self._process = process
-        self._tells: bool | None = None  # of its cells; None while nothing is known
+        self._reports_variables: bool | None = None  # of its cells; None while nothing is known
         self.bridge = process.open_bridge(self._handler, lambda: self._bridge_lost(process))
         process.died.add_done_callback(lambda _: self._process_died(process))
 
@@ -130,8 +130,8 @@ class AgentKernel:
 
     async def _run(self, code: str, seconds: float | None, recorder: Recorder) -> CellResult:
         told = self.bridge.next_end()
-        self.bridge.accept()
-        request = self._process.send(code, recorder.take)
+        self.bridge.allow_requests()
+        request = self._process.send(code, recorder.on_message)
         reply = request.reply
         try:
             why = await self._wait(reply, seconds)
@@ -141,7 +141,7 @@ class AgentKernel:
                 return await self._replaced(recorder, why or "died")
             await self._process.settled(request)
             if why is None:
-                await self._told(told)
+                await self._wait_for_variables(told)
         except asyncio.CancelledError:
             # The one who waited is gone; the cell must not go on without him.
             if not reply.done():
@@ -152,12 +152,12 @@ class AgentKernel:
             return recorder.result("ok", content)
         return recorder.result(why or "error", content)
 
-    async def _told(self, told: asyncio.Future[None]) -> None:
+    async def _wait_for_variables(self, told: asyncio.Future[None]) -> None:
         """Wait until the kernel has told of the cell's variables."""
-        if not told.done() and self._tells is not False:
+        if not told.done() and self._reports_variables is not False:
             waiting: set[asyncio.Future[Any]] = {told, self._process.died}
             await asyncio.wait(waiting, timeout=_TOLD_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        self._tells = self._tells or told.done()
+        self._reports_variables = self._reports_variables or told.done()
 
     async def _wait(
         self, reply: asyncio.Future[Mapping[str, Any]], seconds: float | None
@@ -186,7 +186,7 @@ class AgentKernel:
     async def _end_cell(self, request: Request) -> None:
         """Interrupt the cell twice within the grace; then kill the kernel."""
         # Until the next cell: a thread of this one whose call was failed goes on and makes its next.
-        self.bridge.refuse("stopped", "The cell was interrupted.")
+        self.bridge.block_requests("stopped", "The cell was interrupted.")
         for _ in range(2):
             await self._process.interrupt(request, GRACE_SECONDS / 2)
             if request.reply.done() or self._process.died.done():

@@ -53,7 +53,7 @@ class Recorder:
         self._text = BoundedText()
         self.error: Mapping[str, Any] = {}
 
-    def take(self, kind: str, content: Mapping[str, Any]) -> None:
+    def on_message(self, kind: str, content: Mapping[str, Any]) -> None:
         """Take one message of the iopub channel."""
         if kind == "stream":
             self._add(str(content.get("name", "stdout")), str(content.get("text", "")))

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.guest.private_directory import remove_directory
-from rlm_jupyter.kernels.blocking import aside
-from rlm_jupyter.kernels.bridge.connection_broker import Broker, Happening
+from rlm_jupyter.kernels.blocking import in_thread
+from rlm_jupyter.kernels.bridge.connection_broker import Broker, SandboxEvent
 from rlm_jupyter.kernels.channels.gateway import end_late_kernels
 from rlm_jupyter.kernels.confinement.policy import limits_of
 from rlm_jupyter.kernels.confinement.watchdog import Watch
@@ -60,7 +60,7 @@ class KernelRequest:
         sandbox: what its code may touch and use up; or its mode.
         env: variables that the user hands over by name.
         limits: of the box, over those of `sandbox`: see `policy_for`.
-        tell: called with what happens to the box: see `Happening`.
+        tell: called with what happens to the box: see `SandboxEvent`.
     """
 
     run: str
@@ -69,7 +69,7 @@ class KernelRequest:
     sandbox: Sandbox | str = "auto"
     env: dict[str, str] = field(default_factory=dict)
     limits: dict[str, Any] = field(default_factory=dict)
-    tell: Callable[[Happening], None] | None = None
+    tell: Callable[[SandboxEvent], None] | None = None
 
     @property
     def box(self) -> Sandbox:
@@ -172,10 +172,10 @@ class KernelPool:
         broker = Broker(process.confinement.get("net") or (), tell)
         kernel = BoundedKernel(
             process,
-            broker.around(handler),
+            broker.wrap(handler),
             lambda: self._process(request),
             self._dismiss,
-            lambda text: tell(Happening(text)),
+            lambda text: tell(SandboxEvent(text)),
         )
         self._kernels.setdefault(request.run, set()).add(kernel)
         return kernel
@@ -213,7 +213,7 @@ class KernelPool:
             env=dict(request.env),
             limits={**limits_of(box), **request.limits},
             bridge=self._bridge,
-            tell=lambda text: request.tell(Happening(text)) if request.tell else self._notice(text),
+            tell=lambda text: request.tell(SandboxEvent(text)) if request.tell else self._notice(text),
         )
 
     def _dismiss(self, kernel: AgentKernel) -> None:
@@ -280,9 +280,9 @@ class KernelPool:
             await self._ready.close()
         template = self._templates.pop(run, None)
         if template is not None:
-            await aside(template.close)
+            await in_thread(template.close)
         if directory is not None:
-            await aside(remove_directory, directory)
+            await in_thread(remove_directory, directory)
 
     async def close(self) -> None:
         """End everything: kernels, supervisor, directories, sockets."""
@@ -295,10 +295,10 @@ class KernelPool:
         await end_late_kernels()
         await self._watch.close()
         if self._supervisor is not None:
-            await aside(self._supervisor.close)
+            await in_thread(self._supervisor.close)
             self._supervisor = None
         if self._base is not None:
-            await aside(self._base.remove)
+            await in_thread(self._base.remove)
             self._base = None
         if self._context is not None:
             self._context.destroy(linger=0)
@@ -338,16 +338,16 @@ class KernelPool:
 
     async def _directory(self) -> Path:
         if self._base is None:
-            self._base = await aside(BaseDirectory)
+            self._base = await in_thread(BaseDirectory)
         return self._base.path
 
     async def _lose_supervisor(self) -> None:
         """Forget a supervisor that has ended, and the directory that went with it."""
         if self._supervisor is not None:
-            await aside(self._supervisor.close)
+            await in_thread(self._supervisor.close)
             self._supervisor = None
         if self._base is not None:
-            await aside(self._base.remove)
+            await in_thread(self._base.remove)
             self._base = None
         self._directories.clear()
         self._templates.clear()

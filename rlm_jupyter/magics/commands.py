@@ -25,13 +25,13 @@ STOP_SECONDS = 5.0
 _AGENT_ID = re.compile(r"0(\.\d+)*")
 
 
-def _say(text: str) -> None:
+def _print_output(text: str) -> None:
     from rlm_jupyter.models.openai.chat_replies import clean_text
 
     print(clean_text(text))  # noqa: T201 - it is the cell's output
 
 
-def the_run(prefix: str | None = None) -> Run | PastRun:
+def resolve_run(prefix: str | None = None) -> Run | PastRun:
     """Find the run that is meant: by the beginning of its id, or the newest one.
 
     Raises:
@@ -56,10 +56,10 @@ def status(_magics: MagicsState, _arguments: argparse.Namespace) -> None:
     from rlm_jupyter.rlm import runs
     from rlm_jupyter.views import text_tree as text
 
-    for run in [run for run in runs() if not run.done] or [the_run()]:
+    for run in [run for run in runs() if not run.done] or [resolve_run()]:
         with run.lock:
             busy = [agent for agent in run.tree.agents.values() if agent.status == "running"]
-            _say(
+            _print_output(
                 "\n".join([text.summary_line(run.tree), *(f"  {text.agent_line(run.tree, a)}" for a in busy)])
             )
 
@@ -69,10 +69,10 @@ def tree(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Print the tree as text."""
     from rlm_jupyter.views import text_tree as text
 
-    run = the_run(arguments.run)
+    run = resolve_run(arguments.run)
     with run.lock:
         drawn = text.tree(run.tree)
-    _say(drawn)
+    _print_output(drawn)
 
 
 @command("stop [AGENT] [--run RUN]", "Stop a run, or one agent and all below it.")
@@ -80,17 +80,17 @@ def stop(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Stop, wait a little, and say what came of it."""
     from rlm_jupyter.records.past_run import PastRun
 
-    run = the_run(arguments.run)
+    run = resolve_run(arguments.run)
     if isinstance(run, PastRun) or run.done:
-        _say(f"Run `{run.id}` has ended already ({run.status}).")
+        _print_output(f"Run `{run.id}` has ended already ({run.status}).")
         return
     run.stop(arguments.agent)
     if arguments.agent is not None:
-        _say(f"Agent `{arguments.agent}` of run `{run.id}` and all below it stop; the others go on.")
+        _print_output(f"Agent `{arguments.agent}` of run `{run.id}` and all below it stop; the others go on.")
         return
     with contextlib.suppress(TimeoutError):
         run.wait(STOP_SECONDS)
-    _say(f"Run `{run.id}` is {run.status}." if run.done else f"Run `{run.id}` is stopping.")
+    _print_output(f"Run `{run.id}` is {run.status}." if run.done else f"Run `{run.id}` is stopping.")
 
 
 @command(
@@ -100,7 +100,7 @@ def stop(_magics: MagicsState, arguments: argparse.Namespace) -> None:
 def pull(magics: MagicsState, arguments: argparse.Namespace) -> Any:
     """Returns the variable as an object of the notebook, and store it where a name was given."""
     out = out_name(arguments.out) if arguments.out else None
-    value = the_run(arguments.run).agents[arguments.agent].pull(arguments.name, trust=arguments.trust)
+    value = resolve_run(arguments.run).agents[arguments.agent].pull(arguments.name, trust=arguments.trust)
     if out:
         magics.shell.user_ns[out] = value
     return value
@@ -117,10 +117,10 @@ def execute(_magics: MagicsState, line: str) -> None:
     if found is None:
         raise UsageError("Give an agent and some code: `%rlm exec 0.2 counts.head()`.")
     prefix, agent, code = found.groups()
-    run = the_run(prefix)
+    run = resolve_run(prefix)
     result = run.agents[agent].execute(code)
     if result.output:
-        _say(result.output.rstrip("\n"))
+        _print_output(result.output.rstrip("\n"))
     if result.status != "ok":
         why = result.traceback or f"{result.error_name}: {result.error_value}"
         error = KernelError(f"The code did not end well in agent `{agent}` ({result.status}).\n{why}")
@@ -138,7 +138,7 @@ def runs(_magics: MagicsState, _arguments: argparse.Namespace) -> None:
 
     known = rlm.runs()
     if not known:
-        the_run()
+        resolve_run()
     for run in known:
         if isinstance(run, PastRun):  # its tree is in a file, and a notebook may have hundreds
             summary = run.summary
@@ -146,7 +146,7 @@ def runs(_magics: MagicsState, _arguments: argparse.Namespace) -> None:
             with run.lock:
                 summary = text.summary_line(run.tree)
         log = f"\n    {run.log_path}" if run.log_path is not None else ""
-        _say(f"{summary}\n    {one_line(run.question, 100)}{log}")
+        _print_output(f"{summary}\n    {one_line(run.question, 100)}{log}")
 
 
 @command("show [RUN] [AGENT] [--prompt]", "An agent turn by turn (0 is the root); or its exact prompt.")
@@ -158,15 +158,15 @@ def show(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     prefix, agent = arguments.run, arguments.agent
     if agent is None and prefix is not None and _AGENT_ID.fullmatch(prefix):
         prefix, agent = None, prefix
-    run, agent = the_run(prefix), agent or "0"
+    run, agent = resolve_run(prefix), agent or "0"
     if arguments.prompt:
         for message in run.messages(agent):
             content = message["content"]
-            _say(f"--- {message['role']}\n{clean(content, len(content))}")
+            _print_output(f"--- {message['role']}\n{clean(content, len(content))}")
         return
     with run.lock:
         told = text.show_agent(run.tree, agent)
-    _say(told)
+    _print_output(told)
 
 
 @command("cost [RUN]", "Where the money and the tokens of a run went.")
@@ -174,10 +174,10 @@ def cost(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Print a line for each agent, the dearest first."""
     from rlm_jupyter.views import text_tree as text
 
-    run = the_run(arguments.run)
+    run = resolve_run(arguments.run)
     with run.lock:
         table = text.cost_table(run.tree)
-    _say(table)
+    _print_output(table)
 
 
 @command("replay PATH", "The tree of a log that was written earlier.")
@@ -187,11 +187,11 @@ def replay(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     from rlm_jupyter.views import text_tree as text
 
     record = load(arguments.path)
-    _say(text.tree(record.tree))
+    _print_output(text.tree(record.tree))
     if record.torn:
-        _say("Note: the log ends in the middle; what was written until then is shown.")
+        _print_output("Note: the log ends in the middle; what was written until then is shown.")
     elif record.tree.status == "running":
-        _say("Note: the log has no end: its run still goes on, or its process was ended.")
+        _print_output("Note: the log has no end: its run still goes on, or its process was ended.")
 
 
 @command("export [RUN] [-o/--out PATH]", "Write a run as a notebook (.ipynb) or as a script (.py).")
@@ -202,7 +202,7 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
 
     from rlm_jupyter.records.export import to_notebook, to_script
 
-    run = the_run(arguments.run)
+    run = resolve_run(arguments.run)
     path = Path(arguments.out or f"{run.id}.ipynb")
     if path.suffix not in (".ipynb", ".py"):
         raise UsageError(f"`{path}` must end in `.ipynb` (a notebook) or `.py` (a script).")
@@ -215,26 +215,26 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
         raise UsageError(f"`{path}` exists already: name another file with `-o`.") from None
     except OSError as error:
         raise UsageError(f"`{path}` cannot be written: {error}.") from None
-    _say(f"Run `{run.id}` is in `{path}`.")
+    _print_output(f"Run `{run.id}` is in `{path}`.")
 
 
 @command("last", "The newest run, as an object.")
 def last(_magics: MagicsState, _arguments: argparse.Namespace) -> Run | PastRun:
     """Returns the newest run."""
-    return the_run()
+    return resolve_run()
 
 
 @command("next [AGENT] [--run RUN]", "With --step: let the next cell run.")
 def step(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Let one waiting cell run."""
-    the_run(arguments.run).next(arguments.agent)
+    resolve_run(arguments.run).next(arguments.agent)
 
 
 @command("retry AGENT [--run RUN]", "Ask a sub-agent's question again, of a new one beside it.")
 def retry(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Start the new sub-agent, and print its id."""
-    new = the_run(arguments.run).retry(arguments.agent)
-    _say(f"Agent `{arguments.agent}` is asked again, as agent `{new}`: `%rlm status` shows it.")
+    new = resolve_run(arguments.run).retry(arguments.agent)
+    _print_output(f"Agent `{arguments.agent}` is asked again, as agent `{new}`: `%rlm status` shows it.")
 
 
 @command("doctor", "What works on this machine: versions, clicks, model, kernels, sandbox.")
@@ -242,12 +242,12 @@ def doctor(magics: MagicsState, _arguments: argparse.Namespace) -> None:
     """Print the report; takes a second or two, because kernels are started for it."""
     from rlm_jupyter.magics.notebook_diagnostics import report
 
-    _say(report(magics))
+    _print_output(report(magics))
 
 
 @command("free [RUN]", "End a run's kernels; its value, tree and log stay.")
 def free(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Close a run."""
-    run = the_run(arguments.run)
+    run = resolve_run(arguments.run)
     run.close()
-    _say(f"The kernels of run `{run.id}` are gone; its value, tree and log stay.")
+    _print_output(f"The kernels of run `{run.id}` are gone; its value, tree and log stay.")

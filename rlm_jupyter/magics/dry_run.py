@@ -48,7 +48,7 @@ def report(task: Task) -> str:
 def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     """Build the messages that the root agent's first request would carry."""
     from rlm_jupyter.engine.agent import prompt
-    from rlm_jupyter.engine.agent.sandbox_notes import allowed
+    from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
     from rlm_jupyter.engine.budget.ledger import Ledger
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.tools.functions import read_tools
@@ -56,7 +56,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
 
     description: dict[str, Any] | None = None
     if task.names:
-        with Buffer.of(task.context, rows=rlm.settings.sample_rows) as data:
+        with Buffer.encode(task.context, rows=rlm.settings.sample_rows) as data:
             description = data.description
     tools = "\n".join(tool.text for tool in read_tools(task.tools).values())
     first = prompt.first_message(
@@ -65,7 +65,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         names=task.names,
         schema=AnswerSchema(task.schema).text if task.schema is not None else None,
         tools=tools or None,
-        allowed=allowed(rlm.settings.sandbox, rlm.settings.kernel),
+        allowed=describe_sandbox_permissions(rlm.settings.sandbox, rlm.settings.kernel),
         left=Ledger(rlm.limits).left("0"),
     )
     settings = rlm.settings

@@ -58,7 +58,7 @@ def is_silenced(line: str) -> bool:
     return _SEMICOLONS.search(code) is not None
 
 
-def continued(line: str, body: str) -> tuple[str, str]:
+def join_continued_lines(line: str, body: str) -> tuple[str, str]:
     """Join a cell's line with those of its body that it goes on in: a backslash at the end of a line says so.
 
     Args:

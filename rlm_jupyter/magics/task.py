@@ -12,7 +12,7 @@ from IPython.core.error import UsageError
 from rlm_jupyter.magics import notebook_lookup
 from rlm_jupyter.magics.arguments import CELL, options, parse
 from rlm_jupyter.magics.command_registry import COMMANDS
-from rlm_jupyter.magics.lexer import continued
+from rlm_jupyter.magics.lexer import join_continued_lines
 from rlm_jupyter.options.table import arguments_of
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
         ConfigError: a limit or setting that cannot be.
     """
     shell = magics.shell
-    line, body = continued(line, body)
+    line, body = join_continued_lines(line, body)
     given = vars(parse(CELL, line, shell.user_ns))
     question = _question(body)
     out = notebook_lookup.out_name(given["out"]) if "out" in given else None

@@ -43,7 +43,7 @@ def root_of(run: Run) -> Agent:
     return root
 
 
-def continued(spec: AgentSpec, root: Agent) -> AgentSpec:
+def follow_up_spec(spec: AgentSpec, root: Agent) -> AgentSpec:
     """Make of a new question's spec that of a follow-up: the earlier data stays, new data is added to it."""
     earlier = root.spec
     added = tuple(replace(one, data=one.data.dup()) for one in earlier.added)

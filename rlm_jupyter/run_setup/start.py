@@ -16,7 +16,7 @@ from rlm_jupyter.errors import ConfigError, ContextError
 from rlm_jupyter.events.events import AnyEvent, Notice, RunStarted
 from rlm_jupyter.kernels.launch.manager import check_launch
 from rlm_jupyter.records.log import LogWriter
-from rlm_jupyter.run_setup.continued import continued, root_of
+from rlm_jupyter.run_setup.continued import follow_up_spec, root_of
 from rlm_jupyter.run_setup.lazy_data import check_whole
 from rlm_jupyter.sandbox_settings import check_log_dir
 from rlm_jupyter.security.redactor import Redactor
@@ -37,7 +37,7 @@ def new_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
 
 
-def _check_asked(question: object, on_event: object) -> None:
+def _check_question(question: object, on_event: object) -> None:
     if not isinstance(question, str):
         raise ConfigError(
             f"A question is a text, not a `{type(question).__name__}`: write what you want to know."
@@ -63,12 +63,12 @@ def check_start(settings: Settings, question: object, on_event: object = None) -
         ConfigError: it is not a question, or agents could read or change what must be kept from them.
         KernelStartError: the kernelspec or the sandbox is not there.
     """
-    _check_asked(question, on_event)
+    _check_question(question, on_event)
     check_launch(settings.kernel, settings.sandbox.mode)
     return check_log_dir(settings.sandbox, settings.log_dir)
 
 
-def carry_on(
+def inherit_from_run(
     run: Run, run_id: str, spec: AgentSpec, env: dict[str, str], servers: dict[str, ServerConfig]
 ) -> tuple[AgentSpec, dict[str, str], dict[str, ServerConfig]]:
     """Returns a follow-up what it has of the run that it continues; from then on that is taken.
@@ -83,13 +83,13 @@ def carry_on(
     Raises:
         ConfigError, KernelDiedError: the run cannot be continued.
     """
-    asked = run.asked
-    known = asked.env if asked is not None else {}
+    earlier = run.arguments
+    known = earlier.env if earlier is not None else {}
     if any(known.get(name) != value for name, value in env.items()):
         raise ConfigError("`env` is set when a kernel starts: a follow-up has that of the run it continues.")
-    both = {**(asked.servers if asked is not None else {}), **servers}
+    both = {**(earlier.servers if earlier is not None else {}), **servers}
     with run.lock:
-        spec = replace(continued(spec, root_of(run)), mcp=tuple(both))
+        spec = replace(follow_up_spec(spec, root_of(run)), mcp=tuple(both))
         run.continued_by = run_id
     return spec, known, both
 
@@ -103,7 +103,7 @@ def encode(
     name = names[0] if len(names) == 1 else "context"
     try:
         check_whole(context, name)
-        data = Buffer.of(context, rows=rows, late=True, name=name)
+        data = Buffer.encode(context, rows=rows, late=True, name=name)
     except ContextError as error:
         raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
     several = len(names) > 1
@@ -140,7 +140,7 @@ def open_log(directory: Path | None, run_id: str, journal: Journal) -> LogWriter
     return writer
 
 
-def tell_start(
+def emit_run_started(
     journal: Journal,
     spec: AgentSpec,
     model: ChatModel,

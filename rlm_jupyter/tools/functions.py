@@ -84,7 +84,7 @@ def read_tools(functions: Iterable[Any], *, data: Iterable[str] = ()) -> dict[st
             tools[name] = Tool(
                 name,
                 text,
-                {"host": Buffer.of(portable_signature(function), allow_pickle=False)},
+                {"host": Buffer.encode(portable_signature(function), allow_pickle=False)},
                 function,
                 options,
             )
@@ -93,7 +93,7 @@ def read_tools(functions: Iterable[Any], *, data: Iterable[str] = ()) -> dict[st
     return tools
 
 
-def handed_down(name: object, signature: object, doc: object, *, awaited: bool, code: Buffer) -> Tool:
+def tool_from_agent(name: object, signature: object, doc: object, *, awaited: bool, code: Buffer) -> Tool:
     """Make a tool of a function that an agent wrote and hands to a sub-agent; it is never decoded here.
 
     Raises:
@@ -113,11 +113,11 @@ def _travelling(name: str, function: Callable[..., Any]) -> dict[Form, Buffer]:
     trouble: Exception | None = None
     with _users_modules_by_value():
         try:
-            forms["code"] = Buffer.of(function, name=name)
+            forms["code"] = Buffer.encode(function, name=name)
         except ContextError as error:
             trouble = error
     try:
-        forms["source"] = Buffer.of(source_form(function, _is_users), allow_pickle=False)
+        forms["source"] = Buffer.encode(source_form(function, _is_users), allow_pickle=False)
     except (NoSourceError, ContextError) as error:
         if trouble is not None:
             raise ContextError(
@@ -174,6 +174,6 @@ def _installed() -> tuple[str, ...]:
     return tuple(f"{place}{os.sep}" for place in sorted(found))
 
 
-def shown(tools: Mapping[str, Tool]) -> str | None:
+def tools_prompt(tools: Mapping[str, Tool]) -> str | None:
     """Returns tools as the model is shown them; None if there are none."""
     return "\n".join(tool.text for tool in tools.values()) or None

@@ -20,13 +20,13 @@ class Toolkit:
         env: variables of their kernels.
         servers: MCP servers.
         inherit: whether sub-agents have all tools of their parents.
-        veil: takes secrets out of what a model is told.
+        redact: takes secrets out of what a model is told.
     """
 
     env: dict[str, str]
     servers: Servers
     inherit: bool
-    veil: Callable[[str], str]
+    redact: Callable[[str], str]
 
 
 def read_environment(env: Mapping[str, str] | None) -> dict[str, str]:

@@ -57,12 +57,12 @@ class Buffer:
         self.origin = (status.st_dev, status.st_ino)
 
     @classmethod
-    def adopt(cls, fd: int, description: dict[str, Any] | None = None) -> Self:
+    def from_fd(cls, fd: int, description: dict[str, Any] | None = None) -> Self:
         """Take over a descriptor: `Buffer(fd, description)` under a name that says whose it is from now on."""
         return cls(fd, description)
 
     @classmethod
-    def of(
+    def encode(
         cls,
         value: object,
         *,
@@ -78,13 +78,13 @@ class Buffer:
             allow_pickle: pickle what has no safe form; instances of classes keep their class.
             name: what messages call the value.
             rows: how many rows its description may quote.
-            late: do not encode large bytes or ASCII text, which may go to a template as they are; `whole` does.
+            late: do not encode large bytes or ASCII text, which may go to a template as they are; `with_bytes` does.
 
         Raises:
             ContextError: something in it cannot leave this process, or there is no room for it.
         """
         if late and is_plain(value):
-            made = cls(token(), describe.describe(value, rows=rows))
+            made = cls(placeholder_fd(), describe.describe(value, rows=rows))
             made._fixed, made.released, made.size = (value,), True, len(value)
             return made
         left_out: list[str] = []
@@ -145,31 +145,31 @@ class Buffer:
         return value if is_plain(value) else None
 
     @property
-    def releasable(self) -> bool:
+    def can_release(self) -> bool:
         """Whether the bytes can be made anew at any time, because what they tell cannot change."""
         return self._fixed is not None and not self.released
 
     def release(self, token: int) -> None:
         """Let the bytes go, and keep a token that stands for the value where a template holds it.
 
-        The value itself cannot change and is still there, so that `whole` can encode it anew.
+        The value itself cannot change and is still there, so that `with_bytes` can encode it anew.
 
         Args:
-            token: of `token()`; it stays the caller's.
+            token: of `placeholder_fd()`; it stays the caller's.
         """
         with self._lock:
-            if self._fd >= 0 and self.releasable:
+            if self._fd >= 0 and self.can_release:
                 os.dup2(token, self._fd, inheritable=False)
                 status = os.fstat(token)
                 self.origin = (status.st_dev, status.st_ino)
                 self.released = True
 
-    def whole(self) -> Buffer:
+    def with_bytes(self) -> Buffer:
         """Make a second owner that has the bytes, encoded anew where only a token is left."""
         if not self.released:
             return self.dup()
         assert self._fixed is not None
-        again = Buffer.of(self._fixed[0])
+        again = Buffer.encode(self._fixed[0])
         again.description, again.shared = self.description, self.shared
         return again
 
@@ -186,7 +186,7 @@ class Buffer:
             ValueTransferError: a library that the value needs is not installed here.
         """
         if self.released:
-            with self.whole() as again:
+            with self.with_bytes() as again:
                 return again.load(trust=trust, max_bytes=max_bytes)
         with self._lock:
             fd = os.dup(
@@ -254,7 +254,7 @@ def is_plain(value: object) -> TypeGuard[str | bytes]:
     return type(value) is bytes and len(value) >= LARGE_TEXT
 
 
-def token() -> int:
+def placeholder_fd() -> int:
     """Make a file that stands for a value which a template of kernels holds; the descriptor is the caller's."""
     return container.write("safe", _TOKEN, [])
 

@@ -103,7 +103,7 @@ class Store:
 
     def adopt(self, fd: int, description: dict[str, Any]) -> Buffer:
         """Take over a descriptor that came from a kernel; what it is of is known where it is one of ours."""
-        buffer = Buffer.adopt(fd, description)
+        buffer = Buffer.from_fd(fd, description)
         known = next((one for one in self._open() if one.released and one.origin == buffer.origin), None)
         if known is None:
             return buffer

@@ -10,7 +10,7 @@ from run_parts import until
 from scripts import by_question, cell
 
 from rlm_jupyter import RLM, Limits, registry
-from rlm_jupyter.engine.completions.redact_chats import ChatVeil
+from rlm_jupyter.engine.completions.redact_chats import ChatRedactor
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.records import load
@@ -125,14 +125,14 @@ def test_a_disk_that_is_full_is_told_once_before_the_run_ends(start, monkeypatch
 
 def test_of_a_chat_that_grows_only_what_is_new_is_searched_for_secrets():
     searched = []
-    redact = Redactor(["sk-secret-1234"])
+    redactor = Redactor(["sk-secret-1234"])
 
-    def veil(text):
+    def redact(text):
         searched.append(text)
-        return redact(text)
+        return redactor(text)
 
     chat = [{"role": "user", "content": f"message {n} with sk-secret-1234"} for n in range(5)]
-    cleaned = ChatVeil(veil)
+    cleaned = ChatRedactor(redact)
     assert [m["content"] for m in cleaned.of_chat("0", chat[:2])] == [
         f"message {n} with {MARK}" for n in (0, 1)
     ]
@@ -156,8 +156,8 @@ def test_of_a_chat_that_grows_only_what_is_new_is_searched_for_secrets():
 async def test_data_is_encoded_beside_the_callers_loop(tmp_path, monkeypatch, how):
     rlm = RLM(model=by_question({"q": ["FINAL(len(context))"]}), log_dir=None, cache=False)
     earlier = await rlm.arun("q", [1])
-    encode = Gate(Buffer.of)
-    monkeypatch.setattr("rlm_jupyter.run_setup.start.Buffer.of", encode)
+    encode = Gate(Buffer.encode)
+    monkeypatch.setattr("rlm_jupyter.run_setup.start.Buffer.encode", encode)
 
     async def ask():
         if how == "stream":
@@ -176,8 +176,8 @@ async def test_data_is_encoded_beside_the_callers_loop(tmp_path, monkeypatch, ho
 
 async def test_a_question_that_is_cancelled_while_its_data_is_encoded_is_stopped(monkeypatch):
     rlm = RLM(model=by_question({"q": ["import time\ntime.sleep(60)"]}), log_dir=None, cache=False)
-    encode = Gate(Buffer.of)
-    monkeypatch.setattr("rlm_jupyter.run_setup.start.Buffer.of", encode)
+    encode = Gate(Buffer.encode)
+    monkeypatch.setattr("rlm_jupyter.run_setup.start.Buffer.encode", encode)
     before = len(registry.runs())
     asking = asyncio.create_task(rlm.arun("q", [1, 2]))
     async with asyncio.timeout(60):

@@ -36,7 +36,7 @@ def faulty():
 
 async def fails(kernel, told=None, **options):
     """Start a kernel that cannot start; give the message."""
-    tell = None if told is None else lambda happening: told.append(happening.text)
+    tell = None if told is None else lambda event: told.append(event.text)
     async with opened(**options) as pool:
         with pytest.raises(KernelStartError) as caught:
             await pool.start(KernelRequest("run", "0", kernel, tell=tell), Answers())

@@ -105,8 +105,8 @@ def test_a_failing_receiver_of_output_loses_nothing(caplog):
         raise RuntimeError(stream)
 
     recorder = Recorder(fail)
-    recorder.take("stream", {"name": "stdout", "text": "kept"})
-    recorder.take("display_data", {"data": {"text/plain": "shown"}})
-    recorder.take("display_data", {"data": "forged"})
+    recorder.on_message("stream", {"name": "stdout", "text": "kept"})
+    recorder.on_message("display_data", {"data": {"text/plain": "shown"}})
+    recorder.on_message("display_data", {"data": "forged"})
     assert recorder.result("ok").output == "keptshown\n"
     assert "receiver" in caplog.text

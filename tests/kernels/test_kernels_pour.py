@@ -6,13 +6,13 @@ import threading
 import pytest
 
 from rlm_jupyter.guest import preloaded_data
-from rlm_jupyter.kernels.launch.pipe_text import pour
+from rlm_jupyter.kernels.launch.pipe_text import write_text_to_pipe
 
 
 @pytest.mark.parametrize("text", ["a b\n" * 1_000_000, b"\x00\xff" * 1_000_000, "x", b"y"], ids=len)
 def test_the_reader_has_the_same_text(text):
     reader, writer = os.pipe()
-    thread = threading.Thread(target=pour, args=(text, writer))
+    thread = threading.Thread(target=write_text_to_pipe, args=(text, writer))
     thread.start()
     stand = os.memfd_create("token")
     preloaded_data.hold(reader, stand, text={"kind": type(text).__name__, "size": len(text)})
@@ -30,7 +30,7 @@ def test_the_reader_has_the_same_text(text):
 def test_a_reader_that_ends_early_lets_the_writer_go():
     reader, writer = os.pipe()
     os.close(reader)
-    pour("x" * 1_000_000, writer)
+    write_text_to_pipe("x" * 1_000_000, writer)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(writer)
 

@@ -83,7 +83,7 @@ async def given(pool, buffer, number=3):
 
 
 async def test_kernels_of_a_run_share_its_data_without_a_copy():
-    with Buffer.of(TEXT) as buffer:
+    with Buffer.encode(TEXT) as buffer:
         async with opened(ready=1) as pool:
             await pool.open_run("run")
             assert await pool.share("run", buffer.fd)
@@ -100,7 +100,7 @@ async def test_kernels_of_a_run_share_its_data_without_a_copy():
 
 
 async def test_what_one_kernel_does_to_shared_data_no_other_sees():
-    with Buffer.of({"rows": [1, 2, 3]}) as buffer:
+    with Buffer.encode({"rows": [1, 2, 3]}) as buffer:
         async with opened() as pool:
             await pool.share("run", buffer.fd)
             one, two = await given(pool, buffer, 2)
@@ -114,7 +114,7 @@ async def test_what_one_kernel_does_to_shared_data_no_other_sees():
 
 
 async def test_another_value_is_not_mistaken_for_the_shared_one():
-    with Buffer.of([1]) as buffer, Buffer.of([1]) as other:
+    with Buffer.encode([1]) as buffer, Buffer.encode([1]) as other:
         async with opened() as pool:
             await pool.share("run", buffer.fd)
             (kernel,) = await given(pool, buffer, 1)
@@ -125,7 +125,7 @@ async def test_another_value_is_not_mistaken_for_the_shared_one():
 
 
 async def test_a_kernel_of_another_run_sees_nothing_of_the_data():
-    with Buffer.of(["planted"]) as buffer:
+    with Buffer.encode(["planted"]) as buffer:
         async with opened() as pool:
             await pool.share("run", buffer.fd)
             async with started(pool, run="other") as kernel:
@@ -140,7 +140,7 @@ async def test_data_that_starts_a_thread_is_copied_instead_and_that_is_told():
     import polars as pl
 
     told = []
-    with Buffer.of(pl.DataFrame({"a": [1, 2]})) as buffer:
+    with Buffer.encode(pl.DataFrame({"a": [1, 2]})) as buffer:
         async with opened(notice=told.append) as pool:
             assert not await pool.share("run", buffer.fd)
             (kernel,) = await given(pool, buffer, 1)
@@ -149,7 +149,7 @@ async def test_data_that_starts_a_thread_is_copied_instead_and_that_is_told():
 
 
 async def test_a_template_that_is_killed_takes_its_kernels_along_and_the_next_do_without():
-    with Buffer.of([1, 2]) as buffer:
+    with Buffer.encode([1, 2]) as buffer:
         async with opened() as pool:
             await pool.share("run", buffer.fd)
             (kernel,) = await given(pool, buffer, 1)
@@ -171,7 +171,7 @@ async def test_a_template_that_is_killed_takes_its_kernels_along_and_the_next_do
 
 async def test_without_forks_nothing_is_shared(monkeypatch):
     monkeypatch.setattr(supervisor_client, "possible", lambda: False)
-    with Buffer.of([1]) as buffer:
+    with Buffer.encode([1]) as buffer:
         async with opened() as pool:
             assert not await pool.share("run", buffer.fd)
             (kernel,) = await given(pool, buffer, 1)

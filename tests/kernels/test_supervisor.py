@@ -28,12 +28,12 @@ READY = {"event": "ready", "pid": 1, "preloaded": [], "threads": 1}
 
 
 class Line:
-    """A `Chief` with this test at the other end of its socket."""
+    """A `ForkClient` with this test at the other end of its socket."""
 
     def __init__(self):
         ours, self.other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.other.settimeout(20)
-        self.chief = supervisor.Chief(ours, "token")
+        self.chief = supervisor.ForkClient(ours, "token")
 
     def __enter__(self):
         return self

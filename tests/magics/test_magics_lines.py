@@ -5,7 +5,7 @@ from IPython.core.error import UsageError
 from IPython.core.inputtransformer2 import TransformerManager
 from magics_parts import terminal_shell
 
-from rlm_jupyter.magics.lexer import continued, is_silenced, lex
+from rlm_jupyter.magics.lexer import is_silenced, join_continued_lines, lex
 from rlm_jupyter.magics.task import read
 from rlm_jupyter.models import ScriptedModel
 
@@ -100,8 +100,8 @@ def test_a_backslash_at_the_end_goes_on_in_the_next_line(magics, line, body, nam
 
 
 def test_a_path_of_windows_may_end_in_a_backslash():
-    assert continued("orders --read C:\\data\\", "What?") == ("orders --read C:\\data\\", "What?")
-    assert continued("orders --read C:\\data\\ \\", "-o out\nWhat?") == (
+    assert join_continued_lines("orders --read C:\\data\\", "What?") == ("orders --read C:\\data\\", "What?")
+    assert join_continued_lines("orders --read C:\\data\\ \\", "-o out\nWhat?") == (
         "orders --read C:\\data\\ -o out",
         "What?",
     )

@@ -36,7 +36,7 @@ from rlm_jupyter.models.base import Completion
 from rlm_jupyter.models.cache import ReplyCache
 from rlm_jupyter.records import load
 from rlm_jupyter.records.export import to_notebook, to_script
-from rlm_jupyter.tools.functions import handed_down
+from rlm_jupyter.tools.functions import tool_from_agent
 from rlm_jupyter.views.static_html import static_html
 from rlm_jupyter.views.text_tree import tree as render_tree
 
@@ -288,9 +288,9 @@ def test_a_kernel_that_floods_its_descriptions_fills_neither_tree_nor_log(ask, t
 def test_a_function_is_handed_on_under_a_name_of_bounded_length_alone():
     for name in ("f" * 100_000, "f\nimport os", "", 3, None, "FINAL"):
         with pytest.raises(ConfigError) as caught:
-            handed_down(name, "(a)" * 1_000_000, "d" * 1_000_000, awaited=False, code=None)
+            tool_from_agent(name, "(a)" * 1_000_000, "d" * 1_000_000, awaited=False, code=None)
         assert len(caught.value.message) < 300
-    tool = handed_down("f" * 200, "(a)" * 1_000_000, "d\n" * 1_000_000, awaited=False, code=None)
+    tool = tool_from_agent("f" * 200, "(a)" * 1_000_000, "d\n" * 1_000_000, awaited=False, code=None)
     assert len(tool.text) < 5_000
 
 

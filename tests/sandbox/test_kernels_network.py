@@ -468,7 +468,7 @@ async def settled(condition):
 async def test_thousands_of_slow_look_ups_keep_neither_kernels_from_ending_nor_values_from_moving(
     pool, slow_names, tmp_path
 ):
-    from rlm_jupyter.kernels.blocking import aside
+    from rlm_jupyter.kernels.blocking import in_thread
     from rlm_jupyter.values.store import Buffer, Store
 
     brokers = [Broker(["*.example.org"], lambda _: None) for _ in range(2)]
@@ -483,8 +483,8 @@ async def test_thousands_of_slow_look_ups_keep_neither_kernels_from_ending_nor_v
         assert await shown(kernel, "1 + 1") == "2"
         await kernel.stop()
         store = Store(tmp_path, limit=1)
-        buffer = store.hold(Buffer.of(b"x" * 100_000))
-        await aside(store.spill)
+        buffer = store.hold(Buffer.encode(b"x" * 100_000))
+        await in_thread(store.spill)
         assert buffer.place == "disk"
         assert await asyncio.to_thread(int, "7") == 7
         store.close()

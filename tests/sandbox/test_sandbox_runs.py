@@ -8,7 +8,7 @@ import pytest
 from scripts import by_question, cell
 
 from rlm_jupyter import RLM, Sandbox, diagnostics
-from rlm_jupyter.engine.agent.sandbox_notes import allowed
+from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
 from rlm_jupyter.guest.confinement import landlock_seccomp as sandbox
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.records.reader import load
@@ -166,6 +166,6 @@ def test_a_follow_up_with_another_sandbox_is_told_that_its_kernel_keeps_the_old_
 
 def test_nothing_of_the_sandbox_is_promised_to_agents_whose_kernels_run_elsewhere():
     sandbox = Sandbox(net="a.org")
-    assert "`a.org`" in (allowed(sandbox, None) or "")
-    assert "`a.org`" in (allowed(sandbox, "python3") or "")
-    assert allowed(sandbox, "gateway:http://127.0.0.1:8888/python3") is None
+    assert "`a.org`" in (describe_sandbox_permissions(sandbox, None) or "")
+    assert "`a.org`" in (describe_sandbox_permissions(sandbox, "python3") or "")
+    assert describe_sandbox_permissions(sandbox, "gateway:http://127.0.0.1:8888/python3") is None

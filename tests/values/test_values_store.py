@@ -23,7 +23,7 @@ from rlm_jupyter.errors import (
     UnsafeValueError,
     ValueTransferError,
 )
-from rlm_jupyter.values.buffer import LARGE_TEXT, token
+from rlm_jupyter.values.buffer import LARGE_TEXT, placeholder_fd
 from rlm_jupyter.values.store import Buffer, Held, Store
 
 
@@ -39,7 +39,7 @@ class Order:
 
 def test_a_buffer_gives_its_value_back_and_knows_what_it_is():
     frame = pd.DataFrame({"a": range(1000)})
-    with Buffer.of(frame, name="orders") as buffer:
+    with Buffer.encode(frame, name="orders") as buffer:
         assert (buffer.kind, buffer.closed) == ("safe", False)
         assert buffer.size == os.fstat(buffer.fd).st_size > 8000
         assert buffer.description["shape"] == [1000, 1]
@@ -50,15 +50,15 @@ def test_a_buffer_gives_its_value_back_and_knows_what_it_is():
 
 def test_descriptors_are_given_back_however_a_buffer_ends():
     before = descriptors()
-    buffer = Buffer.of("x")
+    buffer = Buffer.encode("x")
     twin = buffer.dup()
     buffer.close()
     buffer.close()
     assert twin.load() == "x"
     del twin
     gc.collect()
-    fd = Buffer.of("y").detach()
-    again = Buffer.adopt(fd, {"summary": "s"})
+    fd = Buffer.encode("y").detach()
+    again = Buffer.from_fd(fd, {"summary": "s"})
     assert again.description == {"summary": "s"}
     again.close()
     assert descriptors() == before
@@ -78,7 +78,7 @@ def test_what_is_no_value_is_refused_and_closed(tmp_path):
 
 
 def test_broken_bytes_are_malformed():
-    with Buffer.of([1, (2,)]) as good:
+    with Buffer.encode([1, (2,)]) as good:
         data = os.pread(good.fd, good.size, 0)
     fd = os.memfd_create("broken")
     os.write(fd, data.replace(b'"tuple"', b'"tupel"'))
@@ -87,7 +87,7 @@ def test_broken_bytes_are_malformed():
 
 
 def test_a_pickle_needs_trust_and_the_message_says_what_that_does():
-    with Buffer.of(lambda x: x + 1) as buffer:
+    with Buffer.encode(lambda x: x + 1) as buffer:
         assert buffer.kind == "pickle"
         with pytest.raises(UnsafeValueError, match=r"run code .* `trust=True`") as caught:
             buffer.load()
@@ -96,10 +96,10 @@ def test_a_pickle_needs_trust_and_the_message_says_what_that_does():
 
 
 def test_instances_of_the_notebooks_own_classes_keep_their_class():
-    with Buffer.of([Order(1)]) as buffer:
+    with Buffer.encode([Order(1)]) as buffer:
         assert buffer.kind == "pickle"
         assert buffer.load(trust=True) == [Order(1)]
-    with Buffer.of({"a": [1]}) as buffer:
+    with Buffer.encode({"a": [1]}) as buffer:
         assert buffer.kind == "safe"
 
 
@@ -107,10 +107,10 @@ def test_data_that_cannot_be_handed_over_is_named():
     with pytest.raises(
         ContextError, match=r"`context\['db'\]` cannot be transferred: it is a lock"
     ) as caught:
-        Buffer.of({"db": threading.Lock()}, name="context")
+        Buffer.encode({"db": threading.Lock()}, name="context")
     assert isinstance(caught.value, TypeError)
     with pytest.raises(ContextError, match="function"):
-        Buffer.of([len], allow_pickle=False)
+        Buffer.encode([len], allow_pickle=False)
 
 
 def test_no_room_is_said(monkeypatch):
@@ -120,14 +120,14 @@ def test_no_room_is_said(monkeypatch):
     before = descriptors()
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(ContextError, match=r"no room to hand `orders` over .*No space"):
-        Buffer.of(np.zeros(10), name="orders")
+        Buffer.encode(np.zeros(10), name="orders")
     assert descriptors() == before
 
 
 def test_a_value_of_a_missing_library_names_it(monkeypatch):
     import sys
 
-    with Buffer.of(pd.Series([1])) as buffer:
+    with Buffer.encode(pd.Series([1])) as buffer:
         monkeypatch.setitem(sys.modules, "pandas", None)
         with pytest.raises(ValueTransferError, match="`pandas`"):
             buffer.load()
@@ -135,9 +135,9 @@ def test_a_value_of_a_missing_library_names_it(monkeypatch):
 
 def test_the_store_counts_bytes_once_however_many_share_them():
     store = Store(limit=10**9)
-    first = store.add(Buffer.of(b"x" * 50_000))
+    first = store.add(Buffer.encode(b"x" * 50_000))
     twin = store.add(first.dup())
-    other = store.add(Buffer.of(b"y" * 30_000))
+    other = store.add(Buffer.encode(b"y" * 30_000))
     assert store.total == store.in_memory == first.size + other.size
     first.close()
     assert store.total == twin.size + other.size
@@ -152,8 +152,8 @@ def test_the_store_counts_bytes_once_however_many_share_them():
 def test_above_the_limit_what_is_newest_moves_to_disk_and_stays_usable(tmp_path):
     before = descriptors()
     store = Store(tmp_path, limit=100_000)
-    old = store.add(Buffer.of(np.arange(8_000)))
-    new = store.hold(Buffer.of(np.arange(9_000)))
+    old = store.add(Buffer.encode(np.arange(8_000)))
+    new = store.hold(Buffer.encode(np.arange(9_000)))
     twin = store.add(new.dup())
     assert (old.place, new.place, twin.place) == ("memory", "disk", "disk")
     assert store.held == Held(memory=old.size, disk=new.size, shared=0, limit=100_000)
@@ -171,7 +171,7 @@ def test_above_the_limit_what_is_newest_moves_to_disk_and_stays_usable(tmp_path)
 
 def test_the_notebooks_own_data_is_told_apart_and_never_moves(tmp_path):
     store = Store(tmp_path, limit=10)
-    data = store.share(Buffer.of(b"x" * 50_000))
+    data = store.share(Buffer.encode(b"x" * 50_000))
     store.spill()
     assert (data.place, data.dup().place) == ("shared", "shared")
     assert store.held == Held(memory=0, disk=0, shared=data.size, limit=10)
@@ -180,7 +180,7 @@ def test_the_notebooks_own_data_is_told_apart_and_never_moves(tmp_path):
 
 def test_a_disk_without_room_is_said(tmp_path, monkeypatch):
     store = Store(tmp_path / "missing", limit=10)
-    buffer = Buffer.of("x")
+    buffer = Buffer.encode("x")
     free = shutil.disk_usage(tmp_path)._replace(free=1000)
     usage = {str(tmp_path / "missing"): FileNotFoundError(2, "No such file or directory")}
 
@@ -224,15 +224,15 @@ def test_a_containers_limit_counts_as_the_machines_memory(tmp_path, monkeypatch)
 )
 def test_what_cannot_change_is_let_go_and_made_anew(value):
     before = descriptors()
-    data = Store().share(Buffer.of(value))
-    size, stand = data.size, token()
-    assert data.releasable
+    data = Store().share(Buffer.encode(value))
+    size, stand = data.size, placeholder_fd()
+    assert data.can_release
     data.release(stand)
     os.close(stand)
-    assert (data.released, data.releasable, data.size, data.place) == (True, False, size, "shared")
+    assert (data.released, data.can_release, data.size, data.place) == (True, False, size, "shared")
     assert os.fstat(data.fd).st_size < 200
     assert data.load() == value
-    with data.dup() as twin, twin.whole() as whole:
+    with data.dup() as twin, twin.with_bytes() as whole:
         assert (whole.load(), whole.released, twin.released) == (value, False, True)
     data.close()
     assert descriptors() == before
@@ -240,40 +240,40 @@ def test_what_cannot_change_is_let_go_and_made_anew(value):
 
 @pytest.mark.parametrize("value", ["x" * LARGE_TEXT, b"\xff" * LARGE_TEXT])
 def test_a_large_text_that_is_the_same_bytes_anywhere_is_encoded_only_when_that_is_needed(value):
-    with Buffer.of(value, late=True) as data:
+    with Buffer.encode(value, late=True) as data:
         assert (data.released, data.size, data.text is value) == (True, LARGE_TEXT, True)
         assert os.fstat(data.fd).st_size < 200
         assert data.description["type"] == type(value).__name__
-        with data.whole() as whole:
+        with data.with_bytes() as whole:
             assert (whole.load() == value, whole.text) == (True, None)
 
 
 @pytest.mark.parametrize("value", ["ä" * LARGE_TEXT, "x" * 1000, bytearray(LARGE_TEXT)], ids=type)
 def test_what_is_small_or_not_the_same_bytes_anywhere_is_encoded_at_once(value):
-    with Buffer.of(value, late=True) as data:
+    with Buffer.encode(value, late=True) as data:
         assert (data.released, data.text) == (False, None)
         assert data.load() == value
 
 
 @pytest.mark.parametrize("value", [["x", []], {"a": np.arange(3)}, Order(1), pd.Series([1])])
 def test_what_may_change_is_not_let_go(value):
-    with Buffer.of(value) as data:
-        assert not data.releasable
+    with Buffer.encode(value) as data:
+        assert not data.can_release
         data.release(data.fd)
         assert not data.released
 
 
 def test_a_token_that_comes_back_from_a_kernel_is_known_for_what_it_stands_for():
     store = Store()
-    data = store.share(Buffer.of("x" * 1_000_000))
-    stand = token()
+    data = store.share(Buffer.encode("x" * 1_000_000))
+    stand = placeholder_fd()
     data.release(stand)
     with store.adopt(os.dup(stand), {"summary": "said by a kernel"}) as ours:
         assert ours.load() == "x" * 1_000_000
         assert (ours.description, data.description["type"]) == ({"summary": "said by a kernel"}, "str")
-    with store.adopt(token(), {}) as other, pytest.raises(MalformedValueError):
+    with store.adopt(placeholder_fd(), {}) as other, pytest.raises(MalformedValueError):
         other.load()
-    with store.adopt(Buffer.of(5).detach(), {}) as plain:
+    with store.adopt(Buffer.encode(5).detach(), {}) as plain:
         assert plain.load() == 5
     os.close(stand)
 
@@ -287,7 +287,7 @@ def test_many_threads_may_add_and_close():
 
     def work():
         for _ in range(20):
-            buffer = store.add(Buffer.of(b"z" * 20_000))
+            buffer = store.add(Buffer.encode(b"z" * 20_000))
             assert buffer.load() == b"z" * 20_000
             buffer.close()
 
@@ -300,7 +300,7 @@ def test_many_threads_may_add_and_close():
 
 
 def test_a_buffer_cannot_be_copied_into_a_second_owner_by_accident():
-    with Buffer.of(1) as buffer:
+    with Buffer.encode(1) as buffer:
         for double in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError):
                 double(buffer)

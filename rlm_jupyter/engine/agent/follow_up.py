@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine.agent import kernel_setup
 from rlm_jupyter.engine.agent.prompt import LAST_TURN, left_text
-from rlm_jupyter.engine.agent_requests.tool_calls import hand_over
+from rlm_jupyter.engine.agent_requests.tool_calls import install_tools
 from rlm_jupyter.engine.run.retained_kernels import kept_kernels
 from rlm_jupyter.errors import KernelDiedError
 from rlm_jupyter.events import events as ev
-from rlm_jupyter.tools.functions import shown
+from rlm_jupyter.tools.functions import tools_prompt
 from rlm_jupyter.values.describe.api import render
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
     """Returns the earlier chat with the follow-up at its end; what it has told already is not told again."""
-    tools = shown(_new_tools(agent, root))
+    tools = tools_prompt(_new_tools(agent, root))
     servers = await agent.services.servers.shown(
         [name for name in agent.spec.mcp if name not in root.spec.mcp]
     )
@@ -78,7 +78,7 @@ async def take_over(agent: Agent, root: Agent) -> AgentKernel:
     await kernel_setup.configure(agent, kernel)
     if (new := agent.new_data) is not None:
         await kernel_setup.load(kernel, new.data, new.names, new.item_names)
-    await hand_over(kernel.bridge, _new_tools(agent, root))
+    await install_tools(kernel.bridge, _new_tools(agent, root))
     services.journal.emit(
         ev.KernelStarted, agent.id, pid=kernel.pid, confinement=kernel.confinement, seconds=0.0
     )

@@ -21,6 +21,7 @@ from rlm_jupyter.values.store import Buffer
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.run.conductor import Conductor
+    from rlm_jupyter.engine.run.engine_thread import EngineThread
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.events.tree_state import AgentState
     from rlm_jupyter.kernels.agent_kernel import AgentKernel, CellResult
@@ -47,10 +48,11 @@ class AgentHandle:
         id: such as ``"0.2"``.
     """
 
-    def __init__(self, agent_id: str, run: Run, conductor: Conductor) -> None:
+    def __init__(self, agent_id: str, run: Run, conductor: Conductor, engine: EngineThread) -> None:
         self.id = agent_id
         self._run = run
         self._conductor = conductor
+        self._engine = engine
 
     @property
     def state(self) -> AgentState:
@@ -93,8 +95,8 @@ class AgentHandle:
     @property
     def messages(self) -> list[Message]:
         """Exactly what was sent to the model for it, and the replies."""
-        veil = self._conductor.veil
-        return [{"role": one["role"], "content": veil(one["content"])} for one in self._agent.messages]
+        redact = self._conductor.redact
+        return [{"role": one["role"], "content": redact(one["content"])} for one in self._agent.messages]
 
     @property
     def _agent(self) -> Agent:
@@ -120,8 +122,8 @@ class AgentHandle:
                     f"Agent `{self.id}` has given no value yet: name a variable to pull."
                 )
             return answer.load(trust=trust)
-        buffer: Buffer = self._run._call(self._export(name, trust=trust), timeout=_PULL_SECONDS)  # noqa: SLF001 - one class in two files
-        with buffer:
+        exported = self._engine.call(self._export(name, trust=trust), self._run, _PULL_SECONDS)
+        with exported as buffer:
             return buffer.load(trust=trust)
 
     async def _export(self, name: str, *, trust: bool) -> Buffer:
@@ -183,8 +185,7 @@ class AgentHandle:
             self._conductor.journal.emit(ev.Command, self.id, name="exec", detail=code)
             return result
 
-        result: CellResult = self._run._call(work(), timeout=None)  # noqa: SLF001 - one class in two files
-        return result
+        return self._engine.call(work(), self._run, timeout=None)
 
     def _kernel(self, wanted: str) -> AgentKernel:
         kernel = self._agent.kernel
@@ -212,9 +213,10 @@ class AgentHandle:
 class Agents(Mapping[str, AgentHandle]):
     """A run's agents by id, in the order in which they started."""
 
-    def __init__(self, run: Run, conductor: Conductor) -> None:
+    def __init__(self, run: Run, conductor: Conductor, engine: EngineThread) -> None:
         self._run = run
         self._conductor = conductor
+        self._engine = engine
 
     def __getitem__(self, agent_id: str) -> AgentHandle:
         if agent_id not in self._run.tree.agents:
@@ -222,7 +224,7 @@ class Agents(Mapping[str, AgentHandle]):
             raise AgentNotFoundError(
                 f"Run `{self._run.id}` has no agent `{agent_id}`. It has: {known}.", run=self._run
             )
-        return AgentHandle(agent_id, self._run, self._conductor)
+        return AgentHandle(agent_id, self._run, self._conductor, self._engine)
 
     def __iter__(self) -> Iterator[str]:
         with self._run.lock:

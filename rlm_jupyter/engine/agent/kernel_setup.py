@@ -7,14 +7,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.engine.agent.sandbox_notes import teller
-from rlm_jupyter.engine.agent_requests.tool_calls import hand_over
+from rlm_jupyter.engine.agent.sandbox_notes import sandbox_notifier
+from rlm_jupyter.engine.agent_requests.tool_calls import install_tools
 from rlm_jupyter.errors import KernelDiedError, KernelError
 from rlm_jupyter.events import events as ev
-from rlm_jupyter.kernels.blocking import aside
+from rlm_jupyter.kernels.blocking import in_thread
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.kernels.pool import KernelRequest
-from rlm_jupyter.values.buffer import LARGE_TEXT, Buffer, token
+from rlm_jupyter.values.buffer import LARGE_TEXT, Buffer, placeholder_fd
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
@@ -34,7 +34,7 @@ async def open_kernel(agent: Agent) -> AgentKernel:
         kernelspec=services.settings.kernel,
         sandbox=services.settings.sandbox,
         env=services.env,
-        tell=teller(agent.calls),
+        tell=sandbox_notifier(agent.calls),
     )
     began = time.monotonic()
     await _share_data(agent)
@@ -62,7 +62,7 @@ async def _share_data(agent: Agent) -> None:
         return
     forked = services.settings.kernel is None and services.settings.sandbox.mode != "bwrap"
     if context.size >= _SHARED_BYTES and forked:
-        stand = token() if context.releasable else None
+        stand = placeholder_fd() if context.can_release else None
         text = context.text
         try:
             held = await services.pool.share(
@@ -83,7 +83,7 @@ async def _furnish(agent: Agent, kernel: AgentKernel) -> None:
     await load(kernel, context, ("context", *agent.spec.names), agent.spec.item_names)
     for added in agent.spec.added:
         await load(kernel, added.data, added.names, added.item_names)
-    await hand_over(kernel.bridge, agent.spec.tools)
+    await install_tools(kernel.bridge, agent.spec.tools)
 
 
 async def configure(agent: Agent, kernel: AgentKernel) -> None:
@@ -113,7 +113,7 @@ async def load(
         if not data.released:
             raise
         # It was not forked from a process that holds the value: that was killed, or the sandbox is another one.
-        whole = await aside(data.whole)
+        whole = await in_thread(data.with_bytes)
         await kernel.bridge.request("load", body, fds=(whole.detach(),), timeout=600)
 
 
@@ -137,7 +137,7 @@ async def export(
     """
     body = {"name": name, "allow_pickle": trust}
     answer, fds = await kernel.bridge.request("export", body, timeout=timeout)
-    return Buffer.adopt(fds[0], answer["description"])
+    return Buffer.from_fd(fds[0], answer["description"])
 
 
 async def furnish_again(agent: Agent) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from rlm_jupyter.engine.agent import compaction, follow_up, kernel_setup, prompt
 from rlm_jupyter.engine.agent.agent import Agent
 from rlm_jupyter.engine.agent.repeat_guard import StuckGuard
-from rlm_jupyter.engine.agent.sandbox_notes import allowed
+from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
 from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
 from rlm_jupyter.engine.reply.blank_reply import ONLY_THOUGHTS, shown_reply
 from rlm_jupyter.engine.reply.parse import parse_reply
@@ -104,7 +104,9 @@ class AgentLoop(Agent):
             schema=spec.schema.text if spec.schema else None,
             tools=self.services.tools_text(self),
             servers=servers,
-            allowed=allowed(self.services.settings.sandbox, self.services.settings.kernel),
+            allowed=describe_sandbox_permissions(
+                self.services.settings.sandbox, self.services.settings.kernel
+            ),
             left=self.services.ledger.left(self.id),
             last_turn=self._last_turn(),
         )
@@ -229,7 +231,7 @@ class AgentLoop(Agent):
         self.cells += 1
         number = self.cells
         code = await services.gate.before(self.id, number, code)
-        self.looked = self.looked or touches(code, self.data_names)
+        self.looked = self.looked or reads_any(code, self.data_names)
         journal.emit(ev.CodeStarted, self.id, cell=number, turn=self.turn, code=code)
         began = time.monotonic()
         try:
@@ -251,9 +253,9 @@ class AgentLoop(Agent):
         # What holds a secret is not told to the model either, and before it is cut: a half of one is one too.
         result = replace(
             result,
-            output=services.veil(result.output),
-            error_value=services.veil(result.error_value),
-            traceback=services.veil(result.traceback),
+            output=services.redact(result.output),
+            error_value=services.redact(result.error_value),
+            traceback=services.redact(result.traceback),
         )
         shown, cut = prompt.show_result(result, services.settings.output_chars)
         journal.emit(
@@ -300,7 +302,7 @@ class AgentLoop(Agent):
         self.kernel = self._opening = None
 
 
-def touches(code: str, names: Collection[str]) -> bool:
+def reads_any(code: str, names: Collection[str]) -> bool:
     """Returns whether code reads one of the names that the data is bound to.
 
     Code that Python cannot parse (IPython's own syntax) is searched for the names as words.

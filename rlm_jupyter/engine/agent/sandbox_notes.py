@@ -9,11 +9,11 @@ from rlm_jupyter.events import events as ev
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Requests
-    from rlm_jupyter.kernels.bridge.connection_broker import Happening
+    from rlm_jupyter.kernels.bridge.connection_broker import SandboxEvent
     from rlm_jupyter.sandbox_settings import Sandbox
 
 
-def teller(calls: Requests) -> Callable[[Happening], None]:
+def sandbox_notifier(calls: Requests) -> Callable[[SandboxEvent], None]:
     """Make what tells of a kernel's box, on the account of the agent whom the kernel serves at that time.
 
     Args:
@@ -24,26 +24,26 @@ def teller(calls: Requests) -> Callable[[Happening], None]:
     """
     told: set[tuple[str, str]] = set()
 
-    def tell(happening: Happening) -> None:
+    def tell(event: SandboxEvent) -> None:
         agent = calls.agent
         journal = agent.services.journal
-        if happening.host:
+        if event.host:
             journal.emit(
                 ev.ConnectionMade,
                 agent.id,
-                host=happening.host,
-                port=happening.port,
-                ok=happening.ok,
-                error=None if happening.ok else happening.text,
+                host=event.host,
+                port=event.port,
+                ok=event.ok,
+                error=None if event.ok else event.text,
             )
-        if (agent.id, happening.text) not in told and len(told) < _MOST_NOTICES:
-            told.add((agent.id, happening.text))
-            journal.emit(ev.Notice, agent.id, text=happening.text)
+        if (agent.id, event.text) not in told and len(told) < _MOST_NOTICES:
+            told.add((agent.id, event.text))
+            journal.emit(ev.Notice, agent.id, text=event.text)
 
     return tell
 
 
-def allowed(sandbox: Sandbox, kernel: str | None) -> str | None:
+def describe_sandbox_permissions(sandbox: Sandbox, kernel: str | None) -> str | None:
     """Returns what an agent's code may reach besides its data; None if that is nothing, or not for us to say.
 
     Args:

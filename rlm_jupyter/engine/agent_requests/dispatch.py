@@ -20,8 +20,8 @@ from rlm_jupyter.engine.agent_requests.tool_calls import (
     ask_server,
     call_tool,
     count_functions,
-    handed_on,
-    servers_handed_on,
+    resolve_servers_for_child,
+    resolve_tools_for_child,
 )
 from rlm_jupyter.engine.reply.blank_reply import shown_reply, why_blank
 from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
@@ -146,8 +146,8 @@ class AgentCalls:
         )  # they come after the context, if there is one
         if functions not in (0, 1):
             raise BridgeError("internal", "A call came with more or less data than it says.")
-        tools = handed_on(agent, body.get("tools"), fds[functions:])
-        servers = servers_handed_on(agent, body.get("mcp"))
+        tools = resolve_tools_for_child(agent, body.get("tools"), fds[functions:])
+        servers = resolve_servers_for_child(agent, body.get("mcp"))
         context = self._received(fds[0], body) if functions else None
         name = body.get("name")
         value = await agent.services.sub_agent(

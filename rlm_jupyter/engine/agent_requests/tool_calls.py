@@ -16,7 +16,7 @@ from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.errors import ConfigError, RLMError, ToolError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import Bridge, BridgeError
-from rlm_jupyter.tools.functions import Tool, handed_down
+from rlm_jupyter.tools.functions import Tool, tool_from_agent
 from rlm_jupyter.tools.host_tools import ToolBusyError, ToolTimeoutError, host_thread
 from rlm_jupyter.values.store import Buffer
 
@@ -71,7 +71,7 @@ async def call_tool(agent: Agent, body: Mapping[str, Any], fds: list[int]) -> An
 
 def _arguments(name: str, fd: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Decode what an agent sent, as plain data only."""
-    with Buffer.adopt(os.dup(fd)) as buffer:
+    with Buffer.from_fd(os.dup(fd)) as buffer:
         given = load_received(buffer)
     match given:
         case {"args": tuple(args), "named": dict(named)}:
@@ -81,7 +81,7 @@ def _arguments(name: str, fd: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 def _encoded(name: str, value: object) -> Buffer:
     try:
-        return Buffer.of(value, allow_pickle=False, name=name, rows=0)
+        return Buffer.encode(value, allow_pickle=False, name=name, rows=0)
     except RLMError as error:
         raise ToolError(
             f"What `{name}` gave cannot leave the notebook, only plain data can: {error.message}"
@@ -161,7 +161,7 @@ def _tell(agent: Agent, name: str, server: str | None, began: float, error: Brid
     )
 
 
-def handed_on(agent: Agent, asked: object, fds: list[int]) -> dict[str, Tool]:
+def resolve_tools_for_child(agent: Agent, asked: object, fds: list[int]) -> dict[str, Tool]:
     """Returns the tools for a sub-agent: those that its parent names, and functions that the parent wrote.
 
     Args:
@@ -204,9 +204,9 @@ def count_functions(asked: object) -> int:
 
 
 def _own_function(agent: Agent, item: Mapping[str, Any], fd: int) -> Tool:
-    code = agent.services.store.hold(Buffer.adopt(os.dup(fd)))
+    code = agent.services.store.hold(Buffer.from_fd(os.dup(fd)))
     try:
-        return handed_down(
+        return tool_from_agent(
             item.get("name"),
             item.get("signature", "(...)"),
             item.get("doc", ""),
@@ -217,7 +217,7 @@ def _own_function(agent: Agent, item: Mapping[str, Any], fd: int) -> Tool:
         raise BridgeError("failed", error.message) from None
 
 
-def servers_handed_on(agent: Agent, asked: object) -> tuple[str, ...]:
+def resolve_servers_for_child(agent: Agent, asked: object) -> tuple[str, ...]:
     """Returns the MCP servers for a sub-agent: those that its parent names, of its own.
 
     Raises:
@@ -233,7 +233,7 @@ def servers_handed_on(agent: Agent, asked: object) -> tuple[str, ...]:
     return names
 
 
-async def hand_over(bridge: Bridge, tools: Mapping[str, Tool]) -> None:
+async def install_tools(bridge: Bridge, tools: Mapping[str, Tool]) -> None:
     """Put an agent's tools into its kernel.
 
     Raises:

@@ -18,7 +18,7 @@ _SUMS = ("calls", "cost", "tokens", "prompt_tokens", "completion_tokens")
 """Limits on what the whole run adds up."""
 
 
-class Books:
+class Accounts:
     """What a run has spent and reserved, against its limits.
 
     Args:
@@ -41,13 +41,13 @@ class Books:
         self._clock = clock
         self._began = clock()
 
-    def hold(self, agent: str, amount: Account, sign: int = 1) -> None:
+    def reserve(self, agent: str, amount: Account, sign: int = 1) -> None:
         """Keep an amount free for a request of an agent, or give it back."""
         self.held.add(amount, sign)
         if amount.turns:
             self.turns_held[agent] = self.turns_held.get(agent, 0) + sign * amount.turns
 
-    def book(self, agent: str, amount: Account) -> None:
+    def charge(self, agent: str, amount: Account) -> None:
         """Count an amount as spent by an agent."""
         self.spent.add(amount)
         self._own.setdefault(agent, Account()).add(amount)
@@ -81,7 +81,7 @@ class Books:
 
     def left(self, agent: str) -> Left:
         """Returns what an agent may still spend."""
-        rooms = {name: self.room(name) for name in _SUMS}
+        rooms = {name: self.remaining(name) for name in _SUMS}
         tokens = [rooms[name] for name in ("tokens", "prompt_tokens", "completion_tokens")]
         cost = _positive(rooms["cost"])
         turns, seconds, depth = self.limits.calls_per_agent, self.limits.seconds, self.limits.depth
@@ -105,15 +105,15 @@ class Books:
             return True
         return agent is not None and turns is not None and 2 * self.turns(agent) >= turns
 
-    def full(self, need: Account, *, held: bool = True) -> str | None:
+    def first_exceeded(self, need: Account, *, held: bool = True) -> str | None:
         """Name the first limit that leaves no room for `need`; `held` False: were nothing in flight."""
         for name in _SUMS:
-            room = self.room(name, held=held)
+            room = self.remaining(name, held=held)
             if room is not None and need.amount(name) > room:
                 return name
         return None
 
-    def room(self, name: str, *, held: bool = True) -> int | None:
+    def remaining(self, name: str, *, held: bool = True) -> int | None:
         """Returns what is left under a limit (money in units of 1e-18 USD); None for no limit."""
         limit = self._limit(name)
         if limit is None:
@@ -122,8 +122,8 @@ class Books:
 
     def reply_room(self, prompt_tokens: int, price: Price | None, most: int) -> int:
         """Returns the tokens of a reply, up to `most`, for which there is room beside its prompt."""
-        rooms = [most, self.room("completion_tokens")]
-        tokens, cost = self.room("tokens"), self.room("cost")
+        rooms = [most, self.remaining("completion_tokens")]
+        tokens, cost = self.remaining("tokens"), self.remaining("cost")
         if tokens is not None:
             rooms.append(tokens - prompt_tokens)
         if cost is not None and price is not None:

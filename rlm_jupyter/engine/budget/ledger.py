@@ -21,7 +21,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.engine.budget.accounts import Books
+from rlm_jupyter.engine.budget.accounts import Accounts
 from rlm_jupyter.engine.budget.amounts import (
     Account,
     Left,
@@ -57,7 +57,7 @@ class Ledger:
     """
 
     def __init__(self, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._books = Books(limits, clock)
+        self._accounts = Accounts(limits, clock)
         self._clock = clock
         self._open: set[Reservation] = set()
         self._queue: deque[tuple[Request, asyncio.Future[Reservation]]] = deque()
@@ -97,15 +97,15 @@ class Ledger:
             LimitReachedError: a limit leaves no room for it.
             UnknownPriceError: there is a limit in money, and no price.
         """
-        unknown = not known_price(price) or self._books.spent.unknown
-        if self._books.limits.cost is not None and unknown:
+        unknown = not known_price(price) or self._accounts.spent.unknown
+        if self._accounts.limits.cost is not None and unknown:
             raise UnknownPriceError(
                 "There is a limit in money (`cost`), and the price of the model is not known. Give it as "
                 "`price=(prompt, completion)` in USD per million tokens, or set `cost=None` and `tokens=`."
             )
         request = Request(agent, max(0, prompt_tokens), max(1, max_tokens), price, turn)
         if turn:
-            self._books.check_turns(agent)
+            self._accounts.check_turns(agent)
         if not self._queue and (reservation := self._grant(request)) is not None:
             return reservation
         self._check_hope(request)
@@ -133,12 +133,12 @@ class Ledger:
             LimitReachedError: there is no room for another attempt; the reservation stays open.
         """
         more = self._attempt(reservation, billed=billed)
-        name = self._books.full(more)
+        name = self._accounts.first_exceeded(more)
         if name is not None:
-            raise self._books.reached(name, more)
-        if self._books.time_is_up():
-            raise self._books.reached("seconds", more)
-        self._books.hold(reservation.agent, more)
+            raise self._accounts.reached(name, more)
+        if self._accounts.time_is_up():
+            raise self._accounts.reached("seconds", more)
+        self._accounts.reserve(reservation.agent, more)
         reservation.held.add(more)
 
     async def wait_to_retry(self, reservation: Reservation, *, billed: bool = True) -> None:
@@ -156,7 +156,11 @@ class Ledger:
                         self.retry(reservation, billed=billed)
                     except LimitReachedError:
                         others = len(self._open) > len(self._retrying | {reservation})
-                        if self._books.time_is_up() or not others or self._books.full(more, held=False):
+                        if (
+                            self._accounts.time_is_up()
+                            or not others
+                            or self._accounts.first_exceeded(more, held=False)
+                        ):
                             raise
                     else:
                         reservation.sent = self._clock()
@@ -199,7 +203,7 @@ class Ledger:
         """
         self._close(reservation)
         spent = true_spend(reservation, usage, cost, max(attempts, reservation.attempts))
-        self._books.book(reservation.agent, spent)
+        self._accounts.charge(reservation.agent, spent)
         if not failed and self._ceiling < math.inf:
             self._ceiling += 1 / self._ceiling
         self._pump()
@@ -218,9 +222,9 @@ class Ledger:
             LimitReachedError: the agent has no turn left.
         """
         if turn:
-            self._books.check_turns(agent)
+            self._accounts.check_turns(agent)
         spent = Account(turns=int(turn), cached=1)
-        self._books.book(agent, spent)
+        self._accounts.charge(agent, spent)
         return spent.spend()
 
     # ---- agents, and what was spent and is left
@@ -231,26 +235,26 @@ class Ledger:
         Raises:
             LimitReachedError: too many agents, too deep, or too late.
         """
-        self._books.admit(agent)
+        self._accounts.admit(agent)
 
     def spend(self, agent: str | None = None) -> Spend:
         """Returns what was spent: by the whole run, or by an agent and all its descendants."""
-        return self._books.spend(agent)
+        return self._accounts.spend(agent)
 
     def left(self, agent: str) -> Left:
         """Returns what an agent may still spend; what requests in flight have reserved is not left."""
-        return self._books.left(agent)
+        return self._accounts.left(agent)
 
     def half_gone(self, agent: str | None = None) -> bool:
         """Returns whether half of any limit of the run (or of the agent's turns) is spent."""
-        return self._books.half_gone(agent)
+        return self._accounts.half_gone(agent)
 
     # ---- while it runs
 
     @property
     def limits(self) -> Limits:
         """The limits that hold now."""
-        return self._books.limits
+        return self._accounts.limits
 
     @property
     def in_flight(self) -> int:
@@ -268,17 +272,17 @@ class Ledger:
         most = self.concurrency
         if not self._retrying and (most is None or len(self._open) < most):
             return "budget"
-        return "rate_limit" if most != self._books.limits.concurrency else "concurrency"
+        return "rate_limit" if most != self._accounts.limits.concurrency else "concurrency"
 
     @property
     def concurrency(self) -> int | None:
         """Requests that may be in flight at once: the limit, or fewer after refusals; None for any number."""
-        most = min(self._books.limits.concurrency or math.inf, max(1.0, self._ceiling))
+        most = min(self._accounts.limits.concurrency or math.inf, max(1.0, self._ceiling))
         return None if math.isinf(most) else int(most)
 
     def raise_limits(self, limits: Limits) -> None:
         """Put other limits in place, and let those go on who waited for them."""
-        self._books.limits = limits
+        self._accounts.limits = limits
         self._tell_freed()
         self._pump()
 
@@ -306,21 +310,21 @@ class Ledger:
         Raises:
             LimitReachedError: nothing is in flight that could free enough.
         """
-        if self._books.time_is_up():
-            raise self._books.reached("seconds", Account())
+        if self._accounts.time_is_up():
+            raise self._accounts.reached("seconds", Account())
         if self._retrying:  # what was begun goes first
             return None
         most = self.concurrency
         if most is not None and len(self._open) >= most:
             return None
         max_tokens = request.max_tokens
-        if self._books.full(request.worst(max_tokens)) is not None:
+        if self._accounts.first_exceeded(request.worst(max_tokens)) is not None:
             if self._open:
                 return None
-            max_tokens = self._books.reply_room(request.prompt_tokens, request.price, max_tokens)
+            max_tokens = self._accounts.reply_room(request.prompt_tokens, request.price, max_tokens)
             need = request.worst(max(max_tokens, request.least))
-            if (name := self._books.full(need)) is not None:
-                raise self._books.reached(name, need)
+            if (name := self._accounts.first_exceeded(need)) is not None:
+                raise self._accounts.reached(name, need)
         reservation = Reservation(
             request.agent,
             request.prompt_tokens,
@@ -330,7 +334,7 @@ class Ledger:
             request.worst(max_tokens),
             sent=self._clock(),
         )
-        self._books.hold(reservation.agent, reservation.held)
+        self._accounts.reserve(reservation.agent, reservation.held)
         self._open.add(reservation)
         return reservation
 
@@ -339,7 +343,7 @@ class Ledger:
             raise ValueError(f"A reservation of agent `{reservation.agent}` was settled or released before.")
         reservation.open = False
         self._open.discard(reservation)
-        self._books.hold(reservation.agent, reservation.held, -1)
+        self._accounts.reserve(reservation.agent, reservation.held, -1)
         self._tell_freed()
 
     def _tell_freed(self) -> None:
@@ -370,8 +374,8 @@ class Ledger:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._queue and self._books.limits.seconds is not None:
-            left = max(0.001, self._books.limits.seconds - self._books.elapsed())
+        if self._queue and self._accounts.limits.seconds is not None:
+            left = max(0.001, self._accounts.limits.seconds - self._accounts.elapsed())
             self._timer = asyncio.get_running_loop().call_later(left, self._pump)
 
     def _check_hope(self, request: Request) -> None:
@@ -381,6 +385,6 @@ class Ledger:
             LimitReachedError: naming the limit.
         """
         least = request.worst(request.least)
-        name = self._books.full(least, held=False)
+        name = self._accounts.first_exceeded(least, held=False)
         if name is not None:
-            raise self._books.reached(name, least)
+            raise self._accounts.reached(name, least)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from rlm_jupyter.engine.budget.ledger import Ledger, Reservation, estimate_prompt_tokens
 from rlm_jupyter.engine.completions.cache_key import cache_request
-from rlm_jupyter.engine.completions.redact_chats import ChatVeil
-from rlm_jupyter.engine.completions.retry_waits import Waits
+from rlm_jupyter.engine.completions.redact_chats import ChatRedactor
+from rlm_jupyter.engine.completions.retry_waits import RetryNotifier
 from rlm_jupyter.engine.completions.sampling import Sampling, Samplings
 from rlm_jupyter.errors import MalformedReplyError, RLMError
 from rlm_jupyter.events import events as ev
@@ -55,7 +55,7 @@ class Completions:
         samplings: how the models are asked.
         price: overrides what the models say of themselves.
         cache: replies on disk; None for no cache.
-        veil: takes secrets out of what a model is told.
+        redact: takes secrets out of what a model is told.
     """
 
     def __init__(
@@ -66,14 +66,14 @@ class Completions:
         samplings: Samplings,
         price: Price | None = None,
         cache: Cache | None = None,
-        veil: Callable[[str], str] = str,
+        redact: Callable[[str], str] = str,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
         self._samplings = samplings
         self._price = price
         self._cache = cache
-        self._veil = ChatVeil(lambda text: clean_text(veil(text)))
+        self._redact = ChatRedactor(lambda text: clean_text(redact(text)))
         self._cache_told = False
         self._numbers = itertools.count(1)
 
@@ -108,8 +108,8 @@ class Completions:
             ModelError: the provider failed for good.
         """
         sampling = self._samplings.of_request(agent, purpose)
-        veil = self._veil
-        messages = veil.of_chat(agent, messages) if purpose == "turn" else veil.of_request(messages)
+        redact = self._redact
+        messages = redact.of_chat(agent, messages) if purpose == "turn" else redact.of_request(messages)
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
 
@@ -139,7 +139,7 @@ class Completions:
 
     def agent_ended(self, agent: str) -> None:
         """Let go of what was kept for an agent's next turn."""
-        self._veil.forget(agent)
+        self._redact.forget(agent)
 
     def drained(self) -> Future[None] | None:
         """Return a future that is done when all replies so far are in the cache; None if nothing waits for it."""
@@ -187,7 +187,7 @@ class Completions:
         began = time.monotonic()
         deltas = _Deltas(self._journal, agent, call)
 
-        waits = Waits(self._journal, self._ledger, agent, call, reservation)
+        waits = RetryNotifier(self._journal, self._ledger, agent, call, reservation)
 
         def wait(reason: str, seconds: float) -> Awaitable[None]:
             deltas.restart()

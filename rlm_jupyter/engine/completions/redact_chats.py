@@ -7,18 +7,18 @@ from collections.abc import Callable, Sequence
 from rlm_jupyter.models.base import Message
 
 
-class ChatVeil:
+class ChatRedactor:
     """Takes secrets out of the messages of requests.
 
     Each turn of an agent sends its whole chat again. To search all of it each time for all secrets, in all the forms
     that they may have, would block the loop of all agents for longer with each turn.
 
     Args:
-        veil: takes secrets out of one text.
+        redact: takes secrets out of one text.
     """
 
-    def __init__(self, veil: Callable[[str], str]) -> None:
-        self._veil = veil
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
         self._chats: dict[str, list[tuple[str, str]]] = {}
 
     def of_chat(self, agent: str, messages: Sequence[Message]) -> list[Message]:
@@ -29,7 +29,7 @@ class ChatVeil:
             text = message["content"]
             # The same object, not an equal one: to compare long texts is not free either.
             same = number < len(known) and known[number][0] is text
-            cleaned.append(known[number] if same else (text, self._veil(text)))
+            cleaned.append(known[number] if same else (text, self._redact(text)))
         self._chats[agent] = cleaned
         return [
             {"role": one["role"], "content": pair[1]} for one, pair in zip(messages, cleaned, strict=True)
@@ -37,7 +37,7 @@ class ChatVeil:
 
     def of_request(self, messages: Sequence[Message]) -> list[Message]:
         """Return the messages of a single request without secrets."""
-        return [{"role": one["role"], "content": self._veil(one["content"])} for one in messages]
+        return [{"role": one["role"], "content": self._redact(one["content"])} for one in messages]
 
     def forget(self, agent: str) -> None:
         """Let go of an agent's chat: it has ended."""

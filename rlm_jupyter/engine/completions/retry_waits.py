@@ -32,7 +32,7 @@ def reason_of(said: str) -> ev.WaitReason:
     return next((reason for begin, reason in _REASONS if said.startswith(begin)), "provider")
 
 
-class Waits:
+class RetryNotifier:
     """The waits of one completion between its attempts: a `CompletionRequest.on_wait`.
 
     Args:

@@ -11,15 +11,22 @@ import selectors
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rlm_jupyter import forks
-from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.errors import ConfigError, RLMError
 
 if TYPE_CHECKING:
     from contextvars import Context
 
 T = TypeVar("T")
+_CALL_SECONDS = 60.0
+
+
+class RunLike(Protocol):
+    """The run that a call belongs to."""
+
+    id: str
 
 
 class EngineThread:
@@ -78,6 +85,40 @@ class EngineThread:
             work.close()
         self.refuse_in_fork("The engine")
         return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def call(
+        self, work: Coroutine[object, object, T], run: RunLike, timeout: float | None = _CALL_SECONDS
+    ) -> T:
+        """Run a coroutine on the engine's loop, and block until it has returned; return what it returns.
+
+        Args:
+            work: what is to run; it is cancelled when the wait ends early.
+            run: which it belongs to; an error carries it as `.run`.
+            timeout: seconds; None for no limit.
+
+        Raises:
+            ConfigError: this process is a fork of the one whose loop it is; or the caller is on the engine's thread,
+                where it would wait for itself.
+            TimeoutError: it has not returned in time.
+        """
+        if self.foreign or self.inside:
+            work.close()
+        self.refuse_in_fork(f"Run `{run.id}`")
+        if self.inside:
+            raise ConfigError(
+                f"Run `{run.id}` cannot be asked for this in a callback of it, which runs on the engine's thread and "
+                "would wait for itself: do it on another thread, such as by `await asyncio.to_thread(...)`.",
+                run=run,
+            )
+        future = self.submit(work)
+        try:
+            return future.result(timeout)
+        except RLMError as error:
+            error.run = run
+            raise
+        except BaseException:
+            future.cancel()
+            raise
 
     def call_soon(self, callback: Callable[[], object], context: Context | None = None) -> None:
         """Call back on the engine's loop, soon.

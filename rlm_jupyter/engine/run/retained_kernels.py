@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine.agent import kernel_setup
 from rlm_jupyter.events import events as ev
-from rlm_jupyter.kernels.blocking import aside
+from rlm_jupyter.kernels.blocking import in_thread
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.kernels.confinement.process_usage import own_memory
 from rlm_jupyter.system import machine_memory
@@ -71,7 +71,7 @@ class KeptKernels:
                 self.agent_ended(agent)
 
     async def _count(self, agent: Agent, kernel: AgentKernel, pid: int) -> None:
-        size = await aside(own_memory, pid)
+        size = await in_thread(own_memory, pid)
         if kernel not in self._sizes:
             return  # a follow-up goes on with it
         self._sizes[kernel] = (agent, size)

@@ -6,32 +6,37 @@ import asyncio
 import contextlib
 import copy
 import threading
+import time
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from rlm_jupyter.engine.agent.handle import AgentHandle, Agents
 from rlm_jupyter.engine.run.batch import started
 from rlm_jupyter.engine.run.engine_thread import EngineThread
-from rlm_jupyter.engine.run.run_view import RunFacts
+from rlm_jupyter.engine.run.run_answer import RunAnswer
 from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
 from rlm_jupyter.events import events as ev
-from rlm_jupyter.kernels.blocking import aside
+from rlm_jupyter.kernels.blocking import in_thread
+from rlm_jupyter.models.base import ChatModel, Message, Usage
 from rlm_jupyter.settings import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.agent.spec import AgentSpec
     from rlm_jupyter.engine.run.conductor import Conductor
+    from rlm_jupyter.events.tree_state import TreeState
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunArguments:
     """How a run was started: what a follow-up question needs of it.
 
     Attributes:
@@ -73,7 +78,7 @@ _CLOSE_SECONDS = 40.0
 _TICK = 0.1  # an awaited cell is interrupted only when its loop wakes (ipykernel issue 881)
 
 
-class Run(RunFacts):
+class Run:
     """One question and what came of it: value, status, spend, agents, events.
 
     Made by `RLM.run`, `RLM.start` and `%%rlm`. It keeps its agents' kernels until `close`, so that every
@@ -85,7 +90,7 @@ class Run(RunFacts):
         lock: hold it to read more than one field of `tree` while the run goes on.
         log_path: the JSONL log; None if none is written.
         error: why there is no whole answer; None while it runs and where there is one.
-        asked: how it was started, for follow-up questions.
+        arguments: how it was started, for follow-up questions.
         continued_by: the id of the run that went on with its root kernel.
     """
 
@@ -97,14 +102,20 @@ class Run(RunFacts):
         *,
         log: EventLog | None = None,
         release: Callable[[], Awaitable[None]] | None = None,
-        asked: Asked | None = None,
+        arguments: RunArguments | None = None,
     ) -> None:
-        super().__init__(conductor, root)
+        self.id = conductor.run
+        self.question = root.question
+        self._conductor = conductor
+        self._journal = conductor.journal
+        self.lock = self._journal.lock
+        self._ended = threading.Event()
+        self._answer = RunAnswer(conductor, root.schema)
         self._log = log
         self.log_path = log.path if log is not None else None
         self.error: RLMError | None = None
         self._engine = engine
-        self.asked = asked
+        self.arguments = arguments
         self.continued_by: str | None = None
         self._root: AgentSpec | None = root
         self._release = release
@@ -113,6 +124,115 @@ class Run(RunFacts):
         # What it knows only together with others, such as prompts, goes at once when it does, and not with the next
         # collection of cycles, which large texts do not hasten.
         weakref.finalize(self, conductor.dismantle).atexit = False
+
+    # ---- what can be read of it: tree, status, spend, value
+
+    @property
+    def agents(self) -> Mapping[str, AgentHandle]:
+        """The agents by id, in the order in which they started."""
+        return Agents(self, self._conductor, self._engine)
+
+    @property
+    def tree(self) -> TreeState:
+        """The tree so far: agents, turns, spend, variables."""
+        return self._journal.state
+
+    @property
+    def events(self) -> list[ev.AnyEvent]:
+        """All events so far, but the pieces of replies and outputs."""
+        with self.lock:
+            return list(self._journal.events)
+
+    @property
+    def status(self) -> ev.RunStatus:
+        """`running`, `done`, `failed`, `stopped`, or `limit`: ended by a limit, with what there was."""
+        return self.tree.status
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended, one way or the other."""
+        return self._ended.is_set()
+
+    @property
+    def cost(self) -> float | None:
+        """USD spent so far, sub-agents included; None where a price is not known."""
+        return self.tree.cost
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far, sub-agents included; marked as estimated where a provider did not tell some of them."""
+        with self.lock:
+            tree = self.tree
+            return Usage(tree.input_tokens, tree.output_tokens, tree.cached_tokens, estimated=tree.estimated)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start until the end, or until now."""
+        with self.lock:
+            end = self.tree.finished or time.time()
+            return max(0.0, end - self.tree.started) if self.tree.started else 0.0
+
+    @property
+    def value_description(self) -> dict[str, Any] | None:
+        """What the value is: type, shape, preview; None if there is none."""
+        return self._answer.description
+
+    @property
+    def value(self) -> Any:
+        """The root's answer as an object of this process; None if there is none.
+
+        Raises:
+            UnsafeValueError: it could be decoded only by running code that an agent wrote; see `pull_value`.
+        """
+        return self.pull_value()
+
+    def pull_value(self, *, trust: bool = False) -> Any:
+        """Returns the root's answer, decoded.
+
+        Args:
+            trust: decode it even where that runs code that an agent wrote (cloudpickle), in this process.
+
+        Raises:
+            UnsafeValueError: it has no safe form, and `trust` is false.
+        """
+        try:
+            return self._answer.load(trust=trust, final=self.done)
+        except RLMError as error:
+            error.run = self
+            raise
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that its values and the kernels of its agents hold, as far as that is known."""
+        return self._answer.held_bytes + self._conductor.held_bytes
+
+    def messages(self, agent: str = "0") -> list[Message]:
+        """Returns exactly what was sent to the model for an agent, and its replies.
+
+        Raises:
+            AgentNotFoundError: there is no such agent.
+        """
+        return self.agents[agent].messages
+
+    @property
+    def root(self) -> Agent | None:
+        """The root agent as the engine knows it; None if it never began."""
+        return self._conductor.agents.get("0")
+
+    @property
+    def model(self) -> ChatModel:
+        """The root's model."""
+        return self._conductor.model
+
+    @property
+    def sub_model(self) -> ChatModel:
+        """The model of sub-agents and plain completions."""
+        return self._conductor.sub_model
+
+    @property
+    def continues(self) -> str | None:
+        """The id of the run whose root kernel and chat this one goes on with."""
+        return self.tree.continues
 
     # ---- asking on
 
@@ -146,11 +266,11 @@ class Run(RunFacts):
 
     def follow_up(self, question: str, context: Any = None, **options: Any) -> Run:
         """Ask a follow-up question, and return at once; see `ask`."""
-        if self.asked is None:
+        if self.arguments is None:
             raise ConfigError(
                 "This run knows no way to ask on: ask by `RLM.start(..., continues=run)`.", run=self
             )
-        return self.asked.start(question, context, continues=self, **options)
+        return self.arguments.start(question, context, continues=self, **options)
 
     # ---- waiting
 
@@ -264,7 +384,7 @@ class Run(RunFacts):
         async def let() -> bool:
             return self._conductor.gate.next(agent, code)
 
-        if not self._call(let()):
+        if not self._engine.call(let(), self):
             who = f"agent `{agent}` is not" if agent else "no agent is"
             raise ConfigError(
                 f"Nothing waits for Next: {who} at a step. `--step` starts a run whose cells wait."
@@ -290,8 +410,7 @@ class Run(RunFacts):
         async def again() -> str:
             return self._conductor.retry(agent)
 
-        new: str = self._call(again())
-        return new
+        return self._engine.call(again(), self)
 
     @property
     def paused(self) -> bool:
@@ -327,7 +446,7 @@ class Run(RunFacts):
             text = "none" if new is None else f"{new:g}"
             self._journal.emit(ev.Command, name="limit", detail=f"{name}={text}")
 
-        self._call(put())
+        self._engine.call(put(), self)
 
     @property
     def log_is_whole(self) -> bool:
@@ -369,7 +488,7 @@ class Run(RunFacts):
                 if not self.done:
                     self._conductor.stop()
                 await self._until_ended()
-        await aside(self._keep_answer)
+        await in_thread(self._answer.keep, final=self.done)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_END_SECONDS):
                 await self._conductor.close()
@@ -390,22 +509,7 @@ class Run(RunFacts):
     def __repr__(self) -> str:
         return f"<Run {self.id} · {self.status} · {len(self.tree.agents)} agents>"
 
-    # ---- between the threads
-
-    def _call(self, work: Any, timeout: float | None = 60) -> Any:
-        """Run a coroutine on the engine's loop and give what it gives."""
-        if self._engine.foreign:
-            work.close()
-        self._engine.refuse_in_fork(f"Run `{self.id}`")
-        future: Future[Any] = self._engine.submit(work)
-        try:
-            return future.result(timeout)
-        except RLMError as error:
-            error.run = self
-            raise
-        except BaseException:
-            future.cancel()
-            raise
+    # ---- on the engine's thread
 
     async def _conduct(self, failure: RLMError | None = None) -> None:
         """The run's life, on the engine's loop; with a `failure` it ends before it begins."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rlm_jupyter.errors import ValueTransferError
 from rlm_jupyter.events import events as ev
-from rlm_jupyter.kernels.blocking import aside
+from rlm_jupyter.kernels.blocking import in_thread
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Holdings:
         if self.store.is_full:
             try:
                 self.store.directory = self.store.directory or await self._directory()
-                await aside(self.store.spill)
+                await in_thread(self.store.spill)
             except BaseException as error:
                 buffer.close()
                 if isinstance(error, ValueTransferError):

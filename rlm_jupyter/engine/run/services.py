@@ -14,7 +14,7 @@ from rlm_jupyter.engine.run.step_gate import Gate
 from rlm_jupyter.errors import LimitReachedError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
-from rlm_jupyter.tools.functions import shown
+from rlm_jupyter.tools.functions import tools_prompt
 from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.values.store import Buffer, Store
 
@@ -38,7 +38,7 @@ class RunServices(ABC):
         run: the run's id.
         limit: the first limit of the whole run that was reached.
         inherit_tools: whether sub-agents have all tools of their parents.
-        veil: takes secrets out of what a model is told.
+        redact: takes secrets out of what a model is told.
         windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
     """
 
@@ -55,7 +55,7 @@ class RunServices(ABC):
     env: dict[str, str] = field(default_factory=dict)
     servers: Servers = field(default_factory=lambda: Servers({}, str))
     inherit_tools: bool = False
-    veil: Callable[[str], str] = str
+    redact: Callable[[str], str] = str
     models: Mapping[str, ChatModel] = field(default_factory=dict)
     step: bool = False
     limit: LimitReachedError | None = None
@@ -105,14 +105,14 @@ class RunServices(ABC):
 
     def tools_text(self, agent: Agent) -> str | None:
         """Tools as the model is shown them."""
-        text = shown(agent.spec.tools)
+        text = tools_prompt(agent.spec.tools)
         if text and not (agent.leaf or self.inherit_tools or not self.settings.sub_agents):
             text += "\nA sub-agent has those that you hand it: `rlm_query(question, part, tools=[f])`."
         return text
 
     def question_buffer(self, question: str) -> Buffer:
         """The question as data, for an agent that was given none."""
-        return self.store.share(Buffer.of(question))
+        return self.store.share(Buffer.encode(question))
 
     def sub_model_named(self, name: object) -> ChatModel:
         """Returns the model for a plain call.

@@ -62,11 +62,11 @@ class ControlLink(Line):
     def _write(self) -> None:
         while True:
             frame, fds = self._outbox.get()
-            self._loop.add_callback(self._put, frame, fds)
+            self._loop.add_callback(self._enqueue, frame, fds)
 
     # -- on the control thread
 
-    def _put(self, frame: bytes, fds: list[int]) -> None:
+    def _enqueue(self, frame: bytes, fds: list[int]) -> None:
         if self._lost:
             wire.close_all(fds)
             return

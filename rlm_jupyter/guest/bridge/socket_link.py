@@ -20,7 +20,7 @@ import time
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from ..ipykernel_hooks.defer_sigint import whole
+from ..ipykernel_hooks.defer_sigint import deferred_sigint
 from . import frames as wire
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class Line:
             wire.close_all(fds)
             raise
         self._waiting[number] = future
-        self._post(frame, list(fds))
+        self._send(frame, list(fds))
         if self._lost:
             self._fail_all()
         return number, future
@@ -185,10 +185,10 @@ class Line:
         """Tells the engine that an answer is no longer wanted."""
         future = self._waiting.pop(number, None)
         if future is not None:
-            self._post(wire.pack({"id": number, "op": "cancel"}), [])
+            self._send(wire.pack({"id": number, "op": "cancel"}), [])
             future.cancel()
 
-    def _post(self, frame: bytes, fds: list[int]) -> None:
+    def _send(self, frame: bytes, fds: list[int]) -> None:
         """Send a frame, or queue it; the descriptors are ours to close."""
         self._outbox.put((frame, fds))
 
@@ -225,7 +225,7 @@ class Line:
                 frame = wire.pack({"id": message["id"], "error": details})
             finally:
                 wire.close_all(fds)
-            self._post(frame, out)
+            self._send(frame, out)
 
     def _forked(self) -> None:
         """In a forked child: none of the threads exists."""
@@ -266,21 +266,21 @@ class Link(Line):
             self._lost = self._lost or "The engine is gone: the run has ended."
             self._fail_all()
 
-    def _post(self, frame: bytes, fds: list[int]) -> None:
+    def _send(self, frame: bytes, fds: list[int]) -> None:
         """Write the frame here and now; what the socket does not take is written by a thread."""
         if len(frame) <= _AT_ONCE and not fds:
             with self._turn:
-                self._put(frame, fds)
+                self._enqueue(frame, fds)
         else:
-            with whole(), self._turn:
-                self._put(frame, fds)
+            with deferred_sigint(), self._turn:
+                self._enqueue(frame, fds)
 
-    def _put(self, frame: bytes, fds: list[int]) -> None:
+    def _enqueue(self, frame: bytes, fds: list[int]) -> None:
         if self._lost:
             wire.close_all(fds)
             return
         if not self._queued:
-            sent = self._try(frame, fds)
+            sent = self._send_nowait(frame, fds)
             if sent:
                 wire.close_all(fds)
                 frame, fds = frame[sent:], []
@@ -289,7 +289,7 @@ class Link(Line):
         self._queued += 1
         self._outbox.put((frame, fds))
 
-    def _try(self, frame: bytes, fds: list[int]) -> int:
+    def _send_nowait(self, frame: bytes, fds: list[int]) -> int:
         """Write what can be written without waiting; give the number of bytes."""
         beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
         try:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def whole() -> Iterator[None]:
+def deferred_sigint() -> Iterator[None]:
     """Let SIGINT wait until the block is done.
 
     Blocking the signal is not enough: another thread would take it, and the main one raise all the same.

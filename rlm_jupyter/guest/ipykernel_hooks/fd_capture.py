@@ -12,7 +12,7 @@ import sys
 import threading
 from typing import Any
 
-from .defer_sigint import whole
+from .defer_sigint import deferred_sigint
 
 _PIPE = 1 << 16
 """Bytes that a pipe holds: one reading takes all that was written before it, and no endless writer keeps it."""
@@ -64,7 +64,7 @@ class Descriptors:
 
     def drain(self) -> None:
         """Pass on all that has been written so far."""
-        with whole(), self._turn:
+        with deferred_sigint(), self._turn:
             for reading, (stream, decoder) in self._streams.items():
                 try:
                     data = os.read(reading, _PIPE)

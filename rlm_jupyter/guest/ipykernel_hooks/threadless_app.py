@@ -20,7 +20,7 @@ from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config.loader import Config, DeferredConfigString
 
-from .defer_sigint import whole
+from .defer_sigint import deferred_sigint
 
 
 class Publisher(IOPubThread):
@@ -45,7 +45,7 @@ class Publisher(IOPubThread):
         if not self.thread.is_alive():  # a fork of the kernel, or its end
             super().send_multipart(*args, **options)
             return
-        with whole(), self._turn:
+        with deferred_sigint(), self._turn:
             self._really_send(*args, **options)
             self._hear()
 
@@ -66,7 +66,7 @@ class Stream(OutStream):
         self._flush()
 
     def _flush(self) -> None:
-        with whole(), self._turn:
+        with deferred_sigint(), self._turn:
             super()._flush()
 
     def close(self) -> None:

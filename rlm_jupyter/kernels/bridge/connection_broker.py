@@ -45,7 +45,7 @@ _METADATA = {
 
 
 @dataclass(frozen=True)
-class Happening:
+class SandboxEvent:
     """Something about an agent's box that the user should hear of.
 
     Attributes:
@@ -69,7 +69,7 @@ class Broker:
         tell: called with each connection, made or refused.
     """
 
-    def __init__(self, net: Iterable[str], tell: Callable[[Happening], None]) -> None:
+    def __init__(self, net: Iterable[str], tell: Callable[[SandboxEvent], None]) -> None:
         self._all = "all" in net
         self._hosts = [Host.read(text) for text in net if text != "all"]
         self._tell = tell
@@ -77,7 +77,7 @@ class Broker:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._look_ups = HostWork(LOOK_UPS, LOOK_UPS_AT_ONCE)
 
-    def around(self, handler: BridgeHandler) -> BridgeHandler:
+    def wrap(self, handler: BridgeHandler) -> BridgeHandler:
         """Returns a handler that serves what is asked of the broker, and leaves all else to `handler`."""
 
         async def serve(op: str, body: dict[str, Any], fds: list[int]) -> Answer:
@@ -104,7 +104,7 @@ class Broker:
                 addresses = await self._addresses(name, 0, named=named)
         except TimeoutError:
             text = f"The host `{name}` was not found within {SECONDS:g} s."
-            self._say(Happening(text, name, 0, ok=False))
+            self._say(SandboxEvent(text, name, 0, ok=False))
             raise _error(text, errno.ETIMEDOUT, unknown=True) from None
         return {"addresses": [str(one) for one in addresses]}, []
 
@@ -122,7 +122,7 @@ class Broker:
         async with self._turns:
             sock = await self._connected(name, port, named=named)
         try:
-            self._say(Happening(f"Connected to {_shown(name, port)}.", name, port))
+            self._say(SandboxEvent(f"Connected to {_shown(name, port)}.", name, port))
             return {}, [sock.detach()]
         finally:
             sock.close()
@@ -147,7 +147,7 @@ class Broker:
         except TimeoutError:
             failed = OSError(errno.ETIMEDOUT, f"no answer within {SECONDS:g} s")
         text = f"{_shown(name, port)} cannot be reached: {failed.strerror or failed}."
-        self._say(Happening(text, name, port, ok=False))
+        self._say(SandboxEvent(text, name, port, ok=False))
         raise _error(text, failed.errno or errno.ECONNREFUSED)
 
     async def _addresses(self, name: str, port: int, *, named: bool) -> list[Address]:
@@ -156,7 +156,7 @@ class Broker:
             addresses = await self._look_up(name)
         except (OSError, UnicodeError):
             text = f"The host `{name}` is not known."
-            self._say(Happening(text, name, port, ok=False))
+            self._say(SandboxEvent(text, name, port, ok=False))
             raise _error(text, errno.EHOSTUNREACH, unknown=True) from None
         allowed = [one for one in addresses if may_reach(one, name, named=named)]
         if not allowed:
@@ -165,7 +165,7 @@ class Broker:
                 f"`{name}` is a local or private address ({shown}), which agents reach only where that very address "
                 f"is named: add `{addresses[0]}` to `net` of the sandbox (`--net`) if that is what you want."
             )
-            self._say(Happening(f"Refused: {text}", name, port, ok=False))
+            self._say(SandboxEvent(f"Refused: {text}", name, port, ok=False))
             raise _error(text, errno.EACCES)
         return allowed
 
@@ -179,19 +179,21 @@ class Broker:
         shown = _shown(name, port) if port else name
         allowed = ", ".join(f"`{host}`" for host in self._hosts) or "none"
         self._say(
-            Happening(f"Refused a connection to {shown}: not in `net` of the sandbox.", name, port, ok=False)
+            SandboxEvent(
+                f"Refused a connection to {shown}: not in `net` of the sandbox.", name, port, ok=False
+            )
         )
         raise _error(
             f"The sandbox does not let agents connect to `{shown}`; hosts that they may reach: {allowed}. Work with "
             f"the data that you have, or say that the user would have to allow it (`--net {name}`)."
         )
 
-    def _say(self, happening: Happening) -> None:
+    def _say(self, event: SandboxEvent) -> None:
         self._told += 1
         if self._told < MOST_TOLD:
-            self._tell(happening)
+            self._tell(event)
         elif self._told == MOST_TOLD:
-            self._tell(Happening(f"More than {MOST_TOLD:,} connections: further ones are not told."))
+            self._tell(SandboxEvent(f"More than {MOST_TOLD:,} connections: further ones are not told."))
 
 
 def may_reach(address: Address, name: str, *, named: bool) -> bool:

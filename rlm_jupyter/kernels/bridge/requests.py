@@ -153,12 +153,12 @@ class Exchange(ABC):
             self._answer(number, {"error": {"kind": kind, "message": message, "data": None}}, [])
             task.cancel()
 
-    def refuse(self, kind: str, message: str) -> None:
-        """Fail what is being handled, and whatever else the kernel's threads ask for until `accept`."""
+    def block_requests(self, kind: str, message: str) -> None:
+        """Fail what is being handled, and whatever else the kernel's threads ask for until `allow_requests`."""
         self._refusal = kind, message
         self.fail_pending(kind, message)
 
-    def accept(self) -> None:
+    def allow_requests(self) -> None:
         """Serve again what is asked for."""
         self._refusal = None
 

@@ -53,10 +53,10 @@ class Bridge(Protocol):
     def next_end(self) -> asyncio.Future[None]:
         """Returns what resolves when the kernel has next told of the end of a cell; see `Exchange.next_end`."""
 
-    def refuse(self, kind: str, message: str) -> None:
-        """Fail what is being handled, and whatever else is asked for until `accept`."""
+    def block_requests(self, kind: str, message: str) -> None:
+        """Fail what is being handled, and whatever else is asked for until `allow_requests`."""
 
-    def accept(self) -> None:
+    def allow_requests(self) -> None:
         """Serve again what is asked for."""
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from rlm_jupyter.kernels.blocking import aside
+from rlm_jupyter.kernels.blocking import in_thread
 from rlm_jupyter.kernels.confinement import process_usage
 from rlm_jupyter.kernels.limited_kernel import BoundedKernel
 
@@ -62,7 +62,7 @@ class Watch:
             if not due:
                 continue
             targets = [(kernel, kernel.pid, kernel.most_processes) for kernel in due]
-            for kernel, used, disk in await aside(self._measure, targets):
+            for kernel, used, disk in await in_thread(self._measure, targets):
                 if kernel.watched:
                     kernel.judge(used, disk)
 

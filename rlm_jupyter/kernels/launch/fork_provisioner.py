@@ -12,7 +12,7 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
 from rlm_jupyter.kernels.launch.environment import BaseDirectory, clean_environment
 from rlm_jupyter.kernels.launch.guest_bundle import fork_server_sources
-from rlm_jupyter.kernels.launch.supervisor_client import Chief, Supervisor
+from rlm_jupyter.kernels.launch.supervisor_client import ForkClient, Supervisor
 
 if TYPE_CHECKING:
     from jupyter_client.connect import KernelConnectionInfo
@@ -47,7 +47,7 @@ class ForkProvisioner(LocalProvisioner):
         execute: True to execute the command even where it could be forked.
     """
 
-    supervisor: Chief | None = None
+    supervisor: ForkClient | None = None
     policy: dict[str, Any] | None = None
     log: str | None = None
     bridge: int | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from rlm_jupyter.errors import KernelDiedError, KernelStartError
 from rlm_jupyter.guest.private_directory import remove_directory
-from rlm_jupyter.kernels.blocking import aside
+from rlm_jupyter.kernels.blocking import in_thread
 from rlm_jupyter.kernels.bridge.control_bridge import ControlBridge
 from rlm_jupyter.kernels.bridge.socket_bridge import HostBridge
 from rlm_jupyter.kernels.channels.gateway import ENDED_ELSEWHERE, LOST_ELSEWHERE, GatewayManager, is_gateway
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import zmq.asyncio
 
     from rlm_jupyter.kernels.bridge.socket_bridge import Bridge, BridgeHandler
-    from rlm_jupyter.kernels.launch.supervisor_client import Chief
+    from rlm_jupyter.kernels.launch.supervisor_client import ForkClient
 
 START_SECONDS = 60.0
 GATEWAY_SECONDS = 30.0
@@ -59,7 +59,7 @@ class Launch:
 
     directory: Path
     context: zmq.asyncio.Context
-    supervisor: Chief | None
+    supervisor: ForkClient | None
     kernelspec: str | None = None
     sandbox: str = "auto"
     env: dict[str, str] = field(default_factory=dict)
@@ -365,7 +365,7 @@ class KernelProcess:
             self._link.close()
             self._link = None
         self._set_died(-9)
-        await aside(remove_directory, self.launch.directory)
+        await in_thread(remove_directory, self.launch.directory)
 
 
 async def finish(work: Coroutine[Any, Any, None]) -> None:

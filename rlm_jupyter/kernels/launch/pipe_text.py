@@ -10,7 +10,7 @@ _CHUNK = 1 << 20
 _F_SETPIPE_SZ = 1031
 
 
-def pour(text: str | bytes, pipe: int) -> None:
+def write_text_to_pipe(text: str | bytes, pipe: int) -> None:
     """Write all of a text into a pipe and close that; stops early where nobody reads any more.
 
     A second copy is made nowhere: its reader fills the object that it keeps, while this goes on. Meanwhile other
@@ -38,7 +38,7 @@ def pour(text: str | bytes, pipe: int) -> None:
 def _bytes_of(text: str | bytes) -> memoryview:
     if isinstance(text, bytes):
         return memoryview(text)
-    # Of ASCII text this is where its characters lie, not a copy; `text` outlives the view in `pour`.
+    # Of ASCII text this is where its characters lie, not a copy; `text` outlives the view in `write_text_to_pipe`.
     function = ctypes.pythonapi.PyUnicode_AsUTF8AndSize
     function.restype, function.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_void_p)
     size = ctypes.c_ssize_t()

@@ -26,7 +26,7 @@ from rlm_jupyter.guest.private_directory import remove_directory
 from rlm_jupyter.kernels.confinement.policy import site_directories
 from rlm_jupyter.kernels.launch.environment import TOKEN, clean_environment, kill_marked
 from rlm_jupyter.kernels.launch.guest_bundle import loading_code
-from rlm_jupyter.kernels.launch.pipe_text import pour
+from rlm_jupyter.kernels.launch.pipe_text import write_text_to_pipe
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def possible() -> bool:
     return sys.platform.startswith("linux")
 
 
-class Chief:
+class ForkClient:
     """A process that forks kernels, seen from here. Its methods may be called from any thread.
 
     Args:
@@ -236,11 +236,11 @@ def _number(message: Mapping[str, Any], field: str) -> int:
     return found
 
 
-class Template(Chief):
+class Template(ForkClient):
     """A fork of the supervisor that holds a run's data: kernels forked from it see that without a copy."""
 
 
-class Supervisor(Chief):
+class Supervisor(ForkClient):
     """The one supervisor of this process' kernels.
 
     Args:
@@ -350,7 +350,9 @@ class Supervisor(Chief):
         reading, writing = os.pipe()
         passed.callback(os.close, reading)
         try:
-            threading.Thread(target=pour, args=(text, writing), name="rlm-pour", daemon=True).start()
+            threading.Thread(
+                target=write_text_to_pipe, args=(text, writing), name="rlm-pipe-text", daemon=True
+            ).start()
         except RuntimeError:
             os.close(writing)
             raise

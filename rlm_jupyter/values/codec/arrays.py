@@ -165,7 +165,7 @@ def _ndarray_form(array: Any, encoder: Any, np: Any) -> list[Any] | None:
     return ["np.array", array_form(array, encoder)]
 
 
-def form(value: Any, encoder: Any) -> list[Any] | None:
+def encode_value(value: Any, encoder: Any) -> list[Any] | None:
     """Encode a numpy value; None when it is none."""
     np = sys.modules.get("numpy")
     if np is None:

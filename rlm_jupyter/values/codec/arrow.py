@@ -279,7 +279,7 @@ def _pyarrow_form(value: Any, encoder: Any, pa: Any) -> list[Any] | None:
     return None
 
 
-def form(value: object, encoder: Any) -> list[Any] | None:
+def encode_value(value: object, encoder: Any) -> list[Any] | None:
     """Encode a value of pyarrow or polars; None when it is none, or has no safe form."""
     pa = sys.modules.get("pyarrow")
     if pa is not None and (found := _pyarrow_form(value, encoder, pa)):

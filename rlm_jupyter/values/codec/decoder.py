@@ -133,10 +133,10 @@ class _Reader:
         made.extend(self.values(node[1]))
 
     def fill_set(self, made: set[Any], node: list[Any]) -> None:
-        made.update(scalars.spread(self.values(node[1])))
+        made.update(scalars.reject_hash_collisions(self.values(node[1])))
 
     def fill_dict(self, made: Any, node: list[Any]) -> None:
-        pairs = zip(scalars.spread(self.values(node[1])), self.values(node[2]), strict=True)
+        pairs = zip(scalars.reject_hash_collisions(self.values(node[1])), self.values(node[2]), strict=True)
         if type(made) is OrderedDict:
             made.update(pairs)
         elif type(made) is SimpleNamespace:
@@ -188,7 +188,7 @@ _FILLERS: dict[Any, Callable[[_Reader, Any, list[Any]], None]] = {
 
 _IMMUTABLE: dict[Any, Callable[[list[Any]], Any]] = {
     "tuple": tuple,
-    "frozenset": lambda items: frozenset(scalars.spread(items)),
+    "frozenset": lambda items: frozenset(scalars.reject_hash_collisions(items)),
     "slice": lambda items: slice(*items),
     "as": lambda items: items[0],
 }

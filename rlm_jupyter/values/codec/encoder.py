@@ -222,7 +222,7 @@ class _Writer:
         if container := _CONTAINERS.get(kind):
             return container(self, value)
         for library in (arrays, frames, arrow):
-            node: list[Any] | None = library.form(value, self.encoder)
+            node: list[Any] | None = library.encode_value(value, self.encoder)
             if node is not None:
                 return node
         if not self.encoder.faithful and (node := self._lossy(value, kind)):

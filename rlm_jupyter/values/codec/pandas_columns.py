@@ -70,7 +70,7 @@ def _values(column: Any) -> Any:
     return column.to_numpy() if numpy_based else getattr(column, "array", column)
 
 
-def form(column: Any, encoder: Any) -> dict[str, Any]:
+def encode_column(column: Any, encoder: Any) -> dict[str, Any]:
     """Encode a series, an index or an array without its index and name.
 
     Raises:
@@ -183,16 +183,21 @@ def _texts_of_buffers(chunk: dict[str, Any], kind: str, decoder: Any) -> list[st
 
 def _categorical_form(values: Any, _dtype: Any, encoder: Any) -> dict[str, Any]:
     codes = arrays.array_form(values.codes, encoder)
-    return {"k": "categorical", "c": codes, "v": form(values.categories, encoder), "o": bool(values.ordered)}
+    return {
+        "k": "categorical",
+        "c": codes,
+        "v": encode_column(values.categories, encoder),
+        "o": bool(values.ordered),
+    }
 
 
 def _categorical_of(form: dict[str, Any], decoder: Any) -> Any:
     import pandas as pd
 
     codes = arrays.array_of(form["c"], decoder)
-    categories = of(form["v"], decoder)
+    categories = decode_column(form["v"], decoder)
     if categories.dtype == object:
-        scalars.spread(categories.tolist())
+        scalars.reject_hash_collisions(categories.tolist())
     index = pd.Index(categories, dtype=categories.dtype, tupleize_cols=False)
     return pd.Categorical.from_codes(codes, categories=index, ordered=bool(form["o"]))
 
@@ -239,14 +244,14 @@ def _period_of(form: dict[str, Any], decoder: Any) -> Any:
 
 
 def _interval_form(values: Any, _dtype: Any, encoder: Any) -> dict[str, Any]:
-    ends = {"l": form(values.left, encoder), "r": form(values.right, encoder)}
+    ends = {"l": encode_column(values.left, encoder), "r": encode_column(values.right, encoder)}
     return {"k": "interval", **ends, "c": values.closed}
 
 
 def _interval_of(form: dict[str, Any], decoder: Any) -> Any:
     import pandas as pd
 
-    left, right = of(form["l"], decoder), of(form["r"], decoder)
+    left, right = decode_column(form["l"], decoder), decode_column(form["r"], decoder)
     return pd.arrays.IntervalArray.from_arrays(left, right, closed=form["c"])
 
 
@@ -266,7 +271,7 @@ def _sparse_of(form: dict[str, Any], decoder: Any) -> Any:
     import pandas as pd
 
     array: Any = pd.arrays.SparseArray
-    values, places = of(form["v"], decoder), arrays.array_of(form["i"], decoder)
+    values, places = decode_column(form["v"], decoder), arrays.array_of(form["i"], decoder)
     fill, kind, length = decoder.unpack(form["f"]), "block" if form["b"] else "integer", int(form["n"])
     if len(places) != len(values):
         raise Malformed("A sparse column of an encoded frame has other values than places.")
@@ -308,12 +313,12 @@ def dtype_form(dtype: Any, encoder: Any) -> dict[str, Any]:
     """Encode a pandas dtype, as an empty column of it."""
     import pandas as pd
 
-    return form(pd.Series([], dtype=dtype), encoder)
+    return encode_column(pd.Series([], dtype=dtype), encoder)
 
 
 def dtype_of(form: dict[str, Any], decoder: Any) -> Any:
     """Decode what `dtype_form` gave."""
-    return of(form, decoder).dtype
+    return decode_column(form, decoder).dtype
 
 
 _BUILDERS: dict[str, Callable[[dict[str, Any], Any], Any]] = {
@@ -330,8 +335,8 @@ _BUILDERS: dict[str, Callable[[dict[str, Any], Any], Any]] = {
 }
 
 
-def of(form: dict[str, Any], decoder: Any) -> Any:
-    """Decode what `form` gave: a numpy array or one of pandas' arrays, of one dimension."""
+def decode_column(form: dict[str, Any], decoder: Any) -> Any:
+    """Decode what `encode_column` gave: a numpy array or one of pandas' arrays, of one dimension."""
     values = _BUILDERS[form["k"]](form, decoder)
     if values.ndim != 1:
         raise Malformed("A column of an encoded frame has not one dimension.")

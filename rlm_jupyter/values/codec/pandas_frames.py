@@ -31,7 +31,7 @@ def _index_form(index: Any, encoder: Any) -> dict[str, Any]:
     form = {"k": "flat", "n": encoder.pack(index.name)}
     if isinstance(index, pd.RangeIndex):
         return {**form, "k": "range", "r": [index.start, index.stop, index.step]}
-    form["v"] = columns.form(index, encoder)
+    form["v"] = columns.encode_column(index, encoder)
     if (freq := getattr(index, "freq", None)) is not None and not isinstance(index, pd.PeriodIndex):
         form["f"] = columns.frequency_form(freq, len(index))
     return form
@@ -54,7 +54,7 @@ def _index_of(form: dict[str, Any], decoder: Any) -> Any:
         levels = [_index_of(level, decoder) for level in form["l"]]
         codes: Any = [arrays.array_of(code, decoder) for code in form["c"]]
         return pd.MultiIndex(levels=levels, codes=codes, names=name)
-    values = columns.of(form["v"], decoder)
+    values = columns.decode_column(form["v"], decoder)
     index: Any = pd.Index(values, dtype=values.dtype, name=name, copy=False, tupleize_cols=False)
     if form.get("f") is not None:
         freq = pd.tseries.frequencies.to_offset(columns.frequency_name(form["f"]))
@@ -74,7 +74,7 @@ def without_attrs(table: Any) -> Any:
 
 def _series_form(series: Any, encoder: Any) -> dict[str, Any]:
     return {
-        "v": _at(".values", columns.form, without_attrs(series), encoder),
+        "v": _at(".values", columns.encode_column, without_attrs(series), encoder),
         "i": _at(".index", _index_form, series.index, encoder),
         "n": encoder.pack(series.name),
         "a": _attrs_form(series, encoder),
@@ -84,7 +84,7 @@ def _series_form(series: Any, encoder: Any) -> dict[str, Any]:
 def _series_of(form: dict[str, Any], decoder: Any) -> Any:
     import pandas as pd
 
-    values = columns.of(form["v"], decoder)
+    values = columns.decode_column(form["v"], decoder)
     index = _index_of(form["i"], decoder)
     series = pd.Series(values, index, dtype=values.dtype, name=decoder.unpack(form["n"]), copy=False)
     series.attrs.update(decoder.unpack(form["a"]))
@@ -133,7 +133,7 @@ def _frame_form(frame: Any, encoder: Any) -> dict[str, Any]:
     form["c"] = []
     for number, name in enumerate(frame.columns):
         place = f"[{name!r:.60}]" if type(name) is str else f".iloc[:, {number}]"
-        form["c"].append(_at(place, columns.form, frame.iloc[:, number], encoder))
+        form["c"].append(_at(place, columns.encode_column, frame.iloc[:, number], encoder))
     return form
 
 
@@ -147,7 +147,7 @@ def _frame_of(form: dict[str, Any], decoder: Any) -> Any:
     else:
         series: dict[int, Any] = {}
         for number, column in enumerate(form["c"]):
-            values = columns.of(column, decoder)
+            values = columns.decode_column(column, decoder)
             series[number] = pd.Series(values, index, dtype=values.dtype, copy=False)
         frame = pd.DataFrame(series, index, copy=False) if series else pd.DataFrame(index=index)
     frame.columns = names
@@ -217,11 +217,11 @@ def _interval_of(payload: list[Any], decoder: Any) -> Any:
 def _array_of(payload: list[Any], decoder: Any) -> Any:
     import pandas as pd
 
-    values = columns.of(payload[0], decoder)
+    values = columns.decode_column(payload[0], decoder)
     return pd.Series(values, dtype=values.dtype, copy=False).array
 
 
-def form(value: Any, encoder: Any) -> list[Any] | None:
+def encode_value(value: Any, encoder: Any) -> list[Any] | None:
     """Encode a pandas value; None when it is none, or has no safe form."""
     pd = sys.modules.get("pandas")
     if pd is None:
@@ -231,7 +231,7 @@ def form(value: Any, encoder: Any) -> list[Any] | None:
         (pd.DataFrame, "pd.frame", _frame_form),
         (pd.Series, "pd.series", _series_form),
         (pd.Index, "pd.index", _index_form),
-        (pd.api.extensions.ExtensionArray, "pd.array", columns.form),
+        (pd.api.extensions.ExtensionArray, "pd.array", columns.encode_column),
         (pd.api.extensions.ExtensionDtype, "pd.dtype", columns.dtype_form),
     ):
         if issubclass(kind, base):

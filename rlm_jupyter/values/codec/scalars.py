@@ -128,7 +128,7 @@ def zone_of(form: Any) -> dt.tzinfo | None:
     return zoneinfo.ZoneInfo(key)
 
 
-def spread(keys: list[Any]) -> list[Any]:
+def reject_hash_collisions(keys: list[Any]) -> list[Any]:
     """Refuse keys chosen to share one hash: a dict of 100,000 such keys takes minutes to build."""
     if len(keys) > _MANY_KEYS and not set(map(type, keys)) <= {str}:
         distinct = len(set(map(hash, keys)))
