@@ -223,6 +223,19 @@ def test_no_file_is_long_and_none_is_a_drawer_for_everything():
     assert not {path.stem for path in MODULES.values()} & {"utils", "util", "helpers", "misc", "common"}
 
 
+# What is asked of Linux about processes stands in one module; the guard of MCP servers is executed by its path, alone.
+ASKS_LINUX = {"rlm_jupyter.guest.linux_process", "rlm_jupyter.tools.mcp_guard_process"}
+
+
+def test_properties_and_families_of_processes_are_asked_for_in_one_place():
+    asks = re.compile(
+        r"^_?PR_SET_.* = |(?:CDLL\(.*\)|libc)\.prctl\(|Path\(\"/proc\"\)|scandir\(\"/proc\"\)", re.MULTILINE
+    )
+    found = {name for name, path in MODULES.items() if asks.search(path.read_text("utf-8"))}
+    assert found == ASKS_LINUX
+    assert "children(recursive=True)" in MODULES["rlm_jupyter.system"].read_text("utf-8")
+
+
 def test_every_module_says_what_it_is_for():
     silent = [
         name for name, path in MODULES.items() if not ast.get_docstring(ast.parse(path.read_text("utf-8")))
