@@ -25,7 +25,6 @@ _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _SIZE = re.compile(r"\s*([0-9][0-9_]*(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _LONGEST_NAME = 253
-_HUNDRED = 100
 _LEAST_MEMORY, _LEAST_DISK = 100_000_000, 1_000_000
 
 # Below the home directory: keys and tokens, and the files by which the user's own kernels are reached.
@@ -228,14 +227,6 @@ def read_bytes(value: object) -> int:
         raise ValueError("write bytes, or a number with a unit, as in `2 GB` or `512 MiB`")
     number, unit, binary = found.groups()
     return int(float(number.replace("_", "")) * (1024 if binary else 1000) ** _UNITS[unit.lower()])
-
-
-def shown_bytes(size: int) -> str:
-    """Write a size with a unit."""
-    power = 0 if size <= 0 else min(3, int(math.log10(size)) // 3)
-    amount = size / 1000**power
-    unit = ("bytes", "kB", "MB", "GB")[power]
-    return f"{amount:,.0f} {unit}" if amount >= _HUNDRED else f"{amount:.3g} {unit}"
 
 
 def check_log_dir(sandbox: Sandbox, log_dir: Path | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What this machine gives: how much memory, and where a disk is that is not memory in disguise."""
+"""What this machine has: how much memory, a disk that is not memory in disguise, and who started which process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 UNKNOWN_MEMORY = 8 << 30
 KEPT_FREE = 256 << 20
@@ -64,3 +68,17 @@ def _lies_in_memory(place: Path) -> bool:
             if before.split()[2:3] == [number]:
                 return after.split()[0] in _IN_MEMORY
     return False
+
+
+def processes_below(pid: int) -> list[psutil.Process]:
+    """List all descendants of a process, other sessions included, on any system; empty if it is gone.
+
+    In order to kill them: psutil remembers when each began, so that a process that got the number of a dead one is
+    spared. The fork server has no psutil and asks `guest.linux_process`.
+    """
+    import psutil  # ipykernel brings it along
+
+    try:
+        return list(psutil.Process(pid).children(recursive=True))
+    except psutil.Error:
+        return []

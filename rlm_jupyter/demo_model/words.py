@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from rlm_jupyter.text.shorten import cut_end
+
 Direction = Literal["rise", "fall", "change"]
 
 _RISE = (
@@ -163,5 +165,4 @@ def after_change(question: str) -> int:
 
 def shown(text: object, width: int = 40) -> str:
     """Make a name of the data fit to stand in a sentence: one line that can start no code block."""
-    line = " ".join(str(text).replace("`", "'").replace("~", "-").split())
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return cut_end(" ".join(str(text).replace("`", "'").replace("~", "-").split()), width)

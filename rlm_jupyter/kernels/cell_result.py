@@ -10,6 +10,7 @@ from typing import Any, Literal
 from rlm_jupyter.guest.ipykernel_hooks.bounded_output import NOTICE
 from rlm_jupyter.kernels.channels.bounded_text import BoundedText
 from rlm_jupyter.kernels.channels.tracebacks import clean_traceback
+from rlm_jupyter.text.shorten import CutText
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +21,7 @@ OnOutput = Callable[[str, str], None]
 
 LONGEST_ERROR = 2_000
 """Characters of an exception's own text; the traceback has it too."""
+_NOTHING = CutText()
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,37 @@ class CellResult:
         status: `ok`, `error` (it raised), `interrupted`, `timeout` or `died` (the kernel did).
         error_name: the exception's type; empty if there is none.
         error_value: its text.
-        traceback: plain text with the frames of the agent's own cells only.
-        output: streams, results and displays as text in the order they came; head and tail where it was long.
-        cut: characters left out of `output`.
+        printed: streams, results and displays as text in the order they came; head and tail where it was long.
+        frames: plain text of the traceback, with the frames of the agent's own cells only.
         restarted: whether a fresh kernel took the place of the old one, so that its variables are gone.
     """
 
     status: CellStatus
     error_name: str = ""
     error_value: str = ""
-    traceback: str = ""
-    output: str = ""
-    cut: int = 0
+    printed: CutText = _NOTHING
+    frames: CutText = _NOTHING
     restarted: bool = False
+
+    @property
+    def error_text(self) -> CutText:
+        """`error_value`, which may have lost its end; that it has, is all that is known."""
+        return CutText(self.error_value, cut=int(len(self.error_value) >= LONGEST_ERROR))
+
+    @property
+    def output(self) -> str:
+        """What was printed and shown, as one text."""
+        return str(self.printed)
+
+    @property
+    def cut(self) -> int:
+        """Characters left out of `output`."""
+        return self.printed.cut
+
+    @property
+    def traceback(self) -> str:
+        """The traceback as one text."""
+        return str(self.frames)
 
 
 class Recorder:
@@ -104,8 +124,7 @@ class Recorder:
             error_name=name
             or ("" if status == "ok" else {"died": "KernelDied", "timeout": "CellTimeout"}.get(status, "")),
             error_value=why or str(failed.get("evalue", ""))[:LONGEST_ERROR],
-            traceback=clean_traceback(failed.get("traceback") or ()),
-            output=self._text.text(),
-            cut=self._text.cut,
+            printed=self._text.text(),
+            frames=clean_traceback(failed.get("traceback") or ()),
             restarted=restarted,
         )

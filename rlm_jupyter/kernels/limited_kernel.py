@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.kernels.agent_kernel import AgentKernel
 from rlm_jupyter.kernels.confinement import process_usage
-from rlm_jupyter.sandbox_settings import shown_bytes
+from rlm_jupyter.text.shorten import CutText
+from rlm_jupyter.text.units import short_size
 
 if TYPE_CHECKING:
     from rlm_jupyter.kernels.bridge.socket_bridge import BridgeHandler
@@ -84,7 +85,7 @@ class BoundedKernel(AgentKernel):
         if not why or result.status == "ok":
             return result
         status: CellStatus = "died" if result.restarted else "timeout"
-        return replace(result, status=status, error_name=LIMIT, error_value=why, traceback="")
+        return replace(result, status=status, error_name=LIMIT, error_value=why, frames=CutText())
 
     def judge(self, used: Usage, disk: int | None) -> None:
         """End the cell or the kernel, if that is too much.
@@ -97,10 +98,10 @@ class BoundedKernel(AgentKernel):
         if limits.get("processes") and used.processes > limits["processes"]:
             self._end("processes", f"had more than {limits['processes']:,} processes", "Start fewer at once")
         elif limits.get("memory") and added > limits["memory"]:
-            text = f"used {shown_bytes(added)} of memory besides its data, of {shown_bytes(limits['memory'])}"
+            text = f"used {short_size(added)} of memory besides its data, of {short_size(limits['memory'])}"
             self._end("memory", text, "Work on less data at once")
         elif disk is not None and limits.get("disk") and self._written(disk) > limits["disk"] + SPARE_DISK:
-            text = f"wrote {shown_bytes(self._written(disk))} to disk, of {shown_bytes(limits['disk'])}"
+            text = f"wrote {short_size(self._written(disk))} to disk, of {short_size(limits['disk'])}"
             self._end("disk", text, "Write less, or keep it in variables")
         elif limits.get("cell_cpu") and self.busy:
             self._judge_cpu(used.cpu, float(limits["cell_cpu"]))

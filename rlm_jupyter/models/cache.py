@@ -111,9 +111,9 @@ class ReplyCache:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __del__(self) -> None:
-        if sys.is_finalizing():
-            return  # modules may be gone already; the file is closed with the process
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():
+            return  # modules are gone already; the file is closed with the process
         self.close()
 
     @property

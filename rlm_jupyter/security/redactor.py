@@ -7,7 +7,7 @@ import html
 import json
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 MARK = "«redacted»"
 SHORTEST = 6
@@ -15,8 +15,8 @@ SHORTEST = 6
 SHORTEST_ENCODED = 8
 """Characters of a secret that is looked for encoded, too: code prints `base64.b64encode(key)` as easily as the key."""
 
-_CUT = re.compile(r"(…|\n\[\.\.\. [\d,]+ characters cut \.\.\.\]\n)")
-"""What stands where a description, an output or a prompt was cut."""
+ELLIPSIS = "…"
+"""Ends what a kernel made short: the texts of a description, in which no place of a cut can be counted."""
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -86,7 +86,8 @@ def _without_end(secrets: Iterable[str], text: str) -> str:
 class Redactor:
     """Replaces each secret in a text by `«redacted»`, however it is escaped there.
 
-    Where a text was cut (``…``), a part of a secret of six characters or more beside the cut is replaced too.
+    Where a text was cut, a part of a secret of six characters or more beside the cut is replaced too: at each ``…``,
+    and between the two parts of a text that are given to `ends`.
     A secret of fewer than six characters is not looked for. One of eight or more is recognised in base64, in
     hexadecimal and reversed too. One that code changed in another way is not: keys are kept out of agents' kernels
     for that reason.
@@ -108,22 +109,29 @@ class Redactor:
         # To look for each form is many times quicker than the pattern, and most texts have none.
         if self._pattern is not None and any(form in text for form in self._forms):
             text = self._pattern.sub(MARK, text)
-        if self._forms and _CUT.search(text):
-            return self._beside_cuts(text)
+        if self._forms and ELLIPSIS in text:
+            pieces = text.split(ELLIPSIS)
+            return ELLIPSIS.join(self._without_parts(pieces))
         return text
 
-    def _beside_cuts(self, text: str) -> str:
-        """Take out what is left of a secret that was cut in its middle."""
-        forms = [f for f in self._forms if f[:SHORTEST] in text or f[-SHORTEST:] in text]
-        pieces = (
-            _CUT.split(text) if forms else [text]
-        )  # what was cut stands at the even places, between marks
-        for place in range(0, len(pieces), 2):
-            if place + 1 < len(pieces):
-                pieces[place] = _without_beginning(forms, pieces[place])
-            if place > 0:
-                pieces[place] = _without_end(forms, pieces[place])
-        return "".join(pieces)
+    def ends(self, head: str, tail: str) -> tuple[str, str]:
+        """Returns the two ends of a text that was cut between them, without secrets and parts of such.
+
+        Args:
+            head: up to the cut.
+            tail: from the cut on; it may be empty.
+        """
+        head, tail = self._without_parts([self(head), self(tail)])
+        return head, tail
+
+    def _without_parts(self, pieces: list[str]) -> list[str]:
+        """Take out what is left of secrets that were cut, between each piece of a text and the next."""
+        forms = [f for f in self._forms if any(f[:SHORTEST] in p or f[-SHORTEST:] in p for p in pieces)]
+        if not forms:
+            return pieces
+        last = len(pieces) - 1
+        cut = [_without_beginning(forms, p) if n < last else p for n, p in enumerate(pieces)]
+        return [_without_end(forms, p) if n else p for n, p in enumerate(cut)]
 
     def open_end(self, text: str) -> int:
         """Returns how many characters at the end of a piece of text may be the beginning of a secret."""
@@ -131,3 +139,14 @@ class Redactor:
 
     def __repr__(self) -> str:
         return "Redactor(…)"  # never what it knows
+
+
+def redact_ends(redact: Callable[[str], str], head: str, tail: str) -> tuple[str, str]:
+    """Take secrets out of the two ends of a text that was cut between them; see `Redactor.ends`.
+
+    Args:
+        redact: a `Redactor`; anything else knows no parts of secrets, and gets each end by itself.
+        head: up to the cut.
+        tail: from the cut on.
+    """
+    return redact.ends(head, tail) if isinstance(redact, Redactor) else (redact(head), redact(tail))

@@ -4,7 +4,6 @@ Travels as source into the supervisor: standard library only.
 """
 
 import atexit
-import ctypes
 import gc
 import json
 import os
@@ -16,21 +15,12 @@ import traceback
 import warnings
 from typing import Any, NoReturn
 
+from ..guest import linux_process
 from ..guest.confinement import landlock_seccomp
 
 BRIDGE_FD = 200
 """Where a kernel finds its end of the bridge."""
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 1, 4, 36
 PASSED_ON = ("SIGCHLD", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
-
-
-def prctl(option: int, value: int) -> None:
-    """Set a property of this process, as the system call of that name does."""
-    # Not at import: the notebook's process reads names of this module on systems without a C library of that kind.
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, ctypes.c_ulong(value), 0, 0, 0):
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl({option}): {os.strerror(number)}")
 
 
 def detach(parent: int) -> None:
@@ -40,16 +30,16 @@ def detach(parent: int) -> None:
     child of the supervisor is always the rest of a dead kernel.
     """
     os.setsid()
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # the parent died before the line above
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    linux_process.die_with_parent(parent)
+    linux_process.prctl(linux_process.PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _settle(request: dict[str, Any], bridge: list[int], parent: int) -> None:
     """Make the forked child a process of its own: session, signals, descriptors, environment."""
     detach(parent)
-    prctl(PR_SET_DUMPABLE, 1)  # else an ordinary user cannot read its own /proc/self
+    linux_process.prctl(
+        linux_process.PR_SET_DUMPABLE, 1
+    )  # else an ordinary user cannot read its own /proc/self
     signal.set_wakeup_fd(-1)
     for name in PASSED_ON:
         signal.signal(getattr(signal, name), signal.SIG_DFL)

@@ -35,40 +35,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ..guest import preloaded_data
+from ..guest import linux_process, preloaded_data
 from . import forked_kernel
 
-PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
 KERNEL = "_rlm.guest.ipykernel_hooks.threadless_app"
 """The module that is made of ipykernel's own parts, and so may not fit one that is newer."""
 
 
 # ------------------------------------------------------------------------------------------------ processes
-
-
-def _parents() -> dict[int, int]:
-    """Map each process to its parent, as /proc tells now."""
-    found = {}
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                line = Path(entry.path, "stat").read_bytes()
-            except OSError:
-                continue
-            found[int(entry.name)] = int(line[line.rindex(b")") + 2 :].split()[1])
-    return found
-
-
-def _descendants(root: int) -> list[int]:
-    children: dict[int, list[int]] = {}
-    for pid, parent in _parents().items():
-        children.setdefault(parent, []).append(pid)
-    found, todo = [], [root]
-    while todo:
-        for pid in children.get(todo.pop(), ()):
-            found.append(pid)
-            todo.append(pid)
-    return found
 
 
 def _signal(pid: int, number: int) -> None:
@@ -238,7 +212,7 @@ class Supervisor:
         if request["op"] == "kill":
             pid = int(request["pid"])
             if pid in self.kernels:  # not yet reaped, so the number is still this kernel's
-                _kill_tree([pid, *_descendants(pid)])
+                _kill_tree([pid, *linux_process.descendants(pid)])
             return pid
         return self.start(request, descriptors)
 
@@ -312,9 +286,11 @@ class Supervisor:
 
     def _kill_orphans(self) -> None:
         me = os.getpid()
-        orphans = [pid for pid, parent in _parents().items() if parent == me and pid not in self.kernels]
+        orphans = [
+            pid for pid, parent in linux_process.parents().items() if parent == me and pid not in self.kernels
+        ]
         for orphan in orphans:
-            _kill_tree([orphan, *_descendants(orphan)])
+            _kill_tree([orphan, *linux_process.descendants(orphan)])
 
     def end(self) -> NoReturn:
         """Kill every descendant, remove the directory, and exit."""
@@ -330,7 +306,7 @@ class Supervisor:
         _kill_tree(list(self.kernels))  # at once: to read the list of all processes takes milliseconds
         for _ in range(100):  # again and again: a process may fork while the list is read
             with suppress(OSError):
-                _kill_tree(_descendants(me))
+                _kill_tree(linux_process.descendants(me))
             try:
                 while os.waitpid(-1, os.WNOHANG)[0]:
                     pass
@@ -361,9 +337,9 @@ def main(config: dict[str, Any]) -> None:
         traceback.print_exc()
         supervisor.send("failed", module="", reason=f"{type(error).__name__}: {error}")
         supervisor.end()
-    forked_kernel.prctl(PR_SET_CHILD_SUBREAPER, 1)
+    linux_process.prctl(linux_process.PR_SET_CHILD_SUBREAPER, 1)
     # Nobody but root may trace or read this process: a kernel that is not boxed could else stop it.
-    forked_kernel.prctl(PR_SET_DUMPABLE, 0)
+    linux_process.prctl(linux_process.PR_SET_DUMPABLE, 0)
     gc.collect()
     gc.freeze()
     supervisor.send("ready", pid=os.getpid(), preloaded=preloaded, threads=_threads(), unable=unable)

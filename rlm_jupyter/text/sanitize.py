@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from rlm_jupyter.text.shorten import cut_end
+
 # CSI, OSC and string sequences only when they are terminated: else they would swallow the rest of the text.
 _SEQUENCES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
@@ -54,15 +56,12 @@ def clean(text: object, limit: int | None = None) -> str:
         text = text[: 4 * limit]  # bounds the work below; sequences shrink, so there is enough left
     if not text.isascii() or _SUSPICIOUS.search(text):
         text = _SUSPICIOUS.sub(_visible, _SEQUENCES.sub("", text).replace("\r\n", "\n"))
-    if limit is not None and len(text) > limit:
-        text = text[: max(0, limit - 1)] + "…"
-    return text
+    return text if limit is None else cut_end(text, limit)
 
 
 def one_line(text: object, limit: int = 200) -> str:
     """Clean text and put it on one line of at most `limit` characters."""
-    line = " ".join(clean(text, 4 * limit).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return cut_end(" ".join(clean(text, 4 * limit).split()), limit)
 
 
 def omitted(text: str, limit: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 UNKNOWN = "?"
 _MINUTE = 60.0
 _HOUR = 3600.0
@@ -65,3 +67,11 @@ def size(number: int | None) -> str:
             return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} TB"
+
+
+def short_size(number: int) -> str:
+    """Format bytes by their first three digits: `512 bytes`, `2 GB`, `1.5 GB`, as one writes a limit."""
+    power = 0 if number <= 0 else min(3, int(math.log10(number)) // 3)
+    value = number / 1000**power
+    unit = ("bytes", "kB", "MB", "GB")[power]
+    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"  # noqa: PLR2004  three digits already

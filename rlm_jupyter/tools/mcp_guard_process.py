@@ -3,6 +3,10 @@
 Run as a script, with the standard library only: ``python -I -S guard.py PARENT COMMAND...``. The server talks
 over this process' stdin, stdout and stderr. When it ends, or when the process PARENT is gone, or when this is
 told to end, all that the server started is ended too.
+
+It shares nothing with `guest.linux_process`: under ``-I -S`` no installed package can be imported, which is meant. What
+ends a server of the user's must start at once and run nobody's `.pth` files. It also serves systems without /proc, and
+it must not take zombies for processes that still have to be ended.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from rlm_jupyter.guest import linux_process
 from rlm_jupyter.kernels.confinement import process_usage
 
 pytestmark = pytest.mark.skipif(
@@ -16,7 +17,7 @@ def test_usage_counts_all_that_a_process_started():
     command = ["sh", "-c", "sleep 30 & sleep 30 & wait"]
     with subprocess.Popen(command, start_new_session=True) as shell:
         try:
-            while len(process_usage.descendants(shell.pid, 100)) < 3:
+            while len(linux_process.family(shell.pid, 100)) < 3:
                 pass
             used = process_usage.measure(shell.pid, 100)
             assert used.processes == 3

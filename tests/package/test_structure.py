@@ -223,6 +223,29 @@ def test_no_file_is_long_and_none_is_a_drawer_for_everything():
     assert not {path.stem for path in MODULES.values()} & {"utils", "util", "helpers", "misc", "common"}
 
 
+# What a process asks of Linux stands in one module; the guard of MCP servers is executed by its path, alone.
+ASKS_LINUX = {"rlm_jupyter.guest.linux_process", "rlm_jupyter.tools.mcp_guard_process"}
+# Where characters were cut is written by one function here, and by one in what travels; nothing reads it back.
+SAYS_WHAT_WAS_CUT = {"rlm_jupyter.text.shorten", "rlm_jupyter.values.describe.short_text"}
+
+
+def _strings(module):
+    """The texts in a module's code, docstrings and comments apart."""
+    tree = ast.parse(MODULES[module].read_text("utf-8"))
+    notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and id(node) not in notes]
+
+
+def test_properties_of_processes_are_set_in_one_place():
+    asks = re.compile(r"^_?PR_SET_.* = |(?:CDLL\(.*\)|libc)\.prctl\(", re.MULTILINE)
+    assert {name for name, path in MODULES.items() if asks.search(path.read_text("utf-8"))} == ASKS_LINUX
+
+
+def test_what_was_cut_is_told_in_one_wording_and_never_read_back():
+    found = {name for name in MODULES if any("characters cut" in str(text) for text in _strings(name))}
+    assert found == SAYS_WHAT_WAS_CUT
+
+
 def test_every_module_says_what_it_is_for():
     silent = [
         name for name, path in MODULES.items() if not ast.get_docstring(ast.parse(path.read_text("utf-8")))

@@ -6,7 +6,7 @@ from rlm_jupyter.kernels.confinement.policy import confinement
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.records.export import to_script
 from rlm_jupyter.rlm import RLM, stop_all
-from rlm_jupyter.security.redactor import MARK, Redactor
+from rlm_jupyter.security.redactor import MARK, Redactor, redact_ends
 from rlm_jupyter.security.secret_names import secrets_in
 from rlm_jupyter.views import static_html, text_tree
 
@@ -194,12 +194,28 @@ def test_without_a_sandbox_nothing_is_said_to_be_kept_back():
     assert "keys of this process" in told["missing"][0]
 
 
-@pytest.mark.parametrize("cut", ["…", "\n[... 1,234 characters cut ...]\n"])
 @pytest.mark.parametrize("left", [6, 9, 15])
-def test_a_part_of_a_secret_beside_a_cut_is_taken_out_too(cut, left):
+def test_a_part_of_a_secret_beside_a_cut_is_taken_out_too(left):
     redact = Redactor(["Planted00xxxxxxx", "aaaaaaaaaaaaaaaa"])
     for secret in ("Planted00xxxxxxx", "aaaaaaaaaaaaaaaa"):
-        assert redact(f"Bearer {secret[:left]}{cut}and more") == f"Bearer {MARK}{cut}and more"
-        assert redact(f"the head{cut}{secret[-left:]} tail") == f"the head{cut}{MARK} tail"
-    assert redact(f"Planting{cut}xxxxx") == f"Planting{cut}xxxxx"
+        begins, ends = f"Bearer {secret[:left]}", f"{secret[-left:]} tail"
+        assert redact(f"{begins}…and more") == f"Bearer {MARK}…and more"
+        assert redact(f"the head…{ends}") == f"the head…{MARK} tail"
+        assert redact.ends(begins, ends) == (f"Bearer {MARK}", f"{MARK} tail")
+        assert redact.ends(f"{secret} {begins}", "") == (f"{MARK} Bearer {MARK}", "")
+        # What begins a text, or ends it, was not cut there.
+        assert redact.ends(ends, begins) == (ends, begins)
+    assert redact("Planting…xxxxx") == "Planting…xxxxx"
+    assert redact.ends("Planting", "xxxxx") == ("Planting", "xxxxx")
     assert redact("Planted00") == "Planted00"
+
+
+def test_a_sentence_about_a_cut_in_a_text_means_nothing():
+    """An agent can print the notice itself: where a text was cut is known as a number, and not read out of it."""
+    text = "Planted00\n[... 1,234 characters cut ...]\nxxxxxxx"
+    assert Redactor(["Planted00xxxxxxx"])(text) == text
+
+
+def test_what_is_no_redactor_gets_each_end_by_itself():
+    assert redact_ends(str.upper, "a", "b") == ("A", "B")
+    assert redact_ends(Redactor(["Planted00xxxxxxx"]), "Planted00", "b") == (MARK, "b")

@@ -9,9 +9,10 @@ from traitlets import TraitError
 import rlm_jupyter
 from rlm_jupyter import RLM, ConfigError, Sandbox
 from rlm_jupyter.kernels.confinement import policy
-from rlm_jupyter.sandbox_settings import Host, check_log_dir, read_bytes, shown_bytes
+from rlm_jupyter.sandbox_settings import Host, check_log_dir, read_bytes
 from rlm_jupyter.settings import Settings
 from rlm_jupyter.system import machine_memory
+from rlm_jupyter.text.units import short_size
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def test_a_size_is_bytes_or_a_number_with_a_unit(text, size):
     [(0, "0 bytes"), (999, "999 bytes"), (2_000_000_000, "2 GB"), (12_600_000_000, "12.6 GB")],
 )
 def test_a_size_is_shown_with_a_unit(size, text):
-    assert shown_bytes(size) == text
+    assert short_size(size) == text
 
 
 @pytest.mark.parametrize(

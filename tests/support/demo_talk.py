@@ -16,6 +16,7 @@ from rlm_jupyter.engine.budget.ledger import Left
 from rlm_jupyter.engine.reply.parse import parse_reply
 from rlm_jupyter.kernels.agent_kernel import CellResult
 from rlm_jupyter.models.base import CompletionRequest
+from rlm_jupyter.text.shorten import CutText
 from rlm_jupyter.values.describe.api import describe
 
 _NO_VALUE = object()
@@ -79,7 +80,11 @@ class Talk:
                 status, error = "error", traceback.format_exc()
         self.outputs.append(out.getvalue() + error)
         result = CellResult(
-            status=status, error_name="", error_value="", traceback=error, output=out.getvalue(), cut=0
+            status=status,
+            error_name="",
+            error_value="",
+            printed=CutText(out.getvalue()),
+            frames=CutText(error),
         )
         return prompt.show_result(result, self.output_chars)[0]
 

@@ -72,6 +72,42 @@ def test_its_value_reaches_no_prompt_event_log_or_page_however_it_gets_out(ask):
         assert MARK in text
 
 
+# Long output is cut in the kernel, at 32,768 characters from either end; a traceback at half of 12,000; the text of an
+# exception at 2,000. Each time the cut goes through the secret.
+_PIN = "import os\npin = os.environ['PIN']\n"
+CUTS = {
+    "output": "print('x' * (32768 - 8) + pin[:8] + 'z' * 50000 + pin[-8:] + 'y' * (32768 - 9))",
+    "head of the output": "print('x' * (32768 - 8) + pin + 'z' * 100000)",
+    "exception": "raise ValueError('x' * (2000 - 8) + pin + 'y' * 20000)",
+}
+
+
+@pytest.mark.parametrize("code", CUTS.values(), ids=CUTS)
+def test_a_part_of_it_beside_a_cut_reaches_nothing_either(ask, code):
+    run = ask({"root": [f"{_PIN}{code}", "FINAL(1)"]}, env={"PIN": PIN}, settings={"output_chars": 100_000})
+    assert run.value == 1
+    _shows_no_part_of_it(run)
+
+
+def test_a_part_of_it_beside_the_cut_of_a_traceback_reaches_nothing_either(ask):
+    # Wherever the cut falls, one of these leaves six characters or more of the secret beside it.
+    errors = [f"{_PIN}raise ValueError('x' * {n} + (pin + '-') * 2000)" for n in range(0, 15, 3)]
+    run = ask({"root": [*errors, "FINAL(1)"]}, env={"PIN": PIN}, settings={"output_chars": 100_000})
+    assert run.value == 1
+    assert "characters cut" in run.messages()[3]["content"]
+    _shows_no_part_of_it(run)
+
+
+def _shows_no_part_of_it(run):
+    events = "".join(event.model_dump_json() for event in run.events if isinstance(event, ev.CodeFinished))
+    prompts = "".join(str(request.messages) for request in run.rlm.model.requests)
+    chat = "".join(message["content"] for message in run.messages())
+    for text in (events, prompts, chat, run.log_path.read_text()):
+        assert MARK in text
+        assert "hunter" not in text
+        assert "unter2" not in text
+
+
 def test_what_the_model_is_told_extends_the_last_prompt_byte_for_byte_all_the_same(ask):
     run = ask({"root": ["import os\nprint(os.environ['PIN'])", "print(1)", "FINAL(1)"]}, env={"PIN": PIN})
     prompts = [list(request.messages) for request in run.rlm.model.requests]

@@ -54,7 +54,9 @@ export class StepView {
     attribute(this.#next, "data-pending", request?.state === "pending");
     const edited = agent.pending_code !== null && code !== agent.pending_code;
     const plainNote =
-      agent.pending_code === null ? "continues to the next turn" : "runs this code; edit it first if you like";
+      agent.pending_code === null
+        ? "continues to the next turn"
+        : "runs this code; edit it first if you like";
     const note =
       request?.state === "error" ? request.message : edited ? "edited: your version will run" : plainNote;
     put(this.#note, note);

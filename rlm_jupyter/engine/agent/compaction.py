@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine.agent.chat_size import BYTES_PER_TOKEN, window
-from rlm_jupyter.engine.agent.prompt import cut_middle
 from rlm_jupyter.errors import ContextTooLongError, LimitReachedError, ModelError
 from rlm_jupyter.events import events as ev
+from rlm_jupyter.text.shorten import cut_middle
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
@@ -91,12 +91,15 @@ async def compact(agent: Agent, size: int) -> bool:
     old, new = messages[_HEAD : len(messages) - keep], messages[len(messages) - keep :]
     if len(old) < _HEAD:
         return False
+    # Secrets go before anything is cut: of a part of one, nobody could tell later that it is one.
+    veil = agent.services.veil
+    old = [{"role": one["role"], "content": veil(one["content"])} for one in old]
     notes, how = await _notes(agent, old, size)
     said = _notice(agent, len(old) // 2)
     if agent.asked >= _HEAD and agent.asked < len(messages) - keep:
         said += "\n\n" + messages[agent.asked]["content"]
     elif not new:
-        said += "\n\nResult of your last turn:\n" + cut_middle(old[-1]["content"], 4 * _LINES)[0]
+        said += "\n\nResult of your last turn:\n" + str(cut_middle(old[-1]["content"], 4 * _LINES))
     folded: list[Message] = [
         *messages[:_HEAD],
         {"role": "assistant", "content": f"My notes on my turns so far:\n{notes}"},
@@ -157,8 +160,9 @@ def _request(agent: Agent, old: Sequence[Message], size: int) -> list[Message]:
     """Ask for a summary in a chat of its own, which takes half of the window at most."""
     chars = int(_GOAL * size * BYTES_PER_TOKEN)
     each = max(_LINES, chars // len(old))
-    turns = "\n\n".join(f"{_WHO[m['role']]}\n{cut_middle(m['content'], each)[0]}" for m in old)
-    question = cut_middle(agent.messages[agent.asked]["content"], min(4000, chars // 4))[0]
+    turns = "\n\n".join(f"{_WHO[m['role']]}\n{cut_middle(m['content'], each)}" for m in old)
+    asked = agent.services.veil(agent.messages[agent.asked]["content"])
+    question = str(cut_middle(asked, min(4000, chars // 4)))
     return [{"role": "user", "content": _ASK.format(question=question, turns=turns)}]
 
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from rlm_jupyter.engine.agent import compaction, follow_up, kernel_setup, prompt
@@ -29,6 +29,8 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.agent_kernel import AgentKernel, CellResult
 from rlm_jupyter.models.base import Completion
 from rlm_jupyter.models.openai.chat_replies import is_blank
+from rlm_jupyter.security.redactor import redact_ends
+from rlm_jupyter.text.shorten import CutText
 
 _MAX_EMPTY_REPLIES = 3
 _MAX_KERNEL_DEATHS = 3
@@ -253,9 +255,9 @@ class AgentLoop(Agent):
         # What holds a secret is not told to the model either, and before it is cut: a half of one is one too.
         result = replace(
             result,
-            output=services.redact(result.output),
-            error_value=services.redact(result.error_value),
-            traceback=services.redact(result.traceback),
+            printed=_without_secrets(services.redact, result.printed),
+            frames=_without_secrets(services.redact, result.frames),
+            error_value=_without_secrets(services.redact, result.error_text).head,
         )
         shown, cut = prompt.show_result(result, services.settings.output_chars)
         journal.emit(
@@ -316,3 +318,8 @@ def reads_any(code: str, names: Collection[str]) -> bool:
         isinstance(node, ast.Name) and node.id in wanted and isinstance(node.ctx, ast.Load)
         for node in ast.walk(tree)
     )
+
+
+def _without_secrets(veil: Callable[[str], str], text: CutText) -> CutText:
+    head, tail = redact_ends(veil, text.head, text.tail) if text.cut else (veil(text.head), text.tail)
+    return CutText(head, text.cut, tail)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.models.base import Message
+from rlm_jupyter.text.shorten import cut_middle
 from rlm_jupyter.values.describe.api import render
 
 if TYPE_CHECKING:
@@ -331,11 +332,13 @@ def show_result(result: CellResult, limit: int) -> tuple[str, int]:
         result: of the cell.
         limit: characters of output that are shown: head and tail.
     """
-    output, cut = cut_middle(result.output.rstrip("\n"), limit, already=result.cut)
-    parts = [output] if output.strip() else []
+    output = result.output.rstrip("\n")
+    shown = cut_middle(output, limit, already=result.cut)
+    cut = shown.cut or result.cut
+    parts = [str(shown)] if output.strip() else []
     if result.status == "error":
         error = result.traceback or f"{result.error_name}: {result.error_value}"
-        parts.append(cut_middle(error, limit)[0])
+        parts.append(str(cut_middle(error, limit)))
     elif result.status == "timeout":
         too_long = "The cell took too long and was ended. Work on less data at once, or in steps."
         parts.append(result.error_value if result.error_name == "LimitExceeded" else too_long)
@@ -344,16 +347,6 @@ def show_result(result: CellResult, limit: int) -> tuple[str, int]:
     elif result.status == "died":
         parts.append(f"The kernel died while this cell ran. {result.error_value}".strip())
     return "\n".join(parts) or "(no output; print what you want to see, or end with an expression)", cut
-
-
-def cut_middle(text: str, limit: int, *, already: int = 0) -> tuple[str, int]:
-    """Keep head and tail of a long text, and say how much lies between; give the text and that count."""
-    if len(text) <= limit:
-        return text, already
-    tail = limit // 2
-    head = limit - tail
-    cut = len(text) - limit + already
-    return f"{text[:head]}\n[... {cut:,} characters cut ...]\n{text[-tail:]}", cut
 
 
 def chat(system: str, first: str) -> list[Message]:

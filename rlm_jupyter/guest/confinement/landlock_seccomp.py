@@ -25,6 +25,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .. import linux_process
+
 INHERITED = "RLM_BOX"
 """The variable that carries the report over the execution of a kernel's command."""
 
@@ -96,7 +98,7 @@ SENDING = (
 MSG_FASTOPEN = 0x20000000
 SIGNALLING = ((62, 129), (200, 130), (234, 131), (129, 138), (297, 240), (424, 424))
 NEW_NAMESPACES = 0x7E020000
-SECCOMP, PRCTL_NO_NEW_PRIVS = (317, 277), 38
+SECCOMP = (317, 277)
 
 # Elsewhere this module is loaded too, to tell that there is no box.
 _libc: Any = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") else None
@@ -160,8 +162,7 @@ def confine_files(policy: dict[str, Any]) -> int:
             _allow(ruleset, path, (READ_FILE | WRITE_FILE | TRUNCATE) & handled)
         if policy.get("sockets"):
             _allow(ruleset, policy["sockets"], MAKE_SOCK)
-        if _libc.prctl(PRCTL_NO_NEW_PRIVS, 1, 0, 0, 0):
-            _fail("no_new_privs")
+        linux_process.prctl(linux_process.PR_SET_NO_NEW_PRIVS, 1)
         if _libc.syscall(446, ruleset, ctypes.c_uint32(0)):
             _fail("landlock_restrict_self")
     finally:
@@ -300,8 +301,7 @@ def confine_calls(policy: dict[str, Any]) -> None:
     program = _program(column, audit, list(policy.get("protect", ())), landlock_version())
     code = ctypes.create_string_buffer(b"".join(program))
     header = struct.pack("<HxxxxxxQ", len(program), ctypes.addressof(code))
-    if _libc.prctl(PRCTL_NO_NEW_PRIVS, 1, 0, 0, 0):
-        _fail("no_new_privs")
+    linux_process.prctl(linux_process.PR_SET_NO_NEW_PRIVS, 1)
     # Set a filter, for all threads (TSYNC); a positive answer is the thread that could not be brought along.
     result = _libc.syscall(SECCOMP[column], ctypes.c_uint(1), ctypes.c_uint(1), header)
     if result > 0:

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from typing import Any
 
+from ...values.describe.short_text import cut_notice
 from .fd_capture import descriptors
 
 HEAD = TAIL = 32_768  # characters of output of one cell that are sent; the same as the host keeps
@@ -136,11 +137,7 @@ class Outlet:
 
 def _shrink(value: Any, longest: int) -> Any:
     if isinstance(value, str):
-        return (
-            value
-            if len(value) <= longest
-            else f"{value[:longest]} [... {len(value) - longest:,} characters cut]"
-        )
+        return value if len(value) <= longest else f"{value[:longest]} {cut_notice(len(value) - longest)}"
     if isinstance(value, dict):
         return {str(key)[:200]: _shrink(item, longest) for key, item in list(value.items())[:100]}
     if isinstance(value, (list, tuple)):

@@ -12,9 +12,10 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from typing import Any
 
-from .. import agent_side
+from .. import agent_side, linux_process
 from ..confinement import (
     eventfd_semaphore,
     landlock_seccomp,
@@ -34,16 +35,6 @@ def wake_on_interrupt() -> None:
     wake = getattr(asyncio.get_running_loop(), "_csock", None)
     if wake is not None and threading.current_thread() is threading.main_thread():
         signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-
-
-def die_with_parent(parent: int) -> None:
-    """Ask the system to kill this process when the thread that started it ends (Linux)."""
-    if sys.platform.startswith("linux"):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def _plain_system(shell: Any) -> None:
@@ -124,8 +115,9 @@ def prepare(shell: Any, options: dict[str, Any]) -> str:
         shell: of IPython.
         options: `policy` (to close the box; None if there is none), `parent` (to die with it).
     """
-    if options.get("parent"):
-        die_with_parent(options["parent"])
+    if options.get("parent") and sys.platform.startswith("linux"):
+        with suppress(OSError):  # a system that refuses: a kernel all the same
+            linux_process.die_with_parent(options["parent"])
     wake_on_interrupt()
     streams = text_streams.Streams(shell)  # before the outlet, which ends a cell's output
     bounded_output.Outlet(shell)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections import deque
 
+from rlm_jupyter.text.shorten import CutText
+
 HEAD = TAIL = 32_768
 """Characters kept from the beginning and from the end."""
 
@@ -71,11 +73,16 @@ class BoundedText:
             self._tail_size -= excess
             self.cut += excess
 
-    def text(self) -> str:
-        """Returns head, a line that tells the count of what was cut, and tail; free of escape sequences."""
+    def text(self) -> CutText:
+        """Returns head, count of what was cut, and tail; free of escape sequences."""
         head, tail = "".join(self._head), "".join(self._tail)
-        whole = f"{head}\n[... {self.cut:,} characters cut ...]\n{tail}" if self.cut else head + tail
-        return _settle_lines(strip_ansi(whole).replace("\r\n", "\n"))
+        if not self.cut:
+            return CutText(_as_read(head + tail))
+        return CutText(_as_read(head), self.cut, _as_read(tail))
+
+
+def _as_read(text: str) -> str:
+    return _settle_lines(strip_ansi(text).replace("\r\n", "\n"))
 
 
 def _settle_lines(text: str) -> str:

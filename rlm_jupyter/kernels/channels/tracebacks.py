@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from rlm_jupyter.kernels.channels.bounded_text import strip_ansi
+from rlm_jupyter.text.shorten import CutText, cut_middle
 
 LONGEST = 12_000
 """Characters of a whole traceback."""
@@ -15,7 +16,7 @@ _FOREIGN = re.compile(r"\s*File (?!<string>)")
 _RULE = re.compile(r"^-{20,}$")
 
 
-def clean_traceback(entries: Sequence[str]) -> str:
+def clean_traceback(entries: Sequence[str]) -> CutText:
     """Join the entries of an `error` message or an execute reply.
 
     Frames of libraries are left out, with one line that tells how many they were: they cost a model's
@@ -36,11 +37,7 @@ def clean_traceback(entries: Sequence[str]) -> str:
         kept.append(entry)
     if foreign:
         kept.append(_left_out(foreign))
-    text = "\n".join(line for line in kept if line.strip())
-    if len(text) > LONGEST:
-        half = LONGEST // 2
-        text = f"{text[:half]}\n[... {len(text) - LONGEST:,} characters cut ...]\n{text[-half:]}"
-    return text
+    return cut_middle("\n".join(line for line in kept if line.strip()), LONGEST)
 
 
 def _left_out(count: int) -> str:

@@ -15,8 +15,9 @@ from typing import Any
 
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.confinement import process_usage
-from rlm_jupyter.sandbox_settings import Sandbox, shown_bytes
+from rlm_jupyter.sandbox_settings import Sandbox
 from rlm_jupyter.system import machine_memory
+from rlm_jupyter.text.units import short_size
 
 SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64",
@@ -227,7 +228,7 @@ def _limited(report: Mapping[str, Any], limits: Mapping[str, Any]) -> dict[str, 
     told = {}
     for name in ("memory", "disk"):
         if limits.get(name) and (watched or report.get(name)):
-            told[name] = shown_bytes(limits[name])
+            told[name] = short_size(limits[name])
     if watched and limits.get("processes"):
         told["processes"] = f"{limits['processes']:,}"
     if watched and limits.get("cell_cpu"):

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlm_jupyter.guest.linux_process import family
+
 _TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 _MOST_FILES = 200_000
 """Files that are counted; a tree with more is over any limit."""
@@ -33,22 +35,9 @@ def possible() -> bool:
     return Path("/proc/self/status").exists()
 
 
-def descendants(pid: int, most: int) -> list[int]:
-    """List a process and its descendants, but not many more than `most`: a fork bomb is not worth counting."""
-    found = [pid]
-    for one in found:
-        if len(found) > most:
-            break
-        with suppress(OSError):
-            for thread in os.scandir(f"/proc/{one}/task"):
-                with suppress(OSError):
-                    found += map(int, Path(thread.path, "children").read_bytes().split())
-    return found
-
-
 def measure(pid: int, most_processes: int) -> Usage:
     """Measure a process with its descendants; those that have ended meanwhile count nothing."""
-    pids = descendants(pid, most_processes)
+    pids = family(pid, most_processes)
     memory, cpu = 0, 0.0
     for one in pids:
         with suppress(OSError, ValueError, IndexError):
@@ -60,7 +49,7 @@ def measure(pid: int, most_processes: int) -> Usage:
 def exact_memory(pid: int, most_processes: int) -> int:
     """Bytes as `Usage.memory`, with each shared page counted once; it takes milliseconds for a gigabyte."""
     total = 0
-    for one in descendants(pid, most_processes):
+    for one in family(pid, most_processes):
         with suppress(OSError, ValueError, IndexError):
             total += _field(Path(f"/proc/{one}/smaps_rollup").read_bytes(), b"Pss_Anon:")
     return total
@@ -110,7 +99,7 @@ def own_memory(pid: int) -> int:
     process maps the pages count as its own, though they stay as long as the run holds the value. What is both
     private and no file is at most the lesser of two figures. Takes a millisecond or more: not on a loop.
     """
-    return sum(_private(one) for one in descendants(pid, _MOST_PROCESSES))
+    return sum(_private(one) for one in family(pid, _MOST_PROCESSES))
 
 
 def _private(pid: int) -> int:

@@ -24,6 +24,7 @@ from rlm_jupyter.kernels.launch.environment import kernel_environment, remote_en
 from rlm_jupyter.kernels.launch.first_request import first_request, read_report
 from rlm_jupyter.kernels.launch.manager import check_launch, make_manager
 from rlm_jupyter.supervisor.forked_kernel import BRIDGE_FD
+from rlm_jupyter.system import processes_below
 
 if TYPE_CHECKING:
     import zmq.asyncio
@@ -336,7 +337,7 @@ class KernelProcess:
         with suppress(ProcessLookupError):
             # A kernel elsewhere clears up after itself, see `remote`; the supervisor knows all descendants.
             ours = self._manager.is_local and self.launch.supervisor is None
-            rest = _descendants(self.pid) if ours else []
+            rest = processes_below(self.pid) if ours and self.pid is not None else []
             await self._manager.provisioner.kill()
             for process in rest:
                 with suppress(Exception):
@@ -382,18 +383,6 @@ _finishing: set[asyncio.Task[None]] = set()
 def _from_thread(loop: asyncio.AbstractEventLoop, function: Callable[[int], None], status: int) -> None:
     with suppress(RuntimeError):  # the loop is closed: nobody waits any more
         loop.call_soon_threadsafe(function, status)
-
-
-def _descendants(pid: int | None) -> list[Any]:
-    """List what a kernel started, other sessions included; ipykernel brings psutil along."""
-    if pid is None:
-        return []
-    import psutil
-
-    try:
-        return list(psutil.Process(pid).children(recursive=True))
-    except psutil.Error:
-        return []
 
 
 def describe_exit(status: int) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from rlm_jupyter.models.openai.chat_replies import clean_text
+from rlm_jupyter.text.shorten import cut_end
 
 MASK: Final = "***"
 _SHORTEST_SECRET: Final = 8
@@ -39,7 +40,7 @@ def quote(text: str, *secrets: str, limit: int = 300) -> str:
     if line.startswith("<"):
         return ""
     line = mask_keys(line, *secrets)
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return cut_end(line, limit)
 
 
 def sentence(said: str) -> str:

@@ -52,18 +52,23 @@ def head_tail(text: str, width: int) -> str:
     return f"{text[:head]}\n… [{len(text) - head - tail:,} characters] …\n{text[len(text) - tail :]}"
 
 
+def cut_notice(count: int) -> str:
+    """Returns what a model reads where characters were cut, as `text.shorten.cut_notice` does."""
+    return f"[... {count:,} characters cut ...]"
+
+
 def count(number: int) -> str:
     """Write a count with thousands separators."""
     return f"{number:,}"
 
 
 def size(number: int | None) -> str:
-    """Write a number of bytes, such as ``48.0 MB``; an empty text for None."""
+    """Write a number of bytes as `text.units.size` does, such as ``48.0 MB``; an empty text for None."""
     if number is None:
         return ""
     value = float(number)
     for name in ("B", "kB", "MB", "GB"):
-        if value < 1000:  # noqa: PLR2004 - the step of the units
+        if value < 999.95:  # noqa: PLR2004 - rounds to 1000.0 from here on
             return f"{value:.0f} B" if name == "B" else f"{value:.1f} {name}"
         value /= 1000
     return f"{value:.1f} TB"
