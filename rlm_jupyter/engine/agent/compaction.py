@@ -92,8 +92,8 @@ async def compact(agent: Agent, size: int) -> bool:
     if len(old) < _HEAD:
         return False
     # Secrets go before anything is cut: of a part of one, nobody could tell later that it is one.
-    veil = agent.services.veil
-    old = [{"role": one["role"], "content": veil(one["content"])} for one in old]
+    redact = agent.services.redact
+    old = [{"role": one["role"], "content": redact(one["content"])} for one in old]
     notes, how = await _notes(agent, old, size)
     said = _notice(agent, len(old) // 2)
     if agent.asked >= _HEAD and agent.asked < len(messages) - keep:
@@ -161,7 +161,7 @@ def _request(agent: Agent, old: Sequence[Message], size: int) -> list[Message]:
     chars = int(_GOAL * size * BYTES_PER_TOKEN)
     each = max(_LINES, chars // len(old))
     turns = "\n\n".join(f"{_WHO[m['role']]}\n{cut_middle(m['content'], each)}" for m in old)
-    asked = agent.services.veil(agent.messages[agent.asked]["content"])
+    asked = agent.services.redact(agent.messages[agent.asked]["content"])
     question = str(cut_middle(asked, min(4000, chars // 4)))
     return [{"role": "user", "content": _ASK.format(question=question, turns=turns)}]
 

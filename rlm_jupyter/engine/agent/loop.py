@@ -320,6 +320,6 @@ def reads_any(code: str, names: Collection[str]) -> bool:
     )
 
 
-def _without_secrets(veil: Callable[[str], str], text: CutText) -> CutText:
-    head, tail = redact_ends(veil, text.head, text.tail) if text.cut else (veil(text.head), text.tail)
+def _without_secrets(redact: Callable[[str], str], text: CutText) -> CutText:
+    head, tail = redact_ends(redact, text.head, text.tail) if text.cut else (redact(text.head), text.tail)
     return CutText(head, text.cut, tail)
