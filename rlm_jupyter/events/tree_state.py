@@ -120,18 +120,6 @@ class TreeState:
             return "children" if busy else "code"
         return ""
 
-    def cost_with_children(self, agent_id: str) -> float | None:
-        """Sum an agent's spend and that of all its descendants; None where a part is not known."""
-        total = 0.0
-        todo = [agent_id]
-        while todo:
-            agent = self.agents[todo.pop()]
-            if agent.cost is None:
-                return None
-            total += agent.cost
-            todo += agent.children
-        return total
-
     def apply(self, event: ev.AnyEvent) -> None:
         """Fold one event into the tree. Unknown agents are ignored (a damaged log stays readable)."""
         self.seq, self.last = event.seq, event.time

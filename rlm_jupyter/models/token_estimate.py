@@ -24,29 +24,6 @@ def estimate_prompt_tokens(messages: Sequence[Message]) -> int:
     return _PER_PROMPT + sum(_message_tokens(message) for message in messages)
 
 
-class PromptEstimator:
-    """The same bound for a chat that only grows: each message is counted once.
-
-    A chat of which an earlier message was replaced (compaction) is counted anew.
-    """
-
-    def __init__(self) -> None:
-        self._seen: list[Message] = []
-        self._tokens = 0
-
-    def tokens(self, messages: Sequence[Message]) -> int:
-        """Returns the upper bound for the tokens of a prompt."""
-        known = len(self._seen)
-        if known > len(messages) or any(
-            old is not new for old, new in zip(self._seen, messages[:known], strict=True)
-        ):
-            self._seen, self._tokens, known = [], 0, 0
-        new = list(messages[known:])
-        self._tokens += sum(_message_tokens(message) for message in new)
-        self._seen += new
-        return _PER_PROMPT + self._tokens
-
-
 def _message_tokens(message: Message) -> int:
     return _PER_MESSAGE + _bytes(message["role"]) + _bytes(message["content"])
 

@@ -10,14 +10,10 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from rlm_jupyter.background import BackgroundThread
 from rlm_jupyter.events import events as ev
-
-_WORDS = frozenset({"kind", "run", "agent", "status", "purpose", "reason"})
-"""Fields of fixed words: a secret that happens to be such a word must not make the log unreadable."""
-
 
 CLOSE_SECONDS: Final = 5.0
 _MOST_WAITING: Final = 100_000
@@ -37,7 +33,6 @@ class LogWriter:
 
     Args:
         path: of the file; it and its directory are made at the first event.
-        redact: keeps secrets out of a text.
         on_error: told once, in words, when the log cannot be written; on any thread.
         most: how many events may wait for the disk; what comes above that is lost, and told.
     """
@@ -45,13 +40,11 @@ class LogWriter:
     def __init__(
         self,
         path: str | os.PathLike[str],
-        redact: Callable[[str], str] | None = None,
         *,
         on_error: Callable[[str], object] | None = None,
         most: int = _MOST_WAITING,
     ) -> None:
         self.path = Path(path).absolute()
-        self._redact = redact
         self._on_error = on_error
         self._most = most
         self._thread = BackgroundThread("rlm-log", most=1 << 62)  # what waits is counted here
@@ -118,9 +111,6 @@ class LogWriter:
 
     def _line(self, event: ev.AnyEvent) -> bytes:
         fields = event.model_dump(mode="python", by_alias=True)
-        if self._redact is not None:
-            kept = {name: value for name, value in fields.items() if name in _WORDS}
-            fields = {**{name: _redacted(value, self._redact) for name, value in fields.items()}, **kept}
         line = json.dumps(fields, default=str, ensure_ascii=False)
         try:
             return line.encode() + b"\n"
@@ -189,13 +179,3 @@ def _open(path: Path) -> int:
     # On Windows the default is a text file, where each line feed becomes two bytes.
     binary = getattr(os, "O_BINARY", 0)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | binary, 0o600)
-
-
-def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {_redacted(key, redact): _redacted(item, redact) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_redacted(item, redact) for item in value]
-    return value

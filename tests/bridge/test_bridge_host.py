@@ -106,7 +106,7 @@ async def pair():
     pair = Pair()
     yield pair
     pair.bridge.close()
-    await pair.bridge.wait_closed()
+    await until(lambda: pair.bridge._tasks == set())
     pair.framer.close()
     pair.sock.close()
     await until(lambda: open_fds() <= before)  # what an earlier test left to the collector goes at any time
@@ -193,7 +193,7 @@ async def test_closing_cancels_handlers_and_closes_what_they_still_give(pair):
     pair.ask(2, "stubborn")
     await until(lambda: len(pair.seen) == 2)
     pair.bridge.close()
-    await pair.bridge.wait_closed()
+    await until(lambda: pair.bridge._tasks == set())
     assert (pair.cancelled, pair.lost, pair.bridge.pending) == (1, 0, 0)
     assert await pair.receive() is None
 
@@ -210,7 +210,7 @@ async def test_the_end_of_the_other_end_is_told_once(pair):
     await until(lambda: pair.bridge.pending == 1)
     pair.sock.shutdown(socket.SHUT_RDWR)
     await until(lambda: pair.lost)
-    await pair.bridge.wait_closed()
+    await until(lambda: pair.bridge._tasks == set())
     pair.bridge.close()
     assert (pair.lost, pair.cancelled, pair.bridge.closed) == (1, 1, True)
 

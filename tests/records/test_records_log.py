@@ -17,6 +17,7 @@ from run_story import FRAME, Story, example
 
 from rlm_jupyter.errors import LogError, RunNotFoundError
 from rlm_jupyter.events import events as ev
+from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.events.tree_state import TreeState
 from rlm_jupyter.records import load
 from rlm_jupyter.records.log import LogWriter
@@ -334,7 +335,13 @@ def test_no_secret_reaches_the_log_and_it_can_still_be_read(tmp_path):
     story.variables("0", **{SECRETS[0]: {**FRAME, "preview": SECRETS[2]}})
     story.end("stopped", error=SECRETS[4])
     words = ["messages", "stopped", "run_started", "gen_ai.usage.input_tokens", "7f3a-run"]
-    path = write(tmp_path / "run.jsonl", story.events, redact=Redactor([*SECRETS, *words]))
+    journal = Journal("7f3a-run", Redactor([*SECRETS, *words]))
+    with LogWriter(tmp_path / "run.jsonl") as writer:
+        journal.subscribe(writer.write)
+        for event in story.events:
+            own = type(event).model_fields.keys() - ev.Event.model_fields.keys()
+            journal.emit(type(event), event.agent, **{name: getattr(event, name) for name in own - {"kind"}})
+    path = writer.path
     raw = path.read_text()
     record = load(path)
     assert len(record.events) == len(story.events)

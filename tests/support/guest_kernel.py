@@ -174,7 +174,8 @@ class GuestKernel:
     def close(self):
         async def end():
             self.bridge.close()
-            await self.bridge.wait_closed()
+            if self.bridge._tasks:
+                await asyncio.wait(self.bridge._tasks)
             self.client.stop_channels()
             await self.manager.shutdown_kernel(now=True)
 

@@ -44,7 +44,6 @@ class AgentSpec:
         names: the variables that the data is bound to, besides `context`.
         item_names: where the data is a dict of several variables: their names.
         schema: what its answer must be.
-        answer_format: the same as the model is told, where only that is known.
         name: a short name that the parent gave it.
         tools: functions that its code may call, by name.
         mcp: names of the MCP servers that its code may ask.

@@ -33,7 +33,7 @@ from rlm_jupyter.engine.budget.amounts import (
     worst_case,
 )
 from rlm_jupyter.errors import LimitReachedError, UnknownPriceError
-from rlm_jupyter.models.token_estimate import PromptEstimator, estimate_prompt_tokens
+from rlm_jupyter.models.token_estimate import estimate_prompt_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.base import Price, Usage
     from rlm_jupyter.settings import Limits
 
-__all__ = ["Ledger", "Left", "PromptEstimator", "Reservation", "Spend", "estimate_prompt_tokens"]
+__all__ = ["Ledger", "Left", "Reservation", "Spend", "estimate_prompt_tokens"]
 
 _SECONDS_BETWEEN_CUTS = 1.0
 """Between two refusals of which it is not known when the requests were sent, for both to count."""

@@ -303,8 +303,9 @@ class Conductor(RunServices):
 
     def unknown_prices(self) -> list[str]:
         """Name the models of which it is not known what they cost."""
-        models = (self.model, self.sub_model, *self.models.values())
-        return [model.name for model in models if self.completions.price_of(model) is None]
+        return [
+            model.name for model in (self.model, self.sub_model) if self.completions.price_of(model) is None
+        ]
 
     async def close(self) -> None:
         """Drop the kernels and the buffers; the tree and the log stay."""

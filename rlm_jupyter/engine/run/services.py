@@ -56,7 +56,6 @@ class RunServices(ABC):
     servers: Servers = field(default_factory=lambda: Servers({}, str))
     inherit_tools: bool = False
     redact: Callable[[str], str] = str
-    models: Mapping[str, ChatModel] = field(default_factory=dict)
     step: bool = False
     limit: LimitReachedError | None = None
     windows: dict[str, int] = field(default_factory=dict)
@@ -122,7 +121,7 @@ class RunServices(ABC):
         """
         if name is None:
             return self.sub_model
-        known = {self.model.name: self.model, self.sub_model.name: self.sub_model, **self.models}
+        known = {self.model.name: self.model, self.sub_model.name: self.sub_model}
         if name in known:
             return known[str(name)]
         raise BridgeError("failed", f"There is no model `{str(name)[:80]}` here. Models: {', '.join(known)}.")

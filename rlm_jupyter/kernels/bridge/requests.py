@@ -166,12 +166,6 @@ class Exchange(ABC):
         """End the line: cancel what is being handled, fail what was asked, close every descriptor."""
         self._shut("the engine closed the line to it")
 
-    async def wait_closed(self) -> None:
-        """Wait until the handlers that were cancelled have cleaned up."""
-        others = self._tasks - {asyncio.current_task()}
-        if others:
-            await asyncio.wait(others)
-
     # -- what comes in
 
     def _dispatch(self, message: dict[str, Any], fds: list[int]) -> None:

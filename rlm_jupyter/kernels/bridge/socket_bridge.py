@@ -62,9 +62,6 @@ class Bridge(Protocol):
     def close(self) -> None:
         """End the line."""
 
-    async def wait_closed(self) -> None:
-        """Wait until the handlers that `close` cancelled have cleaned up."""
-
 
 class HostBridge(Exchange):
     """A bridge over a socketpair, on the running asyncio loop. All methods belong to that loop's thread.
