@@ -259,7 +259,7 @@ def test_config_refuses_at_once_what_cannot_be(magics, wrong):
 
 
 @pytest.mark.parametrize(
-    ("line", "says"), [("--net http://a", "no host"), ("--read /nowhere", "there is no")]
+    ("line", "says"), [("--net http://a", "is not a host"), ("--read /nowhere", "there is no")]
 )
 def test_a_wrong_option_is_told_before_anything_starts(magics, line, says):
     from rlm_jupyter.magics.task import read

@@ -130,8 +130,8 @@ def test_what_has_no_source_says_so(function):
     [
         (double, "list of functions"),
         ("double", "list of functions"),
-        ([lambda x: x], "no function with a name"),
-        ([3], "no function with a name"),
+        ([lambda x: x], "is not a function with a name"),
+        ([3], "is not a function with a name"),
         ([double, double], "Two tools"),
         ([functools.wraps(double)(lambda x: x), double], "Two tools"),
     ],
@@ -271,4 +271,4 @@ def test_the_docstring_of_a_function_is_data_and_bounded(ask):
     run = ask({"root": [code], "q": ["FINAL(f(1))"]})
     assert run.value == 1
     assert 0 < run.messages("0.1")[1]["content"].count("x" * 100) < 8
-    assert told(run).count("Functions you may call") == 1
+    assert told(run).count("You can also call these functions") == 1
