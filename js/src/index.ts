@@ -11,11 +11,19 @@ export default (): { initialize: Initialize; render: Render } => {
   function open(model: AnyModel): Session {
     const made = new Session({
       // Custom messages only: a written trait may be held back as long as an awaited cell runs.
-      send: (message) => model.send(message),
+      send: (message) => {
+        try {
+          model.send(message);
+        } catch {
+          // The comm is closed; `comm_live_update` has said so.
+        }
+      },
       now: () => Date.now(),
       later: (action, milliseconds) => setTimeout(action, milliseconds),
     });
     model.on("msg:custom", (message: Incoming) => made.receive(message));
+    // An event of ipywidgets' models: Jupyter's frontends close all comms when a kernel restarts or ends.
+    model.on("comm_live_update", () => made.disconnected());
     return made;
   }
 

@@ -11,9 +11,14 @@ class Model {
   readonly handlers: Handler[] = [];
   readonly send = (message: { kind: string }) => this.sent.push(message);
 
+  readonly closings: (() => void)[] = [];
+
   on(event: string, handler: Handler): void {
-    expect(event).toBe("msg:custom");
-    this.handlers.push(handler);
+    if (event === "comm_live_update") this.closings.push(handler as unknown as () => void);
+    else {
+      expect(event).toBe("msg:custom");
+      this.handlers.push(handler);
+    }
   }
 
   set(): never {
@@ -96,6 +101,23 @@ it("hides the static tree of its run while it lives", async () => {
   );
   controller.abort();
   expect(document.head.querySelector("style")).toBeNull();
+});
+
+it("says that the kernel is gone when its connection is closed, until something arrives", async () => {
+  const { model, render } = await start(true);
+  const element = host();
+  await render(element);
+  model.snapshot();
+  await frame();
+  expect(element.textContent).not.toContain("restarted or shut down");
+  const asked = model.sent.length;
+  for (const closing of model.closings) closing();
+  await frame();
+  expect(element.textContent).toContain("The kernel was restarted or shut down");
+  expect(model.sent.slice(asked).map((message) => message.kind)).toContain("hello");
+  model.snapshot(2);
+  await frame();
+  expect(element.textContent).not.toContain("restarted or shut down");
 });
 
 it("two views show the same state", async () => {

@@ -111,16 +111,32 @@ def test_what_is_done_in_one_of_two_views_is_done_once_and_seen_in_both(notebook
     assert page.errors == []
 
 
-def test_after_a_restart_the_open_page_says_that_the_kernel_does_not_answer(notebook):
-    book = notebook("restart.ipynb", [SETUP, "%%rlm table -m script --bg\ndivide", "1 + 1"])
+RESTARTED = {
+    # By another page or program: nobody tells this one.
+    "elsewhere": (
+        (
+            "async () => { const m = jupyterapp.serviceManager.sessions.running().next().value;"
+            " await fetch(`/api/kernels/${m.kernel.id}/restart`, {method: 'POST'}); }"
+        ),
+        "The kernel has not answered for a while.*or gone",
+    ),
+    "here": (
+        (
+            "async () => { const panel = [...jupyterapp.shell.widgets('main')].find(w => w.sessionContext);"
+            " await panel.sessionContext.session.kernel.restart(); }"
+        ),
+        "The kernel was restarted or shut down: buttons no longer work",
+    ),
+}
+
+
+@pytest.mark.parametrize("where", RESTARTED)
+def test_after_a_restart_the_open_page_says_that_the_kernel_is_gone(notebook, where):
+    script, text = RESTARTED[where]
+    book = notebook(f"restart_{where}.ipynb", [SETUP, "%%rlm table -m script --bg\ndivide", "1 + 1"])
     book.ask(1)
     expect(book.agent("0.2")).to_have_accessible_name(re.compile("running code"), timeout=SOON)
-    book.page.evaluate(
-        "async () => { const m = jupyterapp.serviceManager.sessions.running().next().value;"
-        " await fetch(`/api/kernels/${m.kernel.id}/restart`, {method: 'POST'}); }"
-    )
-    expect(
-        book.page.get_by_text(re.compile("The kernel has not answered for a while.*or gone")).first
-    ).to_be_visible(timeout=SOON)
+    book.page.evaluate(script)
+    expect(book.page.get_by_text(re.compile(text)).first).to_be_visible(timeout=SOON)
     for shown in book.page.get_by_text(re.compile("model not found|Error displaying widget")).all():
         expect(shown).not_to_be_visible()

@@ -74,6 +74,7 @@ export class Session {
   #helloAt = Number.NEGATIVE_INFINITY;
   #helloWait = HELLO_AGAIN_MS;
   #heardAt = Number.NEGATIVE_INFINITY;
+  #gone = false;
   /** Milliseconds by which this computer's clock is ahead of the kernel's. */
   #skew: number | null = null;
 
@@ -105,8 +106,21 @@ export class Session {
     return (now - (this.#skew ?? 0)) / 1000;
   }
 
-  /** Whether the kernel of a live run does not answer any more. */
+  /** Whether the frontend has closed the connection to the kernel, and nothing has come over it since. */
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  /** The connection was closed, or opened: the kernel's answer to hello tells which. */
+  disconnected(): void {
+    this.#gone = true;
+    this.hello();
+    this.changed();
+  }
+
+  /** Whether the kernel of a live run no longer answers. */
   get lost(): boolean {
+    if (this.#gone) return true;
     return this.store.run.clicks && this.requests.get("hello")?.state === "slow";
   }
 
@@ -130,6 +144,7 @@ export class Session {
 
   receive(message: Incoming): void {
     this.#heardAt = this.link.now();
+    this.#gone = false;
     this.requests.drop("hello");
     switch (message.kind) {
       case "snapshot":

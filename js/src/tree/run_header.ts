@@ -144,7 +144,9 @@ export class HeadView {
     const asked = ["stop:", "pause", "resume"].map((key) => this.session.requests.get(key));
     for (const request of asked) if (request?.state === "error") notes.push(request.message);
     const slow = this.session.lost || (run.clicks && asked.some((request) => request?.state === "slow"));
-    if (slow && run.status === "running") {
+    if (this.session.gone) {
+      notes.push("The kernel was restarted or shut down: buttons no longer work. Run the cell again.");
+    } else if (slow && run.status === "running") {
       notes.push("The kernel has not answered for a while: it may be busy with another cell, or gone.");
     }
     notes.push(...run.notices.slice(-3));
