@@ -2,7 +2,7 @@
 
 from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
 from rlm_jupyter.models.openai.chat import OpenAIChat
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 from rlm_jupyter.models.scripted import ScriptedModel
 
 __all__ = [

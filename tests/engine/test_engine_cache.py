@@ -13,7 +13,7 @@ from rlm_jupyter.engine.completions.cache_key import cache_request
 from rlm_jupyter.engine.completions.sampling import Sampling
 from rlm_jupyter.events.tree_state import TreeState
 from rlm_jupyter.models.openai.chat import OpenAIChat
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 
 TURNS = [
     "print(len(context))",

@@ -14,7 +14,7 @@ from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.models.base import CompletionRequest
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.openai.chat_messages import sendable
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 
 STREAM = "text/event-stream"
 DONE = cell("FINAL(len(context))")

@@ -15,7 +15,7 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.models.base import Completion, Price
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.openai.failures import Kind
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 from rlm_jupyter.views import text_tree
 
 FAULTS = {

@@ -22,7 +22,7 @@ from rlm_jupyter.errors import (
     RunStoppedError,
 )
 from rlm_jupyter.models.openai.chat import OpenAIChat
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 
 KEY = "sk-test-0123456789abcdef"
 

@@ -15,7 +15,7 @@ from rlm_jupyter.engine.run.engine_thread import engine
 from rlm_jupyter.errors import ConfigError, RLMError
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.models.openai.chat import OpenAIChat
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 from rlm_jupyter.records import load
 from rlm_jupyter.records.export import to_notebook, to_script
 

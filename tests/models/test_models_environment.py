@@ -17,7 +17,7 @@ from rlm_jupyter.models.openai.network_environment import (
     problems,
     proxy_for,
 )
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 
 KEY = "sk-test-0123456789abcdef"
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")

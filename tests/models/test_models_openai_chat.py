@@ -12,7 +12,7 @@ from openai_server import Reply, fault
 from rlm_jupyter.errors import ConfigError, ContextTooLongError, MissingKeyError, ModelError
 from rlm_jupyter.models.base import ChatModel, CompletionRequest, Price, Usage
 from rlm_jupyter.models.openai.chat import OpenAIChat
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 
 KEY = "sk-test-0123456789abcdef"
 STREAMED = [False, True]

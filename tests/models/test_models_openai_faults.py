@@ -18,7 +18,7 @@ from rlm_jupyter.errors import (
 )
 from rlm_jupyter.models.base import CompletionRequest, Usage
 from rlm_jupyter.models.openai.chat import OpenAIChat
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 
 KEY = "sk-proj-Zx81kQ2mT6vB0nL4hR9s"
 QUICK = RetryPolicy(first_wait=0.01, longest_backoff=0.05)

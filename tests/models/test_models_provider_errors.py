@@ -20,7 +20,7 @@ from rlm_jupyter.models.base import CompletionRequest
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.openai.error_body import read_error
 from rlm_jupyter.models.openai.failures import Kind, failure_of_error_object
-from rlm_jupyter.models.openai.retry import (
+from rlm_jupyter.models.retry import (
     RetryPolicy,
     read_duration,
     reset_seconds,

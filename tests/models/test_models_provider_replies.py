@@ -9,7 +9,7 @@ from rlm_jupyter.errors import EmptyReplyError, MalformedReplyError
 from rlm_jupyter.models.base import CompletionRequest, Usage
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.openai.chat_replies import EventReader, Reply
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 
 STREAM = "text/event-stream"
 TEXT = "Some words, then ```repl\nprint(1)\n``` and no more."

@@ -15,7 +15,7 @@ from rlm_jupyter.models.openai.chat_replies import (
 )
 from rlm_jupyter.models.openai.failures import Kind, failure_of_error_object
 from rlm_jupyter.models.openai.mask_keys import mask_keys, public_url, quote
-from rlm_jupyter.models.openai.retry import RetryPolicy, retry_after_seconds
+from rlm_jupyter.models.retry import RetryPolicy, retry_after_seconds
 
 
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n"])

@@ -12,7 +12,7 @@ from rlm_jupyter.errors import LimitReachedError, ModelError
 from rlm_jupyter.models.base import CompletionRequest
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.openai.failures import Failure, Kind, error_of
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 
 
 @pytest.mark.parametrize("kind", Kind)

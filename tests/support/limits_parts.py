@@ -11,7 +11,7 @@ from scripts import cell, question_of
 from rlm_jupyter import RLM, Limits
 from rlm_jupyter.engine.run.engine_thread import engine
 from rlm_jupyter.models.openai.chat import OpenAIChat
-from rlm_jupyter.models.openai.retry import RetryPolicy
+from rlm_jupyter.models.retry import RetryPolicy
 
 NONE = dict.fromkeys(Limits.model_fields)
 PRICE = (2.5, 10.0)

@@ -26,9 +26,9 @@ from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, che
 from rlm_jupyter.models.openai.failures import Failure, Kind, error_of, failure_of
 from rlm_jupyter.models.openai.mask_keys import public_url, quote, quoted
 from rlm_jupyter.models.openai.network_environment import dead_proxy, proxy_for
-from rlm_jupyter.models.openai.retry import RetryPolicy
 from rlm_jupyter.models.openai.streaming import fault_of, posted, receive
 from rlm_jupyter.models.prices import price_of, window_of
+from rlm_jupyter.models.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

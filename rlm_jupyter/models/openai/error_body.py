@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from rlm_jupyter.models.openai.retry import read_duration, retry_after_seconds
+from rlm_jupyter.models.retry import read_duration, retry_after_seconds
 
 _DEPTH: Final = 8
 _NODES: Final = 400

@@ -8,11 +8,11 @@ from re import IGNORECASE
 from re import compile as pattern
 from typing import TYPE_CHECKING, Final
 
-from rlm_jupyter.models.openai.retry import seconds_in_words
+from rlm_jupyter.models.retry import seconds_in_words
 
 if TYPE_CHECKING:
     from rlm_jupyter.models.openai.error_body import ErrorBody
-    from rlm_jupyter.models.openai.retry import RetryPolicy
+    from rlm_jupyter.models.retry import RetryPolicy
 
 
 class Kind(Enum):

@@ -25,7 +25,7 @@ from rlm_jupyter.models.openai.error_body import ErrorBody, read_error
 from rlm_jupyter.models.openai.failure_kinds import Failure, Kind, kind_of
 from rlm_jupyter.models.openai.mask_keys import quoted, sentence
 from rlm_jupyter.models.openai.network_environment import SetupError, certificate_hint
-from rlm_jupyter.models.openai.retry import reset_seconds, retry_after_seconds, seconds_in_words
+from rlm_jupyter.models.retry import reset_seconds, retry_after_seconds, seconds_in_words
 
 __all__ = ["Failure", "Kind", "address_hint", "error_of", "failure_of", "failure_of_error_object"]
 
