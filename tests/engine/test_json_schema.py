@@ -192,7 +192,7 @@ TOO_LARGE = {
 
 @pytest.mark.parametrize("name", TOO_LARGE)
 def test_what_is_too_large_or_no_schema_is_refused_in_a_few_words(name):
-    with pytest.raises(ConfigError, match="no valid JSON Schema") as caught:
+    with pytest.raises(ConfigError, match="not valid JSON Schema") as caught:
         AnswerSchema(TOO_LARGE[name], from_agent=True)
     assert len(caught.value.message) < 700
 

@@ -144,7 +144,10 @@ AFTER_DELIMITER = "zmq.Socket, 'send', lambda socket, data, *_: data == b'<IDS|M
     [
         (AFTER_DELIMITER, "display('half')"),
         (AFTER_DELIMITER, "print('half', flush=True)"),
-        ("type(sys.modules['_rlm.guest.agent_side']._guests[-1].link), '_try'", "llm_query('x' * 3_000_000)"),
+        (
+            "type(sys.modules['_rlm.guest.agent_side']._guests[-1].link), '_send_nowait'",
+            "llm_query('x' * 3_000_000)",
+        ),
     ],
     ids=["display", "print", "call"],
 )

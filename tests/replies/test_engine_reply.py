@@ -366,7 +366,7 @@ def test_half_a_surrogate_pair_is_replaced_and_two_halves_are_one_character():
     ],
 )
 def test_code_that_breaks_the_parser_is_not_run_and_the_reason_is_told(code, why):
-    assert re.search(rf"no Python that does something \(.*{why}", problem(f"```\n{code}\n```"))
+    assert re.search(rf"not Python that does something \(.*{why}", problem(f"```\n{code}\n```"))
     assert re.search(rf"no closing ``` and is not valid Python \(.*{why}", problem(f"```repl\n{code}"))
     assert blocks(f"```repl\n{code}\n```") == (code,)  # it says that it is code: Python itself shall complain
 

@@ -475,7 +475,7 @@ def test_what_is_no_log_is_refused_in_a_sentence(tmp_path):
     ):
         path = tmp_path / f"{number}.jsonl"
         path.write_bytes(content)
-        with pytest.raises(LogError, match="no log of a run"):
+        with pytest.raises(LogError, match="not a log of a run"):
             load(path)
 
 
