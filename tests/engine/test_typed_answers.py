@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from decimal import Decimal
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -254,6 +255,20 @@ def test_a_sub_agent_that_gives_another_type_is_sent_back_and_then_gives_an_inst
     run = ask(["FINAL(rlm_query('sub', schema=list[int]))"], script={"sub": ["FINAL('x')", "FINAL([1])"]})
     assert run.raise_for_error().value == [1]
     assert "value: " in run.messages("0.1")[3]["content"]
+
+
+def test_a_type_whose_pattern_looks_around_is_checked_where_its_answer_arrives(ask):
+    """As pydantic's of `Decimal`, which the notebook does not match."""
+    code = (
+        "from decimal import Decimal\n"
+        "found = [llm_query('price', schema=Decimal), llm_query('prices', schema=list[Decimal])]\n"
+        "try: llm_query('word', schema=Decimal)\n"
+        "except RLMQueryError as error: found.append(error.value)\n"
+        "FINAL(found)"
+    )
+    plain = {"price": "1.5", "prices": '["2.50", 3]', "word": '"much"'}
+    run = ask([code], plain=lambda prompt: plain[prompt.split("\n")[0]])
+    assert run.raise_for_error().value == [Decimal("1.5"), [Decimal("2.50"), Decimal(3)], "much"]
 
 
 def test_a_typed_completion_is_asked_once_more_with_the_mistake_and_then_fails(ask):

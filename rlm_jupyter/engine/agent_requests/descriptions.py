@@ -11,6 +11,9 @@ MOST_VARIABLES: Final = 5_000
 MOST_CHANGES: Final = 20_000
 """Times that one agent's kernel may tell of its variables; code that sends frames of its own would fill the log."""
 
+MOST_TOLD: Final = 10_000_000
+"""Characters of all descriptions of one agent's variables; further ones keep type and summary alone."""
+
 _MOST_CHARS = 200_000
 _LONGEST_NAME = 200
 _PARTS = frozenset(
@@ -21,14 +24,19 @@ _PARTS = frozenset(
 )  # fmt: skip
 
 
-def description_of(given: object) -> dict[str, Any]:
-    """Take a description for what it must be to be shown; one that is too large keeps type and summary alone."""
+def description_of(given: object, most: int = _MOST_CHARS) -> dict[str, Any]:
+    """Take a description for what it must be to be shown.
+
+    Args:
+        given: what the kernel sent.
+        most: characters, about; one that is larger keeps type and summary alone.
+    """
     told = given if isinstance(given, dict) else {}
     described = {name: part for name, part in told.items() if name in _PARTS}
-    if not _is_small(described):
+    if _size(described, most) > most:
         described = {"truncated": True}
-    described["type"] = str(told.get("type", "object"))[:200]
-    described["summary"] = str(told.get("summary", described["type"]))[:400]
+    described["type"] = _text(told.get("type"), "object")[:200]
+    described["summary"] = _text(told.get("summary"), described["type"])[:400]
     return described
 
 
@@ -38,6 +46,7 @@ class Variables:
     def __init__(self) -> None:
         self._names: set[str] = set()
         self._changes = 0
+        self._left = MOST_TOLD
 
     def changed(
         self, variables: object, removed: object
@@ -57,20 +66,27 @@ class Variables:
             name = _name(item["name"])
             if name in self._names or len(self._names) < MOST_VARIABLES:
                 self._names.add(name)
-                yield {**description_of(item), "name": name}
+                described = description_of(item, min(_MOST_CHARS, self._left))
+                self._left = max(0, self._left - _size(described, _MOST_CHARS))
+                yield {**described, "name": name}
 
 
 def _items(given: object) -> Iterable[Any]:
     return islice(given, MOST_VARIABLES) if isinstance(given, list) else ()
 
 
+def _text(given: object, otherwise: str) -> str:
+    return given if isinstance(given, str) else otherwise
+
+
 def _name(given: object) -> str:
     return given[:_LONGEST_NAME] if isinstance(given, str) else type(given).__name__
 
 
-def _is_small(value: object) -> bool:
+def _size(value: object, most: int) -> int:
+    """Return about how many characters a value of JSON has; a little more than `most` where they are more."""
     todo, size = [value], 0
-    while todo:
+    while todo and size <= most:
         item = todo.pop()
         if isinstance(item, dict):
             todo += item.values()
@@ -78,6 +94,4 @@ def _is_small(value: object) -> bool:
         elif isinstance(item, list):
             todo += item
         size += len(item) if isinstance(item, str) else 8
-        if size + 8 * len(todo) > _MOST_CHARS:
-            return False
-    return True
+    return size
