@@ -55,7 +55,7 @@ def test_stop_ends_the_running_cell(lab, page):
     expect(item).to_be_visible(timeout=60_000)
     page.wait_for_timeout(700)
     assert book.busy(1)
-    page.get_by_role("button", name="Stop").first.click()
+    page.get_by_role("button", name="Stop", exact=True).click()  # not the file `stop.ipynb`
     book.wait_done(1, seconds=15)
     assert "RunStoppedError" in book.output(1)
     assert "Traceback" not in book.output(1)
