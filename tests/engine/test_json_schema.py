@@ -137,7 +137,8 @@ def test_what_refers_to_something_outside_is_refused_with_the_place_and_the_reas
 
 @pytest.mark.parametrize("data", [{"const": {"$ref": "http://a/"}}, {"enum": [{"$ref": "http://a/"}]}, {"default": {"$id": "x"}}, {"properties": {"$ref": {"type": "string"}, "$id": {}}}])  # fmt: skip
 def test_what_only_looks_like_a_reference_is_data(data):
-    AnswerSchema({"title": "x", **data}, from_agent=True)
+    schema = {"title": "x", **data}
+    assert AnswerSchema(schema, from_agent=True).json == schema
 
 
 @pytest.mark.parametrize(
