@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -99,9 +100,40 @@ PROVIDERS: dict[str, Provider] = {
     "groq": Provider("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
     "mistral": Provider("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
     "ollama": Provider("http://127.0.0.1:11434/v1", None),
+    "lmstudio": Provider("http://127.0.0.1:1234/v1", None),
+    "llamacpp": Provider("http://127.0.0.1:8080/v1", None),
     "vllm": Provider("http://127.0.0.1:8000/v1", None),
 }
 """Prefixes that a model's name may carry, as in ``openai/gpt-5``."""
+
+LOCAL_PROVIDERS: tuple[str, ...] = tuple(name for name, provider in PROVIDERS.items() if provider.key is None)
+"""Providers that are servers on one's own machine: they need no key and bill nobody."""
+_OLLAMA_PORTS = {"http": 80, "https": 443}
+
+
+def ollama_url(env: Mapping[str, str] | None = None) -> str:
+    """Returns the base URL of Ollama: where `OLLAMA_HOST` says, as for Ollama's own client, else its usual port.
+
+    An address to listen on at all interfaces (``0.0.0.0``) is reached on the loopback.
+    """
+    default = PROVIDERS["ollama"].base_url or ""
+    given = (os.environ if env is None else env).get("OLLAMA_HOST", "").strip().strip("\"'")
+    if not given:
+        return default
+    scheme, separator, rest = given.rpartition("://")
+    scheme = scheme if separator else "http"
+    try:
+        parts = urlsplit(f"{scheme}://{rest}")
+        port = parts.port
+    except ValueError:
+        return default
+    if scheme not in _OLLAMA_PORTS:
+        return default
+    host = parts.hostname or "127.0.0.1"
+    host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, nothing listens there
+    host = f"[{host}]" if ":" in host else host
+    port = port or (_OLLAMA_PORTS[scheme] if separator else 11434)
+    return f"{scheme}://{host}:{port}{parts.path.rstrip('/').removesuffix('/v1')}/v1"
 
 
 @dataclass(frozen=True)
@@ -169,7 +201,7 @@ def endpoint_for(
             f"The model `{model}` needs a key: set the environment variable `{provider.key}` "
             f'(or `RLM_MODEL_API_KEY`), or choose `model="demo"`, which needs none.'
         )
-    return Endpoint(sent, provider.base_url, key, name)
+    return Endpoint(sent, ollama_url(env) if name == "ollama" else provider.base_url, key, name)
 
 
 _OFF_BY_NONE = frozenset({"compact_at", "stuck_after"})

@@ -95,6 +95,8 @@ class CompletionRequest:
             and the attempt be counted. What it gives is awaited first, where it can be; an exception ends
             the request.
         parameters: further parameters of the request, such as ``temperature``.
+        code_block: whether the reply is to be one block of code, as in a turn of an agent; a model may then make use
+            of what its server can do for it.
     """
 
     messages: Sequence[Message]
@@ -102,6 +104,7 @@ class CompletionRequest:
     on_delta: Callable[[str], None] | None = None
     on_wait: Callable[[str, float], Awaitable[None] | None] | None = None
     parameters: dict[str, object] = field(default_factory=dict)
+    code_block: bool = False
 
 
 @runtime_checkable

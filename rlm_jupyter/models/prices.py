@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from rlm_jupyter.models.base import Price
+from rlm_jupyter.settings import LOCAL_PROVIDERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NAMES: Final = {"gemini": "google"}
 """Names of our profiles that are others there."""
-_LOCAL: Final = frozenset({"ollama", "vllm"})
-"""Profiles of servers on one's own machine, which bill nobody."""
 
 
 def price_of(
@@ -39,7 +38,7 @@ def price_of(
     """
     if prices is not None and model in prices:
         return prices[model]
-    if provider in _LOCAL:
+    if provider in LOCAL_PROVIDERS:
         return Price(0.0, 0.0)
     if provider is None and base_url is None:
         return None
@@ -50,7 +49,7 @@ def price_of(
 
 def window_of(model: str, provider: str | None, *, base_url: str | None = None) -> int | None:
     """Look up how many tokens a model's context window holds; None if it is not known."""
-    if provider in _LOCAL or (provider is None and base_url is None):
+    if provider in LOCAL_PROVIDERS or (provider is None and base_url is None):
         return None
     url = _origin(base_url) if provider is None and base_url is not None else None
     info = _look_up(model, _NAMES.get(provider, provider) if provider else None, url)

@@ -199,6 +199,7 @@ class Completions:
             on_delta=deltas,
             on_wait=wait,
             parameters=sampling.parameters,
+            code_block=purpose == "turn",
         )
         try:
             completion = await model.complete(request)

@@ -7,11 +7,12 @@ are merely compatible send what its types do not expect, and retries are made he
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import os
 from collections import Counter
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -22,6 +23,7 @@ from rlm_jupyter.models.openai.billing import Bill
 from rlm_jupyter.models.openai.chat_messages import sendable
 from rlm_jupyter.models.openai.chat_replies import Reply, WireError
 from rlm_jupyter.models.openai.clients import Clients
+from rlm_jupyter.models.openai.decoding_choice import DecodingChoice
 from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
 from rlm_jupyter.models.openai.failures import Failure, Kind, error_of, failure_of
 from rlm_jupyter.models.openai.mask_keys import public_url, quote, quoted
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from openai import AsyncOpenAI
+
+    from rlm_jupyter.models.decoding import DecodingHelps, TurnDecoding
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 _LIST_SECONDS: Final = 3.0
@@ -58,6 +62,10 @@ class OpenAIChat:
         price: USD per million tokens; None: looked up.
         timeout: the most seconds of silence, before the reply and within it.
         retry: how often a request is tried.
+
+    Attributes:
+        decoding: what the server is to do so that an agent's reply is one block of code; None: what a server on this
+            machine is known to have, and for others nothing.
 
     Raises:
         MissingKeyError: neither a key nor a client.
@@ -97,6 +105,8 @@ class OpenAIChat:
         self._clients = Clients(self._key, self._url, timeout, client)
         self._dialect = Dialect.of(self.base_url, provider)
         self._price = price
+        self.decoding: DecodingHelps | None = None
+        self._decoding = DecodingChoice(model, self._url, self._key)
 
     def __repr__(self) -> str:
         return f"OpenAIChat({self.name!r}, base_url={self.base_url!r})"
@@ -116,14 +126,20 @@ class OpenAIChat:
     @property
     def window(self) -> int | None:
         """Tokens that the model holds; None if it is not known."""
-        return window_of(self.name, self.provider, base_url=self.base_url)
+        return self._decoding.window or window_of(self.name, self.provider, base_url=self.base_url)
 
     @property
     def identity(self) -> dict[str, object]:
         """What tells this model from others, for the cache of replies: no secret is in it."""
         hidden = ("extra_headers", "extra_query")
         parameters = {name: value for name, value in self.parameters.items() if name not in hidden}
-        return {"base_url": self.base_url, "model": self.name, "parameters": parameters}
+        identity: dict[str, object] = {
+            "base_url": self.base_url,
+            "model": self.name,
+            "parameters": parameters,
+        }
+        # Only what was set: what is learnt of a server changes with its first answer.
+        return identity if self.decoding is None else {**identity, "decoding": vars(self.decoding)}
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Answer the messages.
@@ -139,17 +155,28 @@ class OpenAIChat:
         bill = Bill(messages)
         most, adaptations = request.max_tokens, 0
         failures: Counter[Kind] = Counter()
+        wanted = decoding = await self._decoding.of(request, self.decoding)
         while True:
             body = self._dialect.body(
                 {**self.parameters, **request.parameters}, most, stream=request.on_delta is not None
             )
-            outcome = await self._attempt(messages, body, request.on_delta, bill)
+            fields, chat = decoding.request(body, messages)
+            outcome = await self._attempt(chat, fields, decoding.listener(request.on_delta), bill)
             if isinstance(outcome, Reply):
-                return self._completion(outcome, bill)
+                self._decoding.learn(outcome, wanted, decoding)
+                return self._completion(outcome, bill, decoding)
             if adaptations < _MOST_ADAPTATIONS:
                 room = Dialect.room(outcome, body)
-                if room is not None or self._dialect.learn(outcome, {**body, "messages": messages}):
+                less = None if room is not None else self._decoding.without_named(decoding, outcome)
+                learnt = (
+                    room is not None
+                    or less is not None
+                    or self._learn(outcome, {**body, "messages": messages})
+                )
+                less = less if learnt else self._decoding.without_all(decoding, outcome)
+                if learnt or less is not None:
                     most = room if room is not None else most
+                    decoding = less if less is not None else decoding
                     messages = sendable(request.messages, system_role=self._dialect.system_role)
                     adaptations += 1
                     await _announce(request, outcome, 0.0)  # it is one more request: whoever counts must know
@@ -184,9 +211,9 @@ class OpenAIChat:
         begun = False
         try:
             with self._clients.borrow() as client:
-                async with asyncio.timeout(self.timeout) as silence, posted(client, fields) as response:
+                async with asyncio.timeout(self.timeout) as silence, self._posted(client, fields) as response:
                     begun = True
-                    await receive(response, reply, on_delta, lambda: _postpone(silence, self.timeout))
+                    await self._receive(response, reply, on_delta, lambda: _postpone(silence, self.timeout))
         except WireError as error:
             failure = Failure(Kind.MALFORMED, str(error))
         except Exception as error:
@@ -208,15 +235,33 @@ class OpenAIChat:
             failure = self._blame_proxy(failure)
         return failure or reply
 
+    # What differs where a server speaks another protocol.
+
+    def _learn(self, failure: Failure, sent: Mapping[str, object]) -> bool:
+        """Learn from a refusal; tell whether the request is worth being sent again, built anew."""
+        return self._dialect.learn(failure, sent)
+
+    def _posted(
+        self, client: AsyncOpenAI, fields: dict[str, object]
+    ) -> contextlib.AbstractAsyncContextManager[Any]:
+        """Send a request; its response is then open."""
+        return posted(client, fields)
+
+    async def _receive(
+        self, response: Any, reply: Reply, on_delta: Callable[[str], None] | None, heard: Callable[[], None]
+    ) -> None:
+        """Read a response into `reply`."""
+        await receive(response, reply, on_delta, heard)
+
     def _blame_proxy(self, failure: Failure) -> Failure:
         """Name the proxy through which there is no connection, if it is one of the environment."""
         url = self._url.get_secret_value()
         proxy = proxy_for(url) if self._clients.own else None
         return failure if proxy is None else Failure(Kind.SETUP, dead_proxy(proxy, url, failure.text))
 
-    def _completion(self, reply: Reply, bill: Bill) -> Completion:
+    def _completion(self, reply: Reply, bill: Bill, decoding: TurnDecoding) -> Completion:
         return Completion(
-            text=reply.text,
+            text=decoding.whole(reply.text, reply.finish_reason),
             usage=bill.usage,
             cost=bill.cost,
             model=reply.model or self.name,

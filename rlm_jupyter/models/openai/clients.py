@@ -174,7 +174,7 @@ def _certificates(client: type) -> Any:
     if (problem := network_environment.certificate_problem()) is not None:
         raise network_environment.SetupError(problem)
     try:
-        return _http_library(client).create_ssl_context()
+        return http_library(client).create_ssl_context()
     except OSError as error:  # `ssl.SSLError` is one
         name = next((name for name in ("SSL_CERT_FILE", "SSLKEYLOGFILE") if os.environ.get(name)), None)
         if name is None:
@@ -182,7 +182,7 @@ def _certificates(client: type) -> Any:
         raise network_environment.SetupError(network_environment.unread_certificates(name, error)) from None
 
 
-def _http_library(client: type) -> Any:
+def http_library(client: type) -> Any:
     """Returns the library that the SDK stands on: httpx for openai 2, httpx2 for openai 3.
 
     Its certificates are read once and shared: reading them is what a new client takes its time for.

@@ -49,7 +49,9 @@ _NO_SYSTEM: Final = pattern(
     IGNORECASE,
 )
 _WINDOW: Final = pattern(
-    r"(?:maximum context|context (?:length|window|size))[^.\d]{0,40}(\d[\d,]*)", IGNORECASE
+    # Not "exceeded max context length by 4021 tokens", as Ollama says it.
+    r"(?:maximum context|context (?:length|window|size))(?! by\b)[^.\d]{0,40}(\d[\d,]*)",
+    IGNORECASE,
 )
 _USED: Final = pattern(
     r"(\d[\d,]*) (?:input tokens|(?:tokens )?(?:in|from) the (?:input )?(?:messages|prompt|input))",

@@ -27,7 +27,9 @@ _EXCERPT: Final = 120
 
 
 @contextlib.asynccontextmanager
-async def posted(client: AsyncOpenAI, fields: dict[str, object]) -> AsyncIterator[Any]:
+async def posted(
+    client: AsyncOpenAI, fields: dict[str, object], path: str = "/chat/completions"
+) -> AsyncIterator[Any]:
     """Send a request; give the SDK's response, its body not yet read.
 
     By the SDK's own way to endpoints that it does not know: its method for this one would walk through all messages
@@ -36,6 +38,7 @@ async def posted(client: AsyncOpenAI, fields: dict[str, object]) -> AsyncIterato
     Args:
         client: of the SDK.
         fields: of the body, `extra_headers` and `extra_query` among them, which are none.
+        path: below the client's base URL.
     """
     headers: Any = fields.pop("extra_headers", None) or {}
     options: Any = {
@@ -43,9 +46,7 @@ async def posted(client: AsyncOpenAI, fields: dict[str, object]) -> AsyncIterato
         "params": fields.pop("extra_query", None) or {},
     }
     stream: Any = fields["stream"]
-    response: Any = await client.post(
-        "/chat/completions", cast_to=object, body=fields, options=options, stream=stream
-    )
+    response: Any = await client.post(path, cast_to=object, body=fields, options=options, stream=stream)
     try:
         yield response
     finally:

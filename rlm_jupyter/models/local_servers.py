@@ -1,0 +1,331 @@
+"""Model servers on this machine: which are there, which models they have, and how many tokens these hold.
+
+Only the loopback is asked, and addresses that the user named (`OLLAMA_HOST`, a base URL). What a server says is text
+of a stranger: each answer is bounded in time, bytes and entries, no redirect is followed, and names are cleaned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from rlm_jupyter.models.bounded_json import JsonClient
+from rlm_jupyter.models.openai.mask_keys import public_url
+from rlm_jupyter.settings import LOCAL_PROVIDERS, PROVIDERS, ollama_url
+from rlm_jupyter.text.sanitize import one_line
+
+ServerKind = Literal["ollama", "lmstudio", "llamacpp", "llama-cpp-python", "vllm", ""]
+
+TITLES: Final[Mapping[ServerKind, str]] = {
+    "ollama": "Ollama",
+    "lmstudio": "LM Studio",
+    "llamacpp": "llama.cpp",
+    "llama-cpp-python": "llama-cpp-python",
+    "vllm": "vLLM",
+    "": "Server",
+}
+_OWNERS: Final[Mapping[str, ServerKind]] = {
+    "llamacpp": "llamacpp",
+    "vllm": "vllm",
+    "organization_owner": "lmstudio",
+    "library": "ollama",
+}
+"""What servers write as the owner of their models (`owned_by` of `/v1/models`)."""
+_OLLAMA_PORT: Final = 11434
+_MOST_MODELS: Final = 50
+_MOST_SHOWN: Final = 20
+"""Models whose window Ollama is asked for: it has no list of windows."""
+_MOST_NAME: Final = 160
+_MOST_TOKENS: Final = 10**9
+_MOST_TEMPLATE: Final = 200_000
+_THINKING: Final = re.compile(r"<think|enable_thinking|reasoning_content|\[THINK\]|<\|channel\|>")
+_REFUSED: Final = frozenset({401, 403})
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """One model of a server.
+
+    Attributes:
+        name: as it is sent.
+        window: tokens that the model holds; None if the server does not tell.
+        loaded_window: tokens that it holds as it is loaded now, which may be fewer; None if not loaded or not told.
+        parameters: its number of parameters as the server writes it, such as ``7.6B``; may be empty.
+        file_bytes: bytes on disk; None if not told.
+    """
+
+    name: str
+    window: int | None = None
+    loaded_window: int | None = None
+    parameters: str = ""
+    file_bytes: int | None = None
+
+    @property
+    def usable_window(self) -> int | None:
+        """Tokens that a request may have now; None if not known."""
+        return self.loaded_window or self.window
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """A model server that answered.
+
+    Attributes:
+        kind: which software it is, as far as its answers tell; empty if they do not.
+        url: its base URL, without what may be secret in it.
+        provider: the prefix of `PROVIDERS` under which it is reached; empty if it has none.
+        models: what it has.
+        slots: requests that it serves at once; None if not told.
+        version: of the software, as it says; may be empty.
+        thinks: whether its model thinks before it writes, as its chat template tells; None if not told.
+        locked: whether it asks for a key, so that nothing else is known.
+    """
+
+    kind: ServerKind
+    url: str
+    provider: str = ""
+    models: tuple[LocalModel, ...] = ()
+    slots: int | None = None
+    version: str = ""
+    thinks: bool | None = None
+    locked: bool = False
+
+    def model(self, name: str) -> LocalModel | None:
+        """Returns the model of that name; None if there is none."""
+        return next((model for model in self.models if model.name == name), None)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """An address that may have a server: its base URL, the provider's prefix, and a key that the user gave for it."""
+
+    url: str
+    provider: str = ""
+    key: str = ""
+
+    @property
+    def root(self) -> str:
+        """The address without the part of the OpenAI protocol."""
+        return self.url.rstrip("/").removesuffix("/v1")
+
+
+def is_loopback(url: str) -> bool:
+    """Returns whether a URL stays on this machine, told by its text alone: no name is looked up."""
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def is_ollama(url: str | None) -> bool:
+    """Returns whether a base URL is that of Ollama on this machine: its own port, and its OpenAI-compatible path."""
+    if url is None or not is_loopback(url):
+        return False
+    parts = urlsplit(url)
+    return parts.port == _OLLAMA_PORT and parts.path.rstrip("/") in ("", "/v1")
+
+
+async def find_servers(env: Mapping[str, str], base_url: str | None = None) -> list[LocalServer]:
+    """Ask the usual ports of the loopback, and what the user named, side by side.
+
+    Args:
+        env: the environment, for `OLLAMA_HOST`, `RLM_MODEL_BASE_URL` and the key that belongs to it.
+        base_url: that the user set; None: of the environment.
+
+    Returns:
+        The servers that answered as one, each once.
+    """
+    places: dict[tuple[str, int | None], _Place] = {}
+    for place in _places(env, base_url):
+        places.setdefault(_origin(place.url), place)
+    async with JsonClient() as client:
+        found = await asyncio.gather(*(_read(client, place) for place in places.values()))
+    return [server for server in found if server is not None]
+
+
+async def read_server(url: str, key: str = "") -> LocalServer | None:
+    """Ask one server on the loopback what it is; None if it does not say, or is elsewhere."""
+    if not is_loopback(url):
+        return None
+    async with JsonClient() as client:
+        return await _read(client, _Place(url, key=key))
+
+
+def _places(env: Mapping[str, str], base_url: str | None) -> Iterator[_Place]:
+    for name in LOCAL_PROVIDERS:
+        url = ollama_url(env) if name == "ollama" else PROVIDERS[name].base_url
+        yield _Place(url or "", name)
+    named = base_url or env.get("RLM_MODEL_BASE_URL")
+    if named and urlsplit(named).scheme in ("http", "https"):
+        yield _Place(named, key=env.get("RLM_MODEL_API_KEY", ""))
+
+
+def _origin(url: str) -> tuple[str, int | None]:
+    """Returns what makes an address the same as another one."""
+    try:
+        parts = urlsplit(url)
+        return ("127.0.0.1" if is_loopback(url) else parts.hostname or "", parts.port)
+    except ValueError:
+        return (url, None)
+
+
+async def _read(client: JsonClient, place: _Place) -> LocalServer | None:
+    """Ask one address."""
+    if place.provider == "ollama" and (server := await _ollama(client, place)) is not None:
+        return server
+    answer = await client.get(f"{place.url.rstrip('/')}/models", place.key)
+    if answer.status in _REFUSED:
+        return LocalServer("", public_url(place.url), place.provider, locked=True)
+    entries = _entries(answer.body, "data")
+    if not entries:
+        return None
+    kind = _kind(entries)
+    if kind == "ollama":
+        return await _ollama(client, place)
+    server = LocalServer(
+        kind,
+        public_url(place.url),
+        place.provider,
+        tuple(model for entry in entries if (model := _model(entry))),
+    )
+    return await _with_details(client, place, server)
+
+
+def _kind(entries: list[Mapping[str, object]]) -> ServerKind:
+    first = entries[0]
+    if first.get("owned_by") == "me" and "permissions" in first:
+        return "llama-cpp-python"
+    return next((kind for entry in entries if (kind := _OWNERS.get(str(entry.get("owned_by"))[:40]))), "")
+
+
+def _model(entry: Mapping[str, object]) -> LocalModel | None:
+    """Read one entry of `/v1/models`."""
+    name = _name(entry.get("id"))
+    meta = entry.get("meta")
+    told = meta if isinstance(meta, Mapping) else {}
+    window = _tokens(entry.get("max_model_len")) or _tokens(told.get("n_ctx_train"))
+    parameters = _tokens(told.get("n_params"), 10**15)
+    size = "" if parameters is None else f"{parameters / 1e9:.1f}B"
+    loaded = _tokens(told.get("n_ctx"))
+    return LocalModel(name, window, loaded, size, _tokens(told.get("size"), 10**15)) if name else None
+
+
+async def _with_details(client: JsonClient, place: _Place, server: LocalServer) -> LocalServer:
+    """Ask for what only this kind of server tells, on paths of its own."""
+    match server.kind:
+        case "llamacpp":
+            return _with_props(server, (await client.get(f"{place.root}/props", place.key)).body)
+        case "lmstudio":
+            answer = await client.get(f"{place.root}/api/v0/models", place.key)
+            return _with_lm_studio(server, _entries(answer.body, "data"))
+        case "vllm":
+            body = (await client.get(f"{place.root}/version", place.key)).body
+            version = body.get("version") if isinstance(body, Mapping) else ""
+            return _changed(server, version=one_line(version, 40) if isinstance(version, str) else "")
+        case _:
+            return server
+
+
+def _changed(server: LocalServer, **fields: object) -> LocalServer:
+    return LocalServer(**{**vars(server), **fields})  # type: ignore[arg-type]  # fields of its own
+
+
+def _with_props(server: LocalServer, body: object) -> LocalServer:
+    """Read llama.cpp's `/props`: the window of one slot, how many slots there are, and the chat template."""
+    props = body if isinstance(body, Mapping) else {}
+    settings = props.get("default_generation_settings")
+    size = _tokens(settings.get("n_ctx")) if isinstance(settings, Mapping) else None
+    template = props.get("chat_template")
+    models = tuple(
+        LocalModel(model.name, model.window, size or model.loaded_window, model.parameters, model.file_bytes)
+        for model in server.models
+    )
+    return _changed(
+        server,
+        models=models if len(models) == 1 else server.models,  # of several models, it is about another one
+        slots=_tokens(props.get("total_slots")),
+        thinks=_THINKING.search(template, 0, _MOST_TEMPLATE) is not None
+        if isinstance(template, str)
+        else None,
+    )
+
+
+def _with_lm_studio(server: LocalServer, entries: list[Mapping[str, object]]) -> LocalServer:
+    """Read LM Studio's own list, which has windows, and leaves apart what does not chat."""
+    if not entries:
+        return server
+    models = []
+    for entry in entries:
+        name = _name(entry.get("id"))
+        if name and entry.get("type") != "embeddings":
+            window, loaded = (_tokens(entry.get(f"{kind}_context_length")) for kind in ("max", "loaded"))
+            models.append(LocalModel(name, window, loaded if entry.get("state") == "loaded" else None))
+    return _changed(server, models=tuple(models))
+
+
+async def _ollama(client: JsonClient, place: _Place) -> LocalServer | None:
+    """Ask Ollama by its own protocol."""
+    tags, running = await asyncio.gather(
+        client.get(f"{place.root}/api/tags", place.key), client.get(f"{place.root}/api/ps", place.key)
+    )
+    if not isinstance(tags.body, Mapping) or not isinstance(tags.body.get("models"), list):
+        return None
+    loaded = {_name(entry.get("name")): entry for entry in _entries(running.body, "models")}
+    entries = [entry for entry in _entries(tags.body, "models") if _name(entry.get("name"))]
+    shown = await asyncio.gather(
+        *(ollama_window(client, place.root, str(entry["name"]), place.key) for entry in entries[:_MOST_SHOWN])
+    )
+    models = []
+    for number, entry in enumerate(entries):
+        name, details = _name(entry.get("name")), entry.get("details")
+        size = details.get("parameter_size") if isinstance(details, Mapping) else ""
+        models.append(
+            LocalModel(
+                name,
+                shown[number] if number < len(shown) else None,
+                _tokens(loaded.get(name, {}).get("context_length")),
+                one_line(size, 20) if isinstance(size, str) else "",
+                _tokens(entry.get("size"), 10**15),
+            )
+        )
+    return LocalServer("ollama", public_url(place.url), place.provider or "ollama", tuple(models))
+
+
+async def ollama_window(client: JsonClient, root: str, name: str, key: str = "") -> int | None:
+    """Ask Ollama how many tokens a model holds; None if it does not tell."""
+    answer = await client.post(f"{root}/api/show", {"model": name}, key)
+    return window_shown(answer.body)
+
+
+def window_shown(body: object) -> int | None:
+    """Read the window from the answer of Ollama's `/api/show`: the architecture's name stands before the field's."""
+    info = body.get("model_info") if isinstance(body, Mapping) else None
+    if not isinstance(info, Mapping):
+        return None
+    named = (_tokens(info[key]) for key in list(info)[:1000] if str(key).endswith(".context_length"))
+    return next((size for size in named if size), None)
+
+
+def _entries(body: object, name: str) -> list[Mapping[str, object]]:
+    items = body.get(name) if isinstance(body, Mapping) else None
+    return (
+        [item for item in items[:_MOST_MODELS] if isinstance(item, Mapping)]
+        if isinstance(items, list)
+        else []
+    )
+
+
+def _name(value: object) -> str:
+    """Returns a name without what a terminal would obey; what is longer than any name is none."""
+    return one_line(value, _MOST_NAME) if isinstance(value, str) and len(value) < _MOST_NAME else ""
+
+
+def _tokens(value: object, most: int = _MOST_TOKENS) -> int | None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 < value <= most else None  # type: ignore[operator]

@@ -1,0 +1,1 @@
+"""Ollama by its own protocol, which alone takes the size of the context."""
