@@ -65,6 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_doctor)
     add_options(doctor, [option for option in options_on(RUN) if option.argument in ("kernel", "sandbox")])
     doctor.set_defaults(kernel=None, sandbox="auto")
+    models = commands.add_parser(
+        "models",
+        help="model servers on this machine",
+        description="List the models of servers on this machine.",
+    )
+    models.set_defaults(command=_models)
+    models.add_argument("--base-url", metavar="URL", help="one more server; default: RLM_MODEL_BASE_URL")
     return parser
 
 
@@ -207,9 +214,23 @@ def _log(given: argparse.Namespace) -> int:
 def _doctor(given: argparse.Namespace) -> int:
     from rlm_jupyter import diagnostics as doctor
 
-    for part in (doctor.versions(), doctor.models({}), doctor.kernels(given.kernel, given.sandbox)):
+    parts = (
+        doctor.versions(),
+        doctor.models({}),
+        doctor.local_models(),
+        doctor.kernels(given.kernel, given.sandbox),
+    )
+    for part in parts:
         for line in part:
             print(line, flush=True)  # noqa: T201 - it is the command's output
+    return DONE
+
+
+def _models(given: argparse.Namespace) -> int:
+    from rlm_jupyter import diagnostics
+
+    for line in diagnostics.local_servers(given.base_url):
+        print(line, flush=True)  # noqa: T201 - it is the command's output
     return DONE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,11 @@ from urllib.parse import urlsplit
 
 import rlm_jupyter
 from rlm_jupyter.errors import RLMError
+from rlm_jupyter.models.local_servers import TITLES, LocalModel, LocalServer, ServerKind, find_servers
+from rlm_jupyter.models.openai.mask_keys import public_url
 from rlm_jupyter.sandbox_settings import Sandbox
+from rlm_jupyter.settings import PROVIDERS
+from rlm_jupyter.text.units import size
 
 _PACKAGES = (
     "ipykernel",
@@ -27,6 +32,9 @@ _PACKAGES = (
     "pyarrow",
 )
 _START_SECONDS = 60.0
+_SERVER_SECONDS = 30.0
+_SHOWN = 8
+_USUAL: tuple[ServerKind, ...] = ("ollama", "lmstudio", "llamacpp", "vllm")
 
 
 def versions() -> Iterator[str]:
@@ -55,7 +63,6 @@ def models(arguments: Mapping[str, Any]) -> Iterator[str]:
     from rlm_jupyter.models.openai import network_environment
     from rlm_jupyter.models.openai.chat import OPENAI_URL
     from rlm_jupyter.rlm import RLM
-    from rlm_jupyter.settings import PROVIDERS
 
     reached = OPENAI_URL
     try:
@@ -77,6 +84,71 @@ def models(arguments: Mapping[str, Any]) -> Iterator[str]:
     names = ["RLM_MODEL_API_KEY", *(provider.key for provider in PROVIDERS.values() if provider.key)]
     found = [name for name in names if os.environ.get(name)]
     yield f"Keys in the environment: {', '.join(f'`{name}`' for name in found) or 'none'}"
+
+
+def local_servers(base_url: str | None = None) -> Iterator[str]:
+    """Describes the model servers of this machine, each model with what to type behind `-m`.
+
+    Asks the usual ports of the loopback, `OLLAMA_HOST` and the base URL; about a second each, side by side.
+
+    Args:
+        base_url: that is set; None: of the environment.
+    """
+    servers, named = _found_servers(base_url)
+    for server in servers:
+        yield f"{TITLES[server.kind]} at {server.url}{_about(server)}"
+        prefix = "" if server.url == named or not server.provider else f"{server.provider}/"
+        for model in server.models:
+            yield f"  -m {shlex.quote(prefix + model.name)}{_sizes(model)}"
+    if not servers:
+        ports = ", ".join(
+            f"{TITLES[name]} on {urlsplit(PROVIDERS[name].base_url or '').port}" for name in _USUAL
+        )
+        yield f"No model server answers on this machine (asked for: {ports})."
+    elif named is not None:
+        yield (
+            f"The base URL {named} is set, so that all names are sent there as they are. Unset it to use a prefix "
+            "such as `ollama/`."
+        )
+
+
+def local_models(base_url: str | None = None) -> Iterator[str]:
+    """Describes the same in a line for each server."""
+    for server in _found_servers(base_url)[0]:
+        names = [f"`{model.name}`" for model in server.models[:_SHOWN]]
+        more = f" and {len(server.models) - _SHOWN} more" if len(server.models) > _SHOWN else ""
+        has = f": {', '.join(names)}{more}" if names else ""
+        yield f"Local models: {TITLES[server.kind]} at {server.url}{_about(server)}{has}"
+
+
+def _found_servers(base_url: str | None) -> tuple[list[LocalServer], str | None]:
+    """Returns the servers that answer, and the base URL that is set, without what may be secret in it."""
+    from rlm_jupyter.engine.run.engine_thread import engine
+
+    named = base_url or os.environ.get("RLM_MODEL_BASE_URL") or None
+    try:
+        found = engine().submit(find_servers(dict(os.environ), named)).result(_SERVER_SECONDS)
+    except TimeoutError:
+        found = []
+    return found, public_url(named) if named else None
+
+
+def _about(server: LocalServer) -> str:
+    if server.locked:
+        return " (asks for a key: set `RLM_MODEL_API_KEY` and the base URL)"
+    slots = "" if server.slots is None else f" ({server.slots} request{'s' * (server.slots != 1)} at once)"
+    return f" {server.version}{slots}" if server.version else slots
+
+
+def _sizes(model: LocalModel) -> str:
+    told = [
+        "" if model.window is None else f"{model.window:,} tokens",
+        "" if model.loaded_window is None else f"loaded with {model.loaded_window:,}",
+        model.parameters,
+        "" if model.file_bytes is None else size(model.file_bytes),
+    ]
+    parts = ", ".join(part for part in told if part)
+    return f"  ({parts})" if parts else ""
 
 
 def kernels(kernelspec: str | None, sandbox: Sandbox | Mapping[str, object] | str) -> Iterator[str]:

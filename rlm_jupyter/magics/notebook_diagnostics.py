@@ -19,6 +19,7 @@ def report(magics: MagicsState) -> str:
         *diagnostics.versions(),
         *_display(magics),
         *diagnostics.models(magics.arguments_of_rlm({})),
+        *diagnostics.local_models(magics.arguments_of_rlm({}).get("base_url")),
         *diagnostics.kernels(magics.kernel, magics.sandbox),
     ]
     return "\n".join(lines)

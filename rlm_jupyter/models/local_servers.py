@@ -11,7 +11,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from rlm_jupyter.models.bounded_json import JsonClient
@@ -232,8 +232,8 @@ async def _with_details(client: JsonClient, place: _Place, server: LocalServer) 
             return server
 
 
-def _changed(server: LocalServer, **fields: object) -> LocalServer:
-    return LocalServer(**{**vars(server), **fields})  # type: ignore[arg-type]  # fields of its own
+def _changed(server: LocalServer, **fields: Any) -> LocalServer:
+    return LocalServer(**{**vars(server), **fields})
 
 
 def _with_props(server: LocalServer, body: object) -> LocalServer:
@@ -327,5 +327,6 @@ def _name(value: object) -> str:
 
 
 def _tokens(value: object, most: int = _MOST_TOKENS) -> int | None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and 0 < value <= most else None  # type: ignore[operator]
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if 0 < value <= most else None
