@@ -143,7 +143,9 @@ async def find_servers(env: Mapping[str, str], base_url: str | None = None) -> l
     """
     places: dict[tuple[str, int | None], _Place] = {}
     for place in _places(env, base_url):
-        places.setdefault(_origin(place.url), place)
+        origin = _origin(place.url)
+        known = places.get(origin)
+        places[origin] = place if known is None else _Place(place.url, known.provider, place.key)
     async with JsonClient() as client:
         found = await asyncio.gather(*(_read(client, place) for place in places.values()))
     return [server for server in found if server is not None]

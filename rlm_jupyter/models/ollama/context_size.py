@@ -37,16 +37,21 @@ class ContextSize:
     """The size of one model's context on one server.
 
     Attributes:
-        window: the most tokens that the model holds; None if the server does not tell.
         num_ctx: the size that was last asked for, or with which the server has the model loaded; 0 for none yet.
         asked: whether the server was asked what it has.
     """
 
     def __init__(self) -> None:
-        self.window: int | None = None
+        self._held: int | None = None
+        self._room: int | None = None
         self.num_ctx = 0
         self.asked = False
         self._factor: float | None = None
+
+    @property
+    def window(self) -> int | None:
+        """The most tokens that the model holds, or the server has memory for; None if neither is known."""
+        return min((size for size in (self._held, self._room) if size), default=None)
 
     @property
     def most(self) -> int:
@@ -62,7 +67,7 @@ class ContextSize:
             running: the answer of `/api/ps`: the size that it is loaded with, which costs nothing to go on with.
         """
         self.asked = True
-        self.window = window_shown(shown) or self.window
+        self._held = window_shown(shown) or self._held
         parameters = shown.get("parameters") if isinstance(shown, Mapping) else None
         given = _SET.search(parameters[:10_000]) if isinstance(parameters, str) else None
         sizes = [int(given[1])] if given else []
@@ -108,7 +113,7 @@ class ContextSize:
         half = half * 2 if half * 2 < self.num_ctx else half
         if half < _LEAST // 4 or half < self.estimate(messages) + min(reply or _REPLY, 256):
             return False
-        self.window, self.num_ctx = half, half
+        self._room = self.num_ctx = half
         return True
 
     def learn(self, messages: Sequence[Message], told: int) -> None:

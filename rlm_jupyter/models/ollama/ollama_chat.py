@@ -73,6 +73,7 @@ class OllamaChat(OpenAIChat):
         retry: RetryPolicy | None = None,
     ) -> None:
         root = base_url.rstrip("/").removesuffix("/v1")
+        self._root = SecretStr(root)
         super().__init__(
             model,
             base_url=f"{root}/api",
@@ -83,7 +84,6 @@ class OllamaChat(OpenAIChat):
             timeout=timeout,
             retry=retry,
         )
-        self._root = SecretStr(root)
         self._size = context_size(root, model)
         self._think = True
         self._given_size = _fixed(self.parameters)
