@@ -277,13 +277,19 @@ def test_another_server_in_its_place_is_told():
 def test_no_server_is_told_and_one_that_comes_later_is_asked():
     with LocalServer({}) as server:
         url = server.url
-    model = OllamaChat(NAME, base_url=url, retry=FAST)
-    with pytest.raises(ProviderUnreachableError, match="Is the server running"):
-        asyncio.run(model.complete(ask()))
-    assert model.window is None
-    with LocalServer(Ollama({NAME: 32768}).routes(), port=int(url.split(":")[2].removesuffix("/v1"))):
-        asyncio.run(model.complete(ask()))
-    assert model.window == 32768
+    port = int(url.rpartition(":")[2].removesuffix("/v1"))
+
+    async def talk():
+        model = OllamaChat(NAME, base_url=url, retry=FAST)
+        with pytest.raises(ProviderUnreachableError, match="Is the server running"):
+            await model.complete(ask())
+        before = model.window
+        with LocalServer(Ollama({NAME: 32768}).routes(), port=port):
+            await model.complete(ask())
+        await model.aclose()
+        return before, model.window
+
+    assert asyncio.run(talk()) == (None, 32768)
 
 
 @pytest.mark.parametrize(

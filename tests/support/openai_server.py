@@ -55,6 +55,7 @@ class OpenAIServer:
         aborted: requests whose client went away before the reply was sent.
         together: answer nobody until that many requests are in flight at once; then it is 0 again.
         refuse: names of request fields that this server answers with 400, as old servers do.
+        pages: JSON of paths besides, such as llama.cpp's `/props`; `read_pages` has those that were asked for.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class OpenAIServer:
         tokens: Callable[[str], int] = bytes_by_4,
     ) -> None:
         self.script: Script = script
+        self.pages: dict[str, Any] = {}
+        self.read_pages: list[str] = []
         self.latency = latency
         self.models = list(models)
         self.refuse = set(refuse)
@@ -153,7 +156,10 @@ class OpenAIServer:
             method, path, _ = first.split(" ", 2)
             headers = {k.lower(): v.strip() for k, v in (line.split(":", 1) for line in lines)}
             body = await reader.readexactly(int(headers.get("content-length", 0)))
-            if method == "GET" and path.endswith("/models"):
+            if method == "GET" and path in self.pages:
+                self.read_pages.append(path)
+                await _send(writer, 200, self.pages[path])
+            elif method == "GET" and path.endswith("/models"):
                 await _send(
                     writer,
                     200,
