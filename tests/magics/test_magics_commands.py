@@ -2,6 +2,7 @@
 
 import pytest
 from IPython.core.error import UsageError
+from local_servers import LocalServer, vllm
 from magics_parts import terminal_shell
 
 from rlm_jupyter.errors import (
@@ -179,6 +180,20 @@ def test_doctor_tells_versions_model_key_kernels_and_sandbox_but_no_key(shell, c
     assert "hidden" not in shown
 
 
+def test_models_lists_those_of_local_servers_and_the_doctor_too(shell, capsys, monkeypatch):
+    monkeypatch.setattr("rlm_jupyter.models.bounded_json.SECONDS", 60.0)
+    with LocalServer(vllm("Qwen/Qwen3-8B", window=40960)) as server:
+        shell.run_line_magic("config", f"RLMMagics.base_url = {server.url!r}")
+        shell.run_line_magic("config", "RLMMagics.model = 'Qwen/Qwen3-8B'")
+        assert f"vLLM at {server.url} 0.11.2\n  -m Qwen/Qwen3-8B  (40,960 tokens)" in say(
+            shell, capsys, "%rlm models"
+        )
+        doctor = say(shell, capsys, "%rlm doctor")
+        shell.run_line_magic("config", "RLMMagics.base_url = None")
+        shell.run_line_magic("config", "RLMMagics.model = None")
+    assert f"Local models: vLLM at {server.url} 0.11.2: `Qwen/Qwen3-8B`" in doctor
+
+
 def test_the_commands_are_those_of_the_design():
     assert set(COMMANDS) >= {
         "status",
@@ -191,6 +206,7 @@ def test_the_commands_are_those_of_the_design():
         "replay",
         "cost",
         "doctor",
+        "models",
     }
 
 

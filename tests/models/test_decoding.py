@@ -163,9 +163,7 @@ def as_pattern(grammar, start="root"):
     [
         (CODE, True),
         ("```repl\nprint(1)\n```", True),
-        ("```repl\n\n\n  x = 1\n\nprint(x)\n```", True)
-        if False
-        else ("```repl\n  x = 1\n\nprint(x)\n```", True),
+        ("```repl\nx = 1\n\nprint(x)\n```", True),
         ("`context` is a `str`\n\n```repl\nx = 1\n```", True),
         ("```repl\nx = '''\n  ```\n'''\nprint('`a`', \"``\")\n`\n``\n```", True),
         ("Only prose.", False),
@@ -233,6 +231,11 @@ def test_what_the_user_set_stays(openai_server):
     assert openai_server.requests[0]["grammar"] == 'root ::= "x"'
     assert "grammar" not in openai_server.requests[1]
     assert openai_server.requests[2]["grammar"] == GRAMMAR
+    model = chat(openai_server)
+    model.decoding = DecodingHelps(stop=True)
+    openai_server.script = lambda _request: CODE
+    answered(model, requests[2])
+    assert openai_server.requests[3]["stop"] == ["END"]
 
 
 def test_it_can_be_switched_by_hand(openai_server):

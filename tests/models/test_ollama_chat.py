@@ -155,6 +155,15 @@ def test_dense_text_is_read_whole_after_a_refusal():
     assert waits == [("context too long (400)", 0.0)]  # one more request: whoever counts must know
 
 
+def test_the_servers_count_of_one_prompt_tells_the_size_of_the_next():
+    ollama = Ollama({NAME: 131072}, per_token=1.0)
+    with LocalServer(ollama.routes()) as server:
+        texts = ["ab" * 2000, "ab" * 4500]
+        completions = answered(server, *(ask(text, max_tokens=500) for text in texts))
+    assert [one.attempts for one in completions] == [1, 1]
+    assert (ollama.read, ollama.loads) == (texts, [8192, 16384])
+
+
 def test_a_prompt_that_the_model_cannot_hold_is_not_sent():
     ollama = Ollama({NAME: 8192}, cuts=True)  # an old version would cut it
     with LocalServer(ollama.routes()) as server:

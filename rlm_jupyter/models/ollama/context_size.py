@@ -86,12 +86,10 @@ class ContextSize:
             reply: the most tokens of the reply; None for no bound.
         """
         needed = round(self.estimate(messages) * _MARGIN) + (reply or _REPLY)
-        if needed > self.num_ctx:
-            size = max(_LEAST, self.num_ctx)
-            while size < needed:
-                size = _next_power(size)
-            self.num_ctx = min(size, self.most)
-        self.num_ctx = max(self.num_ctx, min(_LEAST, self.most))
+        size = max(_LEAST, self.num_ctx)
+        while size < needed:
+            size = _next_power(size)
+        self.num_ctx = min(size, self.most)
         return self.num_ctx
 
     def grow(self, missing: int | None) -> bool:

@@ -96,5 +96,5 @@ class DecodingChoice:
         elif self._thinks is None and not reply.blank:
             self._thinks = False
         for name in ("stop", "grammar", "prefix"):
-            if getattr(first.helps, name) and not getattr(last.helps, name) and not self._thinks:
+            if getattr(first.helps, name) and not getattr(last.helps, name):
                 self._refused.add(name)
