@@ -13,6 +13,8 @@ import linecache
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ...values.describe.short_text import cut_notice
+
 if TYPE_CHECKING:
     import types
     from collections.abc import Iterator
@@ -257,4 +259,4 @@ def _clip(text: str, width: int) -> str:
     if len(text) <= width:
         return text
     tail = width // 4
-    return f"{text[: width - tail]} [... {len(text) - width:,} characters cut ...] {text[-tail:]}"
+    return f"{text[: width - tail]} {cut_notice(len(text) - width)} {text[-tail:]}"
