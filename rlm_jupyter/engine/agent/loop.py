@@ -215,6 +215,7 @@ class AgentLoop(Agent):
         for block in blocks:
             result, text = await self.run_cell(block)
             shown.append(text)
+            notices, self.told = notices + self.told, []
             if result.restarted:
                 notices.append(
                     "Your kernel had to be replaced: all variables but the data are gone. "
