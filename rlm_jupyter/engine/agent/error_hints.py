@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.error_hints.failure import Failure
 from rlm_jupyter.engine.error_hints.hints import hint
@@ -10,8 +10,13 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.kernels.cell_result import CellResult
+
+_OWN_FUNCTIONS = ("FINAL", "SHOW_VARS", "budget")
+_QUERIES = ("llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched")
 
 
 def tell_hint(agent: Agent, code: str, result: CellResult) -> str | None:
@@ -24,10 +29,7 @@ def tell_hint(agent: Agent, code: str, result: CellResult) -> str | None:
     """
     if result.status != "error" or agent.value is not None:
         return None
-    variables = dict(agent.services.journal.state.agents[agent.id].variables)
-    if agent.data is not None:
-        # Of the data more is known than its kernel tells, but the code may have bound its name to something else.
-        variables = dict.fromkeys(agent.data_names[:1], agent.data.description) | variables
+    variables = _described_data(agent) | dict(agent.services.journal.state.agents[agent.id].variables)
     text = hint(
         Failure(
             result.error_name,
@@ -36,6 +38,7 @@ def tell_hint(agent: Agent, code: str, result: CellResult) -> str | None:
             failing_lines(result.traceback),
             variables,
             agent.data_names,
+            _OWN_FUNCTIONS + (_QUERIES if agent.services.settings.sub_calls else ()),
         )
     )
     if text is None:
@@ -43,3 +46,19 @@ def tell_hint(agent: Agent, code: str, result: CellResult) -> str | None:
     text = agent.services.redact(f"Hint: {text}")
     agent.services.journal.emit(ev.Notice, agent.id, text=text)
     return text
+
+
+def _described_data(agent: Agent) -> dict[str, Mapping[str, Any]]:
+    """Returns the descriptions of the data by name; its kernel tells of it only once code has changed it."""
+    if agent.data is None:
+        return {}
+    about = agent.data.description
+    new = agent.new_data
+    names = new.names if new is not None else ("context", *agent.spec.names)
+    items = about.get("items")
+    parts = {
+        item["key"]: item
+        for item in (items if isinstance(items, list) else ())
+        if isinstance(item, dict) and item.get("key") in agent.data_names
+    }
+    return dict.fromkeys(names, about) | parts

@@ -14,7 +14,8 @@ from rlm_jupyter.engine.error_hints.values_in_words import Kind, kind_of, type_o
 
 _MOST_CODE = 20_000
 _MOST_LINE = 2_000
-_MOST_NAMES = 500
+_MOST_NAMES = 200
+_LONGEST_NAME = 80
 _STRING = re.compile(r"\"[^\"\\\n]*(?:\\.[^\"\\\n]*)*\"|'[^'\\\n]*(?:\\.[^'\\\n]*)*'")
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 
@@ -30,6 +31,7 @@ class Failure:
         lines: the agent's own lines that the traceback points at, the innermost first.
         variables: descriptions of the agent's variables by name, the data among them.
         data_names: the names of the data, `context` first.
+        functions: the functions that agents are given in this run.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Failure:
     lines: Sequence[str] = ()
     variables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     data_names: Sequence[str] = ("context",)
+    functions: Sequence[str] = ("FINAL", "SHOW_VARS", "budget")
 
     @cached_property
     def short_code(self) -> str:
@@ -52,7 +55,7 @@ class Failure:
     @cached_property
     def names(self) -> list[str]:
         """The variables that the failing lines read, those of the innermost line first."""
-        text = "\n".join(line[:_MOST_LINE] for line in self.lines[:6]) or self.short_code
+        text = "\n".join(line[:_MOST_LINE] for line in self.lines[:6]) or self.short_code[:_MOST_LINE]
         found = dict.fromkeys(_NAME.findall(_STRING.sub('""', text)))
         return [name for name in found if name in self.variables][:_MOST_NAMES]
 
@@ -76,13 +79,13 @@ class Failure:
         return re.search(pattern, self.text)
 
 
-def nearest(name: str, names: Iterable[str], most: int = 3) -> list[str]:
+def nearest(name: str, names: Iterable[str], most: int = 3, cutoff: float = 0.6) -> list[str]:
     """Returns the names that are written most like another one, whatever their case."""
     plain: dict[str, str] = {}
     for each in names:
-        if len(plain) < _MOST_NAMES and len(each) <= 2 * len(name) + 20:
+        if len(plain) < _MOST_NAMES and len(each) <= _LONGEST_NAME:
             plain.setdefault(_plain(each), each)
-    found = difflib.get_close_matches(_plain(name[:100]), plain, n=most, cutoff=0.6)
+    found = difflib.get_close_matches(_plain(name[:_LONGEST_NAME]), plain, n=most, cutoff=cutoff)
     whole = [each for each in plain if _plain(name) in each.split()]
     return [plain[each] for each in dict.fromkeys([*found, *whole])][:most]
 

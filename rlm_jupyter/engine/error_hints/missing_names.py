@@ -15,15 +15,6 @@ from rlm_jupyter.engine.error_hints.values_in_words import (
     way_into_text,
 )
 
-_FUNCTIONS = (
-    "llm_query",
-    "llm_query_batched",
-    "rlm_query",
-    "rlm_query_batched",
-    "FINAL",
-    "SHOW_VARS",
-    "budget",
-)
 _CONSTANTS = {"true": "True", "false": "False", "null": "None", "none": "None", "nan": "float('nan')"}
 _ALIASES = re.compile(
     r"(?:(?:raw|my|input|csv|json|full|all|file)_?)?"
@@ -32,6 +23,7 @@ _ALIASES = re.compile(
 )
 """Names that models give to the data without having bound them."""
 _FEW = 8
+_SHORT = 30  # characters of a key that is a number or a date
 _QUOTED = re.compile(r"'([^'\n]{1,100})'|\"([^\"\n]{1,100})\"")
 
 
@@ -52,10 +44,11 @@ def unbound_name(failure: Failure, sample: int) -> str | None:
 
 
 def _unknown_variable(failure: Failure, name: str, own: list[str], sample: int) -> str:
-    if near := nearest(name, [*own, *failure.data_names]):
-        return f"There is no variable `{name}`. Did you mean {listed(near)}?"
     clause = _clause(failure, sample)
-    if _ALIASES.fullmatch(name):
+    alias = _ALIASES.fullmatch(name)
+    if near := nearest(name, own if alias else [*own, *failure.data_names]):
+        return f"There is no variable `{name}`. Did you mean {listed(near)}?"
+    if alias:
         return f"There is no variable `{name}`: {clause}. Write `{name} = {failure.data[0]}`, or use it."
     yours = f"You have {listed(own[-_FEW:])} and the data" if own else "You have only the data"
     return f"There is no variable `{name}`. {yours}: {clause}. Define `{name}` first."
@@ -72,18 +65,24 @@ def _unbound_local(failure: Failure) -> str | None:
 
 
 def _unknown_function(failure: Failure, name: str, own: list[str], sample: int) -> str:
-    known = [*_FUNCTIONS, *own, *(each for each in dir(builtins) if each.islower())]
-    near = [each for each in nearest(name, known, most=1) if each != name]
+    near = nearest(name, [*failure.functions, *own], most=1)
+    near = near or nearest(name, filter(str.islower, dir(builtins)), most=1, cutoff=0.8)
     also = f" Did you mean `{near[0]}`?" if near and is_name(near[0]) else ""
+    asks = "`llm_query(prompt)` asks a model, " if "llm_query" in failure.functions else ""
     return (
         f"There is no function `{name}`.{also} Define it, or work by code: {_clause(failure, sample)}. "
-        "`llm_query(prompt)` asks a model, `FINAL(value)` answers."
+        f"{asks}`FINAL(value)` answers."
     )
 
 
 def missing_key(failure: Failure, sample: int) -> str | None:
     """Returns a hint at a `KeyError`: the columns or keys that are near, or all of them."""
     wanted = _wanted(failure)
+    if not wanted and (found := failure.subject(kinds=("table",))) is not None and len(failure.text) < _SHORT:
+        return (
+            f"`{found[0]}[...]` asks for a column: {listed(columns_of(found[1]))}. A row by its number: "
+            f"`{found[0]}.iloc[0]`; rows in a loop: `for row in {found[0]}.itertuples():`."
+        )
     for name in (*failure.names, failure.data[0]):
         description = failure.variables.get(name, {})
         names = columns_of(description)
@@ -137,7 +136,7 @@ def missing_module(failure: Failure, sample: int) -> str | None:
     name = found[1].split(".")[0]
     if name in failure.data_names:
         return f"`{name}` is a variable and needs no import: {_clause(failure, sample)}."
-    if name in {"rlm", "llm", "rlm_jupyter", "openai", "anthropic"}:
+    if name in {"rlm", "llm", "rlm_jupyter", "openai", "anthropic"} and "llm_query" in failure.functions:
         return "A model is asked by `llm_query(prompt)`, which is there without an import."
     return (
         f"`{name}` is not installed, and nothing can be installed here. Use the standard library (`re`, `json`, `csv`, "

@@ -31,6 +31,7 @@ _TYPES: dict[str, Kind] = {
 _LINES = re.compile(r"([\d,]+) lines?\b")
 _CUT_MARK = re.compile(r"… \[[\d,]+ characters\] …")
 _SEPARATORS = (" || ", "||", " | ", "|", "\t", " ; ", ";", " - ", " — ")
+_KEY = re.compile(r"[{ ]'([^'\n]{1,40})': ")
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -62,8 +63,17 @@ def columns_of(description: Mapping[str, Any]) -> list[str]:
     """Returns the names of a table's columns, of a dict's keys, or of the fields of a list of dicts."""
     columns = [part.get("name") for part in _items(description, "columns") if isinstance(part, dict)]
     fields = [part.get("name") for part in _items(description, "fields") if isinstance(part, dict)]
-    found = columns or fields or _items(description, "keys")
+    found = columns or fields or _items(description, "keys") or _keys_of_items(description)
     return [name for name in found if isinstance(name, str)]
+
+
+def _keys_of_items(description: Mapping[str, Any]) -> list[Any]:
+    """Returns the keys of the first dict in a list, as far as they are quoted."""
+    first = next(iter(_items(description, "items")), None)
+    if not isinstance(first, dict) or type_of(first) != "dict" or "key" in first:
+        return []
+    summary = first.get("summary")
+    return _KEY.findall(summary[:400]) if isinstance(summary, str) else []
 
 
 def number_of_lines(description: Mapping[str, Any]) -> int:
@@ -111,8 +121,11 @@ def in_words(name: str, description: Mapping[str, Any], sample: int = _SHOWN) ->
     names = columns_of(description)
     what = type_of(description) or "value"
     if names and sample:
-        word = {"table": "columns", "dict": "keys"}.get(kind, "fields")
-        return f"`{name}` is a {what} with the {word} {listed(names, 5)}"
+        if kind == "list":
+            return (
+                f"`{name}` is a {what}{_items_in_words(description)}, each with the keys {listed(names, 5)}"
+            )
+        return f"`{name}` is a {what} with the {'columns' if kind == 'table' else 'keys'} {listed(names, 5)}"
     return f"`{name}` is a {what}{_items_in_words(description)}"
 
 
@@ -138,7 +151,11 @@ def _items_in_words(description: Mapping[str, Any]) -> str:
     length, kinds = description.get("length"), description.get("item_types")
     if not isinstance(length, int):
         return ""
-    of = f" ({listed(kinds, 2)})" if isinstance(kinds, dict) and kinds else ""
+    of = (
+        f" ({', '.join(one_line(kind, _NAME) for kind in list(kinds)[:2])})"
+        if isinstance(kinds, dict) and kinds
+        else ""
+    )
     return f" of {length:,} item{'s' * (length != 1)}{of}"
 
 

@@ -141,7 +141,7 @@ def _table_method(failure: Failure, kind: str, name: str, sample: int) -> str | 
     columns = columns_of(description)
     if name in _TEXT_METHODS:
         if kind != "DataFrame":
-            return f"`{table}` is a column of many values: write `{table}.astype(str).str.{name}(...)`."
+            return f"A column holds many values: write `.astype(str).str.{name}(...)` after it."
         column = _text_column(description)
         of = (
             quoted(f"{table}[{column!r}].astype(str).str.{name}(...)", 90)
@@ -176,6 +176,8 @@ def _container_method(failure: Failure, kind: str, name: str, sample: int) -> st
         if name in _RENAMED and name == "has_key":
             return f"{what}: write `key in {variable}`."
         return f"{what}, and has no `.{name}`: `for key, value in {variable}.items():`, or `{variable}[key]`."
+    if name in _TEXT_METHODS and columns_of(description):
+        return f"{what}, and no text: `for item in {variable}:`, and `.{name}(...)` of one of its values."
     if name in _TEXT_METHODS:
         return f"{what}, and no text: `[item.{name}(...) for item in {variable}]`, or `text = '\\n'.join({variable})`."
     if name in _OF_TABLES:

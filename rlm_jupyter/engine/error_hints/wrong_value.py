@@ -98,6 +98,7 @@ def text_and_number(failure: Failure, _sample: int) -> str | None:
     """Returns a hint at an operation of two values that do not go together."""
     text = failure.text[:500]
     found = re.search(r"not supported between instances of '(\w+)' and '(\w+)'", text)
+    found = found or re.search(r"Invalid comparison between dtype=(\w+) and (\w+)", text)
     found = found or re.search(r"unsupported operand type\(s\) for [^:]{1,20}: '(\w+)' and '(\w+)'", text)
     kinds = {found[1], found[2]} if found else set()
     if "NoneType" in kinds:
@@ -167,7 +168,10 @@ _BY_TEXT = (
         ),
     ),
     (
-        r"[Cc]ould not convert .{0,200} to numeric|agg function failed|does not support .{1,40}mean",
+        (
+            r"[Cc]ould not convert .{0,200} to numeric|agg function failed|does not support .{1,40}mean"
+            r"|Cannot perform reduction .{1,20} with string"
+        ),
         (
             "A column holds texts: choose the columns of numbers (`.mean(numeric_only=True)`), or convert one: "
             "`pd.to_numeric(table[column], errors='coerce')`."
