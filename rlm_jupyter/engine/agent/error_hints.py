@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_jupyter.engine.error_hints.failure import Failure
 from rlm_jupyter.engine.error_hints.hints import hint
 from rlm_jupyter.events import events as ev
+from rlm_jupyter.events.redact_events import Cleaner
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines
 
 if TYPE_CHECKING:
@@ -25,26 +26,26 @@ def tell_hint(agent: Agent, code: str, result: CellResult) -> str | None:
     Args:
         agent: whose cell it was.
         code: of the cell.
-        result: of the cell, without secrets.
+        result: of the cell.
     """
     if result.status != "error" or agent.value is not None:
         return None
-    variables = _described_data(agent) | dict(agent.services.journal.state.agents[agent.id].variables)
-    text = hint(
-        Failure(
-            result.error_name,
-            result.error_value,
-            code,
-            failing_lines(result.traceback),
-            variables,
-            agent.data_names,
-            _OWN_FUNCTIONS + (_QUERIES if agent.services.settings.sub_calls else ()),
-        )
+    journal = agent.services.journal
+    # Secrets are taken out before anything is cut: a half of one is one too. What the tree knows has none.
+    failure = Failure(
+        result.error_name,
+        journal.redact(result.error_value),
+        journal.redact(code),
+        failing_lines(journal.redact(result.traceback)),
+        {**_described_data(agent), **journal.state.agents[agent.id].variables},
+        agent.data_names,
+        _OWN_FUNCTIONS + (_QUERIES if agent.services.settings.sub_calls else ()),
     )
-    if text is None:
+    found = hint(failure)
+    if found is None:
         return None
-    text = agent.services.redact(f"Hint: {text}")
-    agent.services.journal.emit(ev.Notice, agent.id, text=text)
+    text = f"Hint: {found}"
+    journal.emit(ev.Notice, agent.id, text=text)
     return text
 
 
@@ -52,7 +53,10 @@ def _described_data(agent: Agent) -> dict[str, Mapping[str, Any]]:
     """Returns the descriptions of the data by name; its kernel tells of it only once code has changed it."""
     if agent.data is None:
         return {}
-    about = agent.data.description
+    clean = Cleaner(agent.services.journal.redact).fields(
+        ev.AgentStarted, agent.id, {"context": agent.data.description}
+    )
+    about: dict[str, Any] = clean["context"]
     new = agent.new_data
     names = new.names if new is not None else ("context", *agent.spec.names)
     items = about.get("items")
@@ -61,4 +65,4 @@ def _described_data(agent: Agent) -> dict[str, Mapping[str, Any]]:
         for item in (items if isinstance(items, list) else ())
         if isinstance(item, dict) and item.get("key") in agent.data_names
     }
-    return dict.fromkeys(names, about) | parts
+    return {**dict.fromkeys(names, about), **parts}

@@ -90,7 +90,7 @@ def missing_key(failure: Failure, sample: int) -> str | None:
             continue
         word = {"table": "column", "dict": "key"}.get(kind_of(description), "field")
         missing = [each for each in wanted if each not in names]
-        near = [one for each in missing for one in nearest(each, names, most=2)]
+        near = [one for each in missing[:3] for one in nearest(each, names, most=2)]
         no = f"`{name}` has no {word} {listed(missing[:3])}" if missing else f"That {word} is not in `{name}`"
         if near:
             return f"{no}. Nearest: {listed(dict.fromkeys(near))}."

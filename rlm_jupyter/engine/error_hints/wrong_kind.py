@@ -56,7 +56,6 @@ _RENAMED = {
     "append": "`pd.concat([table, other])`",
     "iteritems": "`.items()`",
     "ix": "`.loc[...]` or `.iloc[...]`",
-    "has_key": "`key in d`",
     "sort": "`.sort_values(...)`",
 }
 _OF_MATCHES = ("group", "groups", "groupdict", "start", "end", "span")
@@ -173,18 +172,18 @@ def _container_method(failure: Failure, kind: str, name: str, sample: int) -> st
     variable, description = found or ("items", {})
     what = in_words(variable, description, sample) if found else f"That value is a {kind}"
     if kind == "dict":
-        if name in _RENAMED and name == "has_key":
-            return f"{what}: write `key in {variable}`."
-        return f"{what}, and has no `.{name}`: `for key, value in {variable}.items():`, or `{variable}[key]`."
-    if name in _TEXT_METHODS and columns_of(description):
-        return f"{what}, and no text: `for item in {variable}:`, and `.{name}(...)` of one of its values."
-    if name in _TEXT_METHODS:
-        return f"{what}, and no text: `[item.{name}(...) for item in {variable}]`, or `text = '\\n'.join({variable})`."
-    if name in _OF_TABLES:
-        return f"{what}, and no table: `for item in {variable}:`, or `table = pd.DataFrame({variable})`."
-    if name in ("items", "keys", "get"):
-        return f"{what}, and no dict: take an item first, `for item in {variable}: item.{name}`."
-    return f"{what}, and has no `.{name}`. Look at one item: `print(next(iter({variable})))`."
+        way = f"for key, value in {variable}.items():`, or `{variable}[key]"
+    elif name in _TEXT_METHODS and columns_of(description):
+        way = f"for item in {variable}:`, and `.{name}(...)` of one of its values, such as `item[key].{name}(...)"
+    elif name in _TEXT_METHODS:
+        way = f"[item.{name}(...) for item in {variable}]`, or `text = '\\n'.join({variable})"
+    elif name in _OF_TABLES:
+        way = f"for item in {variable}:`, or `table = pd.DataFrame({variable})"
+    elif name in ("items", "keys", "get"):
+        way = f"for item in {variable}: print(item.{name})"
+    else:
+        way = f"print(next(iter({variable})))` shows one item, `dir({variable})"
+    return f"{what}, and has no `.{name}`: `{way}`."
 
 
 def not_a_table(failure: Failure, sample: int) -> str | None:
