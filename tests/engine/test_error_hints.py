@@ -156,6 +156,12 @@ INDICES = ("TypeError", "string indices must be integers, not 'str'")
             "search (context)",
             ["no function `search`", "FINAL"],
         ),
+        (
+            ("NameError", "name 'sns' is not defined"),
+            TABLE,
+            "sns.barplot(x)",
+            ["`import seaborn as sns`", "installed"],
+        ),
         (("NameError", "name 'true' is not defined"), LABELS, "x = true", ["`True`"]),
         (("UnboundLocalError", "cannot access local variable 'n' where"), LABELS, "n += 1", ["global n"]),
         (

@@ -16,6 +16,21 @@ from rlm_jupyter.engine.error_hints.values_in_words import (
 )
 
 _CONSTANTS = {"true": "True", "false": "False", "null": "None", "none": "None", "nan": "float('nan')"}
+_LIBRARIES = {
+    **{
+        name: f"import {name}"
+        for name in ("bs4", "nltk", "requests", "scipy", "sklearn", "spacy", "torch", "yaml")
+    },
+    "np": "import numpy as np",
+    "pd": "import pandas as pd",
+    "plt": "import matplotlib.pyplot as plt",
+    "nx": "import networkx as nx",
+    "pl": "import polars as pl",
+    "sns": "import seaborn as sns",
+    "BeautifulSoup": "from bs4 import BeautifulSoup",
+    "stats": "from scipy import stats",
+    "tqdm": "from tqdm import tqdm",
+}
 _ALIASES = re.compile(
     r"(?:(?:raw|my|input|csv|json|full|all|file)_?)?"
     r"(?:content|corpus|data|dataframe|dataset|df|docs?|documents?|lines|logs?|prompt|records|rows|table|text|transcript)s?"
@@ -37,6 +52,11 @@ def unbound_name(failure: Failure, sample: int) -> str | None:
         return f"Python writes `{_CONSTANTS[name]}` for `{name}`; text of JSON is read by `json.loads(text)`."
     if name == "__file__":
         return f"A cell has no `__file__`, and there is no file to read: the data is {_data(failure, sample)}"
+    if name in _LIBRARIES:
+        return (
+            f"`{name}` is not imported: write `{_LIBRARIES[name]}` first. If it is not installed, nothing can be: "
+            "use the standard library."
+        )
     own = [each for each in failure.variables if each not in failure.data_names]
     if re.search(rf"(?<![\w.]){name}\s*\(", failure.short_code):
         return _unknown_function(failure, name, own, sample)
