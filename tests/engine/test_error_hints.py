@@ -177,6 +177,30 @@ INDICES = ("TypeError", "string indices must be integers, not 'str'")
             ["no file `context.txt`", "a text of 3,000 lines", "context.splitlines()"],
         ),
         (
+            ("OSError", f"[Errno 36] File name too long: {LABELS[:1900]!r}"),
+            LABELS,
+            "df = pd.read_csv(context, sep='||')",
+            ["the content itself and no file name", "line.split(' || ') for line in context.splitlines()"],
+        ),
+        (
+            ("FileNotFoundError", f"[Errno 2] No such file or directory: {CSV!r}"),
+            CSV,
+            "df = pd.read_csv(context)",
+            ["no file name", "pd.read_csv(io.StringIO(context))"],
+        ),
+        (
+            ("AttributeError", "'tuple' object has no attribute 'price'"),
+            TABLE,
+            "for r in t.iterrows():",
+            ["index, item"],
+        ),
+        (
+            ("TypeError", "tuple indices must be integers or slices, not str"),
+            TABLE,
+            "t.iterrows()",
+            ["pairs"],
+        ),
+        (
             ("ValueError", "not enough values to unpack (expected 3, got 1)"),
             LABELS,
             "a, b, c = line.split(' || ')",
@@ -282,6 +306,7 @@ def test_a_hint_says_what_there_is_and_the_way(error, value, code, parts):
         ("TypeError", "f() missing 1 required positional argument: 'x'"),
         ("AttributeError", "'Account' object has no attribute 'total'"),
         ("AssertionError", ""),
+        ("OSError", "[Errno 28] No space left on device"),
         ("RuntimeError", "name 'df' is not defined"),
         ("FinalRejected", "The answer is no list."),
         ("RLMQueryError", "'str' object has no attribute 'columns'"),

@@ -84,6 +84,14 @@ async def test_code_that_exec_ran_is_the_agents_own(kernel):
     assert marked(result.traceback)[0] == (1, "exec('x = 1\\nint(\"b\")')")
 
 
+async def test_a_module_that_the_agent_wrote_is_its_own(kernel):
+    write = "import sys, os\nsys.path.insert(0, os.getcwd())\n"
+    await shown(kernel, write + "_ = open('parts.py', 'w').write('def part(line):\\n    return line[9]\\n')")
+    result = await kernel.execute("import parts\n[parts.part(line) for line in ['a']]", seconds=60)
+    assert marked(result.traceback) == [(2, "[parts.part(line) for line in ['a']]"), (2, "return line[9]")]
+    assert "\nFile parts.py:2, in part\n" in result.traceback
+
+
 @pytest.mark.parametrize(
     ("code", "line", "text"),
     [

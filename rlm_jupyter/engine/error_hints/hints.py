@@ -25,6 +25,7 @@ _FINDERS: dict[str, tuple[_Finder, ...]] = {
     "UnboundLocalError": (missing_names.unbound_name,),
     "KeyError": (missing_names.missing_key,),
     "FileNotFoundError": (missing_names.missing_file,),
+    "OSError": (missing_names.missing_file,),
     "PermissionError": (missing_names.missing_file,),
     "ModuleNotFoundError": (missing_names.missing_module,),
     "ImportError": (missing_names.missing_module,),

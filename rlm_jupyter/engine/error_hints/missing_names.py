@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import builtins
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from rlm_jupyter.engine.error_hints.failure import Failure, is_name, nearest
 from rlm_jupyter.engine.error_hints.values_in_words import (
@@ -11,6 +13,7 @@ from rlm_jupyter.engine.error_hints.values_in_words import (
     in_words,
     kind_of,
     listed,
+    number_of_lines,
     quoted,
     way_into_text,
 )
@@ -138,11 +141,27 @@ def _wanted(failure: Failure) -> list[str]:
 
 def missing_file(failure: Failure, sample: int) -> str | None:
     """Returns a hint at a file that does not exist: the data is a variable."""
+    if failure.name == "OSError" and "name too long" not in failure.text:
+        return None
+    if (content := _opened_text(failure)) is not None:
+        clause = in_words(*content, sample)
+        return f"{clause}: it is the content itself and no file name. Go on with `{way_into_text(*content)}`."
     found = failure.search(r"(?:directory|denied|exist)[^'\"]{0,40}['\"]([^'\"\n]{1,200})")
     name = f" {quoted(found[1], 50)}" if found else ""
     refused = failure.name == "PermissionError"
     what = f"Your code may not use the file{name}" if refused else f"There is no file{name}"
     return f"{what}: the data is no file but {_data(failure, sample)}"
+
+
+def _opened_text(failure: Failure) -> tuple[str, Mapping[str, Any]] | None:
+    """Returns the text that was opened as if it were the name of a file."""
+    for found in re.finditer(
+        r"(?:\bopen|\bPath|\.read_\w{1,20})\(\s{0,9}(\w{1,80})\s{0,9}[,)]", failure.line
+    ):
+        description = failure.variables.get(found[1], {})
+        if kind_of(description) == "text" and (number_of_lines(description) > 1 or failure.name == "OSError"):
+            return found[1], description
+    return None
 
 
 def missing_module(failure: Failure, sample: int) -> str | None:

@@ -168,6 +168,8 @@ def _text_column(description: Mapping[str, Any]) -> str | None:
 
 
 def _container_method(failure: Failure, kind: str, name: str, sample: int) -> str | None:
+    if kind == "tuple" and (rows := _rows_in_pairs(failure)):
+        return rows
     found = failure.subject(kind)
     variable, description = found or ("items", {})
     what = in_words(variable, description, sample) if found else f"That value is a {kind}"
@@ -186,6 +188,18 @@ def _container_method(failure: Failure, kind: str, name: str, sample: int) -> st
     return f"{what}, and has no `.{name}`: `{way}`."
 
 
+def _rows_in_pairs(failure: Failure) -> str | None:
+    for method, first in (
+        ("iterrows", "index"),
+        ("items", "key"),
+        ("groupby", "key"),
+        ("enumerate", "number"),
+    ):
+        if re.search(rf"\b{method}\(", failure.short_code):
+            return f"`{method}` gives pairs: write `for {first}, item in ...:`, and use `item`."
+    return None
+
+
 def not_a_table(failure: Failure, sample: int) -> str | None:
     """Returns a hint at a table that could not be made of a text."""
     if "constructor not properly called" not in failure.text:
@@ -200,6 +214,8 @@ def index_of_sequence(failure: Failure, sample: int) -> str | None:
     found = failure.search(r"\b(list|tuple) indices must be integers")
     if found is None:
         return None
+    if found[1] == "tuple" and (rows := _rows_in_pairs(failure)):
+        return rows
     subject = failure.subject(found[1])
     name, description = subject or ("items", {})
     what = in_words(name, description, sample) if subject else f"That value is a {found[1]}"

@@ -10,6 +10,7 @@ are those that were compiled, by the numbers that the traceback holds.
 from __future__ import annotations
 
 import linecache
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -148,6 +149,8 @@ class _Tracebacks:
         name = frame.f_code.co_filename
         if name in self._cells():
             return True
+        if _in_working_directory(name):
+            return True  # a module that the agent wrote
         if not name.startswith("<") or name.startswith(("<frozen ", "<_rlm", "<__array_function__")):
             return False
         # What `exec` ran; libraries use it too (named tuples, dataclasses), in modules of their own.
@@ -159,7 +162,10 @@ class _Tracebacks:
 
     def _place(self, name: str, line: int) -> str:
         number = self._cells().get(name)
-        return f"File {_clip(name, 80)}:{line}" if number is None else f"Cell In[{number}], line {line}"
+        if number is not None:
+            return f"Cell In[{number}], line {line}"
+        shown = os.path.relpath(name) if _in_working_directory(name) else name
+        return f"File {_clip(shown, 80)}:{line}"
 
     def _frame(self, code: types.CodeType, line: int, *, around: bool) -> str:
         function = "" if code.co_name == "<module>" else f", in {getattr(code, 'co_qualname', code.co_name)}"
@@ -227,6 +233,14 @@ def _error_text(value: BaseException, longest: int) -> str:
     name = kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else kind.__name__
     text = _said(value.msg if isinstance(value, SyntaxError) and value.msg else value)
     return f"{name}: {_clip(text, longest)}" if text else name
+
+
+def _in_working_directory(name: str) -> bool:
+    try:
+        here = os.getcwd()  # noqa: PTH109 - paths are strings here
+    except OSError:  # it was removed
+        return False
+    return len(here) > 1 and name.startswith(here + os.sep) and "site-packages" not in name
 
 
 def _said(value: Any) -> str:
