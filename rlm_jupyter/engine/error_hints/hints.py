@@ -15,8 +15,8 @@ from rlm_jupyter.text.shorten import cut_end
 if TYPE_CHECKING:
     from rlm_jupyter.engine.error_hints.failure import Failure
 
-LONGEST = 250
-"""Characters of a hint."""
+LONGEST = 244
+"""Characters of a hint: 250 with the word before it."""
 _Finder = Callable[["Failure", int], str | None]
 _SAMPLES = (60, 30, 0)  # characters of data that are quoted, as long as there is room
 
