@@ -18,6 +18,7 @@ from .agent_api import FinalRejected, Words
 from .asyncio_run import allow_nested_asyncio_run
 from .bridge.control_link import ControlLink
 from .bridge.socket_link import Link, RLMQueryError, error_of
+from .missing_imports import MissingImports
 from .pending_calls import Call, Failed
 
 _guests: list[Guest] = []
@@ -49,7 +50,8 @@ class Guest(Words):
         }
         self.bind_words()
         self.variables.note(list(self.variables.current()))
-        shell.ast_transformers.append(self.cell)
+        self.imports = MissingImports(shell.user_ns, self.cell)
+        shell.ast_transformers += [self.cell, self.imports]
         shell.events.register("pre_run_cell", self.bind_words)
         shell.events.register("post_run_cell", self.cell_ended)
 
@@ -72,6 +74,8 @@ class Guest(Words):
         self._take_answer()
         changed, removed = self.variables.changes()
         body = {"cell": self.shell.execution_count, "variables": changed, "removed": removed}
+        if self.imports.added:
+            body["imported"], self.imports.added = self.imports.added, []
         self.link.submit("cell_done", body)  # whose end the engine awaits, after the reply to the cell
         loaded, self.loaded = self.loaded, False
         if loaded or (self.mapped and self.variables.dropped):

@@ -28,10 +28,14 @@ class Cell:
 
     Args:
         namespace: that cells run in.
+
+    Attributes:
+        code: the cell that is about to run, compiled as a whole; None if it cannot be.
     """
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         self.awaits = False
+        self.code: types.CodeType | None = None
         self._namespace = namespace
 
     def holds(self, frame: types.FrameType) -> bool:
@@ -45,8 +49,9 @@ class Cell:
         try:
             code = compile(tree, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
         except (SyntaxError, ValueError, TypeError, RecursionError):
-            self.awaits = False
+            self.awaits, self.code = False, None
         else:
+            self.code = code
             self.awaits = bool(code.co_flags & inspect.CO_COROUTINE)
         return tree
 

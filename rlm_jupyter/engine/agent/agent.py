@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rlm_jupyter.engine.agent.chat_size import Gauge
 from rlm_jupyter.engine.agent.spec import Added, AgentSpec
+from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.agent_kernel import AgentKernel
 from rlm_jupyter.kernels.host_work import HostWork
 from rlm_jupyter.models.base import Message
@@ -52,6 +53,7 @@ class Agent:
         gauge: tells about how long the chat is.
         turn: the number of its newest turn.
         looked: whether its code has read its data.
+        told: sentences about its cells that its next observation takes along.
     """
 
     spec: AgentSpec
@@ -66,6 +68,7 @@ class Agent:
     cells: int = 0
     looked: bool = False
     asked_to_look: bool = False
+    told: list[str] = field(default_factory=list)
     _sent: int = 0
     calls: Requests = field(init=False, repr=False, compare=False)
     _known_data: int = field(init=False, repr=False, compare=False)
@@ -101,6 +104,11 @@ class Agent:
     def left(self) -> Left:
         """What it may still spend."""
         return self.services.ledger.left(self.id)
+
+    def tell(self, text: str) -> None:
+        """Tells the agent something in its next observation; the tree and the log have it too."""
+        self.services.journal.emit(ev.Notice, self.id, text=text)
+        self.told.append(text)
 
     def replace_chat(self, messages: list[Message], *, sent: int) -> None:
         """Put another chat in the place of the old one, of which the first `sent` messages are the same."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from rlm_jupyter.engine.agent import compaction, follow_up, kernel_setup, prompt
 from rlm_jupyter.engine.agent.agent import Agent
+from rlm_jupyter.engine.agent.error_hints import tell_hint
 from rlm_jupyter.engine.agent.repeat_guard import StuckGuard
 from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
 from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
@@ -214,7 +215,9 @@ class AgentLoop(Agent):
         notices: list[str] = []
         for block in blocks:
             result, text = await self.run_cell(block)
-            shown.append(text)
+            hint = tell_hint(self, block, result)
+            shown.append(f"{text}\n{hint}" if hint else text)
+            notices, self.told = notices + self.told, []
             if result.restarted:
                 notices.append(
                     "Your kernel had to be replaced: all variables but the data are gone. "

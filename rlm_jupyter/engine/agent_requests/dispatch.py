@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.compaction import check_fits
+from rlm_jupyter.engine.agent_requests.added_imports import told_imports
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
 from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.engine.agent_requests.tool_calls import (
@@ -241,6 +242,8 @@ class AgentCalls:
             agent.services.journal.emit(
                 ev.VariablesChanged, agent.id, turn=agent.turn, variables=variables, removed=removed
             )
+        if (text := told_imports(body.get("imported"))) is not None:
+            agent.tell(text)
         return {}, []
 
 

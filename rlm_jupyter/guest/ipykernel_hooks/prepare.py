@@ -1,9 +1,9 @@
 """What is done inside an agent's kernel before its first cell.
 
 Travels as source into any Python kernel: standard library only.
-It bounds output (`bounded_output`), gives scripts the streams, logs and exits that they expect, makes SIGINT
-wake a cell that awaits, lets the kernel die with its parent, gives `!command` and forks their output, and closes the
-box (`landlock_seccomp`).
+It bounds output (`bounded_output`), renders errors (`cell_tracebacks`), gives scripts the streams, logs and exits that
+they expect, makes SIGINT wake a cell that awaits, lets the kernel die with its parent, gives `!command` and forks their
+output, and closes the box (`landlock_seccomp`).
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from ..confinement import (
     multiprocessing_compat,
     socket_proxy,
 )
-from . import bounded_output, exits, fd_capture, logging_config, text_streams
+from . import bounded_output, cell_tracebacks, exits, fd_capture, logging_config, text_streams
 
 
 def wake_on_interrupt() -> None:
@@ -128,6 +128,7 @@ def prepare(shell: Any, options: dict[str, Any]) -> str:
         _allow_forks(streams)
         _forget_log()
         fd_capture.install()
+    cell_tracebacks.install(shell)  # before what gives the exits of programs another form
     exits.install(shell)
     logging_config.install()
     shell.history_manager.enabled = False
