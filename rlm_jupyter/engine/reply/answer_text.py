@@ -81,7 +81,10 @@ def names_to_ask(call: ast.Call, words: str) -> tuple[str, ...]:
     inside = [*call.args, *(keyword.value for keyword in call.keywords)]
     nodes = [node for part in inside for node in ast.walk(part)]
     names = list(dict.fromkeys(node.id for node in nodes if isinstance(node, ast.Name)))
-    if not names or len(names) > _MAX_NAMES or any(map(_is_variable, names)):
+    if not names or len(names) > _MAX_NAMES:
+        return ()
+    denied = len(inside) == 1 and isinstance(inside[0], ast.UnaryOp) and isinstance(inside[0].op, ast.Not)
+    if not denied and any(map(_is_variable, names)):  # `not found` is what a model says
         return ()
     for part in inside:
         if not (_is_bare_words(part) or (" (" in words and _is_word_with_note(part))):

@@ -30,7 +30,7 @@ _TITLE = re.compile(
 )
 """A line that is nothing but a title of an output."""
 _MARK = re.compile(
-    rf"""^(?:
+    rf"""(?:^|(?<=\|>))(?:
       {_EDGE}{_NOUN}{_EDGE}[:\uff1a]{_EDGE}(?=[^\s*_`])
         (?!(?:an?|each|every|one|list|dict|table|the\ (?:final|list|name|number|table|total)|should|will|must|shall|may
            |stored|saved|kept|see|in|as|FINAL(?:_VAR)?|to)\b)

@@ -43,8 +43,8 @@ _COMMANDS = frozenset(
 )
 _QUESTIONS = frozenset(
     """
-    a all and any ask but eh he hm hmm how huh i is it me my no not now ok or see she so sum the too us we who why ya yep
-    yes yet you
+    a all and any ask but eh he hm hmm how huh i is it me my no not now ok or see she so sum the too us we who why ya
+    yep yes yet you
     """.split()  # noqa: SIM905
 )
 _LONGEST_NAME = 3

@@ -84,7 +84,7 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
     found = scan(text, cut=cut, checker=checker)
     prose, thinking = found.prose.strip(), found.thinking.strip()
     codes = tuple(block.code for block in found.blocks if block.kind == "code")
-    if found.blocks and not cut and (whole := _whole_code(text[found.thought_end :])):
+    if not cut and (whole := _whole_code(text[found.thought_end :])):
         return Reply((whole,), None, (_BARE,), "", thinking)
     if codes:
         return Reply(codes, None, _notices(found, checker), prose, thinking)
@@ -108,17 +108,19 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
 def _whole_code(text: str) -> str | None:
     """Returns a reply that is code without a fence and holds a fence in a string; None for any other.
 
-    A sentence before the code is left out.
+    Sentences before and after the code are left out.
     """
-    if len(text) > _MOST_UNFENCED or is_cell_magic(text):
+    if len(text) > _MOST_UNFENCED or is_cell_magic(text) or not _FENCE_LINE.search(text):
         return None
     lines = text.strip("\r\n").split("\n")
-    if _FENCE_LINE.match(lines[0]):
-        return None
-    checker = SyntaxChecker(_MAX_LEADS + 1, _MOST_UNFENCED * (_MAX_LEADS + 1))
+    checker = SyntaxChecker(_MAX_LEADS + 2, _MOST_UNFENCED * (_MAX_LEADS + 2))
+    if not _FENCE_LINE.match(lines[0]) and checker.does_something("\n".join(lines), certain=True):
+        return "\n".join(lines)
+    while lines and (not lines[-1].strip() or is_sentence(lines[-1])):
+        lines.pop()
     for _ in range(_MAX_LEADS + 1):
         code = "\n".join(lines).strip("\r\n")
-        if _FENCE_LINE.search(code) is None:
+        if _FENCE_LINE.search(code) is None or _FENCE_LINE.match(code):
             return None
         if checker.does_something(code, certain=True):
             return code
@@ -155,9 +157,10 @@ def _outside(call: FinalCall) -> str:
     """Returns what the model is told of a call beside a code block."""
     code = call.code or ""
     line = code if code and len(code) <= _LONGEST_LINE and "\n" not in code else f"{call.name}(...)"
+    quoted = ", with quotation marks if it is a text" if call.text else ""
     return (
         f"`{call.name}(...)` stood outside of the code block and was not run. If it is still your answer, send it as "
-        f"code, in a block:\n```repl\n{line}\n```"
+        f"code, in a block{quoted}:\n```repl\n{line}\n```"
     )
 
 

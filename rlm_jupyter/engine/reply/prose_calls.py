@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from rlm_jupyter.engine.reply.announcements import is_announced, is_plan_item
 from rlm_jupyter.engine.reply.answer_text import UncertainText, is_text, names_to_ask
@@ -22,6 +22,7 @@ _AFTER_PRINT = re.compile(r"[ \t]*+\)[ \t]*+[`*.;]*+[ \t]*+\r?$", re.MULTILINE)
 _MAX_CALL = 20_000
 _MAX_CALLS = 20
 _MAX_MENTIONS = 200
+_MOST_WRAPPED = 4
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,27 @@ def is_call(tree: ast.Module) -> bool:
 
 
 def is_final_call(tree: ast.Module) -> bool:
-    """Returns whether code is one call of `FINAL` and nothing else."""
-    if not is_call(tree):
+    """Returns whether code is one call of `FINAL` and nothing else but what is put around it in prose.
+
+    That is the mark of a list, `- FINAL(x)`, a title, `Answer: FINAL(x)`, or `return`, `print(...)`, `answer =`.
+    """
+    if len(tree.body) != 1:
         return False
-    function = tree.body[0].value.func  # type: ignore[attr-defined]
-    return isinstance(function, ast.Name) and function.id == "FINAL"
+    value: ast.AST | None = tree.body[0]
+    if isinstance(value, ast.AnnAssign) and value.value is None:
+        value = value.annotation
+    for _ in range(_MOST_WRAPPED):
+        if isinstance(value, (ast.Expr, ast.Assign, ast.Return, ast.Starred, ast.Await)):
+            value = value.value
+        elif isinstance(value, ast.UnaryOp):
+            value = value.operand
+        elif _is_call_of(value, "print") and len(value.args) == 1:
+            value = value.args[0]
+    return _is_call_of(value, "FINAL")
+
+
+def _is_call_of(node: ast.AST | None, name: str) -> TypeGuard[ast.Call]:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
 def _read_call(prose: str, match: re.Match[str], checker: SyntaxChecker) -> FinalCall:
