@@ -75,7 +75,12 @@ def is_announced(prose: str, start: int, end: int) -> bool:
         return _FORM.search(lead) is not None or bool(_LATER.search(lead) and _INTENDED.search(lead))
     if _SAID_NOW.fullmatch(after) or _ASSERTED.search(before):
         return False
-    if is_plan_item(prose, start) or _SAID_AFTER.match(after) or _INTENDED.search(before):
+    if (
+        is_plan_item(prose, start)
+        or _FORM.search(before)
+        or _SAID_AFTER.match(after)
+        or _INTENDED.search(before)
+    ):
         return True
     return _ORDERED.search(before) is not None and _RETURNED.fullmatch(before) is None
 

@@ -13,25 +13,14 @@ _LINE = re.compile(
     r"|^(?P<target>[ \t]*\w[\w, \t]*=[ \t]*)[%!][^\n]*$",
     re.MULTILINE,
 )
-_CELL_MAGIC = re.compile(r"\s*%%(\w+)")
-_WORD = re.compile(r"[%!]{0,2}[ \t]*([\w.~/$-]*)")
+_CELL_MAGIC = re.compile(r"\s*%%\w")
+_WORD = re.compile(r"!{1,2}[ \t]?([\w.~/$-]*)")
 _HELP = re.compile(r"(?P<before>\?{0,2})(?P<name>[\w.*%]+?)(?P<after>\?{0,2})[ \t]*\r?")
-_LINE_MAGICS = frozenset(
-    """
-    alias autoawait autocall autoindent automagic autoreload bookmark cat cd colors conda config cp debug dhist
-    dirs edit env history killbgscripts ldir less load load_ext loadpy logoff logon logstart logstate logstop ls
-    lsmagic lx macro magic mamba man matplotlib memit micromamba mkdir more mprun mv notebook page pastebin pdb
-    pdef pdoc pfile pinfo pinfo2 pip popd pprint precision prun psearch psource pushd pwd pycat pylab quickref
-    recall rehashx reload_ext rep rerun reset reset_selective rm rmdir run save sc set_env sql store sx system tb
-    time timeit unalias unload_ext uv who who_ls whos xdel xmode lprun R
-    """.split()  # noqa: SIM905 - it is read more easily
+_LINE_MAGIC = re.compile(r"%(?:[A-Za-z_]\w{2,}|cd|cp|ls|mv|rm|sc|sx|tb|uv|R)(?=[ \t\r]|\Z)")
+_SHELL_SIGNS = re.compile(
+    r"[a-z][\w.-]*[ \t](?:.*[ \t])?(?:-{1,2}\w|[|<>$*~\"']|\S*[/.]\w)|[\w.~-]*/[\w.]|exit\b"
 )
-_CELL_MAGICS = _LINE_MAGICS | frozenset(
-    """
-    HTML SVG bash capture cython file html javascript js latex markdown perl pypy python python2 python3 ruby
-    script sh svg writefile
-    """.split()  # noqa: SIM905
-)
+"""A command that is not among the known ones, with what only a shell reads after it, or a path."""
 _COMMANDS = frozenset(
     """
     apt apt-get awk base64 bash cal cat cd chmod conda cp curl cut date df diff docker du echo egrep env export
@@ -62,9 +51,8 @@ def as_python(code: str, *, certain: bool = False) -> str:
         code: of a cell.
         certain: whether to take only lines that can be nothing else; the others stay, and are not Python.
     """
-    magic = _CELL_MAGIC.match(code)
-    if magic:
-        return code if certain and magic[1] not in _CELL_MAGICS else "_ipython_()"
+    if is_cell_magic(code):
+        return "_ipython_()"
     return _LINE.sub(_certain_call if certain else _as_call, code)
 
 
@@ -73,18 +61,21 @@ def _as_call(match: re.Match[str]) -> str:
 
 
 def _certain_call(match: re.Match[str]) -> str:
-    line = match[0][len(match["indent"] if match["target"] is None else match["target"]) :]
-    return _as_call(match) if _is_certain(line) else match[0]
+    if match["target"] is not None:
+        certain = re.match(r"[%!]{1,2}[\w./~]", match[0][len(match["target"]) :]) is not None
+    else:
+        certain = _is_certain(match[0][len(match["indent"]) :])
+    return _as_call(match) if certain else match[0]
 
 
 def _is_certain(line: str) -> bool:
-    word = _WORD.match(line)
     if line.startswith("!"):
+        word = _WORD.match(line)
         return word is not None and (
-            word[1] in _COMMANDS or re.match(r"(?:\.{1,2}|~)?/\w", word[1]) is not None
+            word[1] in _COMMANDS or _SHELL_SIGNS.match(line[word.start(1) :]) is not None
         )
-    if line.startswith("%") and not line.rstrip().endswith("?"):
-        return not line.startswith("% ") and word is not None and word[1] in _LINE_MAGICS
+    if _LINE_MAGIC.match(line):
+        return True
     asked = _HELP.fullmatch(line)
     if asked is None:
         return False
