@@ -20,6 +20,7 @@ _INTENDED = re.compile(
         |for\ example|such\ as|in\ order|instead\ of|supposed\ to)\b
     | \be\.g\. | ['\u2019]ll\b | ^\W*next\b
     | \blet(?:['\u2019]s|\ me|\ us)\b
+    | \b(?:next|following|later)\ (?:action|cell|message|reply|step|turn)\b
     | \b(?:going|about|ready|prepared|able|have|has|time|way|how|everything|proceed|continue|used|steps?)\ to\b
     | \bto\ (?:\w+ly\ )?{_VERB}\b
     | \b(?:and|or|we|you|they|it)\ (?:\w+ly\ |now\ |just\ |also\ )?{_VERB}(?:ing|s)?\b
@@ -40,12 +41,14 @@ _ASSERTED = re.compile(
 _RETURNED = re.compile(r"\W*(?:return|answer|output|submit|result)\W*", re.IGNORECASE)
 _SAID_NOW = re.compile(r"[`*\"'\u201d\s]*(?:right )?now\W*", re.IGNORECASE)
 _SAID_AFTER = re.compile(
-    r"[`*\"'\u201d\s]*(?:will|shall|may|is (?:to be|used|how|what)|are used|function|call|calls|statement|syntax)\b",
+    r"[`*\"'\u201d\s]*(?:will|shall|may|comes|follows|is (?:to be|used|how|what)|are used|function|calls?|statement"
+    r"|syntax)\b",
     re.IGNORECASE,
 )
 _COLON = re.compile(r"[:\uff1a][\s*_`\"'-]*\Z")
 _FORM = re.compile(
-    r"\b(?:e\.g\.?|example|instance|form|format|like this|like so|pattern|syntax|template)\W*\Z",
+    r"(?:\b(?:e\.g\.?|example|instance|form|format|like this|like so|pattern|syntax|template)"
+    r"|(?:^|[.;,:]\s)\W*step\s+(?:[2-9]|\d\d))\W*\Z|\b(?:next|following|later) (?:action|cell|reply|step|turn)\b",
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"[ \t]*(?:\*\*)?(?:(?:step[ \t]+)?(?:[2-9]|\d\d)[.):]|\[[ x]\])", re.IGNORECASE)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_EDGE = r"[ \t>*_\#`~=|-]{0,20}"
+_EDGE = r"[ \t>*_\#`~=|()/\u2192-]{0,20}"
 _NOUN = (
     r"(?:(?:console|execution|printed|program|code|repl|cell|terminal|tool|function|kernel|python|script|standard|query"
     r"|actual|expected|sample|example|simulated|hypothetical|the|my|and|step\ \d+)[ \t]+){0,3}"
-    r"(?:outputs?|stdout|stderr|results?|observations?|(?:tool|function)[ \t]responses?)"
+    r"(?:outputs?|stdout|stderr|results?|observations?|(?:tool|function)[ \t]responses?|ausgaben?|sorties?)"
     r"(?:[ \t]+(?:of|from|for|after|in)[ \t]+"
     r"(?:(?:running|executing|the|this|that|above|my|first|second|last)[ \t]+){0,3}"
     r"(?:block|cell|code|execution|program|query|repl|run|script|snippet|step|turn)(?:[ \t]+(?:above|\d{1,3}))?)?"
@@ -24,6 +24,8 @@ _TITLE = re.compile(
       {_EDGE}{_NOUN}{_EDGE}[:\uff1a]?{_EDGE}
     | {_EDGE}(?:(?:here(?:\ is|['\u2019]s|\ are)|this\ is|that\ is)[ \t]{{1,9}})?{_NOUN}[ \t]+(?:is|was|are|were|shows)
         (?:[ \t]+as\ follows)?[ \t]*[:\uff1a]{_EDGE}
+    | {_EDGE}(?:it|this|that|which|(?:the|this|my|running\ (?:it|this|the))(?:\ (?:block|cell|code|program|snippet))?)
+        [ \t](?:prints?|printed|outputs?|gives?|gave|returns?|returned|shows|showed|yields?)[ \t]*[:\uff1a]{_EDGE}
     | {_EDGE}here(?:\ is|['\u2019]s|\ are)[ \t]+{_NOUN}[ \t]*[:\uff1a]{_EDGE}
     )\r?$""",
     re.MULTILINE | re.IGNORECASE | re.VERBOSE,
@@ -31,7 +33,7 @@ _TITLE = re.compile(
 """A line that is nothing but a title of an output."""
 _MARK = re.compile(
     rf"""(?:^|(?<=\|>))(?:
-      {_EDGE}{_NOUN}{_EDGE}[:\uff1a]{_EDGE}(?=[^\s*_`])
+      {_EDGE}{_NOUN}(?:[ \t](?:is|was))?{_EDGE}[:\uff1a]{_EDGE}(?=[^\s*_`])
         (?!(?:an?|each|every|one|list|dict|table|the\ (?:final|list|name|number|table|total)|should|will|must|shall|may
            |stored|saved|kept|see|in|as|FINAL(?:_VAR)?|to)\b)
     | {_EDGE}Out[ \t]?\[\d{{1,4}}\][ \t]*:
@@ -40,6 +42,7 @@ _MARK = re.compile(
     | [ \t]*(?:<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|)(?:user|human|tool|ipython|environment|system)\b
     | [ \t]*\[INST\]
     | {_EDGE}(?:user|human)(?:[ \t]message)?{_EDGE}[:\uff1a]
+    | {_EDGE}(?:console|environment|jupyter|kernel|repl|system|terminal|tool){_EDGE}[:\uff1a](?=[ \t]*\r?$)
     | (?:user|human)[ \t]*\r?$
     | [ \t]*\#+[ \t]*(?:user|human|observation|instruction|question)s?\b[^\n]{{0,20}}$
     | {_EDGE}question{_EDGE}[:\uff1a]{_EDGE}\r?$
