@@ -118,3 +118,15 @@ def test_an_answer_outside_of_the_block_is_told_with_the_line_to_send(prose, lin
 def test_a_long_answer_outside_of_the_block_is_not_repeated():
     (notice,) = parse_reply(f"```repl\nx = 1\n```\nFINAL('{'a' * 5000}')").notices
     assert len(notice) < 300
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```repl\nFINAL(x)\n```\nFINAL(x)",
+        "```repl\nprint(x)\n```\n`FINAL(value)` ends the work.",
+        "```repl\nprint(x)\n```\n> FINAL(x)",
+    ],
+)
+def test_a_call_that_a_block_makes_too_or_that_is_only_spoken_of_is_no_answer_left_out(text):
+    assert parse_reply(text).notices == ()

@@ -37,6 +37,8 @@ MOST_CHARS = 1_000_000
 _MOST_UNFENCED = 200_000
 _MAX_LEADS = 4
 _LONGEST_LINE = 200
+_CALLS_FINAL = re.compile(r"\b(?:FINAL(?:_VAR)?|SUBMIT)[ \t]*\(")
+_LINE_END = re.compile(r"[ \t]*+[`*.;]*+[ \t]*+(?:\r?\n|\Z)")
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3}|~{3})", re.MULTILINE)
 _FENCED = "send Python in one ```repl block"
 _BARE = "The reply was Python without a ```repl fence; it was run as it is."
@@ -145,12 +147,24 @@ def _notices(found: Scan, checker: SyntaxChecker) -> tuple[str, ...]:
                 f"{where} has no closing fence and is not valid Python{_reason(block)}; it and what follows "
                 "were not run."
             )
-    meant = [call for call in final_calls(found.prose, checker) if call.own_line or not call.announced]
-    if meant:
-        notices.append(_outside(meant[-1]))
+    if call := _call_outside(found, checker):
+        notices.append(_outside(call))
     if found.imitation:
         notices.append(found.imitation.notice)
     return tuple(notices)
+
+
+def _call_outside(found: Scan, checker: SyntaxChecker) -> FinalCall | None:
+    """Find a call beside the blocks that was meant as the answer: alone on its line, or at its end, and in no block."""
+    if any(block.kind == "code" and _CALLS_FINAL.search(block.code) for block in found.blocks):
+        return None
+    calls = final_calls(found.prose, checker)
+    meant = [
+        call
+        for call in calls
+        if call.own_line or (not call.announced and _LINE_END.match(found.prose, call.end))
+    ]
+    return meant[-1] if meant else None
 
 
 def _outside(call: FinalCall) -> str:
