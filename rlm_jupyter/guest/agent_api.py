@@ -72,7 +72,7 @@ class Words(ServerWords):
 
     Attributes:
         leaf: whether the agent is at the depth limit.
-        settings: as configured by the engine: `fallback_chars`, `rows`, `faithful`.
+        settings: as configured by the engine: `fallback_chars`, `rows`, `faithful`, `fields` (of the wanted answer).
         loaded: whether a large value was mapped since this was last reset.
         mapped: whether one may still be mapped.
         texts: the last large texts that came here, each with the descriptor of its bytes.
@@ -204,13 +204,17 @@ class Words(ServerWords):
 
         return gather()
 
-    def FINAL(self, value: Any) -> Nothing:  # noqa: N802 - the dialect's own spelling
+    def FINAL(self, value: Any, *more: Any) -> Nothing:  # noqa: N802 - the dialect's own spelling
         """Returns the answer: any object.
+
+        Args:
+            value: the answer.
+            more: further values: they are the fields of the wanted schema if it has as many, else all are one tuple.
 
         Raises:
             FinalRejected: it is not what was asked for; the message says why.
         """
-        value = settled(value)
+        value = self._together(value, *more) if more else settled(value)
         # Among agents an instance keeps its class; towards the notebook it becomes plain data.
         faithful = bool(self.settings.get("faithful"))
         fd, kind, description = self._encode(value, "value", faithful=faithful)
@@ -234,12 +238,12 @@ class Words(ServerWords):
         return self.FINAL(name)
 
     def SUBMIT(self, *values: Any, **fields: Any) -> Nothing:  # noqa: N802
-        """Returns the answer: one value, or named fields as a dict."""
-        if len(values) > 1 or bool(values) == bool(fields):
+        """Returns the answer: one value, named fields as a dict, or several values as FINAL takes them."""
+        if bool(values) == bool(fields):
             raise TypeError(
-                "SUBMIT takes either one value or named fields: SUBMIT(value) or SUBMIT(a=1, b=2)."
+                "SUBMIT takes either values or named fields: SUBMIT(value), SUBMIT(1, 2) or SUBMIT(a=1, b=2)."
             )
-        return self.FINAL(values[0] if values else fields)
+        return self.FINAL(*values) if values else self.FINAL(fields)
 
     def SHOW_VARS(self) -> Nothing:  # noqa: N802
         """Print what is defined here."""
@@ -255,6 +259,12 @@ class Words(ServerWords):
         return Budget(Work("budget", self._finish).start(self.link, "budget", {}).wait())
 
     # -- how they are done
+
+    def _together(self, *values: Any) -> Any:
+        """Make one answer of several values: with the names of the wanted fields, or a tuple."""
+        names = self.settings.get("fields") or ()
+        found = tuple(settled(value) for value in values)
+        return dict(zip(names, found, strict=True)) if len(names) == len(found) else found
 
     def _ask(self, prompt: str, plan: Any, model: str | None, *, fallback: bool = False) -> Work:
         if not isinstance(prompt, str):

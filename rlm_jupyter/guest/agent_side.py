@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..values.codec import api as codec
-from .agent_api import FinalRejected, Words
+from .agent_api import FinalRejected, Nothing, Words
 from .asyncio_run import allow_nested_asyncio_run
 from .bridge.control_link import ControlLink
 from .bridge.socket_link import Link, RLMQueryError, error_of
@@ -66,12 +66,23 @@ class Guest(Words):
             if not kept and name not in self.data_names:
                 namespace[name] = word
 
+    def FINAL(self, value: Any, *more: Any) -> Nothing:  # noqa: N802 - the dialect's own spelling
+        """Returns the answer; see `Words.FINAL`. The dict `answer` stands for its content."""
+        if value is self.answer and not more:
+            value = dict.get(self.answer, "content")
+            if value == "":
+                raise FinalRejected(
+                    "`answer` is empty. Pass the value itself: FINAL(value), with a variable that you made."
+                )
+        return super().FINAL(value, *more)
+
     # -- after each cell
 
     def cell_ended(self, *_: Any) -> None:
         """Reports what was forgotten, takes `answer` if it is ready, and reports what changed."""
         self._end_unclaimed()
         self._take_answer()
+        self._take_assigned()
         changed, removed = self.variables.changes()
         body = {"cell": self.shell.execution_count, "variables": changed, "removed": removed}
         if self.imports.added:
@@ -112,6 +123,17 @@ class Guest(Words):
         except Exception as error:  # the engine's, or that of an object which has no truth
             print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
 
+    def _take_assigned(self) -> None:
+        """Take what a cell assigned to the name `FINAL`, as `FINAL = total`: no other meaning is possible."""
+        value = self.shell.user_ns.get("FINAL", self.FINAL)
+        if callable(value) or "FINAL" in self.data_names:
+            return
+        self.shell.user_ns["FINAL"] = self.variables.words["FINAL"]
+        try:
+            self.FINAL(value)
+        except Exception as error:  # the engine's, or of a value that cannot be encoded
+            print(f"{type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+
     # -- what the engine asks
 
     def serve(self, op: str, body: dict[str, Any], fds: list[int]) -> tuple[Any, list[int]]:
@@ -127,6 +149,8 @@ class Guest(Words):
             return self._take_tool(body, fds), []
         if op == "export":
             return self._export(body["name"], allow_pickle=bool(body.get("allow_pickle")))
+        if op == "defined":
+            return self.variables.defined(body["names"]), []
         if op == "describe":
             return {"variables": self.variables.describe()}, []
         raise error_of("internal", f"An agent's kernel does not know `{op}`.")

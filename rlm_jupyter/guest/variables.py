@@ -61,6 +61,17 @@ class Variables:
             )
         }
 
+    def defined(self, names: list[str]) -> list[str]:
+        """Returns which of these names code has defined: variables, imports; no builtins and none of our words."""
+        hidden, namespace = self._shell.user_ns_hidden, self._shell.user_ns
+        return [
+            name
+            for name in names
+            if name in namespace
+            and not (name in hidden and hidden[name] is namespace[name])
+            and not (name in self.words and self.words[name] is namespace[name])
+        ]
+
     def describe(self) -> list[dict[str, Any]]:
         """Describe all variables, at most `MAX_VARIABLES`."""
         return [self.one(name, value) for name, value in list(self.current().items())[:MAX_VARIABLES]]

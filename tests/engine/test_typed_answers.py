@@ -314,3 +314,23 @@ def test_values_of_numpy_and_pandas_are_plain_where_a_schema_asks_for_plain_ones
 def test_raw_replies_are_checked_too(ask):
     run = ask([Raw("FINAL(many)"), Raw("FINAL(3)")], int)
     assert run.raise_for_error().value == 3
+
+
+class _Node(pydantic.BaseModel):
+    name: str
+    children: list["_Node"] = pydantic.Field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("schema", "fields"),
+    [
+        (_Node, ("name", "children")),
+        ({"type": "object", "properties": {"b": {}, "a": {}}}, ("b", "a")),
+        ({"$ref": "#/$defs/x", "$defs": {"x": {"$ref": "#/$defs/x"}}}, ()),
+        ({"type": "array", "items": {"type": "object", "properties": {"a": {}}}}, ()),
+        ({"a": "int64", "b": "string"}, ()),
+        (int, ()),
+    ],
+)
+def test_the_fields_of_a_wanted_object_are_known_by_name(schema, fields):
+    assert AnswerSchema(schema).fields == fields

@@ -1,11 +1,21 @@
 """Code of other systems' models runs unchanged: each dialect replayed in a run, with real kernels."""
 
 import json
+from dataclasses import dataclass
 
 import pytest
 from scripts import Raw, by_question
 
 from rlm_jupyter import RLM, Limits
+
+
+@dataclass
+class Named:
+    """A wanted answer with two fields."""
+
+    name: str
+    count: int
+
 
 TEXT = "\n".join(f"line {n}: {'the code is 4711' if n == 700 else 'nothing'}" for n in range(1000))
 
@@ -15,10 +25,10 @@ def ask():
     """Run a script to its end; the run is closed at the end of the test."""
     runs = []
 
-    def start(script, context=TEXT, *, plain="plain answer", limits=None, **options):
+    def start(script, context=TEXT, *, plain="plain answer", limits=None, schema=None, **options):
         model = by_question(script, plain=plain)
         rlm = RLM(model=model, limits=limits, log_dir=None, cache=False, **options)
-        runs.append(rlm.start("root", context).wait(60))
+        runs.append(rlm.start("root", context, schema=schema).wait(60))
         return runs[-1]
 
     yield start
@@ -149,9 +159,33 @@ def test_dspy_submit_with_fields_and_with_one_value(ask):
         }
     )
     assert fields.raise_for_error().value == {"count": 1000, "texts": ["plain answer"] * 2}
-    one = ask({"root": ["print(context[:5])", "SUBMIT(context[:4], 2)", "SUBMIT(context[:4])"]})
+    one = ask({"root": ["print(context[:5])", "SUBMIT(context[:4], n=2)", "SUBMIT(context[:4])"]})
     assert one.raise_for_error().value == "line"
-    assert "either one value or named fields" in observation(one, 2)
+    assert "either values or named fields" in observation(one, 2)
+
+
+@pytest.mark.parametrize("word", ["SUBMIT", "FINAL"])
+def test_several_values_are_a_tuple_or_the_fields_of_the_schema(ask, word):
+    code = [f"print(context[:5])\n{word}(context[:4], 2)"]
+    assert ask({"root": code}).raise_for_error().value == ("line", 2)
+    assert ask({"root": code}, schema=Named).raise_for_error().value == Named("line", 2)
+    fields = {"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "integer"}}}
+    assert ask({"root": code}, schema=fields).raise_for_error().value == {"b": "line", "a": 2}
+
+
+def test_several_values_that_are_not_as_many_as_the_fields_are_told_to_the_model(ask):
+    run = ask({"root": ["print(context[:5])\nSUBMIT('a', 2, 3)", "SUBMIT('a', 2)"]}, schema=Named)
+    assert "does not match" in observation(run, 1)
+    assert run.raise_for_error().value == Named("a", 2)
+
+
+def test_a_sub_agents_values_take_the_names_of_its_own_schema(ask):
+    schema = {"type": "object", "properties": {"size": {"type": "integer"}, "first": {"type": "string"}}}
+    script = {
+        "root": [f"print(context[:5])\nFINAL(rlm_query('part', context=context[:4], schema={schema}))"],
+        "part": ["SUBMIT(len(context), context[0])"],
+    }
+    assert ask(script).raise_for_error().value == {"size": 4, "first": "l"}
 
 
 # ---- every word, blocking or awaited

@@ -326,7 +326,7 @@ def test_code_on_the_line_of_the_fence_is_code_and_an_attribute_is_not(opener, c
 def test_output_that_a_model_made_up_is_no_code(title):
     text = f"```repl\nx = f()\n```\n{title}\n```\nx = 5\nprint(x)\n```\n"
     assert blocks(text) == ("x = f()",)
-    assert blocks(f"{text}```repl\nFINAL(x)\n```") == ("x = f()", "FINAL(x)")
+    assert blocks(f"{text}```repl\nFINAL(x)\n```") == ("x = f()",)
 
 
 def test_a_bare_block_after_another_one_is_code_where_nothing_calls_it_output():
@@ -386,6 +386,19 @@ LARGE = {
     "one long block": "```python\n" + "x = [1, 2, 3]\n" * 70_000,
     "thinking": "<think>" * 140_000,
     "quotes": "```python\n" + "'" * 1_000_000,
+    "titles": "```repl\nx = 1\n```\n" + "Output:\nFINAL(\n" * 60_000,
+    "titles of code": "```repl\nx = 1\n```\n" + "the output of the code " * 40_000,
+    "spaces before a title": "```repl\nx = 1\n```\n" + " " * 900_000 + "Output:",
+    "rules": "```repl\nx = 1\n```\n" + ("-" * 300 + "\n") * 3_000,
+    "prompts": "```repl\n" + ">>> x\n" * 150_000 + "```",
+    "returns": "```repl\n" + "return FINAL(1)\n" * 60_000 + "```",
+    "languages": "```\nrepl\n" * 100_000,
+    "blank lines": "```\n\n\n\n\n" * 160_000,
+    "announced": ("```repl\nx = 1\n```\n" + "I will FINAL(x) and\n") * 20_000,
+    "items": "- FINAL(x)\n" * 90_000,
+    "wrapped": ("w" * 60 + "\n") * 15_000 + "FINAL(x) it",
+    "questions": "```\n" + "Sure?\n" * 150_000 + "```",
+    "words": "FINAL(" + "a|" * 9_000 + "a)",
 }
 
 

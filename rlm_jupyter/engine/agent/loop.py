@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from rlm_jupyter.engine.agent import compaction, follow_up, kernel_setup, prompt
 from rlm_jupyter.engine.agent.agent import Agent
 from rlm_jupyter.engine.agent.error_hints import tell_hint
+from rlm_jupyter.engine.agent.prose_answer import decide
 from rlm_jupyter.engine.agent.repeat_guard import StuckGuard
 from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
 from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
@@ -134,6 +135,8 @@ class AgentLoop(Agent):
         self._sent = len(self.messages) + 1
         self.messages.append(shown_reply(completion))
         reply = parse_reply(completion.text, finish_reason=completion.finish_reason)
+        if reply.text is not None:
+            reply = await decide(reply, await self._kernel())
         shown, notices = await self._run_blocks(reply.blocks)
         notices = [*reply.notices, *notices]
         if self.value is not None:

@@ -8,7 +8,8 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rlm_jupyter.engine.reply.python_syntax import SyntaxChecker, is_cell_magic, lexemes
+from rlm_jupyter.engine.reply.ipython_lines import is_cell_magic
+from rlm_jupyter.engine.reply.python_syntax import SyntaxChecker, lexemes
 from rlm_jupyter.engine.reply.thinking import is_closing
 
 if TYPE_CHECKING:

@@ -10,10 +10,18 @@ that parses. What a model only thought (see `thinking`) is never looked at.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from rlm_jupyter.engine.reply.block_ends import End, EndFinder, Opener, is_marked, is_sentence
+from rlm_jupyter.engine.reply.code_mends import LANGUAGE_LINE, mend_code
+from rlm_jupyter.engine.reply.imitation import (
+    Imitation,
+    find_imitation,
+    imitation_at,
+    is_output_block,
+    is_output_title,
+)
 from rlm_jupyter.engine.reply.python_syntax import SyntaxChecker
 from rlm_jupyter.engine.reply.thinking import (
     MARK,
@@ -41,7 +49,6 @@ _HERE = re.compile(
 _BEFORE_MARK = re.compile(r"[ \t>*_#+.)\d-]*")
 _REST_BLANK = re.compile(r"[ \t*]*\r?$", re.MULTILINE)
 _LONGEST_LINE = 200
-_OUTPUT = re.compile(r"(?i)^[\W_]*(?:expected |sample |example |the )?(?:output|stdout|result)s?\W*$")
 _ATTRIBUTE = re.compile(
     r"(?i)(?:caption|class|echo|eval|exec|file|filename|highlight|hl_lines|id|label|lines?|linenos|linenums|name|run"
     r"|start|startline|title)="
@@ -70,12 +77,23 @@ class Block:
 
 @dataclass(frozen=True)
 class Scan:
-    """A reply, taken apart: its blocks in order, and the text outside of them."""
+    """A reply, taken apart.
+
+    Attributes:
+        blocks: in order.
+        prose: the text outside of them.
+        thinking: what the model only thought.
+        thinking_unclosed: whether the reply ended in it.
+        imitation: where the reply begins to imitate the next message; blocks and prose from there on are left out.
+        thought_end: where the last thought ends, 0 if there is none.
+    """
 
     blocks: tuple[Block, ...]
     prose: str
     thinking: str
     thinking_unclosed: bool
+    imitation: Imitation | None = None
+    thought_end: int = 0
 
 
 def scan(text: str, *, cut: bool, checker: SyntaxChecker | None = None) -> Scan:
@@ -103,6 +121,7 @@ class _Scanner:
         self.resumed = 0
         self.headed = False
         self.marked = 0
+        self.thought_end = 0
         self.pending: tuple[int, str] | None = None  # an opening mark within a line: where, and its kind
         self.thoughts = ThoughtFinder(text)
         self.ends = EndFinder(text, cut, checker)
@@ -127,9 +146,50 @@ class _Scanner:
                 break
         else:
             self._say(pos, len(self.text))
+        imitation = self._cut_imitation()
         prose = "\n".join(text for _, text in self.prose)
         thinking = "\n".join(self.text[start:end] for start, end in self.thinking)
-        return Scan(tuple(self.blocks), prose, thinking, self.thinking_unclosed)
+        return Scan(tuple(self.blocks), prose, thinking, self.thinking_unclosed, imitation, self.thought_end)
+
+    def _cut_imitation(self) -> Imitation | None:
+        """Leave out what was written as if the code had been run; found at the end, as a thought may take code back."""
+        at = self._imitation()
+        if at is None:
+            return None
+        count = sum(start < at for start in self.block_starts)
+        del self.blocks[count:], self.block_starts[count:]
+        self.prose = [(start, text[: max(0, at - start)]) for start, text in self.prose if start < at]
+        return imitation_at(self.text, at)
+
+    def _imitation(self) -> int | None:
+        """Find where the reply begins to imitate the next message, after a block that is run."""
+        first = next(
+            (
+                start
+                for start, block in zip(self.block_starts, self.blocks, strict=True)
+                if block.kind == "code"
+            ),
+            None,
+        )
+        if first is None:
+            return None
+        code = {
+            start for start, block in zip(self.block_starts, self.blocks, strict=True) if block.kind == "code"
+        }
+        found = []
+        for start, text in self.prose:
+            end = start + len(text)
+            if start > first:
+                at = find_imitation(self.text, start, end, before_code=end in code)
+                if at is not None:
+                    found.append(at)
+                    break
+        for start, block in zip(self.block_starts, self.blocks, strict=True):
+            before = self.text[max(first, start - 400) : start]
+            if start > first and block.kind == "other" and is_output_block(block.tag, before):
+                found.append(start)
+                break
+        return min(found, default=None)
 
     def _next(self, pos: int) -> re.Match[str] | None:
         """Find the next opening fence or mark; of a fence glued to a line with a mark in it, the mark."""
@@ -204,7 +264,7 @@ class _Scanner:
         self._forget(since)
         self.thinking.append((thought.start, thought.end))
         self.thinking_unclosed = not thought.closed
-        self.resumed = thought.resume
+        self.resumed = self.thought_end = thought.resume
         return thought.resume
 
     def _forget(self, since: int) -> None:
@@ -235,7 +295,7 @@ class _Scanner:
         )
 
     def _python(self, match: re.Match[str], opener: Opener) -> int:
-        end = self.ends.find(opener)
+        opener, end = self._find_end(opener)
         if end.how == "thinking":
             since = 0 if self.pending is None else self.pending[0]
             return self._think(since, Thought(since, end.code, end.resume))
@@ -249,6 +309,15 @@ class _Scanner:
             return self._bare(opener, end, code)
         return self._tagged(opener, end, code)
 
+    def _find_end(self, opener: Opener) -> tuple[Opener, End]:
+        """Find the end of code, of which a first line that only names the language is no part."""
+        if named := LANGUAGE_LINE.match(self.text, opener.start):
+            inner = replace(opener, start=named.end(), info=named[1])
+            end = self.ends.find(inner)
+            if opener.tag or end.how not in ("unclosed", "broken"):
+                return inner, end
+        return opener, self.ends.find(opener)
+
     def _no_block(self, match: re.Match[str]) -> int:
         mark = match["info"] and mark_in(self.text, match.start("info"), match.end("info"))
         stop = match.start("info") if mark else match.end()
@@ -257,14 +326,23 @@ class _Scanner:
         return stop
 
     def _tagged(self, opener: Opener, end: End, code: str) -> int:
+        if self._is_closer(opener, end, code):
+            return opener.start
         if end.how in ("unclosed", "broken") and code.strip():
             cut = end.how == "unclosed"
             self._add("cut" if cut else "broken", opener, code, end.note)
         elif not code.strip():
             self._add("cut" if end.how == "unclosed" else "blank", opener, code)
         else:
-            self._add("code", opener, code, end.note)
+            self._add_code(opener, code, end.note)
         return end.resume
+
+    def _is_closer(self, opener: Opener, end: End, code: str) -> bool:
+        """Returns whether a fence with a language closes the block before it: prose follows, or nothing."""
+        if self.closed_at != opener.at or end.how in ("closed", "glued") or (self.cut and code.strip()):
+            return False
+        first = code.strip().partition("\n")[0]
+        return not first or is_sentence(first) or (first[0].isupper() and first.endswith((".", ":", "!")))
 
     def _bare(self, opener: Opener, end: End, code: str) -> int:
         """Read a block without an info string: code if it is Python that does something.
@@ -276,8 +354,8 @@ class _Scanner:
                 self._add("cut", opener, code)
             return end.resume
         imagined = self.closed_at >= 0 and self._follows_output(opener)
-        if end.how not in ("unclosed", "broken") and not imagined and self.checker.does_something(code):
-            self._add("code", opener, code, end.note)
+        if end.how not in ("unclosed", "broken") and not imagined and self._is_code(code):
+            self._add_code(opener, code, end.note)
             return end.resume
         closer = self.ends.closer(opener)
         doubled = self.closed_at >= 0 and not self.text[self.closed_at : opener.at].strip()
@@ -287,16 +365,24 @@ class _Scanner:
         self._add("other", opener, inner, self.checker.error or "")
         return closer[1]
 
+    def _is_code(self, code: str) -> bool:
+        """Returns whether a block without a language is code."""
+        return self.checker.does_something(mend_code(code, self.checker)[0], certain=True)
+
     def _follows_output(self, opener: Opener) -> bool:
         """Returns whether the line before says that this is output, which a model made up for the code above it."""
         before = self.text[max(self.closed_at, opener.at - 200) : opener.at].rstrip()
-        return _OUTPUT.match(before[before.rfind("\n") + 1 :]) is not None
+        return is_output_title(before[before.rfind("\n") + 1 :])
 
     def _other(self, opener: Opener) -> int:
         closer = self.ends.closer(opener)
         end = closer[0] if closer else len(self.text)
         self._add("other", opener, self.text[opener.start : end])
         return closer[1] if closer else end
+
+    def _add_code(self, opener: Opener, code: str, note: str) -> None:
+        code, mended = mend_code(code, self.checker)
+        self._add("code", opener, code, " ".join(filter(None, (note, mended))))
 
     def _add(
         self,

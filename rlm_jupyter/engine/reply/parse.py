@@ -2,42 +2,44 @@
 
 Nothing but the reply itself is ever read here: no REPL output, no data, no sub-answer. Code is given back
 byte for byte (a list's indentation and CRLF line ends belong to the fence, and are removed; half a surrogate pair,
-which no Python takes, is replaced).
+which no Python takes, is replaced; what `code_mends` mends is said in a notice).
 """
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine.reply.blank_reply import why_blank
+from rlm_jupyter.engine.reply.block_ends import is_sentence
+from rlm_jupyter.engine.reply.code_mends import mend_code
 from rlm_jupyter.engine.reply.fences import Block, Scan, scan
+from rlm_jupyter.engine.reply.imitation import find_imitation, imitation_at
+from rlm_jupyter.engine.reply.ipython_lines import is_cell_magic
+from rlm_jupyter.engine.reply.prose_calls import FinalCall, final_calls, is_call, is_final_call, meant_calls
 from rlm_jupyter.engine.reply.python_syntax import SyntaxChecker, does_something
 from rlm_jupyter.engine.reply.thinking import begins_with_mark, without_last_tokens
 from rlm_jupyter.models.openai.chat_replies import clean_text, is_blank
 
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.reply.answer_text import UncertainText
+
 _CUT = frozenset({"length", "max_tokens", "content_filter"})
 """Finish reasons that say that the model had not finished."""
 
-_FINAL = re.compile(r"\bFINAL(?:_VAR)?[ \t]*\(")
-_OWN_LINE = re.compile(r"^[ \t]*(?:[-*+][ \t]+)?(?:\*\*)?`?\Z")
-_AFTER = re.compile(r"[ \t]*+[`*.;]*+[ \t]*+\r?$", re.MULTILINE)
-_HEDGE = re.compile(
-    r"\b(?:after|afterwards|before|can|could|don't|eventually|if|later|might|must|need|never|not|once|"
-    r"should|then|unless|until|when|whether|would)\b",
-    re.IGNORECASE,
-)
 _NO_BACKTICKS = re.compile(
     r"^[ \t]*(?:repl|python|py)(?:[ \t]+code)?:?[ \t]*\r?$", re.MULTILINE | re.IGNORECASE
 )
 _INLINE_FENCE = re.compile(r"(?<!`)`{3,}+[ \t]*+(?:repl|python|py)\b", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.!?:][ ]|[\r\n]")
-_MAX_CALL = 20_000
-_MAX_CALLS = 20
-_MAX_MENTIONS = 200
 MOST_CHARS = 1_000_000
 """Of a reply: more than any model writes at once, and read in a tenth of a second."""
+_MOST_UNFENCED = 200_000
+_MAX_LEADS = 4
+_LONGEST_LINE = 200
+_CALLS_FINAL = re.compile(r"\b(?:FINAL(?:_VAR)?|SUBMIT)[ \t]*\(")
+_LINE_END = re.compile(r"[ \t]*+[`*.;]*+[ \t]*+(?:\r?\n|\Z)")
+_FENCE_LINE = re.compile(r"^[ \t]*(?:`{3}|~{3})", re.MULTILINE)
 _FENCED = "send Python in one ```repl block"
 _BARE = "The reply was Python without a ```repl fence; it was run as it is."
 
@@ -53,6 +55,8 @@ class Reply:
         notices: what was mended or left out, each a sentence, for the tree and for the model.
         prose: the text outside of blocks.
         thinking: what the model only thought, such as the text of `<think>…</think>`.
+        text: what the only block answers if names in it are not defined in the kernel; None where it is code in any
+            case.
     """
 
     blocks: tuple[str, ...]
@@ -60,6 +64,7 @@ class Reply:
     notices: tuple[str, ...] = ()
     prose: str = ""
     thinking: str = ""
+    text: UncertainText | None = None
 
 
 def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
@@ -81,8 +86,10 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
     found = scan(text, cut=cut, checker=checker)
     prose, thinking = found.prose.strip(), found.thinking.strip()
     codes = tuple(block.code for block in found.blocks if block.kind == "code")
+    if not cut and (whole := _whole_code(text[found.thought_end :])):
+        return Reply((whole,), None, (_BARE,), "", thinking)
     if codes:
-        return Reply(codes, None, _notices(found.blocks), prose, thinking)
+        return Reply(codes, None, _notices(found, checker), prose, thinking)
     if any(block.kind in ("cut", "broken") for block in found.blocks):
         return Reply((), _bad_block(found.blocks[-1]), (), prose, thinking)
     if (
@@ -96,13 +103,38 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
         prose, thinking = text.strip(), ""
     answer = _unfenced(found, cut, checker)
     if answer.code is not None:
-        return Reply((answer.code,), None, answer.notices, prose, thinking)
+        return Reply((answer.code,), None, answer.notices, prose, thinking, answer.text)
     return Reply((), answer.problem or _problem(text, found, finish_reason), (), prose, thinking)
 
 
-def _notices(blocks: tuple[Block, ...]) -> tuple[str, ...]:
+def _whole_code(text: str) -> str | None:
+    """Returns a reply that is code without a fence and holds a fence in a string; None for any other.
+
+    Sentences before and after the code are left out.
+    """
+    if len(text) > _MOST_UNFENCED or is_cell_magic(text) or not _FENCE_LINE.search(text):
+        return None
+    lines = text.strip("\r\n").split("\n")
+    checker = SyntaxChecker(_MAX_LEADS + 2, _MOST_UNFENCED * (_MAX_LEADS + 2))
+    if not _FENCE_LINE.match(lines[0]) and checker.does_something("\n".join(lines), certain=True):
+        return "\n".join(lines)
+    while lines and (not lines[-1].strip() or is_sentence(lines[-1])):
+        lines.pop()
+    for _ in range(_MAX_LEADS + 1):
+        code = "\n".join(lines).strip("\r\n")
+        if _FENCE_LINE.search(code) is None or _FENCE_LINE.match(code):
+            return None
+        if checker.does_something(code, certain=True):
+            return code
+        lead = lines.pop(0).strip()
+        if lead and not (is_sentence(lead) or lead.endswith((":", "."))):
+            return None
+    return None
+
+
+def _notices(found: Scan, checker: SyntaxChecker) -> tuple[str, ...]:
     notices = []
-    for block in blocks:
+    for block in found.blocks:
         where = f"The code block at line {block.line} of the reply"
         if block.kind == "code" and block.note:
             notices.append(f"{where} was mended. {block.note}")
@@ -115,7 +147,35 @@ def _notices(blocks: tuple[Block, ...]) -> tuple[str, ...]:
                 f"{where} has no closing fence and is not valid Python{_reason(block)}; it and what follows "
                 "were not run."
             )
+    if call := _call_outside(found, checker):
+        notices.append(_outside(call))
+    if found.imitation:
+        notices.append(found.imitation.notice)
     return tuple(notices)
+
+
+def _call_outside(found: Scan, checker: SyntaxChecker) -> FinalCall | None:
+    """Find a call beside the blocks that was meant as the answer: alone on its line, or at its end, and in no block."""
+    if any(block.kind == "code" and _CALLS_FINAL.search(block.code) for block in found.blocks):
+        return None
+    calls = final_calls(found.prose, checker)
+    meant = [
+        call
+        for call in calls
+        if call.own_line or (not call.announced and _LINE_END.match(found.prose, call.end))
+    ]
+    return meant[-1] if meant else None
+
+
+def _outside(call: FinalCall) -> str:
+    """Returns what the model is told of a call beside a code block."""
+    code = call.code or ""
+    line = code if code and len(code) <= _LONGEST_LINE and "\n" not in code else f"{call.name}(...)"
+    quoted = ", with quotation marks if it is a text" if call.text else ""
+    return (
+        f"`{call.name}(...)` stood outside of the code block and was not run. If it is still your answer, send it as "
+        f"code, in a block{quoted}:\n```repl\n{line}\n```"
+    )
 
 
 @dataclass(frozen=True)
@@ -125,20 +185,29 @@ class _Unfenced:
     code: str | None = None
     notices: tuple[str, ...] = ()
     problem: str | None = None
+    text: UncertainText | None = None
 
 
 def _unfenced(found: Scan, cut: bool, checker: SyntaxChecker) -> _Unfenced:
     """Read a reply without a code block: Python as a whole, or a lone `FINAL(...)` in prose."""
     prose = found.prose
     named = _NO_BACKTICKS.search(prose)
-    if named and checker.does_something(prose[named.end() :]):
+    if named and checker.does_something(prose[named.end() :], certain=True):
         line = named[0].strip()
         return _Unfenced(problem=f"The line `{line}` has no backticks, so nothing was run: {_FENCED}.")
-    tree = None if found.blocks or cut else checker.tree(prose)
-    if tree and does_something(tree):
-        return _Unfenced(prose.strip("\r\n"), () if _is_call(tree) else (_BARE,))
-    calls = _final_calls(prose, checker)
-    meant = [call for call in calls if call.own_line] or [call for call in calls if not call.hedged]
+    if not (found.blocks or cut):
+        code, mended = mend_code(prose.strip("\r\n"), checker)
+        tree = checker.tree(code, certain=True)
+        if tree and does_something(tree) and not is_final_call(tree):
+            return _Unfenced(code, () if is_call(tree) else tuple(filter(None, (_BARE, mended))))
+        if (tree is None) and (begun := _before_imitation(prose, checker)):
+            return begun
+    return _answer_in_prose(prose, checker)
+
+
+def _answer_in_prose(prose: str, checker: SyntaxChecker) -> _Unfenced:
+    """Read a `FINAL(...)` in prose, if one is meant."""
+    meant = meant_calls(final_calls(prose, checker))
     if not meant:
         return _Unfenced()
     call = meant[0]
@@ -148,72 +217,15 @@ def _unfenced(found: Scan, cut: bool, checker: SyntaxChecker) -> _Unfenced:
     if call.code is None:
         problem = f"The parenthesis of `{call.name}(` is not closed: {_FENCED}, with the whole call."
         return _Unfenced(problem=problem)
-    return _Unfenced(call.code, (call.notice,) if call.notice else ())
+    return _Unfenced(call.code, (call.notice,) if call.notice else (), text=call.text)
 
 
-def _is_call(tree: ast.Module) -> bool:
-    body = tree.body
-    return len(body) == 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Call)
-
-
-@dataclass(frozen=True)
-class _FinalCall:
-    """A `FINAL(...)` or `FINAL_VAR(...)` in prose.
-
-    Attributes:
-        name: which of the two.
-        code: the call; None where its parenthesis is not closed.
-        own_line: whether it stands alone on its line.
-        hedged: whether its sentence says that it is meant for later ("once", "when", "should", …).
-        notice: what was changed, or "".
-        end: where it ends in the prose.
-    """
-
-    name: str
-    code: str | None
-    own_line: bool = False
-    hedged: bool = False
-    notice: str = ""
-    end: int = 0
-
-
-def _final_calls(prose: str, checker: SyntaxChecker) -> list[_FinalCall]:
-    calls: list[_FinalCall] = []
-    pos = mentions = 0
-    while len(calls) < _MAX_CALLS and mentions < _MAX_MENTIONS and (match := _FINAL.search(prose, pos)):
-        mentions += 1
-        call = _read_call(prose, match, checker)
-        pos = call.end
-        before = prose[prose.rfind("\n", 0, match.start()) + 1 : match.start()]
-        own = _OWN_LINE.match(before) is not None
-        if before.lstrip().startswith(">") or (call.code is None and not own):
-            continue  # a quotation, or a mere mention
-        own = own and (call.code is None or _AFTER.match(prose, call.end) is not None)
-        after = _SENTENCE_END.split(prose[call.end : call.end + 200])[0]
-        sentence = f"{_SENTENCE_END.split(before)[-1]} {after}"
-        hedged = _HEDGE.search(sentence) is not None
-        calls.append(_FinalCall(call.name, call.code, own, hedged, call.notice, call.end))
-    return calls
-
-
-def _read_call(prose: str, match: re.Match[str], checker: SyntaxChecker) -> _FinalCall:
-    """Read one call: up to the first `)` that makes it Python, else up to the balancing one, as a string."""
-    name = match[0].rstrip("( \t")
-    start, opening = match.start(), match.end() - match.start()
-    rest = prose[start : start + _MAX_CALL]
-    closers = [found.end() for found in re.finditer(r"\)", rest)]
-    for end in closers[:_MAX_CALLS]:
-        tree = checker.tree(rest[:end])
-        if tree and _is_call(tree):
-            return _FinalCall(name, rest[:end], end=start + end)
-    depth = 0
-    for paren in re.finditer(r"[()]", rest):
-        depth += 1 if paren[0] == "(" else -1
-        if depth == 0:
-            words = rest[opening : paren.start()].strip()
-            notice = f"The text in `{name}(...)` is not Python, so it was taken as a string."
-            return _FinalCall(name, f"FINAL({words!r})", notice=notice, end=start + paren.end())
-    return _FinalCall(name, None, end=match.end())
+def _before_imitation(prose: str, checker: SyntaxChecker) -> _Unfenced | None:
+    """Read code without a fence below which the model made up an output."""
+    at = find_imitation(prose, 0, len(prose), before_code=False)
+    if not at or not checker.does_something(prose[:at].strip("\r\n"), certain=True):
+        return None
+    return _Unfenced(prose[:at].strip("\r\n"), (_BARE, imitation_at(prose, at).notice))
 
 
 def _reason(block: Block) -> str:

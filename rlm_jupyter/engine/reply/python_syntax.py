@@ -10,17 +10,12 @@ import ast
 import re
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.engine.reply.ipython_lines import as_python
 from rlm_jupyter.engine.reply.thinking import CLOSER, TEMPLATE_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MAGIC = re.compile(
-    r"^(?P<indent>[ \t]*)(?:[%!][^\n]*|\?{1,2}[\w.*%]+[ \t]*|[\w.*%]+\?{1,2}[ \t]*)\r?$"
-    r"|^(?P<target>[ \t]*\w[\w, \t]*=[ \t]*)[%!][^\n]*$",
-    re.MULTILINE,
-)
-_CELL_MAGIC = re.compile(r"\s*%%\w")
 _ESCAPE = re.compile(r"\\(N\{[^}\n]{0,200}\}|.)", re.DOTALL)
 
 LEXEME = re.compile(
@@ -42,11 +37,6 @@ LEXEME = re.compile(
 def does_something(tree: ast.Module) -> bool:
     """Returns whether there is a call, an assignment, an import or a definition in it."""
     return any(isinstance(node, _EFFECTS) for node in ast.walk(tree))
-
-
-def is_cell_magic(code: str) -> bool:
-    """Returns whether a cell begins with a cell magic, so that its body may be of any language."""
-    return _CELL_MAGIC.match(code) is not None
 
 
 def lexemes(text: str, start: int) -> Iterator[re.Match[str]]:
@@ -75,11 +65,15 @@ class SyntaxChecker:
         self._chars = chars
         self.error: str | None = None
 
-    def tree(self, code: str) -> ast.Module | None:
+    def tree(self, code: str, *, certain: bool = False) -> ast.Module | None:
         """Parse `code`; None if it is not Python, the reason then being in `error`.
 
         Top-level `await` and `yield` are allowed: it is the compiler that refuses them, not the parser. Lines
         of IPython (`%time x`, `!ls`, `df?`, `x = !ls`) count as calls; a cell magic is always fine.
+
+        Args:
+            code: perhaps.
+            certain: whether only those lines of IPython count that can be nothing else: nothing says that it is code.
         """
         if self._attempts <= 0 or self._chars < len(code):
             self.error = "it is too long to be checked"
@@ -89,8 +83,7 @@ class SyntaxChecker:
         tree = self._parse(code)
         if tree is None and ("%" in code or "!" in code or "?" in code):
             reason = self.error
-            plain = "_ipython_()" if is_cell_magic(code) else _MAGIC.sub(_as_call, code)
-            tree = self._parse(plain)
+            tree = self._parse(as_python(code, certain=certain))
             self.error = reason if tree is None else None
         return tree
 
@@ -98,9 +91,9 @@ class SyntaxChecker:
         """Returns whether `code` is Python with at least one character that is not blank."""
         return bool(code.strip()) and self.tree(code) is not None
 
-    def does_something(self, code: str) -> bool:
-        """Returns whether `code` is Python with a call, an assignment, an import or a definition in it."""
-        tree = self.tree(code) if code.strip() else None
+    def does_something(self, code: str, *, certain: bool = False) -> bool:
+        """Returns whether `code` is Python with a call, an assignment, an import or a definition in it; see `tree`."""
+        tree = self.tree(code, certain=certain) if code.strip() else None
         return tree is not None and does_something(tree)
 
     def _parse(self, code: str) -> ast.Module | None:
@@ -125,10 +118,6 @@ _EFFECTS = (
     ast.Call, ast.Assign, ast.AugAssign, ast.NamedExpr, ast.Import, ast.ImportFrom, ast.FunctionDef,
     ast.AsyncFunctionDef, ast.ClassDef, ast.Delete,
 )  # fmt: skip
-
-
-def _as_call(match: re.Match[str]) -> str:
-    return f"{match['indent'] if match['target'] is None else match['target']}_ipython_()"
 
 
 def _without_escape(match: re.Match[str]) -> str:

@@ -100,7 +100,8 @@ class RunServices(ABC):
         faithful = agent.spec.parent is not None and agent.spec.schema is None
         size = window(self, self.sub_model, root=False)
         room = {"fallback_chars": min(60_000, 2 * size)} if size is not None else {}
-        return {**room, "rows": self.settings.sample_rows, "faithful": faithful}
+        fields = list(agent.spec.schema.fields) if agent.spec.schema is not None else []
+        return {**room, "rows": self.settings.sample_rows, "faithful": faithful, "fields": fields}
 
     def tools_text(self, agent: Agent) -> str | None:
         """Tools as the model is shown them."""

@@ -26,6 +26,8 @@ _MAX_PROBLEMS = 5
 _MAX_MESSAGE = 300
 _MOST_PARTS = 10_000_000
 _LOOK = 1024
+_MOST_REFERENCES = 8
+_MOST_FIELDS = 1000
 
 
 class AnswerSchema:
@@ -90,6 +92,24 @@ class AnswerSchema:
             columns = ", ".join(f"{name}: {dtype}" for name, dtype in self._columns.items())
             return f"a pandas DataFrame with exactly these columns and dtypes: {columns}"
         return f"a value that matches this JSON Schema: {json.dumps(self.json, ensure_ascii=False)}"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of the fields of the object that is asked for, in order; none where it is not an object."""
+        schema = self.json
+        for _ in range(_MOST_REFERENCES):
+            reference = schema.get("$ref")
+            if not isinstance(reference, str) or not reference.startswith("#/$defs/"):
+                break
+            definitions = self.json.get("$defs")
+            found = (
+                definitions.get(reference.removeprefix("#/$defs/")) if isinstance(definitions, dict) else None
+            )
+            schema = found if isinstance(found, dict) else {}
+        properties = schema.get("properties")
+        if not isinstance(properties, dict) or not 0 < len(properties) <= _MOST_FIELDS:
+            return ()
+        return tuple(map(str, properties))
 
     @property
     def json_text(self) -> str:
