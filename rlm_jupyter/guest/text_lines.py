@@ -1,0 +1,230 @@
+"""What the lines of a text have in common: a table of them, and the lines in which a question's words stand.
+
+It travels into an agent's kernel as source: the standard library only; pandas is imported when it is needed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+MOST_CHARS = 50_000_000
+"""Of a text whose lines are all read; a longer one is read up to there."""
+_SAMPLE = 2000
+_LEAST = 5
+_LONGEST = 2000
+_SHARE = 0.8
+"""Of the lines that must have the form."""
+_COMMON = 0.9
+"""Of the lines in which a part must stand to belong to the form."""
+_HEADING = 60
+_DELIMITERS = ",\t;|"
+_TOKEN = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?!\w)|[^\s\[\](){}=:;,|\"'<>$€£#]+|\S")
+"""Times stay whole; brackets, delimiters and currency signs stand alone."""
+_NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|0|[1-9]\d*)(?:\.\d+)?")
+"""No number with leading zeros: that is the name of something."""
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
+_WORD = re.compile(r"[^\W_]{3,}")
+_MOST_WORDS = 40
+
+Form = tuple[str | None, ...]
+"""Parts that stand in each line; None in the place of a field."""
+
+
+def kind_of_lines(text: str) -> str | None:
+    """Returns what `parse_lines` can make of a text: `json`, `csv`, `form`; None if its lines have nothing in common."""
+    sample = _sample(text[:MOST_CHARS].splitlines()) if len(text) <= MOST_CHARS else []
+    if len(sample) < _LEAST:
+        return None
+    if _mostly(map(_is_record, sample), sample):
+        return "json"
+    if _delimiter(sample) is not None:
+        return "csv"
+    return "form" if _form(sample) is not None else None
+
+
+def parse_lines(text: str) -> tuple[Any, list[str]]:
+    """Make a table of the lines that share one form.
+
+    Args:
+        text: lines of JSON objects, of fields between delimiters under a heading, or such as
+            ``[0017] payment failed amount=$9.50``.
+
+    Returns:
+        A DataFrame with a row for each line of that form, numbers and ISO dates converted; and all other lines.
+
+    Raises:
+        ValueError: the lines have no form in common.
+    """
+    import pandas as pd
+
+    kind = kind_of_lines(text)
+    lines = [line for line in text.splitlines() if line.strip()]
+    if kind == "json":
+        records = [(line, _record(line)) for line in lines]
+        rows = pd.DataFrame([record for _, record in records if record is not None])
+        return rows, [line for line, record in records if record is None]
+    if kind == "csv":
+        return _parse_table(lines)
+    form = _form(_sample(lines)) if kind == "form" else None
+    if form is None:
+        raise ValueError("The lines have no form in common: use context.splitlines() and re.")
+    pattern = re.compile(r"\s*" + r"\s*".join(r"(.*?)" if t is None else re.escape(t) for t in form) + r"\s*")
+    found, others = [], []
+    for line in lines:
+        match = pattern.fullmatch(line) if len(line) <= _LONGEST else None
+        if match is None:
+            others.append(line)
+        else:
+            found.append(match.groups())
+    rows = pd.DataFrame(found, columns=_names(form))
+    for name in rows.columns:
+        rows[name] = _converted(rows[name])
+    return rows, others
+
+
+def find_lines(text: str, words: str, most: int = 8) -> list[str]:
+    """Returns the lines in which the rarest words of a question stand, the best first.
+
+    Args:
+        text: what is searched.
+        words: such as the question; case and words that stand in more than every fifth line do not count.
+        most: lines.
+    """
+    lines = text[:MOST_CHARS].splitlines()
+    wanted = list(dict.fromkeys(_WORD.findall(words.lower())))[:_MOST_WORDS]
+    where: dict[str, list[int]] = {word: [] for word in wanted}
+    if not wanted or not lines:
+        return []
+    pattern = re.compile("|".join(map(re.escape, sorted(wanted, key=len, reverse=True))))
+    for number, line in enumerate(lines):
+        for word in set(pattern.findall(line.lower())):
+            where[word].append(number)
+    scores: Counter[int] = Counter()
+    for numbers in where.values():
+        if numbers and (len(numbers) <= _LEAST or len(numbers) * _LEAST <= len(lines)):
+            weight = math.log(1 + len(lines) / len(numbers))
+            for number in numbers:
+                scores[number] += weight  # type: ignore[assignment]
+    best = sorted(scores, key=lambda number: (-scores[number], number))[:most]
+    return [lines[number][:_LONGEST] for number in best]
+
+
+def _sample(lines: Sequence[str]) -> list[str]:
+    step = max(1, len(lines) // _SAMPLE)
+    return [line for line in lines[::step][:_SAMPLE] if line.strip() and len(line) <= _LONGEST]
+
+
+def _mostly(good: Iterator[bool], sample: Sequence[str]) -> bool:
+    return sum(good) >= _COMMON * len(sample)
+
+
+# -- JSON and delimited fields
+
+
+def _is_record(line: str) -> bool:
+    return _record(line) is not None
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    if not line.lstrip().startswith("{"):
+        return None
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return found if type(found) is dict else None
+
+
+def _delimiter(sample: Sequence[str]) -> str | None:
+    """Returns what separates the fields, if the first line is a heading and the others have as many fields."""
+    for delimiter in _DELIMITERS:
+        heading, *rest = csv.reader(sample[:1] + sample[1:], delimiter=delimiter)
+        names = [name.strip() for name in heading]
+        plain = all(name and len(name) <= _HEADING and not _NUMBER.fullmatch(name) for name in names)
+        if len(names) > 1 and plain and len(set(names)) == len(names) and rest:
+            same = sum(len(row) == len(names) for row in rest)
+            # A line of prose with a comma in it is no heading: below one there are figures, or few words.
+            if same >= _COMMON * len(rest) and not all(" " in name for name in names):
+                return delimiter
+    return None
+
+
+def _parse_table(lines: list[str]) -> tuple[Any, list[str]]:
+    import pandas as pd
+
+    delimiter = _delimiter(_sample(lines)) or ","
+    rows = pd.read_csv(io.StringIO("\n".join(lines)), sep=delimiter, on_bad_lines="skip", skipinitialspace=True)
+    for name in rows.columns:
+        rows[name] = _converted(rows[name])
+    width = len(rows.columns)
+    return rows, [line for line in lines if len(next(csv.reader([line], delimiter=delimiter), [])) > width]
+
+
+def _converted(column: Any) -> Any:
+    """Convert a column of texts that are all numbers, or all ISO dates."""
+    import pandas as pd
+
+    if not len(column) or not all(type(text) is str for text in column):
+        return column
+    if all(map(_NUMBER.fullmatch, column)):
+        return pd.to_numeric(column.str.replace(",", "", regex=False))
+    if all(map(_DATE.fullmatch, column)):
+        return pd.to_datetime(column, errors="coerce", format="ISO8601")
+    return column
+
+
+# -- lines of one form
+
+
+def _form(sample: Sequence[str]) -> Form | None:
+    """Returns the form that most lines have: what stands in each of them, in order, and fields between."""
+    if len(sample) < _LEAST:
+        return None
+    counts = [Counter(_TOKEN.findall(line)) for line in sample]
+    seen = Counter(token for count in counts for token in count)
+    common = {token for token, times in seen.items() if times >= _COMMON * len(sample)}
+    form: Form = ()
+    for _ in range(2):
+        form, times = Counter(_skeleton(line, common) for line in sample).most_common(1)[0]
+        if times >= _SHARE * len(sample):
+            break
+        # Free text may hold the same parts: only what stands as often in each line can be relied on.
+        common = {token for token in common if _often(token, counts) >= _COMMON * len(sample)}
+    else:
+        return None
+    named = any(token is not None and token[0].isalpha() for token in form)
+    return form if named and None in form else None
+
+
+def _often(token: str, counts: Sequence[Counter[str]]) -> int:
+    return Counter(count[token] for count in counts).most_common(1)[0][1]
+
+
+def _skeleton(line: str, common: set[str]) -> Form:
+    parts: list[str | None] = []
+    for token in _TOKEN.findall(line):
+        if token in common:
+            parts.append(token)
+        elif not parts or parts[-1] is not None:
+            parts.append(None)
+    return tuple(parts)
+
+
+def _names(form: Form) -> list[str]:
+    """Name each field by the word before it."""
+    names: list[str] = []
+    word = "field"
+    for token in form:
+        if token is None:
+            taken = sum(name == word or re.fullmatch(rf"{word}_\d+", name) is not None for name in names)
+            names.append(f"{word}_{taken + 1}" if taken else word)
+        elif token[0].isalpha():
+            word = re.sub(r"\W+", "_", token.lower()).strip("_") or "field"
+    return names
