@@ -12,13 +12,43 @@ MOST_LEAVES = 20_000
 
 _NUMBER = re.compile(r"(?<![\w.])[-−+]?[$€£]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?(?!\d)")  # noqa: RUF001 - a minus
 _WORDS = dict(
-    zip("zero one two three four five six seven eight nine ten eleven twelve".split(), range(13), strict=True)
+    zip(
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+        ],
+        range(13),
+        strict=True,
+    )
 )
 _MONTHS = {
     name: number
     for number, names in enumerate(
-        "jan january,feb february,mar march,apr april,may,jun june,jul july,aug august,sep september sept,"
-        "oct october,nov november,dec december".split(","),
+        [
+            "jan january",
+            "feb february",
+            "mar march",
+            "apr april",
+            "may",
+            "jun june",
+            "jul july",
+            "aug august",
+            "sep september sept",
+            "oct october",
+            "nov november",
+            "dec december",
+        ],
         1,
     )
     for name in names.split()
@@ -77,7 +107,7 @@ def is_single(value: Any) -> bool:
 
 
 def _leaves(value: Any, depth: int) -> Iterator[Any]:
-    if value is None or depth > 8:  # noqa: PLR2004 - deeper than answers are
+    if value is None or depth > 8:
         return
     if isinstance(value, Mapping):
         for key, item in value.items():

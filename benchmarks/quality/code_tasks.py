@@ -48,7 +48,7 @@ def _files() -> tuple[tuple[str, int], ...]:
     root = Path(sysconfig.get_path("stdlib"))
     paths = (path.relative_to(root) for path in root.rglob("*.py"))
     sizes = ((path.as_posix(), (root / path).stat().st_size) for path in paths if not _SKIP & set(path.parts))
-    return tuple(sorted((name, size) for name, size in sizes if 500 < size < _MOST))  # noqa: PLR2004 - no empty ones
+    return tuple(sorted((name, size) for name, size in sizes if 500 < size < _MOST))
 
 
 def _sources(random: Random, size: int) -> dict[str, str]:
@@ -86,14 +86,14 @@ def _methods(random: Random, size: int) -> Content | None:
     classes = [n for source in sources.values() for n in _nodes(source) if isinstance(n, ast.ClassDef)]
     for node in classes:
         counts[node.name] = max(counts[node.name], sum(isinstance(part, _FUNCTIONS) for part in node.body))
-    (first, most), (_, second) = (counts.most_common(2) + [("", 0), ("", 0)])[:2]
-    if most == second:
+    first, *others = counts.most_common(2) or [("", 0)]
+    if not first[1] or (others and others[0][1] == first[1]):
         return None
     question = (
         "These are Python source files. Which class has the most methods (`def` or `async def` directly in the body of "
         "the class)? Answer with the name of the class."
     )
-    return question, sources, tokens(first, _NAME, domain=frozenset(counts))
+    return question, sources, tokens(first[0], _NAME, domain=frozenset(counts))
 
 
 def _where(random: Random, size: int) -> Content | None:
@@ -120,7 +120,7 @@ def _imports(random: Random, size: int) -> Content | None:
     for name, source in sources.items():
         for module in {module for node in _nodes(source) for module in _imported(node)}:
             users.setdefault(module, set()).add(name)
-    several = sorted(module for module, files in users.items() if 2 <= len(files) <= 6)  # noqa: PLR2004 - to list
+    several = sorted(module for module, files in users.items() if 2 <= len(files) <= 6)
     if not several:
         return None
     module = random.choice(several)

@@ -4,10 +4,28 @@ from __future__ import annotations
 
 from random import Random
 
-NOUNS = (
-    "river stone lamp garden paper window silver bread cloud letter market engine forest winter bottle candle mirror "
-    "ladder basket hammer"
-).split()
+NOUNS = [
+    "river",
+    "stone",
+    "lamp",
+    "garden",
+    "paper",
+    "window",
+    "silver",
+    "bread",
+    "cloud",
+    "letter",
+    "market",
+    "engine",
+    "forest",
+    "winter",
+    "bottle",
+    "candle",
+    "mirror",
+    "ladder",
+    "basket",
+    "hammer",
+]
 _PER_LINE = 12
 
 

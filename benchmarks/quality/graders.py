@@ -188,7 +188,7 @@ def _listed(answer: Any) -> set[str]:
     """Returns the items of an answer that is a list, or a text that is one: `a, b` or a line each."""
     if isinstance(answer, str):
         parts = re.split(r"[,;\n]|\band\b", answer.strip().strip("[](){}"))
-        if len(parts) < 2 or any(" " in _bare(part) for part in parts):  # noqa: PLR2004 - a list has two
+        if len(parts) < 2 or any(" " in _bare(part) for part in parts):
             return set()
     else:
         parts = [leaf for leaf in leaves(answer) if isinstance(leaf, str)]

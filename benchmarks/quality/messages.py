@@ -6,7 +6,7 @@ from random import Random
 
 LABELS = ("billing", "delivery", "quality", "praise")
 
-_THINGS = "lamp kettle backpack chair blender tent jacket printer".split()
+_THINGS = ["lamp", "kettle", "backpack", "chair", "blender", "tent", "jacket", "printer"]
 _TEMPLATES: dict[str, tuple[str, ...]] = {
     "billing": (
         "You charged my card twice for the {thing}.",

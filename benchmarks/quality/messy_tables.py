@@ -59,13 +59,13 @@ def _invoices(random: Random, size: int) -> list[tuple[dt.date, float | None]]:
 def _table(random: Random, invoices: list[tuple[dt.date, float | None]]) -> pd.DataFrame:
     import pandas as pd
 
-    rows = []
-    for number, (day, amount) in enumerate(invoices):
-        # The copy of an invoice may be written in another way.
-        for _ in range(2 if random.random() < 0.06 else 1):
-            rows.append(
-                {"invoice": f"INV-{number:05d}", "date": _day(random, day), "amount": _amount(random, amount)}
-            )
+    rows = [
+        {"invoice": f"INV-{number:05d}", "date": _day(random, day), "amount": _amount(random, amount)}
+        for number, (day, amount) in enumerate(invoices)
+        for _ in range(
+            2 if random.random() < 0.06 else 1
+        )  # the copy of an invoice may be written in another way
+    ]
     random.shuffle(rows)
     return pd.DataFrame(rows)
 

@@ -9,15 +9,65 @@ from benchmarks.quality.filler_text import filler_of_size
 from benchmarks.quality.graders import Day, Number, tokens, words
 from benchmarks.quality.task import Content, Recipe
 
-_PLACES = "vault cellar tower harbour archive studio museum depot".split()
-_PEOPLE = (
-    "Adams Baker Castillo Dimitrov Eriksen Fournier Grimaldi Haddad Ivanova Jansen Kowalski Lindqvist Moreau Nakamura "
-    "Okafor Petrov Quintero Rossi Schneider Takahashi Ueda Vasquez Weber Yilmaz Zhang"
-).split()
-_CITIES = (
-    "Lisbon Oslo Vienna Prague Dublin Athens Warsaw Madrid Helsinki Zagreb Riga Tallinn Budapest Bern Brussels"
-).split()
-_PROJECTS = "Amber Basalt Cobalt Dolomite Emerald Flint Garnet Hematite Indigo Jasper Kyanite Lapis".split()
+_PLACES = ["vault", "cellar", "tower", "harbour", "archive", "studio", "museum", "depot"]
+_PEOPLE = [
+    "Adams",
+    "Baker",
+    "Castillo",
+    "Dimitrov",
+    "Eriksen",
+    "Fournier",
+    "Grimaldi",
+    "Haddad",
+    "Ivanova",
+    "Jansen",
+    "Kowalski",
+    "Lindqvist",
+    "Moreau",
+    "Nakamura",
+    "Okafor",
+    "Petrov",
+    "Quintero",
+    "Rossi",
+    "Schneider",
+    "Takahashi",
+    "Ueda",
+    "Vasquez",
+    "Weber",
+    "Yilmaz",
+    "Zhang",
+]
+_CITIES = [
+    "Lisbon",
+    "Oslo",
+    "Vienna",
+    "Prague",
+    "Dublin",
+    "Athens",
+    "Warsaw",
+    "Madrid",
+    "Helsinki",
+    "Zagreb",
+    "Riga",
+    "Tallinn",
+    "Budapest",
+    "Bern",
+    "Brussels",
+]
+_PROJECTS = [
+    "Amber",
+    "Basalt",
+    "Cobalt",
+    "Dolomite",
+    "Emerald",
+    "Flint",
+    "Garnet",
+    "Hematite",
+    "Indigo",
+    "Jasper",
+    "Kyanite",
+    "Lapis",
+]
 _HEADING = "Memo {number}"
 _MEMO_SIZE = 2000
 
@@ -82,7 +132,7 @@ def _several(random: Random, size: int) -> Content:
     needles = [
         f"Alarm {code} was {'confirmed' if n < 5 else 'cleared'} by the night shift."
         for n, code in enumerate(codes)
-    ]  # noqa: PLR2004
+    ]
     question = "Which alarms (such as `Z-123`) were confirmed by the night shift? List their codes."
     data = _hidden(random, size, random.sample(needles, len(needles)))
     return question, data, tokens(codes[:5], r"\b[A-Z]-\d{3}\b", but=frozenset({"Z-123"}))
@@ -131,7 +181,7 @@ def _budget(random: Random, size: int) -> Content:
 def _colleagues(random: Random, size: int) -> Content:
     projects, people, facts = _led(random)
     near, far = random.sample(_CITIES, 2)
-    facts += [f"{who} works in the office in {near if n < 3 else far}." for n, who in enumerate(people)]  # noqa: PLR2004
+    facts += [f"{who} works in the office in {near if n < 3 else far}." for n, who in enumerate(people)]
     question = f"Which projects are led by people who work in the office in {near}?"
     return question, _documents(random, size, facts), words(projects[:3], _PROJECTS)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -243,7 +244,7 @@ def _peak_month(random: Random, size: int) -> Content | None:
 def _longest_rise(random: Random, size: int) -> Content:
     rows = _daily(random, size)
     longest = run = 0
-    for row, later in zip(rows, rows[1:], strict=False):
+    for row, later in pairwise(rows):
         run = run + 1 if later["value"] > row["value"] else 0
         longest = max(longest, run)
     question = (

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from random import Random
 
 from benchmarks.quality.filler_text import filler
@@ -161,7 +162,7 @@ def _visits() -> Iterator[Task]:
     days = sorted({dt.date(2025, 1, 1) + dt.timedelta(days=r.randint(0, 700)) for _ in range(260)})
     shuffled = days[:]
     r.shuffle(shuffled)
-    gap = max((later - day).days for day, later in zip(days, days[1:], strict=False))
+    gap = max((later - day).days for day, later in pairwise(days))
     text = "\n".join(f"visit on {day.isoformat()} by clerk {r.randint(1, 9)}" for day in shuffled)
     question = (
         "Each line has a date of a visit. What is the longest gap in days between two consecutive visits?"
