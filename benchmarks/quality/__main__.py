@@ -69,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--turns", type=_count, default=8, metavar="N")
     add("--reply-tokens", type=_count, default=700, metavar="N")
+    add(
+        "--reply-field",
+        default="max_tokens",
+        choices=("max_tokens", "max_completion_tokens"),
+        help="the server's",
+    )
     add("--seconds", type=float, default=400.0, metavar="S", help="of a run")
     add("--window", type=_count, metavar="TOKENS", help="what `plain` may send and receive")
     add("--set", action="append", default=[], type=_setting, metavar="NAME=JSON", help="a setting of `ours`")
@@ -92,7 +98,15 @@ def _run(given: argparse.Namespace) -> int:
     conditions = Conditions(
         given.model, given.turns, given.reply_tokens, given.seconds, given.window, dict(given.set)
     )
-    suite = Suite(_harnesses(given.harness), conditions, given.out, given.repeat, given.label, given.anew)
+    suite = Suite(
+        _harnesses(given.harness),
+        conditions,
+        given.out,
+        given.repeat,
+        given.label,
+        given.reply_field,
+        given.anew,
+    )
     tasks = select(given.tasks.split(","), seeds=given.seed, size=given.size)
     key = given.api_key or os.environ.get("RLM_MODEL_API_KEY") or "none"
     suite.run(tasks, given.base_url, key, _tell)

@@ -37,6 +37,15 @@ def main(peer: str, tasks: str, out: str) -> None:
 
 def _rlms() -> Callable[[dict[str, Any], Tell], Any]:
     rlm = importlib.import_module("rlm")
+    logs = importlib.import_module("rlm.logger")
+
+    def logger(tell: Tell) -> Any:
+        class Counting(logs.RLMLogger):  # type: ignore[misc, name-defined]  # known only at run time
+            def log(self, iteration: Any) -> None:
+                tell("turn")
+                super().log(iteration)
+
+        return Counting()
 
     def ask(task: dict[str, Any], tell: Tell) -> Any:
         made = rlm.RLM(
@@ -45,9 +54,8 @@ def _rlms() -> Callable[[dict[str, Any], Tell], Any]:
             environment="local",
             max_iterations=task["turns"],
             max_depth=1,
-            # Its client renames `max_tokens` to a field that local servers do not know, so it is sent beside.
-            sampling_args={"temperature": 0.0, "extra_body": {"max_tokens": task["reply_tokens"]}},
-            on_iteration_complete=lambda *_: tell("turn"),
+            sampling_args={"temperature": 0.0, "max_tokens": task["reply_tokens"]},
+            logger=logger(tell),
         )
         return made.completion(task["text"], root_prompt=task["question"]).response
 
@@ -60,9 +68,10 @@ def _dspy() -> Callable[[dict[str, Any], Tell], Any]:
 
     def ask(task: dict[str, Any], tell: Tell) -> Any:
         class Interpreter(local.LocalInterpreter):  # type: ignore[misc, name-defined]  # known only at run time
-            def execute(self, *arguments: Any, **options: Any) -> Any:
-                tell("turn")
-                return super().execute(*arguments, **options)
+            def execute(self, code: str, variables: Any = None) -> Any:
+                if "question" in (variables or {}):  # else it is dspy's own preparation
+                    tell("turn")
+                return super().execute(code, variables)
 
         model = dspy.LM(
             f"openai/{task['model']}",

@@ -11,7 +11,8 @@ import json
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -24,6 +25,8 @@ _NOT_FORWARDED = {
 }
 _CHAT = "/chat/completions"
 _PIECE = 1 << 16
+_SETTLE_SECONDS, _END_SECONDS = 0.5, 10.0
+_REPLY_FIELDS = ("max_tokens", "max_completion_tokens")
 
 
 class Recording:
@@ -32,34 +35,49 @@ class Recording:
     def __init__(self) -> None:
         self.exchanges: list[Exchange] = []
         self._open: set[http.client.HTTPConnection] = set()
-        self._ended = False
-        self._lock = threading.Lock()
+        self._in_flight = 0
+        self._changed = threading.Condition()
 
-    def add(self, exchange: Exchange) -> None:
-        """Append an exchange, unless the run has ended."""
-        with self._lock:
-            if not self._ended:
-                self.exchanges.append(exchange)
+    @contextmanager
+    def exchange(self, exchange: Exchange | None) -> Iterator[None]:
+        """Record an exchange when it is over; None: a request of another kind."""
+        with self._changed:
+            self._in_flight += 1
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._in_flight -= 1
+                if exchange is not None:
+                    exchange.seconds = time.monotonic() - began
+                    self.exchanges.append(exchange)
+                self._changed.notify_all()
 
-    def opened(self, connection: http.client.HTTPConnection) -> None:
-        """Remember a connection to the server, to close it with the run."""
-        with self._lock:
+    @contextmanager
+    def connected(self, connection: http.client.HTTPConnection) -> Iterator[None]:
+        """Keep a connection to the server in view, to close it with the run."""
+        with self._changed:
             self._open.add(connection)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._open.discard(connection)
+            connection.close()
 
-    def closed(self, connection: http.client.HTTPConnection) -> None:
-        """Forget a connection."""
-        with self._lock:
-            self._open.discard(connection)
-        connection.close()
-
-    def end(self) -> None:
-        """Close what is open: a server stops working on a request whose client has gone."""
-        with self._lock:
-            self._ended = True
+    def end(self) -> list[Exchange]:
+        """Close what is open, for a server stops working when its client has gone; returns all exchanges."""
+        end = time.monotonic() + _END_SECONDS
+        with self._changed:
+            # The client has its reply before the exchange is recorded.
+            self._changed.wait_for(lambda: not self._in_flight, _SETTLE_SECONDS)
             for connection in self._open:
                 if connection.sock is not None:
                     with suppress(OSError):
                         connection.sock.shutdown(socket.SHUT_RDWR)
+            self._changed.wait_for(lambda: not self._in_flight, end - time.monotonic())
+            return list(self.exchanges)
 
 
 class RecordingProxy:
@@ -68,9 +86,14 @@ class RecordingProxy:
     Args:
         base_url: of the OpenAI-compatible server.
         api_key: that the server is sent.
+        reply_tokens: that a reply may have; a harness may ask for less.
+        reply_field: in which the server is told that. Clients differ, and servers ignore a name they do not know.
     """
 
-    def __init__(self, base_url: str, api_key: str) -> None:
+    def __init__(
+        self, base_url: str, api_key: str, reply_tokens: int | None = None, reply_field: str = "max_tokens"
+    ) -> None:
+        self._reply_tokens, self._reply_field = reply_tokens, reply_field
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"`{base_url}` is not the URL of a server, such as `http://127.0.0.1:8080/v1`.")
@@ -101,6 +124,14 @@ class RecordingProxy:
         self.recording.end()
         self.recording = Recording()
         return self.recording
+
+    def limited(self, request: dict[str, Any]) -> bytes:
+        """Returns the body of a chat request whose reply has no more tokens than all harnesses may have."""
+        asked = [request.pop(name) for name in _REPLY_FIELDS if name in request]
+        limits = [number for number in (*asked, self._reply_tokens) if isinstance(number, int)]
+        if limits:
+            request[self._reply_field] = min(limits)
+        return json.dumps(request).encode()
 
     def connect(self) -> http.client.HTTPConnection:
         """Returns a new connection to the server."""
@@ -135,24 +166,22 @@ class _Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
     def _forward(self, body: bytes) -> None:
-        recording = self.server.proxy.recording
-        exchange = _exchange(body) if self.path.partition("?")[0].endswith(_CHAT) else None
-        began = time.monotonic()
-        connection = self.server.proxy.connect()
+        proxy, recording = self.server.proxy, self.server.proxy.recording
+        request = _chat_request(body) if self.path.partition("?")[0].endswith(_CHAT) else None
+        exchange = None if request is None else _exchange(request)
+        body = body if request is None else proxy.limited(request)
         received = bytearray()
-        try:
-            connection.connect()
-            recording.opened(connection)
-            connection.request(self.command, self.path, body or None, self._headers())
-            self._answer(connection.getresponse(), exchange, received)
-        except (OSError, http.client.HTTPException) as error:
-            self._fail(exchange, error)
-        finally:
-            recording.closed(connection)
-            if exchange is not None:
-                exchange.seconds = time.monotonic() - began
-                read_reply(bytes(received), exchange)
-                recording.add(exchange)
+        connection = proxy.connect()
+        with recording.exchange(exchange), recording.connected(connection):
+            try:
+                connection.connect()
+                connection.request(self.command, self.path, body or None, self._headers())
+                self._answer(connection.getresponse(), exchange, received)
+            except (OSError, http.client.HTTPException) as error:
+                self._fail(exchange, error)
+            finally:
+                if exchange is not None:
+                    read_reply(bytes(received), exchange)
 
     def _headers(self) -> dict[str, str]:
         kept = {name: value for name, value in self.headers.items() if name.lower() not in _NOT_FORWARDED}
@@ -188,17 +217,19 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_error(502, "The server cannot be reached")
 
 
-def _exchange(body: bytes) -> Exchange | None:
-    try:
+def _chat_request(body: bytes) -> dict[str, Any] | None:
+    with suppress(ValueError):
         request = json.loads(body)
-        return Exchange(
-            [
-                {"role": str(message.get("role")), "content": text_of_content(message.get("content"))}
-                for message in request["messages"]
-            ]
-        )
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+        if isinstance(request, dict) and isinstance(request.get("messages"), list):
+            return request
+    return None
+
+
+def _exchange(request: dict[str, Any]) -> Exchange:
+    messages = [message for message in request["messages"] if isinstance(message, dict)]
+    return Exchange(
+        [{"role": str(one.get("role")), "content": text_of_content(one.get("content"))} for one in messages]
+    )
 
 
 def read_reply(body: bytes, exchange: Exchange) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.answer_forms import text_of
-from benchmarks.quality.exchange import write_log
+from benchmarks.quality.exchange import Exchange, write_log
 from benchmarks.quality.failures import failures
 from benchmarks.quality.graders import Verdict
 from benchmarks.quality.harness import Conditions, Harness, HarnessError, Outcome
-from benchmarks.quality.recording_proxy import Recording, RecordingProxy
+from benchmarks.quality.recording_proxy import RecordingProxy
 from benchmarks.quality.results import Judgement, Result, append, key, read
 from benchmarks.quality.task import Task
 from rlm_jupyter.text.sanitize import clean
@@ -40,6 +40,7 @@ class Suite:
         folder: for results and logs.
         repeat: how often each task is run.
         label: tells variants of `ours` apart.
+        reply_field: of a request, in which the server reads how long a reply may be.
         anew: whether runs that are there already are run again.
     """
 
@@ -48,6 +49,7 @@ class Suite:
     folder: Path
     repeat: int = 1
     label: str = ""
+    reply_field: str = "max_tokens"
     anew: bool = False
 
     def run(self, tasks: Iterable[Task], base_url: str, api_key: str, tell: Callable[[Result], None]) -> None:
@@ -61,7 +63,8 @@ class Suite:
         versions = {harness.name: harness.versions() for harness in self.harnesses}
         path = self.folder / RESULTS
         done = {result.key for result in read([path])} if path.exists() and not self.anew else set()
-        with RecordingProxy(base_url, api_key) as proxy:
+        limit = self.conditions.reply_tokens
+        with RecordingProxy(base_url, api_key, limit, self.reply_field) as proxy:
             for task in tasks:
                 characters = len(task.text())
                 for repeat in range(self.repeat):
@@ -104,14 +107,14 @@ class Suite:
         began = time.monotonic()
         outcome = harness.run(task, proxy.url, self.conditions, self.folder / "logs")
         seconds = time.monotonic() - began
-        recording.end()
-        check_reached(recording)
+        exchanges = recording.end()
+        check_reached(exchanges)
         name = re.sub(
             r"[^\w.-]", "-", f"{harness.name}-{self._label(harness)}-{full_name(task)}-{task.seed}-{repeat}"
         )
         log = self.folder / "logs" / f"{name}.jsonl"
-        write_log(log, recording.exchanges)
-        return self._result(harness, task, repeat, outcome, recording, seconds, versions, log)
+        write_log(log, exchanges)
+        return self._result(harness, task, repeat, outcome, exchanges, seconds, versions, log)
 
     def _result(
         self,
@@ -119,12 +122,11 @@ class Suite:
         task: Task,
         repeat: int,
         outcome: Outcome,
-        recording: Recording,
+        exchanges: list[Exchange],
         seconds: float,
         versions: dict[str, str],
         log: Path,
     ) -> Result:
-        exchanges = recording.exchanges
         verdict = None if outcome.error or outcome.answer is None else task.grader.judge(outcome.answer)
         counted = [exchange.tokens() for exchange in exchanges]
         return Result(
@@ -160,13 +162,12 @@ def full_name(task: Task) -> str:
     return f"twelve/{task.name}" if task.family == "twelve" else task.name
 
 
-def check_reached(recording: Recording) -> None:
+def check_reached(exchanges: Sequence[Exchange]) -> None:
     """Refuse a run in which the server answered nothing.
 
     Raises:
         ServerUnreachableError: it did not, for a reason that has nothing to do with the harness.
     """
-    exchanges = recording.exchanges
     if exchanges and all(exchange.error and exchange.status in _UNREACHABLE for exchange in exchanges):
         raise ServerUnreachableError(
             f"The server answered no request: {clean(exchanges[-1].error, _SHOWN)} Check `--base-url`, `--api-key` and `--model`; the "
