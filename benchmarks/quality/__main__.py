@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (HarnessError, UnknownTaskError, OSError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on where it stopped.", file=sys.stderr)
+        return 130
 
 
 def _report(given: Sequence[str]) -> int:

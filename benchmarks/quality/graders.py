@@ -17,8 +17,8 @@ _ROOM = 300
 """Characters that an answer may have beside the right one: a sentence or two."""
 _REFUSES = re.compile(
     r"\b(?:can(?:no|')t|could(?: no|n')t|unable to|do(?:es)?(?: no|n')t (?:have|know|contain|exist|appear)|unknown|"
-    r"not (?:found|provided|available|given|possible|present|sure|certain|known|\d)|(?:is|was|are)(?: no|n')t \d|"
-    r"no (?:answer|such|information|mention)|insufficient|impossible)\b",
+    r"not (?:found|provided|available|given|possible|present|sure|certain|known)|insufficient|impossible|"
+    r"no (?:answer|such|information|mention))\b|(?:\bnot|n't) [$€£]?\d",
     re.IGNORECASE,
 )
 
