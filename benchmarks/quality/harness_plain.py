@@ -48,12 +48,12 @@ class Plain:
             try:
                 answer = _post(f"{base_url}/chat/completions", request, conditions.seconds)
             except urllib.error.HTTPError as error:
-                if error.code in _TOO_LONG and room > _LEAST and len(text) > _LEAST:
-                    room = min(room, len(text)) // 2
-                    continue
-                return Outcome(
-                    error=f"HTTP {error.code}: {error.read(500).decode('utf-8', 'replace')}", turns=1
-                )
+                with error:
+                    if error.code in _TOO_LONG and room > _LEAST and len(text) > _LEAST:
+                        room = min(room, len(text)) // 2
+                        continue
+                    reason = error.read(500).decode("utf-8", "replace")
+                return Outcome(error=f"HTTP {error.code}: {reason}", turns=1)
             except TimeoutError:
                 return Outcome(
                     error=f"There was no reply after {conditions.seconds:g} s.", limited=True, turns=1

@@ -24,7 +24,9 @@ _NOT_FORWARDED = {
     *("keep-alive", "proxy-authorization", "te", "trailer", "upgrade"),
 }
 _CHAT = "/chat/completions"
-_PIECE = 1 << 16
+_PIECE, _MOST_OF_ERROR = 1 << 16, 1 << 24
+_SHORTEST_KEY = 8
+"""Characters; local servers take any word, such as `none`, which may stand in a text."""
 _SETTLE_SECONDS, _END_SECONDS = 0.5, 10.0
 _REPLY_FIELDS = ("max_tokens", "max_completion_tokens")
 
@@ -100,6 +102,7 @@ class RecordingProxy:
         self._https, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
         self._path = parts.path.rstrip("/")
         self.authorization = f"Bearer {api_key}"
+        self._key = api_key.encode() if len(api_key) >= _SHORTEST_KEY else None
         self.recording = Recording()
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
@@ -111,6 +114,7 @@ class RecordingProxy:
     def __exit__(self, *_: object) -> None:
         self.recording.end()
         self._server.shutdown()
+        self._server.disconnect()
         self._server.server_close()
         self._thread.join()
 
@@ -133,6 +137,10 @@ class RecordingProxy:
             request[self._reply_field] = min(limits)
         return json.dumps(request).encode()
 
+    def without_key(self, body: bytes) -> bytes:
+        """Returns a body without the key."""
+        return body if self._key is None else body.replace(self._key, b"***")
+
     def connect(self) -> http.client.HTTPConnection:
         """Returns a new connection to the server."""
         kind = http.client.HTTPSConnection if self._https else http.client.HTTPConnection
@@ -144,7 +152,24 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, proxy: RecordingProxy) -> None:
         self.proxy = proxy
+        self._clients: set[socket.socket] = set()
         super().__init__(("127.0.0.1", 0), _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Keep the connection of a harness in view, too: it may stay open for a next request."""
+        self._clients.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Forget a connection."""
+        self._clients.discard(request)
+        super().shutdown_request(request)
+
+    def disconnect(self) -> None:
+        """Close the connections of harnesses, so that their threads end."""
+        for client in list(self._clients):
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, *_: object) -> None:
         """A harness that went away is no error."""
@@ -176,7 +201,8 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 connection.connect()
                 connection.request(self.command, self.path, body or None, self._headers())
-                self._answer(connection.getresponse(), exchange, received)
+                with connection.getresponse() as response:
+                    self._answer(response, exchange, received)
             except (OSError, http.client.HTTPException) as error:
                 self._fail(exchange, error)
             finally:
@@ -199,7 +225,10 @@ class _Handler(BaseHTTPRequestHandler):
         # In chunks: if the server breaks off, the end is missing, and the harness sees that.
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        while piece := response.read1(_PIECE):
+        # Servers quote a key that they refuse. A reply is passed on as it comes: no model knows the key.
+        refused = response.status >= http.client.BAD_REQUEST
+        while piece := response.read(_MOST_OF_ERROR) if refused else response.read1(_PIECE):
+            piece = self.server.proxy.without_key(piece) if refused else piece
             received += piece
             self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
             self.wfile.flush()
@@ -242,7 +271,7 @@ def read_reply(body: bytes, exchange: Exchange) -> None:
     for payload in payloads:
         with suppress(ValueError, KeyError, TypeError, AttributeError, IndexError):
             _read_piece(json.loads(payload), exchange)
-    if exchange.status >= http.client.BAD_REQUEST and exchange.error is None:
+    if exchange.status >= http.client.BAD_REQUEST:
         exchange.error = f"HTTP {exchange.status}: {text[:500]}"
 
 
