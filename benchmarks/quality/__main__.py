@@ -19,6 +19,7 @@ from benchmarks.quality.report import report
 from benchmarks.quality.results import Result, read
 from benchmarks.quality.suite import RESULTS, Suite
 from benchmarks.quality.task_sets import LARGEST, SMALLEST, UnknownTaskError, names, select
+from rlm_jupyter.text.units import amount
 
 HARNESSES: dict[str, Harness] = {"ours": Ours(), "plain": Plain(), **PEERS}
 

@@ -102,7 +102,7 @@ def _number(random: Random, size: int) -> Content:
         for place, code in zip([wanted, *others], codes, strict=True)
     ]
     question = f"What is the access code of the {wanted}?"
-    return question, _hidden(random, size, needles), tokens(str(codes[0]), r"\d{4,}")
+    return question, _hidden(random, size, needles), tokens(str(codes[0]), r"\d{6,}")
 
 
 def _word(random: Random, size: int) -> Content:

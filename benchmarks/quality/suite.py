@@ -22,7 +22,7 @@ from rlm_jupyter.text.sanitize import clean
 
 RESULTS = "results.jsonl"
 _SHOWN = 300
-_UNREACHABLE = (0, 401, 403, 404)
+_UNREACHABLE = (0, 401, 403, 404, 429)
 """A status of HTTP that says something of the server or the key, and nothing of a harness; 0: there was no reply."""
 
 

@@ -31,7 +31,7 @@ def _task(name: str, question: str, text: str, grader: Grader) -> Task:
 def _niah() -> Iterator[Task]:
     lines = filler(Random(1), 20000).split("\n")
     lines[13777] = "The secret vault code is 48213977."
-    yield _task("niah", "What is the secret vault code?", "\n".join(lines), tokens("48213977", r"\d+"))
+    yield _task("niah", "What is the secret vault code?", "\n".join(lines), tokens("48213977", r"\d{6,}"))
 
 
 def _labels() -> Iterator[Task]:
