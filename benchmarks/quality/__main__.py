@@ -122,7 +122,7 @@ def _tell(result: Result) -> None:
     name = f"{result.harness} {result.task}" + (f" seed {result.seed}" if result.seed else "")
     why = f" ({', '.join(result.failures)})" if result.failures else ""
     print(
-        f"{name:<40} {result.verdict:<10} {result.seconds:7.1f} s  {result.requests} requests{why}",
+        f"{name:<40} {result.verdict:<10} {result.seconds:7.1f} s  {amount(result.requests, 'request')}{why}",
         flush=True,
     )
 

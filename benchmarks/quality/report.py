@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from benchmarks.quality.failures import KINDS
 from benchmarks.quality.results import Result
+from rlm_jupyter.text.sanitize import clean
 
 _Z = 1.959963984540054
 """For 95 %."""
@@ -151,4 +152,4 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    return " ".join(clean(text).replace("|", "\\|").split())

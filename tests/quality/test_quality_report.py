@@ -112,7 +112,7 @@ def test_what_cannot_be_compared_is_said():
 
 
 def test_each_model_has_tables_of_its_own():
-    told = report([RESULT, replace(RESULT, model="other|model")])
+    told = report([RESULT, replace(RESULT, model="other|\x1b[31mmodel")])
     assert told.count("| ours | 1 of 1 (100%)") == 2
     assert "## other\\|model" in told
 

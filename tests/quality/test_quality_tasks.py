@@ -124,6 +124,11 @@ def test_an_answer_computed_by_another_way_is_right():
     (task,) = select(["table_join_segment"])
     both = task.data["orders"].merge(task.data["customers"], left_on="customer_id", right_on="id")
     assert task.grader.judge(both.groupby("segment")["refunded"].mean().idxmax()) == "right"
+    (task,) = select(["given_after"], size=2**17)
+    day, label = task.question[21:31], task.question.split("'")[1]
+    rows = [line.removeprefix("Date: ").split(" || ") for line in task.data.splitlines()]
+    assert any(row[0] == day and row[2] == f"Label: {label}" for row in rows)
+    assert task.grader.judge(sum(row[0] > day and row[2] == f"Label: {label}" for row in rows)) == "right"
     (task,) = select(["given_month"])
     rows = [line.split(" || ") for line in task.data.splitlines()]
     label = task.question.split("'")[1]
