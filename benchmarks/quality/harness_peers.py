@@ -166,10 +166,14 @@ def outcome(
         printed: the end of what the process printed.
     """
     turns = sum(event["event"] == "turn" for event in events)
+    # rlms tells the answer that it asks for when the turns are used up as one turn more.
+    forced, turns = turns > conditions.turns, min(turns, conditions.turns)
     last = events[-1] if events else {}
     if last.get("event") == "answer":
         reached = turns >= conditions.turns
-        return Outcome(last["answer"], last["error"], limited=reached and last["answer"] is None, turns=turns)
+        return Outcome(
+            last["answer"], last["error"], limited=forced or (reached and last["answer"] is None), turns=turns
+        )
     if timed_out:
         return Outcome(error=f"It was not done after {conditions.seconds:g} s.", limited=True, turns=turns)
     return Outcome(error=f"Its process ended without an answer: {printed.strip()}", turns=turns)

@@ -81,6 +81,8 @@ def test_what_a_runner_told_is_an_outcome():
     assert (failed.answer, failed.error, failed.limited) == (None, "ValueError: no", False)
     used_up = outcome([BEGAN, *[TURN] * 8, answered(None, "ValueError: no")], False, CONDITIONS)
     assert used_up.limited
+    forced = outcome([BEGAN, *[TURN] * 9, answered("no idea")], False, CONDITIONS)
+    assert (forced.answer, forced.turns, forced.limited) == ("no idea", 8, True)
     late = outcome([BEGAN, TURN], True, CONDITIONS)
     assert (late.error, late.limited, late.turns) == ("It was not done after 5 s.", True, 1)
     dead = outcome([], False, CONDITIONS, "ModuleNotFoundError: rlm\n")
