@@ -77,7 +77,7 @@ class Spend:
         cost: USD; None where any part of it is not known, never 0 for unknown.
         turns: turns of agents.
         cached: replies that came from our own cache, and cost nothing.
-        estimated: whether any figure is our upper estimate.
+        estimated: whether any figure is our estimate.
     """
 
     calls: int = 0
@@ -218,6 +218,9 @@ def true_spend(reservation: Reservation, usage: Usage | None, cost: float | None
 
     A count above the reservation is taken as told (the provider bills what it says, be it for a hidden
     prompt), unless no model could have counted so many. The provider's own cost wins over the price.
+
+    Of an estimate, tokens are about what came, and money is the most that may be billed (`Usage.at_most`): thoughts
+    that nobody saw are billed too, so that what came is no bound, and a limit in money must not be passed.
     """
     told = (None, None) if usage is None else (usage.prompt_tokens, usage.completion_tokens)
     prompt, completion = (_count(value, attempts) for value in told)
@@ -235,10 +238,18 @@ def true_spend(reservation: Reservation, usage: Usage | None, cost: float | None
         assert cost is not None
         spent.cost = units(cost)
     elif reservation.price is not None:
-        spent.cost = cost_units(reservation.price, prompt, completion)
+        spent.cost = cost_units(reservation.price, *_billed(usage, prompt, completion, attempts))
     elif prompt or completion:
         spent.unknown = 1
     return spent
+
+
+def _billed(usage: Usage | None, prompt: int, completion: int, attempts: int) -> tuple[int, int]:
+    """Returns the tokens that are paid for: of an estimate, the most that they can be."""
+    if usage is None or usage.at_most is None:
+        return prompt, completion
+    most_prompt, most_completion = (_count(value, attempts) or 0 for value in usage.at_most)
+    return max(prompt, most_prompt), max(completion, most_completion)
 
 
 def _count(value: object, attempts: int) -> int | None:
