@@ -238,18 +238,15 @@ def true_spend(reservation: Reservation, usage: Usage | None, cost: float | None
         assert cost is not None
         spent.cost = units(cost)
     elif reservation.price is not None:
-        spent.cost = cost_units(reservation.price, *_billed(usage, prompt, completion, attempts))
+        if usage is not None and isinstance(usage.at_most, tuple):
+            bounds = [_count(value, attempts) for value in usage.at_most]
+            most_prompt, most_completion = bounds if len(bounds) == 2 else (None, None)  # noqa: PLR2004 - a pair
+            prompt = max(prompt, worst_prompt if most_prompt is None else most_prompt)
+            completion = max(completion, worst_completion if most_completion is None else most_completion)
+        spent.cost = cost_units(reservation.price, prompt, completion)
     elif prompt or completion:
         spent.unknown = 1
     return spent
-
-
-def _billed(usage: Usage | None, prompt: int, completion: int, attempts: int) -> tuple[int, int]:
-    """Returns the tokens that are paid for: of an estimate, the most that they can be."""
-    if usage is None or usage.at_most is None:
-        return prompt, completion
-    most_prompt, most_completion = (_count(value, attempts) or 0 for value in usage.at_most)
-    return max(prompt, most_prompt), max(completion, most_completion)
 
 
 def _count(value: object, attempts: int) -> int | None:

@@ -374,7 +374,7 @@ def _thought_bytes(message: Mapping[str, object]) -> int:
     return max(_bytes_in(thoughts), *(_bytes_in(message.get(name)) for name in _THOUGHTS))
 
 
-def _bytes_in(thoughts: object, depth: int = 3) -> int:
+def _bytes_in(thoughts: object, depth: int = 5) -> int:
     if isinstance(thoughts, str):
         return utf8_bytes(thoughts)
     if depth and isinstance(thoughts, list):
