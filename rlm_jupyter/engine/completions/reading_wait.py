@@ -29,10 +29,12 @@ class StreamingModel(Protocol):
     Attributes:
         server_is_local: whether its server is on this machine.
         tells_beginning: whether its replies come in pieces; of others, the beginning is the end.
+        timeout: seconds of silence after which a request has failed.
     """
 
     server_is_local: bool
     tells_beginning: bool
+    timeout: float
 
 
 class ReadingNotifier:
@@ -60,7 +62,9 @@ class ReadingNotifier:
         self._messages = messages
         self._after: float | None = None
         if isinstance(model, StreamingModel) and model.tells_beginning and not model.scripted:
-            self._after = _LOCAL_SECONDS if model.server_is_local else _OTHER_SECONDS
+            after = _LOCAL_SECONDS if model.server_is_local else _OTHER_SECONDS
+            # A silence that a short time-out is about to end is told as that.
+            self._after = after if 2 * after < model.timeout else None
         self._timer: asyncio.TimerHandle | None = None
         self._shown = False
         self._sent = 0.0
