@@ -89,7 +89,10 @@ def test_a_limit_in_money_is_not_passed_by_thoughts_that_nobody_saw(ask, width):
             return billed
 
     with Thinker() as server:
-        turns = [f"got = llm_query_batched(['word ' * 60] * {width})\nparts = [p for p in got if p]", "FINAL(1)"]
+        turns = [
+            f"got = llm_query_batched(['word ' * 60] * {width})\nparts = [p for p in got if p]",
+            "FINAL(1)",
+        ]
         run = ask(silent(turns), bounds=limits(cost=0.03), server=server)
         assert float(true_cost(server)) <= 0.03
         assert run.cost is not None

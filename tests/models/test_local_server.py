@@ -84,7 +84,9 @@ def prompt(tokens, **fields):
 def make(openai_server):
     def model(**options):
         retry = RetryPolicy(attempts=3, first_wait=0.01, longest_backoff=0.02)
-        return OpenAIChat("m", base_url=openai_server.url, api_key="sk-test-0123456789", retry=retry, **options)
+        return OpenAIChat(
+            "m", base_url=openai_server.url, api_key="sk-test-0123456789", retry=retry, **options
+        )
 
     return model
 

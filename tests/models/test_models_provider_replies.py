@@ -278,7 +278,9 @@ async def test_what_was_read_anew_is_no_count_of_the_prompt(openai_server, chat,
 
 async def test_a_count_of_the_server_is_not_replaced_by_one_of_what_it_read_anew(openai_server, chat):
     timings = {"choices": [], "timings": {"prompt_n": 5, "predicted_n": 31}}
-    openai_server.script = [raw(events(chunk("ok", "stop"), {"choices": [], "usage": FIGURES}, timings), STREAM)]
+    openai_server.script = [
+        raw(events(chunk("ok", "stop"), {"choices": [], "usage": FIGURES}, timings), STREAM)
+    ]
     assert (await ask(chat, streamed=True)).usage == Usage(1336, 31)
 
 

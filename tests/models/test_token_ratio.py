@@ -63,7 +63,10 @@ def test_another_model_under_the_same_name_is_learnt_anew():
         assert ratio.text_tokens(PROSE) == pytest.approx(len(PROSE) * tokens_per_byte, rel=0.1)
 
 
-@given(st.lists(st.text(max_size=100), max_size=4), st.lists(st.tuples(st.text(max_size=100), st.integers(0, 500))))
+@given(
+    st.lists(st.text(max_size=100), max_size=4),
+    st.lists(st.tuples(st.text(max_size=100), st.integers(0, 500))),
+)
 def test_an_estimate_is_never_above_the_bound_whatever_was_learnt(texts, told):
     ratio = TokenRatio()
     for text, tokens in told:
@@ -80,7 +83,9 @@ def test_an_estimate_is_never_above_the_bound_whatever_was_learnt(texts, told):
 def test_what_came_is_counted_with_its_thoughts_and_a_reply_that_broke_off_to_its_bound():
     ratio, messages = TokenRatio(), chat(PROSE)
     plain = ratio.usage(messages, "x" * 400, max_tokens=4000)
-    assert plain == Usage(plain.prompt_tokens, 101, estimated=True, at_most=(estimate_prompt_tokens(messages), 4000))
+    assert plain == Usage(
+        plain.prompt_tokens, 101, estimated=True, at_most=(estimate_prompt_tokens(messages), 4000)
+    )
     assert ratio.usage(messages, "x" * 400, thought_bytes=800, max_tokens=4000).completion_tokens == 301
     assert ratio.usage(messages, "x" * 400, max_tokens=90, finish_reason="length").completion_tokens == 90
     assert ratio.usage(messages, "x" * 400, max_tokens=4000, finish_reason=None).completion_tokens == 4000
