@@ -207,7 +207,7 @@ def test_a_server_that_does_not_tell_its_slots_is_sent_all(ask, openai_server, p
 def test_a_run_that_is_stopped_while_it_waits_gives_its_place_to_others(ask, openai_server):
     openai_server.props = {"total_slots": 1}
     stopped = ask({"root": [FAN, "FINAL(1)"]}, fault("hang"), wait=False)
-    until(lambda: openai_server.props_asked == 1)
+    until(lambda: openai_server.props_asked == 1 and openai_server.calls == 2)
     time.sleep(0.3)
     assert openai_server.in_flight == 1
     stopped.stop()
@@ -220,7 +220,8 @@ def test_a_run_that_is_stopped_while_it_waits_gives_its_place_to_others(ask, ope
 def test_the_time_of_a_run_ends_its_wait_for_a_place(ask, openai_server):
     openai_server.props = {"total_slots": 1}
     holder = ask({"root": ["a = llm_query_batched(['a', 'b'])", "FINAL(1)"]}, fault("hang"), wait=False)
-    until(lambda: openai_server.props_asked == 1)
+    until(lambda: openai_server.props_asked == 1 and openai_server.calls == 2)
+    time.sleep(0.3)  # the script is another one from here on
     run = ask({"root": ["FINAL(1)"]}, bounds=limits(seconds=1.5))
     assert isinstance(run.error, LimitReachedError)
     assert run.error.limit == "seconds"
