@@ -64,7 +64,7 @@ class Server:
 
 
 def _serve() -> None:
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     from openai_server import OpenAIServer
     from scripts import cell, question_of
 

@@ -129,7 +129,9 @@ class AgentState:
     in_flight: int = 0
     """Completions that have no reply yet."""
     held: dict[int, ev.WaitReason] = field(default_factory=dict)
-    """Of these, the numbers of those that wait to be sent again, and why."""
+    """Of these, the numbers of those that wait to be sent again, or to be read, and why."""
+    held_text: dict[int, str] = field(default_factory=dict)
+    """What is said of these waits: about how long it takes to read a prompt."""
     input_tokens: int = 0
     output_tokens: int = 0
     cost: float | None = 0.0
@@ -145,6 +147,13 @@ class AgentState:
         if self.held and len(self.held) >= self.in_flight:
             return next(reversed(self.held.values()))
         return ""
+
+    @property
+    def wait_text(self) -> str:
+        """What is said of what it waits for; empty where that is only named."""
+        if self.status != "running" or self.waits_for != "reading":
+            return ""
+        return self.held_text.get(next(reversed(self.held), 0), "")
 
     def cell(self, number: int) -> CellState | None:
         """Find a cell by its number, the newest turn first."""

@@ -33,12 +33,13 @@ WaitReason = Literal[
     "provider",
     "budget",
     "concurrency",
+    "reading",
     "kernel",
     "step",
 ]
 """What is waited for: that a provider which refused, failed, was silent or lost, answered with nothing of use, or
-gave a reason of its own, is asked again; what other requests have reserved; a place among the requests in flight;
-a kernel; the user's Next."""
+gave a reason of its own, is asked again; what other requests have reserved; a place among the requests in flight, or
+at the model's server; that the server has read the prompt; a kernel; the user's Next."""
 
 Place = Literal["memory", "disk", "shared"]
 """Of a value's bytes: a memory file, a file that is gone with the run, or the notebook's data that all agents see."""
@@ -203,7 +204,7 @@ class ReplyFailed(Event):
     input_tokens: int = Field(0, alias="gen_ai.usage.input_tokens")
     output_tokens: int = Field(0, alias="gen_ai.usage.output_tokens")
     estimated: bool = False
-    """Whether the tokens are our upper estimate: it may have been billed all the same."""
+    """Whether the tokens are our estimate: it may have been billed all the same."""
     cost: float | None = 0.0
     attempts: int = 1
     """Requests that were sent, retries included."""
@@ -317,7 +318,7 @@ class Waiting(Event):
     """How long it will be, at least; None if that is not known."""
     text: str = ""
     call: int | None = None
-    """The completion that is sent again after it; None if it is the agent that waits."""
+    """The completion that is sent again after it, or whose prompt is read; None if it is the agent that waits."""
 
 
 class StepPending(Event):

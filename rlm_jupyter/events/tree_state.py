@@ -76,7 +76,7 @@ class TreeState:
     cached_tokens: int = 0
     """Of those sent, what providers read from their caches."""
     estimated: bool = False
-    """Whether some of the tokens are our upper estimate, because a provider gave none."""
+    """Whether some of the tokens are our estimate, because a provider gave none."""
     seen_chars: int = 0
     """Characters of the data and of outputs that the model was shown, each counted once."""
     cost: float | None = 0.0
@@ -247,6 +247,7 @@ class TreeState:
             return
         call = known[1]
         agent.held.pop(event.call, None)
+        agent.held_text.pop(event.call, None)
         if isinstance(event, ev.ReplyDelta):
             call.text = (("" if event.restart else call.text) + event.text)[-_STREAM_TAIL:]
             return
@@ -298,8 +299,10 @@ def _wait(agent: AgentState, event: ev.Waiting) -> None:
         agent.waiting = "" if event.seconds == 0 else event.reason
     elif event.seconds == 0:
         agent.held.pop(event.call, None)
+        agent.held_text.pop(event.call, None)
     else:
         agent.held[event.call] = event.reason
+        agent.held_text[event.call] = event.text
 
 
 def _placed(description: dict[str, Any] | None, place: str | None) -> dict[str, Any] | None:

@@ -52,13 +52,16 @@ class Usage:
         prompt_tokens: tokens of the messages, cached ones included.
         completion_tokens: tokens of the reply, reasoning included.
         cached_tokens: prompt tokens that the provider read from its cache.
-        estimated: whether the figures are our upper estimate, because the provider gave none that can be used.
+        estimated: whether the figures are our estimate, because the provider gave none that can be used.
+        at_most: of an estimate, the most tokens of the prompt and of the reply that may be billed; None if the
+            figures themselves are that.
     """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
     estimated: bool = False
+    at_most: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,12 @@ class Completion:
 
     Attributes:
         text: the reply, byte for byte.
-        usage: its tokens; None where the model gave none (the engine then estimates from bytes).
+        usage: its tokens; None where the model gave none (the engine then estimates them from what came).
         cost: USD as reported by the provider itself; None if it reports none.
         model: the name of the model that answered.
         finish_reason: ``"stop"``, ``"length"``, ``"content_filter"`` or what else the provider says.
         attempts: requests that were sent for it, retries included.
+        thought_bytes: bytes of the model's thoughts that came beside the text.
     """
 
     text: str
@@ -80,6 +84,7 @@ class Completion:
     model: str = ""
     finish_reason: str = "stop"
     attempts: int = 1
+    thought_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,8 @@ class CompletionRequest:
         parameters: further parameters of the request, such as ``temperature``.
         code_block: whether the reply is to be one block of code, as in a turn of an agent; a model may then make use
             of what its server can do for it.
+        on_begin: called once in each attempt with the first sign of its reply, be it a thought; a model that
+            does not stream need not call it.
     """
 
     messages: Sequence[Message]
@@ -105,6 +112,7 @@ class CompletionRequest:
     on_wait: Callable[[str, float], Awaitable[None] | None] | None = None
     parameters: dict[str, object] = field(default_factory=dict)
     code_block: bool = False
+    on_begin: Callable[[], None] | None = None
 
 
 @runtime_checkable

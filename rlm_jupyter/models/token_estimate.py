@@ -25,9 +25,10 @@ def estimate_prompt_tokens(messages: Sequence[Message]) -> int:
 
 
 def _message_tokens(message: Message) -> int:
-    return _PER_MESSAGE + _bytes(message["role"]) + _bytes(message["content"])
+    return _PER_MESSAGE + utf8_bytes(message["role"]) + utf8_bytes(message["content"])
 
 
-def _bytes(text: str) -> int:
+def utf8_bytes(text: str) -> int:
+    """Returns how many bytes a text has in UTF-8."""
     # `isascii` is a flag of the string, so that most texts are counted without being read.
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -20,6 +20,7 @@ Waiting = Literal[
     "provider",
     "budget",
     "concurrency",
+    "reading",
     "kernel",
     "step",
 ]
@@ -124,6 +125,8 @@ class Agent(TypedDict):
     name: str | None
     status: Status
     activity: Activity
+    wait: str | None
+    """What is said of what it waits for, where that is more than its name: how long a prompt is read."""
     model: str | None
     turns: int
     cells: int
@@ -154,6 +157,7 @@ AGENT_DEFAULTS: Agent = {
     "name": None,
     "status": "running",
     "activity": "",
+    "wait": None,
     "model": None,
     "turns": 0,
     "cells": 0,

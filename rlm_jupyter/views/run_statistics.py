@@ -44,13 +44,9 @@ def _fates(calls: list[CallState]) -> str:
 
 
 def _guesses(calls: list[CallState]) -> list[str]:
-    """Describes how many completions the tokens are not known."""
+    """Says of how many completions the tokens are not known."""
     number = sum(call.estimated for call in calls)
-    return (
-        [f"Tokens: of {number:,} completions our upper estimate, as their provider told none"]
-        if number
-        else []
-    )
+    return [f"Tokens: of {number:,} completions our estimate, as their provider told none"] if number else []
 
 
 def _counted(found: Counter[str]) -> str:

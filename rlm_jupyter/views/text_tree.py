@@ -50,6 +50,7 @@ _DOING = {
     "provider": "waiting for the provider",
     "budget": "waiting for budget",
     "concurrency": "waiting for other requests",
+    "reading": "reading the prompt",
     "kernel": "starting its kernel",
     "step": "waiting for Next",
 }
@@ -57,7 +58,9 @@ _DOING = {
 
 def doing(state: TreeState, agent: AgentState) -> str:
     """Returns an agent's state in words: `done`, or what it does while it runs."""
-    return _DOING.get(state.activity(agent), "") or agent.status
+    activity = state.activity(agent)
+    said = one_line(agent.wait_text, 120) if activity == "reading" else ""
+    return said or _DOING.get(activity, "") or agent.status
 
 
 def summary_line(state: TreeState, at: float | None = None) -> str:

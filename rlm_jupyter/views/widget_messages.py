@@ -66,6 +66,7 @@ def row(state: TreeState, agent: AgentState, cost_total: float | None) -> protoc
         "name": None if agent.name is None else one_line(agent.name, 80),
         "status": agent.status,
         "activity": state.activity(agent),
+        "wait": one_line(agent.wait_text, 120) or None,
         "model": one_line(agent.model, 80),
         "turns": len(agent.turns),
         "cells": agent.cells,

@@ -217,6 +217,7 @@ def test_what_a_provider_counted_is_the_measure_of_the_next_prompt():
     assert gauge.tokens([{"role": "user", "content": "a" * 6000}]) == 1200
     gauge.learn(chat, Usage(3000, 5, estimated=True))
     gauge.learn(chat, None)
+    gauge.learn(chat, Usage(1800, 5), attempts=3)
     assert gauge.tokens(chat) == 600
 
 

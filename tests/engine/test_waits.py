@@ -16,7 +16,8 @@ from rlm_jupyter.models.base import Completion, Price
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.openai.failures import Kind
 from rlm_jupyter.models.retry import RetryPolicy
-from rlm_jupyter.views import text_tree
+from rlm_jupyter.views import text_tree, widget_messages
+from rlm_jupyter.views.static_html import static_html
 
 FAULTS = {
     "rate_limit": "rate_limit",
@@ -161,3 +162,95 @@ def test_every_reason_has_its_words():
         story.agent("0")
         wait(story, reason, None)
         assert text_tree.doing(story.state, story.state.agents["0"]) not in ("running", reason)
+
+
+# ---- a prompt that is read
+
+
+def reading(run):
+    return [event for event in run.events if event.kind == "waiting" and event.reason == "reading"]
+
+
+def test_a_long_read_is_told_once_with_its_tokens_and_then_with_its_rate(openai_server):
+    script = [
+        Reply(cell("print('first')"), latency=3.5),
+        Reply(cell("FINAL(1)"), latency=3.5),
+    ]
+    seen = []
+
+    def look(event):
+        if event.kind == "waiting" and event.reason == "reading":
+            seen.append(event)
+
+    run = ask(openai_server, script, look)
+    assert run.raise_for_error().value == 1
+    told = reading(run)
+    assert [event.seconds == 0 for event in told] == [False, True, False, True]
+    first, _, second, _ = told
+    size = openai_server.prompt_tokens / 2
+    count = int(first.text.split()[2].replace(",", ""))
+    assert count == pytest.approx(size, rel=0.25)
+    assert first.text == f"reading about {count:,} tokens"
+    assert first.seconds is None
+    assert second.text.startswith("reading about ")
+    assert "a second" in second.text
+    assert 2 <= second.seconds <= 8
+    assert {event.call for event in told} == {1, 2}
+    assert seen == told
+
+
+@pytest.mark.parametrize("latency", [0.0, 1.0])
+def test_a_short_read_is_not_told(openai_server, latency):
+    run = ask(openai_server, [Reply(cell("FINAL(1)"), latency=latency)])
+    assert run.raise_for_error().value == 1
+    assert reading(run) == []
+
+
+def test_a_thought_ends_the_reading_and_so_does_a_failure(openai_server):
+    thought = Reply(cell("print(1)"), latency=3.0, message={"reasoning_content": "hm"})
+    run = ask(openai_server, [thought, fault("reset", latency=3.0), Reply(cell("FINAL(1)"))])
+    assert run.raise_for_error().value == 1
+    told = reading(run)
+    assert [event.seconds == 0 for event in told] == [False, True, False, True]
+    kinds = [event.kind for event in run.events if getattr(event, "call", None) == 2]
+    assert kinds[-1] == "reply_finished", "nothing is told of a completion after its end"
+
+
+def test_a_server_that_does_not_stream_is_not_said_to_read(openai_server):
+    openai_server.refuse = {"stream"}
+    run = ask(openai_server, lambda _: Reply(cell("FINAL(1)"), latency=3.0))
+    assert run.raise_for_error().value == 1
+    assert len(reading(run)) <= 2  # of the first request, which was refused for its stream
+
+
+def story_of_reading():
+    story = Story()
+    story.agent("0")
+    story.prompt("0")
+    return story
+
+
+def test_reading_is_shown_in_the_tree_with_how_long_it_takes_and_ends_with_the_reply():
+    story = story_of_reading()
+    said = "reading about 1,700 tokens: about 68 s at 25 a second"
+    story.tell(ev.Waiting, "0", reason="reading", seconds=68.0, text=said, call=story.calls)
+    agent = story.state.agents["0"]
+    assert story.state.activity(agent) == "reading"
+    assert said in text_tree.tree(story.state)
+    assert said in static_html(story.state)
+    assert widget_messages.row(story.state, agent, None)["wait"] == said
+    story.tell(ev.ReplyDelta, "0", call=story.calls, text="I")
+    assert story.state.activity(agent) == "model"
+    assert widget_messages.row(story.state, agent, None)["wait"] is None
+    assert agent.held_text == {}
+
+
+@pytest.mark.parametrize("call", [None, 1, 99])
+def test_what_a_log_says_of_reading_is_text_and_bounded(call):
+    story = story_of_reading()
+    story.tell(ev.Waiting, "0", reason="reading", seconds=None, text="<b>x</b>\n" * 1000, call=call)
+    agent = story.state.agents["0"]
+    row = widget_messages.row(story.state, agent, None)
+    assert row["wait"] is None or len(row["wait"]) <= 130
+    assert "<b>x</b>" not in static_html(story.state)
+    assert all(len(line) < 1000 for line in text_tree.tree(story.state).splitlines())

@@ -216,6 +216,17 @@ USAGES = {
     "null": ({"usage": {"prompt_tokens": None, "completion_tokens": None}}, {}, None),
     "negative": ({"usage": {"prompt_tokens": -1, "completion_tokens": 3}}, {}, None),
     "a list": ({"usage": [1, 2]}, {"usage": "none"}, None),
+    "llama.cpp's timings": ({"timings": {"prompt_n": 36, "cache_n": 1300, "predicted_n": 31}}, {}, (1336, 31, 1300)),
+    "timings of a prompt that is all in the cache": (
+        {"timings": {"prompt_n": 0, "cache_n": 1336, "predicted_n": 31}}, {}, (1336, 31, 1336),
+    ),
+    "timings beside a usage": (
+        {"usage": FIGURES, "timings": {"prompt_n": 1, "cache_n": 1, "predicted_n": 1}}, {}, (1336, 31, 0),
+    ),
+    "Ollama's own counts": ({"prompt_eval_count": 1336, "eval_count": 31}, {}, (1336, 31, 0)),
+    "timings in words": ({"timings": {"prompt_n": "many", "cache_n": 0, "predicted_n": 31}}, {}, None),
+    "timings that are a list": ({"timings": [36, 31], "eval_count": True}, {}, None),
+    "timings below 0": ({"timings": {"prompt_n": -36, "cache_n": 1, "predicted_n": 31}}, {}, None),
 }  # fmt: skip
 
 
@@ -236,6 +247,58 @@ async def test_usage_is_found_wherever_it_stands(openai_server, chat, name, stre
     completion = await ask(chat, streamed=streamed)
     assert completion.text == "ok"
     assert completion.usage == (None if expected is None else Usage(*expected))
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"timings": {"prompt_n": 5, "predicted_n": 31}},
+        {"timings": {"prompt_n": 0, "predicted_n": 31}},
+        {"eval_count": 31},
+    ],
+    ids=["before cache_n", "nothing read anew", "no prompt_eval_count"],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_what_was_read_anew_is_no_count_of_the_prompt(openai_server, chat, counts, streamed):
+    completion = whole("ok", **counts)
+    completion.pop("usage", None)
+    body = raw(events({**chunk("ok", "stop"), **counts}), STREAM) if streamed else raw(completion)
+    openai_server.script = [body]
+    request = CompletionRequest(
+        [{"role": "user", "content": "word " * 800}],
+        max_tokens=500,
+        on_delta=(lambda _: None) if streamed else None,
+    )
+    usage = (await chat.complete(request)).usage
+    assert usage.completion_tokens == 31, "the reply was counted"
+    assert usage.prompt_tokens == pytest.approx(1000, rel=0.2)
+    assert usage.estimated
+    assert usage.at_most[0] >= 4000
+
+
+async def test_a_count_of_the_server_is_not_replaced_by_one_of_what_it_read_anew(openai_server, chat):
+    timings = {"choices": [], "timings": {"prompt_n": 5, "predicted_n": 31}}
+    openai_server.script = [
+        raw(events(chunk("ok", "stop"), {"choices": [], "usage": FIGURES}, timings), STREAM)
+    ]
+    assert (await ask(chat, streamed=True)).usage == Usage(1336, 31)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"reasoning_content": "ä" * 100},
+        {"reasoning": "ä" * 100, "reasoning_details": [{"type": "reasoning.text", "text": "ä" * 100}]},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "ä" * 100}]}, "ok"]},
+    ],
+    ids=["one name", "two names for the same", "parts"],
+)
+async def test_thoughts_that_came_are_counted_once(openai_server, chat, message):
+    openai_server.script = [raw(whole("ok", message={"content": "ok", **message}))]
+    assert (await ask(chat)).thought_bytes == 200
+    frame = whole("ok", message={"content": "ok", **message})
+    openai_server.script += [raw(events(chunk(None, delta=message), chunk("ok"), frame), STREAM)]
+    assert (await ask(chat, streamed=True)).thought_bytes == 200
 
 
 @pytest.mark.parametrize(

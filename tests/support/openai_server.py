@@ -54,6 +54,8 @@ class OpenAIServer:
         in_flight, peak: requests being worked on now, and the most there ever were.
         aborted: requests whose client went away before the reply was sent.
         together: answer nobody until that many requests are in flight at once; then it is 0 again.
+        props: what `/props` answers, as llama.cpp tells of itself: JSON, a `Reply`, or None for "not found".
+        props_asked: how often it was asked for them.
         refuse: names of request fields that this server answers with 400, as old servers do.
         pages: JSON of paths besides, such as llama.cpp's `/props`; `read_pages` has those that were asked for.
     """
@@ -77,6 +79,8 @@ class OpenAIServer:
         self.received: list[Received] = []
         self.calls = self.prompt_tokens = self.completion_tokens = 0
         self.together = 0
+        self.props: Any = None
+        self.props_asked = 0
         self.in_flight = self.peak = self.aborted = self.connections = 0
         self.port = 0
         self._loop = asyncio.new_event_loop()
@@ -165,6 +169,14 @@ class OpenAIServer:
                     200,
                     {"object": "list", "data": [{"id": m, "object": "model"} for m in self.models]},
                 )
+            elif method == "GET" and path == "/props" and self.props is not None:
+                self.props_asked += 1
+                if not isinstance(self.props, Reply):
+                    await _send(writer, 200, self.props)
+                elif self.props.mode == "hang":
+                    await asyncio.sleep(3600)
+                else:
+                    await _send(writer, self.props.status, self.props.body, self.props.headers)
             elif method == "POST" and path.endswith("/chat/completions"):
                 early = await self._watched(json.loads(body), headers, reader, writer)
             else:

@@ -5,7 +5,7 @@ import { attribute, button, h, keyed, on, put, putLine, putLong, show, take, tip
 import { duration, money, plural, tokens, whole } from "../dom/format";
 import type { Agent, Description, Detail } from "../state/protocol";
 import type { Session } from "../state/session";
-import { stateOf, stateWords } from "../state/visible_rows";
+import { doingWords, stateOf } from "../state/visible_rows";
 import { icon, setIcon } from "../tree/icons";
 import { ExecView } from "./exec_form";
 import { StepView } from "./step_form";
@@ -158,7 +158,7 @@ export class PanelView {
     putLine(this.#title, agent.name ?? agent.question, 300);
     tip(this.#title, agent.question);
     const facts = [
-      stateWords(state),
+      doingWords(agent),
       duration(this.session.elapsed(agent), running),
       `${agent.cost === null ? "cost unknown" : money(agent.cost)}${withBelow(agent)}`,
       plural(agent.turns, "turn"),

@@ -15,6 +15,7 @@ export type Waiting =
   | "provider"
   | "budget"
   | "concurrency"
+  | "reading"
   | "kernel"
   | "step";
 
@@ -112,6 +113,8 @@ export interface Agent {
   name: string | null;
   status: Status;
   activity: Activity;
+  /** What is said of what it waits for, where that is more than its name: how long a prompt is read. */
+  wait: string | null;
   model: string | null;
   turns: number;
   cells: number;
@@ -143,6 +146,7 @@ export const AGENT_DEFAULTS: Agent = {
   name: null,
   status: "running",
   activity: "",
+  wait: null,
   model: null,
   turns: 0,
   cells: 0,

@@ -133,6 +133,7 @@ const WORDS: Record<State, string> = {
   provider: "waiting for the provider",
   budget: "waiting for budget",
   concurrency: "queued (request limit)",
+  reading: "reading the prompt",
   kernel: "starting kernel",
   step: "waiting for Next",
   done: "done",
@@ -143,6 +144,11 @@ const WORDS: Record<State, string> = {
 
 export function stateWords(state: State): string {
   return WORDS[state] ?? unknownWords(state);
+}
+
+/** What an agent does or waits for, with what is said of it: "reading about 1,700 tokens: about 68 s …". */
+export function doingWords(agent: Agent): string {
+  return (agent.status === "running" && agent.wait) || stateWords(stateOf(agent));
 }
 
 /** A reason that this page does not know yet is shown as it is called. */
@@ -171,6 +177,7 @@ const SHORT: Record<State, string> = {
   provider: "provider",
   budget: "budget",
   concurrency: "queued",
+  reading: "reading",
   kernel: "kernel",
   step: "paused",
   limit: "over budget",

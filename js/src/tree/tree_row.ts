@@ -6,12 +6,12 @@ import type { Agent } from "../state/protocol";
 import type { Session } from "../state/session";
 import {
   countWords,
+  doingWords,
   type Row,
   type State,
   shares,
   shortState,
   stateOf,
-  stateWords,
 } from "../state/visible_rows";
 import type { TimeAxis } from "../timeline/time_axis";
 import { icon, setIcon } from "./icons";
@@ -134,7 +134,7 @@ export class RowView {
     show(this.#failures, failures > 0);
     put(this.#failures, failures > 0 ? `${whole(failures)} failed below` : "");
     put(this.#state, shortState(state));
-    tip(this.#state, stateWords(state));
+    tip(this.#state, doingWords(agent));
     putLine(this.#model, shortModel(agent.model), 60);
     put(this.#turns, agent.turns ? whole(agent.turns) : "");
     const used = agent.input_tokens + agent.output_tokens;
@@ -143,7 +143,7 @@ export class RowView {
     put(this.#spend, spent === null ? "?" : money(spent));
     put(this.#time, duration(elapsed, running));
     tip(this.element, agent.error ?? agent.question);
-    put(this.#spoken, spoken(agent, state, elapsed));
+    put(this.#spoken, spoken(agent, elapsed));
   }
 
   #drawShare(agent: Agent): void {
@@ -211,9 +211,9 @@ export function shortModel(model: string | null): string {
   return model === null ? "" : model.slice(model.lastIndexOf("/") + 1);
 }
 
-function spoken(agent: Agent, state: State, elapsed: number | null): string {
+function spoken(agent: Agent, elapsed: number | null): string {
   const parts = [
-    stateWords(state),
+    doingWords(agent),
     plural(agent.turns, "turn"),
     agent.cost === null ? "cost unknown" : money(agent.cost_total ?? agent.cost),
     elapsed === null || agent.status === "running" ? "" : duration(elapsed),

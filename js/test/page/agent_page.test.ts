@@ -244,6 +244,11 @@ describe("what the agent made", () => {
     expect(page.find(".rlm-panel-facts").textContent).toContain("9 tool calls");
   });
 
+  it("says of a prompt that is read how long that takes", async () => {
+    await open({ turns: [] }, { activity: "reading", wait: "reading about 1,700 tokens" });
+    expect(page.find(".rlm-panel-facts").textContent).toMatch(/^reading about 1,700 tokens · /);
+  });
+
   it("lists plain model calls", async () => {
     const call: SubCall = {
       call: 1,

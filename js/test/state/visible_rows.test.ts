@@ -3,6 +3,7 @@ import type { Agent } from "../../src/state/protocol";
 import { Store } from "../../src/state/run_store";
 import {
   countWords,
+  doingWords,
   Folds,
   flatten,
   GROUP_FROM,
@@ -129,6 +130,14 @@ describe("words and sums", () => {
   });
 });
 
+it("a prompt that is read is told with how long that takes, as long as the agent runs", () => {
+  const wait = "reading about 1,700 tokens: about 68 s at 25 a second";
+  const reading = { status: "running", activity: "reading", wait } as const;
+  expect(doingWords(agent("0", reading) as Agent)).toBe(wait);
+  expect(doingWords(agent("0", { ...reading, wait: null }) as Agent)).toBe("reading the prompt");
+  expect(doingWords(agent("0", { ...reading, status: "stopped" }) as Agent)).toBe("stopped");
+});
+
 it("each reason to wait has its words, and one that this page does not know has its own name", () => {
   const waits = [
     "rate_limit",
@@ -138,6 +147,7 @@ it("each reason to wait has its words, and one that this page does not know has 
     "provider",
     "budget",
     "concurrency",
+    "reading",
   ];
   for (const reason of [...waits, "kernel", "step"]) {
     const state = stateOf(agent("0", { activity: reason as Agent["activity"] }) as Agent);

@@ -63,6 +63,18 @@ describe("rows", () => {
     expect(page.item("0").querySelector(".rlm-c-spend")?.textContent).toBe("?");
   });
 
+  it("of an agent whose prompt is read say how long that takes, to the eye and to a screen reader", async () => {
+    const wait = "reading about 1,700 tokens: about 68 s at 25 a second";
+    await show(agent("0", { activity: "reading", wait }));
+    const row = page.item("0");
+    expect(spoken(row)).toContain(`${wait}, 0 turns`);
+    expect(row.querySelector(".rlm-c-state")?.textContent).toBe("reading");
+    expect(row.querySelector<HTMLElement>(".rlm-c-state")?.title).toBe(wait);
+    page.receive({ kind: "patch", seq: 2, agents: { "0": { activity: "model", wait: null } } });
+    await frame();
+    expect(spoken(row)).toContain("waiting for model, 0 turns");
+  });
+
   it("have bars for their share of the money, or of the tokens where nothing is paid", async () => {
     const bars = (id: string) =>
       ["own", "below"].map((kind) => page.item(id).querySelector<HTMLElement>(`.rlm-${kind}`)?.style.width);

@@ -19,9 +19,9 @@ class Gauge:
     def __init__(self) -> None:
         self._per_byte = 1 / BYTES_PER_TOKEN
 
-    def learn(self, messages: Sequence[Message], usage: Usage | None) -> None:
-        """Take over the count of a prompt that was answered."""
-        if usage is not None and not usage.estimated and usage.prompt_tokens > 0:
+    def learn(self, messages: Sequence[Message], usage: Usage | None, attempts: int = 1) -> None:
+        """Take over the count of a prompt that was answered; that of several attempts together is none."""
+        if usage is not None and not usage.estimated and usage.prompt_tokens > 0 and attempts == 1:
             self._per_byte = min(1.0, max(0.05, usage.prompt_tokens / max(1, _bytes(messages))))
 
     def tokens(self, messages: Sequence[Message]) -> int:

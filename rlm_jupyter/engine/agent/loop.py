@@ -194,7 +194,7 @@ class AgentLoop(Agent):
         completion = await self.services.completions.ask(
             self.id, self.spec.model, self.messages, purpose="turn", turn=self.turn, start=self._sent
         )
-        self.gauge.learn(self.messages, completion.usage)
+        self.gauge.learn(self.messages, completion.usage, completion.attempts)
         return completion
 
     def _count_empty(self, completion: Completion) -> None:

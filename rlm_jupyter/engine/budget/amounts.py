@@ -77,7 +77,7 @@ class Spend:
         cost: USD; None where any part of it is not known, never 0 for unknown.
         turns: turns of agents.
         cached: replies that came from our own cache, and cost nothing.
-        estimated: whether any figure is our upper estimate.
+        estimated: whether any figure is our estimate.
     """
 
     calls: int = 0
@@ -218,6 +218,9 @@ def true_spend(reservation: Reservation, usage: Usage | None, cost: float | None
 
     A count above the reservation is taken as told (the provider bills what it says, be it for a hidden
     prompt), unless no model could have counted so many. The provider's own cost wins over the price.
+
+    Of an estimate, tokens are about what came, and money is the most that may be billed (`Usage.at_most`): thoughts
+    that nobody saw are billed too, so that what came is no bound, and a limit in money must not be passed.
     """
     told = (None, None) if usage is None else (usage.prompt_tokens, usage.completion_tokens)
     prompt, completion = (_count(value, attempts) for value in told)
@@ -235,6 +238,11 @@ def true_spend(reservation: Reservation, usage: Usage | None, cost: float | None
         assert cost is not None
         spent.cost = units(cost)
     elif reservation.price is not None:
+        if usage is not None and isinstance(usage.at_most, tuple):
+            bounds = [_count(value, attempts) for value in usage.at_most]
+            most_prompt, most_completion = bounds if len(bounds) == 2 else (None, None)  # noqa: PLR2004 - a pair
+            prompt = max(prompt, worst_prompt if most_prompt is None else most_prompt)
+            completion = max(completion, worst_completion if most_completion is None else most_completion)
         spent.cost = cost_units(reservation.price, prompt, completion)
     elif prompt or completion:
         spent.unknown = 1

@@ -7,8 +7,9 @@ One per run, on one asyncio loop, shared by all agents. A request takes these st
     ledger.settle(reservation, usage, cost, attempts=…)      what it truly cost; the rest is free again
     ledger.release(reservation)                              instead, for a request that was never sent
 
-A request that was sent and brought no usage (cancelled, broken off, no figures from the provider) settles as
-its worst case, and is marked as estimated: it may have been billed in full. A reply from our own cache costs
+A request that was sent and brought no reply (cancelled, broken off, nothing heard) settles as its worst case, and is
+marked as estimated: it may have been billed in full. A reply whose server does not count it settles as about what
+came, and in money as its worst case (`Usage.at_most`). A reply from our own cache costs
 neither a call nor tokens nor money, but an agent's turn (`count_cached`), so that a run takes the same
 course with and without the cache.
 """
@@ -226,6 +227,15 @@ class Ledger:
         spent = Account(turns=int(turn), cached=1)
         self._accounts.charge(agent, spent)
         return spent.spend()
+
+    def check_seconds(self) -> None:
+        """See that the run has time left.
+
+        Raises:
+            LimitReachedError: it has none.
+        """
+        if self._accounts.time_is_up():
+            raise self._accounts.reached("seconds", Account())
 
     # ---- agents, and what was spent and is left
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from rlm_jupyter.engine.budget.ledger import Ledger, Reservation, estimate_prompt_tokens
 from rlm_jupyter.engine.completions.cache_key import cache_request
+from rlm_jupyter.engine.completions.reading_wait import ReadingNotifier
 from rlm_jupyter.engine.completions.redact_chats import ChatRedactor
 from rlm_jupyter.engine.completions.retry_waits import RetryNotifier
 from rlm_jupyter.engine.completions.sampling import Sampling, Samplings
+from rlm_jupyter.engine.completions.server_room import place_at_server
+from rlm_jupyter.engine.completions.unreported_usage import broken_usage, estimated_usage
 from rlm_jupyter.errors import MalformedReplyError, RLMError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
+from rlm_jupyter.models.model_statistics import statistics_of
 from rlm_jupyter.models.openai.chat_replies import clean_text
 
 if TYPE_CHECKING:
@@ -114,8 +118,9 @@ class Completions:
             sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
 
         async def buy() -> Completion:
-            reservation = await self._reserve(agent, model, messages, sampling, turn=purpose == "turn")
-            return await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
+            async with place_at_server(self._journal, self._ledger, agent, model):
+                reservation = await self._reserve(agent, model, messages, sampling, turn=purpose == "turn")
+                return await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
 
         if self._cache is None:
             return await buy()
@@ -187,11 +192,15 @@ class Completions:
         began = time.monotonic()
         deltas = _Deltas(self._journal, agent, call)
 
+        known = statistics_of(model)
         waits = RetryNotifier(self._journal, self._ledger, agent, call, reservation)
+        reading = ReadingNotifier(self._journal, known, agent, call, model, messages)
 
-        def wait(reason: str, seconds: float) -> Awaitable[None]:
+        async def wait(reason: str, seconds: float) -> None:
             deltas.restart()
-            return waits(reason, seconds)
+            reading.end()
+            await waits(reason, seconds)
+            reading.sent(seconds)
 
         request = CompletionRequest(
             messages=list(messages),
@@ -200,11 +209,16 @@ class Completions:
             on_wait=wait,
             parameters=sampling.parameters,
             code_block=purpose == "turn",
+            on_begin=reading,
         )
+        reading.sent()
         try:
             completion = await model.complete(request)
         except BaseException as error:
-            self._settle_failed(agent, call, reservation, error, began)
+            reading.end()
+            part = deltas.length or reading.begun
+            usage = broken_usage(known.ratio, messages, reservation) if part else None
+            self._settle_failed(agent, call, reservation, error, began, usage)
             if isinstance(error, RLMError) or not isinstance(error, Exception):
                 raise
             raise MalformedReplyError(
@@ -213,9 +227,16 @@ class Completions:
             ) from error
         finally:
             waits.end()
+            reading.end()
         usage = completion.usage
         if usage is None and model.scripted:
             usage = _scripted_usage(messages, completion.text)
+        elif usage is None:
+            usage = estimated_usage(known.ratio, messages, completion, reservation)
+        elif completion.attempts == 1 and not usage.estimated and not model.scripted:
+            known.ratio.learn(messages, usage.prompt_tokens)
+        if completion.attempts == 1:
+            reading.learn(usage)
         spend = self._ledger.settle(reservation, usage, completion.cost, attempts=completion.attempts)
         self._journal.emit(
             ev.ReplyFinished,
@@ -235,10 +256,20 @@ class Completions:
         return completion
 
     def _settle_failed(
-        self, agent: str, call: int, reservation: Reservation, error: BaseException, began: float
+        self,
+        agent: str,
+        call: int,
+        reservation: Reservation,
+        error: BaseException,
+        began: float,
+        broken: Usage | None,
     ) -> None:
-        """Account a request that was sent, is perhaps billed, and brought no reply: its worst case is counted."""
+        """Account a request that was sent, is perhaps billed, and brought no reply: its worst case is counted.
+
+        Of a reply that broke off (`broken`), the prompt was read, and the rest may have been written all the same.
+        """
         usage, cost, attempts = (getattr(error, name, None) for name in ("usage", "cost", "attempts"))
+        usage = broken if usage is None else usage
         spend = self._ledger.settle(reservation, usage, cost, attempts=attempts or 1, failed=True)
         self._journal.emit(
             ev.ReplyFailed,
@@ -314,10 +345,12 @@ class _Deltas:
         self._journal, self._agent, self._call = journal, agent, call
         self._text: list[str] = []
         self._next = 0.0
+        self.length = 0
         self._shown = self._restart = False
 
     def __call__(self, text: str) -> None:
         self._text.append(text)
+        self.length += len(text)
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _DELTA_SECONDS
@@ -326,6 +359,7 @@ class _Deltas:
     def restart(self) -> None:
         """Begin anew: the attempt that gave the pieces so far has failed."""
         self._text.clear()
+        self.length = 0
         if self._shown:
             self._restart = True
             self._tell()

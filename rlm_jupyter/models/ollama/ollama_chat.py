@@ -54,7 +54,7 @@ class OllamaChat(OpenAIChat):
         api_key: none is needed by a server of one's own.
         parameters: further fields of each request, as of `OpenAIChat`; names of Ollama's options are options.
         price: USD per million tokens; None: nothing, as of a server of one's own.
-        timeout: the most seconds of silence, before the reply and within it.
+        timeout: the most seconds of silence, before the reply and within it; None: as of `OpenAIChat`.
         retry: how often a request is tried.
 
     Raises:
@@ -69,7 +69,7 @@ class OllamaChat(OpenAIChat):
         api_key: str = "none",
         parameters: Mapping[str, object] | None = None,
         price: Price | None = None,
-        timeout: float = 300.0,
+        timeout: float | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
         root = base_url.rstrip("/").removesuffix("/v1")
@@ -153,7 +153,7 @@ class OllamaChat(OpenAIChat):
             )
 
     def _posted(
-        self, client: AsyncOpenAI, fields: dict[str, object]
+        self, client: AsyncOpenAI, fields: dict[str, object], seconds: float
     ) -> contextlib.AbstractAsyncContextManager[Any]:
         body = native_request(fields)
         if not self._think:
@@ -161,7 +161,7 @@ class OllamaChat(OpenAIChat):
         if not isinstance(body["options"].get("num_ctx"), int):
             messages = cast("list[Message]", body["messages"])
             body["options"]["num_ctx"] = self._size.choose(messages, body["options"].get("num_predict"))
-        return posted(client, body, "/chat")
+        return posted(client, body, seconds, "/chat")
 
     async def _receive(
         self, response: Any, reply: Reply, on_delta: Callable[[str], None] | None, heard: Callable[[], None]

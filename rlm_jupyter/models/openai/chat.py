@@ -11,6 +11,7 @@ import contextlib
 import inspect
 import os
 from collections import Counter
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from pydantic import SecretStr
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
 from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price
+from rlm_jupyter.models.model_statistics import statistics_of
 from rlm_jupyter.models.openai.billing import Bill
 from rlm_jupyter.models.openai.chat_messages import sendable
 from rlm_jupyter.models.openai.chat_replies import Reply, WireError
@@ -26,21 +28,32 @@ from rlm_jupyter.models.openai.clients import Clients
 from rlm_jupyter.models.openai.decoding_choice import DecodingChoice
 from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
 from rlm_jupyter.models.openai.failures import Failure, Kind, error_of, failure_of
+from rlm_jupyter.models.openai.local_server import (
+    local_server,
+    props_url,
+    silent_seconds,
+    slots_told,
+    work_seconds,
+)
 from rlm_jupyter.models.openai.mask_keys import public_url, quote, quoted
 from rlm_jupyter.models.openai.network_environment import dead_proxy, proxy_for
-from rlm_jupyter.models.openai.streaming import fault_of, posted, receive
+from rlm_jupyter.models.openai.silence import Silence
+from rlm_jupyter.models.openai.streaming import fault_of, fetched_json, posted, receive
 from rlm_jupyter.models.prices import price_of, window_of
 from rlm_jupyter.models.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from openai import AsyncOpenAI
 
     from rlm_jupyter.models.decoding import DecodingHelps, TurnDecoding
+    from rlm_jupyter.models.token_ratio import TokenRatio
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
+_SILENCE_SECONDS: Final = 300.0
 _LIST_SECONDS: Final = 3.0
+_SLOTS_SECONDS: Final = 1.0
 _LISTED_MODELS: Final = 8
 _MOST_ADAPTATIONS: Final = 4
 
@@ -60,7 +73,8 @@ class OpenAIChat:
         client: an `openai.AsyncOpenAI` of your own (Azure, a proxy, other headers); you close it.
         parameters: further fields of each request, such as ``{"temperature": 0}`` or ``extra_body``.
         price: USD per million tokens; None: looked up.
-        timeout: the most seconds of silence, before the reply and within it.
+        timeout: the most seconds of silence, before the reply and within it; None: 300, and for a server on this
+            machine, before the reply, as many more as a slow machine takes to read a prompt of that length.
         retry: how often a request is tried.
 
     Attributes:
@@ -84,26 +98,28 @@ class OpenAIChat:
         client: AsyncOpenAI | None = None,
         parameters: Mapping[str, object] | None = None,
         price: Price | None = None,
-        timeout: float = 300.0,
+        timeout: float | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
         if client is None and not api_key:
             raise MissingKeyError(
                 f"The model `{model}` needs `api_key=` (any text, where its server needs none)."
             )
-        if timeout <= 0:
+        if timeout is not None and timeout <= 0:
             raise ConfigError(f"The `timeout` of a model cannot be {timeout}: give seconds above 0.")
         self.name = model
         self.provider = provider
         self.parameters: dict[str, object] = dict(parameters or {})
         check_parameters(self.parameters)
-        self.timeout = timeout
+        self.timeout = _SILENCE_SECONDS if timeout is None else timeout
+        self._patient = timeout is None
         self.retry = retry or RetryPolicy()
         self._key = SecretStr(_checked_key(api_key or (client.api_key if client is not None else "")))
         url = str(client.base_url) if client is not None else base_url or os.environ.get("OPENAI_BASE_URL")
         self._url = SecretStr(_checked_url(url or OPENAI_URL))
-        self._clients = Clients(self._key, self._url, timeout, client)
+        self._clients = Clients(self._key, self._url, self.timeout, client)
         self._dialect = Dialect.of(self.base_url, provider)
+        self._server = local_server(self._url.get_secret_value())
         self._price = price
         self.decoding: DecodingHelps | None = None
         self._decoding = DecodingChoice(model, self._url, self._key)
@@ -152,7 +168,7 @@ class OpenAIChat:
             ModelError: any other refusal: a model that is not there, no credit, a parameter.
         """
         messages = sendable(request.messages, system_role=self._dialect.system_role)
-        bill = Bill(messages)
+        bill = Bill(messages, statistics_of(self).ratio)
         most, adaptations = request.max_tokens, 0
         failures: Counter[Kind] = Counter()
         wanted = decoding = await self._decoding.of(request, self.decoding)
@@ -161,7 +177,7 @@ class OpenAIChat:
                 {**self.parameters, **request.parameters}, most, stream=request.on_delta is not None
             )
             fields, chat = decoding.request(body, messages)
-            outcome = await self._attempt(chat, fields, decoding.listener(request.on_delta), bill)
+            outcome = await self._attempt(chat, fields, request, decoding.listener(request.on_delta), bill)
             if isinstance(outcome, Reply):
                 self._decoding.learn(outcome, wanted, decoding)
                 return self._completion(outcome, bill, decoding)
@@ -192,6 +208,26 @@ class OpenAIChat:
             await _announce(request, outcome, seconds)
             await asyncio.sleep(seconds)
 
+    @property
+    def server_is_local(self) -> bool:
+        """Whether its server is on this machine."""
+        return self._server is not None
+
+    @property
+    def tells_beginning(self) -> bool:
+        """Whether its server sends replies as they come, so that `on_begin` is called with their beginning."""
+        return self._dialect.streams
+
+    async def wait_for_place(self) -> None:
+        """Wait until the server has room for one more request, if it is on this machine and tells its slots."""
+        if self._server is not None:
+            await self._server.enter(self._slots)
+
+    def free_place(self) -> None:
+        """Let the next request go on, after `wait_for_place`."""
+        if self._server is not None:
+            self._server.leave()
+
     async def aclose(self) -> None:
         """Close the connections of all loops; the model can be used again after it."""
         await self._clients.aclose()
@@ -200,6 +236,7 @@ class OpenAIChat:
         self,
         messages: list[Message],
         body: dict[str, object],
+        request: CompletionRequest,
         on_delta: Callable[[str], None] | None,
         bill: Bill,
     ) -> Reply | Failure:
@@ -209,17 +246,20 @@ class OpenAIChat:
         fields |= {"model": self.name, "messages": messages, "stream": bool(fields.get("stream", False))}
         failure: Failure | None = None
         begun = False
+        silence = Silence(self.timeout, reply, request.on_begin)
         try:
-            with self._clients.borrow() as client:
-                async with asyncio.timeout(self.timeout) as silence, self._posted(client, fields) as response:
+            with self._clients.borrow() as client, self._work(messages, body, bill.ratio, silence):
+                async with silence, self._posted(client, fields, silence.longest) as response:
                     begun = True
-                    await self._receive(response, reply, on_delta, lambda: _postpone(silence, self.timeout))
+                    await self._receive(response, reply, on_delta, silence.heard)
         except WireError as error:
             failure = Failure(Kind.MALFORMED, str(error))
         except Exception as error:
             failure = failure_of(error)
             if failure is None:
                 raise
+        if failure is not None and failure.kind is Kind.TIMEOUT and silence.patient:
+            failure = Failure(Kind.SLOW, silence.told)
         if failure is not None and reply.finish_reason is not None:
             failure = None  # what broke after the reply's own end took nothing away from it
         failure = failure or fault_of(reply)
@@ -227,7 +267,7 @@ class OpenAIChat:
             # The provider refused the model's own reply, as one that calls a tool: as if it had passed it on.
             failure, begun = None, True
             reply = Reply(usage=reply.usage, cost=reply.cost, model=reply.model, tool_calls=True)
-        if begun or (failure is not None and failure.kind in (Kind.TIMEOUT, Kind.BROKEN)):
+        if begun or (failure is not None and failure.kind in (Kind.TIMEOUT, Kind.SLOW, Kind.BROKEN)):
             bill.add(
                 reply, _bound_of(body)
             )  # what was sent and not answered may have been billed all the same
@@ -242,16 +282,52 @@ class OpenAIChat:
         return self._dialect.learn(failure, sent)
 
     def _posted(
-        self, client: AsyncOpenAI, fields: dict[str, object]
+        self, client: AsyncOpenAI, fields: dict[str, object], seconds: float
     ) -> contextlib.AbstractAsyncContextManager[Any]:
         """Send a request; its response is then open."""
-        return posted(client, fields)
+        return posted(client, fields, seconds)
 
     async def _receive(
         self, response: Any, reply: Reply, on_delta: Callable[[str], None] | None, heard: Callable[[], None]
     ) -> None:
         """Read a response into `reply`."""
         await receive(response, reply, on_delta, heard)
+
+    @contextmanager
+    def _work(
+        self, messages: list[Message], body: Mapping[str, object], ratio: TokenRatio, silence: Silence
+    ) -> Iterator[None]:
+        """Count a request as in flight, if its server is on this machine, which may be silent for longer.
+
+        A time-out that was chosen holds as it is.
+        """
+        if self._server is None:
+            yield
+            return
+        tokens, most = ratio.prompt_tokens(messages), _bound_of(body)
+        with self._server.work(work_seconds(tokens, most)) as before:
+            if self._patient:
+                own = silent_seconds(tokens, most, streams="stream" in body)
+                silence.allow(before + own, tokens)
+            yield
+
+    async def _slots(self) -> int | None:
+        """Ask a server of this machine how many requests it serves at once, as llama.cpp tells.
+
+        Raises:
+            Exception: it did not answer in time.
+        """
+        url = props_url(self._url.get_secret_value())
+        try:
+            with self._clients.borrow() as client:
+                async with asyncio.timeout(_SLOTS_SECONDS):
+                    return slots_told(await fetched_json(client, url))
+        except WireError:
+            return None
+        except Exception as error:
+            if hasattr(error, "status_code"):  # it answered: that it knows of no such address
+                return None
+            raise
 
     def _blame_proxy(self, failure: Failure) -> Failure:
         """Name the proxy through which there is no connection, if it is one of the environment."""
@@ -267,6 +343,7 @@ class OpenAIChat:
             model=reply.model or self.name,
             finish_reason="tool_calls" if reply.tool_calls and reply.blank else reply.finish_reason or "stop",
             attempts=bill.attempts,
+            thought_bytes=reply.thought_bytes,
         )
 
     async def _error(self, failure: Failure, bill: Bill) -> ModelError:
@@ -275,7 +352,7 @@ class OpenAIChat:
         if failure.kind in (Kind.MODEL, Kind.ADDRESS):
             error = await self._model_error(failure, said) or error
         # What the failed requests cost, for the ledger: `errors.ModelError` is raised by others without it.
-        vars(error).update(attempts=bill.attempts, usage=bill.usage, cost=bill.cost)
+        vars(error).update(attempts=bill.attempts, usage=bill.failed_usage, cost=bill.cost)
         return error
 
     async def _model_error(self, failure: Failure, said: str) -> ModelError | None:
@@ -319,10 +396,6 @@ def _bound_of(body: Mapping[str, object]) -> int | None:
     """Returns the most tokens that a request allows its reply."""
     bound = body.get(NEW_LIMIT, body.get(OLD_LIMIT))
     return bound if isinstance(bound, int) else None
-
-
-def _postpone(silence: asyncio.Timeout, seconds: float) -> None:
-    silence.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 def _checked_key(key: str) -> str:

@@ -15,6 +15,7 @@ from typing import Final
 from rlm_jupyter.models.base import Usage
 from rlm_jupyter.models.openai.error_body import error_in_choice, find_complaint, find_error
 from rlm_jupyter.models.openai.reply_usage import cost_of, usage_from, usage_of
+from rlm_jupyter.models.token_estimate import utf8_bytes
 
 __all__ = ["EventReader", "Reply", "WireError", "clean_text", "is_blank", "parse_json", "usage_from"]
 
@@ -28,6 +29,8 @@ _THOUGHTS: Final = (
     *("reasoning_content", "reasoning", "reasoning_text", "reasoning_details", "thinking", "thoughts"),
     "thinking_blocks",
 )
+_THOUGHT_TEXTS: Final = ("text", "thinking", "reasoning", "summary", "content")
+"""Names of the text in a part of thoughts."""
 _ALIVE: Final = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 """Names of events that only keep a connection open."""
 _TEXT_PARTS: Final = ("text", "output_text", "refusal")
@@ -161,6 +164,7 @@ class Reply:
         complaint: what is an error if nothing else comes.
         tool_calls: whether the model called tools, which nobody offered.
         thoughts: whether the model's thoughts came besides its text.
+        thought_bytes: how many bytes of them.
         choices: whether any choice was there.
         ended: whether the stream's own end mark came.
     """
@@ -174,6 +178,7 @@ class Reply:
     complaint: object = None
     tool_calls: bool = False
     thoughts: bool = False
+    thought_bytes: int = 0
     choices: bool = False
     ended: bool = False
     _by_delta: bool = False
@@ -210,7 +215,9 @@ class Reply:
         if finish is not None:
             self.finish_reason = finish
         # The last one counts: some servers send a running total with each chunk.
-        self.usage = usage_of(payload) or self.usage
+        usage = usage_of(payload)
+        if usage is not None and (self.usage is None or self.usage.estimated or not usage.estimated):
+            self.usage = usage
         cost = cost_of(payload)
         self.cost = self.cost if cost is None else cost
         return text
@@ -273,6 +280,8 @@ class Reply:
         for part in (delta, message):
             self.tool_calls |= bool(part.get("tool_calls") or part.get("function_call"))
             self.thoughts |= any(part.get(name) for name in _THOUGHTS) or _has_thoughts(part.get("content"))
+        # A last frame may repeat them as a whole.
+        self.thought_bytes += _thought_bytes(delta) or (0 if self.thought_bytes else _thought_bytes(message))
         text = _text_of(delta)
         if text and payload.get("object") != "chat.completion" and not (last and self._repeats(text)):
             self._by_delta = True
@@ -355,6 +364,24 @@ def _has_thoughts(content: object) -> bool:
         isinstance(kind, str) and kind.startswith(("thinking", "reasoning", "redacted_thinking"))
         for kind in kinds
     )
+
+
+def _thought_bytes(message: Mapping[str, object]) -> int:
+    """Returns how many bytes of thoughts a message has; servers send the same ones under several names."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    thoughts = [part for part in parts if isinstance(part, dict) and _has_thoughts([part])]
+    return max(_bytes_in(thoughts), *(_bytes_in(message.get(name)) for name in _THOUGHTS))
+
+
+def _bytes_in(thoughts: object, depth: int = 5) -> int:
+    if isinstance(thoughts, str):
+        return utf8_bytes(thoughts)
+    if depth and isinstance(thoughts, list):
+        return sum(_bytes_in(part, depth - 1) for part in thoughts)
+    if depth and isinstance(thoughts, dict):
+        return max((_bytes_in(thoughts.get(name), depth - 1) for name in _THOUGHT_TEXTS), default=0)
+    return 0
 
 
 def is_blank(text: str) -> bool:

@@ -103,7 +103,7 @@ class Clients:
     def _make(self, shards: _Shards) -> AsyncOpenAI:
         import openai
 
-        timeout = openai.Timeout(self._timeout, connect=min(self._timeout, _CONNECT_SECONDS))
+        timeout = time_out(self._timeout)
         if self._given is not None:
             return self._given.with_options(max_retries=0, timeout=timeout)
         if shards.certificates is None:
@@ -126,6 +126,13 @@ class Clients:
         if platform is not None:
             vars(made)["_platform"] = platform
         return made
+
+
+def time_out(seconds: float) -> Any:
+    """Returns the SDK's time-out for that many seconds of silence; a connection comes about sooner or not at all."""
+    import openai
+
+    return openai.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
 
 
 def _close_soon(loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Shards]) -> None:

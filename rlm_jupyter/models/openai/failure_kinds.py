@@ -21,6 +21,7 @@ class Kind(Enum):
     RATE_LIMIT = "rate limit"
     SERVER = "server error"
     TIMEOUT = "time-out"
+    SLOW = "time-out of a server of this machine"
     BROKEN = "connection lost"
     UNREACHABLE = "no connection"
     MALFORMED = "unusable reply"

@@ -37,7 +37,7 @@ _ENDPOINT: Final = re.compile(r"/(?:chat/completions|completions|responses|messa
 _VERSION: Final = re.compile(r"/v\d+[a-z0-9]*(?:/|$)")
 _OF_REPLIES: Final = frozenset({Kind.MALFORMED, Kind.EMPTY, Kind.THOUGHTS})
 _OF_CONNECTIONS: Final = frozenset(
-    {Kind.UNREACHABLE, Kind.CERTIFICATE, Kind.SETUP, Kind.TIMEOUT, Kind.BROKEN, Kind.SERVER}
+    {Kind.UNREACHABLE, Kind.CERTIFICATE, Kind.SETUP, Kind.TIMEOUT, Kind.SLOW, Kind.BROKEN, Kind.SERVER}
 )
 
 
@@ -174,6 +174,12 @@ def _connection_error(failure: Failure, *, model: str, url: str, said: str, trie
         return ProviderUnreachableError(
             f"{begin} ({failure.kind.value}: {said}). "
             f"Is the server running, is `base_url` right, and is there a network?"
+        )
+    if failure.kind is Kind.SLOW:
+        return ProviderUnreachableError(
+            f"`{url}` on this machine gave no reply for the model `{model}`{tries}: {sentence(said)} It was not asked "
+            "again, as it may still be at work. See the server's own log; ask for less at once, or use a smaller "
+            "model or a faster machine."
         )
     return ProviderUnreachableError(
         f"`{url}` gave no reply for the model `{model}`{tries}: {failure.reason}.{quoted(said)} Try again later."

@@ -33,8 +33,41 @@ def usages_in(payload: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
 
 
 def usage_of(payload: Mapping[str, object]) -> Usage | None:
-    """Returns the usage that a completion or a chunk tells of; None if there is none that can be true."""
-    return next((usage for raw in usages_in(payload) if (usage := usage_from(raw)) is not None), None)
+    """Returns the usage that a completion or a chunk tells of; None if there is none that can be true.
+
+    It is marked as estimated if the server counted the reply, and of the prompt only what it did not have in its
+    cache.
+    """
+    told = next((usage for raw in usages_in(payload) if (usage := usage_from(raw)) is not None), None)
+    return told or _llama_cpp_usage(payload) or _ollama_usage(payload)
+
+
+def _llama_cpp_usage(payload: Mapping[str, object]) -> Usage | None:
+    """Read llama.cpp's `timings` (https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md).
+
+    `prompt_n` is what was read anew. Servers before `cache_n` do not tell what else the prompt had.
+    """
+    timings = payload.get("timings")
+    if not isinstance(timings, Mapping):
+        return None
+    read, said = _tokens(timings.get("prompt_n")), _tokens(timings.get("predicted_n"))
+    if read is None or said is None:
+        return None
+    cached = _tokens(timings.get("cache_n"))
+    whole = read + (cached or 0)
+    return Usage(whole, said, cached or 0, estimated=cached is None or not whole)
+
+
+def _ollama_usage(payload: Mapping[str, object]) -> Usage | None:
+    """Read the counts of Ollama's own API (https://github.com/ollama/ollama/blob/main/docs/api.md).
+
+    Some versions leave `prompt_eval_count` out if all of the prompt is in the cache.
+    """
+    said = _tokens(payload.get("eval_count"))
+    if said is None:
+        return None
+    prompt = _tokens(payload.get("prompt_eval_count"))
+    return Usage(prompt or 0, said, estimated=not prompt)
 
 
 def usage_from(raw: Mapping[str, object]) -> Usage | None:

@@ -13,7 +13,9 @@ from rlm_jupyter.models.openai.chat_replies import (
     Reply,
     WireError,
     clean_text,
+    parse_any_json,
 )
+from rlm_jupyter.models.openai.clients import time_out
 from rlm_jupyter.models.openai.error_body import page_title
 from rlm_jupyter.models.openai.failures import Failure, Kind, failure_of_error_object
 
@@ -24,11 +26,12 @@ if TYPE_CHECKING:
 
 _DRAIN_SECONDS: Final = 0.1
 _EXCERPT: Final = 120
+_MOST_FETCHED: Final = 1 << 20
 
 
 @contextlib.asynccontextmanager
 async def posted(
-    client: AsyncOpenAI, fields: dict[str, object], path: str = "/chat/completions"
+    client: AsyncOpenAI, fields: dict[str, object], seconds: float, path: str = "/chat/completions"
 ) -> AsyncIterator[Any]:
     """Send a request; give the SDK's response, its body not yet read.
 
@@ -38,17 +41,42 @@ async def posted(
     Args:
         client: of the SDK.
         fields: of the body, `extra_headers` and `extra_query` among them, which are none.
+        seconds: the most that the connection may be silent.
         path: below the client's base URL.
     """
     headers: Any = fields.pop("extra_headers", None) or {}
     options: Any = {
         "headers": {"X-Stainless-Raw-Response": "stream", **headers},
         "params": fields.pop("extra_query", None) or {},
+        "timeout": time_out(seconds),
     }
     stream: Any = fields["stream"]
     response: Any = await client.post(path, cast_to=object, body=fields, options=options, stream=stream)
     try:
         yield response
+    finally:
+        await response.close()
+
+
+async def fetched_json(client: AsyncOpenAI, url: str) -> object:
+    """Returns the JSON at an address of the client's own server.
+
+    Raises:
+        WireError: it is too large, or no JSON.
+        openai.OpenAIError: it was refused, or there is no connection.
+    """
+    # Not to where a redirection leads: the key goes along.
+    options: Any = {"headers": {"X-Stainless-Raw-Response": "stream"}, "follow_redirects": False}
+    request: Any = client.get
+    response: Any = await request(url, cast_to=object, options=options, stream=False)
+    try:
+        data = bytearray()
+        async with contextlib.aclosing(response.iter_bytes()) as chunks:
+            async for chunk in chunks:
+                data += chunk
+                if len(data) > _MOST_FETCHED:
+                    raise WireError(f"more than {_MOST_FETCHED:,} bytes")
+        return parse_any_json(bytes(data))
     finally:
         await response.close()
 
@@ -159,8 +187,8 @@ async def _read_events(
 ) -> None:
     def take(events: Iterable[EventData]) -> None:
         for data in events:
-            heard()  # comments, which only keep a connection alive, do not come this far
             text = reply.add_event(data)
+            heard()  # comments, which only keep a connection alive, do not come this far
             if reply.ended:
                 return
             if text and on_delta is not None:

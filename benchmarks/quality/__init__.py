@@ -1,0 +1,1 @@
+"""How often a model's answers are right: tasks with generated data, graders, and harnesses to compare."""

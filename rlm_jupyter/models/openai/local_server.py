@@ -1,0 +1,199 @@
+"""A server on this machine: how long it may be silent while it reads, and how many requests it serves at once.
+
+A model that runs on a few cores reads 25 tokens a second, so that a first byte takes minutes, and its server may
+have one place only (a "slot"): what comes beside it waits there, in silence. That is neither lost nor to be sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import itertools
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+_SLOWEST: Final = 5.0
+"""Tokens a second that the slowest machine reads or writes which is still of use: a fifth of what two cores read."""
+_AT_ONCE: Final = 256
+"""Tokens of a prompt that any machine reads within an ordinary time-out."""
+_KNOWN_SECONDS: Final = 600.0
+"""For which an answer holds: the server may be started again with other settings."""
+_MOST_SLOTS: Final = 1024
+
+
+def is_local(url: str) -> bool:
+    """Returns whether a server is on this machine: its host is a loopback address."""
+    host = (urlsplit(url).hostname or "").rstrip(".").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def props_url(base_url: str) -> str:
+    """Returns where a llama.cpp server tells of itself, beside its OpenAI-compatible API."""
+    parts = urlsplit(base_url)
+    path = parts.path.rstrip("/").removesuffix("/v1")
+    return parts._replace(path=f"{path}/props", query="", fragment="").geturl()
+
+
+def slots_told(props: object) -> int | None:
+    """Read from llama.cpp's `/props` how many requests the server serves at once; None if it does not tell."""
+    slots = props.get("total_slots") if isinstance(props, dict) else None
+    if isinstance(slots, bool) or not isinstance(slots, int):
+        return None
+    return slots if 1 <= slots <= _MOST_SLOTS else None
+
+
+def silent_seconds(prompt_tokens: int, max_tokens: int | None, *, streams: bool) -> float:
+    """Returns for how many seconds a slow machine may be silent over a request, besides an ordinary time-out.
+
+    Args:
+        prompt_tokens: about how many it has to read.
+        max_tokens: the most that it may write.
+        streams: whether it sends what it writes as it comes.
+    """
+    reading = max(0, prompt_tokens - _AT_ONCE) / _SLOWEST
+    return reading if streams or not reading else reading + (max_tokens or 0) / _SLOWEST
+
+
+def work_seconds(prompt_tokens: int, max_tokens: int | None) -> float:
+    """Returns for how many seconds a slow machine may be busy with a request."""
+    return (prompt_tokens + (max_tokens or 0)) / _SLOWEST
+
+
+@dataclass(eq=False)
+class _Waiting:
+    """A request that waits for a slot."""
+
+    loop: asyncio.AbstractEventLoop
+    turn: asyncio.Future[None]
+    granted: bool = False
+
+    def grant(self) -> bool:
+        """Let it go on; False if its loop is closed."""
+        try:
+            self.loop.call_soon_threadsafe(self._go_on)
+        except RuntimeError:
+            return False
+        self.granted = True
+        return True
+
+    def _go_on(self) -> None:
+        if not self.turn.done():
+            self.turn.set_result(None)
+
+
+class LocalServer:
+    """What this process does with one server of this machine; shared by all models there, on all loops."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asking: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
+        self._slots: int | None = None
+        self._asked = -_KNOWN_SECONDS
+        self._busy = 0
+        self._queue: deque[_Waiting] = deque()
+        self._work: dict[int, float] = {}
+        self._numbers = itertools.count()
+
+    # ---- how long it may be silent
+
+    @contextlib.contextmanager
+    def work(self, seconds: float) -> Iterator[float]:
+        """Count a request as in flight; yields the seconds that a server with a queue may be silent over those before.
+
+        A server that tells its slots is sent no more than it has room for, so that there is no queue.
+        """
+        number = next(self._numbers)
+        with self._lock:
+            before = 0.0 if self._slots is not None else sum(self._work.values())
+            self._work[number] = seconds
+        try:
+            yield before
+        finally:
+            with self._lock:
+                del self._work[number]
+
+    # ---- how many requests at once
+
+    async def enter(self, ask: Callable[[], Awaitable[int | None]]) -> None:
+        """Wait until the server has room for one more request; first come, first served.
+
+        The server is asked for its slots when a second request comes beside a first one, once in ten minutes.
+
+        Args:
+            ask: returns how many requests the server serves at once; None if it does not tell.
+        """
+        with self._lock:
+            if not self._busy:
+                self._busy = 1
+                return
+        await self._learn(ask)
+        waiting = _Waiting(loop := asyncio.get_running_loop(), loop.create_future())
+        with self._lock:
+            self._queue.append(waiting)
+            self._pump()
+        try:
+            await waiting.turn
+        except asyncio.CancelledError:
+            with self._lock:
+                if waiting.granted:
+                    self._busy -= 1
+                else:
+                    self._queue.remove(waiting)
+                self._pump()
+            raise
+
+    def leave(self) -> None:
+        """Let the next request go on: one that had entered has ended."""
+        with self._lock:
+            self._busy -= 1
+            self._pump()
+
+    async def _learn(self, ask: Callable[[], Awaitable[int | None]]) -> None:
+        with self._lock:
+            asking = self._asking.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+        async with asking:  # one asks, the others wait for the answer
+            if time.monotonic() - self._asked >= _KNOWN_SECONDS:
+                slots = self._slots
+                with contextlib.suppress(
+                    Exception
+                ):  # one that is too busy to answer has the slots that it had
+                    slots = await ask()
+                with self._lock:
+                    self._slots, self._asked = slots, time.monotonic()
+
+    def _pump(self) -> None:
+        """Let those go on, in their order, for whom there is room; with the lock held."""
+        while self._queue and (self._slots is None or self._busy < self._slots):
+            if self._queue.popleft().grant():
+                self._busy += 1
+
+
+_servers: WeakValueDictionary[int, LocalServer] = WeakValueDictionary()
+"""By port: a loopback address has several names."""
+_lock = threading.Lock()
+
+
+def local_server(url: str) -> LocalServer | None:
+    """Returns what this process does with a server of this machine; None for one that is elsewhere."""
+    if not is_local(url):
+        return None
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    with _lock:
+        return _servers.setdefault(port, LocalServer())
