@@ -22,7 +22,7 @@ from rlm_jupyter.errors import ConfigError, MissingKeyError
 from rlm_jupyter.options.pydantic_fields import field_of
 from rlm_jupyter.sandbox_settings import Sandbox, read_bytes
 
-PromptVariant = Literal["default", "frugal", "small_context"]
+PromptVariant = Literal["auto", "default", "small", "frugal", "small_context"]
 
 _limit = partial(field_of, "limits")
 

@@ -26,6 +26,8 @@ _BATCH = 1000  # plain completions of one batch under way at once
 _BATCH_WITH_DATA = 100  # sub-agents of one batch under way at once; each may hold a descriptor
 _DESCRIPTORS = 400  # of one batch under way at once; the engine refuses more than 512
 _LARGE = 1 << 20  # bytes of a mapped value that are worth a search for cycles once it is dropped
+_DESCRIBED = 2500  # characters up to which `describe` prints a text whole
+_PREVIEW = 600  # of a longer one
 _MOST_TEXTS = 4  # large texts whose bytes are kept to be handed on
 
 
@@ -252,6 +254,17 @@ class Words(ServerWords):
             print(f"{one['name']}: {one['summary']}")  # noqa: T201
         if not found:
             print("No variables yet.")  # noqa: T201
+        return Nothing()
+
+    def describe(self, *values: Any) -> Nothing:
+        """Print what values are: type, size, columns, a few rows or lines."""
+        current = self.variables.current()
+        for value in values:
+            name = next((name for name, known in current.items() if known is value), None)
+            whole = type(value) is str and len(value) <= _DESCRIBED
+            most = _DESCRIBED if whole else _PREVIEW
+            about = describe.describe(value, rows=self.variables.rows, max_chars=most)
+            print(describe.render(about, name=name, max_chars=2 * _DESCRIBED))  # noqa: T201
         return Nothing()
 
     def budget(self) -> Budget:

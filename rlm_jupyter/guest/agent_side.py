@@ -20,6 +20,7 @@ from .bridge.control_link import ControlLink
 from .bridge.socket_link import Link, RLMQueryError, error_of
 from .missing_imports import MissingImports
 from .pending_calls import Call, Failed
+from .text_lines import find_lines, kind_of_lines, parse_lines
 
 _guests: list[Guest] = []
 
@@ -31,6 +32,7 @@ class Guest(Words):
         super().__init__(shell)
         self.answer: dict[str, Any] = {"content": "", "ready": False}
         self.data_names: set[str] = set()
+        self.helpers: set[str] = set()
         self.link = self.tools.link = (
             ControlLink(shell.kernel, self.serve)
             if fd is None
@@ -62,7 +64,9 @@ class Guest(Words):
         """Put the words (back) in place. What was made of the plain names `answer` and `budget` stays."""
         namespace = self.shell.user_ns
         for name, word in self.variables.words.items():
-            kept = name in {"answer", "budget"} and name in namespace and not callable(namespace[name])
+            kept = name in namespace and (
+                name in self.helpers or (name in {"answer", "budget"} and not callable(namespace[name]))
+            )
             if not kept and name not in self.data_names:
                 namespace[name] = word
 
@@ -149,10 +153,15 @@ class Guest(Words):
             return self._take_tool(body, fds), []
         if op == "export":
             return self._export(body["name"], allow_pickle=bool(body.get("allow_pickle")))
-        if op == "defined":
-            return self.variables.defined(body["names"]), []
         if op == "describe":
             return {"variables": self.variables.describe()}, []
+        return self._serve_more(op, body), []
+
+    def _serve_more(self, op: str, body: dict[str, Any]) -> Any:
+        if op == "defined":
+            return self.variables.defined(body["names"])
+        if op == "helpers":
+            return self._bind_helpers(body["question"])
         raise error_of("internal", f"An agent's kernel does not know `{op}`.")
 
     def _take_data(self, names: Sequence[str], item_names: Sequence[str] | None, fd: int) -> dict[str, Any]:
@@ -163,6 +172,19 @@ class Guest(Words):
         self.shell.user_ns.update(bound)
         self.variables.note(list(bound))
         return self.variables.told(next(iter(bound)))
+
+    def _bind_helpers(self, question: str) -> dict[str, Any]:
+        """Bind what a first look uses, where the names are free; tell which they are, and what the data's lines are."""
+        namespace = self.shell.user_ns
+        wanted = {"describe": self.describe, "parse_lines": parse_lines, "find_lines": find_lines}
+        free = {
+            name: item for name, item in {**wanted, "question": question}.items() if name not in namespace
+        }
+        self.helpers.update(free)  # what the agent's code makes of these names stays
+        self.variables.words |= free
+        namespace.update(free)
+        data = namespace.get("context")
+        return {"names": list(free), "lines": kind_of_lines(data) if type(data) is str else None}
 
     def _take_tool(self, body: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         name = body["name"]

@@ -16,6 +16,7 @@ from typing import Any
 
 MOST_CHARS = 50_000_000
 """Of a text whose lines are all read; a longer one is read up to there."""
+_ENDS = 1_000_000
 _SAMPLE = 2000
 _LEAST = 5
 _LONGEST = 2000
@@ -38,8 +39,8 @@ Form = tuple[str | None, ...]
 
 
 def kind_of_lines(text: str) -> str | None:
-    """Returns what `parse_lines` can make of a text: `json`, `csv`, `form`; None if its lines have nothing in common."""
-    sample = _sample(text[:MOST_CHARS].splitlines()) if len(text) <= MOST_CHARS else []
+    """Returns what `parse_lines` can make of a text: `json`, `csv`, `form`; None if its lines share nothing."""
+    sample = _sample(_ends(text).splitlines()) if len(text) <= MOST_CHARS else []
     if len(sample) < _LEAST:
         return None
     if _mostly(map(_is_record, sample), sample):
@@ -116,6 +117,13 @@ def find_lines(text: str, words: str, most: int = 8) -> list[str]:
     return [lines[number][:_LONGEST] for number in best]
 
 
+def _ends(text: str) -> str:
+    """Returns a text, or of a long one its head and tail, in whole lines."""
+    if len(text) <= 2 * _ENDS:
+        return text
+    return f"{text[:_ENDS].rpartition(chr(10))[0]}\n{text[-_ENDS:].partition(chr(10))[2]}"
+
+
 def _sample(lines: Sequence[str]) -> list[str]:
     step = max(1, len(lines) // _SAMPLE)
     return [line for line in lines[::step][:_SAMPLE] if line.strip() and len(line) <= _LONGEST]
@@ -145,7 +153,7 @@ def _record(line: str) -> dict[str, Any] | None:
 def _delimiter(sample: Sequence[str]) -> str | None:
     """Returns what separates the fields, if the first line is a heading and the others have as many fields."""
     for delimiter in _DELIMITERS:
-        heading, *rest = csv.reader(sample[:1] + sample[1:], delimiter=delimiter)
+        heading, *rest = csv.reader(sample, delimiter=delimiter)
         names = [name.strip() for name in heading]
         plain = all(name and len(name) <= _HEADING and not _NUMBER.fullmatch(name) for name in names)
         if len(names) > 1 and plain and len(set(names)) == len(names) and rest:
@@ -160,7 +168,9 @@ def _parse_table(lines: list[str]) -> tuple[Any, list[str]]:
     import pandas as pd
 
     delimiter = _delimiter(_sample(lines)) or ","
-    rows = pd.read_csv(io.StringIO("\n".join(lines)), sep=delimiter, on_bad_lines="skip", skipinitialspace=True)
+    rows = pd.read_csv(
+        io.StringIO("\n".join(lines)), sep=delimiter, on_bad_lines="skip", skipinitialspace=True
+    )
     for name in rows.columns:
         rows[name] = _converted(rows[name])
     width = len(rows.columns)

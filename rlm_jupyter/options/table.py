@@ -343,10 +343,11 @@ _AGENTS = (
     _setting(
         "prompt",
         "choice",
-        "default",
-        "What agents are told: `frugal` for models that call too much or cost much, `small_context` for models with a "
-        "small window.",
-        choices=("default", "frugal", "small_context"),
+        "auto",
+        "What agents are told: `small` for models of a few billion parameters, `frugal` for models that call too much "
+        "or cost much, `small_context` for models with a small window; `auto`: `small` for a model that is known to be "
+        "small, or that begins like one, else `default`.",
+        choices=("auto", "default", "small", "frugal", "small_context"),
         flags=("--prompt",),
         commands=(RUN,),
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.budget.ledger import Left
     from rlm_jupyter.engine.run.services import RunServices
     from rlm_jupyter.values.store import Buffer
+
+
+_MOST_CODES = 50
 
 
 class Requests(Protocol):
@@ -53,6 +57,9 @@ class Agent:
         gauge: tells about how long the chat is.
         turn: the number of its newest turn.
         looked: whether its code has read its data.
+        small: whether its model is a small one.
+        codes: the newest cells that it ran.
+        look_wanted: whether it answered without, so that a look is to be taken for it.
         told: sentences about its cells that its next observation takes along.
     """
 
@@ -67,7 +74,9 @@ class Agent:
     turn: int = 0
     cells: int = 0
     looked: bool = False
-    asked_to_look: bool = False
+    look_wanted: bool = False
+    small: bool = False
+    codes: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_CODES))
     told: list[str] = field(default_factory=list)
     _sent: int = 0
     calls: Requests = field(init=False, repr=False, compare=False)
@@ -100,6 +109,11 @@ class Agent:
         if self.new_data is not None:
             return (*self.new_data.names, *self.new_data.item_names)
         return ("context", *self.spec.names, *self.spec.item_names)
+
+    def last_turn(self) -> bool:
+        """Whether there is no turn after this one."""
+        left = self.services.ledger.left(self.id)
+        return (left.turns is not None and left.turns <= 0) or (left.calls is not None and left.calls <= 0)
 
     def left(self) -> Left:
         """What it may still spend."""

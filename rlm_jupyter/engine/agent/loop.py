@@ -10,9 +10,13 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from rlm_jupyter.engine.agent import compaction, follow_up, kernel_setup, prompt
+from rlm_jupyter.engine.agent import compaction, follow_up, kernel_setup, prompt, small_prompt
 from rlm_jupyter.engine.agent.agent import Agent
+from rlm_jupyter.engine.agent.chat_tail import ChatTails, Tail
 from rlm_jupyter.engine.agent.error_hints import tell_hint
+from rlm_jupyter.engine.agent.first_look import DERIVED, Look, plan_look
+from rlm_jupyter.engine.agent.guidance import Guidance, Retraction
+from rlm_jupyter.engine.agent.prompt_choice import choose_prompt
 from rlm_jupyter.engine.agent.prose_answer import decide
 from rlm_jupyter.engine.agent.repeat_guard import StuckGuard
 from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
@@ -30,12 +34,20 @@ from rlm_jupyter.errors import (
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.agent_kernel import AgentKernel, CellResult
 from rlm_jupyter.models.base import Completion
+from rlm_jupyter.models.model_size import ServedModel
 from rlm_jupyter.models.openai.chat_replies import is_blank
 from rlm_jupyter.security.redactor import redact_ends
 from rlm_jupyter.text.shorten import CutText
 
 _MAX_EMPTY_REPLIES = 3
 _MAX_KERNEL_DEATHS = 3
+_MOST_RETRACTED = 8
+"""Replies without code in a row of a small model, whose next request is warmer each time."""
+_SMALL = (
+    "The first reply had no code, as those of small models do: the chat begins anew with a prompt for one."
+)
+_WARMER = (0.7, 0.9, 1.0)
+"""Temperatures of the requests after a reply that left the chat: at 0 it would come again."""
 _PARTIAL_SECONDS = 3.0
 _TAKE_ANSWER = """\
 if type(answer) is dict and dict.get(answer, "content"):
@@ -50,13 +62,18 @@ class AgentLoop(Agent):
     _empty: int = 0
     _no_text: EmptyReplyError | None = None
     _deaths: int = 0
+    _warmth: int = 0
+    _looked_for: bool = False
+    _derived: tuple[str, ...] = ()
     _opening: asyncio.Task[AgentKernel] | None = None
 
     def __post_init__(self) -> None:
         self._stuck = StuckGuard(self.id, self.services.settings.stuck_after)
+        self._tails = ChatTails()
         self.calls = AgentCalls(self)
         earlier = self.spec.earlier
         self._known_data = len(earlier.spec.added) if earlier is not None else 0
+        self.guidance = Guidance(self.spec.question, self.data_names)
         self.looked = earlier is not None and self.new_data is None
 
     async def work(self) -> None:
@@ -95,34 +112,103 @@ class AgentLoop(Agent):
     # ---- the chat
 
     async def _begin(self, earlier: Agent | None) -> None:
-        spec = self.spec
+        settings = self.services.settings
+        variant = await choose_prompt(settings.prompt, self.spec.model)
+        self.small = self.guidance.small = variant == "small"
         if earlier is not None:
             self.messages = await follow_up.chat(self, earlier, last_turn=self._last_turn())
             self.asked = len(self.messages) - 1
             return
-        servers = await self.services.servers.shown(spec.mcp)
+        if self.guidance.small:
+            await self._begin_small()
+            return
         first = prompt.first_message(
-            spec.question,
-            spec.context.description if spec.context is not None else None,
-            names=(*spec.names, *spec.item_names),
-            schema=spec.schema.text if spec.schema else None,
-            tools=self.services.tools_text(self),
-            servers=servers,
-            allowed=describe_sandbox_permissions(
-                self.services.settings.sandbox, self.services.settings.kernel
-            ),
+            self.spec.question,
+            self.spec.context.description if self.spec.context is not None else None,
+            names=(*self.spec.names, *self.spec.item_names),
             left=self.services.ledger.left(self.id),
             last_turn=self._last_turn(),
+            **await self._offers(),
         )
-        settings = self.services.settings
         system = prompt.system_prompt(
-            settings.prompt,
+            variant,
             leaf=self.leaf,
             sub_calls=settings.sub_calls,
             sub_agents=settings.sub_agents,
             instructions=settings.instructions,
         )
         self.messages = prompt.chat(system, first)
+
+    async def _offers(self) -> dict[str, str | None]:
+        """Returns what the first message tells of what may be called and reached, and of the answer's form."""
+        settings = self.services.settings
+        return {
+            "schema": self.spec.schema.text if self.spec.schema else None,
+            "tools": self.services.tools_text(self),
+            "servers": await self.services.servers.shown(self.spec.mcp),
+            "allowed": describe_sandbox_permissions(settings.sandbox, settings.kernel),
+        }
+
+    async def _begin_small(self) -> None:
+        """Begin a small model's chat: what is asked, then a first look at the data as code and output."""
+        settings, spec = self.services.settings, self.spec
+        system = small_prompt.system_prompt(sub_calls=settings.sub_calls, instructions=settings.instructions)
+        first = small_prompt.first_message(
+            spec.question,
+            spec.context.description if spec.context is not None else None,
+            names=(*spec.names, *spec.item_names),
+            **await self._offers(),
+        )
+        self.messages = prompt.chat(system, first)
+        self._tails.clear()
+        self._sent = 0
+        look = await self._plan_look()
+        if look is not None:
+            self.guidance.data = look.data
+            output = await self._take_look(look)
+            self.messages.append({"role": "assistant", "content": f"```repl\n{look.code}```"})
+            self._tails.add(
+                self.messages, Tail(f"Output:\n{output}", self.guidance.first_end()), self._last_words()
+            )
+            return
+        self.messages.pop()
+        self._tails.add(self.messages, Tail(first, self.guidance.first_end()), self._last_words())
+
+    async def _begin_as_small(self) -> bool:
+        """Begin anew as with a small model, if the first reply was one's: prose, of a model that nobody knows."""
+        settings, model = self.services.settings, self.spec.model
+        first = self.turn == 1 and not self.cells and self.asked == 1
+        if not first or settings.prompt != "auto" or model.scripted or self.guidance.small:
+            return False
+        if not isinstance(model, ServedModel) or await model.local_server() is None:
+            return False
+        self._check_turns()
+        self.small = self.guidance.small = True
+        await self._begin_small()
+        self.services.journal.emit(ev.Notice, self.id, text=_SMALL)
+        return True
+
+    async def _plan_look(self) -> Look | None:
+        if self.spec.context is None:
+            return None
+        kernel = await self._kernel()
+        return await plan_look(kernel, self.spec.question, self.spec.context.description, self.data_names)
+
+    async def _take_look(self, look: Look) -> str:
+        """Run a first look; the agent itself has not read its data by it."""
+        looked, self._derived = self.looked, DERIVED
+        _, output = await self.run_cell(look.code)
+        self.looked, self.told = looked, []
+        return output
+
+    async def _look_after(self, result: CellResult | None) -> str | None:
+        """Returns a look at the data for a model that answered without one, and was sent back."""
+        wanted, self.look_wanted = self.look_wanted, False
+        if not wanted or self._looked_for or result is None or (look := await self._plan_look()) is None:
+            return None
+        self._looked_for = True
+        output = await self._take_look(look)
+        return f"A look at the data was run for you:\n\n```repl\n{look.code}```\n\nOutput:\n{output}"
 
     def _last_turn(self) -> bool:
         """Whether the next turn is the last that the limits allow."""
@@ -132,20 +218,38 @@ class AgentLoop(Agent):
     async def _take_turn(self) -> None:
         self.turn += 1
         completion = await self._ask_for_turn()
-        self._sent = len(self.messages) + 1
-        self.messages.append(shown_reply(completion))
         reply = parse_reply(completion.text, finish_reason=completion.finish_reason)
         if reply.text is not None:
             reply = await decide(reply, await self._kernel())
-        shown, notices = await self._run_blocks(reply.blocks)
-        notices = [*reply.notices, *notices]
-        if self.value is not None:
-            return
         if not reply.blocks:
             self._count_empty(completion)
-            notices = [reply.problem or "There was no code to run in your reply.", *notices]
+            if await self._begin_as_small():
+                return
         else:
             self._empty = 0
+        refused = self.guidance.refuse(reply)
+        if refused is not None:
+            self._check_turns()
+            self._retract(refused, reply.blocks[0] if reply.blocks else "")
+            return
+        start = len(self.messages)
+        self._sent = start + 1
+        self.messages.append(shown_reply(completion))
+        shown, notices, result = await self._run_blocks(reply.blocks)
+        if self.value is not None:
+            return
+        self._check_turns()
+        ran = reply.blocks[: len(shown)]
+        retraction = self.guidance.after(ran, result, start)
+        if retraction is not None:
+            self._retract(retraction, ran[-1], back_to=start)
+            return
+        notices = [*reply.notices, *notices]
+        if not reply.blocks:
+            notices = [reply.problem or "There was no code to run in your reply.", *notices]
+        await self._observe(shown, notices, result, reply.blocks)
+
+    def _check_turns(self) -> None:
         left = self.services.ledger.left(self.id)
         if left.turns is not None and left.turns <= 0:
             limit = self.services.limits.calls_per_agent
@@ -154,14 +258,46 @@ class AgentLoop(Agent):
                 "or ask a smaller question.",
                 limit="calls_per_agent",
             )
-        content = prompt.observation(
+
+    async def _observe(
+        self, shown: list[str], notices: list[str], result: CellResult | None, blocks: Sequence[str]
+    ) -> None:
+        """Tells the model what came of its reply."""
+        if (look := await self._look_after(result)) is not None:
+            notices.append(look)
+        end = self.guidance.end(result, blocks[: len(shown)], notices=bool(notices))
+        body = prompt.observation(
             shown,
-            total=len(reply.blocks),
+            total=len(blocks),
             notices=notices,
-            left=left if self.services.ledger.half_gone(self.id) else None,
-            last_turn=self._last_turn(),
+            left=self.services.ledger.left(self.id) if self.services.ledger.half_gone(self.id) else None,
         )
-        self.messages.append({"role": "user", "content": content})
+        self._warmth = 0
+        self._tails.add(self.messages, Tail(body, end), self._last_words())
+
+    def _last_words(self) -> str:
+        return prompt.LAST_TURN if self._last_turn() else ""
+
+    def _retract(self, why: Retraction, code: str, *, back_to: int | None = None) -> None:
+        """Take a reply out of the chat: a line on it comes into the message that it answered, and one asks warmer.
+
+        Raises:
+            AgentFailedError: it was told, and would do the same again.
+        """
+        note = why.note
+        if (
+            why.failure
+            and not self.guidance.small
+            and (told := self._stuck.note(code, why.failure)) is not None
+        ):
+            note = f"{note}\n{told}"
+        first = min(
+            (place for place in (why.back_to, back_to) if place is not None), default=len(self.messages)
+        )
+        del self.messages[first:]
+        self._sent = self._tails.note(self.messages, note, self._last_words())
+        self._warmth += 1
+        self.services.journal.emit(ev.Notice, self.id, text=note)
 
     async def _ask_for_turn(self) -> Completion:
         """Ask the model; that it wrote no text is told to it in a turn, as every reply without code is."""
@@ -191,15 +327,22 @@ class AgentLoop(Agent):
         )
 
     async def _complete(self) -> Completion:
+        warmer = _WARMER[min(self._warmth, len(_WARMER)) - 1] if self._warmth else None
         completion = await self.services.completions.ask(
-            self.id, self.spec.model, self.messages, purpose="turn", turn=self.turn, start=self._sent
+            self.id,
+            self.spec.model,
+            self.messages,
+            purpose="turn",
+            turn=self.turn,
+            start=self._sent,
+            temperature=warmer,
         )
         self.gauge.learn(self.messages, completion.usage, completion.attempts)
         return completion
 
     def _count_empty(self, completion: Completion) -> None:
         self._empty += 1
-        if self._empty >= _MAX_EMPTY_REPLIES:
+        if self._empty >= (_MOST_RETRACTED if self.guidance.small else _MAX_EMPTY_REPLIES):
             tail = completion.text.strip()[-300:]
             said = f"ended: {tail!r}" if tail else "was empty"
             why = "" if completion.finish_reason == "stop" else f", by `{completion.finish_reason}`"
@@ -212,10 +355,11 @@ class AgentLoop(Agent):
 
     # ---- the kernel
 
-    async def _run_blocks(self, blocks: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Run a reply's blocks in order; stop at the first that fails."""
+    async def _run_blocks(self, blocks: Sequence[str]) -> tuple[list[str], list[str], CellResult | None]:
+        """Run a reply's blocks in order, up to the first that fails: what is shown, notices, the last result."""
         shown: list[str] = []
         notices: list[str] = []
+        result = None
         for block in blocks:
             result, text = await self.run_cell(block)
             hint = tell_hint(self, block, result)
@@ -226,11 +370,13 @@ class AgentLoop(Agent):
                     "Your kernel had to be replaced: all variables but the data are gone. "
                     "Define again what you need."
                 )
-            if self.value is None and (told := self._stuck.note(block, result)) is not None:
-                notices.append(told)
+                self.guidance.attempts.clear()
+            if self.value is None and not self.guidance.small and (failure := _failure(result)) is not None:
+                told = self._stuck.note(block, failure)
+                notices += [told] if told is not None else []
             if result.status != "ok":
                 break
-        return shown, notices
+        return shown, notices, result
 
     async def run_cell(self, code: str) -> tuple[CellResult, str]:
         """Run code of a turn in the kernel, and tell it; give the result, and what the model is shown of it."""
@@ -239,7 +385,8 @@ class AgentLoop(Agent):
         self.cells += 1
         number = self.cells
         code = await services.gate.before(self.id, number, code)
-        self.looked = self.looked or reads_any(code, self.data_names)
+        self.codes.append(code)
+        self.looked = self.looked or reads_any(code, (*self.data_names, *self._derived))
         journal.emit(ev.CodeStarted, self.id, cell=number, turn=self.turn, code=code)
         began = time.monotonic()
         try:
@@ -265,7 +412,7 @@ class AgentLoop(Agent):
             frames=_without_secrets(services.redact, result.frames),
             error_value=_without_secrets(services.redact, result.error_text).head,
         )
-        shown, cut = prompt.show_result(result, services.settings.output_chars)
+        shown, cut = prompt.show_result(result, self.guidance.output_chars(services.settings.output_chars))
         journal.emit(
             ev.CodeFinished,
             self.id,
@@ -324,6 +471,13 @@ def reads_any(code: str, names: Collection[str]) -> bool:
         isinstance(node, ast.Name) and node.id in wanted and isinstance(node.ctx, ast.Load)
         for node in ast.walk(tree)
     )
+
+
+def _failure(result: CellResult) -> str | None:
+    """Returns the error that ended a cell, or how else it ended; None if it ran to its end."""
+    if result.status == "ok":
+        return None
+    return f"{result.error_name}: {result.error_value}" if result.error_name else result.status
 
 
 def _without_secrets(redact: Callable[[str], str], text: CutText) -> CutText:

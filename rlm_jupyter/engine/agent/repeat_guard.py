@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
 
 from rlm_jupyter.errors import AgentFailedError
-
-if TYPE_CHECKING:
-    from rlm_jupyter.kernels.agent_kernel import CellResult
 
 
 class StuckGuard:
@@ -24,28 +20,31 @@ class StuckGuard:
         self._limit = limit
         self._failures: Counter[tuple[str, str]] = Counter()
 
-    def note(self, code: str, result: CellResult) -> str | None:
-        """Count a cell; give what the agent must be told, once for the same failure.
+    def note(self, code: str, failure: str) -> str | None:
+        """Count code that failed; give what the agent must be told, once for the same failure.
+
+        Args:
+            code: of the cell.
+            failure: the error that ended it, such as ``ValueError: ...``.
 
         Raises:
             AgentFailedError: it was told, and ran the same into the same error again.
         """
-        if result.status == "ok" or self._limit is None:
+        if self._limit is None:
             return None
-        error = f"{result.error_name}: {result.error_value}" if result.error_name else result.status
-        key = (code.strip(), error)
+        key = (code.strip(), failure)
         self._failures[key] += 1
         times = self._failures[key]
         if times == self._limit:
             return (
-                f"You have run exactly this code {times} times, and each time it ended with `{error[:300]}`. "
+                f"You have run exactly this code {times} times, and each time it ended with `{failure[:300]}`. "
                 "If you run it again, you will be stopped: do something else, or call FINAL with what "
                 "you have."
             )
         if times > self._limit:
             raise AgentFailedError(
                 f"Agent `{self._agent}` ran the same code into the same error {times} times, and went on after "
-                f"it was told: `{error[:300]}`. Its variables can still be pulled. Try another model, put the "
+                f"it was told: `{failure[:300]}`. Its variables can still be pulled. Try another model, put the "
                 "question more precisely, or raise `stuck_after`."
             )
         return None

@@ -24,6 +24,7 @@ from rlm_jupyter.engine.agent_requests.tool_calls import (
     resolve_servers_for_child,
     resolve_tools_for_child,
 )
+from rlm_jupyter.engine.agent_requests.typed_value import MOST_BYTES, may_be_typed, typed_value
 from rlm_jupyter.engine.reply.blank_reply import shown_reply, why_blank
 from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
 from rlm_jupyter.errors import ConfigError, ContextTooLongError, LimitReachedError, ModelError, RLMError
@@ -170,6 +171,12 @@ class AgentCalls:
             agent.services.journal.emit(ev.ValueRejected, agent.id, reason=reason)
             raise BridgeError("rejected", reason)
         buffer = self._received(fds[0], body)
+        if (reason := await self._not_found(buffer)) is not None:
+            if agent.draft is not None:
+                agent.draft.close()
+            agent.draft = await agent.services.holdings.keep(buffer)
+            agent.services.journal.emit(ev.ValueRejected, agent.id, reason=reason)
+            raise BridgeError("rejected", reason)
         if agent.spec.schema is not None:
             await self._check(agent.spec.schema, buffer)
         await agent.services.holdings.keep(buffer)
@@ -193,16 +200,26 @@ class AgentCalls:
         return self._agent.services.store.adopt(os.dup(fd), description_of(body.get("description")))
 
     def _not_looked(self) -> str | None:
-        """Ask once to look first, where the code answers without having read data that was not shown whole."""
+        """Ask to look first, as long as turns last, where the code answers without having read data not shown whole."""
         agent = self._agent
         context = agent.data
-        if not agent.services.settings.require_look or agent.looked or agent.asked_to_look or context is None:
+        if not agent.services.settings.require_look or agent.looked or context is None or agent.last_turn():
             return None
         if context.description.get("truncated") is False:
             return None
-        agent.asked_to_look = True
+        agent.look_wanted = True
         name = agent.data_names[0]
         return f"Your code has not read `{name}` yet. Look at the data first, then call FINAL again."
+
+    async def _not_found(self, buffer: Buffer) -> str | None:
+        """Send back, as long as turns last, a value that the agent has typed and that stands nowhere it has seen."""
+        agent = self._agent
+        if not agent.services.settings.require_look or agent.last_turn() or buffer.size > MOST_BYTES:
+            return None
+        if not (agent.small or may_be_typed(agent.codes)):
+            return None
+        seen = [message["content"] for message in agent.messages if message["role"] == "user"]
+        return await self.work.run(partial(typed_value, buffer, list(agent.codes), seen, small=agent.small))
 
     async def _check(self, schema: AnswerSchema, buffer: Buffer) -> None:
         agent = self._agent

@@ -95,6 +95,7 @@ class Completions:
         turn: int,
         start: int = 0,
         max_tokens: int | None = None,
+        temperature: float | None = None,
     ) -> Completion:
         """Get one completion.
 
@@ -106,6 +107,7 @@ class Completions:
             turn: the agent's turn in which it is asked.
             start: how many of the messages were sent with an earlier call already.
             max_tokens: the most tokens of the reply, where that is fewer than the settings say.
+            temperature: for this request, where it is higher than the settings say.
 
         Raises:
             LimitReachedError: its worst case does not fit under the limits.
@@ -116,6 +118,8 @@ class Completions:
         messages = redact.of_chat(agent, messages) if purpose == "turn" else redact.of_request(messages)
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
+        if temperature is not None:
+            sampling = sampling.warmer(temperature)
 
         async def buy() -> Completion:
             async with place_at_server(self._journal, self._ledger, agent, model):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ class Sampling:
 
     max_tokens: int
     parameters: dict[str, object] = field(default_factory=dict)
+
+    def warmer(self, temperature: float) -> Sampling:
+        """Returns the same at a temperature, if that is higher; models that reason take none."""
+        own = self.parameters.get("temperature")
+        if "reasoning_effort" in self.parameters or (isinstance(own, (int, float)) and own >= temperature):
+            return self
+        return replace(self, parameters={**self.parameters, "temperature": temperature})
 
 
 @dataclass(frozen=True)

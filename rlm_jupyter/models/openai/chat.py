@@ -41,6 +41,7 @@ from rlm_jupyter.models.openai.silence import Silence
 from rlm_jupyter.models.openai.streaming import fault_of, fetched_json, posted, receive
 from rlm_jupyter.models.prices import price_of, window_of
 from rlm_jupyter.models.retry import RetryPolicy
+from rlm_jupyter.models.server_memory import known_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from rlm_jupyter.models.decoding import DecodingHelps, TurnDecoding
+    from rlm_jupyter.models.local_servers import LocalServer
     from rlm_jupyter.models.token_ratio import TokenRatio
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
@@ -156,6 +158,10 @@ class OpenAIChat:
         }
         # Only what was set: what is learnt of a server changes with its first answer.
         return identity if self.decoding is None else {**identity, "decoding": vars(self.decoding)}
+
+    async def local_server(self) -> LocalServer | None:
+        """Returns what its server says of itself; None if it is elsewhere, or does not say so in a second."""
+        return await known_server(self._url.get_secret_value(), self._key.get_secret_value())
 
     async def complete(self, request: CompletionRequest) -> Completion:
         """Answer the messages.

@@ -1,0 +1,177 @@
+"""What an agent's reply is answered with besides its output: by the kind of prompt that the agent has.
+
+Every agent: code that failed is not run again, it leaves the chat and the next request is warmer. A small model
+besides: a first look is taken for it, its messages end with what is wanted, and its other failures leave the chat.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from rlm_jupyter.engine.agent import small_prompt
+from rlm_jupyter.engine.agent.attempts import Attempt, Attempts, key_of, may_differ
+from rlm_jupyter.kernels.channels.tracebacks import failing_lines
+from rlm_jupyter.text.shorten import cut_middle
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rlm_jupyter.engine.reply.parse import Reply
+    from rlm_jupyter.kernels.cell_result import CellResult
+
+_LINE: Final = 200
+_QUESTION: Final = 500
+_SMALL_OUTPUT: Final = 3000
+_REJECTED: Final = "FinalRejected"
+_MADE: Final = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.JoinedStr)
+
+
+@dataclass(frozen=True)
+class Retraction:
+    """Why a reply leaves the chat.
+
+    Attributes:
+        note: what is said of it in its place.
+        back_to: the place in the chat from which on all goes; None for the reply alone.
+        failure: the error that it would have repeated; empty for other reasons.
+    """
+
+    note: str
+    back_to: int | None = None
+    failure: str = ""
+
+
+class Guidance:
+    """Of one agent.
+
+    Args:
+        question: verbatim.
+        names: the variables that its data is bound to.
+
+    Attributes:
+        small: whether its model is a small one.
+        data: the variables to compute from, as the model is to write them.
+        attempts: what it ran.
+    """
+
+    def __init__(self, question: str, names: Sequence[str]) -> None:
+        self.small = False
+        self.data = f"`{names[0]}`" if names else "`context`"
+        self.attempts = Attempts()
+        self._question = question
+        self._names = frozenset(names)
+
+    # ---- before a reply's code runs
+
+    def refuse(self, reply: Reply) -> Retraction | None:
+        """Returns why a reply is not worth being run; None if it is."""
+        if not reply.blocks:
+            return Retraction("Your last reply had no code, so nothing was run.") if self.small else None
+        if len(reply.blocks) > 1:
+            return None
+        code = reply.blocks[0]
+        known = self.attempts.same_code(code)
+        if known is not None and known.failure:
+            return Retraction(
+                _failed(known), self.attempts.drop_failed() if self.small else None, known.failure
+            )
+        if known is not None and self.small:
+            answer = f" If it is the answer, reply FINAL({known.shown}) now." if known.shown else ""
+            return Retraction(f"You sent the same code again. Its output stands above.{answer}")
+        if self.small and (name := self._retyped(code)) is not None:
+            return Retraction(
+                f"Your last code put typed text in the place of `{name}`, so it was not run. Use {self.data} as it is."
+            )
+        return None
+
+    def _retyped(self, code: str) -> str | None:
+        """Returns the variable of the data that code replaces by something written out."""
+        try:
+            tree = ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+        names = self._names | {"rows", "others"}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and _is_typed(node.value):
+                for target in node.targets:
+                    if isinstance(target, ast.Name) and target.id in names:
+                        return target.id
+        return None
+
+    # ---- after it ran
+
+    def after(self, blocks: Sequence[str], result: CellResult | None, start: int) -> Retraction | None:
+        """Remember what came of a reply; returns why it leaves the chat, None if it stays.
+
+        Args:
+            blocks: those that ran, in order.
+            result: of the last of them; None if there was none.
+            start: the place of the reply in the chat.
+        """
+        if result is None:
+            return None
+        code = "\n".join(blocks)
+        if result.status == "ok":
+            self.attempts.add(
+                Attempt(
+                    key_of(code),
+                    start,
+                    shown=small_prompt.printed_expression(code),
+                    repeatable=may_differ(code),
+                )
+            )
+            return None
+        failure = f"{result.error_name}: {result.error_value}" if result.error_name else result.status
+        if self.small and result.error_name == _REJECTED:
+            return Retraction(f"FINAL was not accepted: {result.error_value}")
+        line = next(iter(failing_lines(str(result.traceback or ""))), "") or code.strip().partition("\n")[0]
+        attempt = Attempt(key_of(code), start, failure, line.strip())
+        if self.small and self.attempts.same_failure(failure) is not None:
+            back_to = self.attempts.drop_failed()
+            self.attempts.add(replace(attempt, start=None))
+            return Retraction(_failed(attempt), back_to, failure)
+        self.attempts.add(attempt)
+        return None
+
+    def end(self, result: CellResult | None, blocks: Sequence[str], *, notices: bool) -> str:
+        """Returns what stands at the end of the next message: what is wanted; the question again after a failure.
+
+        Args:
+            result: of the last block that ran; None if there was none.
+            blocks: those that ran.
+            notices: whether the message tells of more than output.
+        """
+        failed = result is None or result.status != "ok"
+        if self.small:
+            if failed:
+                return small_prompt.try_again(self._question)
+            return small_prompt.go_on(self._question, small_prompt.printed_expression(blocks[-1]))
+        return f"The question is still: {cut_middle(self._question, _QUESTION)}" if failed or notices else ""
+
+    def first_end(self) -> str:
+        """Returns the same of the message that a small model's first reply answers."""
+        return small_prompt.begin(self._question, self.data)
+
+    def output_chars(self, given: int) -> int:
+        """Returns how many characters of a cell's output the model is shown."""
+        return min(given, _SMALL_OUTPUT) if self.small else given
+
+
+def _failed(attempt: Attempt) -> str:
+    return (
+        f"This code failed, so do not send it again:\n    {attempt.line[:_LINE]}\n    {attempt.failure[:_LINE]}\n"
+        "Do it in another way."
+    )
+
+
+def _is_typed(value: ast.expr) -> bool:
+    """Returns whether an expression is written out: text, or a container, or a table of such."""
+    if (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Attribute)
+        and value.func.attr == "DataFrame"
+    ):
+        return bool(value.args) and isinstance(value.args[0], _MADE)
+    return isinstance(value, _MADE) and any(isinstance(node, ast.Constant) for node in ast.walk(value))

@@ -1,0 +1,136 @@
+"""What a small model is told: less, one thing at a time, and what it is to write last.
+
+By evidence (`docs/quality.md`): a model of some billion parameters follows the form that it saw last, copies examples
+as they stand, and goes on with whatever its chat holds. So the chat begins with a first look at the data as code and
+output, each message ends with the question and the block that is wanted, and failed attempts leave the chat.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING, Any, Final
+
+from rlm_jupyter.text.shorten import cut_middle
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_SYSTEM: Final = """\
+You answer a question about data by writing Python code. The data is in variables of your Jupyter kernel. You see \
+only what your code prints; variables stay from turn to turn.
+
+Reply with one block of code and nothing else:
+
+```repl
+result = ...  # computed from the data
+print(result)
+```
+
+You get back what it prints. When you have seen that it is the answer, send it:
+
+```repl
+FINAL(result)
+```
+"""
+_MODEL: Final = """
+`llm_query(text)` asks a language model and returns its reply: use it for what code cannot judge.
+"""
+_BEGIN: Final = (
+    "Question: {question}\nReply with one ```repl block that computes `result` from {data} and prints it."
+)
+_NEXT: Final = """\
+The question was: {question}
+If the output answers it, reply
+
+```repl
+FINAL({value})
+```
+
+and if not, reply with one ```repl block of other code that computes `result` and prints it."""
+_FAILED: Final = """\
+The question was: {question}
+Reply with one ```repl block of other code that computes `result` and prints it."""
+_LONGEST_QUESTION: Final = 1000
+_LONGEST_VALUE: Final = 80
+_SHOWN_ONLY: Final = frozenset({"head", "tail", "describe", "info", "sample"})
+
+
+def system_prompt(*, sub_calls: bool, instructions: str | None) -> str:
+    """Returns the fixed text, and after it what the user has to say."""
+    own = f"\nFrom the user, for all of this work:\n{instructions.strip()}\n" if instructions else ""
+    return _SYSTEM + (_MODEL if sub_calls else "") + own
+
+
+def first_message(
+    question: str,
+    description: Mapping[str, Any] | None,
+    *,
+    names: Sequence[str] = (),
+    schema: str | None = None,
+    tools: str | None = None,
+    servers: str | None = None,
+    allowed: str | None = None,
+) -> str:
+    """Returns the first message: what is asked, where the data is, what else there is; see `prompt.first_message`."""
+    parts = [f"Question: {question}"]
+    if description is None:
+        parts.append("There is no data besides the question.")
+    else:
+        bound = ", ".join(f"`{name}`" for name in (names or ("context",)))
+        parts.append(f"The data: {bound}, {description.get('summary', 'an object')}.")
+    if tools:
+        parts.append(f"You can also call these functions:\n{tools}")
+    parts += [text for text in (servers, allowed) if text]
+    if schema:
+        parts.append(f"FINAL takes {schema}")
+    return "\n\n".join(parts)
+
+
+def begin(question: str, data: str) -> str:
+    """Returns the end of the message that the first reply answers.
+
+    Args:
+        question: verbatim.
+        data: the variables to compute from, as the model is to write them.
+    """
+    return _BEGIN.format(question=cut_middle(question, _LONGEST_QUESTION), data=data)
+
+
+def go_on(question: str, value: str | None) -> str:
+    """Returns the end of the message after code that ran.
+
+    Args:
+        question: verbatim.
+        value: the expression that the code printed; None if it printed none.
+    """
+    return _NEXT.format(question=cut_middle(question, _LONGEST_QUESTION), value=value or "...")
+
+
+def try_again(question: str) -> str:
+    """Returns the end of the message after code that failed."""
+    return _FAILED.format(question=cut_middle(question, _LONGEST_QUESTION))
+
+
+def printed_expression(code: str) -> str | None:
+    """Returns the expression whose value a cell shows at its end; None if it is none that could be an answer."""
+    try:
+        last = ast.parse(code).body[-1]
+    except (SyntaxError, ValueError, RecursionError, IndexError):
+        return None
+    if not isinstance(last, ast.Expr):
+        return None
+    value = last.value
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "print":
+        if len(value.args) != 1 or value.keywords:
+            return None
+        value = value.args[0]
+    if isinstance(value, (ast.Constant, ast.JoinedStr, ast.Starred)):
+        return None
+    if (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Attribute)
+        and value.func.attr in _SHOWN_ONLY
+    ):
+        return None
+    text = ast.unparse(value)
+    return text if len(text) <= _LONGEST_VALUE and "print(" not in text else None
