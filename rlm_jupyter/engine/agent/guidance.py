@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from rlm_jupyter.engine.agent import small_prompt
 from rlm_jupyter.engine.agent.attempts import Attempt, Attempts, key_of, may_differ
+from rlm_jupyter.engine.agent.first_look import DERIVED
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines
 from rlm_jupyter.text.shorten import cut_middle
 
@@ -92,7 +93,7 @@ class Guidance:
             tree = ast.parse(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
-        names = self._names | {"rows", "others"}
+        names = self._names | set(DERIVED)
         for node in ast.walk(tree):
             if isinstance(node, ast.Assign) and _is_typed(node.value):
                 for target in node.targets:
