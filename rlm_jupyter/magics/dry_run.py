@@ -46,8 +46,12 @@ def report(task: Task) -> str:
 
 
 def first_prompt(rlm: RLM, task: Task) -> list[Message]:
-    """Build the messages that the root agent's first request would carry."""
-    from rlm_jupyter.engine.agent import prompt
+    """Build the messages that the root agent's first request would carry.
+
+    For a small model that is without the first look, which needs a kernel.
+    """
+    from rlm_jupyter.engine.agent import prompt, small_prompt
+    from rlm_jupyter.engine.agent.prompt_choice import choose_by_name
     from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
     from rlm_jupyter.engine.budget.ledger import Ledger
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
@@ -59,22 +63,27 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         with Buffer.encode(task.context, rows=rlm.settings.sample_rows) as data:
             description = data.description
     tools = "\n".join(tool.text for tool in read_tools(task.tools).values())
-    first = prompt.first_message(
-        task.question,
-        description,
-        names=task.names,
-        schema=AnswerSchema(task.schema).text if task.schema is not None else None,
-        tools=tools or None,
-        allowed=describe_sandbox_permissions(rlm.settings.sandbox, rlm.settings.kernel),
-        left=Ledger(rlm.limits).left("0"),
-    )
     settings = rlm.settings
+    offers: dict[str, str | None] = {
+        "schema": AnswerSchema(task.schema).text if task.schema is not None else None,
+        "tools": tools or None,
+        "allowed": describe_sandbox_permissions(settings.sandbox, settings.kernel),
+    }
+    variant = choose_by_name(settings.prompt, rlm.model)
+    if variant == "small":
+        first = small_prompt.first_message(task.question, description, names=task.names, **offers)
+        told = small_prompt.system_prompt(sub_calls=settings.sub_calls, instructions=settings.instructions)
+        return prompt.chat(told, first)
+    first = prompt.first_message(
+        task.question, description, names=task.names, left=Ledger(rlm.limits).left("0"), **offers
+    )
     system = prompt.system_prompt(
-        settings.prompt,
+        variant,
         leaf=rlm.limits.depth == 0,
         sub_calls=settings.sub_calls,
         sub_agents=settings.sub_agents,
         instructions=settings.instructions,
+        kind=prompt.kind_of_data(description),
     )
     return prompt.chat(system, first)
 

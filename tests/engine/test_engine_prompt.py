@@ -12,8 +12,8 @@ VARIANTS = [(name, leaf) for name in ("default", "frugal", "small_context") for 
 WORDS = ["context", "llm_query", "llm_query_batched", "rlm_query", "SHOW_VARS", "budget", "FINAL", "schema="]
 
 
-def examples(variant, leaf):
-    return BLOCK.findall(system_prompt(variant, leaf=leaf))
+def examples(variant, leaf, kind=None):
+    return BLOCK.findall(system_prompt(variant, leaf=leaf, kind=kind))
 
 
 @pytest.mark.parametrize(("variant", "leaf"), VARIANTS)
@@ -51,7 +51,7 @@ def test_every_example_runs_in_a_real_kernel(variant, leaf):
     blocks = examples(variant, leaf)
     assert len(blocks) == (5 if leaf else 6)
     with run_examples(frame(), blocks, variant=variant, leaf=leaf) as run:
-        assert run.messages()[0]["content"] == system_prompt(variant, leaf=leaf)
+        assert run.messages()[0]["content"] == system_prompt(variant, leaf=leaf, kind="table")
         turns = run.tree.agents["0"].turns
         assert [cell.status for turn in turns for cell in turn.cells] == ["ok"] * len(blocks)
         shown = [cell.output for turn in turns for cell in turn.cells]
@@ -77,6 +77,34 @@ def test_long_text_is_searched_by_code_and_read_in_fat_parts_that_cover_it():
         assert "0 failed" in cells[1].output
         whole = run.value[0] + "".join(part[500:] for part in run.value[1:])
         assert whole == text
+
+
+@pytest.mark.parametrize(("variant", "leaf"), VARIANTS)
+@pytest.mark.parametrize("kind", ["text", "table"])
+def test_examples_are_for_the_kind_of_data_alone_which_makes_the_text_shorter(variant, leaf, kind):
+    whole, text = system_prompt(variant, leaf=leaf), system_prompt(variant, leaf=leaf, kind=kind)
+    assert len(text) < len(whole)
+    assert ("pandas" in text or 'context["comment"]' in text) is (kind == "table")
+    assert ("refund|returned" in text) is (kind == "text")
+    assert [word for word in WORDS if word not in text] == []
+
+
+def test_every_example_for_a_text_runs_in_a_real_kernel():
+    text = "".join(f"line {n}: {'refund due' if n % 500 == 0 else 'fine'}\n" for n in range(20_000))
+    blocks = examples("default", False, "text")
+    ask = "List the refunds in `context`: a list of dicts with date, amount, reason."
+    script = {"root": blocks, ask: ["FINAL([{'date': '2026-01-01', 'amount': len(context), 'reason': ''}])"]}
+    rlm = RLM(model=by_question(script), log_dir=None, cache=False, limits=Limits(depth=1))
+    with rlm.run("root", context=text) as run:
+        assert run.messages()[0]["content"] == system_prompt(kind="text")
+        assert [cell.status for turn in run.tree.agents["0"].turns for cell in turn.cells] == ["ok"] * len(blocks)
+        assert len(run.value) == -(-len(text) // 99_500)
+
+
+def test_without_sub_calls_the_examples_fit_the_data_too():
+    table, text = (system_prompt(sub_calls=False, kind=kind) for kind in ("table", "text"))
+    assert "refund" in text
+    assert "refund" not in table
 
 
 def test_an_example_shows_the_error_of_a_part_that_failed():

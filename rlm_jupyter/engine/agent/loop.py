@@ -136,6 +136,7 @@ class AgentLoop(Agent):
             sub_calls=settings.sub_calls,
             sub_agents=settings.sub_agents,
             instructions=settings.instructions,
+            kind=prompt.kind_of_data(self.spec.context.description if self.spec.context is not None else None),
         )
         self.messages = prompt.chat(system, first)
 
@@ -246,7 +247,9 @@ class AgentLoop(Agent):
             return
         notices = [*reply.notices, *notices]
         if not reply.blocks:
-            notices = [reply.problem or "There was no code to run in your reply.", *notices]
+            problem = reply.problem or "There was no code to run in your reply."
+            code = prompt.first_code(self.data.description if self.data is not None else None)
+            notices = [f"{problem} Such as:\n\n```repl\n{code}\n```", *notices]
         await self._observe(shown, notices, result, reply.blocks)
 
     def _check_turns(self) -> None:

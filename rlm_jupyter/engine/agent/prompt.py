@@ -8,7 +8,7 @@ prompt cache holds.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_jupyter.models.base import Message
 from rlm_jupyter.text.shorten import cut_middle
@@ -162,6 +162,17 @@ print(len(groups), "groups;", table.shape)
 ```
 """
 
+_SPLIT_TEXT = """\
+A text among sub-agents; their answers are objects:
+
+```repl
+ask = "List the refunds in `context`: a list of dicts with date, amount, reason."
+found = rlm_query_batched([ask] * len(parts), contexts=parts)
+refunds = [item for f in found if isinstance(f, list) for item in f]
+print(len(parts), "parts;", len(refunds), "refunds")
+```
+"""
+
 _END = """\
 Then, when you have looked at `table`:
 
@@ -170,6 +181,13 @@ FINAL(table)
 ```
 """
 
+DataKind = Literal["text", "table"]
+_KINDS: dict[str, DataKind] = {"str": "text", "DataFrame": "table", "LazyFrame": "table", "Table": "table"}
+_FIRST_CODE: dict[DataKind | None, str] = {
+    "text": "print(len(context), context[:1000])",
+    "table": "print(context.head())",
+    None: "print(type(context), repr(context)[:1000])",
+}
 _CHARS = {"default": 100_000, "frugal": 100_000, "small_context": 12_000}
 """Characters that one prompt is said to hold."""
 _ROWS = {"default": 200, "frugal": 400, "small_context": 50}
@@ -182,6 +200,7 @@ def system_prompt(
     sub_calls: bool = True,
     sub_agents: bool = True,
     instructions: str | None = None,
+    kind: DataKind | None = None,
 ) -> str:
     """Returns the fixed text, and after it what the user has to say.
 
@@ -191,10 +210,11 @@ def system_prompt(
         sub_calls: whether it may ask a model at all; if not, no word of it is in the text.
         sub_agents: whether there are sub-agents in this run; if not, no word of them is in the text.
         instructions: of the user, for all agents of the run.
+        kind: of the data, where it is known: then the examples are for such data only.
     """
     own = f"\nFrom the user, for all of this work:\n{instructions.strip()}\n" if instructions else ""
     if not sub_calls:
-        return _alone() + own
+        return _alone(kind) + own
     size, rows = _CHARS[variant], _ROWS[variant]
     plain = leaf or not sub_agents
     number = 4 if plain else 5
@@ -207,20 +227,42 @@ def system_prompt(
         _MODEL_WORK[variant].format(size=size),
         "" if plain else _SUB_AGENTS[variant],
         _CARE.format(number=number, check=number + 1),
-        "\n" + _SEARCH.format(also=_ALL_READ) + _READ.format(size=size),
-        "\n" + _TABLE.format(rows=rows),
-        "" if plain else "\n" + _SPLIT,
-        "\n" + (_END.replace("table", "labels") if plain else _END),
+        *_examples(size, rows, plain=plain, kind=kind),
         own,
     ]
     return "".join(parts)
 
 
-def _alone() -> str:
+def _examples(size: int, rows: int, *, plain: bool, kind: DataKind | None) -> list[str]:
+    """Returns examples that fit the data; those for both kinds where it is neither or not known."""
+    text = "\n" + _SEARCH.format(also=_ALL_READ) + _READ.format(size=size)
+    table = "\n" + _TABLE.format(rows=rows)
+    if kind == "text":
+        result = "notes" if plain else "refunds"
+        return [text, "" if plain else "\n" + _SPLIT_TEXT, "\n" + _END.replace("table", result)]
+    split = "" if plain else "\n" + _SPLIT
+    end = "\n" + (_END.replace("table", "labels") if plain else _END)
+    return [table, split, end] if kind == "table" else [text, table, split, end]
+
+
+def _alone(kind: DataKind | None) -> str:
     """Returns the fixed text of an agent that has its REPL and no model to ask."""
     care = _CARE.format(number=4, check=5)
+    if kind == "table":
+        return _ROLE + _WORDS + _LOOK + _ALONE + care + "\n" + _END.replace("table", "result")
     text = "\n" + _SEARCH.format(also="")
     return _ROLE + _WORDS + _LOOK + _ALONE + care + text + "\n" + _END.replace("table", "hits")
+
+
+def kind_of_data(description: Mapping[str, Any] | None) -> DataKind | None:
+    """Returns whether the data is a text or a table, by its description; None if it is neither."""
+    kind = description.get("type") if description is not None else None
+    return _KINDS.get(kind) if isinstance(kind, str) else None
+
+
+def first_code(description: Mapping[str, Any] | None) -> str:
+    """Returns a line of code to begin with, for a reply that had none."""
+    return _FIRST_CODE[kind_of_data(description)]
 
 
 def first_message(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rlm_jupyter.models.model_size import billions_of
+from rlm_jupyter.models.model_size import billions_in, billions_of
 
 if TYPE_CHECKING:
     from rlm_jupyter.models.base import ChatModel
@@ -21,9 +21,17 @@ async def choose_prompt(given: PromptVariant, model: ChatModel) -> PromptVariant
         given: the setting.
         model: which the agent asks.
     """
+    if given != "auto" or model.scripted:
+        return choose_by_name(given, model)
+    return _for_size(await billions_of(model))
+
+
+def choose_by_name(given: PromptVariant, model: ChatModel) -> PromptVariant:
+    """Returns the same by the model's name alone, asking no server."""
     if given != "auto":
         return given
-    if model.scripted:
-        return "default"
-    size = await billions_of(model)
-    return "small" if size is not None and size <= SMALL_BILLIONS else "default"
+    return "default" if model.scripted else _for_size(billions_in(model.name))
+
+
+def _for_size(billions: float | None) -> PromptVariant:
+    return "small" if billions is not None and billions <= SMALL_BILLIONS else "default"

@@ -1,0 +1,111 @@
+"""What the lines of a text have in common: a table of them, the others, and the lines of a question's words."""
+
+import json
+import random
+import time
+
+import pytest
+
+from rlm_jupyter.guest.text_lines import find_lines, kind_of_lines, parse_lines
+
+LABELS = ["billing", "delivery", "quality"]
+
+
+def labelled(number=300):
+    pick = random.Random(1)
+    return "\n".join(
+        f"Date: 2026-0{pick.randint(1, 6)}-{pick.randint(10, 28)} || User: {pick.randint(100, 160)} || "
+        f"Label: {pick.choice(LABELS)}"
+        for _ in range(number)
+    )
+
+
+def test_lines_of_names_and_values_become_columns_of_their_types():
+    assert kind_of_lines(labelled()) == "form"
+    rows, others = parse_lines(labelled())
+    assert list(rows.columns) == ["date", "user", "label"]
+    assert (len(rows), others) == (300, [])
+    assert rows["date"].dtype.kind == "M"
+    assert rows["user"].dtype.kind == "i"
+    assert set(rows["label"]) == set(LABELS)
+
+
+def test_lines_of_a_log_keep_names_with_leading_zeros_and_read_amounts():
+    text = "\n".join(f"[{n:05d}] payment {'done' if n % 3 else 'failed'} amount=${n * 1000 + 0.5:,.2f}" for n in range(50))
+    rows, _ = parse_lines(text)
+    assert rows["field"][7] == "00007"
+    assert rows["amount"][7] == 7000.5
+    assert list(rows["payment"][:2]) == ["failed", "done"]
+
+
+def test_lines_of_another_form_are_given_beside():
+    lines = [f"INFO step {n} fine" for n in range(500)]
+    lines[77] = "ERROR code E1042 raised by worker 3"
+    rows, others = parse_lines("\n".join(lines))
+    assert others == ["ERROR code E1042 raised by worker 3"]
+    assert len(rows) == 499
+    assert rows["step"].sum() == sum(range(500)) - 77
+
+
+def test_free_text_between_parts_that_stand_in_each_line_is_a_field():
+    pick = random.Random(3)
+    words = "the box, it: came (late) and was open or not".split()
+    text = "\n".join(
+        f"Date: 2026-05-{pick.randint(10, 28)} || User: {pick.randint(1, 9)} || Instance: {' '.join(pick.choices(words, k=8))}"
+        for _ in range(200)
+    )
+    rows, others = parse_lines(text)
+    assert "user" in rows.columns
+    assert len(rows) + len(others) == 200
+    assert len(rows) >= 190
+
+
+def test_json_lines_and_delimited_fields():
+    records = "\n".join(json.dumps({"sku": f"S{n}", "price": n / 2}) for n in range(30)) + "\nbroken {"
+    assert kind_of_lines(records) == "json"
+    rows, others = parse_lines(records)
+    assert rows["price"].sum() == sum(range(30)) / 2
+    assert others == ["broken {"]
+    table = "name,amount,day\n" + "\n".join(f'"Smith, {n}",{n},2026-01-{n + 10}' for n in range(15))
+    assert kind_of_lines(table) == "csv"
+    rows, others = parse_lines(table)
+    assert rows["name"][3] == "Smith, 3"
+    assert rows["day"].dtype.kind == "M"
+    assert others == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "one line",
+        "\n".join(random.Random(2).choice(["river stone lamp", "lamp", "paper, river"]) for _ in range(99)),
+        "INVITED\n" + "\n".join(f"user{n}@mail.test" for n in range(99)),
+        "\n".join(f"{n}. {t}" for n, t in enumerate(["Superb, I love it", "Awful, it broke"] * 20)),
+        "def f(x):\n    return x\n\nclass A:\n    pass\n\n\n" * 9,
+    ],
+)
+def test_text_without_a_form_is_left_as_it_is(text):
+    assert kind_of_lines(text) is None
+    with pytest.raises(ValueError, match="no form in common"):
+        parse_lines(text)
+
+
+def test_the_lines_of_the_rarest_words_come_first():
+    lines = [f"step {n} of the code is fine" for n in range(1000)]
+    lines[500] = "The secret vault code is 48213977."
+    assert find_lines("\n".join(lines), "What is the secret vault code?") == [lines[500]]
+    assert find_lines("\n".join(lines), "") == []
+    assert find_lines("", "words") == []
+    assert len(find_lines("\n".join(f"apple {n}" for n in range(9)), "apple", most=3)) == 0  # in each line: no help
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: " * 200_000, "a=1 b=2\n" * 200_000, ("(" * 1999 + "\n") * 500, "x" * 3_000_000, "a:b:c:d:e:" * 190 + "\n" + "a:b\n" * 9],
+)
+def test_no_text_keeps_it_busy(text):
+    began = time.monotonic()
+    kind_of_lines(text)
+    find_lines(text, "What is the a and the b of x?")
+    assert time.monotonic() - began < 20  # a guard against what never ends, not a measure
