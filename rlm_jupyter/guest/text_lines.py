@@ -90,15 +90,15 @@ def parse_lines(text: str) -> tuple[Any, list[str]]:
     return rows, others
 
 
-def find_lines(text: str, words: str, most: int = 8) -> list[str]:
+def find_lines(text: Any, words: str, most: int = 8) -> list[str]:
     """Returns the lines in which the rarest words of a question stand, the best first.
 
     Args:
-        text: what is searched.
+        text: what is searched: a text, or a list or dict of texts, whose lines are then marked by where they stand.
         words: such as the question; case and words that stand in more than every fifth line do not count.
         most: lines.
     """
-    lines = text[:MOST_CHARS].splitlines()
+    lines = _lines(text)
     wanted = list(dict.fromkeys(_WORD.findall(words.lower())))[:_MOST_WORDS]
     where: dict[str, list[int]] = {word: [] for word in wanted}
     if not wanted or not lines:
@@ -115,6 +115,21 @@ def find_lines(text: str, words: str, most: int = 8) -> list[str]:
                 scores[number] += weight  # type: ignore[assignment]
     best = sorted(scores, key=lambda number: (-scores[number], number))[:most]
     return [lines[number][:_LONGEST] for number in best]
+
+
+def _lines(data: Any) -> list[str]:
+    """Returns the lines of a text, or of all texts of a list or dict."""
+    if isinstance(data, str):
+        return data[:MOST_CHARS].splitlines()
+    pairs = data.items() if isinstance(data, dict) else enumerate(data)
+    found: list[str] = []
+    left = MOST_CHARS
+    for key, text in pairs:
+        if isinstance(text, str) and left > 0:
+            lines = text[:left].splitlines()
+            left -= len(text)
+            found += [f"[{key!r}] {line}" for line in lines] if len(lines) > 1 or len(text) < _LONGEST else []
+    return found
 
 
 def _ends(text: str) -> str:

@@ -59,7 +59,8 @@ def test_after_output_the_block_that_answers_is_shown_with_what_was_printed(ask)
         ("A short text.\nOf two lines.", "`context`", "Of two lines."),
         ("river stone\n" * 5000 + "The secret is 4711.\n", "`context`", "The secret is 4711."),
         ([1, 2, 3], "`context`", "list of 3 items"),
-        (None, "`context`", ""),
+        ({"doc 7": "Nothing here.\nThe secret is 4711.", "doc 8": "Other\nlines"}, "`context`", "['doc 7'] The secret is 4711."),
+        (["one\ntwo", "three\nThe secret is 4711."], "`context`", "[1] The secret is 4711."),
     ],
 )
 def test_the_look_fits_the_data(ask, context, data, shown):
@@ -68,6 +69,13 @@ def test_the_look_fits_the_data(ask, context, data, shown):
     said = model.requests[0].messages[-1]["content"]
     assert shown in said
     assert f"computes `result` from {data} and prints it." in said
+
+
+def test_a_question_without_data_has_no_look(ask):
+    run, model = ask([cell("result = 6 * 7\nprint(result)"), cell("FINAL(result)")], "What is 6 * 7?", None)
+    assert run.raise_for_error().value == 42
+    assert len(model.requests[0].messages) == 2
+    assert model.requests[0].messages[-1]["content"].endswith("that computes `result` and prints it.")
 
 
 def test_the_names_of_the_users_variables_are_used(ask):

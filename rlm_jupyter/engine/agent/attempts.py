@@ -28,6 +28,7 @@ class Attempt:
         start: the place of its reply in the chat; None if it left that.
         failure: the error that ended it, such as ``ValueError: ...``; empty if it ran to its end.
         line: the line that failed.
+        hint: what was said of the error; may be empty.
         shown: the expression whose value it showed at its end; None for none.
         repeatable: whether it may give something else the next time.
     """
@@ -36,6 +37,7 @@ class Attempt:
     start: int | None
     failure: str = ""
     line: str = ""
+    hint: str = ""
     shown: str | None = None
     repeatable: bool = False
 

@@ -93,5 +93,8 @@ def choose(
         return Look(code, data)
     if kind == "list" and description.get("fields") and not taken:
         return Look("describe(context)\n" + _RECORDS, "`rows`")
+    texts = description.get("item_types")
+    if kind in ("list", "dict") and isinstance(texts, dict) and "str" in texts and "question" in free:
+        return Look("describe(context)\n" + _FIND, "`context`")
     own = [name for name in names if name != "context"] or ["context"]
     return Look(f"describe({', '.join(own)})\n", " and ".join(f"`{name}`" for name in own))

@@ -103,13 +103,14 @@ class Guidance:
 
     # ---- after it ran
 
-    def after(self, blocks: Sequence[str], result: CellResult | None, start: int) -> Retraction | None:
+    def after(self, blocks: Sequence[str], result: CellResult | None, start: int, hint: str) -> Retraction | None:
         """Remember what came of a reply; returns why it leaves the chat, None if it stays.
 
         Args:
             blocks: those that ran, in order.
             result: of the last of them; None if there was none.
             start: the place of the reply in the chat.
+            hint: what was said of its error; may be empty.
         """
         if result is None:
             return None
@@ -128,7 +129,7 @@ class Guidance:
         if self.small and result.error_name == _REJECTED:
             return Retraction(f"FINAL was not accepted: {result.error_value}")
         line = next(iter(failing_lines(str(result.traceback or ""))), "") or code.strip().partition("\n")[0]
-        attempt = Attempt(key_of(code), start, failure, line.strip())
+        attempt = Attempt(key_of(code), start, failure, line.strip(), hint)
         if self.small and self.attempts.same_failure(failure) is not None:
             back_to = self.attempts.drop_failed()
             self.attempts.add(replace(attempt, start=None))
@@ -161,10 +162,13 @@ class Guidance:
 
 
 def _failed(attempt: Attempt) -> str:
-    return (
-        f"This code failed, so do not send it again:\n    {attempt.line[:_LINE]}\n    {attempt.failure[:_LINE]}\n"
-        "Do it in another way."
-    )
+    lines = [
+        "This code failed, so do not send it again:",
+        f"    {attempt.line[:_LINE]}",
+        f"    {attempt.failure[:_LINE]}",
+        attempt.hint or "Do it in another way.",
+    ]
+    return "\n".join(lines)
 
 
 def _is_typed(value: ast.expr) -> bool:

@@ -63,6 +63,7 @@ class AgentLoop(Agent):
     _no_text: EmptyReplyError | None = None
     _deaths: int = 0
     _warmth: int = 0
+    _hint: str = ""
     _looked_for: bool = False
     _derived: tuple[str, ...] = ()
     _opening: asyncio.Task[AgentKernel] | None = None
@@ -172,6 +173,8 @@ class AgentLoop(Agent):
                 self.messages, Tail(f"Output:\n{output}", self.guidance.first_end()), self._last_words()
             )
             return
+        if spec.context is None:
+            self.guidance.data = ""
         self.messages.pop()
         self._tails.add(self.messages, Tail(first, self.guidance.first_end()), self._last_words())
 
@@ -241,7 +244,7 @@ class AgentLoop(Agent):
             return
         self._check_turns()
         ran = reply.blocks[: len(shown)]
-        retraction = self.guidance.after(ran, result, start)
+        retraction = self.guidance.after(ran, result, start, self._hint)
         if retraction is not None:
             self._retract(retraction, ran[-1], back_to=start)
             return
@@ -365,8 +368,8 @@ class AgentLoop(Agent):
         result = None
         for block in blocks:
             result, text = await self.run_cell(block)
-            hint = tell_hint(self, block, result)
-            shown.append(f"{text}\n{hint}" if hint else text)
+            self._hint = tell_hint(self, block, result) or ""
+            shown.append(f"{text}\n{self._hint}" if self._hint else text)
             notices, self.told = notices + self.told, []
             if result.restarted:
                 notices.append(

@@ -36,7 +36,7 @@ _MODEL: Final = """
 `llm_query(text)` asks a language model and returns its reply: use it for what code cannot judge.
 """
 _BEGIN: Final = (
-    "Question: {question}\nReply with one ```repl block that computes `result` from {data} and prints it."
+    "Question: {question}\nReply with one ```repl block that computes `result`{data} and prints it."
 )
 _NEXT: Final = """\
 The question was: {question}
@@ -91,9 +91,10 @@ def begin(question: str, data: str) -> str:
 
     Args:
         question: verbatim.
-        data: the variables to compute from, as the model is to write them.
+        data: the variables to compute from, as the model is to write them; empty for none.
     """
-    return _BEGIN.format(question=cut_middle(question, _LONGEST_QUESTION), data=data)
+    given = f" from {data}" if data else ""
+    return _BEGIN.format(question=cut_middle(question, _LONGEST_QUESTION), data=given)
 
 
 def go_on(question: str, value: str | None) -> str:
