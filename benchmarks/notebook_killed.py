@@ -33,7 +33,7 @@ def measure() -> list[Figure]:
 
 
 def _left(launch: str) -> float:
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     from kernel_parts import alive
 
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
