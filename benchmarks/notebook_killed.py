@@ -33,11 +33,11 @@ def measure() -> list[Figure]:
 
 
 def _left(launch: str) -> float:
-    sys.path.insert(0, str(ROOT / "tests"))
+    sys.path.insert(0, str(ROOT / "tests" / "support"))
     from kernel_parts import alive
 
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    command = [sys.executable, str(ROOT / "tests" / "kernel_host.py"), launch, "auto"]
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "support")])
+    command = [sys.executable, str(ROOT / "tests" / "support" / "kernel_host.py"), launch, "auto"]
     with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE) as host:
         assert host.stdout is not None
         facts = json.loads(host.stdout.readline())

@@ -102,8 +102,19 @@ def read_error(body: object) -> ErrorBody:
     return told
 
 
+_MAY_TELL = frozenset(
+    (
+        *("error", "errors", "err", "Error", "base_resp", "success", "ok", "type", "status"),
+        *("code", "error_code", "status_code", "statusCode"),
+    )
+)
+_REPLIES = frozenset(("chat.completion", "chat.completion.chunk"))
+
+
 def find_error(payload: Mapping[str, object]) -> object | None:
     """Returns the error that a payload tells of for certain; None if it does not."""
+    if payload.keys().isdisjoint(_MAY_TELL) and payload.get("object") in _REPLIES:
+        return None  # as nearly all are: one for each piece of each reply
     for name in ("error", "errors", "err", "Error"):
         if _told(payload.get(name)):
             return _without_reply(payload)
