@@ -20,7 +20,7 @@ from .bridge.control_link import ControlLink
 from .bridge.socket_link import Link, RLMQueryError, error_of
 from .missing_imports import MissingImports
 from .pending_calls import Call, Failed
-from .text_lines import find_lines, kind_of_lines, parse_lines
+from .text_lines import find_lines, outline, parse_lines
 
 _guests: list[Guest] = []
 
@@ -177,6 +177,7 @@ class Guest(Words):
         """Bind what a first look uses, where the names are free; tell which they are, and what the data's lines are."""
         namespace = self.shell.user_ns
         wanted = {"describe": self.describe, "parse_lines": parse_lines, "find_lines": find_lines}
+        wanted |= dict.fromkeys(("Final", "final"), self.FINAL)
         free = {
             name: item for name, item in {**wanted, "question": question}.items() if name not in namespace
         }
@@ -184,7 +185,8 @@ class Guest(Words):
         self.variables.words |= free
         namespace.update(free)
         data = namespace.get("context")
-        return {"names": list(free), "lines": kind_of_lines(data) if type(data) is str else None}
+        about = outline(data, question) if type(data) is str else {}
+        return {"names": list(free), **about}
 
     def _take_tool(self, body: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         name = body["name"]

@@ -26,8 +26,10 @@ _COMMON = 0.9
 """Of the lines in which a part must stand to belong to the form."""
 _HEADING = 60
 _DELIMITERS = ",\t;|"
-_TOKEN = re.compile(r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?!\w)|[^\s\[\](){}=:;,|\"'<>$€£#]+|\S")
-"""Times stay whole; brackets, delimiters and currency signs stand alone."""
+_TOKEN = re.compile(
+    r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?!\w)|(?<!\w)\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|[^\s\[\](){}=:;,|\"'<>$€£#]+|\S"
+)
+"""Times and figures stay whole; brackets, delimiters and currency signs stand alone."""
 _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|0|[1-9]\d*)(?:\.\d+)?")
 """No number with leading zeros: that is the name of something."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
@@ -50,11 +52,33 @@ def kind_of_lines(text: str) -> str | None:
     return "form" if _form(sample) is not None else None
 
 
-def parse_lines(text: str) -> tuple[Any, list[str]]:
+def outline(text: str, words: str) -> dict[str, Any]:
+    """Returns what a first look at a text can show.
+
+    Args:
+        text: the data.
+        words: the question.
+
+    Returns:
+        `lines`: what `parse_lines` can make of the text, and then of the lines that are left; empty for nothing.
+        `left`: whether the lines that hold the question's words are among those that are left.
+    """
+    first = kind_of_lines(text)
+    if first is None:
+        return {"lines": [], "left": False}
+    _, others = parse_lines(text)
+    second = kind_of_lines("\n".join(others))
+    if second is None:
+        return {"lines": [first], "left": False}
+    found = find_lines(text, words)
+    return {"lines": [first, second], "left": bool(found) and set(found) <= set(others)}
+
+
+def parse_lines(text: str | Sequence[str]) -> tuple[Any, list[str]]:
     """Make a table of the lines that share one form.
 
     Args:
-        text: lines of JSON objects, of fields between delimiters under a heading, or such as
+        text: a text, or its lines: of JSON objects, of fields between delimiters under a heading, or such as
             ``[0017] payment failed amount=$9.50``.
 
     Returns:
@@ -65,6 +89,7 @@ def parse_lines(text: str) -> tuple[Any, list[str]]:
     """
     import pandas as pd
 
+    text = text if isinstance(text, str) else "\n".join(text)
     kind = kind_of_lines(text)
     lines = [line for line in text.splitlines() if line.strip()]
     if kind == "json":

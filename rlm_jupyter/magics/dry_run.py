@@ -75,7 +75,13 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         told = small_prompt.system_prompt(sub_calls=settings.sub_calls, instructions=settings.instructions)
         return prompt.chat(told, first)
     first = prompt.first_message(
-        task.question, description, names=task.names, left=Ledger(rlm.limits).left("0"), **offers
+        task.question,
+        description,
+        names=task.names,
+        left=Ledger(rlm.limits).left("0"),
+        schema=offers["schema"],
+        tools=offers["tools"],
+        allowed=offers["allowed"],
     )
     system = prompt.system_prompt(
         variant,

@@ -4,8 +4,9 @@ Small models answer the first turn in prose, or write on after their code and ma
 them from it while they decode. Which means a server has is known by its software; what is not known is not used, and
 neither is anything for a model that thinks before it writes: a grammar or a stop text would hit its thoughts.
 
-Used by default, where the server is one on this machine: the grammar, else the stop text. A prefix takes away the
-words before the code, in which a model plans; it is used only where it is set by hand, as all else can be::
+Used by default, where the server is one on this machine: the stop text. A grammar is checked for each token: with
+llama-cpp-python a reply of twenty tokens took 56 s in place of 1 s (`docs/quality.md`). A prefix takes away the words
+before the code, in which a model plans. Both are used only where they are set by hand, as all else can be::
 
     rlm.model.decoding = DecodingHelps(prefix="continue_final_message")  # or DecodingHelps(): none at all
 """
@@ -125,9 +126,8 @@ def known_helps(server: LocalServer | None, provider: str | None = None, url: st
 
 
 def default_helps(server: LocalServer | None) -> DecodingHelps:
-    """Returns which means are used if nothing is set: of a server on this machine its grammar, else its stop text."""
-    known = known_helps(server)
-    return DecodingHelps(grammar=known.grammar) if known.grammar else DecodingHelps(stop=known.stop)
+    """Returns which means are used if nothing is set: the stop text of a server on this machine."""
+    return DecodingHelps(stop=known_helps(server).stop)
 
 
 def thinks(model: str) -> bool | None:

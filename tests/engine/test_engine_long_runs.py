@@ -222,7 +222,9 @@ def test_what_a_provider_counted_is_the_measure_of_the_next_prompt():
 
 
 def test_an_agent_that_repeats_a_failure_is_told_once_and_then_ended(ask):
-    run = ask(by_question({"root": ["x = 7", "1 / 0"]}))  # the repeated reply leaves the chat, and comes again
+    run = ask(
+        by_question({"root": ["x = 7", "1 / 0"]})
+    )  # the repeated reply leaves the chat, and comes again
     assert isinstance(run.error, AgentFailedError)
     assert "ZeroDivisionError" in run.error.message
     told = [m["content"] for m in run.messages() if "exactly this code 3 times" in m["content"]]

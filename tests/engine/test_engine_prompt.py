@@ -97,7 +97,9 @@ def test_every_example_for_a_text_runs_in_a_real_kernel():
     rlm = RLM(model=by_question(script), log_dir=None, cache=False, limits=Limits(depth=1))
     with rlm.run("root", context=text) as run:
         assert run.messages()[0]["content"] == system_prompt(kind="text")
-        assert [cell.status for turn in run.tree.agents["0"].turns for cell in turn.cells] == ["ok"] * len(blocks)
+        assert [cell.status for turn in run.tree.agents["0"].turns for cell in turn.cells] == ["ok"] * len(
+            blocks
+        )
         assert len(run.value) == -(-len(text) // 99_500)
 
 

@@ -21,7 +21,7 @@ def temperatures(model):
 
 def test_the_same_failing_code_is_not_run_twice_and_asked_warmer(ask):
     model = ScriptedModel([cell("1 / 0"), cell("1  /  0"), cell("1 / 0"), cell("FINAL(7)")])
-    run = ask({}, model=model, temperature=0.0)
+    run = ask({}, model=model, settings={"temperature": 0.0})
     assert run.raise_for_error().value == 7
     assert run.tree.agents["0"].cells == 2
     assert temperatures(model) == [0.0, 0.0, 0.7, 0.9]
@@ -59,7 +59,7 @@ def test_an_error_is_followed_by_the_question(ask):
 
 def test_a_reply_without_code_is_answered_with_code_to_begin_with_and_the_question(ask):
     model = ScriptedModel(["I shall look.", cell("FINAL(2)")])
-    ask({}, "How many are there?", context="some text", model=model, require_look=False)
+    ask({}, "How many are there?", context="some text", model=model, settings={"require_look": False})
     said = model.requests[1].messages[-1]["content"]
     assert "```repl\nprint(len(context), context[:1000])\n```" in said
     assert said.endswith("The question is still: How many are there?")
@@ -67,7 +67,7 @@ def test_a_reply_without_code_is_answered_with_code_to_begin_with_and_the_questi
 
 def test_a_reasoning_model_is_asked_as_it_is(ask):
     model = ScriptedModel([cell("1 / 0"), cell("1 / 0"), cell("FINAL(7)")])
-    ask({}, model=model, reasoning_effort="low")
+    ask({}, model=model, settings={"reasoning_effort": "low"})
     assert temperatures(model) == [None, None, None]
 
 

@@ -13,7 +13,9 @@ from rlm_jupyter.engine.agent import first_look, small_prompt
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.models.server_memory import forget_servers
 
-LINES = "\n".join(f"Date: 2026-0{n % 6 + 1}-11 || User: {n % 9} || Label: {'bad' if n % 4 else 'good'}" for n in range(400))
+LINES = "\n".join(
+    f"Date: 2026-0{n % 6 + 1}-11 || User: {n % 9} || Label: {'bad' if n % 4 else 'good'}" for n in range(400)
+)
 QUESTION = "How many entries have the label 'good'?"
 COUNT = "result = int((rows['label'] == 'good').sum())\nprint(result)"
 
@@ -22,9 +24,10 @@ COUNT = "result = int((rows['label'] == 'good').sum())\nprint(result)"
 def ask(tmp_path):
     with asking(tmp_path) as asking_:
 
-        def ask(replies, question=QUESTION, context=LINES, **options):
+        def ask(replies, question=QUESTION, context=LINES, *, temperature=None, **options):
+            settings = {"prompt": "small", "temperature": temperature}
             model = replies if isinstance(replies, ScriptedModel) else ScriptedModel(replies)
-            return asking_({}, question, context, model=model, prompt="small", **options), model
+            return asking_({}, question, context, model=model, settings=settings, **options), model
 
         yield ask
 
@@ -39,7 +42,7 @@ def test_the_chat_begins_with_a_look_at_the_data_as_code_and_output(ask):
     assert "rows, others = parse_lines(context)" in look["content"]
     assert "rows: DataFrame 400 x 3" in seen["content"]
     assert "'bad' 75.0%" in seen["content"]
-    assert seen["content"].endswith("Reply with one ```repl block that computes `result` from `rows` and prints it.")
+    assert seen["content"].endswith("then the code that computes `result` from `rows` and prints it.")
     assert run.tree.agents["0"].turns[0].turn == 1
 
 
@@ -47,7 +50,7 @@ def test_after_output_the_block_that_answers_is_shown_with_what_was_printed(ask)
     _, model = ask([cell(COUNT), cell("FINAL(result)")])
     said = model.requests[1].messages[-1]["content"]
     assert said.startswith("Output:\n100\n")
-    assert "```repl\nFINAL(result)\n```" in said
+    assert "the block is `FINAL(result)`" in said
 
 
 @pytest.mark.parametrize(
@@ -55,16 +58,26 @@ def test_after_output_the_block_that_answers_is_shown_with_what_was_printed(ask)
     [
         (pd.DataFrame({"a": range(50)}), "`context`", "DataFrame 50 x 1"),
         ([{"sku": f"S{n}", "price": n} for n in range(50)], "`rows`", "rows: DataFrame 50 x 2"),
-        ("\n".join(json.dumps({"sku": n, "price": n}) for n in range(50)), "`rows`", "rows: DataFrame 50 x 2"),
+        (
+            "\n".join(json.dumps({"sku": n, "price": n}) for n in range(50)),
+            "`rows`",
+            "rows: DataFrame 50 x 2",
+        ),
         ("A short text.\nOf two lines.", "`context`", "Of two lines."),
         ("river stone\n" * 5000 + "The secret is 4711.\n", "`context`", "The secret is 4711."),
         ([1, 2, 3], "`context`", "list of 3 items"),
-        ({"doc 7": "Nothing here.\nThe secret is 4711.", "doc 8": "Other\nlines"}, "`context`", "['doc 7'] The secret is 4711."),
+        (
+            {"doc 7": "Nothing here.\nThe secret is 4711.", "doc 8": "Other\nlines"},
+            "`context`",
+            "['doc 7'] The secret is 4711.",
+        ),
         (["one\ntwo", "three\nThe secret is 4711."], "`context`", "[1] The secret is 4711."),
     ],
 )
 def test_the_look_fits_the_data(ask, context, data, shown):
-    run, model = ask([cell("print(type(context))\nresult = 5"), cell("FINAL(result)")], "What is the secret?", context)
+    run, model = ask(
+        [cell("print(type(context))\nresult = 5"), cell("FINAL(result)")], "What is the secret?", context
+    )
     assert run.raise_for_error().value == 5
     said = model.requests[0].messages[-1]["content"]
     assert shown in said
@@ -80,15 +93,56 @@ def test_a_question_without_data_has_no_look(ask):
 
 def test_the_names_of_the_users_variables_are_used(ask):
     frames = {"orders": pd.DataFrame({"a": range(9)}), "refunds": pd.DataFrame({"b": range(9)})}
-    run, model = ask([cell("result = len(orders) + len(refunds)\nprint(result)"), cell("FINAL(result)")], "How many?", frames, names=("orders", "refunds"))
+    run, model = ask(
+        [cell("result = len(orders) + len(refunds)\nprint(result)"), cell("FINAL(result)")],
+        "How many?",
+        frames,
+        names=("orders", "refunds"),
+    )
     assert run.raise_for_error().value == 18
     assert "describe(orders, refunds)" in model.requests[0].messages[2]["content"]
     assert "from `orders` and `refunds`" in model.requests[0].messages[-1]["content"]
 
 
+def test_the_lines_of_another_form_are_a_table_of_their_own(ask):
+    lines = [f"INFO step {n} fine" for n in range(300)]
+    for n in range(6):
+        lines[40 * n] = f"ERROR code E{n}42 raised by worker {n}"
+    code = "result = list(more['code'])\nprint(result)"
+    run, model = ask([cell(code), cell("FINAL(result)")], "Which error codes are there?", "\n".join(lines))
+    assert run.raise_for_error().value == [f"E{n}42" for n in range(6)]
+    assert "from `more`" in model.requests[0].messages[-1]["content"]
+
+
+def test_output_of_nothing_is_not_offered_as_the_answer(ask):
+    nothing = cell("result = [row for row in context.splitlines() if 'zzz' in row]\nprint(result)")
+    run, model = ask([nothing, cell("FINAL(result)"), cell(COUNT), cell("Final(result)")])
+    assert run.raise_for_error().value == 100
+    assert "FINAL(" not in model.requests[1].messages[-1]["content"]
+    assert len(model.requests[2].messages) == 4  # both left the chat
+    assert "`[]` is no answer" in model.requests[2].messages[-1]["content"]
+
+
+def test_output_that_is_made_up_in_a_block_of_its_own_is_neither_run_nor_kept(ask):
+    reply = f"{cell(COUNT)}\n\nThe output will be:\n\n```repl\n157\n```"
+    run, model = ask([reply, cell("FINAL(result)")])
+    assert run.raise_for_error().value == 100
+    assert run.tree.agents["0"].cells == 2
+    assert "157" not in "".join(message["content"] for message in model.requests[1].messages)
+
+
+def test_code_that_is_sent_again_after_it_was_told_is_the_answer(ask):
+    run, model = ask([cell(COUNT)] * 3)
+    assert run.raise_for_error().value == 100
+    assert len(model.requests) == 3
+    assert any("was taken as its answer" in notice for notice in run.tree.agents["0"].notices)
+
+
 def test_what_the_agents_code_makes_of_a_helpers_name_stays(ask):
     code = "def describe(x):\n    return 41\nquestion = 1"
-    run, _ = ask([cell(code), cell("result = describe(rows) + question\nprint(result)"), cell("FINAL(result)")])
+    run, _ = ask(
+        [cell(code), cell("result = describe(rows) + question\nprint(result)"), cell("FINAL(result)")]
+    )
     assert run.raise_for_error().value == 42
 
 
@@ -97,7 +151,9 @@ def test_data_or_tools_of_a_helpers_name_are_left_alone_and_the_look_is_left_out
         """Describe."""
         return f"mine: {text}"
 
-    run, model = ask([cell("result = describe(context[:4])\nprint(result)"), cell("FINAL(result)")], tools=[describe])
+    run, model = ask(
+        [cell("result = describe(context[:4])\nprint(result)"), cell("FINAL(result)")], tools=[describe]
+    )
     assert run.raise_for_error().value == "mine: Date"
     assert [m["role"] for m in model.requests[0].messages] == ["system", "user"]
 
@@ -105,7 +161,9 @@ def test_data_or_tools_of_a_helpers_name_are_left_alone_and_the_look_is_left_out
 def test_failures_leave_the_chat_and_one_line_stays(ask):
     wrong = cell("result = rows['nope'].sum()\nprint(result)")
     other = cell("print(1)\nresult = rows['nope'].mean()\nprint(result)")
-    run, model = ask(["Only words.", wrong, other, wrong, cell(COUNT), cell("FINAL(result)")], temperature=0.0)
+    run, model = ask(
+        ["Only words.", wrong, other, wrong, cell(COUNT), cell("FINAL(result)")], temperature=0.0
+    )
     assert run.raise_for_error().value == 100
     assert [len(request.messages) for request in model.requests] == [4, 4, 6, 4, 4, 6]
     assert [r.parameters["temperature"] for r in model.requests] == [0.0, 0.7, 0.0, 0.7, 0.9, 0.0]
@@ -120,11 +178,16 @@ def test_output_that_was_asked_for_again_is_pointed_at(ask):
     run, model = ask([cell(COUNT), cell(COUNT), cell("FINAL(result)")])
     assert run.raise_for_error().value == 100
     said = model.requests[2].messages[-1]["content"]
-    assert "You sent the same code again. Its output stands above. If it is the answer, reply FINAL(result) now." in said
+    assert (
+        "You sent the same code again. Its output stands above. If it is the answer, reply FINAL(result) now."
+        in said
+    )
 
 
 def test_data_that_was_typed_anew_is_not_taken_for_the_data(ask):
-    run, model = ask([cell("context = 'Label: good'\nprint(context.count('good'))"), cell(COUNT), cell("FINAL(result)")])
+    run, model = ask(
+        [cell("context = 'Label: good'\nprint(context.count('good'))"), cell(COUNT), cell("FINAL(result)")]
+    )
     assert run.raise_for_error().value == 100
     assert "typed text in the place of `context`" in model.requests[1].messages[-1]["content"]
 
@@ -139,7 +202,11 @@ def test_an_answer_before_any_code_is_sent_back_and_leaves_the_chat(ask):
 def test_the_last_turn_is_told_after_all_else(ask):
     run, model = ask([cell("print(rows.shape)"), "words", cell("FINAL(3)")], limits=Limits(calls_per_agent=3))
     assert run.value == 3
-    assert model.requests[2].messages[-1]["content"].endswith("call FINAL(...) now, with the best answer you have.")
+    assert (
+        model.requests[2]
+        .messages[-1]["content"]
+        .endswith("call FINAL(...) now, with the best answer you have.")
+    )
     assert "This is your last turn" not in model.requests[0].messages[-1]["content"]
 
 
@@ -162,14 +229,24 @@ def served(tmp_path):
         def ask(replies, name="model-x", models=("model-x",), **options):
             server.models = list(models)
             server.script = list(replies)
-            rlm = RLM(model=name, base_url=server.url, api_key="sk-x", log_dir=tmp_path, cache=False, limits=Limits(cost=None), **options)
+            rlm = RLM(
+                model=name,
+                base_url=server.url,
+                api_key="sk-x",
+                log_dir=tmp_path,
+                cache=False,
+                limits=Limits(cost=None),
+                **options,
+            )
             return rlm.start(QUESTION, LINES).wait(100)
 
         yield ask
     forget_servers()
 
 
-@pytest.mark.parametrize(("name", "models"), [("qwen-1.5b", ("qwen-1.5b", "b")), ("qwen", ("qwen2.5-coder-1.5b",))])
+@pytest.mark.parametrize(
+    ("name", "models"), [("qwen-1.5b", ("qwen-1.5b", "b")), ("qwen", ("qwen2.5-coder-1.5b",))]
+)
 def test_a_model_that_is_known_to_be_small_is_led_from_the_start(served, name, models):
     with served([cell(COUNT), cell("FINAL(result)")], name, models) as run:
         assert run.raise_for_error().value == 100
@@ -179,7 +256,7 @@ def test_a_model_that_is_known_to_be_small_is_led_from_the_start(served, name, m
 def test_a_model_that_begins_with_prose_is_led_from_then_on(served):
     with served(["The data has labels.", cell(COUNT), cell("FINAL(result)")]) as run:
         assert run.raise_for_error().value == 100
-        assert len(run.messages()) == 8
+        assert len(run.messages()) == 7
         assert any("the chat begins anew" in notice for notice in run.tree.agents["0"].notices)
 
 
@@ -190,7 +267,9 @@ def test_a_model_that_begins_with_code_keeps_the_whole_prompt(served):
 
 
 def test_what_is_set_is_kept(served):
-    with served(["hm", cell("print(len(context))"), cell("FINAL(100)")], "qwen-1.5b", prompt="default") as run:
+    with served(
+        ["hm", cell("print(len(context))"), cell("FINAL(100)")], "qwen-1.5b", prompt="default"
+    ) as run:
         assert run.raise_for_error().value == 100
         assert "rlm_query" in run.messages()[0]["content"]
 
@@ -206,7 +285,7 @@ def test_what_shows_a_value_is_found_in_code():
 def test_a_look_needs_its_names():
     free = ["describe", "parse_lines", "find_lines", "question"]
     text = {"type": "str", "length": 9000, "truncated": True}
-    assert first_look.choose(text, "form", free, ["context"]).data == "`rows`"
-    assert first_look.choose(text, "form", free, ["context", "rows"]).data == "`context`"
-    assert first_look.choose(text, None, free[:2], ["context"]) is None
-    assert "find_lines" not in first_look.choose({**text, "length": 10**9}, None, free, ["context"]).code
+    assert first_look.choose(text, ["form"], free, ["context"]).data == "`rows`"
+    assert first_look.choose(text, ["form"], free, ["context", "rows"]).data == "`context`"
+    assert first_look.choose(text, [], free[:2], ["context"]) is None
+    assert "find_lines" not in first_look.choose({**text, "length": 10**9}, [], free, ["context"]).code

@@ -63,7 +63,9 @@ def test_of_a_small_model_nothing_is_no_answer(value):
 
 def test_an_invented_answer_is_sent_back_at_every_turn_but_the_last(ask):
     invented = cell("FINAL('The code is 1234567890')")
-    run = ask({}, context=DATA, model=ScriptedModel([cell(LOOK), *[invented] * 9]), limits=Limits(calls_per_agent=4))
+    run = ask(
+        {}, context=DATA, model=ScriptedModel([cell(LOOK), *[invented] * 9]), limits=Limits(calls_per_agent=4)
+    )
     assert run.value == "The code is 1234567890"  # the last turn takes what there is
     sent_back = [n for n in run.tree.agents["0"].notices if "FINAL was sent back" in n]
     assert sent_back

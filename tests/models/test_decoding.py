@@ -190,20 +190,24 @@ def test_the_grammar_is_a_little_text_and_one_block(reply, good):
 
 
 @pytest.mark.parametrize(
-    ("pages", "field"),
+    ("pages", "helps", "field"),
     [
-        (llama_cpp("small-instruct"), "grammar"),
-        (llama_cpp_python("small-instruct"), "grammar"),
-        (vllm("small-instruct"), "structured_outputs"),
-        (vllm("small-instruct", version="0.9.1"), "guided_grammar"),
-        (lm_studio({"small-instruct": 4096}), "stop"),
+        (llama_cpp("small-instruct"), None, "stop"),
+        (llama_cpp_python("small-instruct"), None, "stop"),
+        (vllm("small-instruct"), None, "stop"),
+        (lm_studio({"small-instruct": 4096}), None, "stop"),
+        (llama_cpp("small-instruct"), DecodingHelps(grammar="grammar"), "grammar"),
+        (vllm("small-instruct"), DecodingHelps(grammar="structured_outputs"), "structured_outputs"),
+        (vllm("small-instruct", version="0.9.1"), DecodingHelps(grammar="guided_grammar"), "guided_grammar"),
     ],
 )
-def test_a_turn_uses_what_the_server_has_and_a_query_does_not(openai_server, pages, field):
+def test_a_turn_uses_what_the_server_has_and_a_query_does_not(openai_server, pages, helps, field):
     openai_server.pages = pages
     openai_server.script = [CODE, CODE, "plain"]
     plain = CompletionRequest([{"role": "user", "content": "hi"}])
-    completions = answered(chat(openai_server), turn(), turn(), plain)
+    model = chat(openai_server)
+    model.decoding = helps
+    completions = answered(model, turn(), turn(), plain)
     assert [one.text for one in completions] == [CODE, CODE, "plain"]
     assert sent(openai_server) == [{field}, {field}, set()]
     value = openai_server.requests[0][field]
@@ -226,7 +230,9 @@ def test_what_the_user_set_stays(openai_server):
         turn(parameters={"response_format": {"type": "json_object"}}),
         turn(parameters={"stop": ["END"]}),
     ]
-    answered(chat(openai_server), *requests)
+    model = chat(openai_server)
+    model.decoding = DecodingHelps(grammar="grammar")
+    answered(model, *requests)
     assert openai_server.requests[0]["stop"] == ["END"]
     assert openai_server.requests[0]["grammar"] == 'root ::= "x"'
     assert "grammar" not in openai_server.requests[1]
@@ -244,11 +250,11 @@ def test_it_can_be_switched_by_hand(openai_server):
     model = chat(openai_server)
     model.decoding = NONE
     answered(model, turn())
-    model.decoding = DecodingHelps(stop=True)
+    model.decoding = DecodingHelps(grammar="grammar")
     answered(model, turn())
     model.decoding = None
     answered(model, turn())
-    assert sent(openai_server) == [set(), {"stop"}, {"grammar"}]
+    assert sent(openai_server) == [set(), {"grammar"}, {"stop"}]
 
 
 def test_the_cache_knows_what_was_set_and_not_what_was_learnt(openai_server):
@@ -360,7 +366,7 @@ def test_a_refusal_of_something_else_is_told_and_blames_nothing(openai_server):
     with pytest.raises(ModelError, match="temperature"):
         answered(model, turn())
     answered(model, turn())
-    assert sent(openai_server) == [{"grammar"}, set(), {"grammar"}]
+    assert sent(openai_server) == [{"stop"}, set(), {"stop"}]
 
 
 def test_waits_go_on_as_they_do_without(openai_server):
@@ -368,7 +374,7 @@ def test_waits_go_on_as_they_do_without(openai_server):
     openai_server.script = [fault("rate_limit", retry_after=0.01), CODE]
     (completion,) = answered(chat(openai_server), turn())
     assert (completion.text, completion.attempts) == (CODE, 2)
-    assert sent(openai_server) == [{"grammar"}, {"grammar"}]
+    assert sent(openai_server) == [{"stop"}, {"stop"}]
 
 
 # ---- what servers leave out is put back
@@ -449,7 +455,7 @@ def test_a_whole_run(openai_server):
     openai_server.pages = llama_cpp("small-instruct")
 
     def script(request):
-        if "grammar" not in request:
+        if "stop" not in request:
             return "Elm"
         return "```repl\nFINAL(llm_query('Which supplier?') + str(len(context)))\n```"
 
@@ -464,4 +470,4 @@ def test_a_whole_run(openai_server):
         require_look=False,
     )
     assert rlm.run("Which?", context="abc").value == "Elm3"
-    assert sent(openai_server) == [{"grammar"}, set()]
+    assert sent(openai_server) == [{"stop"}, set()]

@@ -13,8 +13,16 @@ def asking(tmp_path):
     """Returns what asks a question with a script; all runs are closed at the end."""
     open_runs = []
 
-    def start(script, question="root", context=None, *, limits=None, wait=True, model=None, **options):
-        rlm = RLM(model=model or by_question(script), limits=limits, log_dir=tmp_path / "logs", cache=False)
+    def start(
+        script, question="root", context=None, *, limits=None, wait=True, model=None, settings=None, **options
+    ):
+        rlm = RLM(
+            model=model or by_question(script),
+            limits=limits,
+            log_dir=tmp_path / "logs",
+            cache=False,
+            **(settings or {}),
+        )
         run = rlm.start(question, context, **options)
         open_runs.append(run)
         return run.wait(200) if wait else run

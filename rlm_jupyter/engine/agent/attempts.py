@@ -78,6 +78,14 @@ class Attempts:
                 return attempt
         return None
 
+    def drop_newest(self, failure: str) -> int | None:
+        """Take the newest attempt out of the chat, as one that failed after all; returns where it stood."""
+        if not self._done:
+            return None
+        newest = self._done[-1]
+        self._done[-1] = replace(newest, start=None, failure=failure)
+        return newest.start
+
     def drop_failed(self) -> int | None:
         """Take the newest attempts that failed out of the chat; returns where the first of them stood, None for none.
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.kernels.agent_kernel import AgentKernel
 
-DERIVED = ("rows", "others")
+DERIVED = ("rows", "others", "more")
 """What a look makes of the data; who reads it reads the data."""
 _SECONDS = 30.0
 _MOST_TEXT = 50_000_000
@@ -23,6 +23,10 @@ _PARSE = """\
 rows, others = parse_lines(context)
 describe(rows)
 describe(others)
+"""
+_PARSE_MORE = """\
+more, others = parse_lines(others)
+describe(more)
 """
 _FIND = 'print(*find_lines(context, question), sep="\\n")\n'
 _RECORDS = """\
@@ -66,19 +70,26 @@ async def plan_look(
     frames.close_all(fds)
     told = told if isinstance(told, dict) else {}
     free = told.get("names")
-    return choose(description, told.get("lines"), free if isinstance(free, list) else (), names)
+    left = told.get("left") is True
+    return choose(description, told.get("lines"), free if isinstance(free, list) else (), names, left=left)
 
 
 def choose(
-    description: Mapping[str, Any], lines: object, free: Collection[object], names: Sequence[str]
+    description: Mapping[str, Any],
+    lines: object,
+    free: Collection[object],
+    names: Sequence[str],
+    *,
+    left: bool = False,
 ) -> Look | None:
     """Returns the code of a first look; None if a name that it needs is taken.
 
     Args:
         description: of the data.
-        lines: what `parse_lines` can make of its lines; None for nothing.
+        lines: what `parse_lines` can make of its lines, and then of those that are left; empty for nothing.
         free: names of helpers that are bound.
         names: the variables that the data is bound to.
+        left: whether the question's words stand in the lines that are left.
     """
     if not {"describe", "parse_lines", "find_lines"} <= set(free):
         return None
@@ -86,8 +97,11 @@ def choose(
     taken = set(DERIVED) & set(names)
     if kind == "str" and isinstance(length, int) and length <= _MOST_TEXT:
         code, data = "describe(context)\n", "`context`"
-        if lines is not None and not taken:
+        kinds = len(lines) if isinstance(lines, list) and not taken else 0
+        if kinds:
             code, data = code + _PARSE, "`rows`"
+        if kinds > 1:
+            code, data = code + _PARSE_MORE, "`more`" if left else "`rows` or `more`"
         if description.get("truncated") is not False and "question" in free:
             code += _FIND
         return Look(code, data)

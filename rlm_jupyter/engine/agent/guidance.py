@@ -21,10 +21,18 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.engine.reply.parse import Reply
     from rlm_jupyter.kernels.cell_result import CellResult
+    from rlm_jupyter.models.base import Message
 
 _LINE: Final = 200
 _QUESTION: Final = 500
 _SMALL_OUTPUT: Final = 3000
+_CONFIRMED: Final = 1
+"""Times that a small model is told that it sent the same code again."""
+_EMPTY: Final = "is no answer"
+_NOTHING: Final = frozenset(
+    ("", "0", "0.0", "None", "nan", "[]", "{}", "set()", "False", "Series([], dtype: object)")
+)
+"""Output after which a small model is not asked whether it is the answer: most often its code does not fit the data."""
 _REJECTED: Final = "FinalRejected"
 _MADE: Final = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.JoinedStr)
 
@@ -55,16 +63,36 @@ class Guidance:
         small: whether its model is a small one.
         data: the variables to compute from, as the model is to write them.
         attempts: what it ran.
+        repeated: how often it sent code again that had run to its end.
     """
 
     def __init__(self, question: str, names: Sequence[str]) -> None:
         self.small = False
         self.data = f"`{names[0]}`" if names else "`context`"
         self.attempts = Attempts()
+        self.repeated = 0
         self._question = question
         self._names = frozenset(names)
 
     # ---- before a reply's code runs
+
+    def read(self, reply: Reply) -> Reply:
+        """Returns the part of a reply that counts: of a small model's the first block alone.
+
+        What it writes after that is most often the output that it expects, in a block of its own.
+        """
+        return replace(reply, blocks=reply.blocks[:1]) if self.small else reply
+
+    def kept(self, reply: Reply, whole: Message) -> Message:
+        """Returns what the chat keeps of a reply: of a small model's the code that ran, as it was asked for.
+
+        Args:
+            reply: as it was read.
+            whole: the message.
+        """
+        if not self.small or not reply.blocks:
+            return whole
+        return {"role": "assistant", "content": f"```repl\n{reply.blocks[0].rstrip()}\n```"}
 
     def refuse(self, reply: Reply) -> Retraction | None:
         """Returns why a reply is not worth being run; None if it is."""
@@ -79,6 +107,7 @@ class Guidance:
                 _failed(known), self.attempts.drop_failed() if self.small else None, known.failure
             )
         if known is not None and self.small:
+            self.repeated += 1
             answer = f" If it is the answer, reply FINAL({known.shown}) now." if known.shown else ""
             return Retraction(f"You sent the same code again. Its output stands above.{answer}")
         if self.small and (name := self._retyped(code)) is not None:
@@ -86,6 +115,16 @@ class Guidance:
                 f"Your last code put typed text in the place of `{name}`, so it was not run. Use {self.data} as it is."
             )
         return None
+
+    def confirmed(self, reply: Reply) -> str | None:
+        """Returns the answer of a small model that sends the same code again after it was told, as code; None for none.
+
+        What it computed was shown to it, and that this is to be its answer is all that it can mean.
+        """
+        if not self.small or self.repeated < _CONFIRMED or len(reply.blocks) != 1:
+            return None
+        known = self.attempts.same_code(reply.blocks[0])
+        return f"FINAL({known.shown})" if known is not None and not known.failure and known.shown else None
 
     def _retyped(self, code: str) -> str | None:
         """Returns the variable of the data that code replaces by something written out."""
@@ -103,7 +142,9 @@ class Guidance:
 
     # ---- after it ran
 
-    def after(self, blocks: Sequence[str], result: CellResult | None, start: int, hint: str) -> Retraction | None:
+    def after(
+        self, blocks: Sequence[str], result: CellResult | None, start: int, hint: str
+    ) -> Retraction | None:
         """Remember what came of a reply; returns why it leaves the chat, None if it stays.
 
         Args:
@@ -116,6 +157,7 @@ class Guidance:
             return None
         code = "\n".join(blocks)
         if result.status == "ok":
+            self.repeated = 0
             self.attempts.add(
                 Attempt(
                     key_of(code),
@@ -127,7 +169,8 @@ class Guidance:
             return None
         failure = f"{result.error_name}: {result.error_value}" if result.error_name else result.status
         if self.small and result.error_name == _REJECTED:
-            return Retraction(f"FINAL was not accepted: {result.error_value}")
+            back_to = self.attempts.drop_newest("it gave no answer") if _EMPTY in result.error_value else None
+            return Retraction(f"FINAL was not accepted: {result.error_value}", back_to)
         line = next(iter(failing_lines(str(result.traceback or ""))), "") or code.strip().partition("\n")[0]
         attempt = Attempt(key_of(code), start, failure, line.strip(), hint)
         if self.small and self.attempts.same_failure(failure) is not None:
@@ -147,7 +190,7 @@ class Guidance:
         """
         failed = result is None or result.status != "ok"
         if self.small:
-            if failed:
+            if failed or (result is not None and result.printed.head.strip() in _NOTHING):
                 return small_prompt.try_again(self._question)
             return small_prompt.go_on(self._question, small_prompt.printed_expression(blocks[-1]))
         return f"The question is still: {cut_middle(self._question, _QUESTION)}" if failed or notices else ""

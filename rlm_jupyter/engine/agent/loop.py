@@ -46,6 +46,9 @@ _MOST_RETRACTED = 8
 _SMALL = (
     "The first reply had no code, as those of small models do: the chat begins anew with a prompt for one."
 )
+_CONFIRMED = (
+    "The agent sent the same code again after it was told: what that had printed was taken as its answer."
+)
 _WARMER = (0.7, 0.9, 1.0)
 """Temperatures of the requests after a reply that left the chat: at 0 it would come again."""
 _PARTIAL_SECONDS = 3.0
@@ -137,7 +140,9 @@ class AgentLoop(Agent):
             sub_calls=settings.sub_calls,
             sub_agents=settings.sub_agents,
             instructions=settings.instructions,
-            kind=prompt.kind_of_data(self.spec.context.description if self.spec.context is not None else None),
+            kind=prompt.kind_of_data(
+                self.spec.context.description if self.spec.context is not None else None
+            ),
         )
         self.messages = prompt.chat(system, first)
 
@@ -225,12 +230,16 @@ class AgentLoop(Agent):
         reply = parse_reply(completion.text, finish_reason=completion.finish_reason)
         if reply.text is not None:
             reply = await decide(reply, await self._kernel())
+        reply = self.guidance.read(reply)
         if not reply.blocks:
             self._count_empty(completion)
             if await self._begin_as_small():
                 return
         else:
             self._empty = 0
+        if (answer := self.guidance.confirmed(reply)) is not None:
+            self.services.journal.emit(ev.Notice, self.id, text=_CONFIRMED)
+            reply = replace(reply, blocks=(answer,))
         refused = self.guidance.refuse(reply)
         if refused is not None:
             self._check_turns()
@@ -238,7 +247,7 @@ class AgentLoop(Agent):
             return
         start = len(self.messages)
         self._sent = start + 1
-        self.messages.append(shown_reply(completion))
+        self.messages.append(self.guidance.kept(reply, shown_reply(completion)))
         shown, notices, result = await self._run_blocks(reply.blocks)
         if self.value is not None:
             return

@@ -33,23 +33,18 @@ FINAL(result)
 ```
 """
 _MODEL: Final = """
-`llm_query(text)` asks a language model and returns its reply: use it for what code cannot judge.
+To judge the meaning of texts, which code cannot, ask about each: \
+`answers = llm_query_batched([f"Is this angry? Answer yes or no: {line}" for line in lines])`
 """
-_BEGIN: Final = (
-    "Question: {question}\nReply with one ```repl block that computes `result`{data} and prints it."
-)
+_STEPS: Final = "First write the steps as comments (#), then the code that computes `result`"
+_BEGIN: Final = "Question: {question}\nReply with one ```repl block. {steps}{data} and prints it."
 _NEXT: Final = """\
-The question was: {question}
-If the output answers it, reply
-
-```repl
-FINAL({value})
-```
-
-and if not, reply with one ```repl block of other code that computes `result` and prints it."""
+Question: {question}
+Reply with one ```repl block. If the output above shows the answer, the block is `FINAL({value})`; \
+else go on by code."""
 _FAILED: Final = """\
-The question was: {question}
-Reply with one ```repl block of other code that computes `result` and prints it."""
+Question: {question}
+Reply with one ```repl block of other code. {steps} in another way and prints it."""
 _LONGEST_QUESTION: Final = 1000
 _LONGEST_VALUE: Final = 80
 _SHOWN_ONLY: Final = frozenset({"head", "tail", "describe", "info", "sample"})
@@ -94,7 +89,7 @@ def begin(question: str, data: str) -> str:
         data: the variables to compute from, as the model is to write them; empty for none.
     """
     given = f" from {data}" if data else ""
-    return _BEGIN.format(question=cut_middle(question, _LONGEST_QUESTION), data=given)
+    return _BEGIN.format(question=cut_middle(question, _LONGEST_QUESTION), steps=_STEPS, data=given)
 
 
 def go_on(question: str, value: str | None) -> str:
@@ -109,7 +104,7 @@ def go_on(question: str, value: str | None) -> str:
 
 def try_again(question: str) -> str:
     """Returns the end of the message after code that failed."""
-    return _FAILED.format(question=cut_middle(question, _LONGEST_QUESTION))
+    return _FAILED.format(question=cut_middle(question, _LONGEST_QUESTION), steps=_STEPS)
 
 
 def printed_expression(code: str) -> str | None:

@@ -115,23 +115,24 @@ def find_error(payload: Mapping[str, object]) -> object | None:
     """Returns the error that a payload tells of for certain; None if it does not."""
     if payload.keys().isdisjoint(_MAY_TELL) and payload.get("object") in _REPLIES:
         return None  # as nearly all are: one for each piece of each reply
-    for name in ("error", "errors", "err", "Error"):
-        if _told(payload.get(name)):
-            return _without_reply(payload)
+    return _without_reply(payload) if _tells_of_error(payload) else None
+
+
+def _tells_of_error(payload: Mapping[str, object]) -> bool:
+    if any(_told(payload.get(name)) for name in ("error", "errors", "err", "Error")):
+        return True
     response = payload.get("base_resp")
     if isinstance(response, Mapping) and _word(response.get("status_code")).lower() not in _NO_ERROR:
-        return _without_reply(payload)
+        return True
     if payload.get("success") is False or payload.get("ok") is False:
-        return _without_reply(payload)
+        return True
     named = {_word(payload.get(name)).lower() for name in ("object", "type", "status")}
     if named & {"error", "failed", "failure"} and not payload.get("choices"):
-        return _without_reply(payload)
+        return True
     codes = {_word(payload.get(name)).lower() for name in ("code", "error_code", "status_code", "statusCode")}
     status = payload.get("status")  # a word here is the state of what was asked for, and no error
     codes |= {str(status)} if status in _HTTP_ERRORS else set()
-    if codes - _NO_ERROR and find_complaint(payload) is not None:
-        return _without_reply(payload)
-    return None
+    return bool(codes - _NO_ERROR) and find_complaint(payload) is not None
 
 
 def find_complaint(payload: Mapping[str, object]) -> object | None:

@@ -1,0 +1,68 @@
+"""Runs of a real small model, replayed by the loop: how its replies are read, and what they are answered with, is pinned.
+
+The logs in `tests/logs` are of `python -m benchmarks.quality --tasks twelve` with Qwen2.5-Coder-1.5B-Instruct (Q4_K_M):
+right answers, and a wrong one. Where a change in the loop is meant to change them, record them anew.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from run_parts import asking
+from scripts import ScriptedModel
+
+from benchmarks.quality.twelve_tasks import twelve
+from rlm_jupyter import Limits
+
+LOGS = sorted((Path(__file__).parents[1] / "logs").glob("*.jsonl"))
+
+
+@pytest.fixture
+def ask(tmp_path):
+    with asking(tmp_path) as ask:
+        yield ask
+
+
+def events_of(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def trajectory(events):
+    """What the loop made of the replies: the code that ran, how it ended, what was said of it, what was sent."""
+    steps = []
+    for event in events:
+        match event["kind"]:
+            case "code_started":
+                steps.append(("ran", event["turn"], event["code"]))
+            case "code_finished":
+                steps.append(("ended", event["status"], event["error"]))
+            case "notice" | "value_rejected":
+                steps.append(("said", event.get("text") or event.get("reason")))
+            case "value_returned":
+                steps.append(("answered", event["description"]["summary"]))
+            case "prompt_sent":
+                steps.append(("sent", event["start"], [m["content"] for m in event.get("messages", ())]))
+    return steps
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda path: path.stem)
+def test_a_recorded_run_goes_the_same_way(ask, path):
+    recorded = events_of(path)
+    (task,) = (task for task in twelve() if task.name == path.stem)
+    replies = [event["gen_ai.output.text"] for event in recorded if event["kind"] == "reply_finished"]
+    bounds = Limits(cost=None, calls_per_agent=8, depth=1)
+    run = ask(
+        {},
+        task.question,
+        task.data,
+        model=ScriptedModel(replies),
+        settings={"prompt": "small", "temperature": 0.0},
+        limits=bounds,
+    )
+    assert trajectory(events_of(run.log_path)) == trajectory(recorded)
+
+
+def test_there_are_good_ones_and_a_bad_one():
+    ends = [event for path in LOGS for event in events_of(path) if event["kind"] == "run_finished"]
+    assert len(ends) >= 5
+    assert {event["status"] for event in ends} == {"done", "limit"}
