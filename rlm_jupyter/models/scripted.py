@@ -114,7 +114,7 @@ class ScriptedModel:
         with self._lock:
             turn = len(self.requests)
             self.requests.append(
-                replace(request, on_delta=None, on_wait=None)
+                replace(request, on_delta=None, on_wait=None, on_begin=None)
             )  # they would hold the whole run
         reply = await self._call(request) if self._function else self._at(turn)
         if isinstance(reply, BaseException) or (isinstance(reply, type) and issubclass(reply, BaseException)):

@@ -44,6 +44,8 @@ def test_long_figures_that_were_typed_and_never_seen_are_invented(value, code, s
         (98765, "FINAL(98765)", ["Output:\n98,765 rows"]),
         (98765, "FINAL(context.sum())", []),
         (12, "FINAL(12)", []),
+        (4711, "FINAL(4711 if '4711' in context else 0)", []),
+        (4711, "for x in [4711]:\n    if x in context:\n        found = x\nFINAL(found)", []),
         ("positive", "FINAL('positive')", []),
         ("In 2026 it was 12.5 %", "FINAL('In 2026 it was 12.5 %')", ["Question: what of 2026?"]),
         (4321.50, "FINAL(4321.50)", ["Total: 4,321.5"]),

@@ -43,7 +43,7 @@ def names(change):
         ("import pandas as pd; d = pd.DataFrame({'n': [1]})", "d['m'] = 2", ["d"], []),
         ("import os; from json import dumps; _x = 1", "import sys", [], []),
         ("1", "def f(): pass\nclass A: pass\ng = lambda: 1", ["A", "f", "g"], []),
-        ("1", "FINAL = 5", ["FINAL"], []),
+        ("1", "SHOW_VARS = 5", ["SHOW_VARS"], []),
         ("1", "answer = [1]", ["answer"], []),
         ("1", "x = 1\n1 / 0", ["x"], []),
         ("1", "x = llm_query('a')", ["x"], []),

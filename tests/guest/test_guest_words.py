@@ -76,8 +76,8 @@ def test_answer_is_armed_again_after_each_time_it_was_taken(kernel):
     ("code", "error"),
     [
         ("FINAL_VAR('y')", "NameError: There is no variable `y`. There are: `x`."),
-        ("SUBMIT(1, 2)", "TypeError: SUBMIT takes either one value or named fields"),
-        ("SUBMIT()", "TypeError: SUBMIT takes either one value or named fields"),
+        ("SUBMIT(1, b=2)", "TypeError: SUBMIT takes either values or named fields"),
+        ("SUBMIT()", "TypeError: SUBMIT takes either values or named fields"),
         ("FINAL(__import__('threading').Lock())", "Unencodable: `value` cannot be transferred"),
         ("rlm_query('q', (i for i in 'ab'))", "Unencodable: `context` cannot be transferred"),
         ("llm_query_batched([1])", "TypeError: `prompts[0]` must be a `str`, not `int`."),
@@ -336,7 +336,7 @@ def test_show_vars_prints_a_line_per_variable(kernel):
 
 
 def test_overwritten_words_are_back_in_the_next_cell(kernel):
-    assert kernel.run("FINAL = llm_query = 'mine'\nllm_query").result == "'mine'"
+    assert kernel.run("SHOW_VARS = llm_query = 'mine'\nllm_query").result == "'mine'"
     assert kernel.run("llm_query('a')").result == "'<a>'"
     kernel.run("FINAL(1)")
     assert kernel.finals == [1]

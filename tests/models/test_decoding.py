@@ -290,7 +290,7 @@ def test_a_model_whose_template_thinks_is_left_alone(openai_server):
 @pytest.mark.parametrize(
     ("first", "later"),
     [
-        (CODE, {"structured_outputs"}),
+        (CODE, {"stop"}),
         (f"<think>hm</think>\n{CODE}", set()),
         (Reply(CODE, message={"reasoning_content": "hm"}), set()),
     ],

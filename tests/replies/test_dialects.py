@@ -254,10 +254,11 @@ def test_words_may_be_shadowed_for_a_cell_and_are_back_in_the_next(ask):
 # ---- answers that are none
 
 
-def test_final_before_a_look_is_sent_back_once_and_a_look_in_an_earlier_turn_counts(ask):
-    blind = ask({"root": ["FINAL(1)", "FINAL(2)"]})
+def test_final_before_a_look_is_sent_back_each_time_and_a_look_in_an_earlier_turn_counts(ask):
+    blind = ask({"root": ["FINAL(1)", "FINAL(2)", "FINAL(len(context))"]})
     assert "Look at the data first" in observation(blind, 1)
-    assert blind.raise_for_error().value == 2
+    assert "Look at the data first" in observation(blind, 2)
+    assert blind.raise_for_error().value == len(TEXT)
     earlier = ask({"root": ["n = len(context)", "FINAL(n)"]})
     assert earlier.raise_for_error().value == len(TEXT)
     assert not any(event.kind == "value_rejected" for event in earlier.events)
@@ -275,7 +276,7 @@ def test_every_way_to_answer_asks_for_a_look(ask, blind):
 def test_to_overwrite_the_data_is_no_look_at_it(ask):
     run = ask({"root": ["note = context = 'made up'\nFINAL(note)", "FINAL(note)"]})
     assert "Look at the data first" in observation(run, 1)
-    assert run.raise_for_error().value == "made up"
+    assert "ran the same code into the same error" in run.error.message  # it is only written out
 
 
 def test_the_look_is_a_setting_and_data_that_was_shown_whole_needs_none(ask):

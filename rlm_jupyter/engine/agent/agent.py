@@ -59,6 +59,7 @@ class Agent:
         looked: whether its code has read its data.
         small: whether its model is a small one.
         codes: the newest cells that it ran.
+        asked_to_look: whether it was sent back to look at its data.
         look_wanted: whether it answered without, so that a look is to be taken for it.
         told: sentences about its cells that its next observation takes along.
     """
@@ -74,6 +75,7 @@ class Agent:
     turn: int = 0
     cells: int = 0
     looked: bool = False
+    asked_to_look: bool = False
     look_wanted: bool = False
     small: bool = False
     codes: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_CODES))

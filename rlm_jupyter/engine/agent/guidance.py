@@ -171,6 +171,8 @@ class Guidance:
         if self.small and result.error_name == _REJECTED:
             back_to = self.attempts.drop_newest("it gave no answer") if _EMPTY in result.error_value else None
             return Retraction(f"FINAL was not accepted: {result.error_value}", back_to)
+        if result.error_name == _REJECTED:
+            return None  # sent back, it may be taken the next time
         line = next(iter(failing_lines(str(result.traceback or ""))), "") or code.strip().partition("\n")[0]
         attempt = Attempt(key_of(code), start, failure, line.strip(), hint)
         if self.small and self.attempts.same_failure(failure) is not None:

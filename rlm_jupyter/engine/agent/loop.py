@@ -33,7 +33,7 @@ from rlm_jupyter.errors import (
 )
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.agent_kernel import AgentKernel, CellResult
-from rlm_jupyter.models.base import Completion
+from rlm_jupyter.models.base import Completion, Message
 from rlm_jupyter.models.model_size import ServedModel
 from rlm_jupyter.models.openai.chat_replies import is_blank
 from rlm_jupyter.security.redactor import redact_ends
@@ -233,7 +233,8 @@ class AgentLoop(Agent):
         reply = self.guidance.read(reply)
         if not reply.blocks:
             self._count_empty(completion)
-            if await self._begin_as_small():
+            prose = completion.finish_reason == "stop" and not is_blank(completion.text)
+            if prose and await self._begin_as_small():
                 return
         else:
             self._empty = 0
@@ -289,6 +290,12 @@ class AgentLoop(Agent):
         )
         self._warmth = 0
         self._tails.add(self.messages, Tail(body, end), self._last_words())
+
+    def replace_chat(self, messages: list[Message], *, sent: int) -> None:
+        """Put another chat in the place of the old one, whose messages now stand elsewhere."""
+        super().replace_chat(messages, sent=sent)
+        self._tails.clear()
+        self.guidance.attempts.clear()
 
     def _last_words(self) -> str:
         return prompt.LAST_TURN if self._last_turn() else ""

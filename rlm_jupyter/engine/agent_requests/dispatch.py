@@ -24,7 +24,12 @@ from rlm_jupyter.engine.agent_requests.tool_calls import (
     resolve_servers_for_child,
     resolve_tools_for_child,
 )
-from rlm_jupyter.engine.agent_requests.typed_value import MOST_BYTES, may_be_typed, typed_value
+from rlm_jupyter.engine.agent_requests.typed_value import (
+    MOST_BYTES,
+    answers_with_text,
+    may_be_typed,
+    typed_value,
+)
 from rlm_jupyter.engine.reply.blank_reply import shown_reply, why_blank
 from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
 from rlm_jupyter.errors import ConfigError, ContextTooLongError, LimitReachedError, ModelError, RLMError
@@ -200,14 +205,19 @@ class AgentCalls:
         return self._agent.services.store.adopt(os.dup(fd), description_of(body.get("description")))
 
     def _not_looked(self) -> str | None:
-        """Ask to look first, as long as turns last, where the code answers without having read data not shown whole."""
+        """Ask to look first, where the code answers without having read data that was not shown whole.
+
+        Once; a value that is only written out is sent back as long as turns last.
+        """
         agent = self._agent
         context = agent.data
         if not agent.services.settings.require_look or agent.looked or context is None or agent.last_turn():
             return None
         if context.description.get("truncated") is False:
             return None
-        agent.look_wanted = True
+        if agent.asked_to_look and not answers_with_text(agent.codes):
+            return None
+        agent.asked_to_look = agent.look_wanted = True
         name = agent.data_names[0]
         return f"Your code has not read `{name}` yet. Look at the data first, then call FINAL again."
 
@@ -215,6 +225,8 @@ class AgentCalls:
         """Send back, as long as turns last, a value that the agent has typed and that stands nowhere it has seen."""
         agent = self._agent
         if not agent.services.settings.require_look or agent.last_turn() or buffer.size > MOST_BYTES:
+            return None
+        if agent.data is None and not agent.small:
             return None
         if not (agent.small or may_be_typed(agent.codes)):
             return None
