@@ -111,6 +111,8 @@ class AgentState:
     status: ev.RunStatus = "running"
     waiting: Activity = ""
     finished: float | None = None
+    look: CellState | None = None
+    """The first look at its data that was run before its first turn, where its model is a small one."""
     turns: list[TurnState] = field(default_factory=list)
     calls: list[CallState] = field(default_factory=list)
     """Completions besides its turns: those its code asked for, and summaries of old turns."""
@@ -161,7 +163,7 @@ class AgentState:
             for cell in reversed(turn.cells):
                 if cell.cell == number:
                     return cell
-        return None
+        return self.look if self.look is not None and self.look.cell == number else None
 
     @property
     def cells(self) -> int:

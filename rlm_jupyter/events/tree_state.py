@@ -327,9 +327,11 @@ def _why_ended(event: ev.KernelEnded) -> str:
 def _code(agent: AgentState, event: ev.CodeStarted | ev.CodeOutput | ev.CodeFinished) -> None:
     if isinstance(event, ev.CodeStarted):
         agent.pending_code, agent.waiting = None, ""
+        cell = CellState(cell=event.cell, code=event.code, started=event.time)
         if agent.turns:
-            cell = CellState(cell=event.cell, code=event.code, started=event.time)
             agent.turns[-1].cells.append(cell)
+        elif event.turn == 0:
+            agent.look = cell
         return
     found = agent.cell(event.cell)
     if found is None:

@@ -24,6 +24,7 @@ def to_notebook(tree: TreeState) -> dict[str, Any]:
     cells: list[dict[str, Any]] = [_markdown(_head(tree))]
     for agent in _in_order(tree):
         cells.append(_markdown(_section(agent)))
+        cells += [_code(agent.look)] if agent.look is not None else []
         for turn in agent.turns:
             if prose := _prose(turn):
                 cells.append(_markdown(prose))
@@ -43,6 +44,7 @@ def to_script(tree: TreeState) -> str:
     parts = ["# %% [markdown]\n" + _commented(_head(tree))]
     for agent in _in_order(tree):
         parts.append("# %% [markdown]\n" + _commented(_section(agent)))
+        parts += [f"# %%\n{agent.look.code}"] if agent.look is not None else []
         for turn in agent.turns:
             if prose := _prose(turn):
                 parts.append("# %% [markdown]\n" + _commented(prose))

@@ -1,5 +1,6 @@
 """How a small model is led: a first look taken for it, messages that end with what is wanted, failures that leave the chat."""
 
+import asyncio
 import json
 
 import pandas as pd
@@ -280,6 +281,19 @@ def test_what_shows_a_value_is_found_in_code():
     assert shown("rows['a'].max()") == "rows['a'].max()"
     for other in ("x = 1", "print(f'{x}')", "print('a', x)", "rows.head()", "print(1)", "x +", "", "y" * 200):
         assert shown(other) is None
+
+
+@pytest.mark.parametrize(
+    "told", [None, [1], {"names": [["describe"], 1, None]}, {"names": "describe", "lines": 5}]
+)
+def test_what_a_kernel_says_of_its_names_is_no_more_than_names(told):
+    class Bridge:
+        async def request(self, *_, **__):
+            return told, []
+
+    kernel = type("Kernel", (), {"bridge": Bridge()})()
+    look = first_look.plan_look(kernel, "q", {"type": "str", "length": 9}, ["context"])
+    assert asyncio.run(look) is None
 
 
 def test_a_look_needs_its_names():

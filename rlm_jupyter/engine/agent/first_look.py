@@ -70,8 +70,8 @@ async def plan_look(
     frames.close_all(fds)
     told = told if isinstance(told, dict) else {}
     free = told.get("names")
-    left = told.get("left") is True
-    return choose(description, told.get("lines"), free if isinstance(free, list) else (), names, left=left)
+    bound = {name for name in free if isinstance(name, str)} if isinstance(free, list) else set()
+    return choose(description, told.get("lines"), bound, names, left=told.get("left") is True)
 
 
 def choose(

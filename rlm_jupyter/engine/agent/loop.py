@@ -247,8 +247,10 @@ class AgentLoop(Agent):
             self._retract(refused, reply.blocks[0] if reply.blocks else "")
             return
         start = len(self.messages)
-        self._sent = start + 1
-        self.messages.append(self.guidance.kept(reply, shown_reply(completion)))
+        whole = shown_reply(completion)
+        kept = self.guidance.kept(reply, whole)
+        self._sent = start + 1 if kept == whole else start
+        self.messages.append(kept)
         shown, notices, result = await self._run_blocks(reply.blocks)
         if self.value is not None:
             return
