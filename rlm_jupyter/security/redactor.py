@@ -17,6 +17,9 @@ SHORTEST_ENCODED = 8
 
 ELLIPSIS = "…"
 """Ends what a kernel made short: the texts of a description, in which no place of a cut can be counted."""
+_CUT_END = " characters cut ...]"
+_CUT = re.compile(r"(…| ?\[\.\.\. [\d,]{1,20} characters cut \.\.\.\] ?)")
+"""Where a text was cut, by a kernel or here (`text.shorten.cut_notice`)."""
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -86,8 +89,8 @@ def _without_end(secrets: Iterable[str], text: str) -> str:
 class Redactor:
     """Replaces each secret in a text by `«redacted»`, however it is escaped there.
 
-    Where a text was cut, a part of a secret of six characters or more beside the cut is replaced too: at each ``…``,
-    and between the two parts of a text that are given to `ends`.
+    Where a text was cut, a part of a secret of six characters or more beside the cut is replaced too: at each ``…``
+    and each ``[... 12 characters cut ...]``, and between the two parts of a text that are given to `ends`.
     A secret of fewer than six characters is not looked for. One of eight or more is recognised in base64, in
     hexadecimal and reversed too. One that code changed in another way is not: keys are kept out of agents' kernels
     for that reason.
@@ -109,9 +112,10 @@ class Redactor:
         # To look for each form is many times quicker than the pattern, and most texts have none.
         if self._pattern is not None and any(form in text for form in self._forms):
             text = self._pattern.sub(MARK, text)
-        if self._forms and ELLIPSIS in text:
-            pieces = text.split(ELLIPSIS)
-            return ELLIPSIS.join(self._without_parts(pieces))
+        if self._forms and (ELLIPSIS in text or _CUT_END in text):
+            pieces = _CUT.split(text)
+            pieces[::2] = self._without_parts(pieces[::2])  # between them are the marks of the cuts
+            return "".join(pieces)
         return text
 
     def ends(self, head: str, tail: str) -> tuple[str, str]:

@@ -255,10 +255,16 @@ def test_a_model_that_is_known_to_be_small_is_led_from_the_start(served, name, m
 
 
 def test_a_model_that_begins_with_prose_is_led_from_then_on(served):
-    with served(["The data has labels.", cell(COUNT), cell("FINAL(result)")]) as run:
+    with served(["The data has labels.", "It has 400 lines.", cell(COUNT), cell("FINAL(result)")]) as run:
         assert run.raise_for_error().value == 100
         assert len(run.messages()) == 7
         assert any("the chat begins anew" in notice for notice in run.tree.agents["0"].notices)
+
+
+def test_one_reply_without_code_makes_no_small_model(served):
+    with served(["The data has labels.", cell("print(len(context))"), cell("FINAL(100)")]) as run:
+        assert run.raise_for_error().value == 100
+        assert "rlm_query" in run.messages()[0]["content"]
 
 
 def test_a_model_that_begins_with_code_keeps_the_whole_prompt(served):

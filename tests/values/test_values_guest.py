@@ -17,7 +17,8 @@ from rlm_jupyter.values.codec import api as codec
 
 BOOT = """
 import sys
-exec(sys.stdin.read())
+told = sys.stdin.read()
+exec(told)
 from _rlm.values.codec import api as codec
 from _rlm.values.describe import api as describe
 """
@@ -65,10 +66,10 @@ def test_the_package_is_served_once():
     out = in_a_bare_python(
         """
         before = list(sys.meta_path)
-        exec(compile(CODE, "again", "exec"))
+        exec(compile(told, "again", "exec"))
         assert sys.meta_path == before
         print([name for name in globals() if name.lower() in {"packed", "serve", "pack", "unpack", "root"}])
-        """.replace("CODE", repr(loading_code()))
+        """
     )
     assert out == "[]\n"
 

@@ -17,7 +17,7 @@ from rlm_jupyter.kernels.channels.tracebacks import failing_lines
 from rlm_jupyter.text.shorten import cut_middle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rlm_jupyter.engine.reply.parse import Reply
     from rlm_jupyter.kernels.cell_result import CellResult
@@ -58,6 +58,7 @@ class Guidance:
     Args:
         question: verbatim.
         names: the variables that its data is bound to.
+        redact: takes secrets out of a text, before it is cut.
 
     Attributes:
         small: whether its model is a small one.
@@ -66,12 +67,13 @@ class Guidance:
         repeated: how often it sent code again that had run to its end.
     """
 
-    def __init__(self, question: str, names: Sequence[str]) -> None:
+    def __init__(self, question: str, names: Sequence[str], redact: Callable[[str], str] = str) -> None:
         self.small = False
         self.data = f"`{names[0]}`" if names else "`context`"
         self.attempts = Attempts()
         self.repeated = 0
         self._question = question
+        self._redact = redact
         self._names = frozenset(names)
 
     # ---- before a reply's code runs
@@ -174,7 +176,7 @@ class Guidance:
         if result.error_name == _REJECTED:
             return None  # sent back, it may be taken the next time
         line = next(iter(failing_lines(str(result.traceback or ""))), "") or code.strip().partition("\n")[0]
-        attempt = Attempt(key_of(code), start, failure, line.strip(), hint)
+        attempt = Attempt(key_of(code), start, self._redact(failure), self._redact(line.strip()), hint)
         if self.small and self.attempts.same_failure(failure) is not None:
             back_to = self.attempts.drop_failed()
             self.attempts.add(replace(attempt, start=None))

@@ -43,8 +43,9 @@ _MAX_EMPTY_REPLIES = 3
 _MAX_KERNEL_DEATHS = 3
 _MOST_RETRACTED = 8
 """Replies without code in a row of a small model, whose next request is warmer each time."""
+_PROSE_REPLIES = 2
 _SMALL = (
-    "The first reply had no code, as those of small models do: the chat begins anew with a prompt for one."
+    "The first replies had no code, as those of small models do: the chat begins anew with a prompt for one."
 )
 _CONFIRMED = (
     "The agent sent the same code again after it was told: what that had printed was taken as its answer."
@@ -77,7 +78,7 @@ class AgentLoop(Agent):
         self.calls = AgentCalls(self)
         earlier = self.spec.earlier
         self._known_data = len(earlier.spec.added) if earlier is not None else 0
-        self.guidance = Guidance(self.spec.question, self.data_names)
+        self.guidance = Guidance(self.spec.question, self.data_names, self.services.redact)
         self.looked = earlier is not None and self.new_data is None
 
     async def work(self) -> None:
@@ -184,9 +185,9 @@ class AgentLoop(Agent):
         self._tails.add(self.messages, Tail(first, self.guidance.first_end()), self._last_words())
 
     async def _begin_as_small(self) -> bool:
-        """Begin anew as with a small model, if the first reply was one's: prose, of a model that nobody knows."""
+        """Begin anew as with a small model, if the first replies were one's: prose, of a model that nobody knows."""
         settings, model = self.services.settings, self.spec.model
-        first = self.turn == 1 and not self.cells and self.asked == 1
+        first = self.turn == _PROSE_REPLIES and not self.cells and self.asked == 1
         if not first or settings.prompt != "auto" or model.scripted or self.guidance.small:
             return False
         if not isinstance(model, ServedModel) or await model.local_server() is None:
