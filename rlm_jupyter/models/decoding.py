@@ -4,9 +4,9 @@ Small models answer the first turn in prose, or write on after their code and ma
 them from it while they decode. Which means a server has is known by its software; what is not known is not used, and
 neither is anything for a model that thinks before it writes: a grammar or a stop text would hit its thoughts.
 
-Used by default, where the server is one on this machine: the stop text. A grammar is checked for each token: with
-llama-cpp-python a reply of twenty tokens took 56 s in place of 1 s (`docs/quality.md`). A prefix takes away the words
-before the code, in which a model plans. Both are used only where they are set by hand, as all else can be::
+Used by default, where the server is one on this machine: the stop text. A grammar is checked for each token, which may
+slow a reply down; a prefix takes away the words before the code, in which a model plans. Both are used only where they
+are set by hand, as all else can be::
 
     rlm.model.decoding = DecodingHelps(prefix="continue_final_message")  # or DecodingHelps(): none at all
 """
