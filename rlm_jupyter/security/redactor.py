@@ -9,6 +9,8 @@ import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator
 
+from rlm_jupyter.text.shorten import CUT_END, CUT_NOTICE
+
 MARK = "«redacted»"
 SHORTEST = 6
 """Characters. What is shorter (`1`, `true`, `prod`) keeps no secret, and replacing it would ruin the text."""
@@ -17,9 +19,8 @@ SHORTEST_ENCODED = 8
 
 ELLIPSIS = "…"
 """Ends what a kernel made short: the texts of a description, in which no place of a cut can be counted."""
-_CUT_END = " characters cut ...]"
-_CUT = re.compile(r"(…| ?\[\.\.\. [\d,]{1,20} characters cut \.\.\.\] ?)")
-"""Where a text was cut, by a kernel or here (`text.shorten.cut_notice`)."""
+_CUT = re.compile(f"(…| ?{CUT_NOTICE} ?)")
+"""Where a text was cut; a text that only says so loses no more than what looks like a part of a secret beside it."""
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -112,7 +113,7 @@ class Redactor:
         # To look for each form is many times quicker than the pattern, and most texts have none.
         if self._pattern is not None and any(form in text for form in self._forms):
             text = self._pattern.sub(MARK, text)
-        if self._forms and (ELLIPSIS in text or _CUT_END in text):
+        if self._forms and (ELLIPSIS in text or CUT_END in text):
             pieces = _CUT.split(text)
             pieces[::2] = self._without_parts(pieces[::2])  # between them are the marks of the cuts
             return "".join(pieces)

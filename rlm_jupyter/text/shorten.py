@@ -9,6 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+CUT_END = " characters cut ...]"
+CUT_NOTICE = r"\[\.\.\. [\d,]{1,20} characters cut \.\.\.\]"
+"""A pattern of what `cut_notice` writes: only the redactor looks for it, to take more out beside it."""
+
+
 def cut_notice(count: int) -> str:
     """Returns what a model reads where characters were cut: `[... 1,234 characters cut ...]`."""
     return f"[... {count:,} characters cut ...]"

@@ -225,7 +225,8 @@ def test_no_file_is_long_and_none_is_a_drawer_for_everything():
 
 # What a process asks of Linux stands in one module; the guard of MCP servers is executed by its path, alone.
 ASKS_LINUX = {"rlm_jupyter.guest.linux_process", "rlm_jupyter.tools.mcp_guard_process"}
-# Where characters were cut is written by one function here, and by one in what travels; nothing reads it back.
+# Where characters were cut is written by one function here, and by one in what travels; nothing reads it back,
+# but the redactor, which takes out more beside it.
 SAYS_WHAT_WAS_CUT = {"rlm_jupyter.text.shorten", "rlm_jupyter.values.describe.short_text"}
 
 
