@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-
 CUT_END = " characters cut ...]"
 CUT_NOTICE = r"\[\.\.\. [\d,]{1,20} characters cut \.\.\.\]"
 """A pattern of what `cut_notice` writes: only the redactor looks for it, to take more out beside it."""

@@ -15,7 +15,8 @@ PACKAGE = ROOT / "rlm_jupyter"
 # `TYPE_CHECKING` count too: who reads a type must know it.
 LAYERS = [
     {"errors"},
-    {"text", "security", "system", "background", "forks"},
+    {"text", "system", "background", "forks"},
+    {"security"},
     {"options"},
     {"sandbox_settings"},
     {"settings", "delimited_text"},
