@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, replace
 
+from rlm_jupyter.engine.reply.python_syntax import parsed
+
 _ASKS = frozenset(
     (
         "llm_query",
@@ -103,19 +105,14 @@ class Attempts:
 
 def key_of(code: str) -> str:
     """Returns what two texts of the same code have in common."""
-    try:
-        return ast.dump(ast.parse(code))
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return code.strip()
+    tree = parsed(code)
+    return code.strip() if tree is None else ast.dump(tree)
 
 
 def may_differ(code: str) -> bool:
     """Returns whether the same code may give something else when it runs again, because it asks somebody."""
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return True
-    return any(
+    tree = parsed(code)
+    return tree is None or any(
         isinstance(node, ast.Await) or (isinstance(node, ast.Name) and node.id in _ASKS)
         for node in ast.walk(tree)
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from rlm_jupyter.engine.agent import small_prompt
 from rlm_jupyter.engine.agent.attempts import Attempt, Attempts, key_of, may_differ
 from rlm_jupyter.engine.agent.first_look import DERIVED
+from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines
 from rlm_jupyter.text.shorten import cut_middle
 
@@ -130,9 +131,8 @@ class Guidance:
 
     def _retyped(self, code: str) -> str | None:
         """Returns the variable of the data that code replaces by something written out."""
-        try:
-            tree = ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = parsed(code)
+        if tree is None:
             return None
         names = self._names | set(DERIVED)
         for node in ast.walk(tree):
@@ -169,14 +169,14 @@ class Guidance:
                 )
             )
             return None
-        failure = f"{result.error_name}: {result.error_value}" if result.error_name else result.status
+        failure = self._redact(failure_of(result) or "")
         if self.small and result.error_name == _REJECTED:
             back_to = self.attempts.drop_newest("it gave no answer") if _EMPTY in result.error_value else None
             return Retraction(f"FINAL was not accepted: {result.error_value}", back_to)
         if result.error_name == _REJECTED:
             return None  # sent back, it may be taken the next time
         line = next(iter(failing_lines(str(result.traceback or ""))), "") or code.strip().partition("\n")[0]
-        attempt = Attempt(key_of(code), start, self._redact(failure), self._redact(line.strip()), hint)
+        attempt = Attempt(key_of(code), start, failure, self._redact(line.strip()), hint)
         if self.small and self.attempts.same_failure(failure) is not None:
             back_to = self.attempts.drop_failed()
             self.attempts.add(replace(attempt, start=None))
@@ -206,6 +206,13 @@ class Guidance:
     def output_chars(self, given: int) -> int:
         """Returns how many characters of a cell's output the model is shown."""
         return min(given, _SMALL_OUTPUT) if self.small else given
+
+
+def failure_of(result: CellResult) -> str | None:
+    """Returns the error that ended a cell, or how else it ended; None if it ran to its end."""
+    if result.status == "ok":
+        return None
+    return f"{result.error_name}: {result.error_value}" if result.error_name else result.status
 
 
 def _failed(attempt: Attempt) -> str:

@@ -15,7 +15,7 @@ from rlm_jupyter.engine.agent.agent import Agent
 from rlm_jupyter.engine.agent.chat_tail import ChatTails, Tail
 from rlm_jupyter.engine.agent.error_hints import tell_hint
 from rlm_jupyter.engine.agent.first_look import DERIVED, Look, plan_look
-from rlm_jupyter.engine.agent.guidance import Guidance, Retraction
+from rlm_jupyter.engine.agent.guidance import Guidance, Retraction, failure_of
 from rlm_jupyter.engine.agent.prompt_choice import choose_prompt
 from rlm_jupyter.engine.agent.prose_answer import decide
 from rlm_jupyter.engine.agent.repeat_guard import StuckGuard
@@ -23,6 +23,7 @@ from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
 from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
 from rlm_jupyter.engine.reply.blank_reply import ONLY_THOUGHTS, shown_reply
 from rlm_jupyter.engine.reply.parse import parse_reply
+from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.errors import (
     AgentFailedError,
     ContextTooLongError,
@@ -396,7 +397,7 @@ class AgentLoop(Agent):
                     "Define again what you need."
                 )
                 self.guidance.attempts.clear()
-            if self.value is None and not self.guidance.small and (failure := _failure(result)) is not None:
+            if self.value is None and not self.guidance.small and (failure := failure_of(result)) is not None:
                 told = self._stuck.note(block, failure)
                 notices += [told] if told is not None else []
             if result.status != "ok":
@@ -487,22 +488,14 @@ def reads_any(code: str, names: Collection[str]) -> bool:
 
     Code that Python cannot parse (IPython's own syntax) is searched for the names as words.
     """
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError):
+    tree = parsed(code)
+    if tree is None:
         return any(re.search(rf"\b{re.escape(name)}\b", code) for name in names)
     wanted = set(names) | {"globals", "locals", "vars"}
     return any(
         isinstance(node, ast.Name) and node.id in wanted and isinstance(node.ctx, ast.Load)
         for node in ast.walk(tree)
     )
-
-
-def _failure(result: CellResult) -> str | None:
-    """Returns the error that ended a cell, or how else it ended; None if it ran to its end."""
-    if result.status == "ok":
-        return None
-    return f"{result.error_name}: {result.error_value}" if result.error_name else result.status
 
 
 def _without_secrets(redact: Callable[[str], str], text: CutText) -> CutText:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any, Final
 
+from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.text.shorten import cut_middle
 
 if TYPE_CHECKING:
@@ -109,10 +110,8 @@ def try_again(question: str) -> str:
 
 def printed_expression(code: str) -> str | None:
     """Returns the expression whose value a cell shows at its end; None if it is none that could be an answer."""
-    try:
-        last = ast.parse(code).body[-1]
-    except (SyntaxError, ValueError, RecursionError, IndexError):
-        return None
+    tree = parsed(code)
+    last = tree.body[-1] if tree is not None and tree.body else None
     if not isinstance(last, ast.Expr):
         return None
     value = last.value

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from rlm_jupyter.engine.agent_requests.received_values import load_received
+from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.errors import RLMError
 
 if TYPE_CHECKING:
@@ -82,9 +83,8 @@ def _unseen_figure(parts: list[str], codes: Sequence[str], seen: Sequence[str]) 
 
 def answers_with_text(codes: Sequence[str]) -> bool:
     """Returns whether the newest cell hands FINAL what is written out, there or where its variable was assigned."""
-    try:
-        tree = ast.parse(codes[-1])
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(codes[-1])
+    if tree is None:
         return False
     calls = [
         node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
@@ -102,9 +102,8 @@ def answers_with_text(codes: Sequence[str]) -> bool:
 def _assigned(name: str, codes: Sequence[str]) -> ast.expr | None:
     """Returns what was last assigned to a name; None where no plain assignment tells."""
     for code in reversed(codes):
-        try:
-            tree = ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        tree = parsed(code)
+        if tree is None:
             continue
         stores = [
             node
@@ -140,11 +139,8 @@ def _parts(value: Any) -> Iterator[str]:
 
 
 def _constants(code: str) -> Iterable[Any]:
-    try:
-        tree = ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    for node in ast.walk(tree):
+    tree = parsed(code)
+    for node in ast.walk(tree) if tree is not None else ():
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, int, float)):
             yield node.value
 

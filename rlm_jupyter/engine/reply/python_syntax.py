@@ -34,6 +34,14 @@ LEXEME = re.compile(
 """The lexemes of Python that can hide a fence, and the fences that stand outside of them."""
 
 
+def parsed(code: str) -> ast.Module | None:
+    """Returns the syntax tree of code that was run; None if it is not plain Python, as IPython's own syntax is not."""
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 def does_something(tree: ast.Module) -> bool:
     """Returns whether there is a call, an assignment, an import or a definition in it."""
     return any(isinstance(node, _EFFECTS) for node in ast.walk(tree))
