@@ -17,6 +17,7 @@ from rlm_jupyter.engine.run.engine_thread import EngineThread, engine
 from rlm_jupyter.engine.run.run import Run
 from rlm_jupyter.errors import ConfigError, RunNotFoundError
 from rlm_jupyter.kernels.pool import KernelPool
+from rlm_jupyter.models.openai.direct_wire import close_connections
 
 if TYPE_CHECKING:
     from rlm_jupyter.models.cache import ReplyCache
@@ -172,6 +173,8 @@ def stop_all() -> None:
     if pool is not None:
         with contextlib.suppress(Exception):
             engine().submit(pool.close()).result(10)
+        with contextlib.suppress(Exception):
+            engine().submit(close_connections()).result(10)
     for cache in _replies.values():
         cache.close()
 

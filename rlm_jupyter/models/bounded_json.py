@@ -36,19 +36,19 @@ class JsonClient:
         self._client: Any = None
 
     async def __aenter__(self) -> Self:
-        # Imported here: it takes most of a second, and nothing that loads at the start of a notebook needs it.
-        import openai
+        import aiohttp  # not at the top: nothing that loads at the start of a notebook needs it
 
-        from rlm_jupyter.models.openai.clients import http_library
-
-        library = http_library(openai.DefaultAsyncHttpxClient)
-        self._client = library.AsyncClient(
-            trust_env=False, follow_redirects=False, timeout=SECONDS, headers={"Accept-Encoding": "identity"}
+        self._client = aiohttp.ClientSession(
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity"},
+            timeout=aiohttp.ClientTimeout(SECONDS),
+            trust_env=False,
         )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
+        await self._client.close()
 
     async def get(self, url: str, key: str = "") -> Answer:
         """Returns what a server answers to a GET; never raises for what a server does."""
@@ -65,12 +65,14 @@ class JsonClient:
         try:
             async with (
                 asyncio.timeout(SECONDS),
-                self._client.stream(method, url, json=body, headers=headers) as response,
+                self._client.request(
+                    method, url, json=body, headers=headers, allow_redirects=False
+                ) as response,
             ):
-                status = response.status_code
+                status = response.status
                 if status != _OK or response.headers.get("content-encoding", "identity") != "identity":
                     return Answer(status)
-                async for part in response.aiter_raw():
+                async for part in response.content.iter_any():
                     data += part
                     if len(data) > _MOST_BYTES:
                         return Answer(status)

@@ -197,8 +197,6 @@ async def test_two_hundred_at_once_are_in_flight_together(openai_server, chat, s
     for _ in range(3):
         await chat.complete(ask(streamed=streamed))
     assert openai_server.connections == 200  # connections are used again
-    shards = chat._clients._here()
-    assert (len(shards.clients), sum(shards.busy)) == (8, 0)  # spread, because a large pool is a slow one
 
 
 def test_one_model_serves_several_loops_and_threads(openai_server):

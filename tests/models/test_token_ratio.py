@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlm_jupyter.models.base import Usage
@@ -63,6 +63,7 @@ def test_another_model_under_the_same_name_is_learnt_anew():
         assert ratio.text_tokens(PROSE) == pytest.approx(len(PROSE) * tokens_per_byte, rel=0.1)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # beside others it may be
 @given(
     st.lists(st.text(max_size=100), max_size=4),
     st.lists(st.tuples(st.text(max_size=100), st.integers(0, 500))),

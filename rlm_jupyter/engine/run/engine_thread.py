@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rlm_jupyter import forks
 from rlm_jupyter.errors import ConfigError, RLMError
+from rlm_jupyter.models.openai.direct_wire import keep_connections
 
 if TYPE_CHECKING:
     from contextvars import Context
@@ -48,6 +49,7 @@ class EngineThread:
 
     def _work(self) -> None:
         asyncio.set_event_loop(self.loop)
+        keep_connections(self.loop)
         self.loop.run_forever()
 
     def forked(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import SecretStr
 
@@ -22,15 +22,13 @@ from rlm_jupyter.models.ollama.ollama_wire import native_request, receive_lines
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.openai.failures import Failure, Kind
 from rlm_jupyter.models.openai.mask_keys import public_url, quote, quoted
-from rlm_jupyter.models.openai.streaming import posted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from openai import AsyncOpenAI
-
     from rlm_jupyter.models.base import Message
     from rlm_jupyter.models.openai.chat_replies import Reply
+    from rlm_jupyter.models.openai.wire import Response, Wire
     from rlm_jupyter.models.retry import RetryPolicy
 
 _LISTED: Final = 8
@@ -153,18 +151,22 @@ class OllamaChat(OpenAIChat):
             )
 
     def _posted(
-        self, client: AsyncOpenAI, fields: dict[str, object], seconds: float
-    ) -> contextlib.AbstractAsyncContextManager[Any]:
+        self, wire: Wire, fields: dict[str, object], seconds: float
+    ) -> contextlib.AbstractAsyncContextManager[Response]:
         body = native_request(fields)
         if not self._think:
             body.pop("think", None)
         if not isinstance(body["options"].get("num_ctx"), int):
             messages = cast("list[Message]", body["messages"])
             body["options"]["num_ctx"] = self._size.choose(messages, body["options"].get("num_predict"))
-        return posted(client, body, seconds, "/chat")
+        return wire.posted(body, seconds, "/chat")
 
     async def _receive(
-        self, response: Any, reply: Reply, on_delta: Callable[[str], None] | None, heard: Callable[[], None]
+        self,
+        response: Response,
+        reply: Reply,
+        on_delta: Callable[[str], None] | None,
+        heard: Callable[[], None],
     ) -> None:
         await receive_lines(response, reply, on_delta, heard)
 

@@ -23,8 +23,7 @@ from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Pric
 from rlm_jupyter.models.model_statistics import statistics_of
 from rlm_jupyter.models.openai.billing import Bill
 from rlm_jupyter.models.openai.chat_messages import sendable
-from rlm_jupyter.models.openai.chat_replies import Reply, WireError
-from rlm_jupyter.models.openai.clients import Clients
+from rlm_jupyter.models.openai.chat_replies import Reply, WireError, parse_any_json
 from rlm_jupyter.models.openai.decoding_choice import DecodingChoice
 from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
 from rlm_jupyter.models.openai.failures import Failure, Kind, error_of, failure_of
@@ -38,7 +37,8 @@ from rlm_jupyter.models.openai.local_server import (
 from rlm_jupyter.models.openai.mask_keys import public_url, quote, quoted
 from rlm_jupyter.models.openai.network_environment import dead_proxy, proxy_for
 from rlm_jupyter.models.openai.silence import Silence
-from rlm_jupyter.models.openai.streaming import fault_of, fetched_json, posted, receive
+from rlm_jupyter.models.openai.streaming import fault_of, receive
+from rlm_jupyter.models.openai.wire import Response, Wire, Wires
 from rlm_jupyter.models.prices import price_of, window_of
 from rlm_jupyter.models.retry import RetryPolicy
 from rlm_jupyter.models.server_memory import known_server
@@ -119,7 +119,8 @@ class OpenAIChat:
         self._key = SecretStr(_checked_key(api_key or (client.api_key if client is not None else "")))
         url = str(client.base_url) if client is not None else base_url or os.environ.get("OPENAI_BASE_URL")
         self._url = SecretStr(_checked_url(url or OPENAI_URL))
-        self._clients = Clients(self._key, self._url, self.timeout, client)
+        plain = "extra_query" not in self.parameters
+        self._wires = Wires(self._key, self._url, self.timeout, client, plain=plain)
         self._dialect = Dialect.of(self.base_url, provider)
         self._server = local_server(self._url.get_secret_value())
         self._price = price
@@ -236,7 +237,7 @@ class OpenAIChat:
 
     async def aclose(self) -> None:
         """Close the connections of all loops; the model can be used again after it."""
-        await self._clients.aclose()
+        await self._wires.aclose()
 
     async def _attempt(
         self,
@@ -254,8 +255,9 @@ class OpenAIChat:
         begun = False
         silence = Silence(self.timeout, reply, request.on_begin)
         try:
-            with self._clients.borrow() as client, self._work(messages, body, bill.ratio, silence):
-                async with silence, self._posted(client, fields, silence.longest) as response:
+            wire = self._wires.choose()
+            with self._work(messages, body, bill.ratio, silence):
+                async with silence, self._posted(wire, fields, silence.longest) as response:
                     begun = True
                     await self._receive(response, reply, on_delta, silence.heard)
         except WireError as error:
@@ -288,13 +290,17 @@ class OpenAIChat:
         return self._dialect.learn(failure, sent)
 
     def _posted(
-        self, client: AsyncOpenAI, fields: dict[str, object], seconds: float
-    ) -> contextlib.AbstractAsyncContextManager[Any]:
+        self, wire: Wire, fields: dict[str, object], seconds: float
+    ) -> contextlib.AbstractAsyncContextManager[Response]:
         """Send a request; its response is then open."""
-        return posted(client, fields, seconds)
+        return wire.posted(fields, seconds)
 
     async def _receive(
-        self, response: Any, reply: Reply, on_delta: Callable[[str], None] | None, heard: Callable[[], None]
+        self,
+        response: Response,
+        reply: Reply,
+        on_delta: Callable[[str], None] | None,
+        heard: Callable[[], None],
     ) -> None:
         """Read a response into `reply`."""
         await receive(response, reply, on_delta, heard)
@@ -325,9 +331,8 @@ class OpenAIChat:
         """
         url = props_url(self._url.get_secret_value())
         try:
-            with self._clients.borrow() as client:
-                async with asyncio.timeout(_SLOTS_SECONDS):
-                    return slots_told(await fetched_json(client, url))
+            async with asyncio.timeout(_SLOTS_SECONDS):
+                return slots_told(parse_any_json(await self._wires.choose().fetched(url)))
         except WireError:
             return None
         except Exception as error:
@@ -338,7 +343,7 @@ class OpenAIChat:
     def _blame_proxy(self, failure: Failure) -> Failure:
         """Name the proxy through which there is no connection, if it is one of the environment."""
         url = self._url.get_secret_value()
-        proxy = proxy_for(url) if self._clients.own else None
+        proxy = proxy_for(url) if self._wires.own else None
         return failure if proxy is None else Failure(Kind.SETUP, dead_proxy(proxy, url, failure.text))
 
     def _completion(self, reply: Reply, bill: Bill, decoding: TurnDecoding) -> Completion:
@@ -380,10 +385,14 @@ class OpenAIChat:
     async def _models(self) -> list[str] | None:
         """The names of the server's models; None if it does not tell quickly."""
         try:
-            with self._clients.borrow() as client:
-                async with asyncio.timeout(_LIST_SECONDS):
-                    page = await client.models.list()
-            names = [quote(str(model.id), self._key.get_secret_value(), limit=80) for model in page.data]
+            async with asyncio.timeout(_LIST_SECONDS):
+                page = await self._wires.choose().fetched(
+                    f"{self._url.get_secret_value().rstrip('/')}/models"
+                )
+            listed: Any = parse_any_json(page)
+            names = [
+                quote(str(model["id"]), self._key.get_secret_value(), limit=80) for model in listed["data"]
+            ]
         except Exception:
             return None  # the list is a courtesy; the error that is being told must not be lost over it
         return names or None

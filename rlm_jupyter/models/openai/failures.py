@@ -25,12 +25,20 @@ from rlm_jupyter.models.openai.error_body import ErrorBody, read_error
 from rlm_jupyter.models.openai.failure_kinds import Failure, Kind, kind_of
 from rlm_jupyter.models.openai.mask_keys import quoted, sentence
 from rlm_jupyter.models.openai.network_environment import SetupError, certificate_hint
+from rlm_jupyter.models.openai.wire import RefusedError
 from rlm_jupyter.models.retry import reset_seconds, retry_after_seconds, seconds_in_words
 
 __all__ = ["Failure", "Kind", "address_hint", "error_of", "failure_of", "failure_of_error_object"]
 
 _MOST_BODY: Final = 1 << 20
-_NOT_CONNECTED: Final = frozenset({"ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"})
+_NOT_CONNECTED: Final = frozenset(
+    {
+        *("ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorSSLError"),
+        *("ClientConnectorCertificateError", "ConnectionTimeoutError", "InvalidUrlClientError"),
+        *("ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol"),
+    }
+)
+"""Names of aiohttp's and httpx's exceptions."""
 
 
 _ENDPOINT: Final = re.compile(r"/(?:chat/completions|completions|responses|messages|models)/*$")
@@ -42,16 +50,17 @@ _OF_CONNECTIONS: Final = frozenset(
 
 
 def failure_of(error: Exception) -> Failure | None:
-    """Returns what an exception of the SDK or of the connection means; None if it is none of theirs."""
-    import openai
-
-    if isinstance(error, openai.APIStatusError):
+    """Returns what an exception of the wire or of the connection means; None if it is none of theirs."""
+    if isinstance(error, RefusedError):
+        return _failure(read_error(_parsed(error.body)), error.status_code, error.headers)
+    openai = sys.modules.get("openai")  # not imported where it was not needed
+    if openai is not None and isinstance(error, openai.APIStatusError):
         return _failure(read_error(_body(error)), error.status_code, error.response.headers)
     if isinstance(error, SetupError):
         return Failure(Kind.SETUP, str(error))
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and type(error).__name__ not in _NOT_CONNECTED:
         return Failure(Kind.TIMEOUT)
-    if isinstance(error, (openai.OpenAIError, OSError, *_http_errors())):
+    if isinstance(error, (OSError, *_http_errors())):
         return _failure_of_connection(error)
     return None
 
@@ -68,6 +77,10 @@ def _body(error: Any) -> object:
         data = error.response.content
     except Exception:  # it was never read, or cannot be decoded
         return error.body if isinstance(error.body, str) else ""
+    return _parsed(data)
+
+
+def _parsed(data: bytes) -> object:
     if len(data) > _MOST_BODY:
         return data[:_MOST_BODY].decode("utf-8", "replace")
     try:
@@ -118,9 +131,9 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 
 
 def _http_errors() -> tuple[type[Exception], ...]:
-    # openai 2 stands on httpx, openai 3 on httpx2: whichever is loaded names the exceptions of a broken body.
-    loaded = (sys.modules.get(name) for name in ("httpx", "httpx2"))
-    return tuple(module.HTTPError for module in loaded if module is not None)
+    # Whichever is loaded names its exceptions; openai 2 stands on httpx, openai 3 on httpx2.
+    names = {"aiohttp": "ClientError", "openai": "OpenAIError", "httpx": "HTTPError", "httpx2": "HTTPError"}
+    return tuple(getattr(sys.modules[name], error) for name, error in names.items() if name in sys.modules)
 
 
 def error_of(failure: Failure, *, model: str, url: str, said: str, sent: int) -> ModelError:

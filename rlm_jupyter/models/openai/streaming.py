@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from rlm_jupyter.models.openai.chat_replies import (
     MOST_BYTES,
@@ -13,81 +13,26 @@ from rlm_jupyter.models.openai.chat_replies import (
     Reply,
     WireError,
     clean_text,
-    parse_any_json,
 )
-from rlm_jupyter.models.openai.clients import time_out
 from rlm_jupyter.models.openai.error_body import page_title
 from rlm_jupyter.models.openai.failures import Failure, Kind, failure_of_error_object
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from openai import AsyncOpenAI
+    from rlm_jupyter.models.openai.wire import Response
 
 _DRAIN_SECONDS: Final = 0.1
 _EXCERPT: Final = 120
-_MOST_FETCHED: Final = 1 << 20
-
-
-@contextlib.asynccontextmanager
-async def posted(
-    client: AsyncOpenAI, fields: dict[str, object], seconds: float, path: str = "/chat/completions"
-) -> AsyncIterator[Any]:
-    """Send a request; give the SDK's response, its body not yet read.
-
-    By the SDK's own way to endpoints that it does not know: its method for this one would walk through all messages
-    and compare each with its types, which is a quarter of what a request costs.
-
-    Args:
-        client: of the SDK.
-        fields: of the body, `extra_headers` and `extra_query` among them, which are none.
-        seconds: the most that the connection may be silent.
-        path: below the client's base URL.
-    """
-    headers: Any = fields.pop("extra_headers", None) or {}
-    options: Any = {
-        "headers": {"X-Stainless-Raw-Response": "stream", **headers},
-        "params": fields.pop("extra_query", None) or {},
-        "timeout": time_out(seconds),
-    }
-    stream: Any = fields["stream"]
-    response: Any = await client.post(path, cast_to=object, body=fields, options=options, stream=stream)
-    try:
-        yield response
-    finally:
-        await response.close()
-
-
-async def fetched_json(client: AsyncOpenAI, url: str) -> object:
-    """Returns the JSON at an address of the client's own server.
-
-    Raises:
-        WireError: it is too large, or no JSON.
-        openai.OpenAIError: it was refused, or there is no connection.
-    """
-    # Not to where a redirection leads: the key goes along.
-    options: Any = {"headers": {"X-Stainless-Raw-Response": "stream"}, "follow_redirects": False}
-    request: Any = client.get
-    response: Any = await request(url, cast_to=object, options=options, stream=False)
-    try:
-        data = bytearray()
-        async with contextlib.aclosing(response.iter_bytes()) as chunks:
-            async for chunk in chunks:
-                data += chunk
-                if len(data) > _MOST_FETCHED:
-                    raise WireError(f"more than {_MOST_FETCHED:,} bytes")
-        return parse_any_json(bytes(data))
-    finally:
-        await response.close()
 
 
 async def receive(
-    response: Any, reply: Reply, on_delta: Callable[[str], None] | None, heard: Callable[[], None]
+    response: Response, reply: Reply, on_delta: Callable[[str], None] | None, heard: Callable[[], None]
 ) -> None:
     """Read a response into `reply`; whether it is a stream, its first bytes tell, and not what a proxy calls it.
 
     Args:
-        response: the SDK's response, its body not yet read.
+        response: of the server, its body not yet read.
         reply: filled while the body arrives, so that what came is kept when the rest does not.
         on_delta: called with each piece of text.
         heard: called with each sign of life of the model.

@@ -1,0 +1,248 @@
+"""Requests by aiohttp, straight to the server: one pool of connections for each server and loop.
+
+On the engine's loop the pools live as long as the process, so that a run finds the connections of the one before
+it open; those that nobody uses for half a minute are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import weakref
+from contextlib import asynccontextmanager, suppress
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
+
+from rlm_jupyter import forks
+from rlm_jupyter.models.openai.certificates import certificates, named_certificates
+from rlm_jupyter.models.openai.chat_replies import WireError
+from rlm_jupyter.models.openai.wire import (
+    CHAT_PATH,
+    CONNECT_SECONDS,
+    MOST_FETCHED,
+    RefusedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+
+    import aiohttp
+    from pydantic import SecretStr
+
+_IDLE_SECONDS: Final = 30.0
+_CONNECTIONS: Final = 1000
+_MOST_REFUSAL: Final = 1 << 16
+_ERRORS: Final = 400
+_ACCOUNT: Final = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
+
+_Sessions = dict[str, "aiohttp.ClientSession"]
+_kept: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions] = WeakKeyDictionary()
+"""The pools of loops that live as long as the process, by server."""
+
+
+def keep_connections(loop: asyncio.AbstractEventLoop) -> None:
+    """Let all models share connections on a loop, until `close_connections`."""
+    _kept[loop] = {}
+
+
+async def close_connections() -> None:
+    """Close the connections that are kept on the running loop; new ones can be made after it."""
+    sessions = _kept.get(asyncio.get_running_loop(), {})
+    closing = list(sessions.values())
+    sessions.clear()
+    for session in closing:
+        await session.close()
+
+
+class DirectWire:
+    """Carries requests to one server.
+
+    Args:
+        key: of the server.
+        url: of the server, with neither a password nor a query.
+    """
+
+    def __init__(self, key: SecretStr, url: SecretStr) -> None:
+        self._key = key
+        self._url = url.get_secret_value().rstrip("/")
+        parts = urlsplit(self._url)
+        self._server = f"{parts.scheme}://{parts.netloc}"
+        self._own: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions] = WeakKeyDictionary()
+        # A loop holds the transports of open connections: without this they would outlive the last model.
+        weakref.finalize(self, _close_soon, self._own).atexit = False
+
+    @asynccontextmanager
+    async def posted(
+        self, fields: dict[str, object], seconds: float, path: str = CHAT_PATH
+    ) -> AsyncIterator[_Response]:
+        """Send a request; its response is then open.
+
+        Raises:
+            RefusedError: the status says so.
+            SetupError: the certificates that the environment names cannot be loaded.
+        """
+        extra = cast("Mapping[str, str | None]", fields.pop("extra_headers", None) or {})
+        body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        headers = {**self._headers(), "Content-Type": "application/json"} | {
+            name: str(value) for name, value in extra.items() if value is not None
+        }
+        async with self._session().post(
+            self._url + path,
+            data=body.encode("utf-8", "replace"),
+            headers=headers,
+            timeout=_time_out(seconds),
+        ) as response:
+            if response.status >= _ERRORS:
+                raise RefusedError(
+                    response.status, response.headers.copy(), await _beginning(response, _MOST_REFUSAL)
+                )
+            yield _Response(response)
+
+    async def fetched(self, url: str) -> bytes:
+        """Returns what is at an address of the same server.
+
+        Raises:
+            RefusedError: it is not there, or elsewhere: the key does not go along to where a redirection leads.
+            WireError: it is too large.
+        """
+        async with self._session().get(
+            url, headers=self._headers(), allow_redirects=False, timeout=_time_out(CONNECT_SECONDS)
+        ) as response:
+            if response.status != 200:  # noqa: PLR2004 - HTTP's own number
+                raise RefusedError(response.status, response.headers.copy(), b"")
+            data = await _beginning(response, MOST_FETCHED + 1)
+            if len(data) > MOST_FETCHED:
+                raise WireError(f"more than {MOST_FETCHED:,} bytes")
+            return data
+
+    async def aclose(self) -> None:
+        """Close the connections of all loops, but those that are kept."""
+        here = asyncio.get_running_loop()
+        loops = dict(self._own)
+        self._own.clear()  # and not another one: it is the one that is closed with this object
+        for loop, sessions in loops.items():
+            for session in sessions.values():
+                if loop is here:
+                    await session.close()
+                elif loop.is_running():
+                    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session.close(), loop))
+
+    def _headers(self) -> dict[str, str]:
+        account = {header: os.environ[name] for name, header in _ACCOUNT.items() if os.environ.get(name)}
+        return {
+            "Authorization": f"Bearer {self._key.get_secret_value()}",
+            "Accept": "application/json",
+            **account,
+        }
+
+    def _session(self) -> aiohttp.ClientSession:
+        loop = asyncio.get_running_loop()
+        sessions = _kept.get(loop)
+        if sessions is None:
+            for other in [other for other in self._own if other.is_closed()]:
+                del self._own[other]
+            sessions = self._own.setdefault(loop, {})
+        session = sessions.get(self._server)
+        if session is None or session.closed:
+            session = sessions[self._server] = _new_session(secure=self._server.startswith("https:"))
+        return session
+
+
+class _Response:
+    """A response of aiohttp, its body not yet read."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._response.headers
+
+    async def iter_bytes(self) -> AsyncGenerator[bytes, None]:
+        async for part in self._response.content.iter_any():
+            yield part
+
+
+def _new_session(*, secure: bool) -> aiohttp.ClientSession:
+    """Make a pool of connections.
+
+    Raises:
+        SetupError: the certificates that the environment names cannot be loaded.
+    """
+    import aiohttp
+
+    class Connector(aiohttp.TCPConnector):
+        """Uses no connection on which something came that nobody asked for.
+
+        A server or proxy that answers twice leaves the second answer there, where it would be taken for the answer to
+        the next request, perhaps of another agent (RFC 9112, section 6.3; as seen in the wild:
+        https://github.com/projectdiscovery/nuclei/pull/7671).
+        """
+
+        async def connect(self, *arguments: Any, **named: Any) -> Any:
+            while True:
+                connection = await super().connect(*arguments, **named)
+                if connection.protocol is None or not connection.protocol.should_close:
+                    return connection
+                connection.close()
+
+    named_certificates()
+    return aiohttp.ClientSession(
+        connector=Connector(
+            limit=_CONNECTIONS,
+            keepalive_timeout=_IDLE_SECONDS,
+            ssl=certificates() if secure else True,
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": f"rlm_jupyter/{version('rlm_jupyter')}"},
+        trust_env=False,
+    )
+
+
+def _time_out(seconds: float) -> aiohttp.ClientTimeout:
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=None, sock_connect=min(seconds, CONNECT_SECONDS), sock_read=seconds)
+
+
+async def _beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
+    """Returns up to so many bytes of a body; what broke off is as good as its beginning."""
+    import aiohttp
+
+    data = bytearray()
+    with suppress(aiohttp.ClientError):
+        async for part in response.content.iter_any():
+            data += part
+            if len(data) >= most:
+                break
+    return bytes(data[:most])
+
+
+def _close_soon(loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions]) -> None:
+    """Close the connections of a wire that nobody uses any more, each on its loop; on any thread."""
+    for loop, sessions in list(loops.items()):
+        if loop.is_running():
+            with suppress(RuntimeError):  # it has just ended
+                loop.call_soon_threadsafe(_close_all, list(sessions.values()))
+
+
+_closing: set[asyncio.Future[None]] = set()
+
+
+def _close_all(sessions: list[aiohttp.ClientSession]) -> None:
+    for session in sessions:
+        closing = asyncio.ensure_future(session.close())
+        _closing.add(closing)
+        closing.add_done_callback(_closing.discard)
+
+
+def _forked() -> None:
+    """Leave the connections to the parent: to close them would end its own."""
+    forks.never_finalize([*_kept.values()])
+    _kept.clear()
+
+
+forks.call_in_child(_forked)

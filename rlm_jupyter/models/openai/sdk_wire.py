@@ -1,0 +1,173 @@
+"""Requests by the `openai` SDK: through a proxy, to an address with a password, or by a client of the user's own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from rlm_jupyter.models.openai import network_environment
+from rlm_jupyter.models.openai.bounded_body import bound_body
+from rlm_jupyter.models.openai.certificates import certificates
+from rlm_jupyter.models.openai.chat_replies import WireError
+from rlm_jupyter.models.openai.early_answers import refuse_early_answers
+from rlm_jupyter.models.openai.wire import CHAT_PATH, CONNECT_SECONDS, MOST_FETCHED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from openai import AsyncOpenAI
+    from pydantic import SecretStr
+
+    from rlm_jupyter.models.openai.wire import Response
+
+
+class SdkWire:
+    """Carries requests to one server, with a client for each loop on which a model is used.
+
+    Args:
+        key: of the server.
+        url: of the server.
+        timeout: the most seconds of silence.
+        given: a client of the user's own, used alone and never closed.
+    """
+
+    def __init__(self, key: SecretStr, url: SecretStr, timeout: float, given: AsyncOpenAI | None) -> None:
+        self._key = key
+        self._url = url
+        self._timeout = timeout
+        self._given = given
+        self._lock = threading.Lock()
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = WeakKeyDictionary()
+        if given is None:
+            # A loop holds the transports of open connections: without this they would outlive the last model.
+            weakref.finalize(self, _close_soon, self._clients).atexit = False
+
+    @asynccontextmanager
+    async def posted(
+        self, fields: dict[str, object], seconds: float, path: str = CHAT_PATH
+    ) -> AsyncIterator[Response]:
+        """Send a request; its response is then open.
+
+        By the SDK's own way to endpoints that it does not know: its method for this one would walk through all
+        messages and compare each with its types, which is a quarter of what a request costs.
+
+        Raises:
+            SetupError: no client can be made with what the environment says of proxies and certificates.
+            openai.OpenAIError: it was refused, or there is no connection.
+        """
+        headers: Any = fields.pop("extra_headers", None) or {}
+        options: Any = {
+            "headers": {"X-Stainless-Raw-Response": "stream", **headers},
+            "params": fields.pop("extra_query", None) or {},
+            "timeout": _time_out(seconds),
+        }
+        stream: Any = fields["stream"]
+        client = self._client()
+        response: Any = await client.post(path, cast_to=object, body=fields, options=options, stream=stream)
+        try:
+            yield response
+        finally:
+            await response.close()
+
+    async def fetched(self, url: str) -> bytes:
+        """Returns what is at an address of the same server.
+
+        Raises:
+            WireError: it is too large.
+            openai.OpenAIError: it was refused, or there is no connection.
+        """
+        # Not to where a redirection leads: the key goes along.
+        options: Any = {"headers": {"X-Stainless-Raw-Response": "stream"}, "follow_redirects": False}
+        request: Any = self._client().get
+        response: Any = await request(url, cast_to=object, options=options, stream=False)
+        try:
+            data = bytearray()
+            async with aclosing(response.iter_bytes()) as chunks:
+                async for chunk in chunks:
+                    data += chunk
+                    if len(data) > MOST_FETCHED:
+                        raise WireError(f"more than {MOST_FETCHED:,} bytes")
+            return bytes(data)
+        finally:
+            await response.close()
+
+    async def aclose(self) -> None:
+        """Close the connections of all loops; those of the user's own client are left alone."""
+        here = asyncio.get_running_loop()
+        with self._lock:
+            clients = dict(self._clients)
+            self._clients.clear()  # and not another one: it is the one that is closed with this object
+        for loop, client in clients.items() if self._given is None else ():
+            if loop is here:
+                await client.close()
+            elif loop.is_running():
+                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(client.close(), loop))
+
+    def _client(self) -> AsyncOpenAI:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if loop not in self._clients:
+                for other in [other for other in self._clients if other.is_closed()]:
+                    del self._clients[other]
+                self._clients[loop] = self._make()
+            return self._clients[loop]
+
+    def _make(self) -> AsyncOpenAI:
+        import openai
+
+        timeout = _time_out(self._timeout)
+        if self._given is not None:
+            return self._given.with_options(max_retries=0, timeout=timeout)
+        return openai.AsyncOpenAI(
+            api_key=self._key.get_secret_value(),
+            base_url=self._url.get_secret_value(),
+            max_retries=0,
+            timeout=timeout,
+            http_client=openai.DefaultAsyncHttpxClient(
+                verify=certificates(),
+                proxy=_proxy(self._url.get_secret_value()),
+                # The HTTP library would set up every proxy of the environment, those too that do not apply here.
+                trust_env=False,
+                event_hooks={"request": [refuse_early_answers], "response": [bound_body]},
+            ),
+        )
+
+
+def _time_out(seconds: float) -> Any:
+    """Returns the SDK's time-out for that many seconds of silence; a connection comes about sooner or not at all."""
+    import openai
+
+    return openai.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
+
+
+def _proxy(url: str) -> str | None:
+    """Returns the address of the proxy through which a server is reached.
+
+    Raises:
+        SetupError: it cannot be used.
+    """
+    proxy = network_environment.proxy_for(url)
+    if proxy is not None and (problem := network_environment.proxy_problem(proxy, url)) is not None:
+        raise network_environment.SetupError(problem)
+    return None if proxy is None else proxy.url
+
+
+def _close_soon(clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI]) -> None:
+    """Close the connections of clients that nobody uses any more, each on its loop; on any thread."""
+    for loop, client in list(clients.items()):
+        if loop.is_running():
+            with suppress(RuntimeError):  # it has just ended
+                loop.call_soon_threadsafe(_close, client)
+
+
+_closing: set[asyncio.Future[None]] = set()
+
+
+def _close(client: AsyncOpenAI) -> None:
+    closing = asyncio.ensure_future(client.close())
+    _closing.add(closing)
+    closing.add_done_callback(_closing.discard)
