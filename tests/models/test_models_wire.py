@@ -4,7 +4,10 @@ import itertools
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from rlm_jupyter.models.openai import chat_replies
 from rlm_jupyter.models.openai.chat_replies import (
     EventReader,
     Reply,
@@ -190,3 +193,42 @@ def test_what_a_provider_says_is_one_short_line_of_plain_text():
     assert (
         mask_keys("Bearer aGVsbG8gd29ybGQ, Basic dXNlcjpwYXNz, key-1a2b3c4d") == "Bearer ***, Basic ***, ***"
     )
+
+
+PIECES = st.sampled_from(["", "a", "ß", " ", "\ud83d", "\ude00", "long " * 10])
+EXTRAS = st.dictionaries(
+    st.sampled_from(["role", "refusal", "tool_calls", "reasoning_content", "reasoning", "function_call"]),
+    st.sampled_from([None, "", [], "assistant", "thought", [{"id": "x"}]]),
+    max_size=2,
+)
+CHUNKS = st.builds(
+    lambda piece, extra, finish, model, more, usage: {
+        "object": more, "model": model, "usage": usage,
+        "choices": [{"index": 0, "delta": {"content": piece, **extra}, "finish_reason": finish}],
+    },
+    PIECES | st.none(),
+    EXTRAS,
+    st.sampled_from([None, None, None, "stop", "length"]),
+    st.sampled_from(["m", None]),
+    st.sampled_from(["chat.completion.chunk", "chat.completion.chunk", "chat.completion", None]),
+    st.sampled_from([None, None, {"prompt_tokens": 3, "completion_tokens": 4}]),
+)  # fmt: skip
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture], deadline=None)
+@given(chunks=st.lists(CHUNKS, max_size=6))
+def test_pieces_of_text_are_folded_the_quick_way_as_by_the_long_one(chunks):
+    quick, long = Reply(), Reply()
+    pieces = [quick.add(chunk) for chunk in chunks]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chat_replies, "_plain_piece", lambda payload: None)
+        assert pieces == [long.add(chunk) for chunk in chunks]
+    assert vars(quick) == vars(long)
+
+
+def test_a_plain_piece_goes_the_quick_way():
+    chunk = {
+        "id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "usage": None,
+        "choices": [{"index": 0, "delta": {"role": "assistant", "content": "a", "refusal": None}, "finish_reason": None}],
+    }  # fmt: skip
+    assert chat_replies._plain_piece(chunk) == "a"

@@ -98,16 +98,8 @@ class Ledger:
             LimitReachedError: a limit leaves no room for it.
             UnknownPriceError: there is a limit in money, and no price.
         """
-        unknown = not known_price(price) or self._accounts.spent.unknown
-        if self._accounts.limits.cost is not None and unknown:
-            raise UnknownPriceError(
-                "There is a limit in money (`cost`), and the price of the model is not known. Give it as "
-                "`price=(prompt, completion)` in USD per million tokens, or set `cost=None` and `tokens=`."
-            )
         request = Request(agent, max(0, prompt_tokens), max(1, max_tokens), price, turn)
-        if turn:
-            self._accounts.check_turns(agent)
-        if not self._queue and (reservation := self._grant(request)) is not None:
+        if (reservation := self._try(request)) is not None:
             return reservation
         self._check_hope(request)
         waiting: asyncio.Future[Reservation] = asyncio.get_running_loop().create_future()
@@ -122,6 +114,30 @@ class Ledger:
                 self._queue = deque(entry for entry in self._queue if entry[1] is not waiting)
                 self._pump()
             raise
+
+    def reserve_at_once(
+        self,
+        agent: str,
+        prompt_tokens: int,
+        max_tokens: int,
+        price: Price | None,
+        *,
+        turn: bool = False,
+    ) -> Reservation | None:
+        """As `reserve`, but return None if it would have to wait."""
+        return self._try(Request(agent, max(0, prompt_tokens), max(1, max_tokens), price, turn))
+
+    def _try(self, request: Request) -> Reservation | None:
+        """Check a request, and reserve if nothing has to be waited for."""
+        unknown = not known_price(request.price) or self._accounts.spent.unknown
+        if self._accounts.limits.cost is not None and unknown:
+            raise UnknownPriceError(
+                "There is a limit in money (`cost`), and the price of the model is not known. Give it as "
+                "`price=(prompt, completion)` in USD per million tokens, or set `cost=None` and `tokens=`."
+            )
+        if request.turn:
+            self._accounts.check_turns(request.agent)
+        return None if self._queue else self._grant(request)
 
     def retry(self, reservation: Reservation, *, billed: bool = True) -> None:
         """Reserve one more attempt of a request; to be called before each retry is sent.

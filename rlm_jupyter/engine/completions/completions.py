@@ -158,11 +158,11 @@ class Completions:
         self, agent: str, model: ChatModel, messages: Sequence[Message], sampling: Sampling, *, turn: bool
     ) -> Reservation:
         """Reserve; where that has to wait for others' settlements, show it."""
-        wanted = asyncio.ensure_future(
-            self._ledger.reserve(
-                agent, estimate_prompt_tokens(messages), sampling.max_tokens, self.price_of(model), turn=turn
-            )
-        )
+        prompt, most, price = estimate_prompt_tokens(messages), sampling.max_tokens, self.price_of(model)
+        at_once = self._ledger.reserve_at_once(agent, prompt, most, price, turn=turn)
+        if at_once is not None:
+            return at_once
+        wanted = asyncio.ensure_future(self._ledger.reserve(agent, prompt, most, price, turn=turn))
         try:
             done, _ = await asyncio.wait({wanted}, timeout=0.05)
             if done:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+import functools
+from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
 
 from rlm_jupyter.events import events as ev
 
@@ -24,11 +25,19 @@ _LOOK_SECONDS: Final = 5.0
 class QueueingModel(Protocol):
     """A model whose server may have fewer places than there are requests."""
 
+    def take_place(self) -> bool:
+        """Take a place if there is one at once; return whether there was."""
+
     async def wait_for_place(self) -> None:
         """Wait until there is a place."""
 
     def free_place(self) -> None:
         """Give the place back."""
+
+
+@functools.cache
+def _queues(kind: type) -> bool:
+    return issubclass(kind, QueueingModel)
 
 
 @contextlib.asynccontextmanager
@@ -42,14 +51,16 @@ async def place_at_server(
     Raises:
         LimitReachedError: the run's time was up before there was one.
     """
-    if not isinstance(model, QueueingModel):
+    if not _queues(type(model)):
         yield
         return
-    await _enter(journal, ledger, agent, model)
+    queueing = cast("QueueingModel", model)
+    if not queueing.take_place():
+        await _enter(journal, ledger, agent, queueing)
     try:
         yield
     finally:
-        model.free_place()
+        queueing.free_place()
 
 
 async def _enter(journal: Journal, ledger: Ledger, agent: str, model: QueueingModel) -> None:

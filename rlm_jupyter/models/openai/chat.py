@@ -38,7 +38,7 @@ from rlm_jupyter.models.openai.mask_keys import public_url, quote, quoted
 from rlm_jupyter.models.openai.network_environment import dead_proxy, proxy_for
 from rlm_jupyter.models.openai.silence import Silence
 from rlm_jupyter.models.openai.streaming import fault_of, receive
-from rlm_jupyter.models.openai.wire import Response, Wire, Wires
+from rlm_jupyter.models.openai.wires import Wires
 from rlm_jupyter.models.prices import price_of, window_of
 from rlm_jupyter.models.retry import RetryPolicy
 from rlm_jupyter.models.server_memory import known_server
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.models.decoding import DecodingHelps, TurnDecoding
     from rlm_jupyter.models.local_servers import LocalServer
+    from rlm_jupyter.models.openai.wire import Response, Wire
     from rlm_jupyter.models.token_ratio import TokenRatio
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
@@ -120,6 +121,7 @@ class OpenAIChat:
         url = str(client.base_url) if client is not None else base_url or os.environ.get("OPENAI_BASE_URL")
         self._url = SecretStr(_checked_url(url or OPENAI_URL))
         plain = "extra_query" not in self.parameters
+        self._public_url = public_url(self._url.get_secret_value())
         self._wires = Wires(self._key, self._url, self.timeout, client, plain=plain)
         self._dialect = Dialect.of(self.base_url, provider)
         self._server = local_server(self._url.get_secret_value())
@@ -133,7 +135,7 @@ class OpenAIChat:
     @property
     def base_url(self) -> str:
         """Where the server is, without what may be secret in the address."""
-        return public_url(self._url.get_secret_value())
+        return self._public_url
 
     @property
     def price(self) -> Price | None:
@@ -224,6 +226,10 @@ class OpenAIChat:
     def tells_beginning(self) -> bool:
         """Whether its server sends replies as they come, so that `on_begin` is called with their beginning."""
         return self._dialect.streams
+
+    def take_place(self) -> bool:
+        """Take a place at the server if there is one at once; return whether there was."""
+        return self._server is None or self._server.enter_at_once()
 
     async def wait_for_place(self) -> None:
         """Wait until the server has room for one more request, if it is on this machine and tells its slots."""

@@ -53,6 +53,13 @@ class WireError(ValueError):
     """The bytes are not a chat completion."""
 
 
+_OF_CHUNK: Final = frozenset(
+    ("id", "object", "created", "model", "choices", "usage", "system_fingerprint", "service_tier")
+)
+_OF_CHOICE: Final = frozenset(("index", "delta", "finish_reason", "logprobs"))
+_OF_DELTA: Final = frozenset(("role", "content"))
+
+
 class EventData(bytes):
     """The data of one server-sent event.
 
@@ -199,6 +206,9 @@ class Reply:
 
     def add(self, payload: Mapping[str, object]) -> str:
         """Take a completion or a chunk of one; give the text that it adds."""
+        piece = _plain_piece(payload)
+        if piece is not None:
+            return self._add_piece(payload, piece)
         if isinstance(model := payload.get("model"), str):
             self.model = clean_text(model[:_MOST_NAME])
         choices = payload.get("choices")
@@ -220,6 +230,19 @@ class Reply:
             self.usage = usage
         cost = cost_of(payload)
         self.cost = self.cost if cost is None else cost
+        return text
+
+    def _add_piece(self, payload: Mapping[str, object], text: str) -> str:
+        """Take a chunk that is nothing but a piece of text: as below, without a look for all else."""
+        if isinstance(model := payload.get("model"), str):
+            self.model = clean_text(model[:_MOST_NAME])
+        self.choices = True
+        if text:
+            self._by_delta = True
+            self.pieces.append(text)
+            self._length += len(text)
+            self._visible = self._visible or not is_blank(text)
+            self.usage = None
         return text
 
     def add_event(self, data: EventData) -> str:
@@ -301,6 +324,23 @@ class Reply:
         if self.pieces and len(whole) >= self._length and whole.startswith(so_far := self.text):
             return whole[len(so_far) :]
         return "" if self._by_delta else whole
+
+
+def _plain_piece(payload: Mapping[str, object]) -> str | None:
+    """Returns the text of a chunk that has a piece of text and nothing else to tell, as nearly all of a stream."""
+    if payload.get("object") != "chat.completion.chunk" or not payload.keys() <= _OF_CHUNK:
+        return None
+    choices = payload.get("choices")
+    choice = choices[0] if type(choices) is list and len(choices) == 1 else None
+    if payload.get("usage") is not None or type(choice) is not dict or not choice.keys() <= _OF_CHOICE:
+        return None
+    delta = choice.get("delta")
+    if choice.get("finish_reason") is not None or type(delta) is not dict:
+        return None
+    content = delta.get("content")
+    if type(content) is not str or any(delta[name] for name in delta.keys() - _OF_DELTA):
+        return None
+    return content
 
 
 def _payloads(data: bytes) -> list[Mapping[str, object]]:

@@ -108,6 +108,7 @@ class LocalServer:
         self._busy = 0
         self._queue: deque[_Waiting] = deque()
         self._work: dict[int, float] = {}
+        self._seconds = 0.0
         self._numbers = itertools.count()
 
     # ---- how long it may be silent
@@ -120,15 +121,28 @@ class LocalServer:
         """
         number = next(self._numbers)
         with self._lock:
-            before = 0.0 if self._slots is not None else sum(self._work.values())
+            before = 0.0 if self._slots is not None else self._seconds
             self._work[number] = seconds
+            self._seconds += seconds
         try:
             yield before
         finally:
             with self._lock:
                 del self._work[number]
+                # Not left to add up: what was rounded would stay.
+                self._seconds = self._seconds - seconds if self._work else 0.0
 
     # ---- how many requests at once
+
+    def enter_at_once(self) -> bool:
+        """Enter if nobody has to wait and the server need not be asked for its slots; return whether."""
+        with self._lock:
+            known = time.monotonic() - self._asked < _KNOWN_SECONDS
+            room = known and not self._queue and (self._slots is None or self._busy < self._slots)
+            if self._busy and not room:
+                return False
+            self._busy += 1
+            return True
 
     async def enter(self, ask: Callable[[], Awaitable[int | None]]) -> None:
         """Wait until the server has room for one more request; first come, first served.
@@ -138,10 +152,8 @@ class LocalServer:
         Args:
             ask: returns how many requests the server serves at once; None if it does not tell.
         """
-        with self._lock:
-            if not self._busy:
-                self._busy = 1
-                return
+        if self.enter_at_once():
+            return
         await self._learn(ask)
         waiting = _Waiting(loop := asyncio.get_running_loop(), loop.create_future())
         with self._lock:

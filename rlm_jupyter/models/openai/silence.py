@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
     from rlm_jupyter.models.openai.chat_replies import Reply
+
+_EXACT: Final = 0.01
+"""How exactly the time is kept: pieces of a reply come by the hundred, and each would set a timer."""
 
 
 class Silence:
@@ -32,6 +35,7 @@ class Silence:
         self._tokens = 0
         self._begun = False
         self._timeout: asyncio.Timeout | None = None
+        self._end = 0.0
 
     def allow(self, seconds: float, tokens: int) -> None:
         """Allow more silence before the reply, to a server that reads a prompt of so many tokens; before it is sent."""
@@ -57,7 +61,10 @@ class Silence:
                 self._on_begin()
         if self._timeout is not None:
             seconds = self._seconds if self._begun else self.longest
-            self._timeout.reschedule(asyncio.get_running_loop().time() + seconds)
+            end = asyncio.get_running_loop().time() + seconds
+            if not self._end <= end < self._end + seconds * _EXACT:
+                self._end = end
+                self._timeout.reschedule(end)
 
     async def __aenter__(self) -> Self:
         self._timeout = asyncio.timeout(self.longest)
