@@ -237,6 +237,7 @@ class Settings(BaseModel):
     tool_seconds: float = _setting("tool_seconds")
     value_memory: int | None = _setting("value_memory")
     kernel_memory: int | None = _setting("kernel_memory")
+    kept_kernels: int = _setting("kept_kernels")
     sub_calls: bool = _setting("sub_calls")
     sub_agents: bool = _setting("sub_agents")
     parameters: dict[str, object] | None = _setting("parameters")

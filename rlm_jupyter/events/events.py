@@ -124,15 +124,17 @@ class KernelStarted(Event):
 
 
 class KernelEnded(Event):
-    """The kernel of an agent that had ended was ended too, because all of these held too much memory."""
+    """The kernel of an agent that had ended was ended too: all of these held too much memory, or were too many."""
 
     kind: Literal["kernel_ended"] = "kernel_ended"
     bytes: int
     """What it held alone."""
-    held: int
-    """What the kernels of all ended agents held together."""
-    limit: int
+    held: int = 0
+    """What the kernels of all ended agents held together; 0 if memory was not the reason."""
+    limit: int = 0
     """For these; the setting `kernel_memory`."""
+    kernels: int | None = None
+    """How many kernels of sub-agents stay, if there were more; the setting `kept_kernels`."""
     saved: tuple[str, ...] = ()
     """Variables that were saved and can still be pulled."""
     lost: tuple[str, ...] = ()

@@ -188,6 +188,7 @@ class TreeState:
                 if agent.parent in self.agents:
                     self.agents[agent.parent].seq = event.seq
             case ev.KernelStarted():
+                agent.kernel_ended = None
                 self.sandbox = _confined(event.confinement) or self.sandbox
             case ev.KernelEnded():
                 agent.kernel_ended = _why_ended(event)
@@ -318,6 +319,11 @@ def _why_ended(event: ev.KernelEnded) -> str:
     lost = ", ".join(f"`{name:.60}`" for name in event.lost[:10])
     more = f" and {len(event.lost) - 10:,} more" if len(event.lost) > 10 else ""  # noqa: PLR2004 - as above
     gone = f" Gone with it: {lost}{more}." if lost else ""
+    if event.kernels is not None:
+        return (
+            f"Kernel ended: those of the newest {event.kernels:,} sub-agents stay (`kept_kernels`).{gone} Its other "
+            "variables are still there, and a cell that is run in it starts a new kernel with them."
+        )
     return (
         f"Kernel ended to free memory: it held {event.bytes / 1e6:,.0f} MB, and `kernel_memory` allows "
         f"{event.limit / 1e6:,.0f} MB for the kernels of agents that have ended.{gone}"

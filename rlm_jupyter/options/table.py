@@ -394,6 +394,14 @@ _AGENTS = (
         least=0,
     ),
     _setting(
+        "kept_kernels",
+        "integer",
+        8,
+        "How many kernels of sub-agents that have ended stay, all runs together. Those of older ones end if all of "
+        "their variables can be kept without them; a cell that is run there later starts a new one with them.",
+        least=0,
+    ),
+    _setting(
         "sub_calls",
         "flag",
         True,

@@ -212,9 +212,17 @@ class Supervisor:
         if request["op"] == "kill":
             pid = int(request["pid"])
             if pid in self.kernels:  # not yet reaped, so the number is still this kernel's
-                _kill_tree([pid, *linux_process.descendants(pid)])
+                self.kill(pid)
             return pid
         return self.start(request, descriptors)
+
+    @staticmethod
+    def kill(pid: int) -> None:
+        """Kill a kernel with its descendants; what this misses is an orphan, which `reap` looks for."""
+        _signal(pid, signal.SIGSTOP)
+        # The list of all processes takes milliseconds to read; most kernels have no children.
+        alone = linux_process.family(pid, 1) == [pid]
+        _kill_tree([pid] if alone else [pid, *linux_process.descendants(pid)])
 
     def start(self, request: dict[str, Any], descriptors: list[int]) -> int:
         """Fork a kernel and return its process id."""

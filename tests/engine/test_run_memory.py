@@ -301,6 +301,50 @@ def test_above_their_limit_the_oldest_kernels_end_and_what_they_gave_stays(ask):
     assert TreeState.of(run.events).agents["0.1"].kernel_ended == run.tree.agents["0.1"].kernel_ended
 
 
+def test_of_many_sub_agents_the_newest_kernels_stay_and_nothing_is_lost(ask):
+    script = {
+        "root": [f"{PARTS}\nFINAL(len(parts))"],
+        "part": ["import math\nhalf = context / 2\ntable = {'n': [context]}\nFINAL(['part', context])"],
+    }
+    run = ask(script, kept_kernels=1)
+    assert until(lambda: len(events(run, ev.KernelEnded)) == 3), run.tree.agents
+    ended = events(run, ev.KernelEnded)
+    finished = [event.agent for event in events(run, ev.AgentFinished)]
+    assert [event.agent for event in ended] == finished[:3], "the oldest first, and not the root's"
+    assert run.agents["0"].execute("1").restarted is False
+    for event in ended:
+        assert (event.kernels, set(event.saved), event.lost) == (1, {"half", "table"}, ())
+        agent, number = run.agents[event.agent], int(event.agent[2:])
+        assert gone(next(e.pid for e in events(run, ev.KernelStarted) if e.agent == event.agent)) == []
+        assert "`kept_kernels`" in agent.state.kernel_ended
+        assert (agent.pull("half"), agent.pull("table")) == (number / 2, {"n": [number]})
+    agent, number = run.agents[ended[0].agent], int(ended[0].agent[2:])
+    results = [agent.execute(code) for code in ("half += 1", "print(math.floor(half), table, context)")]
+    assert [result.status for result in results] == ["ok", "ok"], results
+    assert results[1].output.strip() == f"{int(number / 2 + 1)} {{'n': [{number}]}} {number}"
+    assert agent.state.kernel_ended is None
+    assert agent.pull("half") == number / 2 + 1, "and not what was saved"
+    run.close()
+    with pytest.raises(KernelDiedError):
+        run.agents[ended[1].agent].execute("1")
+
+
+def test_a_kernel_of_which_something_would_be_lost_stays_as_long_as_there_are_not_many_more(ask):
+    script = {
+        "root": [f"{PARTS}\nFINAL(len(parts))"],
+        "part": ["function = lambda: context\nFINAL(['part', context])"],
+    }
+    run = ask(script, kept_kernels=1)
+    time.sleep(2)
+    assert events(run, ev.KernelEnded) == []
+    for id_ in list(run.agents)[1:]:
+        assert run.agents[id_].execute("print(function())").output.strip() == id_[2:]
+    run.close()
+    run = ask(script, kept_kernels=0)
+    assert until(lambda: len(events(run, ev.KernelEnded)) == 4)
+    assert {event.lost for event in events(run, ev.KernelEnded)} == {("function",)}
+
+
 def test_data_that_a_kernel_only_sees_is_not_its_own_memory(ask):
     script = {
         "root": ["FINAL(rlm_query_batched(['sum'] * 3, contexts=[context[n:] for n in range(3)]))"],

@@ -175,6 +175,7 @@ class AgentHandle:
             raise ConfigError(f"`execute` takes code as a text, not a `{type(code).__name__}`.")
 
         async def work() -> CellResult:
+            await self._conductor.restore_kernel(self._agent)
             kernel = self._kernel("the cell")
             with self._conductor.kept.using(self._agent, kernel):
                 result = await kernel.execute(

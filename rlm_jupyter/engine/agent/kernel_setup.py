@@ -140,6 +140,27 @@ async def export(
     return Buffer.from_fd(fds[0], answer["description"])
 
 
+async def restore_kernel(agent: Agent) -> bool:
+    """Start a new kernel for an agent that has ended, with the variables that were taken over when its last one ended.
+
+    Returns:
+        Whether there is one now; not if the agent has one, never had one, or something of its last one is lost.
+    """
+    services = agent.services
+    variables = services.journal.state.agents[agent.id].variables
+    saved = {name: services.holdings.saved.get((agent.id, name)) for name in variables}
+    ended = services.journal.state.agents[agent.id].kernel_ended
+    if agent.kernel is not None or ended is None or None in saved.values():
+        return False
+    kernel = await open_kernel(agent)
+    for name, buffer in saved.items():
+        assert buffer is not None
+        await load(kernel, buffer, (name,))
+    for name in saved:
+        del services.holdings.saved[agent.id, name]
+    return True
+
+
 async def furnish_again(agent: Agent) -> None:
     """After a new kernel took the old one's place: the data again; what is gone is told."""
     assert agent.kernel is not None

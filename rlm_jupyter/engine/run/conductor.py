@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.engine.agent import kernel_setup
 from rlm_jupyter.engine.agent.agent import Agent
 from rlm_jupyter.engine.agent.loop import AgentLoop
 from rlm_jupyter.engine.agent.spec import AgentSpec
@@ -49,6 +50,8 @@ class Conductor(RunServices):
         self._retried: set[str] = set()
         self._again: set[asyncio.Task[None]] = set()
         self._asked_again = 0
+        self._restoring = asyncio.Lock()
+        self._closed = False
 
     # ---- the run
 
@@ -277,6 +280,12 @@ class Conductor(RunServices):
         again = any(agent_id == root or agent_id.startswith(f"{root}.") for root in self._retried)
         return not self.ended or again
 
+    async def restore_kernel(self, agent: Agent) -> None:
+        """Give an agent that has ended a kernel again, if its last one ended because there were many."""
+        async with self._restoring:
+            if not self._closed and await kernel_setup.restore_kernel(agent):
+                self.kept.agent_ended(agent)
+
     # ---- commands
 
     def stop(self, agent_id: str | None = None) -> None:
@@ -309,6 +318,7 @@ class Conductor(RunServices):
 
     async def close(self) -> None:
         """Drop the kernels and the buffers; the tree and the log stay."""
+        self._closed = True
         await self._end_all()
         await self.servers.close()
         await self.pool.close_run(self.run)

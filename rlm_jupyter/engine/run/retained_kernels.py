@@ -1,4 +1,9 @@
-"""Kernels of agents that have ended: they stay for pulls, and the oldest end when all hold too much memory."""
+"""Kernels of agents that have ended: they stay for pulls and cells, and the oldest end when they are too many.
+
+Too many by memory: then what is large in them is lost. Or by number: then only those end of which nothing is lost,
+since each process costs memory and slows the start of others; a cell that is run there later gets a new kernel with
+the same variables.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +24,16 @@ from rlm_jupyter.system import machine_memory
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.kernels.agent_kernel import AgentKernel
+    from rlm_jupyter.values.buffer import Buffer
 
 _SAVED_BYTES = 64 << 20
 """Of one kernel's variables, which are saved before it ends."""
 _SAVED_VARIABLES = 50
 _SAVE_SECONDS = 10.0
+_REST_SECONDS = 1.0
+"""After an agent's end, until kernels end because there are many: whoever goes on has the processor."""
+_LOSSY = 4
+"""How many times more kernels than are wanted may stay because something of them would be lost."""
 
 
 class KeptKernels:
@@ -37,11 +47,15 @@ class KeptKernels:
         self._used: Counter[AgentKernel] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._making_room = asyncio.Lock()
+        self._lossy: set[AgentKernel] = set()
+        self._last_end = 0.0
+        self._thinning: asyncio.Task[None] | None = None
 
     def agent_ended(self, agent: Agent) -> None:
         """Count in the kernel of an agent that has just ended, or that was just used after its end."""
         if agent.kernel is None or not agent.kernel.alive or agent.kernel.pid is None:
             return
+        self._lossy.discard(agent.kernel)  # what it has may be other than it was
         _, size = self._sizes.pop(agent.kernel, (agent, 0))
         self._sizes[agent.kernel] = (agent, size)
         task = asyncio.create_task(self._count(agent, agent.kernel, agent.kernel.pid))
@@ -78,6 +92,57 @@ class KeptKernels:
         limit = agent.services.settings.kernel_memory
         async with self._making_room:
             await self._make_room(machine_memory() // 4 if limit is None else limit)
+        self._last_end = asyncio.get_running_loop().time()
+        if self._thinning is None or self._thinning.done():
+            self._thinning = asyncio.create_task(self._thin_out())
+
+    async def _thin_out(self) -> None:
+        """Once it is quiet, end kernels of sub-agents, the oldest first, until no more are left than may stay."""
+        clock = asyncio.get_running_loop().time
+        while (rest := self._last_end + _REST_SECONDS - clock()) > 0:
+            if self._surplus(_LOSSY) > 0:
+                break
+            await asyncio.sleep(rest)
+        async with self._making_room:
+            for times in (1, _LOSSY):
+                for kernel in self._of_sub_agents():
+                    if self._surplus(times) <= 0:
+                        break
+                    if (
+                        kernel in self._sizes
+                        and not self._used[kernel]
+                        and (times > 1 or kernel not in self._lossy)
+                    ):
+                        await self._end_surplus(kernel, whole=times == 1)
+
+    def _of_sub_agents(self) -> list[AgentKernel]:
+        self._sizes = {kernel: known for kernel, known in self._sizes.items() if kernel.alive}
+        return [kernel for kernel, (agent, _) in self._sizes.items() if agent.spec.parent is not None]
+
+    def _surplus(self, times: int) -> int:
+        """Return how many kernels of sub-agents are more than may stay, by the settings of the last agent."""
+        kernels = self._of_sub_agents()
+        if not kernels:
+            return 0
+        return len(kernels) - times * self._sizes[kernels[-1]][0].services.settings.kept_kernels
+
+    async def _end_surplus(self, kernel: AgentKernel, *, whole: bool) -> None:
+        """End a kernel because there are many.
+
+        Args:
+            kernel: of a sub-agent that has ended.
+            whole: leave it alone if something of it would be lost.
+        """
+        agent, size = self._sizes[kernel]
+        names = set(agent.services.journal.state.agents[agent.id].variables)
+        saved = await self._save(agent, kernel)
+        if whole and not names <= saved.keys():
+            self._lossy.add(kernel)
+            return
+        if kernel not in self._sizes or self._used[kernel] or agent.calls.agent is not agent:
+            return  # somebody was quicker
+        del self._sizes[kernel]
+        await self._dismiss(agent, kernel, saved, bytes=size, kernels=agent.services.settings.kept_kernels)
 
     async def _make_room(self, limit: int) -> None:
         """End kernels, the oldest first, until all together hold no more than `limit` bytes."""
@@ -95,23 +160,22 @@ class KeptKernels:
         saved = await self._save(agent, kernel)
         if agent.calls.agent is not agent:
             return  # a follow-up was quicker
+        await self._dismiss(agent, kernel, saved, bytes=size, held=total, limit=limit)
+
+    async def _dismiss(self, agent: Agent, kernel: AgentKernel, saved: dict[str, Buffer], **why: int) -> None:
         agent.kernel = None
-        lost = [name for name in agent.services.journal.state.agents[agent.id].variables if name not in saved]
-        agent.services.journal.emit(
-            ev.KernelEnded,
-            agent.id,
-            bytes=size,
-            held=total,
-            limit=limit,
-            saved=tuple(saved),
-            lost=tuple(lost),
-        )
+        for name, buffer in saved.items():
+            agent.services.holdings.saved[agent.id, name] = await agent.services.holdings.keep(buffer)
+        variables = agent.services.journal.state.agents[agent.id].variables
+        lost = tuple(name for name in variables if name not in saved)
+        agent.services.journal.emit(ev.KernelEnded, agent.id, saved=tuple(saved), lost=lost, **why)
         agent.services.holdings.tell()
         await kernel.stop()
 
-    async def _save(self, agent: Agent, kernel: AgentKernel) -> list[str]:
-        """Take over the variables that have a safe form and are not large; give their names."""
-        room, saved = _SAVED_BYTES, []
+    async def _save(self, agent: Agent, kernel: AgentKernel) -> dict[str, Buffer]:
+        """Take over the variables that have a safe form and are not large."""
+        room = _SAVED_BYTES
+        saved: dict[str, Buffer] = {}
         variables = agent.services.journal.state.agents[agent.id].variables
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_SAVE_SECONDS):
@@ -126,8 +190,7 @@ class KeptKernels:
                     if buffer.size > room:
                         continue
                     room -= buffer.size
-                    agent.services.holdings.saved[agent.id, name] = await agent.services.holdings.keep(buffer)
-                    saved.append(name)
+                    saved[name] = buffer
         return saved
 
 
