@@ -39,6 +39,7 @@ export function detail(fields: Partial<Detail> = {}): Detail {
     context: null,
     tools: [],
     turns: [],
+    look: null,
     sub_calls: [],
     variables: [],
     notices: [],

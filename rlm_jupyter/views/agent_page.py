@@ -27,6 +27,7 @@ from rlm_jupyter.views.widget_messages import MAX_BYTES, json_size
 
 _QUESTION = 3000
 _FIELD = 8000
+_LOOK = 3000
 _SHORT = 200
 _FEW = 4
 _COLUMNS = 40
@@ -61,6 +62,7 @@ def detail(
         "question": head_tail(agent.question, _QUESTION),
         "context": _bounded(agent.context, max_bytes // 6, rows=3, items=12),
         "tools": [one_line(name, _NAME) for name in tool_names(agent)[:_TOOLS]],
+        "look": None if agent.look is None else _cell(agent.look, _LOOK),
         "turns": [],
         "sub_calls": [],
         "variables": [],

@@ -313,6 +313,8 @@ class Detail(TypedDict):
     context: Description | None
     tools: list[str]
     """The tools and servers that its code may call."""
+    look: Cell | None
+    """The first look at its data that was run before its first turn, for a small model."""
     turns: list[Turn]
     sub_calls: list[SubCall]
     variables: list[Variable]

@@ -13,6 +13,7 @@ from rlm_jupyter import RLM, Limits
 from rlm_jupyter.engine.agent import first_look, small_prompt
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.models.server_memory import forget_servers
+from rlm_jupyter.views.agent_page import detail
 
 LINES = "\n".join(
     f"Date: 2026-0{n % 6 + 1}-11 || User: {n % 9} || Label: {'bad' if n % 4 else 'good'}" for n in range(400)
@@ -45,6 +46,10 @@ def test_the_chat_begins_with_a_look_at_the_data_as_code_and_output(ask):
     assert "'bad' 75.0%" in seen["content"]
     assert seen["content"].endswith("then the code that computes `result` from `rows` and prints it.")
     assert run.tree.agents["0"].turns[0].turn == 1
+    shown = detail(run.tree, "0")["look"]
+    assert shown is not None
+    assert "parse_lines(context)" in shown["code"]
+    assert "rows: DataFrame 400 x 3" in shown["output"]
 
 
 def test_after_output_the_block_that_answers_is_shown_with_what_was_printed(ask):

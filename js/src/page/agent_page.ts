@@ -9,7 +9,7 @@ import { doingWords, stateOf } from "../state/visible_rows";
 import { icon, setIcon } from "../tree/icons";
 import { ExecView } from "./exec_form";
 import { StepView } from "./step_form";
-import { drawCalls, drawTurns } from "./turns";
+import { drawCalls, drawLook, drawTurns } from "./turns";
 import { describe, scrollable, summaryOf } from "./value_view";
 import { VariablesView } from "./variables";
 
@@ -30,6 +30,7 @@ export class PanelView {
   readonly #question = h("pre.rlm-prose.rlm-task");
   readonly #context = new ValueView("Context");
   readonly #tools = h("div.rlm-given");
+  readonly #look = h("section.rlm-turn.rlm-look");
   readonly #turns = h("div.rlm-turns");
   readonly #cut: HTMLButtonElement;
   readonly #calls = h("details.rlm-calls");
@@ -80,6 +81,7 @@ export class PanelView {
       this.#question,
       this.#context.element,
       this.#tools,
+      this.#look,
       this.#cut,
       this.#turns,
       this.#calls,
@@ -228,6 +230,7 @@ export class PanelView {
     this.#context.update(detail?.context ?? null);
     show(this.#tools, Boolean(detail?.tools?.length));
     putLine(this.#tools, `Tools: ${detail?.tools?.join(", ") ?? ""}`, 600);
+    drawLook(this.#look, detail?.look ?? null);
     drawTurns(this.#turns, detail?.turns ?? [], (turn) => this.session.wholeTurn(agent.id, turn));
     this.#updateCut(detail);
     const calls = detail?.sub_calls ?? [];

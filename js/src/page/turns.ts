@@ -194,6 +194,18 @@ function purposeWords(purpose: string | null | undefined): string {
   return purpose ? (PURPOSES[purpose] ?? `[${purpose.replace(/_/g, " ")}] `) : "";
 }
 
+/** The first look at the data, which was run before the first turn. */
+export function drawLook(section: HTMLElement, look: Cell | null): void {
+  show(section, look !== null);
+  if (look === null) return;
+  if (!section.firstChild) {
+    const head = h("div.rlm-turn-head", {}, h("h4", {}, "First look"), h("span.rlm-turn-facts"));
+    put(head.lastElementChild as Element, "run before the first turn");
+    section.append(head, new CellView().element);
+  }
+  cells.get(section.lastElementChild as Element)?.update(look);
+}
+
 /** Plain model calls from the agent's code, a line each; open for the whole. */
 export function drawCalls(list: Element, calls: readonly SubCall[]): void {
   keyed(

@@ -285,6 +285,8 @@ export interface Detail {
   context: Description | null;
   /** The tools and servers that its code may call. */
   tools: string[];
+  /** The first look at its data that was run before its first turn, for a small model. */
+  look: Cell | null;
   turns: Turn[];
   sub_calls: SubCall[];
   variables: Variable[];

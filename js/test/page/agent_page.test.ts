@@ -292,4 +292,14 @@ describe("what the agent made", () => {
       "about 4 · unknown",
     ]);
   });
+
+  it("shows a first look before the turns as a cell with its output, and only where there was one", async () => {
+    await open({ turns: [turn()] });
+    const shown = () => page.all(".rlm-turn").filter((each) => !(each as HTMLElement).hidden);
+    expect(shown()).toHaveLength(1);
+    await renew({ look: cell({ code: "describe(context)", output: "3 <b>lines</b>" }), turns: [turn()] });
+    expect(shown().map((each) => each.querySelector("h4")?.textContent)).toEqual(["First look", "Turn 1"]);
+    expect(shown()[0]?.querySelector("code")?.textContent).toBe("describe(context)");
+    expect(shown()[0]?.querySelector(".rlm-output")?.textContent).toBe("3 <b>lines</b>");
+  });
 });
