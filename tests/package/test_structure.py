@@ -28,6 +28,7 @@ LAYERS = [
     {"engine"},
     {"records", "views"},
     {"run_setup", "registry"},
+    {"wiring"},
     {"rlm"},
     {"diagnostics"},
     {"magics", "cli"},
