@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
+from rlm_jupyter.import_pause import no_collections
 from rlm_jupyter.kernels.launch.early_start import early_start
 from rlm_jupyter.models.base import ChatModel, Price
 from rlm_jupyter.run_setup.resolve_model import choose_model
@@ -87,12 +88,13 @@ class RLM:
         if api_key is not None and not isinstance(api_key, str):
             raise ConfigError(f"`api_key` takes a text, not a `{type(api_key).__name__}`.")
         self._secrets: list[str] = [api_key] if api_key else []
-        self.model = choose_model(given, base_url=self.settings.base_url, api_key=api_key)
-        self.sub_model = (
-            self.model
-            if given_sub is None
-            else choose_model(given_sub, base_url=self.settings.base_url, api_key=api_key)
-        )
+        with no_collections():  # the modules of a model are imported with the first of its kind
+            self.model = choose_model(given, base_url=self.settings.base_url, api_key=api_key)
+            self.sub_model = (
+                self.model
+                if given_sub is None
+                else choose_model(given_sub, base_url=self.settings.base_url, api_key=api_key)
+            )
         self._made = [
             one for one in (self.model, self.sub_model) if one is not model and one is not sub_model
         ]
@@ -102,8 +104,10 @@ class RLM:
 
     def _check_limits(self, limits: Limits) -> Limits:
         """Refuse a money limit that cannot be kept; drop the default one, which nobody asked for."""
+        if limits.cost is None or self._price is not None:
+            return limits
         unknown = [m.name for m in (self.model, self.sub_model) if m.price is None]
-        if limits.cost is None or not unknown or self._price is not None:
+        if not unknown:
             return limits
         if "cost" in limits.model_fields_set:
             raise UnknownPriceError(
@@ -285,7 +289,8 @@ class RLM:
 
     def _wiring(self) -> Wiring:
         if self._wired is None:
-            from rlm_jupyter.wiring import Wiring
+            with no_collections():
+                from rlm_jupyter.wiring import Wiring
 
             self._wired = Wiring(
                 settings=self.settings,

@@ -1,0 +1,51 @@
+"""Imports of many modules without the garbage collector, which would look through what they make again and again.
+
+What a module makes stays: the search for garbage among it took a fifth of the time of a first question.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rlm_jupyter import forks
+
+_lock = threading.Lock()
+_paused = 0
+_was_enabled = False
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """Pause the collector of this process, and let it go on afterwards if it was enabled; for imports only.
+
+    May be nested, and used by several threads at once.
+    """
+    global _paused, _was_enabled  # noqa: PLW0603 - a process has one collector
+    with _lock:
+        if not _paused:
+            _was_enabled = gc.isenabled()
+            gc.disable()
+        _paused += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _paused -= 1
+            if not _paused and _was_enabled:
+                gc.enable()
+
+
+def _forked() -> None:
+    """Let it go on in a forked child, where the thread that paused it is not."""
+    global _paused  # noqa: PLW0603 - as above
+    forks.release(_lock)
+    if _paused:
+        _paused = 0
+        if _was_enabled:
+            gc.enable()
+
+
+forks.call_in_child(_forked)
