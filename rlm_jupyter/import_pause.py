@@ -35,7 +35,15 @@ def no_collections() -> Iterator[None]:
         with _lock:
             _paused -= 1
             if not _paused and _was_enabled:
+                _take_for_old()
                 gc.enable()
+
+
+def _take_for_old() -> None:
+    """Count what there is as long-lived, or all of it would be looked through as soon as the collector goes on."""
+    if not gc.get_freeze_count():  # else somebody has frozen objects, and means them to stay so
+        gc.freeze()
+        gc.unfreeze()
 
 
 def _forked() -> None:
