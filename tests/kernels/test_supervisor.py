@@ -423,6 +423,17 @@ async def test_a_forked_kernel_shows_no_path_of_ours():
         assert await shown(kernel, "print(llm_query.__code__.co_filename)") == "<_rlm.guest.agent_api>"
 
 
+async def test_a_forked_kernel_completes_names_without_jedi_which_code_may_import():
+    async with opened() as pool, started(pool) as kernel:
+        assert (
+            await shown(kernel, "import sys; 'jedi' in sys.modules, 'parso' in sys.modules")
+            == "(False, False)"
+        )
+        complete = "get_ipython().Completer.complete('number_of_ro', 'number_of_ro')[1]"
+        assert await shown(kernel, f"number_of_rows = 1\n{complete}") == "['number_of_rows']"
+        assert await shown(kernel, "import jedi; jedi.__name__") == "'jedi'"
+
+
 def _codes(code):
     inner = [one for one in code.co_consts if isinstance(one, type(code))]
     return [code, *(found for one in inner for found in _codes(one))]

@@ -36,7 +36,7 @@ PROGRAM = Path(__file__).parents[2] / "supervisor" / "serve.py"
 # polars is never among them: it starts threads when it is imported.
 MODULES = (
     "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.displayhook", "ipykernel.comm",
-    "IPython.core.completer", "IPython.core.magics", "jedi", "numpy", "pandas", "pyarrow", "pyarrow.compute",
+    "IPython.core.completer", "IPython.core.magics", "numpy", "pandas", "pyarrow", "pyarrow.compute",
     "cloudpickle",
     # What a kernel imports only when it starts, and pandas when it first shows a frame:
     "ipykernel.debugger", "IPython.core.debugger", "IPython.core.oinspect", "IPython.core.completerlib",
