@@ -14,7 +14,6 @@ from rlm_jupyter.engine.completions.sampling import Samplings
 from rlm_jupyter.engine.run.conductor import Conductor
 from rlm_jupyter.engine.run.engine_thread import engine
 from rlm_jupyter.engine.run.run import Run, RunArguments
-from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
 from rlm_jupyter.events.events import AnyEvent, Notice
 from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.registry import kernel_pool, let_older_go, register_run, reply_cache, submit
@@ -39,6 +38,7 @@ from rlm_jupyter.values.store import Store
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.completions.completions import Cache
+    from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.errors import RLMError
     from rlm_jupyter.models.base import ChatModel, Price
     from rlm_jupyter.records.log import LogWriter
@@ -99,7 +99,7 @@ class Wiring:
             limits: what the run may spend.
         """
         exposed = check_start(self.settings, asked.text, asked.on_event)
-        answer = AnswerSchema(asked.schema) if asked.schema is not None else None
+        answer = _answer_schema(asked.schema) if asked.schema is not None else None
         names = read_names(asked.names, asked.context)
         data, bound, items = encode(asked.context, names, rows=self.settings.sample_rows)
         functions = read_tools(asked.tools, data=names)
@@ -263,3 +263,9 @@ class Wiring:
         from rlm_jupyter.models.cache import RunCache
 
         return RunCache(reply_cache())
+
+
+def _answer_schema(schema: object) -> AnswerSchema:
+    from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+
+    return AnswerSchema(schema)
