@@ -113,8 +113,9 @@ def _preload(modules: list[str], ours: list[str], check_host: Callable[[], None]
             raise RefusedError(
                 name, "it starts a thread when it is imported, and a fork would lose that thread"
             )
-    unable = ""
+    del sys.modules["jedi"]
     check_host()
+    unable = ""
     for name in ours:
         try:
             importlib.import_module(name)
@@ -127,7 +128,6 @@ def _preload(modules: list[str], ours: list[str], check_host: Callable[[], None]
             raise RefusedError(
                 name, "it starts a thread when it is imported, and a fork would lose that thread"
             )
-    del sys.modules["jedi"]
     return loaded, unable
 
 
