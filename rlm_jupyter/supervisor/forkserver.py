@@ -24,6 +24,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -42,6 +43,10 @@ from . import forked_kernel, idle_priority
 
 KERNEL = "_rlm.guest.ipykernel_hooks.threadless_app"
 """The module that is made of ipykernel's own parts, and so may not fit one that is newer."""
+
+
+OPEN_FILES = 65_536
+"""As many as the notebook's process asks for before its first kernel (`kernels.pool`), which may be after this began."""
 
 
 # ------------------------------------------------------------------------------------------------ processes
@@ -71,6 +76,15 @@ def _remove(directory: str) -> None:
 
 
 # --------------------------------------------------------------------------------------------- preparation
+
+
+def _raise_open_files() -> None:
+    """Raise the limit of open files, which kernels inherit, as far as is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class RefusedError(Exception):
@@ -350,6 +364,7 @@ def main(config: dict[str, Any]) -> None:
     gc.disable()  # imports leave hardly any garbage, and the search for it takes a fifth of their time
     if config["idle"]:
         idle_priority.enter()
+    _raise_open_files()
     link = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(link.fileno(), False)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

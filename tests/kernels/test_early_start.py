@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -125,6 +126,24 @@ def test_an_rlm_that_asks_nothing_has_imported_nothing_that_answers():
         found = set(read()["modules"])
     assert "rlm_jupyter.rlm" in found
     assert not (HEAVY - {"pydantic"} | {"rlm_jupyter.wiring"}) & found
+
+
+def test_its_kernels_may_open_as_many_files_as_those_of_one_that_is_started_later():
+    code = """
+import resource
+hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+"""
+    run = """
+from scripts import by_question
+from rlm_jupyter import RLM
+cell = "import resource; FINAL(resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+rlm = RLM(model=by_question({"root": [cell]}), sandbox="none", cache=False, log_dir=None)
+tell(kernel=rlm.run("root").value, here=resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+    with notebook(f"{code}{LOAD}{STARTED}{run}") as (_, read):
+        found = read()
+    assert found["kernel"] == found["here"] > 512
 
 
 OTHERWISE = {
@@ -258,6 +277,21 @@ def waiting(tmp_path):
     for base, supervisor in made:
         supervisor.discard()
         base.remove()
+
+
+def test_it_imports_no_further_module_after_the_notebook_has_ended(tmp_path):
+    base = BaseDirectory()
+    after = f"from pathlib import Path\nPath({str(tmp_path / 'after')!r}).touch()"
+    waits = WAITS.format(str(tmp_path))
+    sources = {**fork_server_sources(), "_rlm.guest.waits": waits, "_rlm.guest.after": after}
+    supervisor = Supervisor(base.path, sources, ("_rlm.guest.waits", "_rlm.guest.after"))
+    until((tmp_path / "waits").exists)
+    supervisor._link.shutdown(socket.SHUT_RDWR)  # as the end of the process does
+    (tmp_path / "go").touch()
+    assert gone(supervisor.pid) == []
+    assert not (tmp_path / "after").exists()
+    supervisor.close()
+    base.remove()
 
 
 def until(condition):

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_START_SECONDS = 30.0
+"""How long is waited for a system that starts no process; what comes later is not used, and ends with this process."""
+
 
 @dataclass(frozen=True)
 class Started:
@@ -105,7 +108,7 @@ class EarlyStart:
     def _let_go(self) -> Started | None:
         thread = self._thread
         if thread is not None:
-            thread.join()
+            thread.join(_START_SECONDS)
         with self._lock:
             started, self._started = self._started, None
             return started
