@@ -46,7 +46,7 @@ KERNEL = "_rlm.guest.ipykernel_hooks.threadless_app"
 
 
 OPEN_FILES = 65_536
-"""As many as the notebook's process asks for before its first kernel (`kernels.pool`), which may be after this began."""
+"""As many as the notebook's process asks for before its first kernel (`kernels.pool`), which may be later than this."""
 
 
 # ------------------------------------------------------------------------------------------------ processes
