@@ -53,15 +53,15 @@ print(True, flush=True)
 def measure() -> list[Figure]:
     """Measure each by the clock of this process, and what all processes of one turn together compute."""
     scripts = [
-        ("the result of one turn", {"root": ["FINAL(1)"]}, 0.0, (0, 0), 1.0, 8.0),
-        ("200 sub-calls of 200 ms", {"root": [batch.CODE]}, batch.LATENCY, (batch.WIDTH, 1), 1.2, 3.0),
+        ("the result of one turn", {"root": ["FINAL(1)"]}, 0.0, (0, 0), 0.7, 14.0),
+        ("200 sub-calls of 200 ms", {"root": [batch.CODE]}, batch.LATENCY, (batch.WIDTH, 1), 1.2, 3.2),
         (
             "20 sub-agents of 2 turns of 50 ms",
             {"root": [sub_agents.CODE], "part": ["print(context)", "FINAL(context)"]},
             sub_agents.LATENCY,
             (sub_agents.WIDTH, 2),
             1.6,
-            6.0,
+            13.0,
         ),
     ]
     figures = []
@@ -76,7 +76,7 @@ def measure() -> list[Figure]:
                 computed.append(_processor_seconds() - before)
             figures.append(Figure(f"fresh process: {name}", samples, floors, most, times=times))
             if not width:
-                figures.append(Figure("fresh process: what all processes of it compute", computed, [], 1.6))
+                figures.append(Figure("fresh process: what all processes of it compute", computed, [], 1.4))
     return figures
 
 
