@@ -152,6 +152,10 @@ OTHERWISE = {
     "early_start=False": "RLM(model='demo', early_start=False)",
     "%config early_start": f"config.RLMMagics.early_start = False\n{LOAD}",
     "%config kernel": f"config.RLMMagics.kernel = 'gateway:http://127.0.0.1:9/python3'\n{LOAD}",
+    "doctor": "from rlm_jupyter import diagnostics; list(diagnostics.models({'model': 'demo'}))",
+    "dry run": f"config.RLMMagics.early_start = False\n{LOAD}shell.user_ns['text'] = 'some text'\n"
+    "shell.run_line_magic('config', 'RLMMagics.early_start = True')\n"
+    "shell.run_cell_magic('rlm', 'text -m demo --dry-run', 'What is it?')",
     "no forks here": "from rlm_jupyter.kernels.launch import supervisor_client\n"
     f"supervisor_client.possible = lambda: False\nRLM(model='demo')\n{LOAD}",
 }
@@ -161,10 +165,10 @@ OTHERWISE = {
 def test_none_is_started_where_none_can_be_used_or_none_is_wanted(code):
     after = (
         "from rlm_jupyter.kernels.launch.early_start import early_start\n"
-        "early_start._thread and early_start._thread.join()\ntell()"
+        "early_start._thread and early_start._thread.join()\ntell(done=True)"
     )
-    with notebook(f"from rlm_jupyter import RLM\n{code}\n{after}") as (process, read):
-        read()
+    with notebook(f"from rlm_jupyter import RLM\n{code}\n{after}") as (process, _):
+        assert '{"done": true}\n' in iter(process.stdout.readline, "")
         assert psutil.Process(process.pid).children(recursive=True) == []
 
 
