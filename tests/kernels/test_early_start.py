@@ -44,6 +44,13 @@ from rlm_jupyter import RLM, registry
 rlm = RLM(model=by_question({"root": ["import os; FINAL(os.getppid())"]}), cache=False, log_dir=None)
 parent = rlm.run("root").value
 """
+WAITS = """
+import os, time
+from pathlib import Path
+Path({0!r} + "/waits").touch()
+while not Path({0!r} + "/go").exists():
+    time.sleep(0.01)
+"""
 HEAVY = {"pydantic", "pandas", "numpy", "openai", "aiohttp", "jupyter_client", "zmq", "rlm_jupyter.engine"}
 
 
@@ -172,6 +179,25 @@ def test_none_is_started_where_none_can_be_used_or_none_is_wanted(code):
         assert psutil.Process(process.pid).children(recursive=True) == []
 
 
+def test_the_first_request_does_not_wait_for_it(tmp_path):
+    code = f"""
+from pathlib import Path
+from rlm_jupyter.kernels.launch import guest_bundle
+sources = {{**guest_bundle.fork_server_sources(), "_rlm.guest.waits": {WAITS.format(str(tmp_path))!r}}}
+guest_bundle.fork_server_sources = lambda: sources
+from rlm_jupyter import RLM
+from rlm_jupyter.models import ScriptedModel
+from scripts import cell
+def reply(messages):
+    Path({str(tmp_path / "go")!r}).touch()
+    return cell("FINAL(len(context))")
+run = RLM(model=ScriptedModel(reply), cache=False, log_dir=None).start("root", "four").wait(100)
+tell(value=run.value, waited=Path({str(tmp_path / "waits")!r}).exists())
+"""
+    with notebook(code) as (_, read):
+        assert read() == {"value": 4, "waited": True}
+
+
 def test_to_unload_ends_it_and_to_load_again_starts_another():
     told = (
         "tell(pid=supervisor.pid)\nshell.run_line_magic('unload_ext', 'rlm_jupyter')\n"
@@ -252,14 +278,6 @@ def test_one_that_cannot_be_started_is_an_error_of_nobody(monkeypatch):
 
 
 # -------------------------------------------------------------------------------------------------- priority
-
-WAITS = """
-import os, time
-from pathlib import Path
-Path({0!r} + "/waits").touch()
-while not Path({0!r} + "/go").exists():
-    time.sleep(0.01)
-"""
 
 
 @pytest.fixture
