@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 from rlm_jupyter import forks
 
+_MANY = 5_000
+"""New objects: so many were made by imports, and fewer by modules that had been imported before."""
 _lock = threading.Lock()
 _paused = 0
 _was_enabled = False
@@ -41,7 +43,8 @@ def no_collections() -> Iterator[None]:
 
 def _take_for_old() -> None:
     """Count what there is as long-lived, or all of it would be looked through as soon as the collector goes on."""
-    if not gc.get_freeze_count():  # else somebody has frozen objects, and means them to stay so
+    # What somebody has frozen is meant to stay so.
+    if gc.get_count()[0] > _MANY and not gc.get_freeze_count():
         gc.freeze()
         gc.unfreeze()
 

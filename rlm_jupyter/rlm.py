@@ -5,6 +5,7 @@ What answers a question is imported when one is asked (`wiring`): until then, ke
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -101,6 +102,7 @@ class RLM:
         self._on_event = on_event
         self.limits = self._check_limits(self.settings.limits)
         self._wired: Wiring | None = None
+        self._wiring_lock = threading.Lock()  # one counts the open runs, also those of several threads
 
     def _check_limits(self, limits: Limits) -> Limits:
         """Refuse a money limit that cannot be kept; drop the default one, which nobody asked for."""
@@ -288,20 +290,21 @@ class RLM:
         return wiring.start(asked, self.limits if limits is None else self._check_limits(Limits.of(limits)))
 
     def _wiring(self) -> Wiring:
-        if self._wired is None:
-            with no_collections():
-                from rlm_jupyter.wiring import Wiring
+        with self._wiring_lock:
+            if self._wired is None:
+                with no_collections():
+                    from rlm_jupyter.wiring import Wiring
 
-            self._wired = Wiring(
-                settings=self.settings,
-                model=self.model,
-                sub_model=self.sub_model,
-                price=self._price,
-                secrets=self._secrets,
-                on_event=self._on_event,
-                ask_again=self.start,
-                release=self._close_models,
-            )
+                self._wired = Wiring(
+                    settings=self.settings,
+                    model=self.model,
+                    sub_model=self.sub_model,
+                    price=self._price,
+                    secrets=self._secrets,
+                    on_event=self._on_event,
+                    ask_again=self.start,
+                    release=self._close_models,
+                )
         self._wired.model, self._wired.sub_model = self.model, self.sub_model
         return self._wired
 

@@ -64,6 +64,29 @@ def test_a_forked_child_collects():
     assert gc.isenabled()
 
 
+def test_what_was_made_is_not_looked_through_at_once_if_it_is_much():
+    gc.collect()
+    before = len(gc.get_objects(generation=2))
+    with no_collections():
+        made = [[] for _ in range(50_000)]
+    assert len(gc.get_objects(generation=2)) - before >= len(made)
+    with no_collections():
+        young = [[] for _ in range(100)]
+    assert not any(one is young[-1] for one in gc.get_objects(generation=2))
+
+
+def test_what_was_frozen_stays_frozen():
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with no_collections():
+            made = [[] for _ in range(50_000)]
+        assert gc.get_freeze_count() == frozen > 0
+        assert made
+    finally:
+        gc.unfreeze()
+
+
 USES = """
 import gc, sys
 class Finder:
