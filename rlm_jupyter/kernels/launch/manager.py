@@ -27,7 +27,7 @@ PYTHONS = ("python", "python3", "ipython", "sage")
 class Client(AsyncKernelClient):
     """A client with two channels, those of cells and of output; that of control is made when it is asked for.
 
-    Each channel is a connection, which both processes have to make: half of what a start costs here.
+    Each channel is a connection, which costs both processes time and descriptors.
     """
 
     def start_channels(
