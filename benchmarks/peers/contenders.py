@@ -1,0 +1,165 @@
+"""The contenders: environments of their own for other implementations, and a process that is asked to do things."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import queue
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any, Self
+
+from benchmarks.quality import harness_peers
+from benchmarks.quality.harness_peers import ROOT, Peer
+
+
+class ContenderError(Exception):
+    """A contender is not installed, or did not do what it was asked."""
+
+
+class SpeedPeer(Peer):
+    """Another implementation whose environment is not that of the quality suite: it may need more."""
+
+    @property
+    def environment(self) -> Path:
+        """The folder of its environment."""
+        return ROOT / ".venvs" / f"peers-{self.name}"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One column of the table.
+
+    Attributes:
+        name: of the column.
+        peer: its environment; None: the one of this process.
+        kept: how many warm runs of sub-agents it is asked for at most; None: as many as the sizes say.
+    """
+
+    name: str
+    peer: SpeedPeer | None = None
+    kept: int | None = None
+
+    @property
+    def python(self) -> Path:
+        """The Python that runs it."""
+        return Path(sys.executable) if self.peer is None else self.peer.python
+
+    def versions(self) -> dict[str, str]:
+        """Returns the versions of what is measured."""
+        if self.peer is not None:
+            return self.peer.versions()
+        package = {"rlm_jupyter": version("rlm_jupyter")} if self.name == "ours" else {}
+        return {**package, "python": platform.python_version()}
+
+
+CONTENDERS = {
+    "floor": Contender("floor"),
+    "ours": Contender("ours"),
+    "dspy": Contender("dspy", SpeedPeer("dspy", ("dspy==3.4.1",), "dspy")),
+    # A run of twenty kernels takes it some ten seconds.
+    "rlms": Contender("rlms", SpeedPeer("rlms", ("rlms[ipython]==0.1.3",), "rlms"), kept=1),
+}
+
+
+class Session:
+    """A process of a contender, as a context manager; it ends with all that it started.
+
+    Attributes:
+        started: monotonic seconds when it was started.
+        pid: of its process.
+    """
+
+    def __init__(self, contender: Contender, url: str, scratch: Path, seconds: float = 300.0) -> None:
+        """Prepare one.
+
+        Args:
+            contender: whose process it is.
+            url: of the model server.
+            scratch: its home, where what it prints goes, too.
+            seconds: that one command may take.
+        """
+        self._contender, self._url, self._scratch, self._seconds = contender, url, scratch, seconds
+        self._lines: queue.Queue[str] = queue.Queue()
+
+    def __enter__(self) -> Self:
+        self._printed: IO[bytes] = (self._scratch / f"printed-{self._contender.name}").open("w+b")
+        self.started = time.monotonic()
+        self._process = subprocess.Popen(
+            [self._contender.python, "-m", "benchmarks.peers.runner", self._contender.name, self._url],
+            cwd=ROOT,
+            env=harness_peers.environment(self._scratch),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._printed,
+            text=True,
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        threading.Thread(target=self._read, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.close()
+            self._process.wait(30)
+        except (OSError, subprocess.TimeoutExpired):
+            pass
+        finally:
+            harness_peers.end_processes(self._process, self._scratch)
+            self._process.stdout.close()
+            self._printed.close()
+
+    def send(self, do: str, width: int = 0, *, close: bool = False) -> None:
+        """Send a command; `answer` waits for what comes of it."""
+        assert self._process.stdin is not None
+        try:
+            print(json.dumps({"do": do, "width": width, "close": close}), file=self._process.stdin, flush=True)
+        except OSError:
+            raise ContenderError(f"The process of `{self._contender.name}` has ended: {self._tail()}") from None
+
+    def answer(self) -> dict[str, Any]:
+        """Returns the answer to a command.
+
+        Raises:
+            ContenderError: it failed, took too long, or its process ended.
+        """
+        name = self._contender.name
+        try:
+            line = self._lines.get(timeout=self._seconds)
+        except queue.Empty:
+            raise ContenderError(f"`{name}` was not done after {self._seconds:g} s.") from None
+        if not line:
+            raise ContenderError(f"The process of `{name}` has ended: {self._tail()}")
+        told: dict[str, Any] = json.loads(line)
+        if "error" in told:
+            raise ContenderError(f"`{name}`: {told['error']}")
+        return told
+
+    def ask(self, do: str, width: int = 0, *, close: bool = False) -> dict[str, Any]:
+        """Send a command and return its answer."""
+        self.send(do, width, close=close)
+        return self.answer()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        try:
+            for line in self._process.stdout:
+                self._lines.put(line)
+        except (OSError, ValueError):  # closed by `__exit__`
+            pass
+        self._lines.put("")
+
+    def _tail(self) -> str:
+        self._printed.flush()
+        end = os.fstat(self._printed.fileno()).st_size
+        data = os.pread(self._printed.fileno(), 500, max(0, end - 500))
+        return data.decode("utf-8", "replace").strip() or "it printed nothing"

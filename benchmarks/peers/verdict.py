@@ -1,0 +1,70 @@
+"""Whether a figure is what was wanted: as a multiple of the floor, and of DSPy, of the same minutes."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from benchmarks.peers.figures import Figure
+
+Samples = dict[str, dict[str, list[float]]]
+"""Contender → name of a figure → its samples."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of a figure.
+
+    Attributes:
+        floor: ours as a multiple of the floor; None: one of them was not measured.
+        dspy: the same, of DSPy.
+        told: `reached`, `missed` and of what, or why there is none.
+    """
+
+    floor: float | None
+    dspy: float | None
+    told: str
+
+
+def verdict(figure: Figure, samples: Samples) -> Verdict:
+    """Compare the medians of a figure; what was not measured is told, and not taken as reached."""
+    floor = _ratio(figure, samples, "floor")
+    dspy = _ratio(figure, samples, "dspy")
+    if figure.of_floor is None and figure.of_dspy is None:
+        return Verdict(floor, dspy, "")
+    missed, unknown = [], []
+    for name, ratio, most, below in (
+        ("the floor", floor, figure.of_floor, False),
+        ("DSPy", dspy, figure.of_dspy, figure.below_dspy),
+    ):
+        if most is None:
+            continue
+        if ratio is None:
+            unknown.append(name)
+        elif ratio > most or (below and ratio >= most):
+            missed.append(name)
+    if missed:
+        return Verdict(floor, dspy, f"missed ({' and '.join(missed)})")
+    if unknown:
+        return Verdict(floor, dspy, f"not known ({' and '.join(unknown)} not measured)")
+    return Verdict(floor, dspy, "reached")
+
+
+def wanted(figure: Figure) -> str:
+    """Returns the wanted ratios as text."""
+    parts = []
+    if figure.of_floor is not None:
+        parts.append(f"≤ {figure.of_floor:.2g} x floor")
+    if figure.of_dspy is not None and figure.below_dspy and figure.of_dspy == 1:
+        parts.append("below DSPy")
+    elif figure.of_dspy is not None:
+        parts.append(f"≤ {figure.of_dspy:.2g} x DSPy")
+    return ", ".join(parts)
+
+
+def _ratio(figure: Figure, samples: Samples, other: str) -> float | None:
+    ours, others = (samples.get(name, {}).get(figure.name) for name in ("ours", other))
+    if not ours or not others:
+        return None
+    below = statistics.median(others)
+    return statistics.median(ours) / below if below > 0 else None
