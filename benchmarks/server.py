@@ -158,7 +158,9 @@ def _texts(request: dict[str, Any]) -> list[str]:
     ]
 
 
-def _next_reply(agents: dict[str, list[dict[str, Any]]], other: str, kind: Any, request: dict[str, Any]) -> Any:
+def _next_reply(
+    agents: dict[str, list[dict[str, Any]]], other: str, kind: Any, request: dict[str, Any]
+) -> Any:
     replies = agents[agent_of(request, other)]
     return kind(**replies[min(turn_of(request), len(replies)) - 1])
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from benchmarks.peers.contenders import CONTENDERS, ContenderError, Session
 from benchmarks.peers.figures import AGENTS, CALLS, GROUPS, KEPT_RUNS, TURNS, Sizes
 from benchmarks.peers.machine import load, machine
 from benchmarks.peers.measure import measure, order, play
-from benchmarks.peers.table import description, inside, table
+from benchmarks.peers.table import TITLES, description, inside, table
 from benchmarks.peers.verdict import Samples
 from benchmarks.quality.harness import HarnessError
 from benchmarks.server import Server
@@ -50,8 +51,9 @@ def main(arguments: list[str]) -> None:
     with Server() as server, tempfile.TemporaryDirectory(prefix="peers-", ignore_cleanup_errors=True) as name:
         report = run(server, Path(name), sizes, options.contenders, options.figures, options.runs)
     found["load at the end"] = load()
-    print(table(report.samples, sizes, options.contenders, options.figures), end="\n\n")
-    for line in description(found, report.versions, options.runs) + inside(report.samples, options.contenders):
+    columns = [name for name in TITLES if name in options.contenders]
+    print(table(report.samples, sizes, columns, options.figures), end="\n\n")
+    for line in description(found, report.versions, options.runs) + inside(report.samples, columns):
         print(line)
     for failure in report.failures:
         print(f"- Not measured: {failure}")
@@ -73,7 +75,7 @@ def run(
             contender = CONTENDERS[name]
             try:
                 for figure, value in measure(
-                    group, contender, server, sizes, lambda of=contender: Session(of, server.url, scratch)
+                    group, contender, server, sizes, partial(Session, contender, server.url, scratch)
                 ):
                     report.samples[name][figure].append(value)
             except ContenderError as error:
@@ -104,7 +106,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--figures", nargs="+", choices=GROUPS, default=list(GROUPS), help="groups of figures (default: all)")
     add("--contenders", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS), help="default: all")
     add("--json", type=Path, metavar="FILE", help="write all samples there, too")
-    sizes = parser.add_argument_group("sizes", "for a quick look: the wanted ratios are meant for the defaults only")
+    sizes = parser.add_argument_group(
+        "sizes", "for a quick look: the wanted ratios are meant for the defaults only"
+    )
     for name, default in (("calls", CALLS), ("agents", AGENTS), ("turns", TURNS), ("kept", KEPT_RUNS)):
         sizes.add_argument(f"--{name}", type=_positive, default=default)
     return parser

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,9 @@ from typing import IO, Any, Self
 
 from benchmarks.quality import harness_peers
 from benchmarks.quality.harness_peers import ROOT, Peer
+
+_END_SECONDS = 30.0
+"""For a process to end by itself, before it is killed."""
 
 
 class ContenderError(Exception):
@@ -86,7 +90,7 @@ class Session:
             seconds: that one command may take.
         """
         self._contender, self._url, self._scratch, self._seconds = contender, url, scratch, seconds
-        self._lines: queue.Queue[str] = queue.Queue()
+        self._lines: queue.Queue[bytes] = queue.Queue()
 
     def __enter__(self) -> Self:
         self._printed: IO[bytes] = (self._scratch / f"printed-{self._contender.name}").open("w+b")
@@ -98,21 +102,20 @@ class Session:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._printed,
-            text=True,
             start_new_session=True,
         )
         self.pid = self._process.pid
         threading.Thread(target=self._read, daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: object, *_: object) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.close()
-            self._process.wait(30)
-        except (OSError, subprocess.TimeoutExpired):
-            pass
+            with suppress(OSError, subprocess.TimeoutExpired):
+                self._process.stdin.close()
+                if failed is None:
+                    self._process.wait(_END_SECONDS)
         finally:
             harness_peers.end_processes(self._process, self._scratch)
             self._process.stdout.close()
@@ -122,9 +125,12 @@ class Session:
         """Send a command; `answer` waits for what comes of it."""
         assert self._process.stdin is not None
         try:
-            print(json.dumps({"do": do, "width": width, "close": close}), file=self._process.stdin, flush=True)
+            self._process.stdin.write(json.dumps({"do": do, "width": width, "close": close}).encode() + b"\n")
+            self._process.stdin.flush()
         except OSError:
-            raise ContenderError(f"The process of `{self._contender.name}` has ended: {self._tail()}") from None
+            raise ContenderError(
+                f"The process of `{self._contender.name}` has ended: {self._tail()}"
+            ) from None
 
     def answer(self) -> dict[str, Any]:
         """Returns the answer to a command.
@@ -151,12 +157,10 @@ class Session:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        try:
+        with suppress(OSError, ValueError):  # closed by `__exit__`
             for line in self._process.stdout:
                 self._lines.put(line)
-        except (OSError, ValueError):  # closed by `__exit__`
-            pass
-        self._lines.put("")
+        self._lines.put(b"")
 
     def _tail(self) -> str:
         self._printed.flush()

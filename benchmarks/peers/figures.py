@@ -64,7 +64,9 @@ FIGURES = (
         *("agents_warm", "agents", "{agents} sub-agents of 2 turns at 50 ms, warm (runs 1 to 3)", "s"),
         *(1.0 / 0.12, 1.0, True),
     ),
-    Figure("agents_4th", "agents", "the same, 4th warm run, all earlier ones kept", "s", 1.0 / 0.12, 1.0, True),
+    Figure(
+        "agents_4th", "agents", "the same, 4th warm run, all earlier ones kept", "s", 1.0 / 0.12, 1.0, True
+    ),
     Figure(
         *("agents_last", "agents", "the same, warm run {kept}, all earlier ones kept", "s"),
         *(1.0 / 0.12, 1.0, True),
@@ -74,11 +76,21 @@ FIGURES = (
     Figure("memory_4th", "agents", "memory after the 4th warm run (PSS, whole tree)", "MB"),
     Figure("processes_last", "agents", "processes after warm run {kept}", ""),
     Figure("memory_last", "agents", "memory after warm run {kept} (PSS, whole tree)", "MB"),
-    Figure("between", "turns", "reply → next request, code run (median of {turns} turns)", "ms", 6 / 0.6, 1.0, True),
+    Figure(
+        "between",
+        "turns",
+        "reply → next request, code run (median of {turns} turns)",
+        "ms",
+        6 / 0.6,
+        1.0,
+        True,
+    ),
     Figure("before", "turns", "warm call → first request", "ms", 30 / 1, 30 / 82),
     Figure("after", "turns", "last reply → value returned", "ms", 20 / 1, 20 / 9),
     Figure("after_closed", "turns", "last reply → value returned and all closed", "ms", 20 / 1, 20 / 9),
-    Figure("start", "start", "fresh process → result of one turn, imports included", "s", 1.8 / 0.13, 1.8 / 1.6),
+    Figure(
+        "start", "start", "fresh process → result of one turn, imports included", "s", 1.8 / 0.13, 1.8 / 1.6
+    ),
     Figure(
         *("memory", "memory", "memory of {agents} sub-agents in their 2nd turn (PSS, whole tree)", "MB"),
         *(350 / 14, 350 / 231),

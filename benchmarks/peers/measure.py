@@ -22,6 +22,8 @@ _WARM_BATCHES = 2
 _WARM_TURNS = 3
 _WARM_AGENTS = (1, 2, 3)
 _FOURTH = 4
+_IDLE_SECONDS = 2.0
+"""What is kept is read after a pause: some contenders end processes, or make them ready, after a run."""
 _HELD_SECONDS = 300.0
 
 
@@ -60,10 +62,14 @@ def _agents(contender: Contender, server: Server, sizes: Sizes, make: Open) -> I
                 yield from _timed("agents_fresh", told)
             if number in _WARM_AGENTS:
                 yield from _timed("agents_warm", told)
-            for name, which in (("4th", _FOURTH), ("last", sizes.kept)):
-                if number == which:
-                    yield from _timed(f"agents_{name}", told)
-                    yield from _held(tree_memory(session.pid), name)
+            ends = [name for name, which in (("4th", _FOURTH), ("last", sizes.kept)) if number == which]
+            for name in ends:
+                yield from _timed(f"agents_{name}", told)
+            if ends:
+                time.sleep(_IDLE_SECONDS)
+                found = tree_memory(session.pid)
+            for name in ends:
+                yield from _held(found, name)
 
 
 def _turns(contender: Contender, server: Server, sizes: Sizes, make: Open) -> Iterator[Sample]:
@@ -75,7 +81,9 @@ def _turns(contender: Contender, server: Server, sizes: Sizes, make: Open) -> It
             seen = server.seen()
             arrived, ended = seen["arrived"], seen["ended"]
             if len(arrived) != sizes.turns:
-                raise ContenderError(f"`{contender.name}` sent {len(arrived)} requests for {sizes.turns} turns.")
+                raise ContenderError(
+                    f"`{contender.name}` sent {len(arrived)} requests for {sizes.turns} turns."
+                )
             gaps = [after - before for before, after in zip(ended, arrived[1:], strict=False)]
             yield "between", 1000 * statistics.median(gaps)
             yield "before", 1000 * (arrived[0] - told["began"])

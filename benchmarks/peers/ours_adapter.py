@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.peers.adapter import check, check_parts
 from rlm_jupyter import RLM, Limits
 from rlm_jupyter.engine.run.run import Run
@@ -37,7 +39,7 @@ class Ours:
         """End the kernels of the last run."""
         self._runs[-1].close()
 
-    def _value(self, name: str):  # type: ignore[no-untyped-def]  # of any type
+    def _value(self, name: str) -> Any:
         run = self._rlm.run(f"[{name}] Run the code.")
         self._runs.append(run)
         return run.value

@@ -19,7 +19,14 @@ _INSIDE = {
 
 def table(samples: Samples, sizes: Sizes, contenders: list[str], groups: list[str]) -> str:
     """Returns the table of the figures of these groups: medians, ranges, ratios, verdicts."""
-    head = ["figure", *(TITLES[name] for name in contenders), "ours / floor", "ours / DSPy", "wanted", "verdict"]
+    head = [
+        "figure",
+        *(TITLES[name] for name in contenders),
+        "ours / floor",
+        "ours / DSPy",
+        "wanted",
+        "verdict",
+    ]
     lines = [_row(head), _row(["---"] * len(head))]
     lines += [_line(figure, samples, sizes, contenders) for figure in FIGURES if figure.group in groups]
     return "\n".join(lines)
@@ -41,9 +48,11 @@ def inside(samples: Samples, contenders: list[str]) -> list[str]:
 
 def description(machine: dict[str, str], versions: dict[str, dict[str, str]], runs: int) -> list[str]:
     """Returns on what, and with what, it was measured."""
+    about = ", ".join(
+        [machine["processor"], f"{machine['cores']} cores", machine["memory"], machine["system"]]
+    )
     lines = [
-        f"- Machine: {machine['processor']}, {machine['cores']} cores, {machine['memory']}, {machine['system']}; "
-        f"load {machine['load']} at the start, {machine['load at the end']} at the end.",
+        f"- Machine: {about}; load {machine['load']} at the start, {machine['load at the end']} at the end.",
         f"- Processes of each contender and group: {runs}; median (least to most).",
     ]
     told = [
