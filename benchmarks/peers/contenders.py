@@ -150,6 +150,11 @@ class Session:
             raise ContenderError(f"`{name}`: {told['error']}")
         return told
 
+    @property
+    def answered(self) -> bool:
+        """Whether `answer` would return, or raise, at once."""
+        return not self._lines.empty()
+
     def ask(self, do: str, width: int = 0, *, close: bool = False) -> dict[str, Any]:
         """Send a command and return its answer."""
         self.send(do, width, close=close)

@@ -103,8 +103,13 @@ def _memory(contender: Contender, server: Server, sizes: Sizes, make: Open) -> I
             session.send("agents", sizes.agents)
             end = time.monotonic() + _HELD_SECONDS
             while server.held() < sizes.agents:
-                if time.monotonic() > end:
-                    raise ContenderError(f"`{contender.name}` had not {sizes.agents} sub-agents at once.")
+                early = session.answered
+                if early:
+                    session.answer()  # raises, if the contender failed
+                if early or time.monotonic() > end:
+                    raise ContenderError(
+                        f"`{contender.name}` did not have {sizes.agents} sub-agents at once."
+                    )
                 time.sleep(0.05)
             found = tree_memory(session.pid)
             server.release()
