@@ -71,8 +71,10 @@ def run(
     able = [name for name in contenders if _prepare(name, server, scratch, sizes, report)]
     for group in groups:
         for number, name in order(able, runs):
-            print(f"{group}, {number + 1} of {runs}: {name}", file=sys.stderr, flush=True)
             contender = CONTENDERS[name]
+            if group not in contender.groups:
+                continue
+            print(f"{group}, {number + 1} of {runs}: {name}", file=sys.stderr, flush=True)
             try:
                 for figure, value in measure(
                     group, contender, server, sizes, partial(Session, contender, server.url, scratch)

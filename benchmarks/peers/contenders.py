@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, Self
 
+from benchmarks.peers.figures import GROUPS
 from benchmarks.quality import harness_peers
 from benchmarks.quality.harness_peers import ROOT, Peer
 
@@ -44,11 +45,15 @@ class Contender:
         name: of the column.
         peer: its environment; None: the one of this process.
         kept: how many warm runs of sub-agents it is asked for at most; None: as many as the sizes say.
+        groups: of figures that it can do otherwise than others; of the rest it has none.
+        variables: of its process's environment.
     """
 
     name: str
     peer: SpeedPeer | None = None
     kept: int | None = None
+    groups: tuple[str, ...] = GROUPS
+    variables: tuple[tuple[str, str], ...] = ()
 
     @property
     def python(self) -> Path:
@@ -63,12 +68,20 @@ class Contender:
         return {**package, "python": platform.python_version()}
 
 
+_DSPY = SpeedPeer("dspy", ("dspy==3.4.1",), "dspy")
+# Else the first call of a process loads a table of prices from the network.
+_NO_DOWNLOAD = (("LITELLM_LOCAL_MODEL_COST_MAP", "true"),)
+
 CONTENDERS = {
-    "floor": Contender("floor"),
-    "ours": Contender("ours"),
-    "dspy": Contender("dspy", SpeedPeer("dspy", ("dspy==3.4.1",), "dspy")),
-    # A run of twenty kernels takes it some ten seconds.
-    "rlms": Contender("rlms", SpeedPeer("rlms", ("rlms[ipython]==0.1.3",), "rlms"), kept=1),
+    contender.name: contender
+    for contender in (
+        Contender("floor"),
+        Contender("ours"),
+        Contender("dspy", _DSPY, variables=_NO_DOWNLOAD),
+        # A run of twenty kernels takes it some ten seconds.
+        Contender("rlms", SpeedPeer("rlms", ("rlms[ipython]==0.1.3",), "rlms"), kept=1),
+        Contender("dspy-host", _DSPY, groups=("batch", "agents"), variables=_NO_DOWNLOAD),
+    )
 }
 
 
@@ -98,7 +111,7 @@ class Session:
         self._process = subprocess.Popen(
             [self._contender.python, "-m", "benchmarks.peers.runner", self._contender.name, self._url],
             cwd=ROOT,
-            env=harness_peers.environment(self._scratch),
+            env=harness_peers.environment(self._scratch) | dict(self._contender.variables),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._printed,

@@ -48,6 +48,7 @@ def _batch(contender: Contender, server: Server, sizes: Sizes, make: Open) -> It
         for number in range(1 + _WARM_BATCHES):
             play(server, contender, sizes)
             told = session.ask("batch", sizes.calls)
+            _check_requests(contender, server, sizes.calls, root="batch")
             yield from _timed("batch_warm" if number else "batch_fresh", told)
 
 
@@ -58,6 +59,7 @@ def _agents(contender: Contender, server: Server, sizes: Sizes, make: Open) -> I
         for number in range(kept + 1):
             play(server, contender, sizes)
             told = session.ask("agents", sizes.agents)
+            _check_requests(contender, server, 2 * sizes.agents, root="agents")
             if number == 0:
                 yield from _timed("agents_fresh", told)
             if number in _WARM_AGENTS:
@@ -80,10 +82,7 @@ def _turns(contender: Contender, server: Server, sizes: Sizes, make: Open) -> It
             told = session.ask("turns", close=True)
             seen = server.seen()
             arrived, ended = seen["arrived"], seen["ended"]
-            if len(arrived) != sizes.turns:
-                raise ContenderError(
-                    f"`{contender.name}` sent {len(arrived)} requests for {sizes.turns} turns."
-                )
+            _check_requests(contender, server, sizes.turns)
             gaps = [after - before for before, after in zip(ended, arrived[1:], strict=False)]
             yield "between", 1000 * statistics.median(gaps)
             yield "before", 1000 * (arrived[0] - told["began"])
@@ -117,6 +116,18 @@ def _memory(contender: Contender, server: Server, sizes: Sizes, make: Open) -> I
             yield from _held(found, "")
     finally:
         server.release()
+
+
+def _check_requests(contender: Contender, server: Server, number: int, root: str = "") -> None:
+    """Count what was asked: one request more if an agent of the name `root` asked for the rest.
+
+    Raises:
+        ContenderError: it was more or less; whoever asks less is fast for nothing.
+    """
+    number += root in replies(contender.name, Sizes())
+    sent = len(server.seen()["arrived"])
+    if sent != number:
+        raise ContenderError(f"`{contender.name}` sent {sent} requests, and not {number}.")
 
 
 def _timed(name: str, told: dict[str, Any]) -> Iterator[Sample]:

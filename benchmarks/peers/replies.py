@@ -15,8 +15,8 @@ class Words:
     Attributes:
         reply: a whole reply; `{code}` is where its code stands.
         value: code that ends an agent with the value of `{value}`.
-        batch: code that asks `{prompts}` at once; None: the runner does so by hand.
-        agents: code that starts a sub-agent for each of `{prompts}`; None: the runner does so by hand.
+        batch: code that asks `{prompts}` at once, for `parts`; None: there is no agent, the adapter asks.
+        agents: code that starts a sub-agent for each of `{prompts}`, for `parts`; None: the same.
     """
 
     reply: str
@@ -25,30 +25,43 @@ class Words:
     agents: str | None = None
 
 
+_DSPY = "[[ ## reasoning ## ]]\nI run this.\n\n[[ ## code ## ]]\n```python\n{code}\n```\n\n[[ ## completed ## ]]\n"
+# `llm_query_batched` of DSPy asks eight at once; for sub-agents, it has no batch.
+_THREADS = """\
+from concurrent.futures import ThreadPoolExecutor
+def ask(prompt):
+    import dspy
+    return dspy.RLM("context, question -> answer")(context=prompt, question=prompt).answer
+with ThreadPoolExecutor({width}) as threads:
+"""
+
 WORDS = {
     "floor": Words("```python\n{code}\n```", "value = {value}"),
     "ours": Words(
         "I run this.\n\n```repl\n{code}\n```",
         "FINAL({value})",
-        "llm_query_batched({prompts})",
-        "rlm_query_batched({prompts}, contexts=list(range({width})))",
+        "parts = llm_query_batched({prompts})",
+        "parts = rlm_query_batched({prompts}, contexts=list(range({width})))",
     ),
     "dspy": Words(
-        "[[ ## reasoning ## ]]\nI run this.\n\n[[ ## code ## ]]\n```python\n{code}\n```\n\n[[ ## completed ## ]]\n",
+        _DSPY,
         "SUBMIT(answer={value})",
+        _THREADS + "    parts = list(threads.map(llm_query, {prompts}))",
+        _THREADS + "    parts = list(threads.map(ask, {prompts}))",
     ),
+    "dspy-host": Words(_DSPY, "SUBMIT(answer={value})"),
     "rlms": Words(
         "I run this.\n\n```repl\n{code}\n```",
         'answer["content"] = str({value})\nanswer["ready"] = True',
-        "llm_query_batched({prompts})",
-        "rlm_query_batched({prompts})",
+        "parts = llm_query_batched({prompts})",
+        "parts = rlm_query_batched({prompts})",
     ),
 }
 
 _BATCH = """\
 import time
 began = time.monotonic()
-parts = {call}
+{call}
 took = time.monotonic() - began
 {value}"""
 

@@ -18,6 +18,7 @@ ADAPTERS = {
     "floor": ("floor_adapter", "Floor"),
     "ours": ("ours_adapter", "Ours"),
     "dspy": ("dspy_adapter", "DSPy"),
+    "dspy-host": ("dspy_adapter", "DSPyHost"),
     "rlms": ("rlms_adapter", "Rlms"),
 }
 

@@ -8,7 +8,7 @@ from benchmarks.peers.figures import FIGURES, Figure, Sizes
 from benchmarks.peers.measure import spread
 from benchmarks.peers.verdict import Samples, verdict, wanted
 
-TITLES = {"floor": "floor", "dspy": "DSPy", "rlms": "rlms", "ours": "ours"}
+TITLES = {"floor": "floor", "dspy": "DSPy", "dspy-host": "DSPy, no agent", "rlms": "rlms", "ours": "ours"}
 _INSIDE = {
     "batch_warm": "the warm batch",
     "batch_fresh": "the first batch",

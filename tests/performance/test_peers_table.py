@@ -126,7 +126,7 @@ def test_the_replies_of_a_contender_are_code_that_says_whose_turn_it_is(contende
     assert len(made["turns"]) == 4
     assert [reply["latency"] for reply in made["part"]] == [0.05, 0.05]
     assert made["plain"] == [{"text": "ok", "latency": 0.2}]
-    by_hand = contender in ("floor", "dspy")
+    by_hand = contender in ("floor", "dspy-host")
     assert set(made) == {"one", "turns", "part", "plain"} | (set() if by_hand else {"batch", "agents"})
     for name, turns in made.items():
         for number, reply in enumerate(turns, 1):
