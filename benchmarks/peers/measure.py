@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.peers.contenders import Contender, ContenderError, Session
 from benchmarks.peers.figures import Sizes
 from benchmarks.peers.memory import Memory, tree_memory
+from benchmarks.peers.processor_time import tree_seconds
 from benchmarks.peers.replies import replies
 from benchmarks.server import Server
 
@@ -47,7 +48,7 @@ def _batch(contender: Contender, server: Server, sizes: Sizes, make: Open) -> It
         session.ask("import")
         for number in range(1 + _WARM_BATCHES):
             play(server, contender, sizes)
-            told = session.ask("batch", sizes.calls)
+            told = _asked(session, "batch", sizes.calls)
             _check_requests(contender, server, sizes.calls, root="batch")
             yield from _timed("batch_warm" if number else "batch_fresh", told)
 
@@ -58,7 +59,7 @@ def _agents(contender: Contender, server: Server, sizes: Sizes, make: Open) -> I
         session.ask("import")
         for number in range(kept + 1):
             play(server, contender, sizes)
-            told = session.ask("agents", sizes.agents)
+            told = _asked(session, "agents", sizes.agents)
             _check_requests(contender, server, 2 * sizes.agents, root="agents")
             if number == 0:
                 yield from _timed("agents_fresh", told)
@@ -130,8 +131,16 @@ def _check_requests(contender: Contender, server: Server, number: int, root: str
         raise ContenderError(f"`{contender.name}` sent {sent} requests, and not {number}.")
 
 
+def _asked(session: Session, do: str, width: int) -> dict[str, Any]:
+    """Returns the answer to a command, and in `processor` the seconds that all processes worked for it."""
+    before = tree_seconds(session.pid)
+    told = session.ask(do, width)
+    return {**told, "processor": tree_seconds(session.pid) - before}
+
+
 def _timed(name: str, told: dict[str, Any]) -> Iterator[Sample]:
     yield name, told["returned"] - told["began"]
+    yield f"{name}_processor", told["processor"]
     if told["inside"] is not None:
         yield f"{name}_inside", told["inside"]
 

@@ -30,15 +30,14 @@ def verdict(figure: Figure, samples: Samples) -> Verdict:
     """Compare the medians of a figure; what was not measured is told, and not taken as reached."""
     floor = _ratio(figure, samples, "floor")
     dspy = _ratio(figure, samples, "dspy")
-    if figure.of_floor is None and figure.of_dspy is None:
+    goal = figure.goal
+    if goal is None:
         return Verdict(floor, dspy, "")
     missed, unknown = [], []
     for name, ratio, most, below in (
-        ("the floor", floor, figure.of_floor, False),
-        ("DSPy", dspy, figure.of_dspy, figure.below_dspy),
+        ("the floor", floor, goal.floor, False),
+        ("DSPy", dspy, goal.dspy, goal.below),
     ):
-        if most is None:
-            continue
         if ratio is None:
             unknown.append(name)
         elif ratio > most or (below and ratio >= most):
@@ -52,14 +51,11 @@ def verdict(figure: Figure, samples: Samples) -> Verdict:
 
 def wanted(figure: Figure) -> str:
     """Returns the wanted ratios as text."""
-    parts = []
-    if figure.of_floor is not None:
-        parts.append(f"≤ {figure.of_floor:.2g} x floor")
-    if figure.of_dspy is not None and figure.below_dspy and figure.of_dspy == 1:
-        parts.append("below DSPy")
-    elif figure.of_dspy is not None:
-        parts.append(f"≤ {figure.of_dspy:.2g} x DSPy")
-    return ", ".join(parts)
+    goal = figure.goal
+    if goal is None:
+        return ""
+    of_dspy = "below DSPy" if goal.below and goal.dspy == 1 else f"≤ {goal.dspy:.2g} x DSPy"
+    return f"≤ {goal.floor:.2g} x floor, {of_dspy}"
 
 
 def _ratio(figure: Figure, samples: Samples, other: str) -> float | None:

@@ -31,8 +31,13 @@ def test_floor_and_ours_have_a_value_for_each_figure(tmp_path, capsys):
     names = {figure.name for figure in FIGURES if not figure.name.endswith("4th")}
     for contender in ("floor", "ours"):
         found = told["samples"][contender]
-        assert set(found) - {name for name in found if name.endswith("_inside")} == names
-        assert all(value > 0 for values in found.values() for value in values)
+        assert names <= set(found)
+        assert all(
+            value > 0
+            for name, values in found.items()
+            for value in values
+            if not name.endswith("_processor")  # which the system counts in hundredths of a second
+        )
         # Latencies that only a contender that really asked can have waited for.
         assert min(found["batch_warm"]) > 0.2
         assert min(found["agents_warm"]) > 0.1
@@ -41,7 +46,7 @@ def test_floor_and_ours_have_a_value_for_each_figure(tmp_path, capsys):
     assert told["samples"]["ours"]["processes"][0] >= 4  # the notebook's, the fork server, two agents
     out = capsys.readouterr().out
     assert "| figure | floor | ours | ours / floor |" in out
-    assert out.count("none: other sizes") == len([figure for figure in FIGURES if figure.of_floor])
+    assert out.count("none: other sizes") == len([figure for figure in FIGURES if figure.goal])
     assert "rlm_jupyter" in out
     assert "Not measured" not in out
 

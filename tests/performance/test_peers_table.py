@@ -7,15 +7,15 @@ import re
 import pytest
 
 from benchmarks.peers.adapter import check, check_parts
-from benchmarks.peers.figures import FIGURES, GROUPS, Figure, Sizes
+from benchmarks.peers.figures import FIGURES, GROUPS, Figure, Goal, Sizes
 from benchmarks.peers.measure import order
 from benchmarks.peers.replies import WORDS, replies
 from benchmarks.peers.table import description, inside, table
 from benchmarks.peers.verdict import verdict, wanted
 from benchmarks.server import agent_of, turn_of
 
-RATIOS = Figure("f", "g", "title", "s", of_floor=2.0, of_dspy=0.5)
-BELOW = Figure("f", "g", "title", "s", of_floor=2.0, of_dspy=1.0, below_dspy=True)
+RATIOS = Figure("f", "g", "title", "s", Goal(2.0, 0.5))
+BELOW = Figure("f", "g", "title", "s", Goal(2.0, 1.0, below=True))
 
 
 def samples(**of):

@@ -1,13 +1,16 @@
-"""Memory of a tree of processes: what `smaps_rollup` tells, of real processes."""
+"""Memory and processor time of a tree of real processes."""
 
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
+from limits_parts import until
 
 from benchmarks.peers import memory
 from benchmarks.peers.memory import pss_bytes, tree_memory
+from benchmarks.peers.processor_time import tree_seconds
 
 ROLLUP = """\
 55d0c8a00000-7ffd0a9f2000 ---p 00000000 00:00 0                          [rollup]
@@ -17,7 +20,7 @@ Pss_Dirty:          2048 kB
 Pss_Anon:           2000 kB
 SwapPss:               7 kB
 """
-MEGABYTES = 40
+MEGABYTES, SECONDS = 40, 1.0
 CHILD = f"data = b'x' * {MEGABYTES * 10**6}; print('ready', flush=True); input()"
 PARENT = f"""\
 import subprocess, sys
@@ -67,3 +70,21 @@ def test_a_process_that_may_not_be_read_makes_the_sum_unknown(monkeypatch):
         found = tree_memory(process.pid)
         process.stdin.close()
     assert (found.processes, found.megabytes) == (1, None)
+
+
+WORKED = f"""\
+import subprocess, sys
+work = "import time\\nwhile time.process_time() < {SECONDS}: pass\\n"
+subprocess.run([sys.executable, "-c", work])
+child = subprocess.Popen([sys.executable, "-c", work + "input()"], stdin=subprocess.PIPE)
+input()
+child.communicate(b"\\n")
+"""
+
+
+def test_processor_time_is_that_of_descendants_and_of_those_that_have_ended():
+    with subprocess.Popen([sys.executable, "-c", WORKED], stdin=subprocess.PIPE) as parent:
+        until(lambda: tree_seconds(parent.pid) > 1.9 * SECONDS)
+        own = psutil.Process(parent.pid).cpu_times()
+        assert own.user + own.system < SECONDS
+        parent.communicate(b"\n")
