@@ -107,16 +107,17 @@ def test_samples_before_a_fault_are_kept(server, tmp_path, monkeypatch):
     assert all("IndexError" in failure for failure in report.failures)
 
 
-def test_memory_is_not_that_of_agents_that_did_not_wait_for_each_other(server, tmp_path, monkeypatch):
+def test_who_sends_fewer_requests_has_no_figure_and_no_memory(server, tmp_path, monkeypatch):
     def one_turn(contender, sizes):
         made = replies(contender, sizes)
         return {**made, "part": made["part"][1:]}
 
     monkeypatch.setattr(measure, "replies", one_turn)
-    report = command.run(server, tmp_path, SIZES, ["floor"], ["memory"], 1)
-    (failure,) = report.failures
-    assert "`floor` did not have 2 sub-agents at once." in failure
-    assert "memory" not in report.samples["floor"]
+    report = command.run(server, tmp_path, SIZES, ["floor"], ["agents", "memory"], 1)
+    agents, memory = report.failures
+    assert "`floor` sent 2 requests, and not 4." in agents
+    assert "`floor` did not have 2 sub-agents at once." in memory
+    assert not report.samples["floor"]
 
 
 def test_what_a_contender_was_about_when_its_process_ended(server, tmp_path):
@@ -124,6 +125,16 @@ def test_what_a_contender_was_about_when_its_process_ended(server, tmp_path):
         session._process.kill()
         with pytest.raises(ContenderError, match="The process of `floor` has ended: it printed nothing"):
             session.ask("one")
+
+
+def test_what_a_contender_prints_is_not_taken_for_its_answer(server, tmp_path):
+    loud = replies("floor", SIZES)
+    code = "import os\nos.write(1, b'printed')\nvalue = 2"
+    loud["one"][0]["text"] = f"```python\n{code}\n```"
+    server.play(loud, other="part")
+    with Session(CONTENDERS["floor"], server.url, tmp_path) as session:
+        assert session.ask("one")["inside"] is None
+        assert session._tail() == "printed"
 
 
 def test_a_contender_that_takes_too_long_is_ended(server, tmp_path):
