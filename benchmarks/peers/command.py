@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.contenders import CONTENDERS, ContenderError, Session
+from benchmarks.peers.contenders import CONTENDERS
 from benchmarks.peers.figures import AGENTS, CALLS, GROUPS, KEPT_RUNS, TURNS, Sizes
 from benchmarks.peers.machine import load, machine
 from benchmarks.peers.measure import measure, order, play
+from benchmarks.peers.session import ContenderError, Session
 from benchmarks.peers.table import TITLES, description, inside, table
 from benchmarks.peers.verdict import Samples
 from benchmarks.quality.harness import HarnessError

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.peers.contenders import Contender, ContenderError, Session
+from benchmarks.peers.contenders import Contender
 from benchmarks.peers.figures import Sizes
 from benchmarks.peers.memory import Memory, tree_memory
 from benchmarks.peers.processor_time import tree_seconds
 from benchmarks.peers.replies import replies
+from benchmarks.peers.session import ContenderError, Session
 from benchmarks.server import Server
 
 Sample = tuple[str, float]

@@ -8,9 +8,10 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.peers import command, measure
-from benchmarks.peers.contenders import CONTENDERS, Contender, ContenderError, Session, SpeedPeer
+from benchmarks.peers.contenders import CONTENDERS, Contender, SpeedPeer
 from benchmarks.peers.figures import FIGURES, Sizes
 from benchmarks.peers.replies import replies
+from benchmarks.peers.session import ContenderError, Session
 from benchmarks.server import Server
 
 TINY = ["--calls", "2", "--agents", "2", "--turns", "2", "--kept", "1", "--runs", "1"]
