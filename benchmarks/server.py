@@ -87,27 +87,47 @@ class Server:
         return answer
 
 
+class _NotingWriter:
+    """A stream writer that notes when it was last written to (monotonic seconds)."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self.at = 0.0
+
+    def write(self, data: bytes) -> None:
+        self.at = time.monotonic()
+        self._writer.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._writer, name)
+
+
 def _serve() -> None:
     sys.path.insert(0, str(ROOT / "tests" / "support"))
     from openai_server import OpenAIServer, Reply
     from scripts import cell, question_of
 
     class Timed(OpenAIServer):
-        """Notes when each answer was sent, and can let requests of late turns wait."""
+        """Notes when each answer was sent, and can let requests of late turns wait.
+
+        An answer was sent when its last bytes were handed over: after that, a busy machine may let its reader work
+        before this process.
+        """
 
         def __init__(self) -> None:
             super().__init__()
             self.ended: list[float] = []
             self.hold = self.held = 0
 
-        async def _answer(self, request: dict[str, Any], *arguments: Any) -> bool:
+        async def _answer(self, request: dict[str, Any], headers: dict[str, str], writer: Any) -> bool:
             if self.hold and agent_of(request) == "part" and turn_of(request) >= self.hold:
                 self.held += 1
                 while self.hold:
                     await asyncio.sleep(0.005)
                 self.held -= 1
-            sent = await super()._answer(request, *arguments)
-            self.ended.append(time.monotonic())
+            noting = _NotingWriter(writer)
+            sent = await super()._answer(request, headers, noting)
+            self.ended.append(noting.at)
             return bool(sent)
 
     with Timed() as server:

@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
     for line in description(found, report.versions, options.runs) + inside(report.samples, columns):
         print(line)
     for failure in report.failures:
-        print(f"- Not measured: {failure}")
+        print(f"- Failed: {failure}")
     if options.json is not None:
         told = {"machine": found, "versions": report.versions, "sizes": vars(sizes), "runs": options.runs}
         told |= {"samples": report.samples, "failures": list(report.failures)}

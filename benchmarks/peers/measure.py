@@ -27,6 +27,7 @@ _FOURTH = 4
 _IDLE_SECONDS = 2.0
 """What is kept is read after a pause: some contenders end processes, or make them ready, after a run."""
 _HELD_SECONDS = 300.0
+_NOTED_SECONDS = 30.0
 
 
 def measure(group: str, contender: Contender, server: Server, sizes: Sizes, make: Open) -> Iterator[Sample]:
@@ -82,9 +83,8 @@ def _turns(contender: Contender, server: Server, sizes: Sizes, make: Open) -> It
         for _ in range(_WARM_TURNS):
             play(server, contender, sizes)
             told = session.ask("turns", close=True)
-            seen = server.seen()
-            arrived, ended = seen["arrived"], seen["ended"]
             _check_requests(contender, server, sizes.turns)
+            arrived, ended = _times(server)
             gaps = [after - before for before, after in zip(ended, arrived[1:], strict=False)]
             yield "between", 1000 * statistics.median(gaps)
             yield "before", 1000 * (arrived[0] - told["began"])
@@ -118,6 +118,18 @@ def _memory(contender: Contender, server: Server, sizes: Sizes, make: Open) -> I
             yield from _held(found, "")
     finally:
         server.release()
+
+
+def _times(server: Server) -> tuple[list[float], list[float]]:
+    """Returns when each request arrived and each reply was sent; the server notes the last a moment after it."""
+    seen = server.seen()
+    end = time.monotonic() + _NOTED_SECONDS
+    while len(seen["ended"]) < len(seen["arrived"]):
+        if time.monotonic() > end:
+            raise ContenderError("A reply of the server was never read to its end.")
+        time.sleep(0.01)
+        seen = server.seen()
+    return seen["arrived"], seen["ended"]
 
 
 def _check_requests(contender: Contender, server: Server, number: int, root: str = "") -> None:

@@ -34,14 +34,17 @@ def verdict(figure: Figure, samples: Samples) -> Verdict:
     if goal is None:
         return Verdict(floor, dspy, "")
     missed, unknown = [], []
-    for name, ratio, most, below in (
-        ("the floor", floor, goal.floor, False),
-        ("DSPy", dspy, goal.dspy, goal.below),
+    ours = _median(figure, samples, "ours")
+    for name, other, times, least, below in (
+        ("the floor", _median(figure, samples, "floor"), goal.floor, goal.least, False),
+        ("DSPy", _median(figure, samples, "dspy"), goal.dspy, 0.0, goal.below),
     ):
-        if ratio is None:
+        if ours is None or other is None:
             unknown.append(name)
-        elif ratio > most or (below and ratio >= most):
-            missed.append(name)
+        else:
+            most = times * max(other, least)
+            if ours > most or (below and ours >= most):
+                missed.append(name)
     if missed:
         return Verdict(floor, dspy, f"missed ({' and '.join(missed)})")
     if unknown:
@@ -55,12 +58,15 @@ def wanted(figure: Figure) -> str:
     if goal is None:
         return ""
     of_dspy = "below DSPy" if goal.below and goal.dspy == 1 else f"≤ {goal.dspy:.2g} x DSPy"
-    return f"≤ {goal.floor:.2g} x floor, {of_dspy}"
+    least = f" (of {goal.least:g} {figure.unit} or more)" if goal.least else ""
+    return f"≤ {goal.floor:.2g} x floor{least}, {of_dspy}"
+
+
+def _median(figure: Figure, samples: Samples, contender: str) -> float | None:
+    found = samples.get(contender, {}).get(figure.name)
+    return statistics.median(found) if found else None
 
 
 def _ratio(figure: Figure, samples: Samples, other: str) -> float | None:
-    ours, others = (samples.get(name, {}).get(figure.name) for name in ("ours", other))
-    if not ours or not others:
-        return None
-    below = statistics.median(others)
-    return statistics.median(ours) / below if below > 0 else None
+    ours, others = (_median(figure, samples, name) for name in ("ours", other))
+    return ours / others if ours is not None and others else None

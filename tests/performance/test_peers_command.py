@@ -49,7 +49,7 @@ def test_floor_and_ours_have_a_value_for_each_figure(tmp_path, capsys):
     assert "| figure | floor | ours | ours / floor |" in out
     assert out.count("none: other sizes") == len([figure for figure in FIGURES if figure.goal])
     assert "rlm_jupyter" in out
-    assert "Not measured" not in out
+    assert "Failed" not in out
 
 
 @pytest.mark.parametrize("name", ["dspy", "rlms", "dspy-host"])

@@ -15,6 +15,7 @@ from benchmarks.peers.verdict import verdict, wanted
 from benchmarks.server import agent_of, turn_of
 
 RATIOS = Figure("f", "g", "title", "s", Goal(2.0, 0.5))
+LEAST = Figure("f", "g", "title", "ms", Goal(2.0, 1.0, least=1.5))
 BELOW = Figure("f", "g", "title", "s", Goal(2.0, 1.0, below=True))
 
 
@@ -33,6 +34,9 @@ def samples(**of):
         (RATIOS, [2.1], [1.0], [], "missed (the floor)"),
         (RATIOS, [2.0], [], [], "not known (the floor and DSPy not measured)"),
         (RATIOS, [], [1.0], [4.0], "not known (the floor and DSPy not measured)"),
+        (LEAST, [3.0], [0.1], [9.0], "reached"),
+        (LEAST, [3.1], [0.1], [9.0], "missed (the floor)"),
+        (LEAST, [4.0], [2.0], [9.0], "reached"),
         (BELOW, [1.9], [1.0], [2.0], "reached"),
         (BELOW, [2.0], [1.0], [2.0], "missed (DSPy)"),
     ],
@@ -61,9 +65,9 @@ def test_the_wanted_ratios_are_those_of_the_goals():
         "agents_last": "≤ 8.3 x floor, below DSPy",
         "agents_fresh": "≤ 13 x floor, ≤ 1.1 x DSPy",
         "between": "≤ 10 x floor, below DSPy",
-        "before": "≤ 30 x floor, ≤ 0.37 x DSPy",
-        "after": "≤ 20 x floor, ≤ 2.2 x DSPy",
-        "after_closed": "≤ 20 x floor, ≤ 2.2 x DSPy",
+        "before": "≤ 30 x floor (of 1 ms or more), ≤ 0.37 x DSPy",
+        "after": "≤ 20 x floor (of 1 ms or more), ≤ 2.2 x DSPy",
+        "after_closed": "≤ 20 x floor (of 1 ms or more), ≤ 2.2 x DSPy",
         "start": "≤ 14 x floor, ≤ 1.1 x DSPy",
         "memory": "≤ 25 x floor, ≤ 1.5 x DSPy",
     }
