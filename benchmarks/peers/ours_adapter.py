@@ -10,17 +10,10 @@ from rlm_jupyter.engine.run.run import Run
 
 
 class Ours:
-    """`RLM`; all runs are kept in variables, as in a notebook."""
+    """`RLM`, made anew for each call, as by a cell with `%%rlm`; all runs are kept in variables, as in a notebook."""
 
     def __init__(self, url: str) -> None:
-        self._rlm = RLM(
-            model="test-model",
-            base_url=url,
-            api_key="sk-benchmark",
-            limits=Limits(cost=None),
-            log_dir=None,
-            cache=False,
-        )
+        self._url = url
         self._runs: list[Run] = []
 
     def batch(self, width: int) -> float:
@@ -40,6 +33,14 @@ class Ours:
         self._runs[-1].close()
 
     def _value(self, name: str) -> Any:
-        run = self._rlm.run(f"[{name}] Run the code.")
+        rlm = RLM(
+            model="test-model",
+            base_url=self._url,
+            api_key="sk-benchmark",
+            limits=Limits(cost=None),
+            log_dir=None,
+            cache=False,
+        )
+        run = rlm.run(f"[{name}] Run the code.")
         self._runs.append(run)
         return run.value
