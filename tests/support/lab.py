@@ -368,11 +368,11 @@ def left_page(browser):
     return LeftPage(browser)
 
 
-@pytest.fixture
-def notebook(lab, left_page, request):
-    """Open a notebook made of cells, and run its first; its kernels end with the test."""
+@contextlib.contextmanager
+def opening(lab, left_page, session):
+    """Returns what opens a notebook made of cells, and runs its first; its kernels end with this."""
     tab = left_page.take()
-    failed = request.session.testsfailed
+    failed = session.testsfailed
 
     def opened(name: str, cells: list[str]) -> Page:
         lab.write(name, cells)
@@ -382,10 +382,17 @@ def notebook(lab, left_page, request):
         return book
 
     yield opened
-    left_page.leave(tab, failed=request.session.testsfailed > failed or lab.application != "lab")
+    left_page.leave(tab, failed=session.testsfailed > failed or lab.application != "lab")
     for gate in lab.notebooks.glob("gate-*"):
         gate.unlink()
     lab.shut_kernels()
+
+
+@pytest.fixture
+def notebook(lab, left_page, request):
+    """Open a notebook made of cells, and run its first; its kernels end with the test."""
+    with opening(lab, left_page, request.session) as opened:
+        yield opened
 
 
 def watch(tab) -> None:
