@@ -12,9 +12,12 @@ LONG = (
     "test_kernels_cells",
     "test_browser_",
     "test_kernels_",
+    "test_gateway_",
+    "test_supervisor",
+    "test_bridge_",
 )
 """Beginnings of the names of files, the longest first; all others come after them."""
-SPLIT = ("test_ordinary_user", "test_package_wheel")
+SPLIT = ("test_ordinary_user",)
 """Files of a few long tests, each of which may run in a process of its own; others stay whole, with their fixtures."""
 
 
