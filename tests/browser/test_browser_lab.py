@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from lab import VIEWPORT, opening
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -91,3 +92,22 @@ def test_a_pulled_frame_is_used_in_the_next_cell_and_the_saved_tree_survives(lab
     for error in ("model not found", "Error displaying widget", "Loading widget"):
         for shown in page.get_by_text(error).all():
             expect(shown).not_to_be_visible(timeout=60_000)
+
+
+def test_a_page_is_left_to_the_next_test_as_it_was_found_and_never_after_a_reload(lab, left_page, request):
+    with opening(lab, left_page, request.session) as opened:
+        book = opened("left.ipynb", ["1"])
+        book.theme("JupyterLab Dark")
+        book.page.set_viewport_size({"width": 500, "height": 500})
+        book.page.errors.append("of this test")
+    page = left_page.take()
+    assert page is book.page
+    expect(page.locator(".jp-Notebook")).to_have_count(0)
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-name", "JupyterLab Light")
+    assert (page.viewport_size, page.errors) == (VIEWPORT, [])
+    page.reload()
+    left_page.leave(page, failed=False)
+    assert page.is_closed()
+    new = left_page.take()
+    left_page.leave(new, failed=False)
+    assert new.is_closed(), "it shows no Lab"
