@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from browser_story import COMMANDS
-from lab import Page, watch
+from lab import Page, opening, watch
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -17,23 +17,20 @@ SOON = 60_000
 ERRORS = re.compile("model not found|Error displaying widget|Loading widget")
 
 
-@pytest.fixture(autouse=True)
-def story(lab):
+def asked(lab, opened, name):
+    """A notebook whose question waits: 0.1 and 0.3 for a gate, 0.2 for ever."""
     lab.script("commands", COMMANDS)
+    book = opened(name, [SETUP, "%%rlm table -m script\ndivide"])
+    book.ask(1)
+    expect(book.agent("0.2")).to_have_accessible_name(re.compile("running code"), timeout=SOON)
+    book.save()
+    return book
 
 
 @pytest.fixture
-def running(notebook):
-    """A notebook whose question waits: 0.1 and 0.3 for a gate, 0.2 for ever."""
-
-    def ask(name):
-        book = notebook(name, [SETUP, "%%rlm table -m script\ndivide"])
-        book.ask(1)
-        expect(book.agent("0.2")).to_have_accessible_name(re.compile("running code"), timeout=SOON)
-        book.save()
-        return book
-
-    return ask
+def running(lab, notebook):
+    """Opens a notebook whose question waits."""
+    return lambda name: asked(lab, notebook, name)
 
 
 def whole_tree(book, timeout=60_000):
@@ -74,7 +71,7 @@ def test_another_browser_opened_in_mid_run_shows_the_whole_tree_and_stops_it(run
 def test_a_second_view_of_the_same_cell_shows_the_same_tree(running):
     book = running("second.ipynb")
     page = book.page
-    page.evaluate("jupyterapp.commands.execute('notebook:create-output-view')")
+    page.evaluate("void jupyterapp.commands.execute('notebook:create-output-view')")
     trees = page.get_by_role("tree", name="divide")
     expect(trees).to_have_count(2, timeout=SOON)
     for tree in trees.all():
@@ -87,32 +84,26 @@ def test_a_second_view_of_the_same_cell_shows_the_same_tree(running):
     assert page.errors == []
 
 
-@pytest.fixture
-def saved(lab, running):
-    """A notebook that was saved after its run; its kernel has ended."""
-
-    def make(name):
-        book = running(name)
+@pytest.fixture(scope="module")
+def saved(lab, left_page, request):
+    """The file of a notebook that was saved after its run; its kernel has ended."""
+    with opening(lab, left_page, request.session) as opened:
+        book = asked(lab, opened, "saved.ipynb")
         book.head.get_by_role("button", name="Stop").click()
         book.wait_done(1)
         book.save()
-        lab.shut_kernels()
-        book.page.goto("about:blank")
-        return book
-
-    return make
+    return lab.notebooks / book.name
 
 
-def test_an_untrusted_notebook_without_a_kernel_shows_the_static_tree(saved):
-    book = saved("untrusted.ipynb")
-    path = book.lab.notebooks / book.name
-    content = json.loads(path.read_text())
+def test_an_untrusted_notebook_without_a_kernel_shows_the_static_tree(saved, lab, page):
+    content = json.loads(saved.read_text())
     content["cells"][1]["outputs"][1]["data"]["text/plain"] += (
         " "  # another notebook than the one that was signed
     )
-    path.write_text(json.dumps(content))
-    book.open()
-    expect(book.page.locator("summary").filter(has_text="0.3")).to_be_visible(timeout=SOON)
+    (lab.notebooks / "untrusted.ipynb").write_text(json.dumps(content))
+    book = Page(lab, page, "untrusted.ipynb").open()
+    name = page.locator("summary code").filter(has_text=re.compile(r"^0\.3$"))  # not a time of 0.3 s
+    expect(name).to_be_visible(timeout=SOON)
     shown = book.output(1)
     for text in ("divide", "0.1", "quick a", "stopped"):
         assert text in shown
@@ -120,9 +111,7 @@ def test_an_untrusted_notebook_without_a_kernel_shows_the_static_tree(saved):
     assert "Error displaying" not in shown
 
 
-def test_a_saved_notebook_becomes_html_with_a_static_tree_and_no_error_box(saved, tmp_path):
-    book = saved("convert.ipynb")
-    path = book.lab.notebooks / book.name
+def test_a_saved_notebook_becomes_html_with_a_static_tree_and_no_error_box(saved, page, tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -131,12 +120,11 @@ def test_a_saved_notebook_becomes_html_with_a_static_tree_and_no_error_box(saved
         "--to",
         "html",
         f"--output-dir={tmp_path}",
-        str(path),
+        str(saved),
     ]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
-    page = book.page
     page.route(re.compile("^https?:"), lambda route: route.abort())  # readers on a train have no network
-    page.goto((tmp_path / "convert.html").as_uri())
+    page.goto((tmp_path / "saved.html").as_uri())
     static = page.locator(".rlm-static")
     expect(static).to_be_visible(timeout=SOON)
     for text in ("divide", "0.1", "0.2", "stopped"):
@@ -148,4 +136,4 @@ def test_a_saved_notebook_becomes_html_with_a_static_tree_and_no_error_box(saved
     expect(
         page.locator("pre").filter(has_text="RLM run")
     ).not_to_be_visible()  # the text of the widget itself
-    assert path.stat().st_size < 300_000
+    assert saved.stat().st_size < 300_000
