@@ -34,7 +34,7 @@ def pytest_collection() -> Generator[None, object, object]:
     try:
         return (yield)
     finally:
-        gc.freeze()
+        gc.collect()  # all that is there is old from now on, as it would be
         gc.enable()
 
 

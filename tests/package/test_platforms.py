@@ -66,10 +66,10 @@ if True:
             "said = llm_query('say'), llm_query_batched(['a', 'b'])\\nprint(said)\\n!echo shell",
             "import os; os._exit(3)",
             "print('fresh', len(context))",
-            "while True: pass",
             "FINAL({'sums': [float(rlm_query('part', context).double.sum())], 'text': 'täxt', 'raw': b'x' * 3_000_000})",
         ],
         "part": ["FINAL(context.assign(double=context.v * 2))"],
+        "loop": ["while True: pass", "FINAL(len(context))"],
         "hang": ["answers = rlm_query_batched(['spin'] * 2, [1, 2])"],
         "spin": ["import time\\nwhile True: time.sleep(1)"],
     }
@@ -84,6 +84,10 @@ if True:
             text = open(run.log_path, "rb").read()
             assert b"\\r\\n" not in text
             value = {**run.value, "raw": len(run.value["raw"])}
+        # The others have long: pandas is loaded in some of their cells.
+        short = RLM(model=by_question(script), log_dir=logs, cache=False, limits=Limits(cell_seconds=3))
+        with short.run("loop", [1, 2]) as run:
+            after_a_timeout = run.value, [event.status for event in run.events if event.kind == "code_finished"]
         with rlm.start("hang") as run:
             end = time.monotonic() + 60
             while sum(bool(row.turns) for row in run.tree.agents.values()) < 3 and time.monotonic() < end:
@@ -93,7 +97,8 @@ if True:
             stopped = run.wait(60).status
     pool = process._pool
     modes = [pool._launch, pool._supervisor is None]
-    print(json.dumps({"value": value, "agents": agents, "ran": ran, "stopped": stopped, "modes": modes}))
+    print(json.dumps({"value": value, "agents": agents, "ran": ran, "stopped": stopped, "modes": modes,
+                      "after_a_timeout": after_a_timeout}))
 """
 
 
@@ -121,5 +126,6 @@ def test_a_whole_run_works_with_stock_kernels(platform):
     assert told["value"] == {"sums": [999000.0], "text": "täxt", "raw": 3_000_000}
     assert told["agents"] == dict.fromkeys(["0", "0.1", "0.2", "0.3"], "done")
     assert told["ran"] == "249500\n"
+    assert told["after_a_timeout"] == [2, ["timeout", "ok"]]
     assert told["stopped"] == "stopped"
     assert told["modes"] == ["stock", True]

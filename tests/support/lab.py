@@ -141,8 +141,8 @@ class Page:
         """Open it and wait for its cells; in the Lab that the page shows, if a test has left it one."""
         if self.page.url.startswith(f"{self.lab.url}/lab"):
             # Its value, the widget with all that this refers to, would be sent here.
-            command = "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }"
-            self.page.evaluate(command, self.name)
+            show = "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }"
+            self.page.evaluate(show, self.name)
         else:
             kind = "lab/tree" if self.lab.application == "lab" else "notebooks"
             self.page.goto(f"{self.lab.url}/{kind}/{self.name}?reset")
