@@ -100,9 +100,18 @@ class RLM:
             one for one in (self.model, self.sub_model) if one is not model and one is not sub_model
         ]
         self._on_event = on_event
+        self._check_parameters()
         self.limits = self._check_limits(self.settings.limits)
         self._wired: Wiring | None = None
         self._wiring_lock = threading.Lock()  # one counts the open runs, also those of several threads
+
+    def _check_parameters(self) -> None:
+        """Refuse parameters of requests that are not the user's to set, before anything is asked."""
+        own = self.settings
+        if any((own.parameters, own.sub_parameters, own.extra_body, own.sub_extra_body)):
+            from rlm_jupyter.engine.completions.sampling import Samplings
+
+            Samplings.of(own)
 
     def _check_limits(self, limits: Limits) -> Limits:
         """Refuse a money limit that cannot be kept; drop the default one, which nobody asked for."""
