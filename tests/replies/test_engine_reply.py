@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from rlm_jupyter.engine.reply import python_syntax
 from rlm_jupyter.engine.reply.parse import Reply, parse_reply
 from rlm_jupyter.engine.reply.python_syntax import SyntaxChecker
 
@@ -502,3 +503,20 @@ def test_any_soup_gives_either_code_or_a_problem(text, finish_reason):
     reply = parse_reply(text, finish_reason=finish_reason)
     assert bool(reply.blocks) != bool(reply.problem)
     assert all(block.strip() for block in reply.blocks)
+
+
+def test_code_is_parsed_again_when_another_thread_parsed_at_the_same_time(monkeypatch):
+    """CPython then raises SystemError, as it counts one depth for both (python/cpython#106905)."""
+    outcomes = iter([SystemError("AST constructor recursion depth mismatch"), None])
+
+    def compiled(*arguments, **named):
+        if (error := next(outcomes, None)) is not None:
+            raise error
+        return compile(*arguments, **named)
+
+    monkeypatch.setattr(python_syntax, "compile", compiled, raising=False)
+    assert isinstance(python_syntax.parsed("x = 1"), ast.Module)
+    monkeypatch.setattr(
+        python_syntax, "compile", lambda *_, **__: (_ for _ in ()).throw(SystemError()), raising=False
+    )
+    assert python_syntax.parsed("x = 1") is None

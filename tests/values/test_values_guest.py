@@ -43,8 +43,13 @@ def test_the_sources_need_the_standard_library_and_each_other_only():
                 [alias.name for alias in getattr(node, "names", ())] if isinstance(node, ast.Import) else []
             )
             names += [node.module] if isinstance(node, ast.ImportFrom) else []
-            # One module is about ipykernel's own classes, and is imported after ipykernel only.
-            others = {"ipykernel", "zmq", "traitlets"} if name.endswith(".threadless_app") else set()
+            # Some are about ipykernel's own classes, and are imported after ipykernel only.
+            about = (".threadless_app", ".heartbeat_on_demand", ".prebuilt_app")
+            others = (
+                {"ipykernel", "zmq", "traitlets", "IPython", "jupyter_client"}
+                if name.endswith(about)
+                else set()
+            )
             assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names | others, name
     assert {"_rlm.values.codec.api", "_rlm.guest.agent_side", "_rlm.supervisor.forkserver"} <= set(sources)
 

@@ -30,7 +30,7 @@ export class PanelView {
   readonly #question = h("pre.rlm-prose.rlm-task");
   readonly #context = new ValueView("Context");
   readonly #tools = h("div.rlm-given");
-  readonly #look = h("section.rlm-turn.rlm-look");
+  readonly #look = h("section.rlm-look");
   readonly #turns = h("div.rlm-turns");
   readonly #cut: HTMLButtonElement;
   readonly #calls = h("details.rlm-calls");

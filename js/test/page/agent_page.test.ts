@@ -295,7 +295,7 @@ describe("what the agent made", () => {
 
   it("shows a first look before the turns as a cell with its output, and only where there was one", async () => {
     await open({ turns: [turn()] });
-    const shown = () => page.all(".rlm-turn").filter((each) => !(each as HTMLElement).hidden);
+    const shown = () => page.all(".rlm-look, .rlm-turn").filter((each) => !(each as HTMLElement).hidden);
     expect(shown()).toHaveLength(1);
     await renew({ look: cell({ code: "describe(context)", output: "3 <b>lines</b>" }), turns: [turn()] });
     expect(shown().map((each) => each.querySelector("h4")?.textContent)).toEqual(["First look", "Turn 1"]);

@@ -56,8 +56,10 @@ async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
     return messages
 
 
-async def take_over(agent: Agent, root: Agent) -> AgentKernel:
-    """Move the earlier root's kernel to `agent`, with its variables and its requests.
+def take_over(agent: Agent, root: Agent) -> AgentKernel:
+    """Move the earlier root's kernel to `agent`, with its variables and its requests; `furnish` it then.
+
+    It is done in one step, so that the kernel is nobody's at no time, however soon the agent ends.
 
     Raises:
         KernelDiedError: it died meanwhile.
@@ -75,11 +77,16 @@ async def take_over(agent: Agent, root: Agent) -> AgentKernel:
     known = tuple(root.services.journal.state.agents[root.id].variables.values())
     if known:
         services.journal.emit(ev.VariablesChanged, agent.id, turn=0, variables=known)
+    return kernel
+
+
+async def furnish(agent: Agent, root: Agent, kernel: AgentKernel) -> AgentKernel:
+    """Tell a kernel that was taken over whom it serves, and load what is new into it."""
     await kernel_setup.configure(agent, kernel)
     if (new := agent.new_data) is not None:
         await kernel_setup.load(kernel, new.data, new.names, new.item_names)
     await install_tools(kernel.bridge, _new_tools(agent, root))
-    services.journal.emit(
+    agent.services.journal.emit(
         ev.KernelStarted, agent.id, pid=kernel.pid, confinement=kernel.confinement, seconds=0.0
     )
     return kernel

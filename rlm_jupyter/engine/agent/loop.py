@@ -89,7 +89,10 @@ class AgentLoop(Agent):
             LimitReachedError, ModelError, KernelError, AgentFailedError: why there is no answer.
         """
         earlier = self.spec.earlier
-        opening = kernel_setup.open_kernel(self) if earlier is None else follow_up.take_over(self, earlier)
+        if earlier is None:
+            opening = kernel_setup.open_kernel(self)
+        else:
+            opening = follow_up.furnish(self, earlier, follow_up.take_over(self, earlier))
         self._opening = asyncio.create_task(opening)
         # A chain of follow-ups would hold all runs before it.
         self.spec = replace(self.spec, earlier=None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rlm_jupyter.engine.reply.ipython_lines import as_python
 from rlm_jupyter.engine.reply.thinking import CLOSER, TEMPLATE_MARK
@@ -37,9 +37,30 @@ LEXEME = re.compile(
 def parsed(code: str) -> ast.Module | None:
     """Returns the syntax tree of code that was run; None if it is not plain Python, as IPython's own syntax is not."""
     try:
-        return ast.parse(code)
+        return _tree(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+_TRIES: Final = 5
+
+
+def _tree(code: str) -> ast.Module:
+    """Parse code.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: it cannot be parsed.
+    """
+    for _ in range(_TRIES):
+        try:
+            # Not `ast.parse`: code of a model is under no `from __future__` of ours.
+            tree = compile(code, "<reply>", "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
+        except SystemError:
+            # Two threads that parse at once count one depth (https://github.com/python/cpython/issues/106905).
+            continue
+        assert isinstance(tree, ast.Module)
+        return tree
+    raise MemoryError("too many threads parse at once")
 
 
 def does_something(tree: ast.Module) -> bool:
@@ -110,14 +131,13 @@ class SyntaxChecker:
         # instead. A dollar is as illegal outside of strings as the backslash was.
         plain = _ESCAPE.sub(_without_escape, code) if "\\" in code else code
         try:
-            tree = compile(plain, "<reply>", "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
+            tree = _tree(plain)
         except SyntaxError as error:
             self.error = f"{error.msg}, line {error.lineno}" if error.lineno else error.msg
         except (ValueError, RecursionError, MemoryError, OverflowError) as error:
             self.error = str(error) or type(error).__name__
         else:
             self.error = None
-            assert isinstance(tree, ast.Module)
             return tree
         return None
 
