@@ -6,7 +6,7 @@ import importlib
 import sys
 
 ALL = (
-    *("first_request", "turns", "batch", "sub_agents"),
+    *("cold_start", "first_request", "turns", "batch", "sub_agents"),
     *("kernel_start", "many_kernels", "bridge_calls", "notebook_killed"),
     *("shared_context", "large_context", "large_value", "long_notebook"),
 )

@@ -112,7 +112,10 @@ _ROOMS = {
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module `rlm_jupyter` has no attribute `{name}`")
-    value = getattr(importlib.import_module(_ROOMS[name]), name)
+    from rlm_jupyter.import_pause import no_collections
+
+    with no_collections():
+        value = getattr(importlib.import_module(_ROOMS[name]), name)
     globals()[name] = value
     return value
 

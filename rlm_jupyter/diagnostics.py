@@ -66,7 +66,7 @@ def models(arguments: Mapping[str, Any]) -> Iterator[str]:
 
     reached = OPENAI_URL
     try:
-        rlm = RLM(**arguments)
+        rlm = RLM(**{**arguments, "early_start": False})  # it asks nothing
     except RLMError as error:
         yield f"Model: {error}"
     else:

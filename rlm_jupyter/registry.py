@@ -16,6 +16,7 @@ from rlm_jupyter import forks
 from rlm_jupyter.engine.run.engine_thread import EngineThread, engine
 from rlm_jupyter.engine.run.run import Run
 from rlm_jupyter.errors import ConfigError, RunNotFoundError
+from rlm_jupyter.kernels.launch.early_start import early_start
 from rlm_jupyter.kernels.pool import KernelPool
 from rlm_jupyter.models.openai.direct_wire import close_connections
 
@@ -51,7 +52,7 @@ async def kernel_pool() -> KernelPool:
     """Returns this process's one pool of kernels."""
     global _pool  # noqa: PLW0603 - one pool a process is the point
     if _pool is None:
-        _pool = KernelPool()
+        _pool = KernelPool(early=early_start)
     return _pool
 
 

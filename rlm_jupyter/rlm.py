@@ -1,4 +1,7 @@
-"""`RLM`: the face of the package, and the one place where settings, model, kernels and records are wired."""
+"""`RLM`: the face of the package.
+
+What answers a question is imported when one is asked (`wiring`): until then, kernels are being prepared.
+"""
 
 from __future__ import annotations
 
@@ -6,59 +9,21 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.engine.agent.spec import AgentSpec
-from rlm_jupyter.engine.budget.ledger import Ledger
-from rlm_jupyter.engine.completions.completions import Completions
-from rlm_jupyter.engine.completions.sampling import Samplings
-from rlm_jupyter.engine.run.batch import pairs, run_all, run_all_awaited, started
-from rlm_jupyter.engine.run.conductor import Conductor
-from rlm_jupyter.engine.run.engine_thread import engine
-from rlm_jupyter.engine.run.run import Run, RunArguments
-from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
 from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
-from rlm_jupyter.events.events import AnyEvent, Notice
-from rlm_jupyter.events.journal import Journal
+from rlm_jupyter.import_pause import no_collections
+from rlm_jupyter.kernels.launch.early_start import early_start
 from rlm_jupyter.models.base import ChatModel, Price
-from rlm_jupyter.records.log import LogWriter
-from rlm_jupyter.registry import (
-    find_run,
-    kernel_pool,
-    last_run,
-    let_older_go,
-    register_run,
-    reply_cache,
-    runs,
-    stop_all,
-    submit,
-)
 from rlm_jupyter.run_setup.resolve_model import choose_model
-from rlm_jupyter.run_setup.start import (
-    check_start,
-    emit_run_started,
-    encode,
-    inherit_from_run,
-    new_id,
-    open_log,
-    redactor,
-    tracer,
-)
-from rlm_jupyter.run_setup.variable_names import read_names
 from rlm_jupyter.sandbox_settings import Sandbox
-from rlm_jupyter.security.redactor import Redactor
-from rlm_jupyter.security.secret_names import secrets_in
 from rlm_jupyter.settings import Limits, Settings
-from rlm_jupyter.tools.functions import read_tools
-from rlm_jupyter.tools.mcp import Servers
-from rlm_jupyter.tools.mcp_config import ServerConfig, read_servers
-from rlm_jupyter.tools.run_tools import Toolkit, read_environment
-from rlm_jupyter.values.store import Store
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.completions.completions import Cache
-
-T = TypeVar("T")
+    from rlm_jupyter.engine.run.run import Run
+    from rlm_jupyter.events.events import AnyEvent
+    from rlm_jupyter.registry import find_run, last_run, runs, stop_all
+    from rlm_jupyter.wiring import Wiring
 
 
 class RLM:
@@ -116,31 +81,35 @@ class RLM:
             **changes,
             **settings,
         ).model_copy(update={"log_dir": Path(log_dir) if log_dir is not None else None})
+        if self.settings.early_start and self.settings.kernel is None:
+            early_start.begin()  # its imports go on beside those of this process
         self._price = Price.read(price) if price is not None else None
         given = model if model is not None else self.settings.model
         given_sub = sub_model if sub_model is not None else self.settings.sub_model
         if api_key is not None and not isinstance(api_key, str):
             raise ConfigError(f"`api_key` takes a text, not a `{type(api_key).__name__}`.")
         self._secrets: list[str] = [api_key] if api_key else []
-        self.model = choose_model(given, base_url=self.settings.base_url, api_key=api_key)
-        self.sub_model = (
-            self.model
-            if given_sub is None
-            else choose_model(given_sub, base_url=self.settings.base_url, api_key=api_key)
-        )
+        with no_collections():  # the modules of a model are imported with the first of its kind
+            self.model = choose_model(given, base_url=self.settings.base_url, api_key=api_key)
+            self.sub_model = (
+                self.model
+                if given_sub is None
+                else choose_model(given_sub, base_url=self.settings.base_url, api_key=api_key)
+            )
         self._made = [
             one for one in (self.model, self.sub_model) if one is not model and one is not sub_model
         ]
-        self._open_runs = 0
-        self._counting = threading.Lock()
         self._on_event = on_event
         self.limits = self._check_limits(self.settings.limits)
-        self._samplings = Samplings.of(self.settings)
+        self._wired: Wiring | None = None
+        self._wiring_lock = threading.Lock()  # one counts the open runs, also those of several threads
 
     def _check_limits(self, limits: Limits) -> Limits:
         """Refuse a money limit that cannot be kept; drop the default one, which nobody asked for."""
+        if limits.cost is None or self._price is not None:
+            return limits
         unknown = [m.name for m in (self.model, self.sub_model) if m.price is None]
-        if limits.cost is None or not unknown or self._price is not None:
+        if not unknown:
             return limits
         if "cost" in limits.model_fields_set:
             raise UnknownPriceError(
@@ -168,6 +137,8 @@ class RLM:
         Raises:
             RLMError: there is no whole answer; the error's `.run` has what there is.
         """
+        from rlm_jupyter.engine.run.batch import started
+
         run = await started(partial(self.start, question, context, **options))
         try:
             await run
@@ -186,6 +157,8 @@ class RLM:
             ...     print(event.kind)
             >>> run = rlm_jupyter.rlm.last_run()
         """
+        from rlm_jupyter.engine.run.batch import started
+
         run = await started(partial(self.start, question, context, **options))
         try:
             async for event in run.stream():
@@ -218,6 +191,8 @@ class RLM:
         Raises:
             ConfigError: not as many contexts as questions, or `concurrency` is below 1.
         """
+        from rlm_jupyter.engine.run.batch import pairs, run_all
+
         asked = pairs(questions, contexts)
         return run_all(
             [partial(self._start_or_fail, question, **{**options, **own}) for question, own in asked],
@@ -233,6 +208,8 @@ class RLM:
         **options: Any,
     ) -> list[Run]:
         """Ask many questions and await them all; see `run_batch`."""
+        from rlm_jupyter.engine.run.batch import pairs, run_all_awaited
+
         starts = [
             partial(self._start_or_fail, question, **{**options, **own})
             for question, own in pairs(questions, contexts)
@@ -244,31 +221,14 @@ class RLM:
         try:
             return self.start(question, context, **options)
         except RLMError as error:
-            return self._failed(str(question), error)
+            return self._wiring().failed(str(question), error, self.limits)
 
-    def _failed(self, question: str, error: RLMError) -> Run:
-        spec = AgentSpec(id="0", parent=None, depth=0, question=question, model=self.model)
-        run = self._begin(new_id(), spec, {}, {}, self.limits, [], inherit=False, step=False)
-        self._begin_life(run, error)
-        return run.wait(60)
-
-    def _begin_life(self, run: Run, failure: RLMError | None = None) -> None:
-        with self._counting:
-            self._open_runs += 1
-        register_run(run)
-        ended = engine().submit(run._conduct(failure))  # noqa: SLF001 - the run's life is begun in one place
-        ended.add_done_callback(lambda _: let_older_go())
-
-    async def _run_closed(self) -> None:
-        """Close connections that were made here, once the last run that might use them has been closed."""
-        with self._counting:
-            self._open_runs -= 1
-            last = not self._open_runs
-        if last:
-            for model in self._made:
-                close = getattr(model, "aclose", None)
-                if close is not None:
-                    await close()
+    async def _close_models(self) -> None:
+        """Close connections that were made here."""
+        for model in self._made:
+            close = getattr(model, "aclose", None)
+            if close is not None:
+                await close()
 
     def start(  # noqa: PLR0913 - options of a question, all but the data by name
         self,
@@ -311,140 +271,50 @@ class RLM:
             ContextError: the data cannot leave this process.
             KernelStartError: the kernelspec or the sandbox that was asked for is not there; nothing was started.
         """
-        exposed = check_start(self.settings, question, on_event)
-        answer = AnswerSchema(schema) if schema is not None else None
-        names = read_names(names, context)
-        data, bound, items = encode(context, names, rows=self.settings.sample_rows)
-        functions = read_tools(tools, data=names)
-        given = read_environment(env)
-        configs = read_servers(mcp)
-        allowed = self.limits if limits is None else self._check_limits(Limits.of(limits))
-        spec = AgentSpec(
-            id="0",
-            parent=None,
-            depth=0,
-            question=question,
-            model=self.model,
-            context=data,
-            names=bound,
-            item_names=items,
-            schema=answer,
-            tools=functions,
-            mcp=tuple(configs),
-        )
-        run_id = new_id()
-        if continues is not None:
-            spec, given, configs = inherit_from_run(continues, run_id, spec, given, configs)
-        inherit = self.settings.inherit_tools if inherit_tools is None else inherit_tools
-        listeners = [
-            listener
-            for listener in (self._on_event, on_event, tracer(self.settings, self.model))
-            if listener is not None
-        ]
-        try:
-            run = self._begin(
-                run_id, spec, given, configs, allowed, listeners, inherit=inherit, step=step, exposed=exposed
-            )
-        except BaseException:
-            if continues is not None:
-                continues.continued_by = None
-            raise
-        run.arguments = RunArguments(self.start, given, configs)
-        self._begin_life(run)
-        return run
+        wiring = self._wiring()
+        from rlm_jupyter.wiring import Question
 
-    def _begin(
-        self,
-        run_id: str,
-        spec: AgentSpec,
-        env: dict[str, str],
-        servers: dict[str, ServerConfig],
-        limits: Limits,
-        listeners: Sequence[Callable[[AnyEvent], None]],
-        *,
-        inherit: bool,
-        step: bool,
-        exposed: str | None = None,
-    ) -> Run:
-        """Put a run together; its life is not begun yet."""
-        handed = [
-            *secrets_in(env, handed=True),
-            *(secret for config in servers.values() for secret in config.secrets),
-        ]
-        journal = Journal(run_id, redactor([*self._secrets, *handed]))
-        for listener in listeners:
-            journal.subscribe(listener)
-        writer = open_log(self.settings.log_dir, run_id, journal)
-        redact = Redactor([*self._secrets, *handed])
-        offered = Servers(servers, journal.redact, lambda text: journal.emit(Notice, text=text))
-        toolkit = Toolkit(env=env, servers=offered, inherit=inherit, redact=redact)
-        return submit(
-            engine(),
-            self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer, exposed=exposed),
-        )
-
-    # ---- wiring
-
-    async def _wire(
-        self,
-        run_id: str,
-        journal: Journal,
-        spec: AgentSpec,
-        toolkit: Toolkit,
-        limits: Limits,
-        *,
-        step: bool,
-        writer: LogWriter | None,
-        exposed: str | None,
-    ) -> Run:
-        """Put a run together, on the engine's loop."""
-        completions = Completions(
-            journal,
-            ledger := Ledger(limits),
-            samplings=self._samplings,
-            price=self._price,
-            cache=self._cache(),
-            redact=toolkit.redact,
-        )
-        store = Store(limit=self.settings.value_memory)
-        for data in (spec.context, *(one.data for one in spec.added)):
-            if data is not None:
-                store.share(data)
-        conductor = Conductor(
-            run=run_id,
-            settings=self.settings,
-            limits=limits,
-            journal=journal,
-            ledger=ledger,
-            completions=completions,
-            pool=await kernel_pool(),
-            store=store,
-            model=self.model,
-            sub_model=self.sub_model,
-            env=toolkit.env,
-            servers=toolkit.servers,
-            inherit_tools=toolkit.inherit,
-            redact=toolkit.redact,
+        asked = Question(
+            question,
+            context,
+            names=names,
+            schema=schema,
+            tools=tools,
+            inherit_tools=inherit_tools,
+            env=env,
+            mcp=mcp,
             step=step,
+            on_event=on_event,
+            continues=continues,
         )
-        emit_run_started(
-            journal, spec, self.model, self.sub_model, limits, self.settings, step=step, exposed=exposed
-        )
-        return Run(
-            conductor,
-            spec,
-            engine(),
-            log=writer,
-            release=self._run_closed,
-        )
+        return wiring.start(asked, self.limits if limits is None else self._check_limits(Limits.of(limits)))
 
-    def _cache(self) -> Cache | None:
-        """One run's view of the replies on disk; scripts are not kept."""
-        if not self.settings.cache or (self.model.scripted and self.sub_model.scripted):
-            return None
-        from rlm_jupyter.models.cache import RunCache
+    def _wiring(self) -> Wiring:
+        with self._wiring_lock:
+            if self._wired is None:
+                with no_collections():
+                    from rlm_jupyter.wiring import Wiring
 
-        return RunCache(reply_cache())
+                self._wired = Wiring(
+                    settings=self.settings,
+                    model=self.model,
+                    sub_model=self.sub_model,
+                    price=self._price,
+                    secrets=self._secrets,
+                    on_event=self._on_event,
+                    ask_again=self.start,
+                    release=self._close_models,
+                )
+        self._wired.model, self._wired.sub_model = self.model, self.sub_model
+        return self._wired
 
 
 __all__ = ["RLM", "RLMError", "RunStoppedError", "find_run", "last_run", "runs", "stop_all"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in ("find_run", "last_run", "runs", "stop_all"):
+        raise AttributeError(f"module `rlm_jupyter.rlm` has no attribute `{name}`")
+    from rlm_jupyter import registry
+
+    return getattr(registry, name)

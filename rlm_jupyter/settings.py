@@ -253,6 +253,7 @@ class Settings(BaseModel):
     sub_window: int | None = _setting("sub_window")
     compact_at: float | None = _setting("compact_at")
     stuck_after: int | None = _setting("stuck_after")
+    early_start: bool = _setting("early_start")
     telemetry: bool = _setting("telemetry")
 
     @field_validator("value_memory", "kernel_memory", mode="before")

@@ -9,9 +9,9 @@ import builtins
 import json
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 ROOT = "_rlm"
@@ -25,10 +25,14 @@ class SourceImporter:
 
     Args:
         sources: full module name to source. A name that others begin with is a package.
+        compiled: returns the byte-code of a module's source where it is at hand; else None.
     """
 
-    def __init__(self, sources: Mapping[str, str]) -> None:
+    def __init__(
+        self, sources: Mapping[str, str], compiled: Callable[[str, str], CodeType | None] | None = None
+    ) -> None:
         self._sources = dict(sources)
+        self._compiled = compiled
         self._packages = {name.rpartition(".")[0] for name in sources}
         self._builtins = dict(vars(builtins))
 
@@ -45,7 +49,10 @@ class SourceImporter:
         """Run the source of a module in it."""
         name = module.__name__
         module.__dict__["__builtins__"] = dict(self._builtins)
-        code = compile(self._sources[name], f"<{name}>", "exec", dont_inherit=True)
+        source = self._sources[name]
+        code = self._compiled(name, source) if self._compiled is not None else None
+        if code is None:
+            code = compile(source, f"<{name}>", "exec", dont_inherit=True)
         exec(code, module.__dict__)  # noqa: S102 - our own module, as source
 
 

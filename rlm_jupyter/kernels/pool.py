@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.kernels.agent_kernel import AgentKernel
     from rlm_jupyter.kernels.bridge.socket_bridge import BridgeHandler
+    from rlm_jupyter.kernels.launch.early_start import EarlyStart
     from rlm_jupyter.kernels.launch.supervisor_client import Supervisor, Template
 
 DESCRIPTORS_PER_KERNEL = 14
@@ -86,6 +87,7 @@ class KernelPool:
         guest: what speaks over the bridge inside kernels; None for the words of agents.
         notice: called with a sentence when something is not as it might be expected.
         ready: how many kernels are kept ready for the next sub-agents while a run is open.
+        early: what may have started the supervisor before; None if nothing has.
 
     Attributes:
         standing: sentences on how kernels start here, other than might be expected; for every run of the pool.
@@ -98,8 +100,10 @@ class KernelPool:
         bridge: BridgeKind = "auto",
         notice: Callable[[str], None] | None = None,
         ready: int = 2,
+        early: EarlyStart | None = None,
     ) -> None:
         self._launch = launch
+        self._early = early
         self._bridge = bridge
         self._notice = notice or (lambda _: None)
         self.standing: list[str] = []
@@ -362,7 +366,9 @@ class KernelPool:
         modules = list(MODULES)
         sources = fork_server_sources()
         while True:
-            self._supervisor = Supervisor(await self._directory(), sources, modules)
+            if not await self._take_early():
+                self._supervisor = Supervisor(await self._directory(), sources, modules)
+            assert self._supervisor is not None
             try:
                 async with asyncio.timeout(READY_SECONDS):
                     report = await asyncio.wrap_future(self._supervisor.ready)
@@ -386,6 +392,15 @@ class KernelPool:
                     return
                 modules.remove(module)
                 self._tell_standing(f"{error} It is imported in each kernel instead.")
+
+    async def _take_early(self) -> bool:
+        """Take the supervisor that was started before this pool had to, if there is one."""
+        early, self._early = self._early, None
+        started = await in_thread(early.take) if early is not None and self._base is None else None
+        if started is None:
+            return False
+        self._base, self._supervisor = started.base, started.supervisor
+        return True
 
     def _tell_standing(self, sentence: str) -> None:
         if sentence not in self.standing:

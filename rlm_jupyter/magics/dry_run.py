@@ -24,7 +24,7 @@ def report(task: Task) -> str:
     from rlm_jupyter.text.sanitize import clean
     from rlm_jupyter.text.units import count
 
-    rlm = RLM(**task.settings)
+    rlm = RLM(**{**task.settings, "early_start": False})
     check_start(rlm.settings, task.question)
     system, first = first_prompt(rlm, task)
     chars = len(system["content"]) + len(first["content"])

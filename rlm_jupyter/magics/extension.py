@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
+from rlm_jupyter.kernels.launch.early_start import early_start
 from rlm_jupyter.magics import await_transform, completion, input_transformers, run_display
 from rlm_jupyter.magics import cell_magic as cell
 from rlm_jupyter.magics import line_magic as line
@@ -77,10 +78,12 @@ def load(shell: InteractiveShell) -> None:
     shell.input_transformers_post.extend((*input_transformers.AFTER, magics.await_rlm))
     shell.Completer.custom_matchers.append(magics.complete_rlm)
     run_display.install(shell, magics)
+    if magics.early_start and magics.kernel is None:
+        early_start.begin(idle=True)
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take back all that `load` put there, and end the runs that the magics started."""
+    """Take back all that `load` put there and started, and end the runs that the magics started."""
     magics = shell.magics_manager.registry.pop("RLMMagics", None)
     if magics is None:
         return
@@ -96,3 +99,4 @@ def unload(shell: InteractiveShell) -> None:
     for run in list(magics.runs):
         run.stop()
         run.close()
+    early_start.drop()

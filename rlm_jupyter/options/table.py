@@ -479,6 +479,13 @@ _REQUESTS = (
         least=2,
     ),
     _setting(
+        "early_start",
+        "flag",
+        True,
+        "Whether the process from which kernels are forked (Linux) is started before the first question: by "
+        "`%load_ext`, or when an `RLM` is made. Not where `kernel` is set.",
+    ),
+    _setting(
         "telemetry",
         "flag",
         True,

@@ -1,14 +1,15 @@
 """The supervisor of agents' kernels: a program that forks them, watches them and ends them.
 
 Runs as ``python -I serve.py FD``, never in a kernel, standard library only. Its configuration comes as JSON through
-stdin: ``{"host": pid, "directory": path, "modules": [...], "paths": [...], "code": statement that makes
-`_rlm` importable, "preload": [modules of it]}``. FD is one end of an `AF_UNIX`/`SOCK_SEQPACKET` socket pair to the
-notebook's process; each datagram is one JSON object:
+stdin: ``{"host": pid, "directory": path, "modules": [...], "paths": [...], "importer": source of what serves `_rlm`,
+"sources": {module of it: source}, "idle": whether nobody waits for it yet}``. FD is one end of an
+`AF_UNIX`/`SOCK_SEQPACKET` socket pair to the notebook's process; each datagram is one JSON object:
 
     fork   {id, argv, env, cwd, log, policy} + [bridge]   a kernel for the connection file in `argv`
     exec   {id, argv, env, cwd, log, policy} + [bridge]   the same, by executing `argv`
     template {id, text} + [socket, data] + [token]        a fork that holds data, and serves that socket as this
     kill   {id, pid}                                      that kernel with all its descendants
+    hurry  {id}                                           no idle priority: somebody waits for `ready`
     →      {event: ready, pid, preloaded, threads, unable} | {event: failed, module, reason}
            {event: done, id, pid} | {event: error, id, reason} | {event: exit, pid, status}
 
@@ -23,6 +24,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import select
 import shutil
 import signal
@@ -31,15 +33,20 @@ import sys
 import time
 import traceback
 from array import array
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ..guest import linux_process, preloaded_data
-from . import forked_kernel
+from . import forked_kernel, idle_priority
 
 KERNEL = "_rlm.guest.ipykernel_hooks.threadless_app"
 """The module that is made of ipykernel's own parts, and so may not fit one that is newer."""
+
+
+OPEN_FILES = 65_536
+"""As many as the notebook's process asks for before its first kernel (`kernels.pool`), which may be later than this."""
 
 
 # ------------------------------------------------------------------------------------------------ processes
@@ -71,6 +78,15 @@ def _remove(directory: str) -> None:
 # --------------------------------------------------------------------------------------------- preparation
 
 
+def _raise_open_files() -> None:
+    """Raise the limit of open files, which kernels inherit, as far as is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 class RefusedError(Exception):
     """A module that must not be imported before a fork."""
 
@@ -83,16 +99,24 @@ def _threads() -> int:
     return sum(1 for _ in os.scandir("/proc/self/task"))
 
 
-def _preload(modules: list[str], ours: list[str]) -> tuple[list[str], str]:
+def _preload(modules: list[str], ours: list[str], check_host: Callable[[], None]) -> tuple[list[str], str]:
     """Import what kernels will need, once for all of them; a module that starts a thread is refused.
+
+    Args:
+        modules: that are imported where they are installed.
+        ours: modules of `_rlm`.
+        check_host: called before each import; does not return if the notebook's process is gone.
 
     Returns:
         The modules that were imported, and why no kernel can be forked; empty where kernels can.
     """
     # debugpy costs a kernel 55 ms and 8 MiB, and an agent has no debugger.
     sys.modules["debugpy"] = None  # type: ignore[assignment]
+    # IPython completes without it, which only people do in these kernels: 60 ms of the start. Agents may import it.
+    sys.modules["jedi"] = None  # type: ignore[assignment]
     loaded = []
     for name in modules:
+        check_host()
         try:
             importlib.import_module(name)
         except Exception:  # not installed, or broken: who needs it in a kernel is told there
@@ -103,6 +127,8 @@ def _preload(modules: list[str], ours: list[str]) -> tuple[list[str], str]:
             raise RefusedError(
                 name, "it starts a thread when it is imported, and a fork would lose that thread"
             )
+    del sys.modules["jedi"]
+    check_host()
     unable = ""
     for name in ours:
         try:
@@ -161,6 +187,18 @@ class Supervisor:
         with suppress(OSError):  # the end of the socket is seen by `serve`
             self.link.send(json.dumps({"event": event, **body}).encode())
 
+    def check_host(self) -> None:
+        """Before the notebook's process is served: end if it is gone, and hurry if it asks for something."""
+        poll = select.poll()
+        for number in (self.link.fileno(), self.host):
+            if number is not None:
+                poll.register(number, select.POLLIN)
+        told = dict(poll.poll(0))
+        if self.host in told or told.get(self.link.fileno(), 0) & select.POLLHUP:
+            self.end()
+        if told:
+            idle_priority.leave()
+
     def serve(self) -> NoReturn:
         """Serve until the notebook's process is gone, or something fails that must not; then end."""
         try:
@@ -214,6 +252,8 @@ class Supervisor:
             if pid in self.kernels:  # not yet reaped, so the number is still this kernel's
                 self.kill(pid)
             return pid
+        if request["op"] == "hurry":
+            return os.getpid()  # done when this was seen to wait, see `check_host`
         return self.start(request, descriptors)
 
     @staticmethod
@@ -329,6 +369,10 @@ def main(config: dict[str, Any]) -> None:
     Args:
         config: what was read from stdin.
     """
+    gc.disable()  # imports leave hardly any garbage, and the search for it takes a fifth of their time
+    if config["idle"]:
+        idle_priority.enter()
+    _raise_open_files()
     link = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(link.fileno(), False)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -337,7 +381,7 @@ def main(config: dict[str, Any]) -> None:
     sys.path += [path for path in config["paths"] if path not in sys.path]
     supervisor = Supervisor(link, config)
     try:
-        preloaded, unable = _preload(config["modules"], config["preload"])
+        preloaded, unable = _preload(config["modules"], config["preload"], supervisor.check_host)
     except RefusedError as error:
         supervisor.send("failed", module=error.module, reason=error.reason)
         supervisor.end()
@@ -348,7 +392,8 @@ def main(config: dict[str, Any]) -> None:
     linux_process.prctl(linux_process.PR_SET_CHILD_SUBREAPER, 1)
     # Nobody but root may trace or read this process: a kernel that is not boxed could else stop it.
     linux_process.prctl(linux_process.PR_SET_DUMPABLE, 0)
-    gc.collect()
     gc.freeze()
+    gc.enable()
+    idle_priority.leave()  # before the first fork, which would inherit it
     supervisor.send("ready", pid=os.getpid(), preloaded=preloaded, threads=_threads(), unable=unable)
     supervisor.serve()

@@ -60,6 +60,20 @@ def size(messages):
     return sum(len(message["content"]) for message in messages)
 
 
+def test_the_window_is_looked_up_only_when_a_chat_has_something_to_give_up(ask):
+    """To look it up takes the import of the table of models, for which a first request need not wait."""
+    looked = []
+
+    class Windowed(ScriptedModel):
+        @property
+        def window(self):
+            looked.append(len(self.requests))
+            return 8000
+
+    assert ask(Windowed([cell("x = 1"), cell("FINAL(x)")]), window=None).raise_for_error().value == 1
+    assert set(looked) == {1}, "before the second request, and not before the first"
+
+
 def test_a_chat_that_nears_the_window_is_summarised_and_the_repl_keeps_everything(ask):
     model = counting(long_talk(12))
     run = ask(model, context=list(range(1000)), limits=Limits(calls_per_agent=30))

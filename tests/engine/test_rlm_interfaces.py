@@ -5,11 +5,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from scripts import by_question
 
-from rlm_jupyter import RLM, AgentFailedError, ConfigError, Limits
+from rlm_jupyter import RLM, AgentFailedError, ConfigError, Limits, wiring
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.rlm import last_run, runs
 
@@ -218,3 +220,16 @@ def test_a_failed_question_of_a_script_raises_with_its_run():
         RLM(model=ScriptedModel(["no", "no", "no"]), log_dir=None, cache=False).run("q")
     with caught.value.run as run:
         assert run.status == "failed"
+
+
+def test_what_counts_the_open_runs_of_an_rlm_is_one_also_when_threads_ask_first_at_once(monkeypatch):
+    rlm = RLM(model="demo", early_start=False)
+
+    def slowly(*arguments, make=wiring.Wiring, **named):
+        time.sleep(0.1)
+        return make(*arguments, **named)
+
+    monkeypatch.setattr(wiring, "Wiring", slowly)
+    with ThreadPoolExecutor(4) as threads:
+        made = [threads.submit(rlm._wiring) for _ in range(4)]
+    assert len({id(one.result()) for one in made}) == 1

@@ -23,6 +23,7 @@ from rlm_jupyter.kernels.launch.guest_bundle import fork_server_sources
 from rlm_jupyter.kernels.launch.kernel_process import KernelProcess
 from rlm_jupyter.kernels.pool import KernelRequest
 from rlm_jupyter.kernels.prestarted import ReadyKernels
+from rlm_jupyter.supervisor import serve
 
 READY = {"event": "ready", "pid": 1, "preloaded": [], "threads": 1}
 
@@ -404,3 +405,39 @@ async def test_a_start_that_is_cancelled_twice_leaves_nothing(monkeypatch):
         with pytest.raises(asyncio.CancelledError):
             await task
         await _until(lambda: not (pool._base.path / "k2").exists())
+
+
+def test_modules_come_from_the_byte_code_beside_their_files_under_names_without_a_path():
+    sources = fork_server_sources()
+    name = "_rlm.guest.agent_api"
+    code = serve.cached_code(name, sources[name])
+    assert _files(code) == {f"<{name}>"}
+    expected = compile(sources[name], f"<{name}>", "exec", dont_inherit=True)
+    assert [one.co_code for one in _codes(code)] == [one.co_code for one in _codes(expected)]
+    assert serve.cached_code(name, f"{sources[name]}\nanother = 1\n") is None
+    assert serve.cached_code("_rlm.guest.elsewhere", "") is None
+
+
+async def test_a_forked_kernel_shows_no_path_of_ours():
+    async with opened() as pool, started(pool) as kernel:
+        assert await shown(kernel, "print(llm_query.__code__.co_filename)") == "<_rlm.guest.agent_api>"
+
+
+async def test_a_forked_kernel_completes_names_without_jedi_which_code_may_import():
+    async with opened() as pool, started(pool) as kernel:
+        assert (
+            await shown(kernel, "import sys; 'jedi' in sys.modules, 'parso' in sys.modules")
+            == "(False, False)"
+        )
+        complete = "get_ipython().Completer.complete('number_of_ro', 'number_of_ro')[1]"
+        assert await shown(kernel, f"number_of_rows = 1\n{complete}") == "['number_of_rows']"
+        assert await shown(kernel, "import jedi; jedi.__name__") == "'jedi'"
+
+
+def _codes(code):
+    inner = [one for one in code.co_consts if isinstance(one, type(code))]
+    return [code, *(found for one in inner for found in _codes(one))]
+
+
+def _files(code):
+    return {one.co_filename for one in _codes(code)}

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "rlm_jupyter"
 LAYERS = [
     {"errors"},
     {"text", "system", "background", "forks"},
-    {"security"},
+    {"security", "import_pause"},
     {"options"},
     {"sandbox_settings"},
     {"settings", "delimited_text"},
@@ -28,6 +28,7 @@ LAYERS = [
     {"engine"},
     {"records", "views"},
     {"run_setup", "registry"},
+    {"wiring"},
     {"rlm"},
     {"diagnostics"},
     {"magics", "cli"},

@@ -48,11 +48,11 @@ Turns:
 
 async def keep_within(agent: Agent) -> None:
     """Compact an agent's chat where it nears the window."""
-    part, size = (
-        agent.services.settings.compact_at,
-        window(agent.services, agent.spec.model, root=agent.id == "0"),
-    )
-    if part is None or size is None:
+    part = agent.services.settings.compact_at
+    if part is None or len(agent.messages) <= _HEAD:  # then nothing can go, and no window need be looked up
+        return
+    size = window(agent.services, agent.spec.model, root=agent.id == "0")
+    if size is None:
         return
     # The reply must fit as well; of a small window it gets a quarter.
     most = min(part * size, size - min(agent.services.settings.completion_tokens, size // 4))

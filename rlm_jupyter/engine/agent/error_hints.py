@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.engine.error_hints.failure import Failure
-from rlm_jupyter.engine.error_hints.hints import hint
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.redact_events import Cleaner
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines
@@ -30,6 +28,9 @@ def tell_hint(agent: Agent, code: str, result: CellResult) -> str | None:
     """
     if result.status != "error" or agent.value is not None:
         return None
+    from rlm_jupyter.engine.error_hints.failure import Failure
+    from rlm_jupyter.engine.error_hints.hints import hint
+
     journal = agent.services.journal
     # Secrets are taken out before anything is cut: a half of one is one too. What the tree knows has none.
     failure = Failure(

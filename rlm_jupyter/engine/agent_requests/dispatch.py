@@ -31,7 +31,6 @@ from rlm_jupyter.engine.agent_requests.typed_value import (
     typed_value,
 )
 from rlm_jupyter.engine.reply.blank_reply import shown_reply, why_blank
-from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
 from rlm_jupyter.errors import ConfigError, ContextTooLongError, LimitReachedError, ModelError, RLMError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
@@ -42,6 +41,7 @@ from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
+    from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
 
 Answer = tuple[Any, list[int]]
 
@@ -257,6 +257,8 @@ class AgentCalls:
             if not isinstance(schema, dict):
                 raise BridgeError("failed", "`schema` must be a type or a JSON Schema.")
             try:
+                from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+
                 return await self.work.run(partial(AnswerSchema, schema, from_agent=True))
             except ConfigError as error:
                 raise BridgeError("failed", error.message) from None

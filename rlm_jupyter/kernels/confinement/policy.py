@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import site
 import sys
 import tempfile
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.confinement import process_usage
+from rlm_jupyter.kernels.launch.site_packages import site_directories
 from rlm_jupyter.sandbox_settings import Sandbox
 from rlm_jupyter.system import machine_memory
 from rlm_jupyter.text.units import short_size
@@ -56,14 +56,6 @@ def _readable(executable: str | None, _path: tuple[str, ...]) -> tuple[str, ...]
     parts = {str(Path(prefix, part)) for prefix in prefixes for part in OF_PREFIX if prefix != "/"}
     real = {os.path.realpath(path) for path in (*parts, *packages)}
     return tuple(sorted({path for path in (*SYSTEM, *parts, *packages, *real) if os.path.lexists(path)}))
-
-
-def site_directories() -> list[str]:
-    """List the directories of installed packages of this Python, the user's own included where in use."""
-    found = [path for path in site.getsitepackages() if path in sys.path]
-    if site.ENABLE_USER_SITE and site.getusersitepackages() in sys.path:
-        found.append(site.getusersitepackages())
-    return found
 
 
 def limits_of(sandbox: Sandbox) -> dict[str, Any]:

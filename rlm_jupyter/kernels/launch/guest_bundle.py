@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rlm_jupyter.guest.importer import ROOT, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from importlib.resources.abc import Traversable
 
 _FOR_KERNELS = ("guest", "values.codec", "values.describe")
@@ -30,15 +30,17 @@ def fork_server_sources() -> dict[str, str]:
     return dict(_sources(_FOR_FORK_SERVER))
 
 
-def loading_code(sources: Mapping[str, str] | None = None) -> str:
-    """Write one statement that makes `_rlm` importable where it is executed, and leaves no name behind.
+@cache
+def importer_source() -> str:
+    """Returns the source of what serves `_rlm` from sources: `guest/importer.py`."""
+    return files("rlm_jupyter").joinpath("guest", "importer.py").read_text(encoding="utf-8")
 
-    Args:
-        sources: of the package; `kernel_sources()` if None.
-    """
-    packed = _packed_for_kernels() if sources is None else pack(sources)
-    importer = _importer() + "\nserve(packed)\n"
-    return f"exec({importer!r}, {{'__builtins__': dict(vars(__import__('builtins'))), 'packed': {packed!r}}})"
+
+def loading_code() -> str:
+    """Write one statement that makes `_rlm` importable in a kernel that executes it, and leaves no name behind."""
+    importer = importer_source() + "\nserve(packed)\n"
+    names = f"{{'__builtins__': dict(vars(__import__('builtins'))), 'packed': {_packed_for_kernels()!r}}}"
+    return f"exec({importer!r}, {names})"
 
 
 def calling_code(module: str, function: str, *arguments: str) -> str:
@@ -64,11 +66,6 @@ def installing_code(fd: int | None) -> str:
 @cache
 def _packed_for_kernels() -> str:
     return pack(kernel_sources())
-
-
-@cache
-def _importer() -> str:
-    return files("rlm_jupyter").joinpath("guest", "importer.py").read_text(encoding="utf-8")
 
 
 @cache

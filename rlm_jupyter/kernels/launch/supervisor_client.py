@@ -23,10 +23,11 @@ from typing import Any
 from rlm_jupyter import forks
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.guest.private_directory import remove_directory
-from rlm_jupyter.kernels.confinement.policy import site_directories
 from rlm_jupyter.kernels.launch.environment import TOKEN, clean_environment, kill_marked
-from rlm_jupyter.kernels.launch.guest_bundle import loading_code
+from rlm_jupyter.kernels.launch.guest_bundle import importer_source
 from rlm_jupyter.kernels.launch.pipe_text import write_text_to_pipe
+from rlm_jupyter.kernels.launch.site_packages import site_directories
+from rlm_jupyter.supervisor import idle_priority
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ PROGRAM = Path(__file__).parents[2] / "supervisor" / "serve.py"
 # polars is never among them: it starts threads when it is imported.
 MODULES = (
     "ipykernel.kernelapp", "ipykernel.ipkernel", "ipykernel.zmqshell", "ipykernel.displayhook", "ipykernel.comm",
-    "IPython.core.completer", "IPython.core.magics", "jedi", "numpy", "pandas", "pyarrow", "pyarrow.compute",
+    "IPython.core.completer", "IPython.core.magics", "numpy", "pandas", "pyarrow", "pyarrow.compute",
     "cloudpickle",
     # What a kernel imports only when it starts, and pandas when it first shows a frame:
     "ipykernel.debugger", "IPython.core.debugger", "IPython.core.oinspect", "IPython.core.completerlib",
@@ -247,13 +248,23 @@ class Supervisor(ForkClient):
         directory: where kernels live; the supervisor removes it when the notebook's process ends.
         sources: modules of `_rlm` that it imports before it forks, name to source; see `fork_server_sources`.
         modules: imported in the supervisor where installed.
+        idle: True if nobody waits for it: it is then prepared at idle priority where the system allows that, until
+            `hurry` is called.
 
     Raises:
         KernelStartError: this system starts no process for it.
     """
 
-    def __init__(self, directory: Path, sources: Mapping[str, str], modules: Sequence[str] = MODULES) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        sources: Mapping[str, str],
+        modules: Sequence[str] = MODULES,
+        *,
+        idle: bool = False,
+    ) -> None:
         self.directory = directory
+        self._idle = idle
         self._log = directory / "supervisor.log"
         try:
             link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -264,8 +275,9 @@ class Supervisor(ForkClient):
             "directory": str(directory),
             "modules": list(modules),
             "paths": site_directories(),
-            "code": loading_code(sources),
-            "preload": list(sources),
+            "importer": importer_source(),
+            "sources": dict(sources),
+            "idle": idle,
         }
         token = secrets.token_hex(8)
         try:
@@ -308,6 +320,13 @@ class Supervisor(ForkClient):
     def pid(self) -> int:
         """The supervisor's process id."""
         return self._process.pid
+
+    def hurry(self) -> None:
+        """Somebody waits for it now: end its idle priority."""
+        if self._idle and self._process.returncode is None:  # else the number may be another process's
+            self._idle = False
+            idle_priority.leave(self._process.pid)
+            self.ask("hurry")  # it may enter that priority only now
 
     @property
     def alive(self) -> bool:
@@ -364,6 +383,11 @@ class Supervisor(ForkClient):
         if self._listener.is_alive():  # it does not hear
             self._process.kill()
             self._listener.join(CLOSE_SECONDS)
+
+    def discard(self) -> None:
+        """End it at once, while it has no kernels: it may be importing, and hear nothing."""
+        self._abandon()
+        self._listener.join(CLOSE_SECONDS)
 
     def _abandon(self) -> None:
         super()._abandon()

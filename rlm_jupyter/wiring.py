@@ -1,0 +1,271 @@
+"""Where a run is put together of settings, models, kernels and records: imported when the first question is asked."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.engine.agent.spec import AgentSpec
+from rlm_jupyter.engine.budget.ledger import Ledger
+from rlm_jupyter.engine.completions.completions import Completions
+from rlm_jupyter.engine.completions.sampling import Samplings
+from rlm_jupyter.engine.run.conductor import Conductor
+from rlm_jupyter.engine.run.engine_thread import engine
+from rlm_jupyter.engine.run.run import Run, RunArguments
+from rlm_jupyter.events.events import AnyEvent, Notice
+from rlm_jupyter.events.journal import Journal
+from rlm_jupyter.registry import kernel_pool, let_older_go, register_run, reply_cache, submit
+from rlm_jupyter.run_setup.start import (
+    check_start,
+    emit_run_started,
+    encode,
+    inherit_from_run,
+    new_id,
+    open_log,
+    redactor,
+    tracer,
+)
+from rlm_jupyter.run_setup.variable_names import read_names
+from rlm_jupyter.security.redactor import Redactor
+from rlm_jupyter.security.secret_names import secrets_in
+from rlm_jupyter.tools.functions import read_tools
+from rlm_jupyter.tools.mcp import Servers
+from rlm_jupyter.tools.mcp_config import ServerConfig, read_servers
+from rlm_jupyter.tools.run_tools import Toolkit, read_environment
+from rlm_jupyter.values.store import Store
+
+if TYPE_CHECKING:
+    from rlm_jupyter.engine.completions.completions import Cache
+    from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+    from rlm_jupyter.errors import RLMError
+    from rlm_jupyter.models.base import ChatModel, Price
+    from rlm_jupyter.records.log import LogWriter
+    from rlm_jupyter.settings import Limits, Settings
+
+
+@dataclass
+class Question:
+    """What was asked, as the arguments of `RLM.start` say it."""
+
+    text: str
+    context: Any = None
+    names: Sequence[str] = ()
+    schema: object = None
+    tools: Iterable[Callable[..., Any]] = ()
+    inherit_tools: bool | None = None
+    env: Mapping[str, str] | None = None
+    mcp: Mapping[str, Mapping[str, Any]] | None = None
+    step: bool = False
+    on_event: Callable[[AnyEvent], None] | None = None
+    continues: Run | None = None
+
+
+@dataclass
+class Wiring:
+    """Puts the runs of one `RLM` together, and begins their lives.
+
+    Attributes:
+        settings: of the `RLM`.
+        model: of the root.
+        sub_model: of sub-agents and plain completions.
+        price: that was given for both; None: their own.
+        secrets: that were given to it, such as a key.
+        on_event: called with each event of each run.
+        ask_again: starts a follow-up question: `RLM.start`.
+        release: called when all of its runs are closed.
+    """
+
+    settings: Settings
+    model: ChatModel
+    sub_model: ChatModel
+    price: Price | None
+    secrets: Sequence[str]
+    on_event: Callable[[AnyEvent], None] | None
+    ask_again: Callable[..., Run]
+    release: Callable[[], Awaitable[None]]
+    _open_runs: int = 0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._samplings = Samplings.of(self.settings)
+
+    def start(self, asked: Question, limits: Limits) -> Run:
+        """Begin a run; see `RLM.start` for what it raises.
+
+        Args:
+            asked: the question with its data and options.
+            limits: what the run may spend.
+        """
+        exposed = check_start(self.settings, asked.text, asked.on_event)
+        answer = _answer_schema(asked.schema) if asked.schema is not None else None
+        names = read_names(asked.names, asked.context)
+        data, bound, items = encode(asked.context, names, rows=self.settings.sample_rows)
+        functions = read_tools(asked.tools, data=names)
+        given = read_environment(asked.env)
+        configs = read_servers(asked.mcp)
+        spec = AgentSpec(
+            id="0",
+            parent=None,
+            depth=0,
+            question=asked.text,
+            model=self.model,
+            context=data,
+            names=bound,
+            item_names=items,
+            schema=answer,
+            tools=functions,
+            mcp=tuple(configs),
+        )
+        run_id = new_id()
+        earlier = asked.continues
+        if earlier is not None:
+            spec, given, configs = inherit_from_run(earlier, run_id, spec, given, configs)
+        inherit = self.settings.inherit_tools if asked.inherit_tools is None else asked.inherit_tools
+        heard = (self.on_event, asked.on_event, tracer(self.settings, self.model))
+        listeners = [listener for listener in heard if listener is not None]
+        try:
+            run = self._begin(
+                run_id,
+                spec,
+                given,
+                configs,
+                limits,
+                listeners,
+                inherit=inherit,
+                step=asked.step,
+                exposed=exposed,
+            )
+        except BaseException:
+            if earlier is not None:
+                earlier.continued_by = None
+            raise
+        run.arguments = RunArguments(self.ask_again, given, configs)
+        self._begin_life(run)
+        return run
+
+    def failed(self, question: str, error: RLMError, limits: Limits) -> Run:
+        """Returns a run that has failed already.
+
+        Args:
+            question: that was asked.
+            error: why there is no run.
+            limits: what it could have spent.
+        """
+        spec = AgentSpec(id="0", parent=None, depth=0, question=question, model=self.model)
+        run = self._begin(new_id(), spec, {}, {}, limits, [], inherit=False, step=False)
+        self._begin_life(run, error)
+        return run.wait(60)
+
+    def _begin(
+        self,
+        run_id: str,
+        spec: AgentSpec,
+        env: dict[str, str],
+        servers: dict[str, ServerConfig],
+        limits: Limits,
+        listeners: Sequence[Callable[[AnyEvent], None]],
+        *,
+        inherit: bool,
+        step: bool,
+        exposed: str | None = None,
+    ) -> Run:
+        """Put a run together; its life is not begun yet."""
+        handed = [
+            *secrets_in(env, handed=True),
+            *(secret for config in servers.values() for secret in config.secrets),
+        ]
+        journal = Journal(run_id, redactor([*self.secrets, *handed]))
+        for listener in listeners:
+            journal.subscribe(listener)
+        writer = open_log(self.settings.log_dir, run_id, journal)
+        redact = Redactor([*self.secrets, *handed])
+        offered = Servers(servers, journal.redact, lambda text: journal.emit(Notice, text=text))
+        toolkit = Toolkit(env=env, servers=offered, inherit=inherit, redact=redact)
+        return submit(
+            engine(),
+            self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer, exposed=exposed),
+        )
+
+    async def _wire(
+        self,
+        run_id: str,
+        journal: Journal,
+        spec: AgentSpec,
+        toolkit: Toolkit,
+        limits: Limits,
+        *,
+        step: bool,
+        writer: LogWriter | None,
+        exposed: str | None,
+    ) -> Run:
+        """Put a run together, on the engine's loop."""
+        completions = Completions(
+            journal,
+            ledger := Ledger(limits),
+            samplings=self._samplings,
+            price=self.price,
+            cache=self._cache(),
+            redact=toolkit.redact,
+        )
+        store = Store(limit=self.settings.value_memory)
+        for data in (spec.context, *(one.data for one in spec.added)):
+            if data is not None:
+                store.share(data)
+        conductor = Conductor(
+            run=run_id,
+            settings=self.settings,
+            limits=limits,
+            journal=journal,
+            ledger=ledger,
+            completions=completions,
+            pool=await kernel_pool(),
+            store=store,
+            model=self.model,
+            sub_model=self.sub_model,
+            env=toolkit.env,
+            servers=toolkit.servers,
+            inherit_tools=toolkit.inherit,
+            redact=toolkit.redact,
+            step=step,
+        )
+        emit_run_started(
+            journal, spec, self.model, self.sub_model, limits, self.settings, step=step, exposed=exposed
+        )
+        return Run(
+            conductor,
+            spec,
+            engine(),
+            log=writer,
+            release=self._run_closed,
+        )
+
+    def _begin_life(self, run: Run, failure: RLMError | None = None) -> None:
+        with self._counting:
+            self._open_runs += 1
+        register_run(run)
+        ended = engine().submit(run._conduct(failure))  # noqa: SLF001 - the run's life is begun in one place
+        ended.add_done_callback(lambda _: let_older_go())
+
+    async def _run_closed(self) -> None:
+        """Call `release` once the last run that might use the models' connections has been closed."""
+        with self._counting:
+            self._open_runs -= 1
+            last = not self._open_runs
+        if last:
+            await self.release()
+
+    def _cache(self) -> Cache | None:
+        """One run's view of the replies on disk; scripts are not kept."""
+        if not self.settings.cache or (self.model.scripted and self.sub_model.scripted):
+            return None
+        from rlm_jupyter.models.cache import RunCache
+
+        return RunCache(reply_cache())
+
+
+def _answer_schema(schema: object) -> AnswerSchema:
+    from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+
+    return AnswerSchema(schema)
