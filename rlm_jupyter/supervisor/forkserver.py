@@ -38,8 +38,8 @@ from typing import Any, NoReturn
 from ..guest import linux_process, preloaded_data
 from . import forked_kernel
 
-KERNEL = "_rlm.guest.ipykernel_hooks.threadless_app"
-"""The module that is made of ipykernel's own parts, and so may not fit one that is newer."""
+KERNEL = ("_rlm.guest.ipykernel_hooks.threadless_app", "_rlm.guest.ipykernel_hooks.prebuilt_app")
+"""The modules that are made of ipykernel's own parts, and so may not fit one that is newer."""
 
 
 # ------------------------------------------------------------------------------------------------ processes
@@ -108,7 +108,7 @@ def _preload(modules: list[str], ours: list[str]) -> tuple[list[str], str]:
         try:
             importlib.import_module(name)
         except Exception as error:
-            if name != KERNEL:
+            if name not in KERNEL:
                 raise
             traceback.print_exc()
             unable = f"{type(error).__name__}: {error}"
@@ -116,7 +116,18 @@ def _preload(modules: list[str], ours: list[str]) -> tuple[list[str], str]:
             raise RefusedError(
                 name, "it starts a thread when it is imported, and a fork would lose that thread"
             )
-    return loaded, unable
+    return loaded, unable or _build_kernel()
+
+
+def _build_kernel() -> str:
+    """Make what kernels have in common; return why no kernel can be forked, empty if they can."""
+    from ..guest.ipykernel_hooks import prebuilt_app
+
+    try:
+        prebuilt_app.build()
+    except Exception:  # each kernel makes its own then, which takes longer
+        traceback.print_exc()
+    return "" if _threads() == 1 else "A thread was started when IPython's shell was made."
 
 
 # ------------------------------------------------------------------------------------------------ the server
