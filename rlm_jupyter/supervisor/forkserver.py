@@ -38,7 +38,9 @@ from typing import Any, NoReturn
 from ..guest import linux_process, preloaded_data
 from . import forked_kernel
 
-KERNEL = ("_rlm.guest.ipykernel_hooks.threadless_app", "_rlm.guest.ipykernel_hooks.prebuilt_app")
+KERNEL = tuple(
+    f"_rlm.guest.ipykernel_hooks.{name}" for name in ("threadless_app", "prebuilt_app", "heartbeat_on_demand")
+)
 """The modules that are made of ipykernel's own parts, and so may not fit one that is newer."""
 
 

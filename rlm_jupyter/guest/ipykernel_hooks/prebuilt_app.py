@@ -14,9 +14,11 @@ import os
 import sys
 import tempfile
 import uuid
+from pathlib import Path
 from typing import Any
 
 from ipykernel import ipkernel
+from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.profiledir import ProfileDir
 from IPython.paths import get_ipython_dir
 from jupyter_client.session import new_id
@@ -30,6 +32,10 @@ _OF_ITS_MAKING = frozenset({"parent", "session", "log", "profile_dir", "user_ns"
 """What a kernel was given when it was made; the rest of what ipykernel makes it from are its channels."""
 
 
+def _profile() -> str:
+    return os.path.join(get_ipython_dir(), "profile_default")  # noqa: PTH118 - a str
+
+
 class Profile(ProfileDir):
     """A profile whose directories are made when somebody asks for them; few agents do."""
 
@@ -39,7 +45,7 @@ class Profile(ProfileDir):
 
     @default("startup_dir")
     def _find_startup_dir(self) -> str:  # each kernel looks whether there is one, and none needs it
-        return os.path.join(get_ipython_dir(), "profile_default", self.startup_dir_name)  # noqa: PTH118 - a str
+        return os.path.join(_profile(), self.startup_dir_name)  # noqa: PTH118 - a str
 
     @default("log_dir")
     def _find_log_dir(self) -> str:
@@ -83,6 +89,7 @@ class Kernel(threadless_app.Kernel):
         shell.init_ipython_dir(None)
         shell.init_virtualenv()
         shell.init_pushd_popd_magic()
+        shell.history_manager.hist_file = Path(_profile(), "history.sqlite")
         shell.starting_dir = os.getcwd()  # noqa: PTH109 - IPython's is a str
         shell.save_sys_module_state()
         # Last in, first out: the shell ends before the channels do.
@@ -99,7 +106,7 @@ class App(threadless_app.App):
     def build(self) -> None:
         """Make the kernel and its shell. Runs in the fork server."""
         self.parse_command_line(["-f", "", *ARGUMENTS])
-        self.profile_dir = Profile(parent=self)
+        self.profile_dir = ProfileDir(parent=self)  # of no place
         self.kernel = Kernel.instance(
             parent=self,
             session=self.session,
@@ -112,6 +119,8 @@ class App(threadless_app.App):
         self.init_code()
         self.built = True
         _use(self.shell)
+        shell: Any = self.shell
+        self.profile_dir = self.kernel.profile_dir = shell.profile_dir = Profile(parent=self)
 
     def parse_command_line(self, argv: Any = None) -> None:
         """Take the connection file, once all else has been taken."""
@@ -148,7 +157,8 @@ class App(threadless_app.App):
             super().init_code()
             return
         self._run_startup_files()
-        self.shell.user_ns_hidden.update(self.shell.user_ns)
+        shell: Any = self.shell
+        shell.user_ns_hidden.update(shell.user_ns)
         sys.stdout.flush()
         sys.stderr.flush()
 
@@ -167,6 +177,7 @@ def _use(shell: Any) -> None:
 def build() -> None:
     """Make all of it, for the forks of this process. An error leaves nothing behind."""
     before, main = tempfile.tempdir, sys.modules["__main__"]
+    os.environ["IPYTHONDIR"] = os.getcwd()  # noqa: PTH109 - a str; else IPython makes a directory at home
     try:
         App.instance(parent_handle=0, user_ns={}).build()
     except BaseException:
@@ -175,11 +186,12 @@ def build() -> None:
         raise
     finally:
         tempfile.tempdir = before  # a kernel has its own
+        del os.environ["IPYTHONDIR"]
 
 
 def discard() -> None:
     """Forget what was made, so that another can be made."""
-    shells = ipkernel.ZMQInteractiveShell
+    shells = ZMQInteractiveShell
     if shells.initialized():
         atexit.unregister(shells.instance().atexit_operations)
     for kind in (App, Kernel, shells):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from traitlets import TraitError
@@ -30,7 +30,7 @@ class Client(AsyncKernelClient):
     Each channel is a connection, which both processes have to make: half of what a start costs here.
     """
 
-    def start_channels(  # noqa: PLR0913 - the base class' signature
+    def start_channels(
         self,
         shell: bool = True,
         iopub: bool = True,
