@@ -1,9 +1,9 @@
 """The application, the kernel and the shell of forked kernels, made in the fork server once for all of them.
 
-Travels as source into the supervisor: standard library and ipykernel only. To make them takes
-half of the processor time of a kernel's start and touches thousands of pages, each of which is then a copy of that
-kernel's own. What belongs to one process is left out, and made or set in the fork by ipykernel's own steps: sockets,
-threads, event loops, streams, the environment, directories, and ids.
+Travels as source into the supervisor: standard library and ipykernel only. Making them takes half of the processor
+time of a kernel's start, and touches thousands of pages, which a fork would have to copy. What belongs to one process
+is made or set in the fork, by ipykernel's own steps: sockets, threads, event loops, streams, the environment,
+directories and ids.
 """
 
 # mypy: allow-untyped-calls
