@@ -17,6 +17,7 @@ KEPT_FREE = 256 << 20
 """Bytes of a disk that are left to everybody else."""
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _MOUNTS = Path("/proc/self/mountinfo")
+_MEMORY = Path("/proc/meminfo")
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
@@ -30,6 +31,16 @@ def machine_memory() -> int:
         with suppress(OSError, ValueError):  # not in a container, or its limit is `max`
             found = min(found, int(Path(path).read_text()))
     return found
+
+
+def available_memory() -> int:
+    """Returns the bytes of memory that programs may still take here, no more than `machine_memory`."""
+    most = machine_memory()
+    with suppress(OSError, ValueError):
+        for line in _MEMORY.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return min(most, int(line.split()[1]) << 10)
+    return most
 
 
 def disk_for(size: int, first: Path | None) -> Path:

@@ -27,6 +27,7 @@ from rlm_jupyter.kernels.launch.kernel_process import BridgeKind, KernelProcess,
 from rlm_jupyter.kernels.limited_kernel import BoundedKernel
 from rlm_jupyter.kernels.prestarted import ReadyKernels
 from rlm_jupyter.sandbox_settings import Sandbox
+from rlm_jupyter.system import available_memory
 
 if TYPE_CHECKING:
     import zmq.asyncio
@@ -40,6 +41,14 @@ DESCRIPTORS_PER_KERNEL = 14
 DESCRIPTORS_OF_OTHERS = 256
 WANTED_DESCRIPTORS = 65_536
 OPEN_MAX = 10_240
+BOOTS = 4 * (os.cpu_count() or 1)
+"""Kernels that start at once."""
+MOST_READY = 2 * (os.cpu_count() or 1)
+"""Kernels that are kept ready after a batch of sub-agents: each is memory that may not be needed."""
+READY_BYTES = 16 << 20
+"""What a forked kernel weighs that has done nothing yet."""
+READY_SHARE = 20
+"""Kernels that are kept ready after a batch take no more than this part of the memory that is left: a twentieth."""
 LARGEST_MESSAGE = 1 << 20
 """Bytes; a kernel of ours cuts what is longer, so a longer one is forged and its sender disconnected."""
 READY_SECONDS = 120.0
@@ -112,8 +121,9 @@ class KernelPool:
         self._supervisor: Supervisor | None = None
         self._context: zmq.asyncio.Context | None = None
         self._opening: asyncio.Task[Path] | None = None
-        self._boots = asyncio.Semaphore(4 * (os.cpu_count() or 1))
-        self._places = asyncio.Semaphore(raise_open_files())
+        self._boots = asyncio.Semaphore(BOOTS)
+        self._room = raise_open_files()
+        self._places = asyncio.Semaphore(self._room)
         self._numbers = count(1)
         self._kernels: dict[str, set[BoundedKernel]] = {}
         self._watch = Watch(lambda: chain.from_iterable(self._kernels.values()))
@@ -121,7 +131,7 @@ class KernelPool:
         self._templates: dict[str, Template] = {}
         self._starting: Counter[str] = Counter()
         self._ended: set[str] = set()  # runs that were closed while a kernel of theirs started
-        self._ready = ReadyKernels(ready, lambda: bool(self._starting))
+        self._ready = ReadyKernels(ready, lambda: bool(self._starting), self._most_ready)
         self._closed = False
 
     # ------------------------------------------------------------------------------------------ kernels
@@ -147,6 +157,7 @@ class KernelPool:
             )
         await self._places.acquire()
         self._starting[request.run] += 1
+        width = self._starting.total()
         try:
             process = self._ready.take(self._kind(request)) or await self._process(request)
             try:
@@ -164,7 +175,7 @@ class KernelPool:
                 self._ended.discard(request.run)
         self._watch.begin()
         if process.local:
-            self._ready.fill(self._kind(request), lambda: self._process(request))
+            self._ready.fill(self._kind(request), lambda: self._process(request), width)
         return kernel
 
     def _adopt(self, process: KernelProcess, request: KernelRequest, handler: BridgeHandler) -> BoundedKernel:
@@ -183,6 +194,13 @@ class KernelPool:
         )
         self._kernels.setdefault(request.run, set()).add(kernel)
         return kernel
+
+    def _most_ready(self) -> int:
+        """Returns how many kernels may be kept ready after a batch: few, since each is memory that nobody uses."""
+        if not self.forks:
+            return 0
+        places = self._room - sum(map(len, self._kernels.values()))
+        return min(MOST_READY, available_memory() // READY_SHARE // READY_BYTES, places)
 
     def _kind(self, request: KernelRequest) -> Hashable:
         """Returns apart what makes kernels different: any of one kind can serve any request of it."""

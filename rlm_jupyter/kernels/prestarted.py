@@ -1,4 +1,8 @@
-"""A few kernels that have started before anybody asks, so that the next sub-agent need not wait for a fork."""
+"""A few kernels that have started before anybody asks, so that the next sub-agent need not wait for a fork.
+
+How many follows what was asked for: a batch of sub-agents is often followed by another one of that width. While
+nobody asks for any, the number goes back to what it was.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +20,23 @@ PAUSE = 0.05
 """Seconds between looks whether agents that wait for a kernel themselves have been served."""
 REST = 0.15
 """Seconds after the last kernel was asked for: what its agent does first shall not share the processor with starts."""
+CALM = 10.0
+"""Seconds without a request after which the number goes back: a turn of a model is mostly shorter."""
 
 
 class ReadyKernels:
     """Keeps processes of the kind that was asked for last. Belongs to the pool's event loop.
 
     Args:
-        number: how many to keep.
+        number: how many to keep; none are ever kept if it is 0.
         busy: tells whether somebody is waiting for a start; nothing is started ahead then.
+        most: tells how many may be kept after as many were asked for at once.
     """
 
-    def __init__(self, number: int, busy: Callable[[], bool]) -> None:
-        self._number, self._busy = number, busy
+    def __init__(self, number: int, busy: Callable[[], bool], most: Callable[[], int] = lambda: 0) -> None:
+        self._number, self._busy, self._most = number, busy, most
+        self._width = 0
+        self._calm: asyncio.TimerHandle | None = None
         self._kind: Hashable = None
         self._stock: list[KernelProcess] = []
         self._filling: asyncio.Task[None] | None = None
@@ -45,8 +54,14 @@ class ReadyKernels:
             self._close_soon(process)
         return None
 
-    def fill(self, kind: Hashable, start: Callable[[], Awaitable[KernelProcess]]) -> None:
-        """Begin to start processes of a kind in the background; those of another kind are closed."""
+    def fill(self, kind: Hashable, start: Callable[[], Awaitable[KernelProcess]], width: int = 1) -> None:
+        """Begin to start processes in the background.
+
+        Args:
+            kind: of the processes; those of another kind are closed.
+            start: starts one.
+            width: how many were asked for at once.
+        """
         if not self._number:
             return
         if kind != self._kind:
@@ -54,18 +69,31 @@ class ReadyKernels:
             self._kind = kind
         loop = asyncio.get_running_loop()
         self._asked = loop.time()
+        self._width = max(self._width, width)
+        if self._calm is not None:
+            self._calm.cancel()
+        self._calm = loop.call_later(CALM, self._shrink)
         if self._filling is None or self._filling.done():
             self._filling = loop.create_task(self._fill(start))
 
     async def _fill(self, start: Callable[[], Awaitable[KernelProcess]]) -> None:
         clock = asyncio.get_running_loop().time
         try:
-            while len(self._stock) < self._number:
+            while len(self._stock) < self._wanted():
                 while self._busy() or clock() < self._asked + REST:
                     await asyncio.sleep(PAUSE)
                 self._stock.append(await start())
         except Exception as error:  # who asks next starts one for himself, and hears why it fails
             log.debug("No kernel is kept ready: %s", error)
+
+    def _wanted(self) -> int:
+        return max(self._number, min(self._width, self._most()))
+
+    def _shrink(self) -> None:
+        """Close what is above the number that is always kept."""
+        self._width = 0
+        while len(self._stock) > self._number:
+            self._close_soon(self._stock.pop())
 
     def drop(self, kind: Hashable = None) -> None:
         """Close what is kept, in the background; given a kind, only if it is that."""
@@ -74,7 +102,10 @@ class ReadyKernels:
         if self._filling is not None:
             self._filling.cancel()
             self._filling = None
-        self._kind = None
+        if self._calm is not None:
+            self._calm.cancel()
+            self._calm = None
+        self._kind, self._width = None, 0
         while self._stock:
             self._close_soon(self._stock.pop())
 

@@ -68,7 +68,7 @@ def _run_kernel(request: dict[str, Any]) -> None:
     """Be an ipykernel until it is shut down. Runs in the forked child."""
     # Here, because the notebook's process reads this module too, and because the fork server imports ipykernel only
     # after it has taken debugpy out of its way.
-    from ..guest.ipykernel_hooks.threadless_app import App
+    from ..guest.ipykernel_hooks import prebuilt_app
 
     gc.enable()
     random.seed()
@@ -80,8 +80,7 @@ def _run_kernel(request: dict[str, Any]) -> None:
     if policy:
         landlock_seccomp.enter(policy)
     sys.argv = ["ipykernel_launcher", *request["argv"]]
-    # The kernel dies with the supervisor by PDEATHSIG, so ipykernel's own polling thread has nothing to do.
-    app: Any = App.instance(parent_handle=0, user_ns={})
+    app = prebuilt_app.application(request["argv"])
     with warnings.catch_warnings():
         # ipykernel wants a TCP socket for what forks of it print; the prelude gives them another way.
         warnings.filterwarnings("ignore", message=".*subprocess output will be unavailable")

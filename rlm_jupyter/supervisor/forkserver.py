@@ -41,8 +41,10 @@ from typing import Any, NoReturn
 from ..guest import linux_process, preloaded_data
 from . import forked_kernel, idle_priority
 
-KERNEL = "_rlm.guest.ipykernel_hooks.threadless_app"
-"""The module that is made of ipykernel's own parts, and so may not fit one that is newer."""
+KERNEL = tuple(
+    f"_rlm.guest.ipykernel_hooks.{name}" for name in ("threadless_app", "prebuilt_app", "heartbeat_on_demand")
+)
+"""The modules that are made of ipykernel's own parts, and so may not fit one that is newer."""
 
 
 OPEN_FILES = 65_536
@@ -134,7 +136,7 @@ def _preload(modules: list[str], ours: list[str], check_host: Callable[[], None]
         try:
             importlib.import_module(name)
         except Exception as error:
-            if name != KERNEL:
+            if name not in KERNEL:
                 raise
             traceback.print_exc()
             unable = f"{type(error).__name__}: {error}"
@@ -142,7 +144,18 @@ def _preload(modules: list[str], ours: list[str], check_host: Callable[[], None]
             raise RefusedError(
                 name, "it starts a thread when it is imported, and a fork would lose that thread"
             )
-    return loaded, unable
+    return loaded, unable or _build_kernel()
+
+
+def _build_kernel() -> str:
+    """Make what kernels have in common; return why no kernel can be forked, empty if they can."""
+    from ..guest.ipykernel_hooks import prebuilt_app
+
+    try:
+        prebuilt_app.build()
+    except Exception:  # each kernel makes its own then, which takes longer
+        traceback.print_exc()
+    return "" if _threads() == 1 else "A thread was started when IPython's shell was made."
 
 
 # ------------------------------------------------------------------------------------------------ the server

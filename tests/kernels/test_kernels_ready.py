@@ -7,6 +7,8 @@ import psutil
 import pytest
 from kernel_parts import Answers, alive, gone, opened, shown, started
 
+from rlm_jupyter.kernels import pool as pools
+from rlm_jupyter.kernels import prestarted
 from rlm_jupyter.kernels.launch import supervisor_client
 from rlm_jupyter.kernels.pool import KernelRequest
 from rlm_jupyter.values.store import Buffer
@@ -67,6 +69,60 @@ async def test_ready_kernels_go_with_the_last_run():
         await pool.close_run("two")
         assert await asyncio.to_thread(gone, *waiting) == []
         assert [path.name for path in pool._base.path.iterdir() if path.name[0] in "kr"] == []
+
+
+async def settled(pool, number):
+    """Wait until as many kernels are ready, and see that no more come."""
+    pids = await filled(pool, number)
+    await asyncio.sleep(2 * prestarted.PAUSE)
+    assert len(pool._ready._stock) == number
+    return pids
+
+
+async def batch(pool, number):
+    """Ask for kernels at once."""
+    return await asyncio.gather(
+        *[pool.start(KernelRequest(run="run", agent=str(n)), Answers()) for n in range(number)]
+    )
+
+
+async def test_as_many_are_kept_ready_as_were_asked_for_at_once_until_nobody_asks_for_a_while(monkeypatch):
+    monkeypatch.setattr(prestarted, "CALM", 3.0)
+    monkeypatch.setattr(pools, "MOST_READY", 16)
+    async with opened(ready=1) as pool:
+        kernels = await batch(pool, 4)
+        waiting = await filled(pool, 4)
+        assert {kernel.pid for kernel in await batch(pool, 3)} == set(waiting[:3])
+        waiting = await filled(pool, 4)
+        assert await asyncio.to_thread(gone, *waiting[1:]) == []
+        assert [process.pid for process in pool._ready._stock] == waiting[:1]
+        assert all(kernel.alive for kernel in kernels)
+        async with started(pool):
+            await settled(pool, 1)
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "kept"),
+    [
+        ("MOST_READY", 2, 2),
+        ("available_memory", lambda: 3 * pools.READY_SHARE * pools.READY_BYTES, 3),
+        ("available_memory", lambda: 0, 1),
+        ("raise_open_files", lambda: 7, 3),
+    ],
+)
+async def test_no_more_are_kept_ready_than_there_is_room_for(monkeypatch, limit, value, kept):
+    monkeypatch.setattr(pools, "MOST_READY", 16)
+    monkeypatch.setattr(pools, limit, value)
+    async with opened(ready=1) as pool:
+        await batch(pool, 4)
+        await settled(pool, kept)
+
+
+async def test_where_kernels_are_not_forked_no_more_are_kept_ready_after_a_batch(monkeypatch):
+    monkeypatch.setattr(pools, "MOST_READY", 16)
+    async with opened(ready=1, launch="stock") as pool:
+        await batch(pool, 2)
+        await settled(pool, 1)
 
 
 TEXT = "The quick brown fox. " * 10_000_000  # 210 MB, which every kernel would else decode for itself

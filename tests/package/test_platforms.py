@@ -34,6 +34,7 @@ def on(platform, code):
 PROGRAMS = (
     "rlm_jupyter.supervisor.forkserver",
     "rlm_jupyter.guest.ipykernel_hooks.threadless_app",
+    "rlm_jupyter.guest.ipykernel_hooks.prebuilt_app",
     "rlm_jupyter.tools.mcp_guard_process",
 )
 

@@ -52,7 +52,10 @@ TRAVELS = {
     "rlm_jupyter.values.describe": ("rlm_jupyter.values.codec",),
 }
 # The one module that is about the classes of ipykernel, and is imported in the fork server only.
-USES_IPYKERNEL = "rlm_jupyter.guest.ipykernel_hooks.threadless_app"
+USES_IPYKERNEL = {
+    f"rlm_jupyter.guest.ipykernel_hooks.{name}"
+    for name in ("threadless_app", "prebuilt_app", "heartbeat_on_demand")
+}
 MOST_LINES = 600
 MOST_IN_A_CIRCLE = 5
 
@@ -153,7 +156,7 @@ def test_what_travels_imports_the_standard_library_and_itself_only():
             for name in _resolve(module, node):
                 inside = any(name == one or name.startswith(f"{one}.") for one in ours)
                 # A module that exists for ipykernel; a function may use a library that is there, and does without.
-                library = module == USES_IPYKERNEL or node.col_offset > 0
+                library = module in USES_IPYKERNEL or node.col_offset > 0
                 outside = name.partition(".")[0] in sys.stdlib_module_names or (
                     library and not name.startswith("rlm_jupyter")
                 )

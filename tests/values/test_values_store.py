@@ -219,6 +219,20 @@ def test_a_containers_limit_counts_as_the_machines_memory(tmp_path, monkeypatch)
     assert Store().limit == 250_000
 
 
+def test_the_memory_that_is_free_is_what_the_system_tells_but_no_more_than_a_container_has(
+    tmp_path, monkeypatch
+):
+    table, limit = tmp_path / "meminfo", tmp_path / "memory.max"
+    monkeypatch.setattr(system, "_MEMORY", table)
+    monkeypatch.setattr(system, "_CGROUP_LIMITS", (str(limit),))
+    limit.write_text("5000000\n")
+    for free, expected in (("4000 kB", 4_096_000), ("9000 kB", 5_000_000), ("many", 5_000_000)):
+        table.write_text(f"MemTotal: 9000 kB\nMemFree: 1 kB\nMemAvailable: {free}\n")
+        assert system.available_memory() == expected
+    table.unlink()
+    assert system.available_memory() == 5_000_000
+
+
 @pytest.mark.parametrize(
     "value", ["ä" * 1_000_000, b"x" * 1_000_000, {"a": "x" * 1_000_000, "b": 1}, ["x" * 1_000_000, None]]
 )

@@ -15,12 +15,14 @@ import threading
 from typing import Any
 
 import zmq
+from ipykernel.control import ControlThread
 from ipykernel.iostream import IOPubThread, OutStream
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from traitlets.config.loader import Config, DeferredConfigString
 
 from .defer_sigint import deferred_sigint
+from .heartbeat_on_demand import on_demand
 
 
 class Publisher(IOPubThread):
@@ -92,9 +94,17 @@ class Kernel(IPythonKernel):
 
     _supports_kernel_subshells = False
 
+    def start(self) -> None:
+        """Begin to read requests; there is no debugger to listen to."""
+        shell: Any = self.shell
+        shell.exit_now = False
+        super(IPythonKernel, self).start()
+
 
 class App(IPKernelApp):
     """The application with these parts."""
+
+    kernel_type: type[IPythonKernel] = Kernel
 
     def parse_command_line(self, argv: Any = None) -> None:
         """Take `-f FILE` and `--Class.trait=value`: a parser of all that there is costs a tenth of the start."""
@@ -116,9 +126,15 @@ class App(IPKernelApp):
         """Load none: what this machine sets for its users' notebooks is not meant for agents."""
 
     def init_control(self, context: Any) -> None:
-        """Make the channel of control, and no thread to read requests: the main thread does."""
-        super().init_control(context)
-        self.kernel_class = Kernel
+        """Make the channel of control. There is no thread to read requests, and no debugger, so no sockets for them."""
+        self.control_socket = context.socket(zmq.ROUTER)
+        self.control_socket.linger = 1000
+        self.control_socket.router_handover = 1  # as of the other channels (ipython/ipykernel#270)
+        if (encrypt := getattr(self, "_apply_curve_server_options", None)) is not None:  # since ipykernel 7.3
+            encrypt(self.control_socket)
+        self.control_port = self._bind_socket(self.control_socket, self.control_port)
+        self.control_thread = ControlThread(daemon=True)
+        self.kernel_class = self.kernel_type
         self.shell_channel_thread = NoThread()
 
     def init_iopub(self, context: Any) -> None:
@@ -129,6 +145,25 @@ class App(IPKernelApp):
             super().init_iopub(context)
         finally:
             kernelapp.IOPubThread = stock
+
+    def init_heartbeat(self) -> None:
+        """Let the heartbeat begin when somebody connects to it."""
+        if self.transport != "ipc" or not self.hb_port:
+            super().init_heartbeat()
+            return
+        on_demand(
+            self.control_thread.io_loop, self.ip, self.hb_port, lambda beat: setattr(self, "heartbeat", beat)
+        )
+
+    def init_kernel(self) -> None:
+        """Make the kernel, with a stream for each socket that there is."""
+        kernelapp: Any = sys.modules[IPKernelApp.__module__]
+        stock = kernelapp.ZMQStream
+        kernelapp.ZMQStream = lambda socket, *loop: socket and stock(socket, *loop)
+        try:
+            super().init_kernel()
+        finally:
+            kernelapp.ZMQStream = stock
 
     def init_io(self) -> None:
         """Replace the standard streams."""

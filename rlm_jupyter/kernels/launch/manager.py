@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKernel
 from jupyter_client.manager import AsyncKernelManager
 from traitlets import TraitError
@@ -23,9 +24,35 @@ PYTHONS = ("python", "python3", "ipython", "sage")
 """Languages of kernels that run Python."""
 
 
+class Client(AsyncKernelClient):
+    """A client with two channels, those of cells and of output; that of control is made when it is asked for.
+
+    Each channel is a connection, which both processes have to make: half of what a start costs here.
+    """
+
+    def start_channels(
+        self,
+        shell: bool = True,
+        iopub: bool = True,
+        stdin: bool = False,
+        hb: bool = False,
+        control: bool = False,
+    ) -> None:
+        """Start channels; see jupyter_client, whose defaults are all of them."""
+        super().start_channels(shell=shell, iopub=iopub, stdin=stdin, hb=hb, control=control)
+
+    def stop_channels(self) -> None:
+        """Stop the channels that there are; jupyter_client makes the others first."""
+        for name in ("shell", "iopub", "stdin", "hb", "control"):
+            channel = getattr(self, f"_{name}_channel")
+            if channel is not None and channel.is_alive():
+                channel.stop()
+
+
 class Manager(AsyncKernelManager):
     """A kernel manager with a kernelspec of its own making."""
 
+    client_factory = Client
     own_spec: KernelSpec
     _owner = 0
 
@@ -37,6 +64,11 @@ class Manager(AsyncKernelManager):
         # jupyter_client's removes the connection file and the sockets, which are the parent's in a fork of it.
         if os.getpid() == self._owner:
             super().__del__()
+
+    async def _async_post_start_kernel(self, **options: Any) -> None:
+        """Do what follows a start, without the connection for `shutdown_request`: it is made when it is needed."""
+        assert self.provisioner is not None
+        await self.provisioner.post_launch(**options)
 
     @property
     def kernel_spec(self) -> KernelSpec:
