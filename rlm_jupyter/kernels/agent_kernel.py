@@ -21,7 +21,7 @@ __all__ = ["AgentKernel", "CellResult"]
 GRACE_SECONDS = 2.0
 """How long an interrupted cell may take to end before its kernel is killed."""
 _ENDED_SECONDS = 5.0
-"""How long the end of a kernel may take to be noticed, whose cell was interrupted by others."""
+"""How long the end of a kernel may take to be noticed, whose cell was interrupted by the gateway."""
 _TICK = 0.1
 _TOLD_SECONDS = 1.0
 """How long a cell that has ended may take to tell of its variables; where its code has broken that, it never does."""
@@ -142,8 +142,10 @@ class AgentKernel:
             if not reply.done() or self._process.died.done():  # it may have replied just before it was killed
                 return await self._replaced(recorder, why or "died")
             await self._process.settled(request)
-            if why is None and reply.result().get("ename") == "KeyboardInterrupt":
-                # Whoever ends a kernel from outside (a gateway) interrupts it first: its cell may still reply.
+            ended = why is None and reply.result().get("ename") == "KeyboardInterrupt"
+            if ended and not self._process.local:
+                # A gateway that ends a kernel interrupts it first: its cell may still reply. Nobody ends a local
+                # kernel that way, and a cell that raises this itself shall not wait.
                 await asyncio.wait({self._process.died}, timeout=_ENDED_SECONDS)
                 if self._process.died.done():
                     return await self._replaced(recorder, "died")

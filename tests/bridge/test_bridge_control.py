@@ -7,6 +7,7 @@ import pytest
 from kernel_parts import Answers, opened, shown, started
 
 from rlm_jupyter.guest.bridge import packets
+from rlm_jupyter.kernels import agent_kernel
 from rlm_jupyter.kernels.bridge import control_bridge
 from rlm_jupyter.kernels.bridge.control_bridge import ControlBridge
 from rlm_jupyter.kernels.pool import KernelRequest
@@ -111,7 +112,8 @@ async def test_a_forged_packet_ends_that_kernel(kernel, content):
     assert await shown(kernel, "llm_query('a')") == "'reply to a'"
 
 
-async def test_calls_end_when_the_engine_closes_the_line_or_is_silent(kernel):
+async def test_calls_end_when_the_engine_closes_the_line_or_is_silent(kernel, monkeypatch):
+    monkeypatch.setattr(agent_kernel, "_TOLD_SECONDS", 0.5)  # nothing is told over a line that is closed
     for how in ("closed", "silent"):
         if how == "silent":
             await shown(

@@ -9,6 +9,7 @@ from pathlib import Path
 import bleach
 import nbformat
 import pytest
+from lab import Page, opening
 from playwright.sync_api import expect
 from run_story import example
 
@@ -67,37 +68,49 @@ def test_a_notebook_that_nbconvert_executes_has_the_whole_tree_and_no_error_box(
     assert box is None or box["height"] < 4, "nothing is left of the widget above the static tree"
 
 
-@pytest.mark.parametrize("how", ["saved", "converted", "reopened"])
-def test_a_hundred_agents_take_at_most_300_kb_of_the_saved_notebook(notebook, tmp_path, how):
+@pytest.fixture(scope="module")
+def hundred(lab, left_page, request):
+    """The saved notebook of a run of a hundred agents; its kernel has ended."""
     lines = [f"import sys; sys.path.append({str(TESTS / 'support')!r})", "import browser_views as b"]
-    book = notebook("hundred.ipynb", ["\n".join([*lines, "b.shown(b.hundred())"])])
-    expect(book.agent("0")).to_be_visible(timeout=SOON)
-    expect(book.page.locator(".rlm-static")).to_be_hidden()
-    book.save()
-    path = book.lab.notebooks / book.name
-    assert path.stat().st_size <= 300_000, "the file itself, with all that Lab writes into it"
-    saved = json.loads(path.read_text())
-    assert len(saved["cells"][0]["outputs"]) == 2
-    static = book.page.locator(".rlm-static")
-    if how == "converted":
-        (tmp_path / "hundred.ipynb").write_bytes(path.read_bytes())
-        book.page.route(re.compile("^https?:"), lambda route: route.abort())
-        book.page.goto(convert(tmp_path / "hundred.ipynb").as_uri())
-    elif how == "reopened":
-        book.lab.shut_kernels()
-        book.page.add_init_script(FLASHES)
-        book.page.goto("about:blank")
-        book.open()
-    else:
-        markup = "".join(saved["cells"][0]["outputs"][1]["data"]["text/html"])
-        assert len(re.findall('<details class="rlm-s-agent"', markup)) == 100, "each agent has its row"
-        return
+    with opening(lab, left_page, request.session) as opened:
+        book = opened("hundred.ipynb", ["\n".join([*lines, "b.shown(b.hundred())"])])
+        expect(book.agent("0")).to_be_visible(timeout=SOON)
+        expect(book.page.locator(".rlm-static")).to_be_hidden()
+        book.save()
+    return lab.notebooks / book.name
+
+
+def whole_static_tree(page):
+    static = page.locator(".rlm-static")
     expect(static).to_be_visible(timeout=SOON)
     expect(static.locator("details.rlm-s-agent")).to_have_count(100)
-    no_error_box(book.page)
-    if how == "reopened":
-        book.page.wait_for_timeout(3000)
-        assert book.page.evaluate("window.flashes") == [], "nothing flashes before the static tree"
+    no_error_box(page)
+
+
+def test_a_hundred_agents_take_at_most_300_kb_of_the_saved_notebook(hundred):
+    assert hundred.stat().st_size <= 300_000, "the file itself, with all that Lab writes into it"
+    saved = json.loads(hundred.read_text())
+    assert len(saved["cells"][0]["outputs"]) == 2
+    markup = "".join(saved["cells"][0]["outputs"][1]["data"]["text/html"])
+    assert len(re.findall('<details class="rlm-s-agent"', markup)) == 100, "each agent has its row"
+
+
+def test_a_saved_notebook_of_a_hundred_agents_has_the_whole_tree_when_it_is_converted(
+    hundred, offline, tmp_path
+):
+    (tmp_path / "hundred.ipynb").write_bytes(hundred.read_bytes())
+    offline.goto(convert(tmp_path / "hundred.ipynb").as_uri())
+    whole_static_tree(offline)
+
+
+def test_a_saved_notebook_of_a_hundred_agents_shows_the_whole_tree_at_once_when_it_is_reopened(
+    hundred, lab, page
+):
+    page.add_init_script(FLASHES)
+    Page(lab, page, hundred.name).open()
+    whole_static_tree(page)
+    page.wait_for_timeout(3000)
+    assert page.evaluate("window.flashes") == [], "nothing flashes before the static tree"
 
 
 FLASHES = """

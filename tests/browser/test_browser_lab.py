@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from lab import Page
+from lab import VIEWPORT, opening
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -31,10 +31,9 @@ script = ScriptedModel(reply)
 """
 
 
-def test_the_tree_grows_while_the_cell_runs_and_the_answer_is_in_the_notebook(lab, page):
-    lab.write("grow.ipynb", [SETUP, "%%rlm table -m script -o found\nwhole question", "len(found)"])
-    book = Page(lab, page, "grow.ipynb").open().wait_for_kernel()
-    book.run_first()
+def test_the_tree_grows_while_the_cell_runs_and_the_answer_is_in_the_notebook(notebook):
+    book = notebook("grow.ipynb", [SETUP, "%%rlm table -m script -o found\nwhole question", "len(found)"])
+    page = book.page
     book.ask(1)
     tree = page.get_by_role("tree", name=re.compile("whole question"))
     expect(tree.get_by_role("treeitem", name=re.compile(r"^0\b")).first).to_be_visible(timeout=60_000)
@@ -46,10 +45,10 @@ def test_the_tree_grows_while_the_cell_runs_and_the_answer_is_in_the_notebook(la
     assert page.errors == []
 
 
-def test_stop_ends_the_running_cell(lab, page):
-    lab.write("stop.ipynb", [SETUP, "%%rlm table -m script\nslow", "print(rlm_status := 'alive')"])
-    book = Page(lab, page, "stop.ipynb").open().wait_for_kernel()
-    book.run_first()
+def test_stop_ends_the_running_cell(notebook):
+    cells = [SETUP, "%%rlm table -m script\nslow", "print(rlm_status := 'alive')"]
+    book = notebook("stop.ipynb", cells)
+    page = book.page
     book.ask(1)
     item = page.get_by_role("treeitem", name=re.compile(r"^0\b"))
     expect(item).to_be_visible(timeout=60_000)
@@ -63,13 +62,10 @@ def test_stop_ends_the_running_cell(lab, page):
     assert "alive" in book.output(2)
 
 
-def test_a_pulled_frame_is_used_in_the_next_cell_and_the_saved_tree_survives(lab, page):
-    lab.write(
-        "pull.ipynb",
-        [SETUP, "%%rlm table -m script -o found\nwhole question", "sums.shape, sums.price.sum()"],
-    )
-    book = Page(lab, page, "pull.ipynb").open().wait_for_kernel()
-    book.run_first()
+def test_a_pulled_frame_is_used_in_the_next_cell_and_the_saved_tree_survives(lab, notebook):
+    cells = [SETUP, "%%rlm table -m script -o found\nwhole question", "sums.shape, sums.price.sum()"]
+    book = notebook("pull.ipynb", cells)
+    page = book.page
     book.run(1)
     page.get_by_role("treeitem", name=re.compile(r"^0\b")).first.click()
     page.get_by_text("sums", exact=True).first.click()
@@ -96,3 +92,22 @@ def test_a_pulled_frame_is_used_in_the_next_cell_and_the_saved_tree_survives(lab
     for error in ("model not found", "Error displaying widget", "Loading widget"):
         for shown in page.get_by_text(error).all():
             expect(shown).not_to_be_visible(timeout=60_000)
+
+
+def test_a_page_is_left_to_the_next_test_as_it_was_found_and_never_after_a_reload(lab, left_page, request):
+    with opening(lab, left_page, request.session) as opened:
+        book = opened("left.ipynb", ["1"])
+        book.theme("JupyterLab Dark")
+        book.page.set_viewport_size({"width": 500, "height": 500})
+        book.page.errors.append("of this test")
+    page = left_page.take()
+    assert page is book.page
+    expect(page.locator(".jp-Notebook")).to_have_count(0)
+    expect(page.locator("body")).to_have_attribute("data-jp-theme-name", "JupyterLab Light")
+    assert (page.viewport_size, page.errors) == (VIEWPORT, [])
+    page.reload()
+    left_page.leave(page, failed=False)
+    assert page.is_closed()
+    new = left_page.take()
+    left_page.leave(new, failed=False)
+    assert new.is_closed(), "it shows no Lab"

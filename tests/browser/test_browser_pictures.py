@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from browser_story import REFUNDS
-from lab import Page
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
@@ -39,7 +38,7 @@ def keep(tmp_path):
 
 
 @pytest.fixture
-def refunds(lab, page):
+def refunds(lab, notebook):
     """The question, half answered: some agents wait for `late`."""
     (lab.notebooks / "late").unlink(missing_ok=True)
     lab.script("story", REFUNDS)
@@ -49,14 +48,11 @@ def refunds(lab, page):
         "suspects",
     ]
 
-    def ask(width=1180, theme="JupyterLab Light"):
-        page.set_viewport_size({"width": width, "height": 900})
-        lab.shut_kernels()
-        lab.write("refunds.ipynb", cells)
-        book = Page(lab, page, "refunds.ipynb").open().wait_for_kernel()
-        book.theme(theme)
+    def ask(width=1180):
+        book = notebook("refunds.ipynb", cells)
+        book.page.set_viewport_size({"width": width, "height": 900})
+        book.theme("JupyterLab Light")
         book.hide_sidebar()
-        book.run_first()
         book.ask(1)
         expect(book.agent("0.3.2")).to_be_visible(timeout=60_000)
         for done in ("0.1", "0.2", "0.4", "0.6", "0.3.1"):
@@ -67,15 +63,16 @@ def refunds(lab, page):
     lab.open_gate("late")
 
 
-@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
-def test_a_running_tree(refunds, page, keep, theme):
-    book = refunds(theme=theme)
+def test_a_running_tree(refunds, keep):
+    book = refunds()
     book.choose("0.4")
     variables = book.variables("0.4")
     variables.get_by_role("option", name="refunds").click()
-    expect(variables.get_by_text("int64").first).to_be_visible()
-    keep("dark" if "Dark" in theme else "light", book.notebook)
-    assert page.errors == []
+    for name, theme in (("light", "JupyterLab Light"), ("dark", "JupyterLab Dark")):
+        book.theme(theme)
+        expect(variables.get_by_text("int64").first).to_be_visible()
+        keep(name, book.notebook)
+        assert book.page.errors == [], theme
 
 
 @pytest.fixture
@@ -114,8 +111,9 @@ def test_a_failure(made_up, keep):
     keep("failure", shown)
 
 
-def test_a_timeline_and_the_static_tree_and_a_narrow_cell(refunds, lab, page, keep):
+def test_a_timeline_and_the_static_tree_and_a_narrow_cell(refunds, lab, keep):
     book = refunds()
+    page = book.page
     lab.open_gate("late")
     book.wait_done(1)
     book.agent("0.3").scroll_into_view_if_needed()

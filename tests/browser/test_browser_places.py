@@ -81,7 +81,7 @@ def test_what_is_done_in_one_of_two_views_is_done_once_and_seen_in_both(notebook
     book = notebook("two.ipynb", [SETUP + counted, *cells])
     page = book.page
     book.ask(1)
-    page.evaluate("jupyterapp.commands.execute('notebook:create-output-view')")
+    page.evaluate("void jupyterapp.commands.execute('notebook:create-output-view')")
     second = page.locator(".jp-LinkedOutputView")
     first = book.cell(1)
     expect(second.get_by_role("tree", name="teach")).to_be_visible(timeout=SOON)

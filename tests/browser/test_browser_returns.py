@@ -74,7 +74,7 @@ def test_another_browser_opened_in_mid_run_shows_the_whole_tree_and_stops_it(run
 def test_a_second_view_of_the_same_cell_shows_the_same_tree(running):
     book = running("second.ipynb")
     page = book.page
-    page.evaluate("jupyterapp.commands.execute('notebook:create-output-view')")
+    page.evaluate("void jupyterapp.commands.execute('notebook:create-output-view')")
     trees = page.get_by_role("tree", name="divide")
     expect(trees).to_have_count(2, timeout=SOON)
     for tree in trees.all():

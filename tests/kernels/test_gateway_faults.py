@@ -8,6 +8,7 @@ import subprocess
 import threading
 
 import pytest
+import pytest_asyncio
 from gateway_faults import FaultyGateway
 from kernel_parts import Answers, opened
 
@@ -18,6 +19,8 @@ from rlm_jupyter.kernels.launch.manager import check_launch
 from rlm_jupyter.kernels.pool import KernelRequest
 from rlm_jupyter.models import ScriptedModel
 
+in_one_loop = pytest.mark.asyncio(loop_scope="module")
+"""For tests with `fails`, whose pool belongs to one loop."""
 SECRET = "planted-secret-0123456789"
 
 
@@ -34,14 +37,19 @@ def faulty():
         one.close()
 
 
-async def fails(kernel, told=None, **options):
-    """Start a kernel that cannot start; give the message."""
-    tell = None if told is None else lambda event: told.append(event.text)
-    async with opened(**options) as pool:
-        with pytest.raises(KernelStartError) as caught:
-            await pool.start(KernelRequest("run", "0", kernel, tell=tell), Answers())
-    assert SECRET not in str(caught.value)
-    return str(caught.value)
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def fails():
+    """Starts a kernel that cannot start, in one pool for all; returns the message."""
+    async with opened() as pool:
+
+        async def start(kernel, told=None):
+            tell = None if told is None else lambda event: told.append(event.text)
+            with pytest.raises(KernelStartError) as caught:
+                await pool.start(KernelRequest("run", "0", kernel, tell=tell), Answers())
+            assert SECRET not in str(caught.value)
+            return str(caught.value)
+
+        yield start
 
 
 # ---- variables of the environment
@@ -70,7 +78,8 @@ async def fails(kernel, told=None, **options):
         ("URL", "host:8888", "is not a URL such as"),
     ],
 )  # fmt: skip
-async def test_a_malformed_variable_is_named_before_anything_is_sent(monkeypatch, name, value, says):
+@in_one_loop
+async def test_a_malformed_variable_is_named_before_anything_is_sent(fails, monkeypatch, name, value, says):
     monkeypatch.setenv(f"JUPYTER_GATEWAY_{name}", value)
     kernel = "gateway:python3" if name == "URL" else "gateway:https://127.0.0.1:9/python3"
     for message in (await fails(kernel), _said_at_the_start(kernel)):
@@ -105,7 +114,8 @@ def test_a_key_with_a_password_is_refused_and_nobody_is_asked_for_it(monkeypatch
     check_launch("gateway:https://127.0.0.1:9/python3", "auto")
 
 
-async def test_headers_and_token_are_sent_and_a_blank_at_their_end_is_none(faulty, monkeypatch):
+@in_one_loop
+async def test_headers_and_token_are_sent_and_a_blank_at_their_end_is_none(fails, faulty, monkeypatch):
     monkeypatch.setenv("JUPYTER_GATEWAY_HEADERS", '{"X-Key": "välue"}')
     monkeypatch.setenv("JUPYTER_GATEWAY_AUTH_TOKEN", f"{SECRET}\n")
     monkeypatch.setenv("JUPYTER_GATEWAY_AUTH_SCHEME", "Bearer")
@@ -139,7 +149,8 @@ async def test_headers_and_token_are_sent_and_a_blank_at_their_end_is_none(fault
     ],
     ids=range(15),
 )  # fmt: skip
-async def test_an_answer_that_is_an_error_is_told_with_what_it_says(faulty, monkeypatch, answer, says):
+@in_one_loop
+async def test_an_answer_that_is_an_error_is_told_with_what_it_says(fails, faulty, monkeypatch, answer, says):
     monkeypatch.setenv("JUPYTER_GATEWAY_AUTH_TOKEN", SECRET)
     message = await fails(faulty({("POST", "/api/kernels"): answer}).kernel)
     assert re.search(says, message), message
@@ -147,7 +158,8 @@ async def test_an_answer_that_is_an_error_is_told_with_what_it_says(faulty, monk
     assert len(message) < 1000
 
 
-async def test_a_redirection_does_not_carry_the_token_elsewhere(faulty, monkeypatch):
+@in_one_loop
+async def test_a_redirection_does_not_carry_the_token_elsewhere(fails, faulty, monkeypatch):
     monkeypatch.setenv("JUPYTER_GATEWAY_AUTH_TOKEN", SECRET)
     other = faulty()
 
@@ -159,7 +171,8 @@ async def test_a_redirection_does_not_carry_the_token_elsewhere(faulty, monkeypa
     assert other.asked == []
 
 
-async def test_a_gateway_that_accepts_and_says_nothing_is_given_up_in_time(monkeypatch):
+@in_one_loop
+async def test_a_gateway_that_accepts_and_says_nothing_is_given_up_in_time(fails, monkeypatch):
     monkeypatch.setattr(gateway, "_START_SECONDS", 1.0)
     held = []
     server = await asyncio.start_server(lambda *streams: held.append(streams), "127.0.0.1")
@@ -172,7 +185,8 @@ async def test_a_gateway_that_accepts_and_says_nothing_is_given_up_in_time(monke
             writer.close()
 
 
-async def test_a_gateway_that_accepts_and_closes_at_once_is_said_to_be_out_of_reach():
+@in_one_loop
+async def test_a_gateway_that_accepts_and_closes_at_once_is_said_to_be_out_of_reach(fails):
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1")
     port = server.sockets[0].getsockname()[1]
     try:
@@ -185,7 +199,8 @@ async def test_a_gateway_that_accepts_and_closes_at_once_is_said_to_be_out_of_re
 
 
 @pytest.mark.parametrize("first", ["nothing", "a status"])
-async def test_a_websocket_that_closes_at_once_is_not_tried_for_ever(faulty, first):
+@in_one_loop
+async def test_a_websocket_that_closes_at_once_is_not_tried_for_ever(fails, faulty, first):
     status = {
         "channel": "iopub",
         "header": {"msg_type": "status"},
@@ -221,10 +236,12 @@ async def test_a_websocket_that_is_refused_is_not_tried_for_ever(monkeypatch):
     assert len(tried) == 3
 
 
-async def test_a_websocket_whose_other_end_is_gone_without_a_word_is_noticed(faulty, monkeypatch):
+@in_one_loop
+async def test_a_websocket_whose_other_end_is_gone_without_a_word_is_noticed(fails, faulty, monkeypatch):
     """As behind a firewall that forgets connections: what is written is acknowledged, and nobody reads it."""
     monkeypatch.setattr(gateway, "_PING_SECONDS", 0.3)
     monkeypatch.setattr(websocket, "_STEADY_SECONDS", 60.0)
+    monkeypatch.setattr(websocket, "_TRIES", 2)  # tornado takes 5 s to close a websocket that does not answer
 
     def on_open(socket):
         # tornado is not told, and goes on to wait for what this loop would hear
@@ -239,7 +256,8 @@ async def test_a_websocket_whose_other_end_is_gone_without_a_word_is_noticed(fau
 # ---- its kernels
 
 
-async def test_a_kernel_that_cannot_be_deleted_is_named(faulty, monkeypatch):
+@in_one_loop
+async def test_a_kernel_that_cannot_be_deleted_is_named(fails, faulty, monkeypatch):
     monkeypatch.setattr(gateway, "_TRY_AGAIN", (0.05,))
     monkeypatch.setattr(websocket, "_TRIES", 1)
     server = faulty({("DELETE", "/api/kernels/k-1"): (500, {"message": "busy with it"})})
@@ -253,7 +271,10 @@ async def test_a_kernel_that_cannot_be_deleted_is_named(faulty, monkeypatch):
     assert await server.left() == []
 
 
-async def test_a_gateway_that_hangs_at_the_end_holds_nobody_up_and_its_kernel_is_named(faulty, monkeypatch):
+@in_one_loop
+async def test_a_gateway_that_hangs_at_the_end_holds_nobody_up_and_its_kernel_is_named(
+    fails, faulty, monkeypatch
+):
     monkeypatch.setattr(gateway, "_END_SECONDS", 0.5)
     monkeypatch.setattr(websocket, "_TRIES", 1)
 
@@ -267,7 +288,8 @@ async def test_a_gateway_that_hangs_at_the_end_holds_nobody_up_and_its_kernel_is
     assert await server.left() == []
 
 
-async def test_a_kernel_that_is_gone_already_is_not_complained_about(faulty, monkeypatch):
+@in_one_loop
+async def test_a_kernel_that_is_gone_already_is_not_complained_about(fails, faulty, monkeypatch):
     monkeypatch.setattr(websocket, "_TRIES", 1)
     server = faulty({("DELETE", "/api/kernels/k-1"): (404, "")})
     told = []

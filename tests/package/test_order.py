@@ -1,4 +1,4 @@
-"""Where several processes share the tests, long files begin first, and files of a few long tests are split."""
+"""Tests are collected without a search for garbage; where processes share them, long files begin first or are split."""
 
 import os
 import re
@@ -11,9 +11,11 @@ from order import LONG, SPLIT
 
 HERE = Path(__file__).parents[1]
 TESTS = """
-import os, time, pytest
+import gc, os, time, pytest
+assert not gc.isenabled()
 @pytest.mark.parametrize("n", range({count}))
 def test_it(n):
+    assert gc.isenabled()
     time.sleep(0.2)
 """
 
@@ -26,7 +28,7 @@ def begun(tmp_path):
         (tmp_path / "pytest.ini").write_text("[pytest]\n")
         (tmp_path / "conftest.py").write_text(
             f"import sys; sys.path.append({str(HERE)!r})\n"
-            "from order import pytest_collection_modifyitems, pytest_xdist_make_scheduler"
+            "from order import pytest_collection, pytest_collection_modifyitems, pytest_xdist_make_scheduler"
         )
         for name, count in counts.items():
             (tmp_path / f"test_{name}.py").write_text(TESTS.format(count=count))

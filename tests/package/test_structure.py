@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,7 @@ def _statements(module, *, types):
     return [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
+@cache
 def _imports(*, types):
     """Module to the modules of this package that it imports; with `types`, under `TYPE_CHECKING` too."""
     found = {}
@@ -111,9 +113,6 @@ def _imports(*, types):
         names = {name for node in _statements(module, types=types) for name in _resolve(module, node)}
         found[module] = {name for name in names if name in MODULES} - {module, "rlm_jupyter"}
     return found
-
-
-RUNS, KNOWS = _imports(types=False), _imports(types=True)
 
 
 def _room(module):
@@ -132,7 +131,7 @@ def test_every_module_is_in_a_layer():
 def test_imports_go_down_and_never_up():
     wrong = [
         f"{module} imports {name}"
-        for module, names in KNOWS.items()
+        for module, names in _imports(types=True).items()
         for name in names
         if _room(name) != _room(module) and _layer(name) >= _layer(module)
     ]
@@ -141,7 +140,7 @@ def test_imports_go_down_and_never_up():
 
 @pytest.mark.parametrize(("one", "other"), SEPARATE)
 def test_packages_that_do_not_know_each_other(one, other):
-    pairs = {(_room(module), _room(name)) for module, names in KNOWS.items() for name in names}
+    pairs = {(_room(module), _room(name)) for module, names in _imports(types=True).items() for name in names}
     assert not {(one, other), (other, one)} & pairs
 
 
@@ -207,11 +206,11 @@ def test_the_search_for_circles_finds_them():
 
 
 def test_no_module_imports_itself_by_way_of_others():
-    assert _circles(RUNS) == []
+    assert _circles(_imports(types=False)) == []
 
 
 def test_circles_of_types_are_small():
-    assert [part for part in _circles(KNOWS) if len(part) > MOST_IN_A_CIRCLE] == []
+    assert [part for part in _circles(_imports(types=True)) if len(part) > MOST_IN_A_CIRCLE] == []
 
 
 def test_no_stem_names_two_modules():

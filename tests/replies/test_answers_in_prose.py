@@ -20,43 +20,54 @@ def observation(run, turn):
     return run.messages()[2 * turn + 1]["content"]
 
 
+WORDS = [
+    "A|B",
+    "The answer is A|B",
+    "yes",
+    "No",
+    "March 2026",
+    "2026-03",
+    "2026-10",
+    "2026-10-05",
+    "10/05/2026",
+    "555-1234",
+    "1,234,567",
+    "Smith, John",
+    "N/A",
+    "the total is 5",
+    "total = 5",
+    "Berlin",
+    "Berlin (Germany)",
+    "positive",
+    "Failed",
+    "sum",
+    "budget",
+    "not found",
+    "covid-19",
+    "someone@example.com",
+    "www.example.com",
+    "Ann, Bob and Cecil",
+    "[Ann, Bob]",
+    "A > B > C",
+    "12:30",
+    "5 apples",
+    "it's (mostly) over",
+]
+FORMS = ["FINAL({})", "I am done.\n\nFINAL({})\n", "The answer is: FINAL({})"]
+
+
+@pytest.mark.parametrize("words", WORDS)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_call_in_prose_is_read_alike_in_any_form(words, form):
+    read, plain = parse_reply(form.format(words)), parse_reply(f"FINAL({words})")
+    assert (read.blocks, read.text, read.problem) == (plain.blocks, plain.text, None)
+    assert len(read.blocks) == 1
+
+
 @pytest.mark.parametrize(
-    "words",
-    [
-        "A|B",
-        "The answer is A|B",
-        "yes",
-        "No",
-        "March 2026",
-        "2026-03",
-        "2026-10",
-        "2026-10-05",
-        "10/05/2026",
-        "555-1234",
-        "1,234,567",
-        "Smith, John",
-        "N/A",
-        "the total is 5",
-        "total = 5",
-        "Berlin",
-        "Berlin (Germany)",
-        "positive",
-        "Failed",
-        "sum",
-        "budget",
-        "not found",
-        "covid-19",
-        "someone@example.com",
-        "www.example.com",
-        "Ann, Bob and Cecil",
-        "[Ann, Bob]",
-        "A > B > C",
-        "12:30",
-        "5 apples",
-        "it's (mostly) over",
-    ],
+    ("words", "form"),
+    [*((words, FORMS[at % 3]) for at, words in enumerate(WORDS)), ("yes", FORMS[0]), ("yes", FORMS[1])],
 )
-@pytest.mark.parametrize("form", ["FINAL({})", "I am done.\n\nFINAL({})\n", "The answer is: FINAL({})"])
 def test_words_that_name_nothing_are_the_answer(ask, words, form):
     run = ask({"root": [LOOK, Raw(form.format(words))]})
     assert run.raise_for_error().value == words

@@ -103,7 +103,9 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-async def test_a_cell_that_raises_what_ends_programs_ends_alone(kernel, name):
+async def test_a_cell_that_raises_what_ends_programs_ends_alone(kernel, monkeypatch, name):
+    # Only of a gateway's kernel, of which this may be the end, is it awaited.
+    monkeypatch.setattr(agent_kernel, "_ENDED_SECONDS", 600)
     await shown(kernel, "kept = 7")
     async with asyncio.timeout(60):
         result = await kernel.execute(ENDINGS[name], seconds=60)

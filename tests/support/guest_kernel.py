@@ -130,7 +130,7 @@ class GuestKernel:
             reply = await self.client.get_shell_msg(timeout=60)
             if reply["parent_header"].get("msg_id") == number:
                 break
-        if not silent:
+        if not silent and not self.bridge.closed:
             await asyncio.wait({told}, timeout=20)  # as `AgentKernel` does
         if interrupt is not None:
             await task

@@ -138,9 +138,14 @@ class Page:
         self.lab, self.page, self.name = lab, page, name
 
     def open(self) -> Page:
-        """Open it and wait for its kernel."""
-        kind = "lab/tree" if self.lab.application == "lab" else "notebooks"
-        self.page.goto(f"{self.lab.url}/{kind}/{self.name}?reset")
+        """Open it and wait for its cells; in the Lab that the page shows, if a test has left it one."""
+        if self.page.url.startswith(f"{self.lab.url}/lab"):
+            # Its value, the widget with all that this refers to, would be sent here.
+            command = "async path => { await jupyterapp.commands.execute('docmanager:open', {path}); }"
+            self.page.evaluate(command, self.name)
+        else:
+            kind = "lab/tree" if self.lab.application == "lab" else "notebooks"
+            self.page.goto(f"{self.lab.url}/{kind}/{self.name}?reset")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         return self
 
@@ -230,7 +235,9 @@ class Page:
         prompt = self.cell(0).locator(".jp-InputPrompt")
         for _ in range(10):
             self._press_run(0)
-            self.page.wait_for_timeout(1000)
+            end = time.monotonic() + 1
+            while not prompt.inner_text().strip("[]: ") and time.monotonic() < end:
+                self.page.wait_for_timeout(50)
             if prompt.inner_text().strip("[]: "):
                 break
         self.wait_done(0)
@@ -294,30 +301,98 @@ def browser():
         running.close()
 
 
+VIEWPORT = {"width": 1300, "height": 1000}
+
+
+def new_tab(browser):
+    """Returns a page of its own; `errors` are what the widget did not catch."""
+    tab = browser.new_page(viewport=VIEWPORT)
+    watch(tab)
+    return tab
+
+
 @pytest.fixture
 def page(browser):
-    """A page of its own; `page.errors` are what the widget did not catch."""
-    tab = browser.new_page(viewport={"width": 1300, "height": 1000})
-    watch(tab)
+    """A page of its own."""
+    tab = new_tab(browser)
     yield tab
     with contextlib.suppress(Exception):
         tab.close()
 
 
-@pytest.fixture
-def notebook(lab, page):
-    """Open a notebook made of cells, and run its first; its kernels end with the test."""
+# Whether the page was neither reloaded nor sent elsewhere; then all documents in it are closed without a question.
+CLEARED = """
+async () => {
+  if (!window.leftByATest) return false;
+  for (const shown of [...jupyterapp.shell.widgets('main')]) shown.dispose();
+  jupyterapp.shell.expandLeft();
+  if (document.body.dataset.jpThemeName !== 'JupyterLab Light')
+    await jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Light'});
+  return true;
+}
+"""
+
+
+class LeftPage:
+    """The page that shows JupyterLab to a module's tests, one after the other: loading it takes longer than most of them.
+
+    A test leaves it without documents. A page that a test reloaded, closed, or sent elsewhere is not used again,
+    nor is one with which a test failed.
+    """
+
+    def __init__(self, browser) -> None:
+        self._browser = browser
+        self._left = None
+
+    def take(self):
+        """Returns the page that was left, or a new one."""
+        tab, self._left = self._left or new_tab(self._browser), None
+        return tab
+
+    def leave(self, tab, *, failed: bool) -> None:
+        """Clear a page for the next test, or close it."""
+        with contextlib.suppress(Exception):
+            if not failed and tab.evaluate(CLEARED):
+                tab.set_viewport_size(VIEWPORT)
+                tab.mouse.move(0, 0)
+                tab.errors = []
+                self._left = tab
+        if self._left is None:
+            with contextlib.suppress(Exception):
+                tab.close()
+
+
+@pytest.fixture(scope="module")
+def left_page(browser):
+    """The page that tests of a module leave to each other."""
+    return LeftPage(browser)
+
+
+@contextlib.contextmanager
+def opening(lab, left_page, session):
+    """Returns what opens a notebook made of cells, and runs its first; its kernels end with this."""
+    tab = left_page.take()
+    failed = session.testsfailed
 
     def opened(name: str, cells: list[str]) -> Page:
         lab.write(name, cells)
-        book = Page(lab, page, name).open().wait_for_kernel()
+        book = Page(lab, tab, name).open().wait_for_kernel()
+        tab.evaluate("window.leftByATest = true")
         book.run_first()
         return book
 
     yield opened
+    left_page.leave(tab, failed=session.testsfailed > failed or lab.application != "lab")
     for gate in lab.notebooks.glob("gate-*"):
         gate.unlink()
     lab.shut_kernels()
+
+
+@pytest.fixture
+def notebook(lab, left_page, request):
+    """Open a notebook made of cells, and run its first; its kernels end with the test."""
+    with opening(lab, left_page, request.session) as opened:
+        yield opened
 
 
 def watch(tab) -> None:

@@ -100,17 +100,18 @@ class KernelProcess:
     # ------------------------------------------------------------------------------------------- starting
 
     @classmethod
-    async def start(cls, launch: Launch, seconds: float = START_SECONDS) -> KernelProcess:
+    async def start(cls, launch: Launch, seconds: float | None = None) -> KernelProcess:
         """Start a kernel and wait until it takes cells.
 
         Args:
             launch: how.
-            seconds: how long to wait.
+            seconds: how long to wait; None is `START_SECONDS`.
 
         Raises:
             KernelStartError: with what the kernel wrote to stderr and what to try.
         """
         self = cls(launch)
+        seconds = START_SECONDS if seconds is None else seconds
         try:
             async with asyncio.timeout(seconds + (GATEWAY_SECONDS if is_gateway(launch.kernelspec) else 0)):
                 await self._start()
