@@ -7,6 +7,7 @@ import sys
 import threading
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rlm_jupyter import forks
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import ssl
 
 _VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
+_BEGINNING: Final = 1 << 16
 _lock = threading.Lock()
 _loaded: dict[tuple[str | None, ...], ssl.SSLContext] = {}
 
@@ -36,14 +38,20 @@ def certificates() -> ssl.SSLContext:
         return _loaded[named]
 
 
-def named_certificates() -> None:
-    """Load the certificates if the environment names some, so that what is wrong with them is told.
+def check_named_certificates() -> None:
+    """Look at the certificates that the environment names, without loading them: for a server without TLS.
 
     Raises:
-        SetupError: they cannot be loaded.
+        SetupError: they are not there, or are none.
     """
-    if any(os.environ.get(name) for name in _VARIABLES):
-        certificates()
+    if (problem := network_environment.certificate_problem()) is not None:
+        raise network_environment.SetupError(problem)
+    if named := os.environ.get("SSL_CERT_FILE"):
+        with Path(named).open("rb") as file:
+            if b"-----BEGIN" not in file.read(_BEGINNING):
+                error = ValueError("no `-----BEGIN` in it")
+                told = network_environment.unread_certificates("SSL_CERT_FILE", error)
+                raise network_environment.SetupError(told)
 
 
 def _load() -> ssl.SSLContext:

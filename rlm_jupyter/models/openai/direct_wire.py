@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from rlm_jupyter import forks
-from rlm_jupyter.models.openai.certificates import certificates, named_certificates
+from rlm_jupyter.models.openai.certificates import certificates, check_named_certificates
 from rlm_jupyter.models.openai.chat_replies import WireError
 from rlm_jupyter.models.openai.wire import (
     CHAT_PATH,
@@ -189,7 +189,8 @@ def _new_session(*, secure: bool) -> aiohttp.ClientSession:
                     return connection
                 connection.close()
 
-    named_certificates()
+    if not secure:
+        check_named_certificates()
     return aiohttp.ClientSession(
         connector=Connector(
             limit=_CONNECTIONS,
