@@ -2,7 +2,7 @@
 
 Travels as source into kernels: standard library only. The libraries are looked up in `sys.modules` and never imported:
 an object of a class that is not loaded cannot exist. Classes are compared, not names, so that a class that only calls
-itself `Figure` is none. What is read is read by the functions of the libraries' own classes.
+itself `Figure` is none.
 """
 
 from __future__ import annotations
@@ -114,7 +114,10 @@ def _figure_of(value: Any, base: str) -> Any:
 
 
 def facts(figure: Figure) -> Facts:
-    """Returns what a figure shows; what cannot be read is left out."""
+    """Returns what a figure shows; nothing where that would run code of others than its library, or where it fails."""
+    module = type.__dict__["__module__"].__get__(type(figure.target))
+    if type(module) is not str or module.partition(".")[0] != figure.library:
+        return Facts()
     try:
         return _FACTS[figure.library](figure.target)
     except Exception:  # a figure that its own code has left half made
