@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rlm_jupyter.errors import MalformedValueError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.text.sanitize import one_line
+from rlm_jupyter.values.charts.embedded import MAX_BYTES, MAX_PIXELS
 from rlm_jupyter.values.charts.png import rewrite
 
 if TYPE_CHECKING:
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.kernels.cell_result import ShownPicture
 
-MAX_BYTES = 200_000
-"""Of one picture, which the kernel was to make small."""
-MAX_PIXELS = 1_300_000
-"""Of one picture: twice what the kernel was to draw, as labels may stand out of a figure."""
 RUN_BYTES = 4_000_000
 """Of all pictures of a run, which stand in its log and its tree; of further ones only the line is kept."""
 

@@ -17,8 +17,8 @@ from ...values.describe.pictures import describe_picture
 
 PICTURES = 8
 """Pictures of one cell that are sent; of further ones only the line."""
-PIXELS = 600_000
-"""Of a picture that is sent: a figure of the usual size has half of that."""
+PIXELS = 310_000
+"""Of a picture that is sent: a figure of the usual size."""
 MAX_TEXT = 260_000
 """Characters of a picture in base64; the message may have 400,000 bytes."""
 _SHRINKS = 3
