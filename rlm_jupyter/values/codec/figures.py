@@ -21,6 +21,8 @@ MAX_DRAWN = 4_000_000
 MAX_PNG = 64 << 20
 """Bytes of a picture that is a value."""
 
+_LEAST_DPI = 8.0
+"""Below it letters have less than a pixel, which FreeType refuses."""
 _SCANNED = 200
 """Axes, traces or layers of a figure that are looked at."""
 _TEXT = 80
@@ -176,15 +178,26 @@ def axes_marks(axes: Any) -> list[tuple[str, int]]:
 
 def _matplotlib_png(figure: Any, pixels: int) -> bytes | None:
     width, height = figure.get_size_inches()
-    dpi = min(float(figure.dpi), (pixels / max(float(width * height), 1e-6)) ** 0.5)
+    area = max(float(width * height), 1e-6)
+    dpi = max(min(float(figure.dpi), (pixels / area) ** 0.5), _LEAST_DPI)
+    if area * dpi * dpi > MAX_PIXELS:
+        return None
     for box in ("tight", None):  # tight shows labels that stand out; what stands out too far is cut
         stream = io.BytesIO()
         with suppress(Exception):
             figure.savefig(stream, format="png", dpi=dpi, bbox_inches=box)
-            found = stream.getvalue()
-            if box is None or _pixels(found) <= 2 * pixels:
-                return found
+            if box is None or _pixels(stream.getvalue()) <= 2 * area * dpi * dpi:
+                return _shrunk(stream, pixels)
     return None
+
+
+def _shrunk(stream: io.BytesIO, pixels: int) -> bytes | None:
+    """Returns a picture with no more pixels than twice those wanted: of a huge figure, what can be drawn has more."""
+    found = stream.getvalue()
+    images = sys.modules.get("PIL.Image")  # which matplotlib itself needs
+    if _pixels(found) <= 2 * pixels or images is None:
+        return found
+    return _image_png(images.open(stream, formats=["PNG"]), pixels)
 
 
 def _pixels(png: bytes) -> int:
