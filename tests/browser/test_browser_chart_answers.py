@@ -47,9 +47,10 @@ def test_a_chart_is_the_answer_and_its_picture_stands_at_the_turn_that_drew_it(l
     expect(answer).to_be_visible(timeout=60_000)
     assert answer.evaluate("(image) => image.naturalWidth") > 300
     where = IMAGES if os.environ.get("RLM_JUPYTER_SCREENSHOTS") else tmp_path
-    book.page.set_viewport_size({"width": 1180, "height": 1250})
+    book.page.set_viewport_size({"width": 1180, "height": 1600})
+    thumbnail.scroll_into_view_if_needed()
     box = book.notebook.bounding_box()
-    clip = {**box, "height": min(box["height"], 1150)}
+    clip = {**box, "height": min(box["height"], 1270)}
     book.page.screenshot(path=where / "chart.png", clip=clip, animations="disabled", caret="hide")
     assert (where / "chart.png").stat().st_size < 180_000
     assert book.page.errors == []
