@@ -165,6 +165,19 @@ def test_figures_inside_of_other_values_come_with_them():
     pd.testing.assert_frame_equal(got["table"], ORDERS)
 
 
+def test_a_photograph_that_is_too_large_is_made_smaller(monkeypatch):
+    monkeypatch.setattr(figures, "MAX_PNG", 20_000)
+    got = sent(Image.frombytes("RGB", (200, 200), os.urandom(120_000)))
+    assert 20 < got.width < 100
+    assert got.width == got.height
+
+
+def test_columns_of_no_table_are_left_out():
+    for data in (["x"], {"a": 1}, {1: [2]}, {"a": {"b": 1}}, {str(n): [1] for n in range(300)}):
+        assert received(charts.ChartParts(library="matplotlib", data=data)).data is None
+    assert len(received(charts.ChartParts(library="matplotlib", data={"a": [1, 2]})).data) == 2
+
+
 # ---- among agents
 
 
@@ -216,6 +229,14 @@ def test_a_chart_goes_back_to_an_agent_as_its_parts():
         got = codec.load(buffer.fd, allow_pickle=True)["old"]
     assert type(got) is charts.ChartParts
     assert (got.png, got.title) == (chart.png, "Refunds")
+
+
+def test_what_takes_plain_data_only_gets_a_figure_as_its_parts():
+    with Buffer.encode(line_figure(), allow_pickle=False) as buffer:  # as of a function in the notebook
+        assert buffer.kind == "safe"
+        got = codec.load(buffer.fd, allow_pickle=True)
+    assert (type(got), got.title) == (charts.ChartParts, "Refunds")
+    assert got._repr_png_() == got.png
 
 
 @pytest.mark.parametrize("make", [line_figure, altair_chart, lambda: px.bar(ORDERS, x="month", y="refunds")])

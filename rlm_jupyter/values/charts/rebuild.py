@@ -19,6 +19,8 @@ from rlm_jupyter.values.codec.figures import MAX_PNG
 
 __all__ = ["rebuild"]
 
+_MAX_COLUMNS = 200
+
 
 def rebuild(parts: ChartParts) -> Any:
     """Make an object of a chart that came from an agent's kernel, whose parts may be anything.
@@ -68,8 +70,8 @@ def _checked(parts: ChartParts) -> dict[str, Any]:
 
 def _frame(parts: ChartParts) -> Any:
     """Make a DataFrame of the data, or of the rows in a specification of Vega-Lite; None if there are none."""
-    columns = parts.data if parts.data is not None else _rows(parts.spec)
-    if type(columns) not in (dict, list) or not columns:
+    columns = _columns(parts.data) if parts.data is not None else _rows(parts.spec)
+    if not columns:
         return None
     import pandas as pd
 
@@ -77,6 +79,14 @@ def _frame(parts: ChartParts) -> Any:
         frame = pd.DataFrame(columns)
         return frame if len(frame) <= MAX_ROWS else None
     return None
+
+
+def _columns(data: Any) -> dict[str, Any] | None:
+    """Returns data if they are columns, and not too many."""
+    if type(data) is not dict or len(data) > _MAX_COLUMNS or any(type(name) is not str for name in data):
+        return None
+    whole = all(type(column) is list and len(column) <= MAX_ROWS for column in data.values())
+    return data if whole else None
 
 
 def _rows(spec: dict[str, Any] | None) -> list[dict[str, Any]] | None:
@@ -112,7 +122,11 @@ def _altair(parts: ChartParts) -> Any:
     if altair is None:
         return None
     with suppress(Exception):  # a chart that this version of altair does not know
-        return altair.Chart.from_dict(parts.spec)
+        rest = {name: part for name, part in parts.spec.items() if name != "datasets"}
+        chart = altair.Chart.from_dict(rest)
+        if "datasets" in parts.spec:  # altair would compare each row with its schema, for minutes
+            chart.datasets = parts.spec["datasets"]
+        return chart
     return None
 
 

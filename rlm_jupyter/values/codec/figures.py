@@ -23,6 +23,8 @@ MAX_PNG = 64 << 20
 
 _LEAST_DPI = 8.0
 """Below it letters have less than a pixel, which FreeType refuses."""
+_SHRINKS = 4
+"""Times that a picture is made smaller until its file is small enough."""
 _SCANNED = 200
 """Axes, traces or layers of a figure that are looked at."""
 _TEXT = 80
@@ -70,7 +72,8 @@ class Facts:
         parts.append(f"{self.size[0]} x {self.size[1]} pixels" if self.size else "")
         parts.append(f"axes: {', '.join(self.labels)}" if self.labels else "")
         parts.append(f"{self.axes:,} axes" if self.axes > 1 else "")
-        parts.append(f"{self.points:,} points" if self.points is not None and self.kind != "image" else "")
+        if self.points is not None and self.kind != "image":
+            parts.append(f"{self.points:,} {'point' if self.points == 1 else 'points'}")
         return ", ".join(part for part in parts if part)
 
 
@@ -317,11 +320,15 @@ def draw(figure: Figure, pixels: int | None = None) -> bytes | None:
     if paint is None:
         return None
     most = pixels or (MAX_PIXELS if figure.library == "PIL" else MAX_DRAWN)
-    try:
-        found = paint(figure.target, most)
-    except Exception:  # a figure that its own code has left half made, or no memory
-        return None
-    return found if found is not None and len(found) <= MAX_PNG else None
+    for _ in range(_SHRINKS):
+        try:
+            found = paint(figure.target, most)
+        except Exception:  # a figure that its own code has left half made, or no memory
+            return None
+        if found is None or len(found) <= MAX_PNG:
+            return found
+        most = min(most, _pixels(found)) // 2
+    return None
 
 
 _FACTS = {
