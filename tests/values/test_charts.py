@@ -30,6 +30,7 @@ from rlm_jupyter.values.charts import png
 from rlm_jupyter.values.charts.specification import SpecRefused, clean_plotly, clean_vega_lite, parse
 from rlm_jupyter.values.codec import api as codec
 from rlm_jupyter.values.codec import charts, figures
+from rlm_jupyter.values.codec.encoder import Encoder
 from rlm_jupyter.values.describe.api import describe
 
 mpl.use("agg")
@@ -176,6 +177,17 @@ def test_columns_of_no_table_are_left_out():
     for data in (["x"], {"a": 1}, {1: [2]}, {"a": {"b": 1}}, {str(n): [1] for n in range(300)}):
         assert received(charts.ChartParts(library="matplotlib", data=data)).data is None
     assert len(received(charts.ChartParts(library="matplotlib", data={"a": [1, 2]})).data) == 2
+
+
+def test_a_figure_beside_a_table_comes_with_its_table():
+    table = ORDERS.copy()
+    table.attrs = {"figure": line_figure()}
+    got = sent(table)
+    pd.testing.assert_frame_equal(got, ORDERS)
+    assert type(got.attrs["figure"]) is Chart
+    encoder = Encoder()
+    assert encoder.can_pack(line_figure())
+    assert (encoder.charts, encoder.parts) == ([], [])
 
 
 # ---- among agents
@@ -417,6 +429,9 @@ def test_pixels_that_do_not_shrink_are_bounded_in_bytes():
     with pytest.raises(MalformedValueError, match="bytes"):
         rewrite(data)
     assert png.rewrite(data, max_bytes=4 * MIB).width == 1000
+    small = crafted((50, 50, 8, 2, 0, 0, 0), b"".join(b"\0" + os.urandom(150) for _ in range(50)))
+    with pytest.raises(MalformedValueError, match="bytes"):  # so few that they come with the last piece
+        png.rewrite(small, max_bytes=1_000)
 
 
 def test_a_bomb_is_inflated_no_further_than_its_header_says():
