@@ -114,6 +114,18 @@ PICTURE = {
 FIGURES = {
     "an image of the layout": {"data": [TRACE], "layout": {"images": [PICTURE]}},
     "an image of the template": {"data": [TRACE], "layout": {"images": [{"templateitemname": "t"}], "template": {"layout": {"images": [{**PICTURE, "name": "t"}]}}}},
+    "a style that a template puts together": {
+        "data": [
+            {
+                "type": "bar",
+                "x": [1],
+                "y": [1],
+                "meta": ["<", "r"],
+                "textfont": {"size": 200},
+                "texttemplate": "%{meta[0]}span style='fill:u%{meta[1]}l(http://evil.test/c.svg#a);cursor:u%{meta[1]}l(http://evil.test/c.png),auto'>WWWWWW",
+            }
+        ]
+    },
     "a map": {"data": [{"type": "scattergeo", "lon": [1], "lat": [1]}], "layout": {}},
     "regions by address": {"data": [{"type": "choropleth", "geojson": f"{EVIL}/g.json", "locations": ["a"], "z": [1]}]},
     "tiles": {

@@ -631,10 +631,21 @@ def test_what_a_figure_of_plotly_does_not_depend_on_is_taken_out():
     cleaned = clean_plotly(spec)
     text = "<b>Refunds</b><br>&lt;a href='http://x'>a&lt;/a>&lt;img src=x onerror=alert(1)>"
     assert cleaned == {
-        "data": [trace(text="a < b")],
+        "data": [trace(text="a &lt; b")],
         "layout": {"title": {"text": text}, "template": {"layout": {}}},
     }
     assert type(received(charts.ChartParts(library="plotly", spec=json.dumps(cleaned)))) is go.Figure
+
+
+def test_markup_that_a_template_puts_together_is_none():
+    parts = {
+        "meta": ["<", "<b>", "<br"],
+        "texttemplate": "%{meta[0]}a href='x'>",
+        "text": ["<", "b>", "</span"],
+    }
+    cleaned = clean_plotly({"data": [trace(**parts)]})["data"][0]
+    assert cleaned["meta"] == ["&lt;", "<b>", "&lt;br"]
+    assert cleaned["text"] == ["&lt;", "b>", "&lt;/span"]
 
 
 def test_a_sankey_keeps_its_sources():

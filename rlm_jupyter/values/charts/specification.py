@@ -239,7 +239,8 @@ _TRACES = frozenset(
 _PLOTLY_TAKEN_OUT = frozenset(
     ("images", "updatemenus", "sliders", "mapbox", "map", "geo", "href", "url", "src")
 )
-_MARKUP = re.compile(r"<(?!(?:/?(?:b|i|s|u|sub|sup|em|strong|extra)|br ?/?)>)(?=[A-Za-z/!?])")
+_MARKUP = re.compile(r"<(?!(?:/?(?:b|i|s|u|sub|sup|em|strong|extra)|br ?/?)>)")
+"""What may begin other markup; also where it stands alone, because templates, prefixes and labels are put together."""
 _SEPARATORS = re.compile(r"[.\[\]]")
 
 
