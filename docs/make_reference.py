@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlm_jupyter import RLM, Limits, Run, Sandbox, errors
+from rlm_jupyter import RLM, Chart, Limits, Run, Sandbox, errors
 from rlm_jupyter.engine.agent.handle import AgentHandle
 from rlm_jupyter.magics import commands  # noqa: F401 - registers the commands
 from rlm_jupyter.magics.arguments import CELL
@@ -79,8 +79,9 @@ def _fields(owner: Owner) -> Iterator[str]:
 
 
 def classes() -> Iterator[str]:
-    """Yields what `RLM`, `Run` and `AgentHandle` offer."""
-    for kind, title in [(RLM, "`RLM`"), (Run, "`Run`"), (AgentHandle, "`run.agents[ID]`")]:
+    """Yields what `RLM`, `Run`, `AgentHandle` and `Chart` offer."""
+    kinds = [(RLM, "`RLM`"), (Run, "`Run`"), (AgentHandle, "`run.agents[ID]`"), (Chart, "`Chart`")]
+    for kind, title in kinds:
         yield f"\n## {title}\n\n{_first(kind)}\n\n| | |\n|---|---|"
         if kind is RLM:
             yield f"| `RLM{_signature(RLM.__init__)}` | |"

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.sandbox_settings import Sandbox
     from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.host_tools import host_tool
+    from rlm_jupyter.values.charts.chart import Chart
 
 __version__ = "0.1.0"
 
@@ -67,6 +68,7 @@ __all__ = [
     "AgentNotFoundError",
     "AuthenticationError",
     "CellTimeoutError",
+    "Chart",
     "ConfigError",
     "ContextError",
     "ContextTooLongError",
@@ -100,6 +102,7 @@ __all__ = [
 
 _ROOMS = {
     "RLM": "rlm_jupyter.rlm",
+    "Chart": "rlm_jupyter.values.charts.chart",
     "Run": "rlm_jupyter.engine.run.run",
     "Limits": "rlm_jupyter.settings",
     "Sandbox": "rlm_jupyter.sandbox_settings",

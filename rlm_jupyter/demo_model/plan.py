@@ -98,6 +98,7 @@ class Plan:
         pattern: a regular expression, for texts.
         words: what the pattern stands for, in words.
         parts: how many sub-agents.
+        draw: whether the answer has a chart.
         halves: whether a sub-agent hands its part on, in two halves.
         asked: for a plan that was read from a sub-agent's question: that question, for one part.
     """
@@ -117,6 +118,7 @@ class Plan:
     pattern: str | None = None
     words: str = ""
     parts: int = 4
+    draw: bool = False
     halves: bool = False
     asked: str = ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlm_jupyter.demo_model import words
@@ -80,6 +80,9 @@ def table_plan(question: str, tables: list[Table]) -> Plan:
     )
     found = _Found(question, table, date, group, join, measure)
     direction = words.direction(question)
+    if words.draws(question) and named and (group or date):
+        over_time = date and (words.over_time(question) or group is None)
+        return replace(found.breakout() if over_time else found.groups(""), draw=True)
     if direction and date and (named or words.rows(question)):
         return found.breakout()
     if named and (words.counts(question) or direction) and (group or measure.column):

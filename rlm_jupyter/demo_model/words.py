@@ -30,6 +30,8 @@ _PROFILE = (
     r"profil\w*|describ\w*|descriptions?|overview|summar\w*|look\s+like|missing|columns?|how\s+many\s+rows|schema"
     r"|what\s+is\s+(?:in|this)|what's\s+(?:in|this)|dtypes?|statistics"
 )
+_OVER_TIME = r"over\s+time|time\s+series|timeline|trends?"
+_DRAW = rf"plot\w*|charts?|graph\w*|draw\w*|diagrams?|visuali[sz]\w*|{_OVER_TIME}"
 _GENERIC = frozenset(
     {
         "id",
@@ -70,6 +72,16 @@ def direction(question: str) -> Direction | None:
     if rise != fall:
         return "rise" if rise else "fall"
     return "change" if rise or _says(question, _CHANGE) else None
+
+
+def draws(question: str) -> bool:
+    """Returns whether a question asks for a chart."""
+    return _says(question, _DRAW)
+
+
+def over_time(question: str) -> bool:
+    """Returns whether a question asks how something went over time."""
+    return _says(question, _OVER_TIME)
 
 
 def counts(question: str) -> bool:

@@ -31,6 +31,7 @@ class CellState:
     cut: int = 0
     error: str | None = None
     seconds: float | None = None
+    pictures: tuple[ev.CellPicture, ...] = ()
 
 
 @dataclass

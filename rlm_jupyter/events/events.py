@@ -8,9 +8,13 @@ the messages that the agent's last prompt did not have.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
+
+_MAX_PICTURE = 300_000
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
 SCHEMA_VERSION = 1
 """Of the log; raised when an old reader would misread a new log."""
@@ -231,6 +235,24 @@ class CodeOutput(Event):
     text: str
 
 
+class CellPicture(BaseModel):
+    """A figure or image that a cell has shown, as a small PNG file that this process wrote."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    summary: str
+    """The line that the model reads in its place."""
+    width: int
+    height: int
+    png: str
+    """Base64; empty if the run has shown too many, or if a log has something else here."""
+
+    @field_validator("png")
+    @classmethod
+    def _is_base64(cls, png: str) -> str:
+        return png if len(png) <= _MAX_PICTURE and _BASE64.fullmatch(png) else ""
+
+
 class CodeFinished(Event):
     """A cell ended."""
 
@@ -243,6 +265,8 @@ class CodeFinished(Event):
     """Characters that were left out of `output`."""
     error: str | None = None
     seconds: float
+    pictures: tuple[CellPicture, ...] = ()
+    """What it showed beside the text; no prompt has them."""
 
 
 class VariablesChanged(Event):

@@ -346,7 +346,7 @@ def _code(agent: AgentState, event: ev.CodeStarted | ev.CodeOutput | ev.CodeFini
         found.output = (found.output + event.text)[-_STREAM_TAIL:]
         return
     found.status, found.output, found.cut = event.status, event.output, event.cut
-    found.error, found.seconds = event.error, event.seconds
+    found.error, found.seconds, found.pictures = event.error, event.seconds, event.pictures
 
 
 def _tool(agent: AgentState, event: ev.ToolCalled) -> None:

@@ -302,7 +302,7 @@ class Words(ServerWords):
         fds: list[int] = []
         try:
             if context is not None:
-                fd, _, body["description"] = self._encode(context, "context", faithful=True)
+                fd, _, body["description"] = self._encode(context, "context", faithful=True, figures=False)
                 fds.append(fd)
             for function in functions:
                 fds.append(encode_function(function))  # noqa: PERF401 - those before one that fails are closed
@@ -323,14 +323,18 @@ class Words(ServerWords):
     def _describe(self, value: Any, left_out: Sequence[str] = ()) -> dict[str, Any]:
         return describe.describe(value, rows=self.variables.rows, left_out=left_out)
 
-    def _encode(self, value: Any, name: str, *, faithful: bool) -> tuple[int, str, dict[str, Any]]:
+    def _encode(
+        self, value: Any, name: str, *, faithful: bool, figures: bool = True
+    ) -> tuple[int, str, dict[str, Any]]:
         """Encode a value; the descriptor is the caller's."""
         for known, fd in self.texts:
             if known is value:  # it cannot have changed: the bytes it came in serve again, without a copy
                 return os.dup(fd), codec.kind(fd), self._describe(value)
         left_out: list[str] = []
         try:
-            fd, kind = codec.dump(value, allow_pickle=True, name=name, faithful=faithful, left_out=left_out)
+            fd, kind = codec.dump(
+                value, allow_pickle=True, name=name, faithful=faithful, left_out=left_out, figures=figures
+            )
         except codec.Unencodable as error:
             raise error_of("unencodable", str(error)) from None
         return fd, kind, self._describe(value, left_out)

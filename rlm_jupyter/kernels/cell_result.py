@@ -19,9 +19,26 @@ OnOutput = Callable[[str, str], None]
 """Called with the stream (`stdout`, `stderr`, `result` or `display`) and the text, while a cell runs."""
 
 
+MOST_PICTURES = 8
+"""Pictures of a cell that are taken; the kernel sends no more."""
+LONGEST_PICTURE = 300_000
+"""Characters of a picture in base64."""
 LONGEST_ERROR = 2_000
 """Characters of an exception's own text; the traceback has it too."""
 _NOTHING = CutText()
+
+
+@dataclass(frozen=True)
+class ShownPicture:
+    """A picture that a cell has shown, as the kernel sent it: nobody has looked at it yet.
+
+    Attributes:
+        text: the line that stands for it.
+        png: base64.
+    """
+
+    text: str
+    png: str
 
 
 @dataclass(frozen=True)
@@ -35,6 +52,7 @@ class CellResult:
         printed: streams, results and displays as text in the order they came; head and tail where it was long.
         frames: plain text of the traceback, with the frames of the agent's own cells only.
         restarted: whether a fresh kernel took the place of the old one, so that its variables are gone.
+        pictures: what it showed beside the text.
     """
 
     status: CellStatus
@@ -43,6 +61,7 @@ class CellResult:
     printed: CutText = _NOTHING
     frames: CutText = _NOTHING
     restarted: bool = False
+    pictures: tuple[ShownPicture, ...] = ()
 
     @property
     def error_text(self) -> CutText:
@@ -72,6 +91,7 @@ class Recorder:
         self._on_output = on_output
         self._text = BoundedText()
         self.error: Mapping[str, Any] = {}
+        self._pictures: list[ShownPicture] = []
 
     def on_message(self, kind: str, content: Mapping[str, Any]) -> None:
         """Take one message of the iopub channel."""
@@ -92,6 +112,11 @@ class Recorder:
             self._text.skip(max(0, notice["cut"]))
         elif data.get("text/plain"):
             self._add(stream, f"{data['text/plain']}\n")
+            self._take_picture(str(data["text/plain"]), data.get("image/png"))
+
+    def _take_picture(self, text: str, png: object) -> None:
+        if isinstance(png, str) and 0 < len(png) <= LONGEST_PICTURE and len(self._pictures) < MOST_PICTURES:
+            self._pictures.append(ShownPicture(text[:LONGEST_ERROR], png))
 
     def _add(self, stream: str, text: str) -> None:
         self._text.append(text)
@@ -127,4 +152,5 @@ class Recorder:
             printed=self._text.text(),
             frames=clean_traceback(failed.get("traceback") or ()),
             restarted=restarted,
+            pictures=tuple(self._pictures),
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.models.openai.chat_replies import clean_text
+from rlm_jupyter.values.charts.embedded import checked
 
 if TYPE_CHECKING:
     from rlm_jupyter.events.tree_state import AgentState, CellState, TreeState, TurnState
@@ -120,6 +121,15 @@ def _code(cell: CellState) -> dict[str, Any]:
     outputs: list[dict[str, Any]] = []
     if cell.output:
         outputs.append({"output_type": "stream", "name": "stdout", "text": clean_text(cell.output)})
+    outputs += [
+        {
+            "output_type": "display_data",
+            "metadata": {},
+            "data": {"image/png": png, "text/plain": clean_text(shown.summary)},
+        }
+        for shown in cell.pictures
+        if (png := checked(shown.png))
+    ]
     return {
         "cell_type": "code",
         "metadata": {},

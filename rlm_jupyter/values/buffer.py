@@ -9,6 +9,7 @@ from typing import Any, Self, TypeGuard
 from rlm_jupyter.errors import ContextError, MalformedValueError, UnsafeValueError, ValueTransferError
 from rlm_jupyter.values.codec import api as codec
 from rlm_jupyter.values.codec import container
+from rlm_jupyter.values.codec.charts import ChartParts
 from rlm_jupyter.values.describe import api as describe
 
 _FIXED = (str, bytes, int, float, bool, type(None))
@@ -89,7 +90,14 @@ class Buffer:
             return made
         left_out: list[str] = []
         try:
-            fd, _ = codec.dump(value, allow_pickle=allow_pickle, name=name, faithful=True, left_out=left_out)
+            fd, _ = codec.dump(
+                value,
+                allow_pickle=allow_pickle,
+                name=name,
+                faithful=True,
+                left_out=left_out,
+                figures=not allow_pickle,  # else they go as the library's own objects
+            )
         except codec.Unencodable as error:
             raise ContextError(f"{error} Hand over the data that it stands for.") from None
         except (OSError, MemoryError) as error:
@@ -193,7 +201,7 @@ class Buffer:
                 self.fd
             )  # another thread may close the buffer meanwhile, and its number may be used anew
         try:
-            return codec.load(fd, allow_pickle=trust, max_bytes=max_bytes)
+            return codec.load(fd, allow_pickle=trust, max_bytes=max_bytes, make_chart=_make_chart)
         except codec.MissingLibrary as error:
             raise ValueTransferError(str(error)) from None
         except codec.Refused:
@@ -252,6 +260,12 @@ def is_plain(value: object) -> TypeGuard[str | bytes]:
     if isinstance(value, str):
         return type(value) is str and len(value) >= LARGE_TEXT and value.isascii()
     return type(value) is bytes and len(value) >= LARGE_TEXT
+
+
+def _make_chart(parts: ChartParts) -> Any:
+    from rlm_jupyter.values.charts.rebuild import rebuild
+
+    return rebuild(parts)
 
 
 def placeholder_fd() -> int:

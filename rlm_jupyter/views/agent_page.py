@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
+from rlm_jupyter.events.events import CellPicture
 from rlm_jupyter.events.tree_state import (
     AgentState,
     CallState,
@@ -21,6 +22,7 @@ from rlm_jupyter.events.tree_state import (
     TurnState,
 )
 from rlm_jupyter.text.sanitize import clean, head_tail, omitted, one_line
+from rlm_jupyter.values.charts.embedded import checked
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.find_agent import find_agent
 from rlm_jupyter.views.widget_messages import MAX_BYTES, json_size
@@ -35,6 +37,7 @@ _ITEMS = 30
 _ROWS = 8
 _TOOLS = 50
 _NAME = 120
+_PICTURES = 8
 _TOOL_CALLS = {_FIELD: 40, 1500: 15}
 _CALLS_SHARE = 0.1
 _VARIABLES_SHARE = 0.2
@@ -83,6 +86,7 @@ def detail(
     wanted = [t for t in agent.turns if t.turn == turn] + [t for t in reversed(agent.turns) if t.turn != turn]
     sent = _sent_chars(agent)
     forms = [partial(_turn, sent=sent, limit=limit) for limit in (_FIELD, 1500, _SHORT)]
+    forms.insert(0, partial(_turn, sent=sent, limit=_FIELD, pictures=True))
     page["turns"], cut["turns"] = _fit(
         wanted, forms, room - json_size([page["variables"], page["sub_calls"]])
     )
@@ -128,14 +132,14 @@ def _sent_chars(agent: AgentState) -> dict[int, int]:
     return sent
 
 
-def _turn(turn: TurnState, sent: Mapping[int, int], limit: int) -> protocol.Turn:
+def _turn(turn: TurnState, sent: Mapping[int, int], limit: int, *, pictures: bool = False) -> protocol.Turn:
     call = turn.call
     texts = [call.text, *(text for cell in turn.cells for text in (cell.code, cell.output))]
     return {
         "turn": turn.turn,
         "sent_chars": sent.get(call.call, 0),
         "reply": head_tail(call.text, limit),
-        "cells": [_cell(cell, limit) for cell in turn.cells],
+        "cells": [_cell(cell, limit, pictures=pictures) for cell in turn.cells],
         "shortened": sum(omitted(text, limit) for text in texts),
         "tool_calls": [_tool_call(one, limit) for one in newest_tool_calls(turn, _TOOL_CALLS.get(limit, 4))],
         "tools_called": turn.tools_called,
@@ -170,7 +174,7 @@ def _tool_call(call: ToolCallState, limit: int) -> protocol.ToolCall:
     return shown
 
 
-def _cell(cell: CellState, limit: int) -> protocol.Cell:
+def _cell(cell: CellState, limit: int, *, pictures: bool = False) -> protocol.Cell:
     return {
         "cell": cell.cell,
         "code": head_tail(cell.code, limit),
@@ -179,7 +183,13 @@ def _cell(cell: CellState, limit: int) -> protocol.Cell:
         "status": cell.status,
         "error": None if cell.error is None else clean(cell.error, limit),
         "seconds": cell.seconds,
+        "pictures": [_picture(one, whole=pictures) for one in cell.pictures[:_PICTURES]],
     }
+
+
+def _picture(shown: CellPicture, *, whole: bool) -> protocol.Picture:
+    png = checked(shown.png) if whole else ""
+    return {"summary": one_line(shown.summary), "width": shown.width, "height": shown.height, "png": png}
 
 
 def _plain_call(call: CallState, limit: int = 600) -> protocol.SubCall:

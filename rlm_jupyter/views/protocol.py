@@ -232,6 +232,16 @@ class Variable(Description):
 CellStatus = Literal["running", "ok", "error", "interrupted", "timeout", "died"]
 
 
+class Picture(TypedDict):
+    """A figure or image that a cell has shown."""
+
+    summary: str
+    width: int
+    height: int
+    png: str
+    """Base64; empty if there is no room for it."""
+
+
 class Cell(TypedDict):
     """A cell that an agent ran."""
 
@@ -243,6 +253,7 @@ class Cell(TypedDict):
     status: CellStatus
     error: str | None
     seconds: float | None
+    pictures: list[Picture]
 
 
 class ToolCall(TypedDict):

@@ -1,6 +1,7 @@
 """The tree as static HTML, for notebooks that are saved, mailed, converted, shown without a kernel or a script.
 
-No script, no link, no image, no attribute from data: all text is cleaned and escaped. Readable without the style
+No script, no link, no attribute from data: all text is cleaned and escaped, and the only images are those that this
+process wrote, as data. Readable without the style
 sheet too, because GitHub and untrusted notebooks remove it: a quotation is set in, and bold is bold, by itself. The
 size is bounded: every agent keeps its row, and code and outputs share what is left.
 """
@@ -11,9 +12,11 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
+from rlm_jupyter.events.events import CellPicture
 from rlm_jupyter.events.tree_state import AgentState, CellState, TreeState, TurnState
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
+from rlm_jupyter.values.charts.embedded import checked
 from rlm_jupyter.views.agent_page import description
 from rlm_jupyter.views.protocol import Description
 from rlm_jupyter.views.static_style import STYLE
@@ -38,6 +41,9 @@ MAX_AGENTS = 400
 
 _CALLS = 40
 """Plain completions of an agent that have a line of their own."""
+
+_WIDTH = 360
+"""Pixels of a picture on the page, whatever it has itself; the page scales it."""
 
 _LEVELS = (4000, 1500, 600, 200, 60, 0)
 """Characters of one text; an agent gets the first level at which all of its turns fit into its share."""
@@ -199,21 +205,24 @@ def _badge(words: str, status: str = "") -> str:
 
 def _body(agent: AgentState, share: int, *, value: bool = True) -> str:
     """Render an agent's turns, variables and value into at most `share` bytes."""
-    for limit in _LEVELS:
-        markup = "".join(_parts(agent, limit, value=value))
+    forms = [(limit, False) for limit in _LEVELS]
+    if any(cell.pictures for turn in agent.turns for cell in turn.cells):
+        forms = [(_LEVELS[0], True), (_LEVELS[2], True), *forms]
+    for limit, pictures in forms:
+        markup = "".join(_parts(agent, limit, value=value, pictures=pictures))
         if _bytes(markup) <= share:
             return markup
     brief = f'<div class="rlm-s-dim">{fmt.amount(len(agent.turns), "turn")}, too long to be kept here</div>'
     return brief if _bytes(brief) <= share else ""
 
 
-def _parts(agent: AgentState, limit: int, *, value: bool) -> Iterator[str]:
+def _parts(agent: AgentState, limit: int, *, value: bool, pictures: bool) -> Iterator[str]:
     if limit and len(agent.question) > 160 and not agent.name:  # noqa: PLR2004  as in the summary
         yield f'<div class="rlm-s-question">{text(agent.question, limit)}</div>'
     if limit and (tools := tools_told(agent)):
         yield f'<div class="rlm-s-dim">Tools: {escape(tools)}</div>'
     for turn in agent.turns:
-        yield _turn(turn, limit)
+        yield _turn(turn, limit, pictures=pictures)
     if agent.calls:
         yield _plain_calls(agent, limit)
     if agent.variables and limit:
@@ -226,7 +235,7 @@ def _parts(agent: AgentState, limit: int, *, value: bool) -> Iterator[str]:
     yield from (f'<div class="rlm-s-note">{line(note, 300)}</div>' for note in agent.notices[-4:])
 
 
-def _turn(turn: TurnState, limit: int) -> str:
+def _turn(turn: TurnState, limit: int, *, pictures: bool) -> str:
     call = turn.call
     tokens = ("about " if call.estimated else "") + fmt.count(call.input_tokens + call.output_tokens)
     took = "running" if call.seconds is None else fmt.duration(call.seconds)
@@ -236,7 +245,7 @@ def _turn(turn: TurnState, limit: int) -> str:
         return f'<div class="rlm-s-dim">{escape(facts)}</div>'
     said = call.error or prose(turn)
     reply = f'<pre class="rlm-s-reply">{text(said, limit)}</pre>' if said.strip() else ""
-    cells = "".join(_cell(cell, limit) for cell in turn.cells)
+    cells = "".join(_cell(cell, limit, pictures=pictures) for cell in turn.cells)
     told = tool_calls_told(turn, max(3, limit // 100))
     tools = "".join(f'<div class="rlm-s-dim">{line(one, limit)}</div>' for one in told)
     return f"<details><summary>{escape(facts)}</summary>{reply}{cells}{tools}</details>"
@@ -263,14 +272,21 @@ def _plain_calls(agent: AgentState, limit: int) -> str:
     return f"<details><summary>{title}</summary><table>{''.join(lines)}</table>{rest}</details>"
 
 
-def _cell(cell: CellState, limit: int) -> str:
+def _cell(cell: CellState, limit: int, *, pictures: bool) -> str:
     parts = [f'<pre class="rlm-s-code">{text(cell.code, limit)}</pre>']
     if cell.output:
         cut = f'<div class="rlm-s-dim">{cell.cut:,} characters were cut</div>' if cell.cut else ""
         parts.append(f'<pre class="rlm-s-output">{text(cell.output, limit)}</pre>{cut}')
     if cell.error and cell.error not in cell.output:
         parts.append(f'<pre class="rlm-s-error">{text(cell.error, limit)}</pre>')
-    return "".join(parts)
+    return "".join([*parts, *(map(_picture, cell.pictures) if pictures else ())])
+
+
+def _picture(shown: CellPicture) -> str:
+    """Render a picture as data; nothing if it is none."""
+    png = checked(shown.png)
+    words = escape(one_line(shown.summary), quote=True)
+    return f'<div><img alt="{words}" width="{_WIDTH}" src="data:image/png;base64,{png}"></div>' if png else ""
 
 
 def _value(given: dict[str, Any], limit: int) -> str:

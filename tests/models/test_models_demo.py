@@ -1,17 +1,22 @@
 """The demo model: what it finds, what it says of itself, and what it makes of data it was not made for."""
 
 import re
+import sys
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 from demo_data import QUESTION, SUPPLIERS, TEXTS, near, planted
 from demo_talk import Talk
+from matplotlib import pyplot as plt
 
 from rlm_jupyter import RLM, Limits
 from rlm_jupyter.demo_model.model import PROVENANCE, DemoModel
 from rlm_jupyter.errors import ModelError
 from rlm_jupyter.models.base import CompletionRequest
+
+mpl.use("agg")
 
 
 @pytest.mark.parametrize("seed", range(24))
@@ -562,3 +567,48 @@ def test_in_real_kernels_two_tables_and_texts_are_answered(tmp_path):
 def test_a_schema_is_refused_by_name(tmp_path):
     with pytest.raises(ModelError, match="cannot give a typed answer"):
         RLM("demo", log_dir=tmp_path).run("How many?", [1, 2], schema=int)
+
+
+@pytest.mark.parametrize(
+    ("question", "marks"),
+    [
+        ("Plot refunds per supplier", "patches"),
+        ("A chart of refunds by country, please", "patches"),
+        ("Show refunded orders over time", "lines"),
+        ("Plot the refund rate by supplier over time", "lines"),
+    ],
+)
+def test_a_chart_that_is_asked_for_stands_beside_the_numbers(question, marks):
+    orders, _, _ = planted(3)
+    value = Talk(question, orders, names=("orders",)).value
+    drawn = getattr(value["chart"].axes[0], marks)
+    assert len(drawn) > 1
+    if marks == "patches":
+        assert [bar.get_height() for bar in drawn] == pytest.approx(
+            list(value["table"]["value"][: len(drawn)])
+        )
+    assert value["answer"]
+    plt.close("all")
+
+
+def test_names_with_dollars_are_drawn_as_they_are():
+    table = pd.DataFrame({"shop": ["$a_{", "b$", "$x$"] * 20, "sales": range(60)})
+    figure = Talk("Plot sales per shop", table, names=("t",)).value["chart"]
+    figure.canvas.draw()
+    assert {text.get_text().replace("\\", "") for text in figure.axes[0].get_xticklabels()} == {
+        "$a_{",
+        "b$",
+        "$x$",
+    }
+    plt.close("all")
+
+
+def test_without_matplotlib_the_demo_says_that_there_is_no_chart(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    value = Talk("Plot refunds per supplier", planted(3)[0], names=("orders",)).value
+    assert "chart" not in value
+    assert "matplotlib is not installed" in value["answer"]
+
+
+def test_no_chart_is_drawn_that_nobody_asked_for():
+    assert "chart" not in Talk(QUESTION, planted(1)[0]).value

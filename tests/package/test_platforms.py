@@ -129,3 +129,25 @@ def test_a_whole_run_works_with_stock_kernels(platform):
     assert told["after_a_timeout"] == [2, ["timeout", "ok"]]
     assert told["stopped"] == "stopped"
     assert told["modes"] == ["stock", True]
+
+
+DRAWING = """
+import tempfile
+from PIL import Image
+from rlm_jupyter import RLM
+from scripts import by_question
+cells = ["import matplotlib.pyplot as plt\\nfig, ax = plt.subplots()\\nax.plot([1, 2, 3])\\nplt.show()\\nprint(type(context))",
+         "FINAL([fig, context])"]
+with tempfile.TemporaryDirectory() as logs:
+    run = RLM(model=by_question({"root": cells}), log_dir=logs, cache=False).start("root", Image.new("RGB", (4, 3))).wait(100)
+    cell = run.tree.agents["0"].turns[0].cells[0]
+    print(cell.output, len(cell.pictures), cell.pictures[0].width > 400, run.value)
+    run.close()
+"""
+
+
+def test_charts_are_shown_and_returned_by_stock_kernels_too():
+    told = on("darwin", DRAWING)
+    assert "<line chart, 640 x 480 pixels, 3 points (matplotlib)>" in told
+    assert "<class 'PIL.Image.Image'> 1 True [<Chart: line chart" in told
+    assert "<PIL.Image.Image image mode=RGB size=4x3" in told

@@ -4,7 +4,7 @@ import { codeBlock } from "../dom/code";
 import { attribute, button, h, keyed, put, putLong, show, tip } from "../dom/dom";
 import { duration, line, money, plural, tokens } from "../dom/format";
 import { segments } from "../dom/highlight";
-import type { Cell, SubCall, ToolCall, Turn } from "../state/protocol";
+import type { Cell, Picture, SubCall, ToolCall, Turn } from "../state/protocol";
 import { icon, setIcon } from "../tree/icons";
 import { shortModel } from "../tree/tree_row";
 
@@ -132,6 +132,7 @@ function cellMark(cell: Cell): unknown[] {
     cell.cut,
     cell.seconds,
     cell.error?.length,
+    cell.pictures.map((picture) => picture.png.length),
   ];
 }
 
@@ -160,9 +161,10 @@ class CellView {
   readonly #facts = h("div.rlm-cell-facts");
   readonly #output = h("pre.rlm-output");
   readonly #error = h("pre.rlm-error");
+  readonly #pictures = h("div.rlm-pictures");
 
   constructor() {
-    this.element = h("div.rlm-cell", {}, this.#code, this.#facts, this.#output, this.#error);
+    this.element = h("div.rlm-cell", {}, this.#code, this.#facts, this.#output, this.#error, this.#pictures);
     cells.set(this.element, this);
   }
 
@@ -176,7 +178,28 @@ class CellView {
     putLong(this.#output, cell.output);
     show(this.#error, cell.error !== null && cell.error !== "");
     putLong(this.#error, cell.error);
+    drawPictures(this.#pictures, cell.pictures);
   }
+}
+
+const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
+
+/** Figures and images that a cell has shown: PNG files that the notebook's process wrote, as data. */
+function drawPictures(list: Element, pictures: readonly Picture[]): void {
+  const shown = pictures.filter((picture) => BASE64.test(picture.png));
+  show(list as HTMLElement, shown.length > 0);
+  keyed(
+    list,
+    shown,
+    (_, at) => String(at),
+    () => h("img"),
+    (element, picture) => {
+      attribute(element, "alt", line(picture.summary, 200));
+      attribute(element, "width", picture.width);
+      attribute(element, "height", picture.height);
+      attribute(element, "src", `data:image/png;base64,${picture.png}`);
+    },
+  );
 }
 
 const PURPOSES: Record<string, string> = {

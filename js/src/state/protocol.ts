@@ -210,6 +210,15 @@ export interface Variable extends Description {
 
 export type CellStatus = "running" | "ok" | "error" | "interrupted" | "timeout" | "died";
 
+/** A figure or image that a cell has shown. */
+export interface Picture {
+  summary: string;
+  width: number;
+  height: number;
+  /** Base64; empty if there is no room for it. */
+  png: string;
+}
+
 /** A cell that an agent ran. */
 export interface Cell {
   cell: number;
@@ -220,6 +229,7 @@ export interface Cell {
   status: CellStatus;
   error: string | null;
   seconds: number | null;
+  pictures: Picture[];
 }
 
 /** A call of a tool or an MCP server. */

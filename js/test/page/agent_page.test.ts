@@ -37,7 +37,17 @@ function turn(fields: Partial<Turn> = {}): Turn {
 }
 
 function cell(fields: Partial<Cell> = {}): Cell {
-  return { cell: 1, code: "x = 1", output: "", cut: 0, status: "ok", error: null, seconds: 0.1, ...fields };
+  return {
+    cell: 1,
+    code: "x = 1",
+    output: "",
+    cut: 0,
+    status: "ok",
+    error: null,
+    seconds: 0.1,
+    pictures: [],
+    ...fields,
+  };
 }
 
 async function open(fields: Partial<Detail>, more = {}, run = {}): Promise<void> {
@@ -57,6 +67,28 @@ async function renew(fields: Partial<Detail>): Promise<void> {
 }
 
 const text = (selector: string) => page.all(selector).map((each) => each.textContent);
+
+describe("pictures", () => {
+  const PNG = "iVBORw0KGgo=";
+  const picture = (png: string) => ({ summary: '"><b>line chart', width: 640, height: 480, png });
+  const sources = () => page.all(".rlm-pictures img").map((each) => each.getAttribute("src"));
+
+  it("of a cell stand below its output, as data, with the line that the model reads", async () => {
+    const shown = cell({ output: "<line chart>", pictures: [picture(PNG), picture("")] });
+    await open({ turns: [turn({ cells: [shown] })] });
+    expect(sources()).toEqual([`data:image/png;base64,${PNG}`]);
+    expect(page.find(".rlm-pictures img").getAttribute("alt")).toBe('"><b>line chart');
+    await renew({ turns: [turn({ cells: [cell({ output: "<line chart>", pictures: [] })] })] });
+    expect(sources()).toEqual([]);
+    expect(page.find(".rlm-pictures").hasAttribute("hidden")).toBe(true);
+  });
+
+  it("are nothing but base64", async () => {
+    const bad = ['x" onerror=alert(1)', "svg+xml,<svg/>", "//127.0.0.1/x.png,", "=", "iVBOR=w0"];
+    await open({ turns: [turn({ cells: [cell({ pictures: bad.map(picture) })] })] });
+    expect(sources()).toEqual([]);
+  });
+});
 
 describe("turns", () => {
   it("read as prose, code where it stood, its output and its error", async () => {

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from rlm_jupyter.engine.agent import compaction, follow_up, kernel_setup, prompt, small_prompt
+from rlm_jupyter.engine.agent import cell_pictures, compaction, follow_up, kernel_setup, prompt, small_prompt
 from rlm_jupyter.engine.agent.agent import Agent
 from rlm_jupyter.engine.agent.chat_tail import ChatTails, Tail
 from rlm_jupyter.engine.agent.error_hints import tell_hint
@@ -424,6 +424,8 @@ class AgentLoop(Agent):
                 seconds=services.limits.cell_seconds,
                 on_output=lambda stream, text: self._output(number, stream, text),
             )
+            seconds = time.monotonic() - began
+            pictures = await cell_pictures.rewritten(self, result.pictures)
         except BaseException:
             journal.emit(
                 ev.CodeFinished,
@@ -450,7 +452,8 @@ class AgentLoop(Agent):
             output=shown,
             cut=cut,
             error=f"{result.error_name}: {result.error_value}" if result.status == "error" else None,
-            seconds=time.monotonic() - began,
+            seconds=seconds,
+            pictures=pictures,
         )
         if result.restarted:
             await self._restore()

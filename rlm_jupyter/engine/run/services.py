@@ -40,6 +40,7 @@ class RunServices(ABC):
         inherit_tools: whether sub-agents have all tools of their parents.
         redact: takes secrets out of what a model is told.
         windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
+        picture_bytes: of the pictures that cells have shown.
     """
 
     run: str
@@ -59,6 +60,7 @@ class RunServices(ABC):
     step: bool = False
     limit: LimitReachedError | None = None
     windows: dict[str, int] = field(default_factory=dict)
+    picture_bytes: int = 0
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...values.describe.short_text import cut_notice
 from .fd_capture import descriptors
+from .shown_pictures import ShownPictures
 
 HEAD = TAIL = 32_768  # characters of output of one cell that are sent; the same as the host keeps
 DISPLAYS = 200  # messages of `display` in one cell
@@ -24,12 +25,13 @@ class Outlet:
         self.shell = shell
         self.lock = threading.RLock()
         self.held: deque[tuple[Any, str]] = deque()
-        self.reset()
+        self._empty()
         for stream in (sys.stdout, sys.stderr):
             self._wrap_stream(stream)
         self._wrap_display(shell.display_pub)
         self._wrap_result(shell.displayhook)
         shell.display_formatter.active_types = ["text/plain"]  # a model reads text; the rest costs time
+        self.pictures = ShownPictures(shell)
         kernel = getattr(shell, "kernel", None)
         if hasattr(kernel, "_execute_sleep"):
             # The host waits for the idle message, which follows all output.
@@ -39,6 +41,10 @@ class Outlet:
 
     def reset(self) -> None:
         """Begin a cell."""
+        self.pictures.reset()
+        self._empty()
+
+    def _empty(self) -> None:
         with self.lock:
             self.room, self.displays, self.cut, self.size = HEAD, DISPLAYS, 0, 0
             self.held.clear()
@@ -115,10 +121,10 @@ class Outlet:
                     return
             now = self.admit(str(text), lambda rest: publish({"text/plain": rest}))
             if now:
-                publish({"text/plain": now}, None, **options)
+                publish({"text/plain": now, **self.pictures.take(data)}, None, **options)
 
         def clear_output(*args: Any, **options: Any) -> None:
-            self.reset()
+            self._empty()
             clear(*args, **options)
 
         publisher.publish, publisher.clear_output = bounded, clear_output
@@ -130,7 +136,7 @@ class Outlet:
             text = str(data.get("text/plain", ""))
             self._drain()
             now = self.admit(text, lambda rest: self.publish({"text/plain": rest}))
-            write({"text/plain": now}, {})
+            write({"text/plain": now, **(self.pictures.take(data) if now else {})}, {})
 
         hook.write_format_data = bounded
 

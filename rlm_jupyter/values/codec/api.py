@@ -18,13 +18,13 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from . import container, pickling
+from . import charts, container, pickling
 from .container import Malformed, MissingLibrary, Refused, Unencodable, describe_thing, type_name
 from .decoder import Decoder
 from .encoder import Encoder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Malformed", "MissingLibrary", "Refused", "Unencodable", "dump", "kind", "load", "size"]
 
@@ -40,6 +40,7 @@ def dump(
     name: str = "value",
     faithful: bool = False,
     left_out: list[str] | None = None,
+    figures: bool = True,
 ) -> tuple[int, str]:
     """Encode a value into a new descriptor.
 
@@ -51,6 +52,8 @@ def dump(
             dataclasses, pydantic models, enumerations, and of subclasses of containers and frames. Where pickling
             fails, they come back as plain data after all.
         left_out: gets what was left out because it has no form, such as an object in the `attrs` of a frame.
+        figures: encode figures of libraries as charts, which are data; with `allow_pickle`, pickled beside that too.
+            False for a value that only agents' kernels read: it is pickled, and no picture is drawn.
 
     Returns:
         The descriptor, which is the caller's to close, and the kind: "safe" or "pickle".
@@ -64,7 +67,8 @@ def dump(
     try:
         with _no_collection():
             try:
-                return _dump_safe(value, faithful=faithful, left_out=lost), "safe"
+                made = Encoder(faithful=faithful, figures=figures)
+                return _dump_safe(value, made, left_out=lost, allow_pickle=allow_pickle), "safe"
             except Unencodable as error:
                 if not allow_pickle:
                     raise
@@ -74,13 +78,20 @@ def dump(
         raise
 
 
-def load(fd: int, *, allow_pickle: bool, max_bytes: int | None = None) -> Any:
+def load(
+    fd: int,
+    *,
+    allow_pickle: bool,
+    max_bytes: int | None = None,
+    make_chart: Callable[[charts.ChartParts], Any] | None = None,
+) -> Any:
     """Decode the value in a descriptor, which stays the caller's.
 
     Args:
         fd: the descriptor.
         allow_pickle: decode pickles too, which runs code of whoever wrote them.
         max_bytes: refuse larger values.
+        make_chart: makes an object of a chart that is not unpickled; by default its parts are the object.
 
     Raises:
         Refused: it is a pickle, and that is not allowed.
@@ -92,7 +103,9 @@ def load(fd: int, *, allow_pickle: bool, max_bytes: int | None = None) -> Any:
         if opened.kind == "pickle" and not allow_pickle:
             raise Refused("The value is pickled: to decode it is to run code of the kernel that made it.")
         with _no_collection():
-            return _load_pickle(opened) if opened.kind == "pickle" else _load_safe(opened)
+            if opened.kind == "pickle":
+                return _load_pickle(opened)
+            return _load_safe(opened, make_chart, allow_pickle=allow_pickle)
     except (Malformed, Refused):
         raise
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
@@ -123,15 +136,28 @@ def size(fd: int) -> int:
     return container.size_of(fd)
 
 
-def _dump_safe(value: object, *, faithful: bool, left_out: list[str]) -> int:
-    encoder = Encoder(faithful=faithful)
+def _dump_safe(value: object, encoder: Encoder, *, left_out: list[str], allow_pickle: bool = False) -> int:
     try:
-        head = _json(_pack(encoder, value))
+        form = _with_figures(_pack(encoder, value), encoder, allow_pickle=allow_pickle)
+        head = _json(form)
     except ValueError:  # an integer too long for JSON: look at each
-        encoder = Encoder(faithful=faithful, careful=True)
-        head = _json(_pack(encoder, value))
+        encoder = Encoder(faithful=encoder.faithful, careful=True, figures=encoder.charts is not None)
+        form = _with_figures(_pack(encoder, value), encoder, allow_pickle=allow_pickle)
+        head = _json(form)
     left_out += encoder.left_out
     return container.write("safe", head, encoder.parts)
+
+
+def _with_figures(form: dict[str, Any], encoder: Encoder, *, allow_pickle: bool) -> dict[str, Any]:
+    """Add the figures of a value as they are, for agents' kernels: one pickle, so that axes keep their figure."""
+    if not encoder.charts or not allow_pickle:
+        return form
+    pickled, failure = pickling.pickle(encoder.charts)
+    if pickled is None:
+        if encoder.faithful:
+            raise Unencodable(f"it holds a figure that cannot be pickled ({failure})")
+        return form
+    return {**form, "figures": [encoder.buffer(part) for part in pickled.parts]}
 
 
 def _pack(encoder: Encoder, value: object) -> dict[str, Any]:
@@ -150,11 +176,17 @@ def _json(form: dict[str, Any]) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _load_safe(opened: container.Container) -> Any:
+def _load_safe(
+    opened: container.Container, make_chart: Callable[[charts.ChartParts], Any] | None, *, allow_pickle: bool
+) -> Any:
     head = str(opened.head, "utf-8", "surrogatepass")
     with _bounded_recursion():
         form = json.loads(head)
-    return Decoder(opened).unpack(form)
+    figures = None
+    if allow_pickle and type(form) is dict and "figures" in form:
+        with suppress(ImportError), charts.unshown():  # without their library, their parts are what is left
+            figures = _unpickle([opened.buffer(index) for index in form["figures"]])
+    return Decoder(opened, figures=figures, make_chart=make_chart).unpack(form)
 
 
 @contextmanager
@@ -190,7 +222,7 @@ def _dump_pickle(value: object, safe: Unencodable, *, faithful: bool, left_out: 
         return pickled.write(), "pickle"
     if faithful:
         with suppress(Unencodable):
-            return _dump_safe(value, faithful=False, left_out=left_out), "safe"
+            return _dump_safe(value, Encoder(), left_out=left_out), "safe"
     plain, _ = pickling.pickle(value, plain=True)
     best = plain or pickled
     if best is not None:
@@ -202,5 +234,10 @@ def _dump_pickle(value: object, safe: Unencodable, *, faithful: bool, left_out: 
 
 
 def _load_pickle(opened: container.Container) -> Any:
-    stream, *buffers = (opened.buffer(index) for index in range(opened.count))
+    with charts.unshown():
+        return _unpickle([opened.buffer(index) for index in range(opened.count)])
+
+
+def _unpickle(parts: list[memoryview]) -> Any:
+    stream, *buffers = parts
     return pickle.loads(stream, buffers=buffers)  # noqa: S301 - only where the caller allows it

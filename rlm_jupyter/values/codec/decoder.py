@@ -11,7 +11,7 @@ from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any
 
-from . import arrays, arrow, scalars
+from . import arrays, arrow, charts, scalars
 from . import pandas_frames as frames
 from .container import Container, Malformed
 from .encoder import FACTORIES, MAX_DEPTH
@@ -24,6 +24,7 @@ _LIBRARIES: dict[str, Callable[[list[Any], Any], Any]] = {
     **arrays.BUILDERS,
     **frames.BUILDERS,
     **arrow.BUILDERS,
+    **charts.BUILDERS,
 }
 
 
@@ -32,10 +33,20 @@ class Decoder:
 
     Attributes:
         buffer: gives the buffer of a number, once.
+        figures: of the value, as they are; None if they are made of their parts.
+        make_chart: makes an object of a chart's parts; None if they remain parts.
     """
 
-    def __init__(self, container: Container) -> None:
+    def __init__(
+        self,
+        container: Container,
+        *,
+        figures: list[Any] | None = None,
+        make_chart: Callable[[charts.ChartParts], Any] | None = None,
+    ) -> None:
         self.buffer = container.buffer
+        self.figures = figures
+        self.make_chart = make_chart
         self._depth = 0
 
     def unpack(self, form: Any) -> Any:

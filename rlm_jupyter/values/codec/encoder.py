@@ -22,7 +22,7 @@ from itertools import chain
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
-from . import arrays, arrow, scalars
+from . import arrays, arrow, charts, scalars
 from . import pandas_frames as frames
 from .container import Unencodable, describe_thing
 
@@ -104,15 +104,20 @@ class Encoder:
     Attributes:
         parts: the buffers, flat views of bytes or texts.
         left_out: what has no safe form and was left out, each in a few words.
+        charts: the figures that were encoded as data, in the order of their numbers; None if figures are refused.
+        drawn: id of a figure to its parts: its axes share its picture.
     """
 
-    def __init__(self, *, faithful: bool = False, careful: bool = False) -> None:
+    def __init__(self, *, faithful: bool = False, careful: bool = False, figures: bool = True) -> None:
         """Make an encoder.
 
         Args:
             faithful: refuse what would come back as another type (a dataclass as a dict).
             careful: look at each integer; needed where one is too long for JSON.
+            figures: encode figures of libraries as charts, rather than refuse them.
         """
+        self.charts: list[Any] | None = [] if figures else None
+        self.drawn: dict[int, charts.ChartParts] = {}
         self.parts: list[memoryview | str] = []
         self.left_out: list[str] = []
         self.faithful = faithful
@@ -139,6 +144,7 @@ class Encoder:
     def can_pack(self, *values: object) -> bool:
         """Return whether values have a safe form."""
         parts, left_out, depth = len(self.parts), len(self.left_out), self.depth
+        figures = len(self.charts or ())
         try:
             for value in values:
                 self.pack(value)
@@ -146,6 +152,8 @@ class Encoder:
             return False
         finally:
             del self.parts[parts:], self.left_out[left_out:]
+            if self.charts is not None:
+                del self.charts[figures:]
             self.depth = depth
         return True
 
@@ -221,7 +229,7 @@ class _Writer:
             return ["tz", scalars.zone_form(value)]
         if container := _CONTAINERS.get(kind):
             return container(self, value)
-        for library in (arrays, frames, arrow):
+        for library in (arrays, frames, arrow, charts):
             node: list[Any] | None = library.encode_value(value, self.encoder)
             if node is not None:
                 return node

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..codec.container import type_name
+from .pictures import describe_picture
 from .render import render
 from .short_text import count, cut, head_tail, short, size
 from .tables import describe_table, outline_table
@@ -76,7 +77,7 @@ def _describe(value: Any, rows: int, max_chars: int) -> dict[str, Any]:
     for base, about in _BUILTINS.items():
         if issubclass(kind, base):
             return about(value, rows)
-    return _scalar(value, rows) or _object(value, rows)
+    return describe_picture(value) or _scalar(value, rows) or _object(value, rows)
 
 
 def _text(text: str, rows: int, max_chars: int) -> dict[str, Any]:
@@ -179,6 +180,8 @@ def _item(value: Any, rows: int) -> dict[str, Any]:
     about: dict[str, Any] = {"type": type_name(value).rpartition(".")[2]}
     if (table := outline_table(value)) is not None:
         return {**about, "bytes": table["bytes"], "summary": table["summary"]}
+    if type(value) not in _OWN and (picture := describe_picture(value)) is not None:
+        return {**about, "bytes": picture["bytes"] or _own_bytes(value), "summary": picture["summary"]}
     return {**about, "bytes": _bytes_of(value, 1), "summary": short(value, 120) if rows else _outline(value)}
 
 

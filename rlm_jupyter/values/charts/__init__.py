@@ -1,0 +1,1 @@
+"""Charts of agents as the notebook has them: pictures written anew, specifications checked."""

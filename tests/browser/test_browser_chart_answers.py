@@ -1,0 +1,56 @@
+"""Charts in JupyterLab: the answer of a question, the picture at the turn that made it, the saved notebook."""
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.browser
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+SCRIPT = r'''
+import pandas as pd
+from rlm_jupyter.models import ScriptedModel
+
+orders = pd.DataFrame({"month": ["Jan", "Feb", "Mar", "Apr"], "refunds": [12, 15, 31, 44]})
+DRAW = """I draw the refunds of each month.
+```repl
+import matplotlib.pyplot as plt
+figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+axes.plot(context["month"], context["refunds"], marker="o")
+axes.set(title="Refunds by month", xlabel="month", ylabel="refunds")
+plt.show()
+```"""
+script = ScriptedModel([DRAW, "```repl\nFINAL(figure)\n```"])
+'''
+
+
+def test_a_chart_is_the_answer_and_its_picture_stands_at_the_turn_that_drew_it(lab, notebook, tmp_path):
+    lab.script("draws", SCRIPT)
+    cells = [
+        "%load_ext rlm_jupyter\nfrom draws import orders, script",
+        "%%rlm orders -m script -o chart\nPlot the refunds over time.",
+        "chart",
+    ]
+    book = notebook("charts.ipynb", cells)
+    book.theme("JupyterLab Light")
+    book.hide_sidebar()
+    book.ask(1)
+    expect(book.agent("0")).to_be_visible(timeout=60_000)
+    book.choose("0")
+    thumbnail = book.notebook.locator(".rlm-pictures img").first
+    expect(thumbnail).to_be_visible(timeout=60_000)
+    assert thumbnail.evaluate("(image) => image.naturalWidth") > 300
+    assert thumbnail.get_attribute("alt").startswith('<line chart, "Refunds by month"')
+    answer = book.notebook.locator(".jp-RenderedImage img").first
+    expect(answer).to_be_visible(timeout=60_000)
+    assert answer.evaluate("(image) => image.naturalWidth") > 300
+    where = IMAGES if os.environ.get("RLM_JUPYTER_SCREENSHOTS") else tmp_path
+    book.page.set_viewport_size({"width": 1180, "height": 1600})
+    thumbnail.scroll_into_view_if_needed()
+    box = book.notebook.bounding_box()
+    clip = {**box, "height": min(box["height"], 1270)}
+    book.page.screenshot(path=where / "chart.png", clip=clip, animations="disabled", caret="hide")
+    assert (where / "chart.png").stat().st_size < 180_000
+    assert book.page.errors == []

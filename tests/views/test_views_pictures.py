@@ -1,0 +1,128 @@
+"""Pictures that cells have shown, in the agent's page, the static tree and the exported notebook."""
+
+import base64
+import io
+import os
+import re
+from html.parser import HTMLParser
+
+import nbformat
+import pytest
+from PIL import Image
+from run_story import Story
+
+from rlm_jupyter.events import events as ev
+from rlm_jupyter.records.export import to_notebook
+from rlm_jupyter.values.charts.embedded import checked
+from rlm_jupyter.views.agent_page import detail
+from rlm_jupyter.views.static_html import static_html
+from rlm_jupyter.views.widget_messages import json_size
+
+HOSTILE = '"><img src=x onerror=alert(1)>'
+IMAGES = re.compile(r"<img [^>]*>")
+
+
+def encoded(size=(20, 10), noise=False):
+    image = (
+        Image.frombytes("RGB", size, os.urandom(3 * size[0] * size[1])) if noise else Image.new("RGB", size)
+    )
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def picture(png=None, summary="<line chart>"):
+    return ev.CellPicture(summary=summary, width=20, height=10, png=encoded() if png is None else png)
+
+
+def told(*pictures, turns=1):
+    story = Story("Q")
+    story.agent()
+    for number in range(1, turns + 1):
+        story.prompt("0", turn=number, start=2 * (number - 1))
+        story.reply("0", "I draw.")
+        story.cell("0", "fig", "<line chart>", turn=number, pictures=pictures)
+    return story.state
+
+
+class Images(HTMLParser):
+    def __init__(self, markup):
+        super().__init__()
+        self.found = []
+        self.feed(markup)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.found.append(dict(attrs))
+
+
+def test_the_page_of_an_agent_has_them_at_the_turn_that_made_them():
+    page = detail(told(picture()), "0")
+    (shown,) = page["turns"][0]["cells"][0]["pictures"]
+    assert shown == {"summary": "<line chart>", "width": 20, "height": 10, "png": checked(encoded())}
+    assert shown["png"]
+
+
+def test_the_page_keeps_its_size_and_the_newest_pictures():
+    png = encoded((90, 90), noise=True)
+    state = told(picture(png), turns=6)
+    page = detail(state, "0")
+    kept = [bool(turn["cells"][0]["pictures"][0]["png"]) for turn in page["turns"]]
+    assert json_size(page) <= 64_000
+    assert kept == [False] * (6 - sum(kept)) + [True] * sum(kept)
+    assert 0 < sum(kept) < 6
+    first = detail(state, "0", turn=1)
+    assert first["turns"][0]["cells"][0]["pictures"][0]["png"]
+
+
+def test_the_static_tree_has_them_as_data_with_the_line_as_their_text():
+    markup = static_html(told(picture(summary=HOSTILE)))
+    assert Images(markup).found == [
+        {"alt": HOSTILE, "width": "360", "src": f"data:image/png;base64,{checked(encoded())}"}
+    ]
+
+
+def test_the_static_tree_keeps_its_size_without_them():
+    png = encoded((200, 200), noise=True)
+    state = told(picture(png))
+    assert len(Images(static_html(state)).found) == 1
+    small = static_html(state, max_bytes=60_000)
+    assert Images(small).found == []
+    assert len(small) < 60_000
+    assert "line chart" in small
+
+
+def test_the_exported_notebook_has_them_as_outputs():
+    book = nbformat.from_dict(to_notebook(told(picture())))
+    nbformat.validate(book)
+    outputs = next(cell for cell in book["cells"] if cell["cell_type"] == "code")["outputs"]
+    assert [output["output_type"] for output in outputs] == ["stream", "display_data"]
+    assert outputs[1]["data"] == {"image/png": checked(encoded()), "text/plain": "<line chart>"}
+
+
+@pytest.mark.parametrize(
+    "png",
+    [
+        "",
+        "bm90IGEgcGljdHVyZQ==",
+        base64.b64encode(b"<svg onload=alert(1)>").decode(),
+        base64.b64encode(b"GIF89a").decode(),
+        encoded((3_000, 3_000)),
+        encoded((300, 300), noise=True),
+    ],
+)
+def test_what_a_log_has_in_the_place_of_a_picture_is_shown_nowhere(png):
+    state = told(picture(png))
+    assert detail(state, "0")["turns"][0]["cells"][0]["pictures"][0]["png"] == ""
+    assert IMAGES.findall(static_html(state)) == []
+    outputs = [cell.get("outputs", []) for cell in to_notebook(state)["cells"]]
+    assert "display_data" not in str(outputs)
+
+
+def test_texts_hidden_in_a_picture_are_left_out():
+    stream = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(stream, "PNG", icc_profile=b"secret profile")
+    png = checked(base64.b64encode(stream.getvalue() + b"trailing").decode())
+    data = base64.b64decode(png)
+    assert b"iCCP" not in data
+    assert b"trailing" not in data
