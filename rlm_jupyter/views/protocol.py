@@ -253,7 +253,7 @@ class Cell(TypedDict):
     status: CellStatus
     error: str | None
     seconds: float | None
-    pictures: list[Picture]
+    pictures: NotRequired[list[Picture]]
 
 
 class ToolCall(TypedDict):

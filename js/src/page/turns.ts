@@ -132,7 +132,7 @@ function cellMark(cell: Cell): unknown[] {
     cell.cut,
     cell.seconds,
     cell.error?.length,
-    cell.pictures.map((picture) => picture.png.length),
+    cell.pictures?.map((picture) => picture.png.length),
   ];
 }
 
@@ -178,7 +178,7 @@ class CellView {
     putLong(this.#output, cell.output);
     show(this.#error, cell.error !== null && cell.error !== "");
     putLong(this.#error, cell.error);
-    drawPictures(this.#pictures, cell.pictures);
+    drawPictures(this.#pictures, cell.pictures ?? []);
   }
 }
 

@@ -229,7 +229,7 @@ export interface Cell {
   status: CellStatus;
   error: string | null;
   seconds: number | null;
-  pictures: Picture[];
+  pictures?: Picture[];
 }
 
 /** A call of a tool or an MCP server. */
