@@ -63,8 +63,9 @@ class KeptKernels:
         task.add_done_callback(self._tasks.discard)
 
     def forget(self, kernel: AgentKernel) -> None:
-        """Leave a kernel alone from now on: it serves another agent."""
+        """Leave a kernel alone from now on: it serves another agent, or ends."""
         self._sizes.pop(kernel, None)
+        self._lossy.discard(kernel)
 
     def size_of(self, kernel: AgentKernel | None) -> int:
         """Return how many bytes a kernel holds alone, as far as that is known. Safe from any thread."""
@@ -117,6 +118,7 @@ class KeptKernels:
 
     def _of_sub_agents(self) -> list[AgentKernel]:
         self._sizes = {kernel: known for kernel, known in self._sizes.items() if kernel.alive}
+        self._lossy &= self._sizes.keys()
         return [kernel for kernel, (agent, _) in self._sizes.items() if agent.spec.parent is not None]
 
     def _surplus(self, times: int) -> int:
