@@ -15,6 +15,7 @@ from widget_parts import Browser
 from rlm_jupyter import RLM, registry
 from rlm_jupyter.errors import ConfigError, KernelDiedError, RunNotFoundError
 from rlm_jupyter.kernels.pool import KernelPool
+from rlm_jupyter.models.openai import direct_wire
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.records.past_run import PastRun
 
@@ -284,7 +285,8 @@ def connections(server):
     return sum(c.raddr != () and c.raddr.port == port for c in psutil.Process().net_connections("tcp"))
 
 
-def test_the_connections_of_runs_that_are_closed_are_closed(openai_server, tmp_path):
+def test_the_connections_of_runs_that_are_closed_are_closed(openai_server, tmp_path, monkeypatch):
+    monkeypatch.setattr(direct_wire, "_IDLE_SECONDS", 0.5)  # runs share connections, for a while
     openai_server.script = lambda _: cell("FINAL(1)")
     held = []
     for _ in range(8):  # each with a model that is made of a name, as `%%rlm` does
@@ -299,7 +301,8 @@ def test_the_connections_of_runs_that_are_closed_are_closed(openai_server, tmp_p
     until(lambda: connections(openai_server) == 0)
 
 
-def test_a_model_that_nobody_holds_any_more_leaves_no_connection(openai_server):
+def test_a_model_that_nobody_holds_any_more_leaves_no_connection(openai_server, monkeypatch):
+    monkeypatch.setattr(direct_wire, "_IDLE_SECONDS", 0.5)  # runs share connections, for a while
     openai_server.script = lambda _: cell("FINAL(1)")
     model = OpenAIChat("m", base_url=openai_server.url, api_key="k")
     for _ in range(2):

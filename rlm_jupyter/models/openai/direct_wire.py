@@ -1,7 +1,7 @@
 """Requests by aiohttp, straight to the server: one pool of connections for each server and loop.
 
 On the engine's loop the pools live as long as the process, so that a run finds the connections of the one before
-it open; those that nobody uses for half a minute are closed.
+it open; those that nobody uses for half a minute at the most are closed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import aiohttp
     from pydantic import SecretStr
 
-_IDLE_SECONDS: Final = 30.0
+_IDLE_SECONDS: Final = 15.0
 _CONNECTIONS: Final = 1000
 _MOST_REFUSAL: Final = 1 << 16
 _ERRORS: Final = 400
