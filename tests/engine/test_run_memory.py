@@ -1,5 +1,6 @@
 """Where a run's bytes are: values above the limit on disk, one copy of the data, kernels that end to free memory."""
 
+import asyncio
 import contextlib
 import gc
 import os
@@ -16,9 +17,11 @@ from magics_parts import notebook
 from scripts import by_question
 
 from rlm_jupyter import RLM
+from rlm_jupyter.engine.run.run_values import Holdings
 from rlm_jupyter.errors import ConfigError, KernelDiedError, VariableNotFoundError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.tree_state import TreeState
+from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.kernels.confinement.process_usage import own_memory
 from rlm_jupyter.records.reader import load
 
@@ -327,6 +330,23 @@ def test_of_many_sub_agents_the_newest_kernels_stay_and_nothing_is_lost(ask):
     run.close()
     with pytest.raises(KernelDiedError):
         run.agents[ended[1].agent].execute("1")
+
+
+def test_a_kernel_ends_also_if_there_is_no_room_for_what_it_has(ask, monkeypatch):
+    keep = Holdings.keep
+
+    async def full(holdings, buffer):
+        if "_thin_out" in asyncio.current_task().get_coro().__qualname__:
+            raise BridgeError("failed", "No space left on device.")
+        return await keep(holdings, buffer)
+
+    monkeypatch.setattr(Holdings, "keep", full)
+    script = {"root": [f"{PARTS}\nFINAL(len(parts))"], "part": ["half = context / 2\nFINAL(context)"]}
+    run = ask(script, kept_kernels=0)
+    assert until(lambda: len(events(run, ev.KernelEnded)) == 4)
+    for event in events(run, ev.KernelEnded):
+        assert (event.saved, event.lost) == ((), ("half",))
+        assert gone(next(e.pid for e in events(run, ev.KernelStarted) if e.agent == event.agent)) == []
 
 
 def test_a_kernel_of_which_something_would_be_lost_stays_as_long_as_there_are_not_many_more(ask):

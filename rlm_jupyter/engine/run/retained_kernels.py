@@ -116,9 +116,12 @@ class KeptKernels:
                     ):
                         await self._end_surplus(kernel, whole=times == 1)
 
-    def _of_sub_agents(self) -> list[AgentKernel]:
+    def _drop_dead(self) -> None:
         self._sizes = {kernel: known for kernel, known in self._sizes.items() if kernel.alive}
         self._lossy &= self._sizes.keys()
+
+    def _of_sub_agents(self) -> list[AgentKernel]:
+        self._drop_dead()
         return [kernel for kernel, (agent, _) in self._sizes.items() if agent.spec.parent is not None]
 
     def _surplus(self, times: int) -> int:
@@ -148,7 +151,7 @@ class KeptKernels:
 
     async def _make_room(self, limit: int) -> None:
         """End kernels, the oldest first, until all together hold no more than `limit` bytes."""
-        self._sizes = {kernel: known for kernel, known in self._sizes.items() if kernel.alive}
+        self._drop_dead()
         for kernel in list(self._sizes)[:-1]:
             total = sum(size for _, size in self._sizes.values())
             if total <= limit:
@@ -166,11 +169,14 @@ class KeptKernels:
 
     async def _dismiss(self, agent: Agent, kernel: AgentKernel, saved: dict[str, Buffer], **why: int) -> None:
         agent.kernel = None
+        kept = []
         for name, buffer in saved.items():
-            agent.services.holdings.saved[agent.id, name] = await agent.services.holdings.keep(buffer)
+            with contextlib.suppress(BridgeError):  # no room for it, on the disk either
+                agent.services.holdings.saved[agent.id, name] = await agent.services.holdings.keep(buffer)
+                kept.append(name)
         variables = agent.services.journal.state.agents[agent.id].variables
-        lost = tuple(name for name in variables if name not in saved)
-        agent.services.journal.emit(ev.KernelEnded, agent.id, saved=tuple(saved), lost=lost, **why)
+        lost = tuple(name for name in variables if name not in kept)
+        agent.services.journal.emit(ev.KernelEnded, agent.id, saved=tuple(kept), lost=lost, **why)
         agent.services.holdings.tell()
         await kernel.stop()
 
