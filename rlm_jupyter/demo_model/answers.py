@@ -38,7 +38,7 @@ def answer(plan: Plan, provenance: str) -> str:
         "documents": _documents,
     }.get(plan.kind, _profile)(plan)
     if plan.draw:
-        body = f"{body.rstrip()}\n{_DRAWN[plan.kind]}"
+        body = f"{body.rstrip()}\n{_DRAWING.format(lines=_DRAWN[plan.kind])}"
     said = f"{plan.remark!r}\n                 + text" if plan.remark else "text"
     return f"""\
 {body.rstrip()}
@@ -113,35 +113,32 @@ else:
 {"" if plan.mean or plan.group is None else _SHARE}'''
 
 
-_DRAWN = {
-    "breakout": """\
+_DRAWING = """\
 try:
     import matplotlib.pyplot as plt
 except ImportError:
     text += " There is no chart: matplotlib is not installed where agents run."
 else:
     figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
+{lines}    facts["chart"] = figure"""
+"""The code that draws what was computed, if matplotlib is there."""
+_DRAWN = {
+    "breakout": """\
     for name in series.columns[:8]:
         axes.plot(series.index, series[name], label=str(name)[:30].replace("$", r"\\$"))
     axes.set(title=measure[:60].replace("$", r"\\$"), xlabel=unit)
     if 0 < len(series.columns) <= 8:
         axes.legend(fontsize="small")
     axes.tick_params("x", rotation=30)
-    facts["chart"] = figure""",
+""",
     "groups": """\
-try:
-    import matplotlib.pyplot as plt
-except ImportError:
-    text += " There is no chart: matplotlib is not installed where agents run."
-else:
-    figure, axes = plt.subplots(figsize=(7, 3.5), layout="constrained")
     shown = table.head(12)
     axes.bar([str(name)[:20].replace("$", r"\\$") for name in shown["group"]], shown["value"].astype(float))
     axes.set(title=measure[:60].replace("$", r"\\$"))
     axes.tick_params("x", rotation=30)
-    facts["chart"] = figure""",
+""",
 }
-"""Kind to the code that draws what was computed, if matplotlib is there."""
+"""Kind to the lines of that code which make the chart."""
 
 _SHARE = """\
 if not clear.empty and len(series.columns) > 1:

@@ -105,13 +105,16 @@ async def test_models_on_a_loop_of_the_users_share_nothing_and_close_their_conne
 async def test_a_model_that_nobody_holds_any_more_closes_its_connections(openai_server):
     model = chat(openai_server)
     await model.complete(ask())
-    (session,) = next(iter(model._wires.choose()._own.values())).values()
+    wire = model._wires.choose()
+    session = wire._own.here(wire._new_session)
+    del wire
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         del model
         gc.collect()
         while not session.closed:
             await asyncio.sleep(0.01)
+    assert session.closed
 
 
 def test_connections_of_the_engine_can_be_closed_and_made_anew(openai_server):

@@ -28,8 +28,7 @@ def certificates() -> ssl.SSLContext:
     Raises:
         SetupError: those that the environment names cannot be loaded.
     """
-    if (problem := network_environment.certificate_problem()) is not None:
-        raise network_environment.SetupError(problem)
+    _refuse_missing()
     named = tuple(os.environ.get(name) for name in _VARIABLES)
     with _lock:
         if named not in _loaded:
@@ -44,14 +43,19 @@ def check_named_certificates() -> None:
     Raises:
         SetupError: they are not there, or are none.
     """
-    if (problem := network_environment.certificate_problem()) is not None:
-        raise network_environment.SetupError(problem)
+    _refuse_missing()
     if named := os.environ.get("SSL_CERT_FILE"):
         with Path(named).open("rb") as file:
             if b"-----BEGIN" not in file.read(_BEGINNING):
                 error = ValueError("no `-----BEGIN` in it")
                 told = network_environment.unread_certificates("SSL_CERT_FILE", error)
                 raise network_environment.SetupError(told)
+
+
+def _refuse_missing() -> None:
+    """Raise SetupError if the environment names certificates that are not there."""
+    if (problem := network_environment.certificate_problem()) is not None:
+        raise network_environment.SetupError(problem)
 
 
 def _load() -> ssl.SSLContext:

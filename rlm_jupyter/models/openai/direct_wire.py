@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import weakref
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,6 +18,7 @@ from weakref import WeakKeyDictionary
 from rlm_jupyter import forks
 from rlm_jupyter.models.openai.certificates import certificates, check_named_certificates
 from rlm_jupyter.models.openai.chat_replies import WireError
+from rlm_jupyter.models.openai.loop_clients import LoopClients
 from rlm_jupyter.models.openai.wire import (
     CHAT_PATH,
     CONNECT_SECONDS,
@@ -70,9 +70,7 @@ class DirectWire:
         self._url = url.get_secret_value().rstrip("/")
         parts = urlsplit(self._url)
         self._server = f"{parts.scheme}://{parts.netloc}"
-        self._own: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions] = WeakKeyDictionary()
-        # A loop holds the transports of open connections: without this they would outlive the last model.
-        weakref.finalize(self, _close_soon, self._own).atexit = False
+        self._own: LoopClients[aiohttp.ClientSession] = LoopClients()
 
     @asynccontextmanager
     async def posted(
@@ -120,15 +118,7 @@ class DirectWire:
 
     async def aclose(self) -> None:
         """Close the connections of all loops, but those that are kept."""
-        here = asyncio.get_running_loop()
-        loops = dict(self._own)
-        self._own.clear()  # and not another one: it is the one that is closed with this object
-        for loop, sessions in loops.items():
-            for session in sessions.values():
-                if loop is here:
-                    await session.close()
-                elif loop.is_running():
-                    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(session.close(), loop))
+        await self._own.aclose()
 
     def _headers(self) -> dict[str, str]:
         account = {header: os.environ[name] for name, header in _ACCOUNT.items() if os.environ.get(name)}
@@ -139,16 +129,15 @@ class DirectWire:
         }
 
     def _session(self) -> aiohttp.ClientSession:
-        loop = asyncio.get_running_loop()
-        sessions = _kept.get(loop)
-        if sessions is None:
-            for other in [other for other in self._own if other.is_closed()]:
-                del self._own[other]
-            sessions = self._own.setdefault(loop, {})
-        session = sessions.get(self._server)
-        if session is None or session.closed:
-            session = sessions[self._server] = _new_session(secure=self._server.startswith("https:"))
-        return session
+        kept = _kept.get(asyncio.get_running_loop())
+        if kept is None:
+            return self._own.here(self._new_session)
+        if self._server not in kept:
+            kept[self._server] = self._new_session()
+        return kept[self._server]
+
+    def _new_session(self) -> aiohttp.ClientSession:
+        return _new_session(secure=self._server.startswith("https:"))
 
 
 class _Response:
@@ -220,24 +209,6 @@ async def _beginning(response: aiohttp.ClientResponse, most: int) -> bytes:
             if len(data) >= most:
                 break
     return bytes(data[:most])
-
-
-def _close_soon(loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sessions]) -> None:
-    """Close the connections of a wire that nobody uses any more, each on its loop; on any thread."""
-    for loop, sessions in list(loops.items()):
-        if loop.is_running():
-            with suppress(RuntimeError):  # it has just ended
-                loop.call_soon_threadsafe(_close_all, list(sessions.values()))
-
-
-_closing: set[asyncio.Future[None]] = set()
-
-
-def _close_all(sessions: list[aiohttp.ClientSession]) -> None:
-    for session in sessions:
-        closing = asyncio.ensure_future(session.close())
-        _closing.add(closing)
-        closing.add_done_callback(_closing.discard)
 
 
 def _forked() -> None:

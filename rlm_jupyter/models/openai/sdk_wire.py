@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import weakref
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from rlm_jupyter.models.openai import network_environment
 from rlm_jupyter.models.openai.bounded_body import bound_body
 from rlm_jupyter.models.openai.certificates import certificates
 from rlm_jupyter.models.openai.chat_replies import WireError
 from rlm_jupyter.models.openai.early_answers import refuse_early_answers
+from rlm_jupyter.models.openai.loop_clients import LoopClients
 from rlm_jupyter.models.openai.wire import CHAT_PATH, CONNECT_SECONDS, MOST_FETCHED
 
 if TYPE_CHECKING:
@@ -40,11 +37,7 @@ class SdkWire:
         self._url = url
         self._timeout = timeout
         self._given = given
-        self._lock = threading.Lock()
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = WeakKeyDictionary()
-        if given is None:
-            # A loop holds the transports of open connections: without this they would outlive the last model.
-            weakref.finalize(self, _close_soon, self._clients).atexit = False
+        self._clients: LoopClients[AsyncOpenAI] = LoopClients(owned=given is None)
 
     @asynccontextmanager
     async def posted(
@@ -66,7 +59,7 @@ class SdkWire:
             "timeout": _time_out(seconds),
         }
         stream: Any = fields["stream"]
-        client = self._client()
+        client = self._clients.here(self._make)
         response: Any = await client.post(path, cast_to=object, body=fields, options=options, stream=stream)
         try:
             yield response
@@ -82,7 +75,7 @@ class SdkWire:
         """
         # Not to where a redirection leads: the key goes along.
         options: Any = {"headers": {"X-Stainless-Raw-Response": "stream"}, "follow_redirects": False}
-        request: Any = self._client().get
+        request: Any = self._clients.here(self._make).get
         response: Any = await request(url, cast_to=object, options=options, stream=False)
         try:
             data = bytearray()
@@ -97,24 +90,7 @@ class SdkWire:
 
     async def aclose(self) -> None:
         """Close the connections of all loops; those of the user's own client are left alone."""
-        here = asyncio.get_running_loop()
-        with self._lock:
-            clients = dict(self._clients)
-            self._clients.clear()  # and not another one: it is the one that is closed with this object
-        for loop, client in clients.items() if self._given is None else ():
-            if loop is here:
-                await client.close()
-            elif loop.is_running():
-                await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(client.close(), loop))
-
-    def _client(self) -> AsyncOpenAI:
-        loop = asyncio.get_running_loop()
-        with self._lock:
-            if loop not in self._clients:
-                for other in [other for other in self._clients if other.is_closed()]:
-                    del self._clients[other]
-                self._clients[loop] = self._make()
-            return self._clients[loop]
+        await self._clients.aclose()
 
     def _make(self) -> AsyncOpenAI:
         import openai
@@ -154,20 +130,3 @@ def _proxy(url: str) -> str | None:
     if proxy is not None and (problem := network_environment.proxy_problem(proxy, url)) is not None:
         raise network_environment.SetupError(problem)
     return None if proxy is None else proxy.url
-
-
-def _close_soon(clients: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI]) -> None:
-    """Close the connections of clients that nobody uses any more, each on its loop; on any thread."""
-    for loop, client in list(clients.items()):
-        if loop.is_running():
-            with suppress(RuntimeError):  # it has just ended
-                loop.call_soon_threadsafe(_close, client)
-
-
-_closing: set[asyncio.Future[None]] = set()
-
-
-def _close(client: AsyncOpenAI) -> None:
-    closing = asyncio.ensure_future(client.close())
-    _closing.add(closing)
-    closing.add_done_callback(_closing.discard)

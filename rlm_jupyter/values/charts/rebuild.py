@@ -44,7 +44,7 @@ def rebuild(parts: ChartParts) -> Any:
             refused = f"Specification not accepted: {error}."
     parts.spec = spec
     parts.data = _frame(parts)
-    made = _BUILDERS[parts.library](parts) if parts.library in _BUILDERS else None
+    made = _built(parts)
     return Chart(parts, refused=refused) if made is None else made
 
 
@@ -108,34 +108,35 @@ def _library(name: str) -> Any:
     return None
 
 
-def _plotly(parts: ChartParts) -> Any:
-    objects = _library("plotly.graph_objects") if parts.spec is not None else None
-    if objects is None:
-        return None
-    with suppress(Exception):  # a figure that this version of plotly does not know
-        return objects.Figure(parts.spec)
-    return None
-
-
-def _altair(parts: ChartParts) -> Any:
-    altair = _library("altair") if parts.spec is not None else None
-    if altair is None:
-        return None
-    with suppress(Exception):  # a chart that this version of altair does not know
-        rest = {name: part for name, part in parts.spec.items() if name != "datasets"}
-        chart = altair.Chart.from_dict(rest)
-        if "datasets" in parts.spec:  # altair would compare each row with its schema, for minutes
-            chart.datasets = parts.spec["datasets"]
-        return chart
-    return None
-
-
-def _image(parts: ChartParts) -> Any:
-    if parts.png is None or (library := _library("PIL.Image")) is None:
+def _built(parts: ChartParts) -> Any:
+    """Make the library's own object; None if it is not installed, or does not know such a figure."""
+    module, needed, make = _BUILDERS.get(parts.library, ("", "", None))
+    if make is None or getattr(parts, needed) is None or (library := _library(module)) is None:
         return None
     with suppress(Exception):
-        return library.open(io.BytesIO(parts.png), formats=["PNG"]).copy()
+        return make(library, parts)
     return None
 
 
-_BUILDERS: dict[str, Callable[[ChartParts], Any]] = {"plotly": _plotly, "altair": _altair, "PIL": _image}
+def _plotly(objects: Any, parts: ChartParts) -> Any:
+    return objects.Figure(parts.spec)
+
+
+def _altair(altair: Any, parts: ChartParts) -> Any:
+    chart = altair.Chart.from_dict({name: part for name, part in parts.spec.items() if name != "datasets"})
+    if "datasets" in parts.spec:  # altair would compare each row with its schema, for minutes
+        chart.datasets = parts.spec["datasets"]
+    return chart
+
+
+def _image(pillow: Any, parts: ChartParts) -> Any:
+    assert parts.png is not None
+    return pillow.open(io.BytesIO(parts.png), formats=["PNG"]).copy()
+
+
+_BUILDERS: dict[str, tuple[str, str, Callable[[Any, ChartParts], Any]]] = {
+    "plotly": ("plotly.graph_objects", "spec", _plotly),
+    "altair": ("altair", "spec", _altair),
+    "PIL": ("PIL.Image", "png", _image),
+}
+"""Library to the module that makes the object, the part that it is made of, and how."""
