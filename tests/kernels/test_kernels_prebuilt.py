@@ -128,6 +128,12 @@ async def test_each_kernel_has_an_identity_of_its_own():
         assert set(ids[0]).isdisjoint(ids[1])
 
 
+async def test_the_application_makes_no_records_of_what_each_cell_does():
+    """ipykernel tells its logger of each request, and traitlets would let that logger take everything."""
+    async with opened() as pool, started(pool) as kernel:
+        assert (await shown(kernel, "print(get_ipython().kernel.log.isEnabledFor(20))")).strip() == "False"
+
+
 async def test_a_profile_is_made_where_it_is_asked_for_in_the_kernel_s_own_directory():
     async with opened() as pool, started(pool) as kernel:
         assert await shown(kernel, "import os; sorted(os.listdir('.'))") == "[]"

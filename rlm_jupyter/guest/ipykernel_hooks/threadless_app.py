@@ -9,6 +9,7 @@ messages are the same.
 # mypy: allow-untyped-calls
 # ipykernel's own methods have no types.
 
+import logging
 import os
 import sys
 import threading
@@ -157,6 +158,8 @@ class App(IPKernelApp):
 
     def init_kernel(self) -> None:
         """Make the kernel, with a stream for each socket that there is."""
+        # traitlets lets the logger take everything and its handler choose: four records for each cell, for nobody.
+        self.log.setLevel(logging.WARNING)
         kernelapp: Any = sys.modules[IPKernelApp.__module__]
         stock = kernelapp.ZMQStream
         kernelapp.ZMQStream = lambda socket, *loop: socket and stock(socket, *loop)
