@@ -80,8 +80,9 @@ def _add_question(run: argparse.ArgumentParser) -> None:
     add(
         "file",
         metavar="FILE",
-        nargs="?",
-        help="CSV, TSV, Parquet, JSON, JSONL, any text, or a directory of texts.",
+        nargs="*",
+        help="CSV, TSV, Parquet, JSON, JSONL, any text, or a directory of texts; or @PATH, @'PATTERN': files "
+        "of any size that agents may read themselves (several are a dict).",
     )
     add("-q", "--question", required=True, metavar="TEXT", help="What you want to know.")
     add(
@@ -91,13 +92,12 @@ def _add_question(run: argparse.ArgumentParser) -> None:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from rlm_jupyter.data_files import read_data
     from rlm_jupyter.rlm import RLM
 
     # An option that was not given leaves no trace, so that `none` (no limit) and nothing are two things.
     told = vars(given)
     schema = _schema(told.get("schema"))
-    context = read_data(told["file"], tell=_note) if told.get("file") is not None else None
+    names, context = _data(told.get("file") or [])
     settings = {name: told[name] for name in arguments_of("settings") if name in told}
     of_sandbox = {"sandbox": "mode", **arguments_of("sandbox")}
     sandbox = {field: told[name] for name, field in of_sandbox.items() if name in told}
@@ -106,9 +106,32 @@ def _run(given: argparse.Namespace) -> int:
     if "price" in told:
         settings["price"] = tuple(told["price"])
     limits = {field: told[name] for name, field in arguments_of("limits").items() if name in told}
-    run = RLM(**settings, limits=limits).start(told["question"], context, schema=schema)
+    run = RLM(**settings, limits=limits).start(told["question"], context, names=names, schema=schema)
     with run:
         return _finish(run, quiet="quiet" in told)
+
+
+def _data(words: Sequence[str]) -> tuple[tuple[str, ...], Any]:
+    """Returns the names and the data of the files of a command line.
+
+    Raises:
+        ConfigError: several, of which one is to be read here.
+        ContextError: there is no such file, or it does not hold what its name says.
+    """
+    from rlm_jupyter.data_files import read_data
+    from rlm_jupyter.run_setup.named_paths import is_path, paths_of, variable_for
+
+    if not words:
+        return (), None
+    if len(words) == 1 and not is_path(words[0]):
+        return (), read_data(words[0], tell=_note)
+    found: dict[str, Any] = {}
+    for word in words:
+        if not is_path(word):
+            raise ConfigError(f"One file is read here; of several, agents read each: write `@{word}`.")
+        found[variable_for(word, found)] = paths_of(word)
+    names = tuple(found)
+    return names, found[names[0]] if len(found) == 1 else found
 
 
 def _finish(run: Run, *, quiet: bool) -> int:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rlm_jupyter.delimited_text import marked_encoding, read_table
 from rlm_jupyter.errors import ContextError
+from rlm_jupyter.values.files.delimited import read_table
+from rlm_jupyter.values.files.encodings import marked_encoding
 
 _TABLES = {".csv": ",", ".tsv": "\t"}
 

@@ -109,7 +109,7 @@ class Sandbox(BaseModel):
     @field_validator("read")
     @classmethod
     def _check_paths(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
-        return tuple(dict.fromkeys(_exposed(path) for path in value))
+        return tuple(dict.fromkeys(exposed_path(path) for path in value))
 
     @field_validator("scratch", mode="before")
     @classmethod
@@ -121,7 +121,7 @@ class Sandbox(BaseModel):
     def _check_scratch(cls, value: Path | None) -> Path | None:
         if value is None:
             return None
-        path = _exposed(value)
+        path = exposed_path(value)
         if not path.is_dir():
             raise ValueError(f"`{_shown(path)}` is not a directory: make it first")
         if not os.access(path, os.W_OK):
@@ -279,7 +279,7 @@ def _shown(path: object) -> str:
     return str(path).encode("utf-8", "backslashreplace").decode()
 
 
-def _exposed(path: Path) -> Path:
+def exposed_path(path: Path) -> Path:
     """Returns the path back, if agents may see it: nothing with keys in it, and nothing that holds such."""
     home = Path.home().resolve()
     shown = _shown(path)

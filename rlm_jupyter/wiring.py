@@ -17,6 +17,7 @@ from rlm_jupyter.engine.run.run import Run, RunArguments
 from rlm_jupyter.events.events import AnyEvent, Notice
 from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.registry import kernel_pool, let_older_go, register_run, reply_cache, submit
+from rlm_jupyter.run_setup.sources import Grants, check_local
 from rlm_jupyter.run_setup.start import (
     check_start,
     emit_run_started,
@@ -101,7 +102,8 @@ class Wiring:
         exposed = check_start(self.settings, asked.text, asked.on_event)
         answer = _answer_schema(asked.schema) if asked.schema is not None else None
         names = read_names(asked.names, asked.context)
-        data, bound, items = encode(asked.context, names, rows=self.settings.sample_rows)
+        data = encode(asked.context, names, rows=self.settings.sample_rows)
+        check_local(data.grants, self.settings.kernel, continues=asked.continues is not None)
         functions = read_tools(asked.tools, data=names)
         given = read_environment(asked.env)
         configs = read_servers(asked.mcp)
@@ -111,9 +113,9 @@ class Wiring:
             depth=0,
             question=asked.text,
             model=self.model,
-            context=data,
-            names=bound,
-            item_names=items,
+            context=data.buffer,
+            names=data.names,
+            item_names=data.item_names,
             schema=answer,
             tools=functions,
             mcp=tuple(configs),
@@ -136,6 +138,7 @@ class Wiring:
                 inherit=inherit,
                 step=asked.step,
                 exposed=exposed,
+                grants=data.grants,
             )
         except BaseException:
             if earlier is not None:
@@ -170,6 +173,7 @@ class Wiring:
         inherit: bool,
         step: bool,
         exposed: str | None = None,
+        grants: Grants | None = None,
     ) -> Run:
         """Put a run together; its life is not begun yet."""
         handed = [
@@ -185,7 +189,17 @@ class Wiring:
         toolkit = Toolkit(env=env, servers=offered, inherit=inherit, redact=redact)
         return submit(
             engine(),
-            self._wire(run_id, journal, spec, toolkit, limits, step=step, writer=writer, exposed=exposed),
+            self._wire(
+                run_id,
+                journal,
+                spec,
+                toolkit,
+                limits,
+                step=step,
+                writer=writer,
+                exposed=exposed,
+                grants=grants,
+            ),
         )
 
     async def _wire(
@@ -199,6 +213,7 @@ class Wiring:
         step: bool,
         writer: LogWriter | None,
         exposed: str | None,
+        grants: Grants | None,
     ) -> Run:
         """Put a run together, on the engine's loop."""
         completions = Completions(
@@ -229,6 +244,8 @@ class Wiring:
             inherit_tools=toolkit.inherit,
             redact=toolkit.redact,
             step=step,
+            box_limits=grants.limits(self.settings.sandbox.read) if grants is not None else {},
+            links=grants.links if grants is not None else {},
         )
         emit_run_started(
             journal, spec, self.model, self.sub_model, limits, self.settings, step=step, exposed=exposed

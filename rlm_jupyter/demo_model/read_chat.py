@@ -23,6 +23,9 @@ _FOLLOW_UP = re.compile(
     re.DOTALL,
 )
 _LOOK = re.compile(r"^LOOK (?P<json>\{.*\})$", re.MULTILINE)
+_READ = re.compile(
+    r"^`(?P<variable>frame|texts?|data|sheets|loaded)(?:\[[^`\n]*\])?` holds what is in ", re.MULTILINE
+)
 _LAST_TURN = "This is your last turn"
 _ANY_ANSWER = "FINAL takes any object."
 
@@ -75,7 +78,7 @@ def read_chat(messages: Sequence[Message]) -> Talk | None:
     if opening is None:
         return None
     questions = [opening["question"].strip()]
-    given = [] if opening["none"] is not None else [Given("context", _names(opening["names"]))]
+    given = [] if opening["none"] is not None else [_first_given(opening, messages[1]["content"])]
     at, asked = 1, opening
     for place, message in enumerate(messages):
         found = _FOLLOW_UP.search(message["content"]) if message["role"] == "user" else None
@@ -98,6 +101,12 @@ def read_chat(messages: Sequence[Message]) -> Talk | None:
         last_turn=_LAST_TURN in messages[-1]["content"],
         has_schema="\n\nFINAL takes " in rest.replace(_ANY_ANSWER, ""),
     )
+
+
+def _first_given(opening: re.Match[str], text: str) -> Given:
+    """Returns the data that came first; of files, what was read of them."""
+    read = _READ.search(text, opening.end())
+    return Given("context", _names(opening["names"])) if read is None else Given(read["variable"])
 
 
 def _names(quoted: str | None) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ..values.codec import api as codec
@@ -321,6 +322,10 @@ class Words(ServerWords):
         return self._ask(prompt, plan, None, fallback=True)
 
     def _describe(self, value: Any, left_out: Sequence[str] = ()) -> dict[str, Any]:
+        if isinstance(value, Path):
+            from ..values.files.metadata import describe_path
+
+            return describe_path(value, self.variables.rows)
         return describe.describe(value, rows=self.variables.rows, left_out=left_out)
 
     def _encode(

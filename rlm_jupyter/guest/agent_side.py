@@ -11,6 +11,8 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ..values.codec import api as codec
@@ -146,6 +148,9 @@ class Guest(Words):
             self.leaf = bool(body.get("leaf"))
             self.settings |= body.get("words") or {}
             self.variables.rows = int(self.settings.get("rows", self.variables.rows))
+            for link, target in (body.get("links") or {}).items():
+                with suppress(OSError):  # a retained kernel has it already
+                    Path(link).symlink_to(target)
             return {}, []
         if op == "load":
             return self._take_data(body["names"], body.get("item_names"), fds[0]), []
@@ -155,13 +160,15 @@ class Guest(Words):
             return self._export(body["name"], allow_pickle=bool(body.get("allow_pickle")))
         if op == "describe":
             return {"variables": self.variables.describe()}, []
-        return self._serve_more(op, body), []
+        return self._serve_more(op, body)
 
-    def _serve_more(self, op: str, body: dict[str, Any]) -> Any:
+    def _serve_more(self, op: str, body: dict[str, Any]) -> tuple[Any, list[int]]:
         if op == "defined":
-            return self.variables.defined(body["names"])
+            return self.variables.defined(body["names"]), []
         if op == "helpers":
-            return self._bind_helpers(body["question"])
+            return self._bind_helpers(body["question"]), []
+        if op == "read_files":
+            return self._read_files(body["name"]), []
         raise error_of("internal", f"An agent's kernel does not know `{op}`.")
 
     def _take_data(self, names: Sequence[str], item_names: Sequence[str] | None, fd: int) -> dict[str, Any]:
@@ -172,6 +179,18 @@ class Guest(Words):
         self.shell.user_ns.update(bound)
         self.variables.note(list(bound))
         return self.variables.told(next(iter(bound)))
+
+    def _read_files(self, name: str) -> dict[str, Any]:
+        """Read the small files whose paths are in a variable, each into a variable of its own where that is free."""
+        from ..values.files.reading import read_planned
+
+        told: list[str] = []
+        found = read_planned(self.shell.user_ns[name], told.append)
+        free = {key: value for key, value in found.items() if key not in self.data_names}
+        self.data_names.update(free)
+        self.shell.user_ns.update(free)
+        self.variables.note(list(free))
+        return {"names": list(free), "told": told}
 
     def _bind_helpers(self, question: str) -> dict[str, Any]:
         """Bind what a first look uses, where the names are free; tell which they are, and what the data's lines are."""

@@ -72,7 +72,12 @@ def cell_parser() -> Parser:
     """Returns the parser of a `%%rlm` line."""
     parser = Parser("%%rlm", usage="[NAME ...] [OPTIONS]", default=argparse.SUPPRESS)
     add = parser.add_argument
-    add("names", nargs="*", metavar="NAME", help="Variables to hand over: one is `context`, more are a dict.")
+    add(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="Variables, and @PATHs of files, to hand over: one is `context`, more are a dict.",
+    )
     add("-o", "--out", metavar="OUT", help="Store the answer under this name.")
     add("-s", "--schema", metavar="SCHEMA", help="What the answer must be: a type, a TypedDict, a dict.")
     add("-t", "--tool", metavar="TOOL", action="append", help="A function that agents may call. Repeatable.")
@@ -97,7 +102,7 @@ def cell_help() -> str:
     return _CELL_HELP + CELL.format_help().partition("\n\n")[2]
 
 
-_CELL_HELP = """Ask a question about variables of this notebook; the answer is the cell's value.
+_CELL_HELP = """Ask a question about variables of this notebook, or files; the answer is the cell's value.
 
     %%rlm [NAME ...] [OPTIONS]
     the question, verbatim: braces, dollars and quotes in it mean nothing
@@ -106,7 +111,8 @@ Agents, each with a kernel of its own, look at the data and compute the answer; 
 at work. Interrupt stops them. `%rlm?` tells how to look after runs, `%config RLMMagics` the settings.
 
 On the line, `#` starts a comment, a backslash at its end goes on in the next line, `$NAME` or `{NAME}` after
-an option is the value of a variable, and `;` at the end keeps the answer off the screen.
+an option is the value of a variable, and `;` at the end keeps the answer off the screen. A word that begins with `@`
+is the path of a file or folder, or a pattern of files: agents may read those, and nothing else of your disk.
 
 Examples::
 
@@ -115,6 +121,9 @@ Examples::
 
     %%rlm orders returns -s Verdict --max-cost 0.50
     Do the returns explain the drop in margin?
+
+    %%rlm @data/*.parquet @notes/
+    Which notes explain the outliers?
 
     %%rlm --continue
     And which of them came back within a week?

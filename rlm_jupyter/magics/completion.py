@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _CELL = re.compile(r"\s*%%rlm\s")
 _LINE = re.compile(r"(?:.*=)?\s*%rlm\s+(?P<rest>.*)", re.DOTALL)
 
+_ENTRIES = 1000
 _TAKES_VALUE = ("--run", "-o", "--out")
 
 
@@ -54,6 +55,8 @@ def matcher(shell: InteractiveShell) -> Matcher:
 def _for_cell(shell: InteractiveShell, words: list[str], fragment: str) -> Iterable[str]:
     if fragment.startswith("-"):
         return options(CELL)
+    if fragment.startswith("@"):
+        return _paths(fragment)
     done = words[:-1] if fragment else words
     last = done[-1] if done else ""
     action = CELL._option_string_actions.get(last)  # noqa: SLF001 - argparse has no public look-up
@@ -66,6 +69,22 @@ def _for_cell(shell: InteractiveShell, words: list[str], fragment: str) -> Itera
     if action.choices:
         return list(action.choices)
     return _values(shell, action.dest)
+
+
+def _paths(fragment: str) -> list[str]:
+    """Returns the files and folders whose path begins as a word does; of folders, with the slash to go on at."""
+    text = fragment.removeprefix("@")
+    folder, begun = os.path.split(text)
+    found = []
+    try:
+        with os.scandir(os.path.expanduser(folder or ".")) as entries:  # noqa: PTH111 - the text itself is kept
+            for entry in itertools.islice(entries, _ENTRIES):
+                if entry.name.startswith(begun) and not (entry.name.startswith(".") and not begun):
+                    end = "/" if entry.is_dir() else ""
+                    found.append(f"@{os.path.join(folder, entry.name)}{end}")  # noqa: PTH118 - the same
+    except OSError:
+        return []
+    return sorted(found)
 
 
 def _values(shell: InteractiveShell, argument: str) -> list[str]:

@@ -55,13 +55,15 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
     from rlm_jupyter.engine.budget.ledger import Ledger
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+    from rlm_jupyter.run_setup.start import encode
     from rlm_jupyter.tools.functions import read_tools
-    from rlm_jupyter.values.store import Buffer
 
     description: dict[str, Any] | None = None
     if task.names:
-        with Buffer.encode(task.context, rows=rlm.settings.sample_rows) as data:
-            description = data.description
+        data = encode(task.context, task.names, rows=rlm.settings.sample_rows)
+        if data.buffer is not None:
+            description = data.buffer.description
+            data.buffer.close()
     tools = "\n".join(tool.text for tool in read_tools(task.tools).values())
     settings = rlm.settings
     offers: dict[str, str | None] = {

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from rlm_jupyter.errors import ContextError
 from rlm_jupyter.magics import notebook_lookup
 from rlm_jupyter.magics.arguments import CELL, options, parse
 from rlm_jupyter.magics.command_registry import COMMANDS
 from rlm_jupyter.magics.lexer import join_continued_lines
 from rlm_jupyter.options.table import arguments_of
+from rlm_jupyter.run_setup.named_paths import is_path, paths_of, variable_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from IPython.core.interactiveshell import InteractiveShell
 
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.magics.magics_state import MagicsState
@@ -87,12 +91,13 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
     if earlier is not None:  # the models stay, unless the line names others
         models = {"model": earlier.model, "sub_model": earlier.sub_model}
         arguments |= {name: model for name, model in models.items() if name not in settings}
-    names = tuple(dict.fromkeys(given.get("names", ())))
-    _check_names(names, shell.user_ns)
+    words = tuple(dict.fromkeys(given.get("names", ())))
+    _check_names(tuple(word for word in words if not is_path(word)), shell.user_ns)
+    names, context = _data_of(shell, words)
     return Task(
         question=question,
         names=names,
-        context=notebook_lookup.context_of(shell, names),
+        context=context,
         settings=arguments,
         schema=notebook_lookup.schema_of(shell, given["schema"]) if "schema" in given else None,
         tools=notebook_lookup.tools_of(shell, given.get("tool", ())),
@@ -104,6 +109,26 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
         dry_run=given.get("dry_run", False),
         continues=earlier,
     )
+
+
+def _data_of(shell: InteractiveShell, words: tuple[str, ...]) -> tuple[tuple[str, ...], Any]:
+    """Returns the names and the data of a line's words: variables, and paths that begin with `@`.
+
+    Raises:
+        UsageError: a variable, a file or a folder that does not exist.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        if is_path(word):
+            try:
+                value = paths_of(word)
+            except ContextError as error:
+                raise UsageError(error.message) from None
+            found[variable_for(word, {*found, *words})] = value
+        else:
+            found[word] = notebook_lookup.variable(shell, word)
+    names = tuple(found)
+    return names, None if not found else found[names[0]] if len(found) == 1 else found
 
 
 def _check_names(names: tuple[str, ...], variables: Container[str]) -> None:

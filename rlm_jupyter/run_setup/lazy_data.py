@@ -1,7 +1,8 @@
 """Data that is not there yet: a plan, or a handle on a file, which an agent's kernel could not read.
 
-Such an object can often be pickled, so it would arrive, and fail only where it is computed: an agent works in another
-directory and may not read the user's files. It is refused before anything is asked, with the way out.
+A plan over local files goes to the agents as a plan, and they are granted its files (`sources`). Any other such object
+can often be pickled, so it would arrive, and fail only where it is computed: it is refused before anything is asked,
+with the way out.
 """
 
 from __future__ import annotations
@@ -28,21 +29,30 @@ _STRINGS = 10_000
 _LONGEST_PATH = 4096
 _SCAN = re.compile(r"^[ \t]*[\w ]*\bSCAN \[([^\]\n]*)\]", re.MULTILINE)
 
+_ADDRESS = re.compile(rb"\b(?:s3a?|gs|gcs|az|adl|abfss?|https?|hf)://[\x21-\x7e]{1,200}")
+
 Found = tuple[Iterable[str], str] | None
 """The files that an object reads, as far as they are known, and what to write behind its name; None: it is whole."""
 
 
-def check_whole(value: object, name: str) -> None:
-    """Refuse data that names a file or a database in the place of what is in it.
+def check_whole(value: object, name: str) -> list[Path]:
+    """Refuse data that names a file or a database in the place of what is in it, but for plans over local files.
 
     Args:
         value: the data; the first items of containers are looked at.
         name: what it is called.
 
+    Returns:
+        The files that its plans read.
+
     Raises:
         ContextError: what it is, what it reads, and what to hand over instead.
     """
-    for path, part in _parts(value, name):
+    granted: list[Path] = []
+    for path, part in parts_of(value, name):
+        if (planned := files_of_plan(part)) is not None:
+            granted += planned
+            continue
         found = _found(part)
         if found is None:
             continue
@@ -56,9 +66,10 @@ def check_whole(value: object, name: str) -> None:
         )
         what = f"`{path}` is not data yet but a `{type_name(part)}`{reads}"
         raise ContextError(f"{what}: hand over `{way.format(path)}`.")
+    return granted
 
 
-def _parts(value: object, name: str) -> Iterator[tuple[str, object]]:
+def parts_of(value: object, name: str) -> Iterator[tuple[str, object]]:
     """List a value and what its containers hold, with the code that leads there, as far as there is time to look."""
     todo = deque([(name, value, 0)])
     for _ in range(_PARTS):
@@ -89,7 +100,54 @@ def _found(value: Any) -> Found:
     return None
 
 
+def files_of_plan(value: Any) -> list[Path] | None:
+    """Returns the files that a lazy frame of polars or a dataset of pyarrow reads, if all of them are on this machine.
+
+    Returns:
+        None if it is none, reads nothing, or reads what is not a local file.
+    """
+    kinds = {f"{kind.__module__.partition('.')[0]}.{kind.__name__}" for kind in type(value).__mro__}
+    try:
+        if "polars.LazyFrame" in kinds:
+            names = _scanned(value)
+        elif "pyarrow.FileSystemDataset" in kinds and type(value.filesystem).__name__ == "LocalFileSystem":
+            names = list(value.files)
+        else:
+            return None
+        files = [Path(name.removeprefix("file://")) for name in names]
+        return files if files and all(file.is_file() and ".." not in file.parts for file in files) else None
+    except Exception:  # its files are gone, or it is of a plugin: then it is of no use to an agent either
+        return None
+
+
+def _scanned(plan: Any) -> list[str]:
+    """List the files of all scans of a polars plan, globs expanded.
+
+    The text of the plan names the first of them only, so polars' own walk through it is used
+    (`polars.LazyFrame.remote` and the GPU engine rest on the same).
+    """
+    if _remote(plan):
+        return []
+    tree = plan._ldf.visit()  # noqa: SLF001 - there is no public way to a plan's sources
+    found: list[str] = []
+    todo = [tree.get_node()]
+    while todo:
+        tree.set_node(todo.pop())
+        node = tree.view_current_node()
+        if type(node).__name__ in ("Scan", "PythonScan"):
+            found += [str(path) for path in node.paths]
+        todo += tree.get_inputs()
+    return found
+
+
+def _remote(plan: Any) -> list[str]:
+    """List addresses that a polars plan reads; without asking them, as polars' own description of a plan does."""
+    return [found.decode("utf-8", "replace") for found in _ADDRESS.findall(plan.serialize())][:_FILES]
+
+
 def _of_polars(plan: Any) -> Found:
+    if addresses := _remote(plan):
+        return addresses, "{}.collect()"
     try:
         text = plan.explain(optimized=False)
     except Exception:  # its files are gone, or it is of a plugin: then it is of no use to an agent either

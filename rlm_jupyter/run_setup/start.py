@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.spec import AgentSpec
@@ -18,6 +18,7 @@ from rlm_jupyter.kernels.launch.manager import check_launch
 from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.run_setup.continued import follow_up_spec, root_of
 from rlm_jupyter.run_setup.lazy_data import check_whole
+from rlm_jupyter.run_setup.sources import Grants, grants_for, locate
 from rlm_jupyter.sandbox_settings import check_log_dir
 from rlm_jupyter.security.redactor import Redactor
 from rlm_jupyter.security.secret_names import secrets_in
@@ -94,21 +95,40 @@ def inherit_from_run(
     return spec, known, both
 
 
-def encode(
-    context: Any, names: tuple[str, ...], *, rows: int
-) -> tuple[Buffer | None, tuple[str, ...], tuple[str, ...]]:
+@dataclass(frozen=True)
+class Data:
+    """What was handed over with a question.
+
+    Attributes:
+        buffer: encoded; None where there is nothing but the question.
+        names: the variables that it is bound to, besides `context`.
+        item_names: where it is a dict of several variables: their names.
+        grants: what agents may read because of it.
+    """
+
+    buffer: Buffer | None = None
+    names: tuple[str, ...] = ()
+    item_names: tuple[str, ...] = ()
+    grants: Grants = field(default_factory=Grants)
+
+
+def encode(context: Any, names: tuple[str, ...], *, rows: int) -> Data:
     """Encode the data on the caller's thread: so it cannot change meanwhile, and what cannot go is named at once."""
     if context is None and not names:
-        return None, (), ()
+        return Data()
     name = names[0] if len(names) == 1 else "context"
     try:
-        check_whole(context, name)
-        data = Buffer.encode(context, rows=rows, late=True, name=name)
+        planned = check_whole(context, name)
+        located = locate(context, name, rows=rows)
+        grants = grants_for(located.paths, planned)
+        data = Buffer.encode(located.value, rows=rows, late=True, name=name)
+        if located.description is not None:
+            data.description = located.description
     except ContextError as error:
         raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
     several = len(names) > 1
     own = tuple(name for name in names if name != "context")  # what data is called in any case
-    return data, (() if several else own), (names if several else ())
+    return Data(data, () if several else own, names if several else (), grants)
 
 
 def redactor(handed: Iterable[str]) -> Redactor | None:

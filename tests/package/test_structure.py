@@ -20,8 +20,9 @@ LAYERS = [
     {"security", "import_pause"},
     {"options"},
     {"sandbox_settings"},
-    {"settings", "delimited_text"},
-    {"events", "values", "data_files"},
+    {"settings"},
+    {"events", "values"},
+    {"data_files"},
     {"guest"},  # runs in an agent's kernel
     {"supervisor"},  # runs in the fork server
     {"models", "tools", "kernels"},
@@ -47,10 +48,15 @@ SEPARATE = [
 ]
 # What travels as source, below the root `_rlm`: it may import the standard library, itself and what stands here.
 TRAVELS = {
-    "rlm_jupyter.guest": ("rlm_jupyter.values.codec", "rlm_jupyter.values.describe"),
+    "rlm_jupyter.guest": (
+        "rlm_jupyter.values.codec",
+        "rlm_jupyter.values.describe",
+        "rlm_jupyter.values.files",
+    ),
     "rlm_jupyter.supervisor": ("rlm_jupyter.guest",),
     "rlm_jupyter.values.codec": (),
     "rlm_jupyter.values.describe": ("rlm_jupyter.values.codec",),
+    "rlm_jupyter.values.files": ("rlm_jupyter.values.codec", "rlm_jupyter.values.describe"),
 }
 # The one module that is about the classes of ipykernel, and is imported in the fork server only.
 USES_IPYKERNEL = {

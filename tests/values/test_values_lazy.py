@@ -1,12 +1,13 @@
-"""Data that only names a file is refused before anything is asked, with the file and the way out."""
+"""Data that only names a file, and is no plan over local files, is refused before anything is asked, with the way out."""
 
+import os
 import pickle
 import threading
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow.dataset
 import pytest
 from run_parts import asking
 from scripts import by_question
@@ -54,16 +55,20 @@ def closed_picture():
     return opened
 
 
-def joined():
-    return pl.scan_csv("orders.csv").join(pl.scan_parquet("orders.parquet"), on="a").filter(pl.col("a") > 1)
+def from_above():
+    """By a relative path that an agent's directory has no place for."""
+    Path("inside").mkdir()
+    os.chdir("inside")
+    return pl.scan_parquet("../orders.parquet")
+
+
+def in_the_cloud():
+    return pl.scan_parquet("s3://bucket/orders.parquet", schema={"a": pl.Int64})
 
 
 LAZY = {
-    "scan_csv": (lambda: pl.scan_csv("orders.csv"), "orders.csv", ".collect()"),
-    "scan_parquet": (lambda: pl.scan_parquet("orders.parquet"), "orders.parquet", ".collect()"),
-    "scan_ndjson": (lambda: pl.scan_ndjson("orders.jsonl").select("a"), "orders.jsonl", ".collect()"),
-    "joined": (joined, "orders.parquet", ".collect()"),
-    "arrow dataset": (lambda: pyarrow.dataset.dataset("orders.parquet"), "orders.parquet", ".to_table()"),
+    "from above": (from_above, "../orders.parquet", ".collect()"),
+    "in the cloud": (in_the_cloud, "s3://bucket/orders.parquet", ".collect()"),
     "npz": (lambda: np.load("orders.npz"), "orders.npz", "dict("),
     "chunks": (lambda: pd.read_csv("orders.csv", chunksize=1), "TextFileReader", "pd.concat("),
     "dask": (dask_frame, "orders.csv", ".compute()"),

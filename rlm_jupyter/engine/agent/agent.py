@@ -107,10 +107,12 @@ class Agent:
 
     @property
     def data_names(self) -> tuple[str, ...]:
-        """The names that the data is bound to."""
+        """The names that the data is bound to, among them what was read of its files."""
         if self.new_data is not None:
             return (*self.new_data.names, *self.new_data.item_names)
-        return ("context", *self.spec.names, *self.spec.item_names)
+        read = self.spec.context.description.get("variable") if self.spec.context is not None else None
+        own = [read] if isinstance(read, str) and self.spec.parent is None else []
+        return ("context", *self.spec.names, *self.spec.item_names, *own)
 
     def last_turn(self) -> bool:
         """Whether there is no turn after this one."""

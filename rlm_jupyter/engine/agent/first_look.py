@@ -110,5 +110,10 @@ def choose(
     texts = description.get("item_types")
     if kind in ("list", "dict") and isinstance(texts, dict) and "str" in texts and "question" in free:
         return Look("describe(context)\n" + _FIND, "`context`")
-    own = [name for name in names if name != "context"] or ["context"]
+    read = description.get("variable")
+    own = (
+        [name for name in names if name == read]
+        or [name for name in names if name != "context"]
+        or ["context"]
+    )
     return Look(f"describe({', '.join(own)})\n", " and ".join(f"`{name}`" for name in own))

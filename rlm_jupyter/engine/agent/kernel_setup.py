@@ -14,6 +14,7 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.blocking import in_thread
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.kernels.pool import KernelRequest
+from rlm_jupyter.text.shorten import cut_end
 from rlm_jupyter.values.buffer import LARGE_TEXT, Buffer, placeholder_fd
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.kernels.agent_kernel import AgentKernel
 
 
+_READING_SECONDS, _MOST_TOLD, _LONGEST_TOLD = 120.0, 10, 300
 _SHARED_BYTES = LARGE_TEXT
 """Data of that size is loaded once, in a process from which the run's kernels are forked; less is loaded in each."""
 
@@ -34,6 +36,7 @@ async def open_kernel(agent: Agent) -> AgentKernel:
         kernelspec=services.settings.kernel,
         sandbox=services.settings.sandbox,
         env=services.env,
+        limits=services.box_limits,
         tell=sandbox_notifier(agent.calls),
     )
     began = time.monotonic()
@@ -81,9 +84,22 @@ async def _furnish(agent: Agent, kernel: AgentKernel) -> None:
     await configure(agent, kernel)
     context = agent.spec.context or agent.services.question_buffer(agent.spec.question)
     await load(kernel, context, ("context", *agent.spec.names), agent.spec.item_names)
+    if agent.spec.parent is None and context.description.get("variable"):
+        await _read_files(agent, kernel)
     for added in agent.spec.added:
         await load(kernel, added.data, added.names, added.item_names)
     await install_tools(kernel.bridge, agent.spec.tools)
+
+
+async def _read_files(agent: Agent, kernel: AgentKernel) -> None:
+    """Let the root's kernel read the small files whose paths it was given; what it could not read is told."""
+    answer, _ = await kernel.bridge.request("read_files", {"name": "context"}, timeout=_READING_SECONDS)
+    told = answer.get("told") if isinstance(answer, dict) else None
+    for text in (
+        [text for text in told if isinstance(text, str)][:_MOST_TOLD] if isinstance(told, list) else []
+    ):
+        agent.services.journal.emit(ev.Notice, agent.id, text=cut_end(text, _LONGEST_TOLD))
+        agent.told.append(cut_end(text, _LONGEST_TOLD))
 
 
 async def configure(agent: Agent, kernel: AgentKernel) -> None:
@@ -96,6 +112,7 @@ async def configure(agent: Agent, kernel: AgentKernel) -> None:
             # What is switched off is refused, and not done as a plain completion instead.
             "leaf": agent.leaf and agent.services.settings.sub_calls and agent.services.settings.sub_agents,
             "words": agent.services.words(agent),
+            "links": dict(agent.services.links),
         },
     )
 

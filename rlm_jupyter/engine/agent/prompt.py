@@ -182,7 +182,13 @@ FINAL(table)
 """
 
 DataKind = Literal["text", "table"]
-_KINDS: dict[str, DataKind] = {"str": "text", "DataFrame": "table", "LazyFrame": "table", "Table": "table"}
+_KINDS: dict[str, DataKind] = {
+    "str": "text",
+    "DataFrame": "table",
+    "LazyFrame": "table",
+    "Table": "table",
+    "frame": "table",
+}
 _FIRST_CODE: dict[DataKind | None, str] = {
     "text": "print(len(context), context[:1000])",
     "table": "print(context.head())",
@@ -256,13 +262,19 @@ def _alone(kind: DataKind | None) -> str:
 
 def kind_of_data(description: Mapping[str, Any] | None) -> DataKind | None:
     """Returns whether the data is a text or a table, by its description; None if it is neither."""
-    kind = description.get("type") if description is not None else None
+    if description is None:
+        return None
+    kind = description.get("variable") or description.get("type")
     return _KINDS.get(kind) if isinstance(kind, str) else None
 
 
 def first_code(description: Mapping[str, Any] | None) -> str:
     """Returns a line of code to begin with, for a reply that had none."""
-    return _FIRST_CODE[kind_of_data(description)]
+    code = _FIRST_CODE[kind_of_data(description)]
+    variable = description.get("variable") if description is not None else None
+    return (
+        code.replace("context", variable) if isinstance(variable, str) and variable.isidentifier() else code
+    )
 
 
 def first_message(

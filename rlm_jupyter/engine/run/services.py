@@ -41,6 +41,8 @@ class RunServices(ABC):
         redact: takes secrets out of what a model is told.
         windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
         picture_bytes: of the pictures that cells have shown.
+        links: names in the working directory of its kernels, to the granted files and folders that they stand for.
+        box_limits: of its kernels' boxes, over those of the sandbox: what may be read because it was handed over.
     """
 
     run: str
@@ -61,6 +63,8 @@ class RunServices(ABC):
     limit: LimitReachedError | None = None
     windows: dict[str, int] = field(default_factory=dict)
     picture_bytes: int = 0
+    box_limits: dict[str, Any] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))

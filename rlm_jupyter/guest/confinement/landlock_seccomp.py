@@ -156,6 +156,8 @@ def confine_files(policy: dict[str, Any]) -> int:
     try:
         for path in policy.get("read", ()):
             _allow(ruleset, path, READ & handled)
+        for path in policy.get("list", ()):
+            _allow(ruleset, path, READ_DIR & handled)
         for path in policy.get("write", ()):
             _allow(ruleset, path, handled & ~DEVICES)
         for path in ("/dev/null", "/dev/zero", "/dev/full"):

@@ -63,7 +63,7 @@ def limits_of(sandbox: Sandbox) -> dict[str, Any]:
 
     Returns:
         `memory`, `disk` (bytes), `processes`, `cell_cpu` (seconds), `read` (paths), `scratch` (a path), `net` (hosts,
-        or `all`).
+        or `all`). A run may add `list`: folders whose names, but not whose files, may be read.
     """
     if sandbox.mode == "none":
         return {}
@@ -99,6 +99,7 @@ def policy_for(
     policy |= {name: limits[name] for name in ("memory", "disk", "open_files", "cpu") if limits.get(name)}
     policy |= {"wall": machine_memory(), "protect": [os.getpid(), os.getppid()]}
     policy["read"] = [*readable_paths(executable), str(directory / "c.json"), *limits.get("read", ())]
+    policy["list"] = list(limits.get("list", ()))
     policy["write"] = [str(directory / "scratch"), *([limits["scratch"]] if limits.get("scratch") else [])]
     policy["net"] = bool(limits.get("net"))
     policy["sockets"] = str(directory / "sockets")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.resources.abc import Traversable
 
-_FOR_KERNELS = ("guest", "values.codec", "values.describe")
+_FOR_KERNELS = ("guest", "values.codec", "values.describe", "values.files")
 _FOR_FORK_SERVER = (*_FOR_KERNELS, "supervisor")
 
 

@@ -41,7 +41,9 @@ def render(description: Mapping[str, Any], *, name: str | None = None, max_chars
     preview = about.get("preview")
     if isinstance(preview, str) and preview not in lines[0]:
         lines.append(preview)
-    return head_tail("\n".join(lines), max_chars)
+    notes = [_plain(note) for note in _list(about, "notes", 60)]
+    room = max_chars - sum(len(note) + 1 for note in notes)
+    return "\n".join([head_tail("\n".join(lines), room), *notes])
 
 
 def _render(part: Any, render_part: Callable[[Any], str]) -> str:

@@ -21,6 +21,8 @@ COLUMNS = 40
 """Columns that are described; of a wider table the first ones."""
 _SAMPLE = 1000
 _SPANS = 8
+_FOOTERS = 200
+"""Files of a dataset up to which all of their footers are read for their rows."""
 _EXACT = 100_000
 """Rows up to which nulls and ranges are those of the whole column."""
 _TOP = 5
@@ -344,6 +346,37 @@ def _columnar(
     }
 
 
+def _plan_outline(plan: Any) -> dict[str, Any]:
+    """Describe a plan by its schema, which is in the metadata of what it reads; nothing is computed."""
+    return {
+        "summary": f"{type(plan).__name__} of {count(len(_plan_schema(plan)))} columns, not computed",
+        "bytes": None,
+    }
+
+
+def _plan_details(plan: Any, _rows: int) -> dict[str, Any]:
+    schema = _plan_schema(plan)
+    shown = list(schema.items())[:COLUMNS]
+    return {
+        "columns": [{"name": short_name(name), "dtype": cut(str(dtype), _CELL)} for name, dtype in shown],
+        "truncated": True,
+    }
+
+
+def _plan_schema(plan: Any) -> dict[str, Any]:
+    if hasattr(plan, "collect_schema"):  # polars
+        return dict(plan.collect_schema())
+    return dict(zip(plan.schema.names, plan.schema.types, strict=True))
+
+
+def _dataset_outline(data: Any) -> dict[str, Any]:
+    """Describe a dataset of pyarrow; Parquet files tell their rows in their metadata."""
+    parts = ["Dataset"]
+    if str(data.format.default_extname) == "parquet" and len(data.files) <= _FOOTERS:
+        parts.append(f"of {count(data.count_rows())} rows x {count(len(data.schema))} columns")
+    return {"summary": f"{' '.join(parts)} in {count(len(data.files))} files, not loaded", "bytes": None}
+
+
 _Outline = Callable[[Any], dict[str, Any]]
 _Details = Callable[[Any, int], dict[str, Any]]
 
@@ -354,7 +387,12 @@ _DESCRIBERS: dict[str, list[tuple[str, _Outline, _Details]]] = {
         ("Index", _index_outline, _index_details),
     ],
     "numpy": [("ndarray", _array_outline, _array_details)],
-    "polars": [("DataFrame", _polars_outline, _polars_details), ("Series", _polars_outline, _polars_details)],
+    "polars": [
+        ("DataFrame", _polars_outline, _polars_details),
+        ("Series", _polars_outline, _polars_details),
+        ("LazyFrame", _plan_outline, _plan_details),
+    ],
     "pyarrow": [("Table", _arrow_outline, _arrow_details), ("RecordBatch", _arrow_outline, _arrow_details)],
+    "pyarrow.dataset": [("FileSystemDataset", _dataset_outline, _plan_details)],
 }
 """Library to its classes, and the functions that give the outline and the details of their instances."""

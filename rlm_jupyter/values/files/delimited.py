@@ -3,40 +3,35 @@
 A spreadsheet of a European country writes `;` between columns, `,` in numbers, and cp1252; "Unicode text" of Excel is
 UTF-16 with tabs. What is taken for granted is what the name says (`,` in a `.csv`) and UTF-8; what was found instead
 is told, because a guess can be wrong.
+
+Travels as source into kernels: standard library only at import.
 """
 
 from __future__ import annotations
 
 import codecs
 import csv
+import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from .encodings import encoding_of
+from .kinds import HEAD, form_of, head_of, open_plain
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HEAD = 1 << 18
-"""Bytes of a file from which its separator and its encoding are told."""
 _RECORDS = 200
 _SEPARATORS = (",", ";", "\t", "|")
 _NAMES = {"\t": "tabs", ",": "`,`", ";": "`;`", "|": "`|`"}
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _SEP_LINE = re.compile(r'"?sep=(.)"?[ \t]*\r?\n')
 _DECIMAL_COMMA = re.compile(r"\s*[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d+\s*")
 _DECIMAL_POINT = re.compile(r"\s*[-+]?\d*\.\d+\s*")
 _THOUSANDS = re.compile(r"\s*[-+]?\d{1,3}(?:\.\d{3})+\s*")
 _EUROPEAN = r"\s*[-+]?(?:\d{1,3}(?:\.\d{3})+|\d+)(?:,\d+)?\s*"
-_MOST_FOREIGN = 0.3
-"""Share of letters beyond ASCII up to which a text can be in a language of Western Europe."""
 
 
 @dataclass(frozen=True)
@@ -71,18 +66,19 @@ def read_table(path: Path, separator: str, tell: Callable[[str], object]) -> Any
         UnicodeError: the encoding cannot be told.
         OSError, ValueError: it cannot be read.
     """
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    encoding = encoding_of(head)
-    dialect = _dialect(head, encoding, separator)
+    form = form_of(path)
+    head = head_of(path, form)
+    dialect = dialect_of(head, separator)
     try:
         table = _parsed(path, dialect)
     except UnicodeDecodeError:
-        if encoding != "utf-8":
+        if dialect.encoding != "utf-8":
             raise
-        dialect = _dialect(head, encoding_of(path.read_bytes(), cut=False), separator)
+        with open_plain(path, form) as file:
+            encoding = encoding_of(file.read(), cut=False)
+        dialect = _dialect(head, encoding, separator)
         table = _parsed(path, dialect)
-    found = _found(dialect, separator)
+    found = found_in(dialect, separator)
     if found:
         tell(
             f"`{path}` was read {found}. If that is wrong, convert it, or read it in Python and hand the table over."
@@ -94,53 +90,32 @@ def read_table(path: Path, separator: str, tell: Callable[[str], object]) -> Any
     return table
 
 
-def marked_encoding(data: bytes) -> str | None:
-    """Return the encoding that a byte order mark names; None if there is none."""
-    return next((name for bom, name in _BOMS if data.startswith(bom)), None)
-
-
-def encoding_of(data: bytes, *, cut: bool = True) -> str:
-    """Returns the encoding of a text from its beginning.
+def read_head(head: bytes, separator: str, rows: int) -> tuple[Any, Dialect]:
+    """Read the first rows of a table from the beginning of its file.
 
     Args:
-        data: the beginning.
-        cut: whether the text goes on behind it.
+        head: the beginning, as of `kinds.head_of`.
+        separator: what the file's name says is between columns.
+        rows: at most so many.
 
     Returns:
-        That of a byte order mark, UTF-8, UTF-16 without such a mark, or cp1252.
+        A DataFrame, and how the file is written.
 
     Raises:
-        UnicodeDecodeError: it is none of these.
+        UnicodeError, ValueError: it cannot be read.
     """
-    if (marked := marked_encoding(data)) is not None:
-        return marked
-    if (half := _utf_16(data)) is not None:
-        return half
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(data, final=not cut)
-    except UnicodeDecodeError:
-        if not _is_western(data):
-            raise
-        return "cp1252"
-    return "utf-8"
+    dialect = dialect_of(head, separator)
+    whole = head if len(head) < HEAD else head[: head.rfind(b"\n") + 1] or head
+    return _parsed(io.BytesIO(whole), dialect, rows), dialect
 
 
-def _utf_16(data: bytes) -> str | None:
-    """Returns UTF-16 without a mark by the zero bytes of its ASCII characters."""
-    even, odd = data[::2].count(0), data[1::2].count(0)
-    if max(even, odd) * 4 < len(data) or min(even, odd) * 20 > max(even, odd):
-        return None
-    return "utf-16-le" if odd > even else "utf-16-be"
+def dialect_of(head: bytes, separator: str) -> Dialect:
+    """Returns how a file is written, by its beginning.
 
-
-def _is_western(data: bytes) -> bool:
-    """Return whether bytes read as cp1252 are a text with a few accents, and not one of another script."""
-    try:
-        text = data.decode("cp1252")
-    except UnicodeDecodeError:
-        return False
-    letters = [char for char in text if char.isalpha()]
-    return sum(not char.isascii() for char in letters) <= max(1, len(letters) * _MOST_FOREIGN)
+    Raises:
+        UnicodeDecodeError: its encoding cannot be told.
+    """
+    return _dialect(head, encoding_of(head), separator)
 
 
 def _dialect(head: bytes, encoding: str, separator: str) -> Dialect:
@@ -148,7 +123,7 @@ def _dialect(head: bytes, encoding: str, separator: str) -> Dialect:
     if match := _SEP_LINE.match(text):  # a line for Excel
         text, separator, skipped = text[match.end() :], match[1], 1
         return Dialect(encoding, separator, _decimal(_records(text, separator), separator), skipped)
-    if len(head) == _HEAD:
+    if len(head) == HEAD:
         text = text[: text.rfind("\n") + 1] or text
     records = {each: _records(text, each) for each in (separator, *_SEPARATORS)}
     separator = _separator(records, separator)
@@ -197,11 +172,12 @@ def _decimal(rows: list[list[str]], separator: str) -> str:
     return "," if commas and not points else "."
 
 
-def _parsed(path: Path, dialect: Dialect) -> Any:
+def _parsed(source: Path | io.BytesIO, dialect: Dialect, rows: int | None = None) -> Any:
     import pandas as pd
 
     table = pd.read_csv(
-        path,
+        source,
+        nrows=rows,
         sep=dialect.separator,
         encoding=dialect.encoding,
         decimal=dialect.decimal,
@@ -217,7 +193,7 @@ def _parsed(path: Path, dialect: Dialect) -> Any:
     return table
 
 
-def _found(dialect: Dialect, usual: str) -> str:
+def found_in(dialect: Dialect, usual: str) -> str:
     """Returns what was found that nobody said; empty if all is as the file's name says."""
     parts = []
     if dialect.encoding not in ("utf-8", "utf-8-sig"):
