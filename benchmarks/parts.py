@@ -81,7 +81,7 @@ async def plain_call(client: AsyncOpenAI, prompt: str) -> str:
 def asked(server: Server, context: Any = None, **options: Any) -> Iterator[Run]:
     """Run the question `root` to its end with default settings, without a log or a cache."""
     rlm = RLM(model=model(server), limits=Limits(cost=None), log_dir=None, cache=False, **options)
-    with rlm.start("root", context).wait(120).raise_for_error() as run:
+    with rlm.start("root", context).wait(3600).raise_for_error() as run:
         yield run
 
 

@@ -219,3 +219,13 @@ def test_the_demo_answers_from_files(here, tmp_path, named):
     with asking(tmp_path) as ask:
         run = ask({}, question="What is the total of sales?", context=context, model="demo")
         assert run.raise_for_error().value["amount"] == 190 * (3 if named == "folder" else 1)
+
+
+def test_a_path_that_an_agent_returns_is_not_opened(here, tmp_path):
+    code = "import pathlib\nFINAL({'a': pathlib.Path(OTHER), 'b': [pathlib.Path(OTHER)]})"
+    with asking(tmp_path) as ask:
+        run = ask(
+            {"root": [code.replace("OTHER", repr(str(here / "other.csv")))]}, context=here / "orders.csv"
+        )
+        assert run.raise_for_error().value["a"] == here / "other.csv"
+        assert "20 rows" not in str(run.value_description)
