@@ -14,6 +14,10 @@ import pandas as pd
 
 def as_table(value):
     """Returns a table, a series, an array or records as a DataFrame; None for what is none of these."""
+    if hasattr(value, "collect_schema"):                             # a lazy frame
+        value = value.collect()
+    if hasattr(value, "to_table"):                                   # a dataset
+        value = value.to_table()
     if hasattr(value, "to_pandas"):                                  # polars, Arrow
         value = value.to_pandas()
     if isinstance(value, pd.Series):
