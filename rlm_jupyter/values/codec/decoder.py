@@ -11,7 +11,7 @@ from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any
 
-from . import arrays, arrow, charts, scalars
+from . import arrays, arrow, charts, scalars, scientific
 from . import pandas_frames as frames
 from .container import Container, Malformed
 from .encoder import FACTORIES, MAX_DEPTH
@@ -25,6 +25,7 @@ _LIBRARIES: dict[str, Callable[[list[Any], Any], Any]] = {
     **frames.BUILDERS,
     **arrow.BUILDERS,
     **charts.BUILDERS,
+    **scientific.BUILDERS,
 }
 
 

@@ -22,7 +22,7 @@ from itertools import chain
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
-from . import arrays, arrow, charts, scalars
+from . import arrays, arrow, charts, scalars, scientific
 from . import pandas_frames as frames
 from .container import Unencodable, describe_thing
 
@@ -229,7 +229,7 @@ class _Writer:
             return ["tz", scalars.zone_form(value)]
         if container := _CONTAINERS.get(kind):
             return container(self, value)
-        for library in (arrays, frames, arrow, charts):
+        for library in (scientific, arrays, frames, arrow, charts):
             node: list[Any] | None = library.encode_value(value, self.encoder)
             if node is not None:
                 return node

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..codec.container import type_name
+from .libraries import describe_scientific, outline_scientific
 from .pictures import describe_picture
 from .render import render
 from .short_text import count, cut, head_tail, short, size
@@ -69,8 +70,8 @@ def describe(
 
 
 def _describe(value: Any, rows: int, max_chars: int) -> dict[str, Any]:
-    if (table := describe_table(value, rows)) is not None:
-        return table
+    if (found := describe_scientific(value, rows) or describe_table(value, rows)) is not None:
+        return found
     kind = type(value)
     if issubclass(kind, str):
         return _text(str.__str__(value), rows, max_chars)
@@ -178,7 +179,7 @@ def _fields(records: list[dict[Any, Any]]) -> list[dict[str, Any]]:
 def _item(value: Any, rows: int) -> dict[str, Any]:
     """Describe a part of a container in one line."""
     about: dict[str, Any] = {"type": type_name(value).rpartition(".")[2]}
-    if (table := outline_table(value)) is not None:
+    if (table := outline_scientific(value) or outline_table(value)) is not None:
         return {**about, "bytes": table["bytes"], "summary": table["summary"]}
     if type(value) not in _OWN and (picture := describe_picture(value)) is not None:
         return {**about, "bytes": picture["bytes"] or _own_bytes(value), "summary": picture["summary"]}

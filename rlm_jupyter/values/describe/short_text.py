@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _ITEMS = 6
 _DEPTH = 4
+_MRO = 20
 _BIG_BITS = 400
 _PRINTED_BY_PYTHON = {
     *(type(None), bool, float, complex, range, type(...), decimal.Decimal, fractions.Fraction, uuid.UUID),
@@ -85,7 +86,7 @@ def short(value: object, width: int = 80, depth: int = 0) -> str:
         return cut(f"<{type_name(value)}>", width)
 
 
-def _short(value: Any, width: int, depth: int) -> str:
+def _short(value: Any, width: int, depth: int) -> str:  # noqa: PLR0911 - one for each kind
     kind = type(value)
     if kind is str or kind is bytes:
         return repr(value) if len(value) <= width else repr(value[:width])[:-1] + "…"
@@ -96,9 +97,66 @@ def _short(value: Any, width: int, depth: int) -> str:
         return str(value)
     if kind in _BRACKETS or kind is dict:
         return _container(value, width, depth)
+    if (fields := named_fields(value)) is not None:
+        return _record(value, fields, width, depth)
+    if issubclass(kind, enum.Enum) and type(name := _own(value).get("_name_")) is str:
+        return f"{type_name(value).rpartition('.')[2]}.{name[:width]}"
     if issubclass(kind, type):
         return f"<class {type.__dict__['__qualname__'].__get__(value)}>"
     return f"<{type_name(value)}>"
+
+
+def named_fields(value: Any) -> dict[str, Any] | None:
+    """Returns the fields of an instance of a dataclass, of pydantic or attrs, or of a named tuple; None for all else.
+
+    They are read where they lie: no property or method of the class runs.
+    """
+    kind = type(value)
+    names = next((found for found in map(_names_of, kind.__mro__[:_MRO]) if found), ())
+    if not names:
+        return None
+    if issubclass(kind, tuple):
+        return dict(zip(names, tuple.__iter__(value), strict=False))
+    held = _own(value)
+    found = {name: held[name] for name in names if name in held}
+    return found or None
+
+
+def _names_of(kind: type) -> tuple[str, ...]:
+    slots = type.__dict__["__dict__"].__get__(kind)
+    if issubclass(kind, tuple):
+        fields = slots.get("_fields", ())
+    else:
+        fields = slots.get("__dataclass_fields__") or slots.get("__pydantic_fields__") or ()
+        if not fields and ((attributes := slots.get("__attrs_attrs__")) is not None):
+            fields = (
+                [getattr(each, "name", None) for each in attributes]
+                if issubclass(type(attributes), tuple)
+                else ()
+            )
+    if not isinstance(fields, (tuple, list, dict)):
+        return ()
+    return tuple(name for name in itertools.islice(fields, 40) if type(name) is str)
+
+
+def _own(value: Any) -> dict[str, Any]:
+    try:
+        held = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return held if type(held) is dict else {}
+
+
+def _record(value: Any, fields: dict[str, Any], width: int, depth: int) -> str:
+    name = type_name(value).rpartition(".")[2]
+    if depth >= _DEPTH:
+        return f"<{name}>"
+    room = max(width // 2, 20)
+    shown = [
+        f"{key}={short(item, room, depth + 1)}" for key, item in itertools.islice(fields.items(), _ITEMS)
+    ]
+    more = [f"… {len(fields) - _ITEMS:,} more"] if len(fields) > _ITEMS else []
+    return f"{name}({', '.join([*shown, *more])})"
 
 
 def _at_heart(value: Any) -> Any:

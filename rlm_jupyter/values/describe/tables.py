@@ -243,19 +243,19 @@ def _looked(column: _PandasColumn | _ArrowColumn, rows: int) -> dict[str, Any]:
 def _content(present: list[Any], known: tuple[Any, Any] | None, *, sampled: bool) -> dict[str, Any]:
     """Returns what is in a column: a range where its values have an order of their own, else the commonest."""
     if known is not None:
-        return {"range": [short(known[0], _CELL), short(known[1], _CELL)]}
+        return {"range": [short_figure(known[0]), short_figure(known[1])]}
     about: dict[str, Any] = {"sampled": True} if sampled else {}
     kinds = set(map(type, present))
     if len(kinds) == 1 and not kinds & {str, bool, bytes}:
         with suppress(TypeError, ValueError):  # values without an order; arrays have one for each item
-            return {**about, "range": [short(min(present), _CELL), short(max(present), _CELL)]}
+            return {**about, "range": [short_figure(min(present)), short_figure(max(present))]}
     try:
         commonest = Counter(present).most_common(_TOP)
     except (TypeError, ValueError):  # values that cannot be counted, such as lists
-        return {**about, "examples": [short(item, _CELL) for item in present[:_TOP]]}
+        return {**about, "examples": [short_figure(item) for item in present[:_TOP]]}
     if commonest[0][1] == 1:
-        return {**about, "examples": [short(item, _CELL) for item in present[:_TOP]]}
-    shares = [[short(item, _CELL), round(number / len(present), 4)] for item, number in commonest]
+        return {**about, "examples": [short_figure(item) for item in present[:_TOP]]}
+    shares = [[short_figure(item), round(number / len(present), 4)] for item, number in commonest]
     return {**about, "top": shares, "distinct": len(set(present))}
 
 
@@ -271,6 +271,14 @@ def _is_null(value: object) -> bool:
 def _cell(value: object) -> str:
     if type(value) is str:
         return cut(" ".join(value[: 2 * _CELL].split()), _CELL)
+    return short_figure(value)
+
+
+def short_figure(value: object) -> str:
+    """Show a value of a table: of a float at most six significant digits, which is what a reader needs of it."""
+    if isinstance(value, float) and math.isfinite(value):
+        rounded = f"{value:.6g}"
+        return short(value, _CELL) if float(rounded) == value else rounded
     return short(value, _CELL)
 
 
@@ -283,7 +291,11 @@ def _array_outline(value: Any) -> dict[str, Any]:
     import numpy as np
 
     array = np.ndarray.view(value, np.ndarray)
-    return _outline("ndarray", array.shape, array.nbytes, str(array.dtype)[:_CELL])
+    about = _outline("ndarray", array.shape, array.nbytes, str(array.dtype)[:_CELL])
+    if isinstance(value, np.ma.MaskedArray):
+        masked = int(np.count_nonzero(np.ma.getmaskarray(value)))
+        about["summary"] = about["summary"].replace("ndarray", "MaskedArray", 1) + f", {count(masked)} masked"
+    return about
 
 
 def _array_details(value: Any, rows: int) -> dict[str, Any]:
@@ -299,7 +311,7 @@ def _array_details(value: Any, rows: int) -> dict[str, Any]:
     parts = [_flat(lines[a:b], _SAMPLE // _SPANS) for a, b in spans(len(lines))]
     sample = [item for part in parts for item in part.tolist() if not _is_null(item)]
     if sample and array.dtype.kind in "iufmMb":
-        about["range"] = [short(min(sample), _CELL), short(max(sample), _CELL)]
+        about["range"] = [short_figure(min(sample)), short_figure(max(sample))]
         about["sampled"] = len(sample) < array.size
     about["rows"] = [[_cell(item) for item in _flat(line, _SPANS).tolist()] for line in lines[:rows]]
     return about
