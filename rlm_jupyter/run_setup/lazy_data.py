@@ -26,6 +26,7 @@ _ITEMS = 1000
 _PARTS = 20_000
 _FILES = 3
 _STRINGS = 10_000
+_MOST_FILES = 4097
 _LONGEST_PATH = 4096
 _SCAN = re.compile(r"^[ \t]*[\w ]*\bSCAN \[([^\]\n]*)\]", re.MULTILINE)
 
@@ -95,13 +96,13 @@ def _found(value: Any) -> Found:
         if name in kinds:
             found: Found = look(value)
             return found
-    if "dask" in {kind.partition(".")[0] for kind in kinds} and hasattr(type(value), "__dask_graph__"):
+    if _is_dask(value, kinds):
         return files_in(value), "{}.compute()"
     return None
 
 
 def files_of_plan(value: Any) -> list[Path] | None:
-    """Returns the files that a lazy frame of polars or a dataset of pyarrow reads, if all of them are on this machine.
+    """Returns the files that a plan of polars or dask, or a dataset of pyarrow, reads, if all are on this machine.
 
     Returns:
         None if it is none, reads nothing, or reads what is not a local file.
@@ -112,12 +113,24 @@ def files_of_plan(value: Any) -> list[Path] | None:
             names = _scanned(value)
         elif "pyarrow.FileSystemDataset" in kinds and type(value.filesystem).__name__ == "LocalFileSystem":
             names = list(value.files)
+        elif _is_dask(value, kinds):
+            names = [] if _addresses_in(value) else files_in(value, _MOST_FILES)
         else:
             return None
         files = [Path(name.removeprefix("file://")) for name in names]
         return files if files and all(file.is_file() and ".." not in file.parts for file in files) else None
     except Exception:  # its files are gone, or it is of a plugin: then it is of no use to an agent either
         return None
+
+
+def _is_dask(value: Any, kinds: set[str]) -> bool:
+    return "dask" in {kind.partition(".")[0] for kind in kinds} and hasattr(type(value), "__dask_graph__")
+
+
+def _addresses_in(value: object) -> bool:
+    pickled, _ = pickling.pickle(value)
+    stream = pickled.parts[0] if pickled is not None else None
+    return isinstance(stream, memoryview) and bool(_ADDRESS.search(bytes(stream)))
 
 
 def _scanned(plan: Any) -> list[str]:
@@ -222,19 +235,24 @@ _KINDS: dict[str, Callable[[Any], Found]] = {
 """Library and class to what tells whether an instance is lazy, what it reads and the way out."""
 
 
-def files_in(value: object) -> list[str]:
-    """Find the files that an object names: texts in its pickle that are the path of something there is."""
+def files_in(value: object, most: int = _FILES) -> list[str]:
+    """Find the files that an object names: texts in its pickle that are the path of something there is.
+
+    Args:
+        value: any object.
+        most: about how many are looked for.
+    """
     pickled, _ = pickling.pickle(value)
     found: list[str] = []
     if pickled is None or not isinstance(stream := pickled.parts[0], memoryview):
         return found
     with suppress(ValueError):
         for number, (_, text, _) in enumerate(pickletools.genops(bytes(stream))):
-            if number > _STRINGS or len(found) > _FILES:
+            if number > _STRINGS + 4 * most or len(found) > most:
                 break
             if isinstance(text, str) and _is_file(path := text.removeprefix("file://")):
                 found.append(path)
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _is_file(text: str) -> bool:

@@ -147,6 +147,20 @@ FINAL([type(context).__name__, context.collect().height, part, beside])
         assert "- city (String)" in run.messages()[1]["content"]
 
 
+def test_a_plan_of_dask_goes_as_a_plan(here, tmp_path):
+    import dask.dataframe
+
+    plan = dask.dataframe.read_parquet("data/parts")
+    code = """
+part = await rlm_query("part", context=context[context.city == "Ulm"])
+FINAL([type(context).__module__.split(".")[0], len(context), part])
+"""
+    with asking(tmp_path) as ask:
+        run = ask({"root": [code], "part": ["FINAL(float(context.sales.sum().compute()))"]}, context=plan)
+        assert run.raise_for_error().value == ["dask", 60, 270.0]
+        assert "DataFrame of 2 columns in 3 partitions, not computed" in run.messages()[1]["content"]
+
+
 def test_an_arrow_dataset_goes_as_a_plan(here, tmp_path):
     data = pyarrow.dataset.dataset(str(here / "parts"))
     with asking(tmp_path) as ask:

@@ -29,11 +29,6 @@ def here(tmp_path, monkeypatch):
     return tmp_path
 
 
-def dask_frame():
-    frames = pytest.importorskip("dask.dataframe")
-    return frames.read_csv("orders.csv")
-
-
 def memory_mapped_dataset():
     datasets = pytest.importorskip("datasets")
     datasets.Dataset.from_dict(TABLE).save_to_disk("saved")
@@ -71,7 +66,6 @@ LAZY = {
     "in the cloud": (in_the_cloud, "s3://bucket/orders.parquet", ".collect()"),
     "npz": (lambda: np.load("orders.npz"), "orders.npz", "dict("),
     "chunks": (lambda: pd.read_csv("orders.csv", chunksize=1), "TextFileReader", "pd.concat("),
-    "dask": (dask_frame, "orders.csv", ".compute()"),
     "datasets": (memory_mapped_dataset, ".arrow", ".to_pandas()"),
     "xarray": (opened_netcdf, "orders.nc", ".load()"),
     "picture": (closed_picture, "orders.png", ".load()"),

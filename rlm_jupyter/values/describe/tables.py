@@ -360,10 +360,9 @@ def _columnar(
 
 def _plan_outline(plan: Any) -> dict[str, Any]:
     """Describe a plan by its schema, which is in the metadata of what it reads; nothing is computed."""
-    return {
-        "summary": f"{type(plan).__name__} of {count(len(_plan_schema(plan)))} columns, not computed",
-        "bytes": None,
-    }
+    parts = f" in {count(int(plan.npartitions))} partitions" if hasattr(plan, "npartitions") else ""
+    number = count(len(_plan_schema(plan)))
+    return {"summary": f"{type(plan).__name__} of {number} columns{parts}, not computed", "bytes": None}
 
 
 def _plan_details(plan: Any, _rows: int) -> dict[str, Any]:
@@ -378,6 +377,8 @@ def _plan_details(plan: Any, _rows: int) -> dict[str, Any]:
 def _plan_schema(plan: Any) -> dict[str, Any]:
     if hasattr(plan, "collect_schema"):  # polars
         return dict(plan.collect_schema())
+    if hasattr(plan, "npartitions"):  # dask
+        return dict(plan.dtypes.items())
     return dict(zip(plan.schema.names, plan.schema.types, strict=True))
 
 
@@ -405,6 +406,7 @@ _DESCRIBERS: dict[str, list[tuple[str, _Outline, _Details]]] = {
         ("LazyFrame", _plan_outline, _plan_details),
     ],
     "pyarrow": [("Table", _arrow_outline, _arrow_details), ("RecordBatch", _arrow_outline, _arrow_details)],
+    "dask.dataframe": [("DataFrame", _plan_outline, _plan_details)],
     "pyarrow.dataset": [("FileSystemDataset", _dataset_outline, _plan_details)],
 }
 """Library to its classes, and the functions that give the outline and the details of their instances."""
