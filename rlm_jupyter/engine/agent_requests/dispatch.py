@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_jupyter.engine.agent.compaction import check_fits
 from rlm_jupyter.engine.agent_requests.added_imports import told_imports
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
+from rlm_jupyter.engine.agent_requests.received_images import load_images
 from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.engine.agent_requests.tool_calls import (
     ask_server,
@@ -36,6 +37,7 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.kernels.host_work import CHECKS, HostWork
 from rlm_jupyter.models.base import Completion, Message
+from rlm_jupyter.models.images import Image
 from rlm_jupyter.models.openai.chat_replies import is_blank
 from rlm_jupyter.values.store import Buffer
 
@@ -121,7 +123,7 @@ class AgentCalls:
                 "failed", "`rlm_query` is switched off in this run (`sub_agents=False`): use `llm_query`."
             )
 
-    async def _llm_query(self, body: dict[str, Any], _fds: list[int]) -> Answer:
+    async def _llm_query(self, body: dict[str, Any], fds: list[int]) -> Answer:
         agent, services = self._agent, self._agent.services
         question = _text(body, "prompt")
         schema, model = await self._schema(body.get("schema")), services.sub_model_named(body.get("model"))
@@ -129,6 +131,8 @@ class AgentCalls:
         content = question if schema is None else f"{question}\n\nAnswer with JSON only: {schema.json_text}"
         check_fits(services, model, content)
         messages: list[Message] = [{"role": "user", "content": content}]
+        if fds:
+            messages = [{"role": "user", "content": content, "images": await self._images(fds)}]
         for last in (False, True):
             completion = await services.completions.ask(
                 agent.id, model, messages, purpose="repair" if last else purpose, turn=agent.turn
@@ -141,6 +145,22 @@ class AgentCalls:
                 messages.append(shown_reply(completion))
                 messages.append({"role": "user", "content": f"{error}\nAnswer again{_FORM[schema is None]}."})
         raise AssertionError("unreachable: the last answer is given or raised")
+
+    async def _images(self, fds: list[int]) -> tuple[Image, ...]:
+        """Returns the images that came with a prompt.
+
+        Raises:
+            BridgeError: they are none, or too large, or the run sends none.
+        """
+        if self._agent.services.settings.see is False:
+            raise BridgeError("failed", "No images are sent to models in this run (`see=False`): use code.")
+        if len(fds) != 1:
+            raise BridgeError("internal", "A call came with more data than it says.")
+        try:
+            with self._received(fds[0], {}) as buffer:
+                return await self.work.run(load_images, buffer)
+        except RLMError as error:
+            raise BridgeError("failed", error.message) from None
 
     async def _rlm_query(self, body: dict[str, Any], fds: list[int]) -> Answer:
         agent = self._agent
