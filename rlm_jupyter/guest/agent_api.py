@@ -17,7 +17,7 @@ from .asyncio_run import run_in_own_loop
 from .bridge.socket_link import Line, Rejected, Reply, error_of
 from .caller_kind import Cell, caller_awaits
 from .depth_fallback import fallback_prompt
-from .images import encode_images
+from .image_files import encode_images
 from .mcp_api import ServerWords
 from .pending_calls import Batch, Call, Failed, Work, deliver, settled
 from .tool_functions import Tools, encode_function

@@ -2,19 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.errors import MalformedValueError
-from rlm_jupyter.guest.images import MOST_BYTES, MOST_IMAGES, MOST_PIXELS, MOST_SIDE, MOST_TOGETHER
+from rlm_jupyter.guest.image_files import MOST_BYTES, MOST_IMAGES, MOST_PIXELS, MOST_SIDE, MOST_TOGETHER
 from rlm_jupyter.models.images import Image
 from rlm_jupyter.values.charts.png import rewrite
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from rlm_jupyter.values.store import Buffer
 
 _ROOM: Final = 1.1
 """Other compressors make files of other sizes."""
+
+
+MOST_HELD: Final = 200_000_000
+"""Bytes of images of a run in this process at once."""
+
+
+class ImageRoom:
+    """Bounds the images that this process holds for one run; what has no room waits in its kernel, in its turn.
+
+    Belongs to one event loop.
+
+    Args:
+        most: bytes.
+    """
+
+    def __init__(self, most: int = MOST_HELD) -> None:
+        self._most = most
+        self._held = 0
+        self._turn = asyncio.Lock()
+        self._freed = asyncio.Event()
+
+    @asynccontextmanager
+    async def hold(self, size: int) -> AsyncIterator[None]:
+        """Wait until there is room for so many bytes, and keep it; alone, any number has room."""
+        async with self._turn:
+            while self._held and self._held + size > self._most:
+                self._freed.clear()
+                await self._freed.wait()
+            self._held += size
+        try:
+            yield
+        finally:
+            self._held -= size
+            self._freed.set()
 
 
 def load_images(buffer: Buffer) -> tuple[Image, ...]:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.chat_size import window
+from rlm_jupyter.engine.agent_requests.received_images import ImageRoom
 from rlm_jupyter.engine.run.run_values import Holdings
 from rlm_jupyter.engine.run.step_gate import Gate
 from rlm_jupyter.errors import LimitReachedError
@@ -41,6 +42,7 @@ class RunServices(ABC):
         redact: takes secrets out of what a model is told.
         windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
         picture_bytes: of the pictures that cells have shown.
+        image_room: bounds the images of plain completions that are under way.
     """
 
     run: str
@@ -61,6 +63,7 @@ class RunServices(ABC):
     limit: LimitReachedError | None = None
     windows: dict[str, int] = field(default_factory=dict)
     picture_bytes: int = 0
+    image_room: ImageRoom = field(default_factory=ImageRoom)
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))
