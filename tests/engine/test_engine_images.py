@@ -13,10 +13,13 @@ from PIL import Image as PILImage
 from run_parts import until
 
 from rlm_jupyter import RLM, Limits
+from rlm_jupyter.engine.agent import cell_pictures
+from rlm_jupyter.engine.agent.chat_size import Gauge
 from rlm_jupyter.engine.agent.prompt import system_prompt
 from rlm_jupyter.engine.agent.small_prompt import system_prompt as small_system_prompt
+from rlm_jupyter.engine.agent_requests import received_images
 from rlm_jupyter.engine.agent_requests.received_images import ImageRoom
-from rlm_jupyter.models import OpenAIChat, RetryPolicy, ScriptedModel, model_statistics
+from rlm_jupyter.models import OpenAIChat, RetryPolicy, ScriptedModel, Usage, model_statistics
 from rlm_jupyter.models.images import Image
 from rlm_jupyter.records import load
 
@@ -368,6 +371,24 @@ async def test_images_wait_in_their_turn_until_there_is_room_for_them():
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def test_images_that_have_no_room_wait_and_all_are_answered(start, monkeypatch):
+    monkeypatch.setattr(received_images, "MOST_HELD", 1)
+    code = "print(llm_query_batched('Which?', images=[context] * 6))"
+    with OpenAIServer(agent([code, "FINAL(1)"]), latency=0.05) as server:
+        run = start(server, PILImage.new("RGB", (3, 3), "red"))
+    assert prints(run)[0] == str(["red"] * 6)
+    assert server.peak == 1
+
+
+def test_the_size_of_a_chat_counts_its_pictures_and_is_not_learnt_from_them():
+    plain: list = [{"role": "user", "content": "x" * 300}]
+    shown = [{**plain[0], "images": (Image(b"", 640, 480),)}]
+    gauge = Gauge()
+    gauge.learn(shown, Usage(5_000, 10))
+    assert gauge.tokens(plain) == 100
+    assert gauge.tokens(shown) == 100 + Image(b"", 640, 480).tokens
+
+
 # ---- pictures that cells show
 
 
@@ -403,6 +424,15 @@ def test_a_model_that_sees_is_shown_the_pictures_of_the_last_cell_alone(start):
         assert [text(message) for message in after[: len(before)]] == [text(message) for message in before]
 
 
+def test_a_picture_stays_while_replies_without_code_leave_the_chat(start):
+    replies = iter([f"```repl\n{DRAW}\n```", "I see.", "Well, I see.", "```repl\nFINAL(1)\n```"])
+    with OpenAIServer(lambda _: next(replies)) as server:
+        run = start(server, [1], see=True, prompt="small", require_look=False)
+    assert run.status == "done", run.error
+    assert [len(parts(chat[-1])) for chat in turns(server)] == [0, 1, 1, 1]
+    assert len({len(chat) for chat in turns(server)[1:]}) == 1
+
+
 def test_of_many_pictures_the_newest_are_shown(start):
     cell = "for name in ['white', 'white', 'white', 'red', 'green', 'blue', 'white']:\n    display(type(context).new('RGB', (3, 3), name))"
     cell = cell.replace("type(context)", "__import__('PIL.Image').Image")
@@ -412,8 +442,6 @@ def test_of_many_pictures_the_newest_are_shown(start):
 
 
 def test_pictures_are_shown_also_where_the_log_has_no_more_room_for_them(start, monkeypatch):
-    from rlm_jupyter.engine.agent import cell_pictures
-
     monkeypatch.setattr(cell_pictures, "RUN_BYTES", 10)
     with OpenAIServer(agent([DRAW, "FINAL(1)"])) as server:
         run = start(server, [1], see=True)

@@ -31,11 +31,11 @@ class ImageRoom:
     Belongs to one event loop.
 
     Args:
-        most: bytes.
+        most: bytes; None for the default.
     """
 
-    def __init__(self, most: int = MOST_HELD) -> None:
-        self._most = most
+    def __init__(self, most: int | None = None) -> None:
+        self._most = MOST_HELD if most is None else most
         self._held = 0
         self._turn = asyncio.Lock()
         self._freed = asyncio.Event()
