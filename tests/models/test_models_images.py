@@ -131,6 +131,10 @@ REFUSALS = [
     (400, "This model doesn't support images."),
     (500, "Failed to create new sequence: this model is missing data required for image input"),
     (400, "Vision is not supported for this deployment"),
+    (500, 'can only concatenate str (not "list") to str'),
+    (500, "'list' object has no attribute 'strip'"),
+    (422, "body.messages.0.content: Input should be a valid string"),
+    (400, "Invalid type for 'messages[0].content': expected string, got array"),
 ]
 
 
