@@ -32,7 +32,8 @@ _NO_IMAGES: Final = pattern(
     r"|(?:unknown|unexpected|invalid|unsupported)[^.]{0,30}image_url"
     r"|content\b[^.]{0,40}(?:must|should) be (?:a |of type )?(?:valid )?str|input should be a valid string"
     # Chat templates that join texts, as of llama-cpp-python: can only concatenate str (not "list") to str.
-    r"|not .?list.?\) to str|.list. object has no attribute|expected str(?:ing)?,? (?:but )?(?:got|found) .?(?:list|array)",
+    r"|not .?list.?\) to str|.list. object has no attribute"
+    r"|expected str(?:ing)?,? (?:but )?(?:got|found) .?(?:list|array)",
     IGNORECASE,
 )
 """Words of servers; which they are is known from their threads of issues and from their sources."""
