@@ -6,13 +6,12 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.engine.agent.vision import MOST_SHOWN
+from rlm_jupyter.engine.agent import vision
 from rlm_jupyter.errors import MalformedValueError
 from rlm_jupyter.events import events as ev
-from rlm_jupyter.models.images import Image
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.values.charts.embedded import MAX_BYTES, MAX_PIXELS
-from rlm_jupyter.values.charts.png import Picture, rewrite
+from rlm_jupyter.values.charts.png import rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,12 +32,11 @@ async def rewritten(agent: Agent, pictures: Sequence[ShownPicture]) -> tuple[ev.
     """
     services, found = agent.services, []
     for picture in pictures:
-        made_of = await agent.calls.work.run(_rewrite, picture)
-        if made_of is None:
+        made = await agent.calls.work.run(_rewrite, picture)
+        if made is None:
             continue
-        made, file = made_of
         if agent.sees:
-            agent.pictures = [*agent.pictures, Image(file.png, file.width, file.height)][-MOST_SHOWN:]
+            vision.keep(agent, made)
         if services.picture_bytes + len(made.png) > RUN_BYTES:
             made = made.model_copy(update={"png": ""})
         services.picture_bytes += len(made.png)
@@ -46,12 +44,11 @@ async def rewritten(agent: Agent, pictures: Sequence[ShownPicture]) -> tuple[ev.
     return tuple(found)
 
 
-def _rewrite(picture: ShownPicture) -> tuple[ev.CellPicture, Picture] | None:
+def _rewrite(picture: ShownPicture) -> ev.CellPicture | None:
     try:
         data = base64.b64decode(picture.png, validate=True)
         made = rewrite(data, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
     except (binascii.Error, ValueError, MalformedValueError):
         return None
     png = base64.b64encode(made.png).decode()
-    told = ev.CellPicture(summary=one_line(picture.text), width=made.width, height=made.height, png=png)
-    return told, made
+    return ev.CellPicture(summary=one_line(picture.text), width=made.width, height=made.height, png=png)

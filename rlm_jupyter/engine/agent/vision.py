@@ -7,8 +7,10 @@ the end of that text.
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Final
 
+from rlm_jupyter.models.images import Image
 from rlm_jupyter.models.model_size import ServedModel
 from rlm_jupyter.models.model_statistics import statistics_of
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rlm_jupyter.engine.agent.agent import Agent
+    from rlm_jupyter.events.events import CellPicture
     from rlm_jupyter.models.base import ChatModel, Message
 
 MOST_SHOWN: Final = 4
@@ -45,9 +48,15 @@ async def sees(given: bool | None, model: ChatModel) -> bool:
     return served is not None and served.sees is True
 
 
+def keep(agent: Agent, picture: CellPicture) -> None:
+    """Keep a picture of a cell for the agent's next observation."""
+    image = Image(base64.b64decode(picture.png), picture.width, picture.height)
+    agent.pictures = [*agent.pictures, image][-MOST_SHOWN:]
+
+
 def attach(agent: Agent) -> None:
     """Put the pictures of the last cells into the newest message of an agent's chat, if its model sees."""
-    shown, agent.pictures = agent.pictures[-MOST_SHOWN:], []
+    shown, agent.pictures = agent.pictures, []
     if shown and not statistics_of(agent.spec.model).refuses_images:
         agent.messages[-1] = {**agent.messages[-1], "images": tuple(shown)}
 

@@ -38,11 +38,11 @@ class RunServices(ABC):
     Attributes:
         run: the run's id.
         limit: the first limit of the whole run that was reached.
+        image_room: bounds the images of plain completions that are under way.
         inherit_tools: whether sub-agents have all tools of their parents.
         redact: takes secrets out of what a model is told.
         windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
         picture_bytes: of the pictures that cells have shown.
-        image_room: bounds the images of plain completions that are under way.
     """
 
     run: str
@@ -60,10 +60,10 @@ class RunServices(ABC):
     inherit_tools: bool = False
     redact: Callable[[str], str] = str
     step: bool = False
+    image_room: ImageRoom = field(default_factory=ImageRoom)
     limit: LimitReachedError | None = None
     windows: dict[str, int] = field(default_factory=dict)
     picture_bytes: int = 0
-    image_room: ImageRoom = field(default_factory=ImageRoom)
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))
