@@ -513,6 +513,16 @@ def test_a_scripted_model_is_handed_the_picture_beside_the_text(tmp_path):
     assert "images" not in model.requests[0].messages[-1]
 
 
+def test_a_model_that_says_that_it_sees_is_shown_pictures_unless_that_is_switched_off():
+    for see, expected in ((None, 1), (False, 0)):
+        model = ScriptedModel([f"```repl\n{DRAW}\n```", "```repl\nFINAL(1)\n```"])
+        model.sees = True
+        with RLM(model=model, see=see, log_dir=None, cache=False).start("q", [1]).wait(100) as run:
+            assert run.status == "done"
+        assert len(model.requests[1].messages[-1].get("images", ())) == expected
+        assert ("images=" in model.requests[0].messages[0]["content"]) is bool(expected)
+
+
 # ---- the prompt
 
 
