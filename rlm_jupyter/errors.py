@@ -9,6 +9,7 @@
     │   ├── AuthenticationError           401 or 403: the key was refused
     │   ├── ProviderUnreachableError      no connection, or only time-outs
     │   ├── ContextTooLongError           the prompt is larger than the model's window
+    │   ├── ImagesRefusedError            the model does not take images
     │   └── MalformedReplyError           an unreadable reply, after retries
     │       └── EmptyReplyError           a reply without text: nothing at all, or only thoughts
     ├── KernelError                       an agent's kernel
@@ -100,6 +101,10 @@ class ProviderUnreachableError(ModelError):
 
 class ContextTooLongError(ModelError):
     """The prompt is larger than the model's context window."""
+
+
+class ImagesRefusedError(ModelError):
+    """The model, or its server, does not take images."""
 
 
 class MalformedReplyError(ModelError):

@@ -232,6 +232,7 @@ class Settings(BaseModel):
     completion_tokens: int = _setting("completion_tokens")
     prompt: PromptVariant = _setting("prompt")
     instructions: str | None = _setting("instructions")
+    see: bool | None = _setting("see")
     require_look: bool = _setting("require_look")
     inherit_tools: bool = _setting("inherit_tools")
     tool_seconds: float = _setting("tool_seconds")

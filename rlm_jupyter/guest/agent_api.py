@@ -18,6 +18,7 @@ from .asyncio_run import run_in_own_loop
 from .bridge.socket_link import Line, Rejected, Reply, error_of
 from .caller_kind import Cell, caller_awaits
 from .depth_fallback import fallback_prompt
+from .image_files import encode_images
 from .mcp_api import ServerWords
 from .pending_calls import Batch, Call, Failed, Work, deliver, settled
 from .tool_functions import Tools, encode_function
@@ -25,6 +26,7 @@ from .variables import Variables, is_fixed
 
 _BATCH = 1000  # plain completions of one batch under way at once
 _BATCH_WITH_DATA = 100  # sub-agents of one batch under way at once; each may hold a descriptor
+_BATCH_WITH_IMAGES = 32  # plain completions of one batch under way at once, where they have images
 _DESCRIPTORS = 400  # of one batch under way at once; the engine refuses more than 512
 _LARGE = 1 << 20  # bytes of a mapped value that are worth a search for cycles once it is dropped
 _DESCRIBED = 2500  # characters up to which `describe` prints a text whole
@@ -98,6 +100,7 @@ class Words(ServerWords):
         prompt: Any,
         schema: Any = None,
         *,
+        images: Any = None,
         model: str | None = None,
         instruction: str | None = None,
         tools: Any = (),
@@ -108,17 +111,25 @@ class Words(ServerWords):
         Args:
             prompt: the question, with all the text that it needs. Any other object is handed to a sub-agent.
             schema: of the answer: a JSON Schema or a type; then the answer is a value of it, not a text.
+            images: that the model is to see: a list of images of Pillow, figures of matplotlib, arrays of `uint8`,
+                bytes of image files, paths and open files; at most 20. Large ones are made smaller. None is fetched.
             model: another model by name.
             instruction: what to do with `prompt`; then a sub-agent does it.
             tools: names of tools for that sub-agent.
             mcp: names of MCP servers for that sub-agent.
 
         Raises:
-            RLMQueryError: there is no answer; its `kind` says why.
+            RLMQueryError: there is no answer; its `kind` says why. Of images that are none, or too many, it is
+                `unencodable`.
         """
         data = settled(prompt)
         if instruction is None and isinstance(data, str) and not tools and not mcp:
-            return deliver(self._ask(data, read_schema(schema), model), self.cell)
+            return deliver(self._ask(data, read_schema(schema), model, images=images), self.cell)
+        if _has_images(images):
+            raise TypeError(
+                "`images` go with a plain prompt: llm_query(text, images=[...]), without `instruction`, `tools` and "
+                "`mcp`. A sub-agent gets images as its data: rlm_query(question, context=images)."
+            )
         if instruction is None:
             whole = (
                 "Answer from `context` what the schema asks for." if schema else "Say what is in `context`."
@@ -156,16 +167,35 @@ class Words(ServerWords):
         )
 
     def llm_query_batched(
-        self, prompts: Iterable[str], *, schema: Any = None, model: str | None = None
+        self, prompts: Iterable[str], *, images: Any = None, schema: Any = None, model: str | None = None
     ) -> Any:
         """Ask many plain questions at once.
+
+        Args:
+            prompts: the questions; a single text is asked of each of the images.
+            images: for each prompt what it shows the model: an image, a list of some, or None.
+            schema: of each answer, as of `llm_query`.
+            model: another model by name.
 
         Returns:
             The answers in order; a `Failed` stands in the place of one that failed.
         """
         texts, plan = _texts(prompts), read_schema(schema)
-        starts = [lambda text=text: self._ask(text, plan, model) for text in texts]
-        return deliver(Batch("llm_query_batched", starts, _BATCH), self.cell)
+        if images is None:
+            starts = [lambda text=text: self._ask(text, plan, model) for text in texts]
+            return deliver(Batch("llm_query_batched", starts, _BATCH), self.cell)
+        shown = list(images)
+        texts = texts * len(shown) if isinstance(prompts, str) else texts
+        if len(shown) != len(texts):
+            raise ValueError(
+                f"There are {len(texts)} prompts and {len(shown)} entries of `images`; give one for each prompt: an "
+                "image, a list of images, or None."
+            )
+        asks = [
+            lambda text=text, item=item: self._ask(text, plan, model, images=item)
+            for text, item in zip(texts, shown, strict=True)
+        ]
+        return deliver(Batch("llm_query_batched", asks, _BATCH_WITH_IMAGES), self.cell)
 
     def rlm_query_batched(
         self,
@@ -280,14 +310,21 @@ class Words(ServerWords):
         found = tuple(settled(value) for value in values)
         return dict(zip(names, found, strict=True)) if len(names) == len(found) else found
 
-    def _ask(self, prompt: str, plan: Any, model: str | None, *, fallback: bool = False) -> Work:
+    def _ask(
+        self, prompt: str, plan: Any, model: str | None, *, images: Any = None, fallback: bool = False
+    ) -> Work:
         if not isinstance(prompt, str):
             raise TypeError(f"The prompt must be a `str`, not `{type(prompt).__name__}`.")
         schema, convert = plan
         body = {"prompt": prompt, "schema": schema, "model": model, "fallback": fallback}
-        return Work("llm_query", lambda reply: convert(self._finish(reply))).start(
-            self.link, "llm_query", body
-        )
+        work = Work("llm_query", lambda reply: convert(self._finish(reply)))
+        if not _has_images(images):
+            return work.start(self.link, "llm_query", body)
+        try:
+            fd, _ = codec.dump(encode_images(images), allow_pickle=False, name="images")
+        except (TypeError, ValueError) as error:
+            raise error_of("unencodable", str(error)) from None
+        return work.start(self.link, "llm_query", body, [fd])
 
     def _send_out(self, prompt: str, context: Any, plan: Any, tools: Any, mcp: Any, name: Any) -> Work:
         if not isinstance(prompt, str):
@@ -387,6 +424,10 @@ async def _awaited(item: Any) -> Any:
         return await item if isinstance(item, Awaitable) else item
     except Exception as error:
         return Failed(error)
+
+
+def _has_images(images: Any) -> bool:
+    return images is not None and not (isinstance(images, (list, tuple)) and not images)
 
 
 def _texts(prompts: Any) -> list[str]:

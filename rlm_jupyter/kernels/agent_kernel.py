@@ -125,6 +125,8 @@ class AgentKernel:
                 return await self._replaced(recorder, "died")
             self._interrupted = asyncio.get_running_loop().create_future()
             self._idle.clear()
+            if (fonts := self._process.launch.fonts) is not None:
+                fonts.want_for(code)
             try:
                 return await self._run(code, seconds, recorder)
             finally:

@@ -21,6 +21,7 @@ from rlm_jupyter.kernels.channels.gateway import end_late_kernels
 from rlm_jupyter.kernels.confinement.policy import limits_of
 from rlm_jupyter.kernels.confinement.watchdog import Watch
 from rlm_jupyter.kernels.launch.environment import BaseDirectory
+from rlm_jupyter.kernels.launch.font_list import FontList
 from rlm_jupyter.kernels.launch.fork_check import ForkCheck
 from rlm_jupyter.kernels.launch.guest_bundle import fork_server_sources
 from rlm_jupyter.kernels.launch.kernel_process import BridgeKind, KernelProcess, Launch, finish
@@ -118,6 +119,7 @@ class KernelPool:
         self.standing: list[str] = []
         self._check = ForkCheck(self._tell_standing)
         self._base: BaseDirectory | None = None
+        self._fonts: FontList | None = None
         self._supervisor: Supervisor | None = None
         self._context: zmq.asyncio.Context | None = None
         self._opening: asyncio.Task[Path] | None = None
@@ -236,7 +238,13 @@ class KernelPool:
             limits={**limits_of(box), **request.limits},
             bridge=self._bridge,
             tell=lambda text: request.tell(SandboxEvent(text)) if request.tell else self._notice(text),
+            fonts=self._font_list(base) if request.kernelspec is None else None,
         )
+
+    def _font_list(self, base: Path) -> FontList:
+        if self._fonts is None:
+            self._fonts = FontList(base / "fonts")
+        return self._fonts
 
     def _dismiss(self, kernel: AgentKernel) -> None:
         for kernels in self._kernels.values():
@@ -316,6 +324,8 @@ class KernelPool:
         await self._ready.close()
         await end_late_kernels()
         await self._watch.close()
+        if self._fonts is not None:
+            self._fonts.close()
         if self._supervisor is not None:
             await in_thread(self._supervisor.close)
             self._supervisor = None

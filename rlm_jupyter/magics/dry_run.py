@@ -74,7 +74,9 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     variant = choose_by_name(settings.prompt, rlm.model)
     if variant == "small":
         first = small_prompt.first_message(task.question, description, names=task.names, **offers)
-        told = small_prompt.system_prompt(sub_calls=settings.sub_calls, instructions=settings.instructions)
+        told = small_prompt.system_prompt(
+            sub_calls=settings.sub_calls, instructions=settings.instructions, images=settings.see is True
+        )
         return prompt.chat(told, first)
     first = prompt.first_message(
         task.question,
@@ -92,6 +94,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         sub_agents=settings.sub_agents,
         instructions=settings.instructions,
         kind=prompt.kind_of_data(description),
+        images=settings.see is True,
     )
     return prompt.chat(system, first)
 

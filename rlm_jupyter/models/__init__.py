@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
     from rlm_jupyter.models.decoding import DecodingHelps
+    from rlm_jupyter.models.images import Image
     from rlm_jupyter.models.ollama.ollama_chat import OllamaChat
     from rlm_jupyter.models.openai.chat import OpenAIChat
     from rlm_jupyter.models.retry import RetryPolicy
@@ -21,6 +22,7 @@ __all__ = [
     "Completion",
     "CompletionRequest",
     "DecodingHelps",
+    "Image",
     "Message",
     "OllamaChat",
     "OpenAIChat",
@@ -33,6 +35,7 @@ __all__ = [
 _ROOMS = {
     **dict.fromkeys(("ChatModel", "Completion", "CompletionRequest", "Message", "Price", "Usage"), "base"),
     "DecodingHelps": "decoding",
+    "Image": "images",
     "OllamaChat": "ollama.ollama_chat",
     "OpenAIChat": "openai.chat",
     "RetryPolicy": "retry",

@@ -9,16 +9,32 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, TypedDict, runtime_checkable
+from typing import Literal, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.models.images import Image
 
 
 class Message(TypedDict):
-    """One message of a chat, as in OpenAI's chat completions API."""
+    """One message of a chat, as in OpenAI's chat completions API.
+
+    Images that go with it stand apart from its text, so that whoever handles texts need not know of them; each protocol
+    puts them where it has them. A message without any has no such key.
+    """
 
     role: Literal["system", "user", "assistant"]
     content: str
+    images: NotRequired[tuple[Image, ...]]
+
+
+def text_of(message: Message) -> str:
+    """Returns what a message says; of its images, which are large, a reference to each."""
+    return "\n\n".join([message["content"], *(image.reference for image in message.get("images", ()))])
+
+
+def images_of(messages: Sequence[Message]) -> list[Image]:
+    """Returns the images of a chat, in order."""
+    return [image for message in messages for image in message.get("images", ())]
 
 
 class Price(NamedTuple):

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from rlm_jupyter.background import BackgroundThread, QueueFullError
-from rlm_jupyter.models.base import Completion, Usage
+from rlm_jupyter.models.base import Completion, Message, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +67,16 @@ def request_key(model: ChatModel, request: CompletionRequest, occurrence: int = 
     identity = getattr(model, "identity", None)
     if model.scripted or not isinstance(identity, Mapping):
         return None
-    parts = [_VERSION, dict(identity), request.parameters, list(request.messages), occurrence]
+    messages = [_keyed(message) for message in request.messages]
+    parts = [_VERSION, dict(identity), request.parameters, messages, occurrence]
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _keyed(message: Message) -> Mapping[str, object]:
+    """Returns a message with the hashes of its images in their place."""
+    images = message.get("images")
+    return {**message, "images": [image.sha256 for image in images]} if images else message
 
 
 CLOSE_SECONDS: Final = 2.0

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -57,6 +57,7 @@ class LocalModel:
         loaded_window: tokens that it holds as it is loaded now, which may be fewer; None if not loaded or not told.
         parameters: its number of parameters as the server writes it, such as ``7.6B``; may be empty.
         file_bytes: bytes on disk; None if not told.
+        sees: whether it takes images; None if not told.
     """
 
     name: str
@@ -64,6 +65,7 @@ class LocalModel:
     loaded_window: int | None = None
     parameters: str = ""
     file_bytes: int | None = None
+    sees: bool | None = None
 
     @property
     def usable_window(self) -> int | None:
@@ -242,8 +244,14 @@ def _with_props(server: LocalServer, body: object) -> LocalServer:
     settings = props.get("default_generation_settings")
     size = _tokens(settings.get("n_ctx")) if isinstance(settings, Mapping) else None
     template = props.get("chat_template")
+    modalities = props.get("modalities")
+    vision = modalities.get("vision") if isinstance(modalities, Mapping) else None
     models = tuple(
-        LocalModel(model.name, model.window, size or model.loaded_window, model.parameters, model.file_bytes)
+        replace(
+            model,
+            loaded_window=size or model.loaded_window,
+            sees=vision if isinstance(vision, bool) else None,
+        )
         for model in server.models
     )
     return _changed(
@@ -265,7 +273,9 @@ def _with_lm_studio(server: LocalServer, entries: list[Mapping[str, object]]) ->
         name = _name(entry.get("id"))
         if name and entry.get("type") != "embeddings":
             window, loaded = (_tokens(entry.get(f"{kind}_context_length")) for kind in ("max", "loaded"))
-            models.append(LocalModel(name, window, loaded if entry.get("state") == "loaded" else None))
+            loaded = loaded if entry.get("state") == "loaded" else None
+            told = isinstance(entry.get("type"), str)
+            models.append(LocalModel(name, window, loaded, sees=entry.get("type") == "vlm" if told else None))
     return _changed(server, models=tuple(models))
 
 
@@ -279,7 +289,7 @@ async def _ollama(client: JsonClient, place: _Place) -> LocalServer | None:
     loaded = {_name(entry.get("name")): entry for entry in _entries(running.body, "models")}
     entries = [entry for entry in _entries(tags.body, "models") if _name(entry.get("name"))]
     shown = await asyncio.gather(
-        *(ollama_window(client, place.root, str(entry["name"]), place.key) for entry in entries[:_MOST_SHOWN])
+        *(_ollama_shown(client, place.root, str(entry["name"]), place.key) for entry in entries[:_MOST_SHOWN])
     )
     models = []
     for number, entry in enumerate(entries):
@@ -288,19 +298,25 @@ async def _ollama(client: JsonClient, place: _Place) -> LocalServer | None:
         models.append(
             LocalModel(
                 name,
-                shown[number] if number < len(shown) else None,
+                window_shown(shown[number]) if number < len(shown) else None,
                 _tokens(loaded.get(name, {}).get("context_length")),
                 one_line(size, 20) if isinstance(size, str) else "",
                 _tokens(entry.get("size"), 10**15),
+                sees_shown(shown[number]) if number < len(shown) else None,
             )
         )
     return LocalServer("ollama", public_url(place.url), place.provider or "ollama", tuple(models))
 
 
-async def ollama_window(client: JsonClient, root: str, name: str, key: str = "") -> int | None:
-    """Ask Ollama how many tokens a model holds; None if it does not tell."""
-    answer = await client.post(f"{root}/api/show", {"model": name}, key)
-    return window_shown(answer.body)
+async def _ollama_shown(client: JsonClient, root: str, name: str, key: str = "") -> object:
+    """Ask Ollama what it tells of a model."""
+    return (await client.post(f"{root}/api/show", {"model": name}, key)).body
+
+
+def sees_shown(body: object) -> bool | None:
+    """Read from the answer of Ollama's `/api/show` whether a model takes images; None if it does not tell."""
+    told = body.get("capabilities") if isinstance(body, Mapping) else None
+    return "vision" in told[:50] if isinstance(told, list) else None
 
 
 def window_shown(body: object) -> int | None:

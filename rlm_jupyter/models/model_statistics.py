@@ -21,11 +21,13 @@ class ModelStatistics:
     Attributes:
         ratio: tokens of texts.
         reading: tokens of prompts a second.
+        refuses_images: whether it, or its server, has refused images.
     """
 
     def __init__(self) -> None:
         self.ratio = TokenRatio()
         self.reading = ReadingRate()
+        self.refuses_images = False
 
 
 _known: OrderedDict[tuple[str, str], ModelStatistics] = OrderedDict()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.models.base import images_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,13 +17,18 @@ _PER_PROMPT = 256
 """Tokens that a chat template puts before all messages, such as a date or a default system line; up to 100."""
 
 
-def estimate_prompt_tokens(messages: Sequence[Message]) -> int:
+def estimate_prompt_tokens(messages: Sequence[Message], model: str = "") -> int:
     """Returns an upper bound for the tokens of a prompt: a token for each byte of UTF-8, and the template.
 
     No tokenizer in use makes more than one token of a byte, so the server's own count is never higher. It is
     about four times the true count for English text: it bounds what is reserved, never what is settled.
+
+    Args:
+        messages: the prompt.
+        model: the model's name, for what is known of its count of images.
     """
-    return _PER_PROMPT + sum(_message_tokens(message) for message in messages)
+    images = sum(image.most_tokens(model) for image in images_of(messages))
+    return _PER_PROMPT + images + sum(_message_tokens(message) for message in messages)
 
 
 def _message_tokens(message: Message) -> int:

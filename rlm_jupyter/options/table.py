@@ -358,6 +358,16 @@ _AGENTS = (
         "Your own text for every agent, after the prompt: what your data means, what answers should look like.",
     ),
     _setting(
+        "see",
+        "flag",
+        None,
+        "Whether agents' models are sent the pictures that cells show, besides the line on each, and are told of "
+        "`llm_query(prompt, images=[...])`; None: if the model's server on this machine says that it takes images. "
+        "False: no image is sent at all.",
+        flags=("--see",),
+        usage="Send the pictures that cells show to the model, which must be one that takes images.",
+    ),
+    _setting(
         "require_look",
         "flag",
         True,

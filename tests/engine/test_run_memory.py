@@ -332,6 +332,25 @@ def test_of_many_sub_agents_the_newest_kernels_stay_and_nothing_is_lost(ask):
         run.agents[ended[1].agent].execute("1")
 
 
+def test_figures_do_not_keep_a_kernel_and_are_there_again_when_a_cell_asks(ask):
+    draw = (
+        "import matplotlib.pyplot as plt\nfig, ax = plt.subplots()\nax.plot([1, 2, 4])\nax.set_title('Sales')\n"
+        "import plotly.graph_objects as go\nbars = go.Figure(go.Bar(x=['a'], y=[1]))\nplt.close()\nFINAL(['part', context])"
+    )
+    run = ask({"root": [f"{PARTS}\nFINAL(len(parts))"], "part": [draw]}, kept_kernels=0)
+    assert until(lambda: len(events(run, ev.KernelEnded)) == 4), run.tree.agents
+    for event in events(run, ev.KernelEnded):
+        assert (set(event.saved), event.lost) == ({"fig", "ax", "bars"}, ())
+    agent = run.agents[events(run, ev.KernelEnded)[0].agent]
+    assert agent.variables["fig"]["bytes"] > 100_000
+    assert agent.pull("fig").title == "Sales"
+    shown = agent.execute(
+        "print(type(fig).__name__, fig.axes[0].get_title(), bars.data[0].y, ax.lines[0].get_ydata())"
+    )
+    assert shown.status == "ok", shown
+    assert shown.output.split() == ["Figure", "Sales", "(1,)", "[1", "2", "4]"]
+
+
 def test_a_kernel_ends_also_if_there_is_no_room_for_what_it_has(ask, monkeypatch):
     keep = Holdings.keep
 

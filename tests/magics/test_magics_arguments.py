@@ -141,6 +141,13 @@ def test_arguments_win_over_config_which_wins_over_defaults(magics):
     assert (settings["cache"], settings["sample_rows"], settings["sandbox"].mode) == (False, 0, "auto")
 
 
+def test_pictures_are_sent_if_the_line_says_so_and_may_be_switched_off_for_all(magics):
+    assert RLM(**read(magics, "", "What?").settings).settings.see is None
+    assert RLM(**read(magics, "--see", "What?").settings).settings.see is True
+    magics.see = False
+    assert RLM(**read(magics, "", "What?").settings).settings.see is False
+
+
 def test_a_default_money_limit_is_not_taken_for_one_that_was_asked_for(magics):
     assert "cost" not in read(magics, "", "What?").settings["limits"].model_fields_set
     assert "cost" in read(magics, "--max-cost 1", "What?").settings["limits"].model_fields_set

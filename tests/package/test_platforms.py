@@ -151,3 +151,28 @@ def test_charts_are_shown_and_returned_by_stock_kernels_too():
     assert "<line chart, 640 x 480 pixels, 3 points (matplotlib)>" in told
     assert "<class 'PIL.Image.Image'> 1 True [<Chart: line chart" in told
     assert "<PIL.Image.Image image mode=RGB size=4x3" in told
+
+
+SHOWING = """
+import tempfile
+from PIL import Image
+from rlm_jupyter import RLM
+from rlm_jupyter.models import ScriptedModel
+
+def reply(messages):
+    if messages[0]["role"] != "system":
+        return " ".join(f"{image.width}x{image.height}" for image in messages[0]["images"])
+    cells = ["print(llm_query('q', images=context), llm_query_batched('q', images=context))", "FINAL(1)"]
+    return f"```repl\\n{cells[len(messages) // 2 - 1]}\\n```"
+
+with tempfile.TemporaryDirectory() as logs:
+    images = [Image.new("RGB", (4, 3)), Image.new("L", (900, 700))]
+    run = RLM(model=ScriptedModel(reply), log_dir=logs, cache=False).start("root", images).wait(100)
+    print(run.status, run.tree.agents["0"].turns[0].cells[0].output)
+    run.close()
+"""
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_images_for_models_come_from_stock_kernels_too(platform):
+    assert "done 4x3 900x700 ['4x3', '900x700']" in on(platform, f"PLATFORM = {platform!r}\n{SHOWING}")

@@ -139,7 +139,13 @@ def lm_studio(windows: Mapping[str, int], loaded: Mapping[str, int] | None = Non
 
 
 def llama_cpp(
-    name: str, *, window: int = 32768, slot: int = 8192, slots: int = 1, template: str = "{{ messages }}"
+    name: str,
+    *,
+    window: int = 32768,
+    slot: int = 8192,
+    slots: int = 1,
+    template: str = "{{ messages }}",
+    vision: bool | None = None,
 ) -> dict[str, Any]:
     """Routes of llama.cpp's own server."""
     meta = {"n_ctx_train": window, "n_params": 7_615_616_512, "size": 4_677_120_000}
@@ -149,6 +155,7 @@ def llama_cpp(
             "default_generation_settings": {"n_ctx": slot},
             "total_slots": slots,
             "chat_template": template,
+            **({} if vision is None else {"modalities": {"vision": vision, "audio": False}}),
         },
     }
 
@@ -232,6 +239,11 @@ class Ollama:
             return
         if "think" in body and "thinking" not in (self.capabilities or []):
             handler.json(400, {"error": f'"{name}" does not support thinking'})
+            return
+        if any("images" in message for message in body["messages"]) and "vision" not in (
+            self.capabilities or []
+        ):
+            handler.json(400, {"error": "this model does not support image input"})
             return
         size = min(options.get("num_ctx", self.default), self.models[name])
         if size > self.memory:

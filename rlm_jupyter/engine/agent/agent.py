@@ -12,6 +12,7 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.agent_kernel import AgentKernel
 from rlm_jupyter.kernels.host_work import HostWork
 from rlm_jupyter.models.base import Message
+from rlm_jupyter.models.images import Image
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.budget.ledger import Left
@@ -62,6 +63,8 @@ class Agent:
         asked_to_look: whether it was sent back to look at its data.
         look_wanted: whether it answered without, so that a look is to be taken for it.
         told: sentences about its cells that its next observation takes along.
+        sees: whether its model is shown the pictures of its cells.
+        pictures: those of the cells since its last observation, if it sees.
     """
 
     spec: AgentSpec
@@ -80,6 +83,8 @@ class Agent:
     small: bool = False
     codes: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_CODES))
     told: list[str] = field(default_factory=list)
+    sees: bool = False
+    pictures: list[Image] = field(default_factory=list, repr=False)
     _sent: int = 0
     calls: Requests = field(init=False, repr=False, compare=False)
     _known_data: int = field(init=False, repr=False, compare=False)

@@ -6,6 +6,7 @@ import base64
 import binascii
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.engine.agent import vision
 from rlm_jupyter.errors import MalformedValueError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.text.sanitize import one_line
@@ -34,6 +35,8 @@ async def rewritten(agent: Agent, pictures: Sequence[ShownPicture]) -> tuple[ev.
         made = await agent.calls.work.run(_rewrite, picture)
         if made is None:
             continue
+        if agent.sees:
+            vision.keep(agent, made)
         if services.picture_bytes + len(made.png) > RUN_BYTES:
             made = made.model_copy(update={"png": ""})
         services.picture_bytes += len(made.png)

@@ -51,5 +51,5 @@ class ChatTails:
         place = len(messages) - 1
         tail = self._tails.setdefault(place, Tail(messages[place]["content"]))
         tail.notes = [*(known for known in tail.notes if known != note), note][-_MOST_NOTES:]
-        messages[place] = {"role": "user", "content": tail.text(last)}
+        messages[place] = {**messages[place], "content": tail.text(last)}
         return place

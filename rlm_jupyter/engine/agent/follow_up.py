@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine.agent import kernel_setup
 from rlm_jupyter.engine.agent.prompt import LAST_TURN, left_text
+from rlm_jupyter.engine.agent.vision import earlier_chat
 from rlm_jupyter.engine.agent_requests.tool_calls import install_tools
 from rlm_jupyter.engine.run.retained_kernels import kept_kernels
 from rlm_jupyter.errors import KernelDiedError
@@ -30,7 +31,7 @@ async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
     servers = await agent.services.servers.shown(
         [name for name in agent.spec.mcp if name not in root.spec.mcp]
     )
-    messages = list(root.messages)
+    messages = earlier_chat(root.messages)
     if messages[-1]["role"] == "user":  # some servers take none but alternating turns
         messages.append({"role": "assistant", "content": "(There was no reply: the run ended here.)"})
     if root.value is not None:

@@ -16,6 +16,7 @@ from rlm_jupyter.errors import (
 )
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
+from rlm_jupyter.models.base import text_of
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
@@ -94,9 +95,9 @@ class AgentHandle:
 
     @property
     def messages(self) -> list[Message]:
-        """Exactly what was sent to the model for it, and the replies."""
+        """Exactly what was sent to the model for it, and the replies; of images a reference to each."""
         redact = self._conductor.redact
-        return [{"role": one["role"], "content": redact(one["content"])} for one in self._agent.messages]
+        return [{"role": one["role"], "content": redact(text_of(one))} for one in self._agent.messages]
 
     @property
     def _agent(self) -> Agent:

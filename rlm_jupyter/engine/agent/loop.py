@@ -10,7 +10,15 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from rlm_jupyter.engine.agent import cell_pictures, compaction, follow_up, kernel_setup, prompt, small_prompt
+from rlm_jupyter.engine.agent import (
+    cell_pictures,
+    compaction,
+    follow_up,
+    kernel_setup,
+    prompt,
+    small_prompt,
+    vision,
+)
 from rlm_jupyter.engine.agent.agent import Agent
 from rlm_jupyter.engine.agent.chat_tail import ChatTails, Tail
 from rlm_jupyter.engine.agent.error_hints import tell_hint
@@ -28,8 +36,10 @@ from rlm_jupyter.errors import (
     AgentFailedError,
     ContextTooLongError,
     EmptyReplyError,
+    ImagesRefusedError,
     KernelDiedError,
     LimitReachedError,
+    ModelError,
     RLMError,
 )
 from rlm_jupyter.events import events as ev
@@ -124,6 +134,7 @@ class AgentLoop(Agent):
         settings = self.services.settings
         variant = await choose_prompt(settings.prompt, self.spec.model)
         self.small = self.guidance.small = variant == "small"
+        self.sees = await vision.sees(settings.see, self.spec.model)
         if earlier is not None:
             self.messages = await follow_up.chat(self, earlier, last_turn=self._last_turn())
             self.asked = len(self.messages) - 1
@@ -148,6 +159,7 @@ class AgentLoop(Agent):
             kind=prompt.kind_of_data(
                 self.spec.context.description if self.spec.context is not None else None
             ),
+            images=await vision.sees(settings.see, self.services.sub_model),
         )
         self.messages = prompt.chat(system, first)
 
@@ -164,7 +176,11 @@ class AgentLoop(Agent):
     async def _begin_small(self) -> None:
         """Begin a small model's chat: what is asked, then a first look at the data as code and output."""
         settings, spec = self.services.settings, self.spec
-        system = small_prompt.system_prompt(sub_calls=settings.sub_calls, instructions=settings.instructions)
+        system = small_prompt.system_prompt(
+            sub_calls=settings.sub_calls,
+            instructions=settings.instructions,
+            images=await vision.sees(settings.see, self.services.sub_model),
+        )
         first = small_prompt.first_message(
             spec.question,
             spec.context.description if spec.context is not None else None,
@@ -296,7 +312,10 @@ class AgentLoop(Agent):
             left=self.services.ledger.left(self.id) if self.services.ledger.half_gone(self.id) else None,
         )
         self._warmth = 0
+        if (first := vision.detach(self.messages)) is not None:
+            self._sent = min(self._sent, first)
         self._tails.add(self.messages, Tail(body, end), self._last_words())
+        vision.attach(self)
 
     def replace_chat(self, messages: list[Message], *, sent: int) -> None:
         """Put another chat in the place of the old one, whose messages now stand elsewhere."""
@@ -356,6 +375,20 @@ class AgentLoop(Agent):
         )
 
     async def _complete(self) -> Completion:
+        """Send the chat as it is; if it is refused with pictures, without them."""
+        try:
+            return await self._send_chat()
+        except ModelError as error:
+            if error.retryable or type(error) not in (ModelError, ImagesRefusedError):
+                raise
+            if (first := vision.detach(self.messages)) is None:
+                raise
+            self._sent = min(self._sent, first)
+        completion = await self._send_chat()
+        vision.refused(self)
+        return completion
+
+    async def _send_chat(self) -> Completion:
         warmer = _WARMER[min(self._warmth, len(_WARMER)) - 1] if self._warmth else None
         completion = await self.services.completions.ask(
             self.id,

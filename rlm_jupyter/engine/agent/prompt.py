@@ -37,6 +37,11 @@ _PLAIN = """\
 - `llm_query(prompt)`: one plain completion, text in, text out. The model sees that prompt and nothing else.
 """
 
+_IMAGES = """\
+- `images=` shows the model images (Pillow, a figure, an array, a `Path`): `llm_query(prompt, images=[a, b])`, \
+`llm_query_batched(prompts, images=[a, b])` one for each prompt.
+"""
+
 _RECURSION = """\
 - `rlm_query(question, context=part)`: a sub-agent with a kernel of its own, where `part` is its `context`. \
 Returns the object that the sub-agent passed to FINAL: a DataFrame, a list, a number.
@@ -207,6 +212,7 @@ def system_prompt(
     sub_agents: bool = True,
     instructions: str | None = None,
     kind: DataKind | None = None,
+    images: bool = False,
 ) -> str:
     """Returns the fixed text, and after it what the user has to say.
 
@@ -217,6 +223,7 @@ def system_prompt(
         sub_agents: whether there are sub-agents in this run; if not, no word of them is in the text.
         instructions: of the user, for all agents of the run.
         kind: of the data, where it is known: then the examples are for such data only.
+        images: whether the model of plain completions takes images; if not, no word of them is in the text.
     """
     own = f"\nFrom the user, for all of this work:\n{instructions.strip()}\n" if instructions else ""
     if not sub_calls:
@@ -227,6 +234,7 @@ def system_prompt(
     parts = [
         _ROLE + _PLAIN,
         _BATCH if plain else _RECURSION,
+        _IMAGES if images else "",
         _AT_LIMIT if leaf and sub_agents else "",
         _SCHEMA + _WORDS + _BLOCKING + _LOOK,
         _BY_CODE.format(agents="" if plain else "; a sub-agent costs several completions"),

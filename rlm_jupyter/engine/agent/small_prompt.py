@@ -37,6 +37,9 @@ _MODEL: Final = """
 To judge the meaning of texts, which code cannot, ask about each: \
 `answers = llm_query_batched([f"Is this angry? Answer yes or no: {line}" for line in lines])`
 """
+_IMAGES: Final = """
+To ask what images show: `answers = llm_query_batched("Which total does the receipt show?", images=images)`
+"""
 _STEPS: Final = "First write the steps as comments (#), then the code that computes `result`"
 _BEGIN: Final = "Question: {question}\nReply with one ```repl block. {steps}{data} and prints it."
 _NEXT: Final = """\
@@ -51,10 +54,10 @@ _LONGEST_VALUE: Final = 80
 _SHOWN_ONLY: Final = frozenset({"head", "tail", "describe", "info", "sample"})
 
 
-def system_prompt(*, sub_calls: bool, instructions: str | None) -> str:
+def system_prompt(*, sub_calls: bool, instructions: str | None, images: bool = False) -> str:
     """Returns the fixed text, and after it what the user has to say."""
     own = f"\nFrom the user, for all of this work:\n{instructions.strip()}\n" if instructions else ""
-    return _SYSTEM + (_MODEL if sub_calls else "") + own
+    return _SYSTEM + (_MODEL if sub_calls else "") + (_IMAGES if sub_calls and images else "") + own
 
 
 def first_message(

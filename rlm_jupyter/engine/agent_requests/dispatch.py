@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_jupyter.engine.agent.compaction import check_fits
 from rlm_jupyter.engine.agent_requests.added_imports import told_imports
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
+from rlm_jupyter.engine.agent_requests.received_images import load_images
 from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.engine.agent_requests.tool_calls import (
     ask_server,
@@ -35,7 +37,8 @@ from rlm_jupyter.errors import ConfigError, ContextTooLongError, LimitReachedErr
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.kernels.host_work import CHECKS, HostWork
-from rlm_jupyter.models.base import Completion, Message
+from rlm_jupyter.models.base import ChatModel, Completion, Message
+from rlm_jupyter.models.images import Image
 from rlm_jupyter.models.openai.chat_replies import is_blank
 from rlm_jupyter.values.store import Buffer
 
@@ -121,26 +124,56 @@ class AgentCalls:
                 "failed", "`rlm_query` is switched off in this run (`sub_agents=False`): use `llm_query`."
             )
 
-    async def _llm_query(self, body: dict[str, Any], _fds: list[int]) -> Answer:
-        agent, services = self._agent, self._agent.services
+    async def _llm_query(self, body: dict[str, Any], fds: list[int]) -> Answer:
+        services = self._agent.services
         question = _text(body, "prompt")
         schema, model = await self._schema(body.get("schema")), services.sub_model_named(body.get("model"))
         purpose: ev.Purpose = "fallback" if body.get("fallback") else "llm_query"
         content = question if schema is None else f"{question}\n\nAnswer with JSON only: {schema.json_text}"
         check_fits(services, model, content)
-        messages: list[Message] = [{"role": "user", "content": content}]
+        message: Message = {"role": "user", "content": content}
+        if not fds:
+            return await self._plain_answer(model, message, schema, purpose), []
+        async with self._images(fds) as images:
+            return await self._plain_answer(model, {**message, "images": images}, schema, purpose), []
+
+    async def _plain_answer(
+        self, model: ChatModel, message: Message, schema: AnswerSchema | None, purpose: ev.Purpose
+    ) -> Any:
+        """Ask one question, and once more if its answer cannot be used."""
+        agent, messages = self._agent, [message]
         for last in (False, True):
-            completion = await services.completions.ask(
+            completion = await agent.services.completions.ask(
                 agent.id, model, messages, purpose="repair" if last else purpose, turn=agent.turn
             )
             try:
-                return await self.work.run(_answer, completion, schema), []
+                return await self.work.run(_answer, completion, schema)
             except ValueError as error:
                 if last:
                     raise BridgeError("failed", f"{error} It was: {completion.text[:500]!r}") from None
                 messages.append(shown_reply(completion))
                 messages.append({"role": "user", "content": f"{error}\nAnswer again{_FORM[schema is None]}."})
         raise AssertionError("unreachable: the last answer is given or raised")
+
+    @asynccontextmanager
+    async def _images(self, fds: list[int]) -> AsyncIterator[tuple[Image, ...]]:
+        """Decode the images that came with a prompt, and hold them while it is asked.
+
+        Raises:
+            BridgeError: they are none, or too large, or the run sends none.
+        """
+        services = self._agent.services
+        if services.settings.see is False:
+            raise BridgeError("failed", "No images are sent to models in this run (`see=False`): use code.")
+        if len(fds) != 1:
+            raise BridgeError("internal", "A call came with more data than it says.")
+        async with services.image_room.hold(os.fstat(fds[0]).st_size):
+            try:
+                with self._received(fds[0], {}) as buffer:
+                    images = await self.work.run(load_images, buffer)
+            except RLMError as error:
+                raise BridgeError("failed", error.message) from None
+            yield images
 
     async def _rlm_query(self, body: dict[str, Any], fds: list[int]) -> Answer:
         agent = self._agent

@@ -22,7 +22,7 @@ def cache_request(messages: Sequence[Message], sampling: Sampling) -> Completion
     from the cache: with them in the key, a notebook that is run again would be paid for again.
     """
     known: list[Message] = [
-        {"role": message["role"], "content": _SPEND.sub("", message["content"]).rstrip("\n")}
+        {**message, "content": _SPEND.sub("", message["content"]).rstrip("\n")}
         if message["role"] == "user"
         else message
         for message in messages

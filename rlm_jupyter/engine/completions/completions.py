@@ -19,7 +19,16 @@ from rlm_jupyter.engine.completions.server_room import place_at_server
 from rlm_jupyter.engine.completions.unreported_usage import broken_usage, estimated_usage
 from rlm_jupyter.errors import MalformedReplyError, RLMError
 from rlm_jupyter.events import events as ev
-from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
+from rlm_jupyter.models.base import (
+    ChatModel,
+    Completion,
+    CompletionRequest,
+    Message,
+    Price,
+    Usage,
+    images_of,
+    text_of,
+)
 from rlm_jupyter.models.model_statistics import statistics_of
 from rlm_jupyter.models.openai.chat_replies import clean_text
 
@@ -158,7 +167,8 @@ class Completions:
         self, agent: str, model: ChatModel, messages: Sequence[Message], sampling: Sampling, *, turn: bool
     ) -> Reservation:
         """Reserve; where that has to wait for others' settlements, show it."""
-        prompt, most, price = estimate_prompt_tokens(messages), sampling.max_tokens, self.price_of(model)
+        prompt, most = estimate_prompt_tokens(messages, model.name), sampling.max_tokens
+        price = self.price_of(model)
         at_once = self._ledger.reserve_at_once(agent, prompt, most, price, turn=turn)
         if at_once is not None:
             return at_once
@@ -328,7 +338,7 @@ class Completions:
         turn: int,
         start: int,
     ) -> None:
-        new = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in messages[start:])
+        new = tuple({"role": str(m["role"]), "content": text_of(m)} for m in messages[start:])
         self._journal.emit(
             ev.PromptSent,
             agent,
@@ -380,7 +390,8 @@ class _Deltas:
 def _scripted_usage(messages: Sequence[Message], text: str) -> Usage:
     """What a language model would count, roughly: four bytes a token. A script sends nothing to anybody."""
     sent = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
-    return Usage(-(-sent // 4), -(-len(text.encode("utf-8", "replace")) // 4), estimated=True)
+    seen = sum(image.tokens for image in images_of(messages))
+    return Usage(seen - (-sent // 4), -(-len(text.encode("utf-8", "replace")) // 4), estimated=True)
 
 
 def _reason(error: BaseException) -> str:

@@ -31,13 +31,11 @@ class ChatRedactor:
             same = number < len(known) and known[number][0] is text
             cleaned.append(known[number] if same else (text, self._redact(text)))
         self._chats[agent] = cleaned
-        return [
-            {"role": one["role"], "content": pair[1]} for one, pair in zip(messages, cleaned, strict=True)
-        ]
+        return [{**one, "content": pair[1]} for one, pair in zip(messages, cleaned, strict=True)]
 
     def of_request(self, messages: Sequence[Message]) -> list[Message]:
         """Return the messages of a single request without secrets."""
-        return [{"role": one["role"], "content": self._redact(one["content"])} for one in messages]
+        return [{**one, "content": self._redact(one["content"])} for one in messages]
 
     def forget(self, agent: str) -> None:
         """Let go of an agent's chat: it has ended."""

@@ -191,11 +191,12 @@ class KeptKernels:
                     size = description.get("bytes")
                     if not isinstance(size, int) or size > room:
                         continue
-                    try:
-                        buffer = await kernel_setup.export(kernel, name)
+                    try:  # with figures pickled beside their safe form: a kernel that goes on gets them as they were
+                        buffer = await kernel_setup.export(kernel, name, trust=True)
                     except BridgeError:
-                        continue  # it has no safe form
-                    if buffer.size > room:
+                        continue
+                    if buffer.size > room or buffer.kind != "safe":
+                        buffer.close()
                         continue
                     room -= buffer.size
                     saved[name] = buffer

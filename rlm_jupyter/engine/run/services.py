@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.chat_size import window
+from rlm_jupyter.engine.agent_requests.received_images import ImageRoom
 from rlm_jupyter.engine.run.run_values import Holdings
 from rlm_jupyter.engine.run.step_gate import Gate
 from rlm_jupyter.errors import LimitReachedError
@@ -37,6 +38,7 @@ class RunServices(ABC):
     Attributes:
         run: the run's id.
         limit: the first limit of the whole run that was reached.
+        image_room: bounds the images of plain completions that are under way.
         inherit_tools: whether sub-agents have all tools of their parents.
         redact: takes secrets out of what a model is told.
         windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
@@ -60,6 +62,7 @@ class RunServices(ABC):
     inherit_tools: bool = False
     redact: Callable[[str], str] = str
     step: bool = False
+    image_room: ImageRoom = field(default_factory=ImageRoom)
     limit: LimitReachedError | None = None
     windows: dict[str, int] = field(default_factory=dict)
     picture_bytes: int = 0

@@ -32,6 +32,8 @@ SINGLE_THREADED = {
 }
 TOKEN = "RLM_SUPERVISOR"  # noqa: S105 - a name for finding processes, no secret
 """The variable that marks all that a supervisor started."""
+MATPLOTLIB = ".matplotlib"
+"""The directory of a kernel in which matplotlib keeps its list of fonts."""
 LONGEST_DIRECTORY = 60
 """Bytes; a socket's path may have 107, and a kernel's sockets lie two levels below."""
 
@@ -65,9 +67,8 @@ def kernel_environment(directory: Path, extra: Mapping[str, str]) -> dict[str, s
         "IPYTHONDIR",
         "XDG_CACHE_HOME",
         "XDG_CONFIG_HOME",
-        "MPLCONFIGDIR",
     )
-    places = dict.fromkeys(names, scratch)
+    places = {**dict.fromkeys(names, scratch), "MPLCONFIGDIR": str(directory / MATPLOTLIB)}
     # No colours, no pager: the reader is a model.
     calm = {"TERM": "dumb", "NO_COLOR": "1", "PAGER": "cat", "PYTHONDONTWRITEBYTECODE": "1"}
     return {**clean_environment(), **places, **calm, **extra}

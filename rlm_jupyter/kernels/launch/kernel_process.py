@@ -22,6 +22,7 @@ from rlm_jupyter.kernels.channels.zmq_channels import Channels, Request, Sink
 from rlm_jupyter.kernels.confinement.policy import bubblewrap, confinement, policy_for
 from rlm_jupyter.kernels.launch.environment import kernel_environment, remote_environment
 from rlm_jupyter.kernels.launch.first_request import first_request, read_report
+from rlm_jupyter.kernels.launch.font_list import FontList
 from rlm_jupyter.kernels.launch.manager import check_launch, make_manager
 from rlm_jupyter.supervisor.forked_kernel import BRIDGE_FD
 from rlm_jupyter.system import processes_below
@@ -56,6 +57,7 @@ class Launch:
             first where the kernel is a process of this machine.
         tell: called with a sentence where something of the kernel stays behind.
         execute: execute the kernel's program even where the supervisor could fork the kernel.
+        fonts: the list of fonts that kernels of this Python share.
     """
 
     directory: Path
@@ -68,6 +70,7 @@ class Launch:
     bridge: BridgeKind = "auto"
     tell: Callable[[str], None] | None = None
     execute: bool = False
+    fonts: FontList | None = None
 
     @property
     def forks(self) -> bool:
@@ -133,6 +136,8 @@ class KernelProcess:
         launch = self.launch
         for name in ("sockets", "scratch"):
             (launch.directory / name).mkdir(mode=0o700, parents=True)
+        if launch.fonts is not None:
+            launch.fonts.copy_to(launch.directory / "scratch")
         manager = self._manager = make_manager(launch.kernelspec, launch.directory, launch.context)
         if isinstance(manager, GatewayManager) and launch.tell is not None:
             manager.tell = launch.tell

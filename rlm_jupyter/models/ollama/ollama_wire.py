@@ -6,7 +6,7 @@ https://github.com/ollama/ollama/blob/main/docs/api.md; `truncate` and `shift` a
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from rlm_jupyter.models.openai.chat_replies import MOST_BYTES, Reply, WireError, clean_text, parse_json
@@ -14,6 +14,8 @@ from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from rlm_jupyter.models.base import Message
 
 KEEP_ALIVE: Final = "30m"
 """How long the server keeps the model, and with it the prompt that it has read: an agent's cell may take minutes."""
@@ -45,6 +47,16 @@ def native_request(fields: Mapping[str, object]) -> dict[str, Any]:
     if given:
         options["num_predict"] = min(given)
     return {**body, "options": options}
+
+
+def with_images(messages: Sequence[Message]) -> list[dict[str, object]]:
+    """Returns the messages as Ollama has them: images in base64, in a field of their own."""
+    return [
+        {**message, "images": [image.base64 for image in images]}
+        if (images := message.get("images"))
+        else dict(message)
+        for message in messages
+    ]
 
 
 def _format(value: object) -> object:

@@ -13,7 +13,7 @@ import os
 from collections import Counter
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -22,11 +22,12 @@ from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
 from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price
 from rlm_jupyter.models.model_statistics import statistics_of
 from rlm_jupyter.models.openai.billing import Bill
-from rlm_jupyter.models.openai.chat_messages import sendable
+from rlm_jupyter.models.openai.chat_messages import sendable, with_parts
 from rlm_jupyter.models.openai.chat_replies import Reply, WireError, parse_any_json
 from rlm_jupyter.models.openai.decoding_choice import DecodingChoice
 from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
 from rlm_jupyter.models.openai.failures import Failure, Kind, error_of, failure_of
+from rlm_jupyter.models.openai.image_refusals import of_images
 from rlm_jupyter.models.openai.local_server import (
     local_server,
     props_url,
@@ -172,6 +173,7 @@ class OpenAIChat:
         Raises:
             AuthenticationError: the key was refused.
             ContextTooLongError: the prompt is larger than the model's window.
+            ImagesRefusedError: the model does not take images.
             ProviderUnreachableError: no connection, or nothing but time-outs and server errors.
             MalformedReplyError: nothing but replies that are no use.
             ModelError: any other refusal: a model that is not there, no credit, a parameter.
@@ -277,6 +279,8 @@ class OpenAIChat:
         if failure is not None and reply.finish_reason is not None:
             failure = None  # what broke after the reply's own end took nothing away from it
         failure = failure or fault_of(reply)
+        if failure is not None:
+            failure = of_images(failure, messages)
         if failure is not None and failure.kind is Kind.TOOL_CALL:
             # The provider refused the model's own reply, as one that calls a tool: as if it had passed it on.
             failure, begun = None, True
@@ -299,7 +303,8 @@ class OpenAIChat:
         self, wire: Wire, fields: dict[str, object], seconds: float
     ) -> contextlib.AbstractAsyncContextManager[Response]:
         """Send a request; its response is then open."""
-        return wire.posted(fields, seconds)
+        messages = cast("list[Message]", fields["messages"])
+        return wire.posted({**fields, "messages": with_parts(messages)}, seconds)
 
     async def _receive(
         self,

@@ -35,6 +35,7 @@ class Kind(Enum):
     MODEL = "model not found"
     ADDRESS = "address not found"
     QUOTA = "no credit left"
+    IMAGES = "images refused"
     REFUSED = "request refused"
 
     @property

@@ -17,6 +17,7 @@ from rlm_jupyter.errors import (
     AuthenticationError,
     ContextTooLongError,
     EmptyReplyError,
+    ImagesRefusedError,
     MalformedReplyError,
     ModelError,
     ProviderUnreachableError,
@@ -199,7 +200,9 @@ def _connection_error(failure: Failure, *, model: str, url: str, said: str, trie
     )
 
 
-def _refusal(failure: Failure, *, model: str, url: str, said: str, tries: str) -> ModelError:
+def _refusal(  # noqa: PLR0911 - one for each kind
+    failure: Failure, *, model: str, url: str, said: str, tries: str
+) -> ModelError:
     quote = quoted(said)
     status = f" ({failure.status})" if failure.status else ""
     match failure.kind:
@@ -216,6 +219,11 @@ def _refusal(failure: Failure, *, model: str, url: str, said: str, tries: str) -
         case Kind.QUOTA:
             return ModelError(
                 f"`{url}` has no credit left for this key{status}.{quote} Check the plan and its billing."
+            )
+        case Kind.IMAGES:
+            return ImagesRefusedError(
+                f"The model `{model}` at `{url}` does not take images{status}.{quote} Ask it without any, or choose a "
+                "model that sees."
             )
         case Kind.RATE_LIMIT:
             return ModelError(
