@@ -149,6 +149,7 @@ def run_fields(
         "clicks": clicks,
         "step": state.step,
         "paused": paused,
+        "saved": None,
     }
 
 
@@ -243,7 +244,7 @@ class Patcher:
         parts: list[dict[str, Row]] = [{}]
         room = max_bytes - _ENVELOPE - json_size(self._run)
         for id_, told in self._rows.items():
-            short = _without_defaults(told)
+            short = without_defaults(told)
             needs = json_size({id_: short})
             if needs > room and parts[-1]:
                 parts.append({})
@@ -325,12 +326,13 @@ class Patcher:
 
 def _change(old: protocol.Agent | None, new: protocol.Agent) -> Row:
     if old is None:
-        return _without_defaults(new)
+        return without_defaults(new)
     before: Mapping[str, object] = old
     return {name: value for name, value in new.items() if value != before[name]}
 
 
-def _without_defaults(full: protocol.Agent) -> Row:
+def without_defaults(full: protocol.Agent) -> Row:
+    """Returns a row without the fields that have their default."""
     defaults: Mapping[str, object] = protocol.AGENT_DEFAULTS
     return {
         name: value for name, value in full.items() if name in protocol.ALWAYS_SENT or value != defaults[name]
