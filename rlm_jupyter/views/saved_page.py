@@ -27,7 +27,7 @@ from rlm_jupyter.views import protocol
 from rlm_jupyter.views.agent_page import detail, prompt
 from rlm_jupyter.views.static_html import static_html
 from rlm_jupyter.views.static_style import STYLE
-from rlm_jupyter.views.text_tree import roots
+from rlm_jupyter.views.text_tree import DEEPEST, roots
 from rlm_jupyter.views.widget_messages import rows, run_fields, without_defaults
 
 MAX_BYTES = 8_000_000
@@ -195,7 +195,7 @@ def _by_level(tree: TreeState, most: int) -> list[str]:
     """Choose the agents that are shown, level by level: a parent is always among them."""
     shown: dict[str, None] = {}
     level: Iterable[str] = roots(tree)
-    while level:
+    for _ in range(DEEPEST):
         following: list[str] = []
         for id_ in level:
             if len(shown) < most and id_ not in shown:

@@ -234,6 +234,20 @@ def test_of_very_many_agents_the_highest_levels_are_shown(monkeypatch):
     assert data["run"]["notices"] == ["Of 6 agents, 4 are in this file: the highest levels of the tree."]
 
 
+def test_of_a_very_deep_tree_the_highest_levels_are_shown_and_all_of_it_is_counted():
+    story = Story()
+    for level in range(3000):
+        parent = None if level == 0 else f"a{level - 1}"
+        story.tell(ev.AgentStarted, f"a{level}", parent=parent, depth=level, question="q", model="m")
+        story.prompt(f"a{level}")
+        story.reply(f"a{level}", cost=0.001)
+    data = File(saved_page(story.state)).data
+    assert list(data["agents"]) == [f"a{level}" for level in range(50)]
+    assert data["agents"]["a0"]["cost_total"] == 3.0
+    assert data["agents"]["a49"]["cost_total"] == 2.951
+    assert data["run"]["notices"][0].startswith("Of 3,000 agents, 50 are in this file")
+
+
 def test_a_run_that_goes_on_is_saved_as_it_is_now():
     story = Story()
     story.agent("0")
