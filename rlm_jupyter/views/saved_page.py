@@ -56,8 +56,8 @@ body{margin:0;padding:16px;background:#fff;color:#1f2328;font:13px/1.45 system-u
 html[data-theme=dark] body{background:#0f1113;color:#e6e8eb}
 main{max-width:1600px;margin:0 auto}
 h1{font-size:15px;margin:0 0 2px}
-p{margin:0 0 12px;color:#59636e}
-html[data-theme=dark] p{color:#a0a7b0}
+main>p{margin:0 0 12px;color:#59636e}
+html[data-theme=dark] main>p{color:#a0a7b0}
 """
 
 _STATIC_STYLE = """

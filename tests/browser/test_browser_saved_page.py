@@ -65,7 +65,7 @@ def quiet(page):
 
 QUESTION = "Which of them is heavy?"
 ROOT = [
-    "print('weighed', len(context))",
+    "print('weighed', len(context))\nkept = list(context)",
     "part = rlm_query('Only the first', context=context[:1])",
     "FINAL(part)",
 ]
@@ -87,6 +87,8 @@ def test_a_real_run_from_the_magic_opens_with_its_tree_code_variables_prompt_and
     panel = page.get_by_role("region", name="Agent 0", exact=True)
     expect(panel.get_by_text("print('weighed', len(context))")).to_be_visible()
     expect(panel.get_by_text("weighed 2")).to_be_visible()
+    panel.get_by_role("option", name=re.compile("kept")).click()
+    expect(panel.get_by_role("region", name="Variables").get_by_text(str(2**53 + 1))).to_be_visible()
     page.get_by_role("treeitem", name=re.compile("Only the first")).click()
     panel = page.get_by_role("region", name="Agent 0.1", exact=True)
     expect(panel.get_by_role("option", name=re.compile("FINAL value"))).to_be_visible()
@@ -180,6 +182,13 @@ def test_axe_finds_nothing_in_light_and_dark_wide_and_narrow(opened, scheme, lev
     page.locator('[data-key="0.1"]').click()
     assert audit(page) == []
     assert errors == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_the_page_without_a_script(opened, scheme):
+    page = opened(example().state, scheme=scheme, static=True, tree_item=False)
+    assert audit(page) == []
+    assert page.asked == [page.own]
 
 
 def audit(page):
