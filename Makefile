@@ -28,8 +28,9 @@ check: $(TEST_STAMP)  ## lint and types of Python only
 bench: $(TEST_STAMP)  ## the figures, as ratios taken in one run
 	$(BIN)/python -m benchmarks
 
-docs: $(STAMP)  ## write docs/reference.md anew, from the code
+docs: $(STAMP)  ## write docs/reference.md and docs/frames.md anew, from the code
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_frames.py
 
 protocol: $(STAMP)  ## write the widget's protocol in TypeScript anew, from its declaration in Python
 	$(BIN)/python js/dev/make_protocol.py

@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     log.set_defaults(command=_log)
     log.add_argument("file", metavar="FILE", help="a .jsonl of a run")
     log.add_argument("--agent", metavar="ID", help="one agent, turn by turn")
+    _add_export(
+        commands.add_parser("export", help="a log as a file to keep", description="Write a run to a file.")
+    )
     doctor = commands.add_parser("doctor", help="what works here", description="Tell what works here.")
     doctor.set_defaults(command=_doctor)
     add_options(doctor, [option for option in options_on(RUN) if option.argument in ("kernel", "sandbox")])
@@ -89,6 +92,23 @@ def _add_question(run: argparse.ArgumentParser) -> None:
         "-s", "--schema", metavar="JSON", help="A JSON Schema for the answer, or the path of a file with one."
     )
     add("--quiet", action="store_const", const=True, help="Do not print the tree.")
+
+
+def _add_export(export: argparse.ArgumentParser) -> None:
+    from rlm_jupyter.events.levels import LEVELS
+
+    export.set_defaults(command=_export)
+    export.add_argument("file", metavar="LOG", help="a .jsonl of a run")
+    export.add_argument(
+        "-o",
+        "--out",
+        required=True,
+        metavar="PATH",
+        help="a page (.html), a notebook (.ipynb) or a script (.py)",
+    )
+    levels = "; ".join(f"{level}: {what}" for level, what in LEVELS.items())
+    export.add_argument("--level", choices=list(LEVELS), default="all", help=levels)
+    export.add_argument("--static", action="store_true", help="a page without a script")
 
 
 def _run(given: argparse.Namespace) -> int:
@@ -231,6 +251,18 @@ def _log(given: argparse.Namespace) -> int:
     if record.torn:
         lines.append("Note: the log ends in the middle; what was written until then is shown.")
     print("\n".join(lines))  # noqa: T201 - the same
+    return DONE
+
+
+def _export(given: argparse.Namespace) -> int:
+    from rlm_jupyter.export_file import export_run
+    from rlm_jupyter.records import load
+
+    record = load(given.file)
+    written = export_run(record.tree, given.out, level=given.level, static=given.static)
+    if record.torn:
+        _note("the log ends in the middle; what was written until then is in the file.")
+    _note(f"run `{record.tree.run}` is in `{written}`.")
     return DONE
 
 

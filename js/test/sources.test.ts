@@ -14,7 +14,7 @@ const files = [
   ...readdirSync("src", { recursive: true, encoding: "utf8" })
     .filter((name) => /\.(ts|css)$/.test(name))
     .map((name) => `src/${name}`),
-  ...["widget.js", "widget.css"].map((name) => `${bundle}/${name}`),
+  ...["widget.js", "widget.css", "saved_page.js"].map((name) => `${bundle}/${name}`),
 ];
 
 it.each(files)("%s makes no markup from text and loads nothing", (file) => {

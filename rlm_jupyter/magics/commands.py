@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from rlm_jupyter.errors import KernelError
+from rlm_jupyter.errors import ConfigError, KernelError
 from rlm_jupyter.magics.command_registry import command
 from rlm_jupyter.magics.notebook_lookup import out_name
 
@@ -194,28 +194,27 @@ def replay(_magics: MagicsState, arguments: argparse.Namespace) -> None:
         _print_output("Note: the log has no end: its run still goes on, or its process was ended.")
 
 
-@command("export [RUN] [-o/--out PATH]", "Write a run as a notebook (.ipynb) or as a script (.py).")
+@command(
+    "export [RUN] [-o/--out PATH] [--level LEVEL] [--static]",
+    "Write a run to a new file, by the end of its name: a page that opens without a kernel (.html), a notebook "
+    "(.ipynb) or a script (.py). "
+    "--level: all, redacted (no data) or structure (no texts); --static: a page without a script.",
+)
 def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
-    """Write the run's code and outputs to a file that does not exist yet."""
-    import json
-    from pathlib import Path
+    """Write the run to a file that does not exist yet."""
+    from rlm_jupyter.export_file import KINDS, export_run
 
-    from rlm_jupyter.records.export import to_notebook, to_script
-
-    run = resolve_run(arguments.run)
-    path = Path(arguments.out or f"{run.id}.ipynb")
-    if path.suffix not in (".ipynb", ".py"):
-        raise UsageError(f"`{path}` must end in `.ipynb` (a notebook) or `.py` (a script).")
-    with run.lock:
-        text = to_script(run.tree) if path.suffix == ".py" else json.dumps(to_notebook(run.tree), indent=1)
+    prefix, out = arguments.run, arguments.out
+    if out is None and prefix is not None and prefix.endswith(tuple(KINDS)):  # `%rlm export run.html`
+        prefix, out = None, prefix
+    run = resolve_run(prefix)
+    path = out or f"{run.id}.{'html' if arguments.static else 'ipynb'}"
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UsageError(f"`{path}` exists already: name another file with `-o`.") from None
-    except OSError as error:
-        raise UsageError(f"`{path}` cannot be written: {error}.") from None
-    _print_output(f"Run `{run.id}` is in `{path}`.")
+        with run.lock:
+            written = export_run(run.tree, path, level=arguments.level or "all", static=arguments.static)
+    except ConfigError as error:
+        raise UsageError(error.message) from None
+    _print_output(f"Run `{run.id}` is in `{written}`.")
 
 
 @command("last", "The newest run, as an object.")

@@ -7,11 +7,14 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rlm_jupyter.errors import AgentNotFoundError, ConfigError, KernelDiedError
 from rlm_jupyter.events.tree_state import AgentState, CallState, TreeState, TurnState
 from rlm_jupyter.records.reader import load
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _QUESTION_CHARS = 1000
 
@@ -73,6 +76,20 @@ class PastRun:
             AgentNotFoundError: there is no such agent.
         """
         return self.agents[agent].messages
+
+    def frame(self, table: str) -> pd.DataFrame:
+        """Return a table of the run as a DataFrame, as `Run.frame`; without a log there are no texts in it.
+
+        Args:
+            table: `agents`, `turns`, `calls`, `variables`, or `runs` (one row).
+
+        Raises:
+            ConfigError: there is no such table, or pandas is not installed.
+            RunNotFoundError, LogError: the log is gone, or cannot be read any more.
+        """
+        from rlm_jupyter.events.table_frames import frame_of
+
+        return frame_of([self.tree], table)
 
     def subscribe(self, _listener: Callable[[Any], None]) -> Callable[[], None]:
         """Do nothing: there are no more events."""

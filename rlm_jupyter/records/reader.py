@@ -75,7 +75,7 @@ def load(path: str | os.PathLike[str]) -> Record:
 def _check_numbers(event: ev.AnyEvent) -> None:
     """Refuse times and amounts that no run has, such as NaN: whoever shows them may do sums with them."""
     for value in vars(event).values():
-        if isinstance(value, float) and not abs(value) < _MOST:
+        if isinstance(value, (float, int)) and not abs(value) < _MOST:
             raise ValueError("a number that cannot be")
 
 

@@ -21,6 +21,8 @@ _SUSPICIOUS = re.compile(
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _LINES = {"\r", "\x0b", "\x0c", "\x85", "\u2028", "\u2029"}
+_BITS = 4000
+"""Of a whole number that is written out: Python refuses at some 4,300 digits, for the time that it takes."""
 _FIRST_VISIBLE = 0x20
 _DELETE = 0x7F
 _SURROGATES = range(0xD800, 0xE000)
@@ -51,12 +53,19 @@ def clean(text: object, limit: int | None = None) -> str:
         limit: the most characters that are kept, an ellipsis included.
     """
     if not isinstance(text, str):
-        text = str(text) if isinstance(text, (int, float, type(None))) else f"<{type(text).__name__}>"
+        text = _number(text) if isinstance(text, (int, float, type(None))) else f"<{type(text).__name__}>"
     if limit is not None and len(text) > 4 * limit:
         text = text[: 4 * limit]  # bounds the work below; sequences shrink, so there is enough left
     if not text.isascii() or _SUSPICIOUS.search(text):
         text = _SUSPICIOUS.sub(_visible, _SEQUENCES.sub("", text).replace("\r\n", "\n"))
     return text if limit is None else cut_end(text, limit)
+
+
+def _number(value: object) -> str:
+    """Returns a number with all of its digits, if Python writes as many."""
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        return f"<int of about {value.bit_length() * 30103 // 100000:,} digits>"
+    return str(value)
 
 
 def one_line(text: object, limit: int = 200) -> str:

@@ -7,11 +7,13 @@ import math
 UNKNOWN = "?"
 _MINUTE = 60.0
 _HOUR = 3600.0
+_MOST = 10**24
+"""No run has spent, counted or waited for as much; NaN and infinity are not below it either."""
 
 
 def money(usd: float | None) -> str:
     """Format dollars: `$1.20`, `$0.042`, `$0.00031`, `$0`; `?` where the price is not known."""
-    if usd is None:
+    if usd is None or not abs(usd) < _MOST:
         return UNKNOWN
     if usd == 0:
         return "$0"
@@ -25,7 +27,7 @@ def money(usd: float | None) -> str:
 
 def count(number: int | None) -> str:
     """Format a count with thousands separators: `12,345`."""
-    return UNKNOWN if number is None else f"{number:,}"
+    return UNKNOWN if number is None or not abs(number) < _MOST else f"{number:,}"
 
 
 def amount(number: int | None, noun: str) -> str:
@@ -35,7 +37,7 @@ def amount(number: int | None, noun: str) -> str:
 
 def duration(seconds: float | None) -> str:
     """Format seconds: `0.4 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`."""
-    if seconds is None:
+    if seconds is None or not abs(seconds) < _MOST:
         return UNKNOWN
     if seconds < _MINUTE - 0.05:
         return f"{seconds:.1f} s"
@@ -59,7 +61,7 @@ PLACES = {"disk": "on disk", "shared": "shared with the notebook"}
 
 def size(number: int | None) -> str:
     """Format bytes: `512 B`, `48.0 MB`, `1.2 GB` (powers of 1000)."""
-    if number is None:
+    if number is None or not abs(number) < _MOST:
         return UNKNOWN
     value = float(number)
     for unit in ("B", "kB", "MB", "GB"):

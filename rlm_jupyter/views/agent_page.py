@@ -7,7 +7,6 @@ expects.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -25,6 +24,7 @@ from rlm_jupyter.text.sanitize import clean, head_tail, omitted, one_line
 from rlm_jupyter.values.charts.embedded import checked
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.find_agent import find_agent
+from rlm_jupyter.views.json_numbers import count, finite, whole
 from rlm_jupyter.views.widget_messages import MAX_BYTES, json_size
 
 _QUESTION = 3000
@@ -136,22 +136,22 @@ def _turn(turn: TurnState, sent: Mapping[int, int], limit: int, *, pictures: boo
     call = turn.call
     texts = [call.text, *(text for cell in turn.cells for text in (cell.code, cell.output))]
     return {
-        "turn": turn.turn,
+        "turn": count(turn.turn),
         "sent_chars": sent.get(call.call, 0),
         "reply": head_tail(call.text, limit),
         "cells": [_cell(cell, limit, pictures=pictures) for cell in turn.cells],
         "shortened": sum(omitted(text, limit) for text in texts),
         "tool_calls": [_tool_call(one, limit) for one in newest_tool_calls(turn, _TOOL_CALLS.get(limit, 4))],
         "tools_called": turn.tools_called,
-        "input_tokens": call.input_tokens,
-        "output_tokens": call.output_tokens,
-        "cost": call.cost,
+        "input_tokens": count(call.input_tokens),
+        "output_tokens": count(call.output_tokens),
+        "cost": finite(call.cost),
         "model": one_line(call.model, 80),
         "finish_reason": one_line(call.finish_reason, 40) or None,
         "cached": call.cached,
         "estimated": call.estimated,
-        "started": call.started,
-        "seconds": call.seconds,
+        "started": finite(call.started),
+        "seconds": finite(call.seconds),
         "streaming": call.status == "running",
         "error": None if call.error is None else clean(call.error, limit),
     }
@@ -166,7 +166,7 @@ def newest_tool_calls(turn: TurnState, most: int) -> list[ToolCallState]:
 def _tool_call(call: ToolCallState, limit: int) -> protocol.ToolCall:
     shown: protocol.ToolCall = {
         "name": one_line(call.name, _NAME),
-        "seconds": round(call.seconds, 3),
+        "seconds": finite(round(call.seconds, 3)),
         "ok": call.ok,
     }
     if call.error is not None:
@@ -176,31 +176,36 @@ def _tool_call(call: ToolCallState, limit: int) -> protocol.ToolCall:
 
 def _cell(cell: CellState, limit: int, *, pictures: bool = False) -> protocol.Cell:
     return {
-        "cell": cell.cell,
+        "cell": count(cell.cell),
         "code": head_tail(cell.code, limit),
         "output": head_tail(cell.output, limit),
-        "cut": cell.cut,
+        "cut": count(cell.cut),
         "status": cell.status,
         "error": None if cell.error is None else clean(cell.error, limit),
-        "seconds": cell.seconds,
+        "seconds": finite(cell.seconds),
         "pictures": [_picture(one, whole=pictures) for one in cell.pictures[:_PICTURES]],
     }
 
 
 def _picture(shown: CellPicture, *, whole: bool) -> protocol.Picture:
     png = checked(shown.png) if whole else ""
-    return {"summary": one_line(shown.summary), "width": shown.width, "height": shown.height, "png": png}
+    return {
+        "summary": one_line(shown.summary),
+        "width": count(shown.width),
+        "height": count(shown.height),
+        "png": png,
+    }
 
 
 def _plain_call(call: CallState, limit: int = 600) -> protocol.SubCall:
     asked = call.messages[-1].get("content", "") if call.messages else ""
     return {
-        "call": call.call,
+        "call": count(call.call),
         "prompt": head_tail(asked, limit),
         "reply": head_tail(call.error or call.text, limit),
-        "input_tokens": call.input_tokens,
-        "output_tokens": call.output_tokens,
-        "cost": call.cost,
+        "input_tokens": count(call.input_tokens),
+        "output_tokens": count(call.output_tokens),
+        "cost": finite(call.cost),
         "status": call.status,
         "purpose": call.purpose,
         "cached": call.cached,
@@ -304,15 +309,6 @@ def _column(item: object) -> protocol.Column:
 
 def _list(value: object, limit: int) -> list[Any]:
     return list(value[:limit]) if isinstance(value, (list, tuple)) else []
-
-
-def whole(value: object) -> int | None:
-    """Returns a count, or None for what is none: the largest that JavaScript holds exactly bounds it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return int(max(-(2**53), min(value, 2**53)))
 
 
 def prompt(state: TreeState, agent_id: str, *, max_bytes: int = MAX_BYTES) -> list[protocol.PromptMessage]:

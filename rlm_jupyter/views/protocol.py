@@ -28,6 +28,9 @@ Waiting = Literal[
 
 Activity = Literal["model", "code", "children", Waiting, ""]
 
+Level = Literal["all", "redacted", "structure"]
+"""How much of a run a file of it has: all, no data, or no text at all."""
+
 SpanKind = Literal["model", "code", "wait"]
 
 Span = tuple[SpanKind, float, float | None]
@@ -78,6 +81,8 @@ class Run(TypedDict):
     """False: clicks arrive only after the cell has ended."""
     step: bool
     paused: bool
+    saved: Level | None
+    """Of a page that was saved as a file: no kernel answers there, and times stand still."""
 
 
 RUN_DEFAULTS: Run = {
@@ -111,6 +116,7 @@ RUN_DEFAULTS: Run = {
     "clicks": True,
     "step": False,
     "paused": False,
+    "saved": None,
 }
 """The header before the first snapshot."""
 

@@ -18,6 +18,7 @@ from typing import Any
 from rlm_jupyter.events.tree_state import AgentState, TreeState
 from rlm_jupyter.text.sanitize import clean, one_line
 from rlm_jupyter.views import protocol
+from rlm_jupyter.views.json_numbers import count, finite, whole
 
 MAX_BYTES = 64_000
 """Of one message: the server's relay and the browser stay responsive below."""
@@ -61,7 +62,7 @@ def row(state: TreeState, agent: AgentState, cost_total: float | None) -> protoc
     return {
         "id": agent.id,
         "parent": agent.parent,
-        "depth": agent.depth,
+        "depth": count(agent.depth),
         "question": one_line(agent.question),
         "name": None if agent.name is None else one_line(agent.name, 80),
         "status": agent.status,
@@ -72,16 +73,16 @@ def row(state: TreeState, agent: AgentState, cost_total: float | None) -> protoc
         "cells": agent.cells,
         "sub_calls": len(agent.calls),
         "tool_calls": sum(tool.calls for tool in agent.tools.values()),
-        "input_tokens": agent.input_tokens,
-        "output_tokens": agent.output_tokens,
+        "input_tokens": count(agent.input_tokens),
+        "output_tokens": count(agent.output_tokens),
         "cost": _dollars(_pico(agent.cost)),
         "cost_total": cost_total,
-        "started": agent.started,
-        "elapsed": None if agent.finished is None else round(agent.finished - agent.started, 3),
+        "started": finite(agent.started),
+        "elapsed": None if agent.finished is None else finite(round(agent.finished - agent.started, 3)),
         "value": summary(agent.value),
         "error": None if agent.error is None else clean(agent.error, _TEXT),
         "variables": len(agent.variables),
-        "rev": agent.seq,
+        "rev": count(agent.seq),
         "pending_code": pending_code(agent),
         "spans": _spans(agent),
     }
@@ -96,7 +97,9 @@ def _spans(agent: AgentState) -> list[protocol.Span] | None:
         steps += [("code", cell.started, cell.seconds) for cell in turn.cells]
         for kind, started, seconds in steps:
             end = agent.finished if seconds is None else started + seconds
-            spans.append((kind, round(started, 3), None if end is None else round(end, 3)))
+            spans.append(
+                (kind, finite(round(started, 3)) or 0.0, None if end is None else finite(round(end, 3)))
+            )
     return spans[-_SPANS:] or None
 
 
@@ -117,7 +120,6 @@ def run_fields(
         paused: whether the user paused the run.
     """
     context = state.context or {}
-    size = context.get("bytes")
     return {
         "id": state.run,
         "question": clean(state.question, _TEXT),
@@ -125,19 +127,19 @@ def run_fields(
         "model": one_line(state.model, 80),
         "sub_model": one_line(state.sub_model, 80),
         "scripted": state.scripted,
-        "started": state.started,
-        "elapsed": round(state.elapsed, 3),
+        "started": finite(state.started),
+        "elapsed": finite(round(state.elapsed, 3)),
         "cost": _dollars(_pico(state.cost)),
-        "cost_limit": state.limits.get("cost"),
-        "input_tokens": state.input_tokens,
-        "output_tokens": state.output_tokens,
-        "token_limit": state.limits.get("tokens"),
-        "calls": state.requests,
-        "call_limit": state.limits.get("calls"),
+        "cost_limit": finite(state.limits.get("cost")),
+        "input_tokens": count(state.input_tokens),
+        "output_tokens": count(state.output_tokens),
+        "token_limit": whole(state.limits.get("tokens")),
+        "calls": count(state.requests),
+        "call_limit": whole(state.limits.get("calls")),
         "agents": len(state.agents),
-        "depth": state.depth,
+        "depth": count(state.depth),
         "in_flight": state.in_flight,
-        "context_bytes": size if isinstance(size, int) else None,
+        "context_bytes": whole(context.get("bytes")),
         "context_summary": summary(state.context),
         "seen_tokens": state.seen_chars // 4,
         "sandbox": one_line(state.sandbox, 200),
@@ -149,6 +151,7 @@ def run_fields(
         "clicks": clicks,
         "step": state.step,
         "paused": paused,
+        "saved": None,
     }
 
 
@@ -157,9 +160,9 @@ def _values(held: dict[str, int]) -> protocol.Places | None:
     known: protocol.Places = {}
     for place in ("memory", "disk", "shared"):
         if held.get(place):
-            known[place] = held[place]
+            known[place] = whole(held[place])
     if known and "limit" in held:
-        known["limit"] = held["limit"]
+        known["limit"] = whole(held["limit"])
     return known or None
 
 
@@ -170,6 +173,21 @@ class Totals:
         self._own: dict[str, int | None] = {}
         self._sum: dict[str, int] = {}
         self._unknown: dict[str, int] = {}
+
+    @classmethod
+    def of(cls, state: TreeState) -> Totals:
+        """Take in a whole tree at once, in a time that does not depend on its depth."""
+        made = cls()
+        known = sum(len(agent.children) for agent in state.agents.values())
+        if known < sum(agent.parent in state.agents for agent in state.agents.values()):
+            for agent in state.agents.values():  # a damaged log: some agents began before their parents
+                made.update(state, agent)
+            return made
+        for agent in reversed(state.agents.values()):  # all others are children of one that began before them
+            own = made._own[agent.id] = _pico(agent.cost)
+            made._sum[agent.id] = (own or 0) + sum(made._sum[child] for child in agent.children)
+            made._unknown[agent.id] = (own is None) + sum(made._unknown[child] for child in agent.children)
+        return made
 
     def update(self, state: TreeState, agent: AgentState) -> list[str]:
         """Take in an agent's own spend; give the ids of the agents whose total changed."""
@@ -201,9 +219,7 @@ def _path(state: TreeState, agent: AgentState | None) -> Iterator[str]:
 
 def rows(state: TreeState) -> dict[str, protocol.Agent]:
     """Make all rows at once."""
-    totals = Totals()
-    for agent in state.agents.values():
-        totals.update(state, agent)
+    totals = Totals.of(state)
     return {id_: row(state, agent, totals.get(id_)) for id_, agent in state.agents.items()}
 
 
@@ -243,7 +259,7 @@ class Patcher:
         parts: list[dict[str, Row]] = [{}]
         room = max_bytes - _ENVELOPE - json_size(self._run)
         for id_, told in self._rows.items():
-            short = _without_defaults(told)
+            short = without_defaults(told)
             needs = json_size({id_: short})
             if needs > room and parts[-1]:
                 parts.append({})
@@ -325,12 +341,13 @@ class Patcher:
 
 def _change(old: protocol.Agent | None, new: protocol.Agent) -> Row:
     if old is None:
-        return _without_defaults(new)
+        return without_defaults(new)
     before: Mapping[str, object] = old
     return {name: value for name, value in new.items() if value != before[name]}
 
 
-def _without_defaults(full: protocol.Agent) -> Row:
+def without_defaults(full: protocol.Agent) -> Row:
+    """Returns a row without the fields that have their default."""
     defaults: Mapping[str, object] = protocol.AGENT_DEFAULTS
     return {
         name: value for name, value in full.items() if name in protocol.ALWAYS_SENT or value != defaults[name]

@@ -275,3 +275,20 @@ def test_how_a_table_was_read_is_told_beside_the_value(answer, tmp_path):
     exit_code, out, err = answer("FINAL(context['sum'].sum())", str(path))
     assert (exit_code, float(out)) == (0, 1.5)
     assert "as cp1252, with `;` between columns, with decimal commas" in err
+
+
+def test_a_log_is_exported_to_a_new_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    log = Path(__file__).parents[1] / "logs" / "pairs.jsonl"
+    assert cli.main(["export", str(log), "-o", "run.html"]) == cli.DONE
+    assert "is in `run.html`" in capsys.readouterr().err
+    page = (tmp_path / "run.html").read_text("utf-8")
+    assert 'id="rlm-data"' in page
+    assert cli.main(["export", str(log), "-o", "run.html"]) == cli.USAGE
+    assert "exists already" in capsys.readouterr().err
+    assert cli.main(["export", str(log), "-o", "s.html", "--static", "--level", "structure"]) == cli.DONE
+    assert "<script" not in (tmp_path / "s.html").read_text("utf-8")
+    (tmp_path / "torn.jsonl").write_bytes(log.read_bytes()[:-30])
+    assert cli.main(["export", "torn.jsonl", "-o", "torn.py"]) == cli.DONE
+    assert "ends in the middle" in capsys.readouterr().err
+    assert cli.main(["export", "none.jsonl", "-o", "x.html"]) == cli.FAILED

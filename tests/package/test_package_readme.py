@@ -79,7 +79,7 @@ def test_the_shell_commands_of_the_readme_run(orders, capfd):
     lines = [
         shlex.split(line) for block in blocks("sh") for line in block.splitlines() if line.startswith("rlm-")
     ]
-    assert [line[1] for line in lines] == ["run", "log", "doctor"]
+    assert [line[1] for line in lines] == ["run", "log", "export", "doctor"]
     for _, *arguments in lines:
         (log,) = [str(path) for path in Path("rlm_runs").glob("*.jsonl")] or [""]
         done = main([log if word.endswith("RUN.jsonl") else word for word in arguments])

@@ -32,7 +32,7 @@ LAYERS = [
     {"run_setup", "registry"},
     {"wiring"},
     {"rlm"},
-    {"diagnostics"},
+    {"diagnostics", "export_file"},
     {"magics", "cli"},
     {"__init__"},
 ]

@@ -77,3 +77,40 @@ def test_odd_line_ends_in_texts_cut_no_line_and_begin_none(tmp_path):
     quoted = [cell["source"] for cell in to_notebook(tree)["cells"] if cell["cell_type"] == "markdown"]
     assert any(f"    {odd}" in text for text in quoted)
     assert not any("\nimport os" in text.replace("\r", "\n") for text in quoted)
+
+
+def test_the_magic_writes_pages_at_three_levels_and_without_a_script(tmp_path, monkeypatch):
+    with terminal_shell(tmp_path) as shell:
+        monkeypatch.chdir(tmp_path)
+        shell.user_ns["script"] = by_question({"secret question": ["print('secret ' + 'output')\nFINAL(1)"]})
+        assert shell.run_cell("%%rlm -m script\nsecret question").success
+        for line, name, has in (
+            ("-o run.html", "run.html", {"secret question", "secret output"}),
+            ("-o red.html --level redacted", "red.html", {"secret question"}),
+            ("-o bare.html --level structure", "bare.html", set()),
+            ("-o static.html --static", "static.html", {"secret question", "secret output"}),
+            ("-o red.ipynb --level redacted", "red.ipynb", {"secret question"}),
+        ):
+            assert shell.run_cell(f"%rlm export {line}").success, line
+            text = (tmp_path / name).read_text("utf-8")
+            assert {words for words in ("secret question", "secret output") if words in text} == has, line
+            assert ("<script>" in text) == (name.endswith(".html") and name != "static.html"), line
+        assert shell.run_cell("%rlm export named.html").success
+        assert (tmp_path / "named.html").exists()
+        for wrong in ("-o x.html --level some", "-o x.txt", "-o x.ipynb --static", "-o run.html"):
+            assert isinstance(shell.run_cell(f"%rlm export {wrong}").error_in_exec, UsageError), wrong
+        assert not list(tmp_path.glob("x.*"))
+        shell.run_cell("past = %rlm last")
+        named = f"{shell.user_ns['past'].id}.html"
+        assert shell.run_cell("%rlm export --static").success
+        assert (tmp_path / named).exists()
+
+
+def test_a_past_run_is_exported_from_its_log(tree, tmp_path):
+    from rlm_jupyter.export_file import export_run
+    from rlm_jupyter.records.past_run import PastRun
+
+    kept = PastRun(tree, "", None)  # without a log: a tree without texts
+    text = export_run(kept.tree, tmp_path / "run.html").read_text("utf-8")
+    assert "print(&#39;hello&#39;)" not in text
+    assert "print('hello')" in text, "code stays, prompts and replies do not"

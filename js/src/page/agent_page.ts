@@ -138,7 +138,8 @@ export class PanelView {
     this.#drawn = detail;
   }
 
-  focus(control: "page" | "pull" | "stop"): void {
+  focus(wanted: "page" | "pull" | "stop"): void {
+    const control = this.session.store.run.saved === null ? wanted : "page";
     if (control === "pull" && !this.variables.element.hidden) {
       this.session.choices.variablesOpen = true;
       const id = this.#agent?.id ?? "";
@@ -150,7 +151,8 @@ export class PanelView {
   }
 
   #updateHead(agent: Agent): void {
-    const { requests } = this.session;
+    const { requests, store } = this.session;
+    const { saved } = store.run;
     const state = stateOf(agent);
     const running = agent.status === "running";
     setIcon(this.#sign, state);
@@ -172,11 +174,13 @@ export class PanelView {
     put(this.#facts, words);
     tip(this.#facts, words);
     const root = agent.parent === null;
-    show(this.#stop, running && !root);
+    show(this.#stop, running && !root && saved === null);
     const stopping = requests.isPending(`stop:${agent.id}`);
     attribute(this.#stop, "data-pending", stopping);
     attribute(this.#stop, "aria-disabled", stopping ? "true" : null);
-    show(this.#retry, !root && (agent.status === "failed" || agent.status === "stopped"));
+    const again = agent.status === "failed" || agent.status === "stopped";
+    show(this.#retry, !root && again && saved === null);
+    show(this.#prompt, saved === null || saved === "all");
     attribute(this.#retry, "data-pending", requests.isPending(`retry:${agent.id}`));
     attribute(this.#prompt, "aria-pressed", String(this.session.choices.prompts.has(agent.id)));
   }
@@ -216,7 +220,7 @@ export class PanelView {
 
   #updatePage(agent: Agent, detail: Detail | undefined): void {
     const request = this.session.requests.get(`open:${agent.id}`);
-    show(this.#waiting, detail === undefined);
+    show(this.#waiting, detail === undefined && request?.state !== "error");
     if (!detail) {
       const slow = this.session.store.run.clicks
         ? "The kernel has not answered yet: it may be busy with another cell, or gone."
@@ -252,7 +256,10 @@ export class PanelView {
     const shown = detail?.turns.map((turn) => turn.turn) ?? [];
     this.#missing = count > 0 ? lastMissing(shown) : 0;
     show(this.#cut, this.#missing > 0);
-    put(this.#cut, `${plural(count, "turn")} left out · show turn ${this.#missing}`);
+    const saved = this.session.store.run.saved !== null;
+    attribute(this.#cut, "disabled", saved);
+    const rest = saved ? "of this file" : `· show turn ${this.#missing}`;
+    put(this.#cut, `${plural(count, "turn")} left out ${rest}`);
   }
 
   #togglePrompt(): void {

@@ -57,7 +57,7 @@ class TurnView {
   #drawn = "";
 
   constructor(whole: () => void) {
-    this.#whole = button("Whole turn", { class: "rlm-quiet" }, whole);
+    this.#whole = button("Whole turn", { class: "rlm-quiet rlm-whole" }, whole);
     const head = h("div.rlm-turn-head", {}, this.#title, this.#whole, this.#facts);
     this.element = h("section.rlm-turn", {}, head, this.#body, this.#tools, this.#error);
     views.set(this.element, this);

@@ -21,6 +21,9 @@ export type Waiting =
 
 export type Activity = "model" | "code" | "children" | Waiting | "";
 
+/** How much of a run a file of it has: all, no data, or no text at all. */
+export type Level = "all" | "redacted" | "structure";
+
 export type SpanKind = "model" | "code" | "wait";
 
 /** One stretch of an agent's life: kind, start and end; the end is None while it lasts. */
@@ -68,6 +71,8 @@ export interface Run {
   clicks: boolean;
   step: boolean;
   paused: boolean;
+  /** Of a page that was saved as a file: no kernel answers there, and times stand still. */
+  saved: Level | null;
 }
 
 /** The header before the first snapshot. */
@@ -102,6 +107,7 @@ export const RUN_DEFAULTS: Run = {
   clicks: true,
   step: false,
   paused: false,
+  saved: null,
 };
 
 /** One agent's row. */

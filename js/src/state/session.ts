@@ -101,6 +101,8 @@ export class Session {
 
   /** Seconds since the epoch by the kernel's clock. */
   now(): number {
+    const { saved, started, elapsed } = this.store.run;
+    if (saved !== null) return (started ?? 0) + (elapsed ?? 0);
     // Clocks stand still when the kernel is gone: nobody knows what happens there.
     const now = this.lost ? this.#heardAt : this.link.now();
     return (now - (this.#skew ?? 0)) / 1000;
@@ -126,7 +128,8 @@ export class Session {
 
   /** How long an agent took, or has taken so far; seconds. */
   elapsed(of: Pick<Agent, "status" | "started" | "elapsed">): number | null {
-    if (of.status !== "running" || of.started === null) return of.elapsed;
+    const stands = of.status !== "running" || this.store.run.saved !== null;
+    if (stands || of.started === null) return of.elapsed;
     return Math.max(of.elapsed ?? 0, this.now() - of.started);
   }
 

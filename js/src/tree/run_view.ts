@@ -49,7 +49,6 @@ export class View {
   /** Shows itself in a host element; returns how to end it. */
   mount(host: HTMLElement): () => void {
     host.append(this.element);
-    document.head.append(this.#hideStatic);
     const timer = setInterval(() => this.session.tick(), 1000);
     this.#ends.push(
       () => clearInterval(timer),
@@ -93,7 +92,9 @@ export class View {
     // Where no kernel ever answers (a notebook converted to HTML) the static tree says all there is.
     show(this.element, session.store.seq >= 0 || !this.#hasStaticTree());
     const { selected, tab } = session.choices;
-    attribute(this.element, "data-state", session.store.run.status);
+    const { saved, status } = session.store.run;
+    attribute(this.element, "data-state", status);
+    attribute(this.element, "data-saved", saved);
     attribute(this.#main, "data-page", selected !== null && session.store.agents.has(selected));
     for (const element of this.#tabs) {
       const chosen = element.dataset.tab === tab;
@@ -105,7 +106,13 @@ export class View {
     this.#head.update();
     this.#tree.update();
     this.#panel.update();
+    if (saved !== null) for (const limit of this.#limits()) limit.disabled = true;
     put(this.#live, session.announcement);
+  }
+
+  /** The buttons that raise a limit. */
+  #limits(): Iterable<HTMLButtonElement> {
+    return this.#head.element.querySelectorAll<HTMLButtonElement>(".rlm-limit");
   }
 
   /** Where there is room, the root's page is open from the start, so that nothing moves later. */
@@ -118,9 +125,11 @@ export class View {
 
   /** The static tree that stays in a saved notebook is not shown beside the live one. */
   #hideStaticTree(): void {
-    const { id } = this.session.store.run;
-    if (id === "" || this.#hideStatic.dataset.run === id) return;
+    const { id, saved } = this.session.store.run;
+    // A saved page has no other tree, and its policy allows no style sheet that is made later.
+    if (id === "" || saved !== null || this.#hideStatic.dataset.run === id) return;
     this.#hideStatic.dataset.run = id;
+    if (!this.#hideStatic.isConnected) document.head.append(this.#hideStatic);
     this.#hideStatic.textContent = `.rlm-static[data-run="${CSS.escape(id)}"]{display:none}`;
   }
 

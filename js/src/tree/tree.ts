@@ -37,7 +37,7 @@ export class TreeView {
   /** Rows that went out of sight, for those that come in. */
   readonly #spare: RowView[] = [];
   #drawn = "";
-  #typed = { text: "", at: 0 };
+  #typed = { text: "", at: Number.NEGATIVE_INFINITY };
   #wantsFocus = false;
   /** Kept from events: to ask the page while drawing would make it lay out twice a frame. */
   #scrollTop = 0;

@@ -27,6 +27,8 @@ from rlm_jupyter.settings import Limits
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pandas as pd
+
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.agent.spec import AgentSpec
     from rlm_jupyter.engine.run.conductor import Conductor
@@ -213,6 +215,20 @@ class Run:
             AgentNotFoundError: there is no such agent.
         """
         return self.agents[agent].messages
+
+    def frame(self, table: str) -> pd.DataFrame:
+        """Returns a table of the run so far as a DataFrame; `docs/frames.md` describes the columns.
+
+        Args:
+            table: `agents`, `turns`, `calls`, `variables`, or `runs` (one row).
+
+        Raises:
+            ConfigError: there is no such table, or pandas is not installed.
+        """
+        from rlm_jupyter.events.table_frames import frame_of
+
+        with self.lock:
+            return frame_of([self.tree], table)
 
     @property
     def root(self) -> Agent | None:

@@ -1,0 +1,65 @@
+"""Writes a run to a file that can be kept: a page, a notebook or a script, as its name says."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.events.levels import Level, level_of
+from rlm_jupyter.events.tree_levels import reduced
+
+if TYPE_CHECKING:
+    from rlm_jupyter.events.tree_state import TreeState
+
+KINDS = {
+    ".html": "a page that opens in any browser",
+    ".ipynb": "a notebook",
+    ".py": "a script",
+}
+"""What a file is, by how its name ends."""
+
+
+def export_run(
+    tree: TreeState, path: str | os.PathLike[str], *, level: str = "all", static: bool = False
+) -> Path:
+    """Write a run to a file that does not exist yet; return its path.
+
+    Args:
+        tree: the run's state; hold the run's lock while it is live.
+        path: of the file: `.html`, `.ipynb` or `.py`.
+        level: how much of the run is in it: `all`, `redacted` (no data) or `structure` (no texts).
+        static: whether an `.html` file has no script: a plain tree in the place of the live one.
+
+    Raises:
+        ConfigError: the path ends otherwise or exists, the file cannot be written, or there is no such level.
+    """
+    where = Path(path)
+    kept = level_of(level)
+    if where.suffix not in KINDS:
+        known = ", ".join(f"`{suffix}` ({what})" for suffix, what in KINDS.items())
+        raise ConfigError(f"`{where}` must end in one of {known}.")
+    if static and where.suffix != ".html":
+        raise ConfigError(f"`--static` is about pages: `{where}` does not end in `.html`.")
+    text = _text(tree, where.suffix, kept, static=static)
+    try:
+        with where.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ConfigError(f"`{where}` exists already: name another file with `-o`.") from None
+    except OSError as error:
+        raise ConfigError(f"`{where}` cannot be written: {error.strerror or error}.") from None
+    return where
+
+
+def _text(tree: TreeState, suffix: str, level: Level, *, static: bool) -> str:
+    if suffix == ".html":
+        from rlm_jupyter.views.saved_page import saved_page, static_page
+
+        return static_page(tree, level=level) if static else saved_page(tree, level=level)
+    from rlm_jupyter.records.export import to_notebook, to_script
+
+    kept = reduced(tree, level)
+    return to_script(kept) if suffix == ".py" else json.dumps(to_notebook(kept), indent=1)
