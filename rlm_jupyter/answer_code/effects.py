@@ -1,0 +1,349 @@
+"""What a statement of a cell reads, binds and may change in place.
+
+Conservative: a name that is reported wrongly makes a slice longer; one that is missed would make it wrong, which its
+proof then shows.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rlm_jupyter.answer_code import vocabulary as words
+from rlm_jupyter.answer_code.facts import Facts
+from rlm_jupyter.answer_code.scopes import free_names, import_names, names_in
+
+ANSWERS = "<answers>"
+"""Stands for the list of values that were given to FINAL."""
+
+Roots = frozenset[str]
+_NONE: Roots = frozenset()
+
+
+@dataclass
+class Effects:
+    """Of one statement.
+
+    Attributes:
+        reads: names that it reads before it has bound them itself.
+        binds: names that it binds in any case.
+        may_bind: names that it binds perhaps.
+        changes: names whose objects it may change.
+        dynamic: whether its text hides what it does (`exec`, `globals()`).
+    """
+
+    reads: set[str] = field(default_factory=set)
+    binds: set[str] = field(default_factory=set)
+    may_bind: set[str] = field(default_factory=set)
+    changes: set[str] = field(default_factory=set)
+    dynamic: bool = False
+
+
+class Scan(ast.NodeVisitor):
+    """Reads the effects of one statement at the top level of a cell.
+
+    Args:
+        facts: of all cells of the agent.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self.facts = facts
+        self.effects = Effects()
+        self._bound: set[str] = set()
+        self._local: dict[str, Roots] = {}
+
+    @classmethod
+    def of(cls, statement: ast.stmt, facts: Facts) -> Effects:
+        """Returns the effects of a statement."""
+        scan = cls(facts)
+        scan.visit(statement)
+        scan.effects.binds = scan._bound
+        scan.effects.may_bind -= scan._bound
+        return scan.effects
+
+    # ---- names
+
+    def _read(self, name: str) -> None:
+        if name in self._local:
+            return
+        if name in words.DYNAMIC and name not in self.facts.bound:
+            self.effects.dynamic = True
+        if name not in self._bound:
+            self.effects.reads.add(name)
+        carried = self.facts.carried(name)
+        self.effects.reads |= carried.reads - self._bound
+        self.effects.changes |= carried.changes
+        self.effects.may_bind |= carried.binds
+        self.effects.dynamic |= carried.dynamic
+        if name in self.facts.consumable:
+            self.effects.changes.add(name)
+        if (state := self.facts.states.get(name)) is not None:
+            self.effects.reads.add(state)
+            self.effects.changes.add(state)
+
+    def _bind(self, name: str) -> None:
+        if name not in self._local:
+            self._bound.add(name)
+            self.effects.may_bind.add(name)
+
+    def _change(self, roots: Iterable[str]) -> None:
+        for root in roots:
+            self.effects.changes.add(root)
+            self.effects.reads |= {root} - self._bound
+
+    def roots(self, node: ast.AST | None) -> Roots:
+        """Returns the names whose objects the value of an expression may share something with."""
+        return self.facts.roots(node, self._local)
+
+    def visit_Name(self, node: ast.Name) -> None:  # noqa: N802
+        """Read or bind a name."""
+        if isinstance(node.ctx, ast.Load):
+            self._read(node.id)
+        else:
+            self._bind(node.id)
+
+    # ---- simple statements
+
+    def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
+        """Evaluate the value, then bind or change the targets."""
+        self.visit(node.value)
+        for target in node.targets:
+            self._target(target)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:  # noqa: N802
+        """Do as for an assignment; an annotation alone binds nothing."""
+        if node.value is not None:
+            self.visit(node.value)
+            self._target(node.target)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:  # noqa: N802
+        """Read, change and bind the target."""
+        self.visit(node.value)
+        if isinstance(node.target, ast.Name):
+            self._read(node.target.id)
+            self._change(self.roots(ast.Name(node.target.id, ast.Load())))
+            self._bind(node.target.id)
+        else:
+            self._target(node.target)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:  # noqa: N802
+        """Bind within an expression: it may not be reached."""
+        self.visit(node.value)
+        self.effects.may_bind.add(node.target.id)
+
+    def _target(self, target: ast.AST) -> None:
+        if isinstance(target, ast.Name):
+            self._bind(target.id)
+        elif isinstance(target, (ast.Tuple, ast.List)):
+            for element in target.elts:
+                self._target(element)
+        elif isinstance(target, ast.Starred):
+            self._target(target.value)
+        elif isinstance(target, (ast.Attribute, ast.Subscript)):
+            self.visit(target.value)
+            if isinstance(target, ast.Subscript):
+                self.visit(target.slice)
+            self._change(self.roots(target.value))
+
+    def visit_Delete(self, node: ast.Delete) -> None:  # noqa: N802
+        """Unbind names; change what is subscripted."""
+        for target in node.targets:
+            if not isinstance(target, ast.Name):
+                self._target(target)
+
+    def visit_Import(self, node: ast.Import) -> None:  # noqa: N802
+        """Bind modules."""
+        for name in import_names(node):
+            self._bind(name)
+
+    visit_ImportFrom = visit_Import  # type: ignore[assignment]  # noqa: N815
+
+    # ---- scopes
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:  # noqa: N802
+        """Bind a definition; what its body does is done where it is called."""
+        for part in _evaluated(node):
+            self.visit(part)
+        if isinstance(node, ast.ClassDef):
+            for name in free_names(node):
+                self._read(name)
+        self._bind(node.name)
+
+    visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
+    visit_ClassDef = visit_FunctionDef  # noqa: N815
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:  # noqa: N802
+        """Take a lambda as called where it stands."""
+        for name in free_names(node):
+            self._read(name)
+        before = self._local
+        self._local = {**before, **dict.fromkeys(_parameters(node), _NONE)}
+        self.visit(node.body)
+        self._local = before
+
+    def _comprehension(self, node: ast.AST) -> None:
+        before = self._local
+        generators: list[ast.comprehension] = getattr(node, "generators", [])
+        for generator in generators:
+            self.visit(generator.iter)
+            self._local = {
+                **self._local,
+                **dict.fromkeys(names_in(generator.target), self.roots(generator.iter)),
+            }
+            for condition in generator.ifs:
+                self.visit(condition)
+        for part in ("key", "value", "elt"):
+            if (value := getattr(node, part, None)) is not None:
+                self.visit(value)
+        self._local = before
+
+    visit_ListComp = visit_SetComp = visit_DictComp = visit_GeneratorExp = _comprehension  # noqa: N815
+
+    # ---- blocks: what is bound in one that may not run is bound perhaps
+
+    def _block(self, statements: Iterable[ast.stmt], bound: set[str]) -> set[str]:
+        """Visit statements that begin with these names bound; return those bound at their end."""
+        before, self._bound = self._bound, set(bound)
+        for statement in statements:
+            self.visit(statement)
+        after, self._bound = self._bound, before
+        return after
+
+    def visit_If(self, node: ast.If) -> None:  # noqa: N802
+        """Visit both branches: what both bind is bound."""
+        self.visit(node.test)
+        self._bound = self._block(node.body, self._bound) & self._block(node.orelse, self._bound)
+
+    def visit_While(self, node: ast.While) -> None:  # noqa: N802
+        """Visit a loop whose body may not run."""
+        self.visit(node.test)
+        self._block(node.body, self._bound)
+        self._block(node.orelse, self._bound)
+
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:  # noqa: N802
+        """Visit a loop whose body may not run; its target is bound in it."""
+        self.visit(node.iter)
+        before = set(self._bound)
+        self._target(node.target)
+        inside, self._bound = set(self._bound), before
+        self._block(node.body, inside)
+        self._block(node.orelse, self._bound)
+
+    visit_AsyncFor = visit_For  # noqa: N815
+
+    def visit_With(self, node: ast.With | ast.AsyncWith) -> None:  # noqa: N802
+        """Visit a block that runs in any case."""
+        for item in node.items:
+            self.visit(item.context_expr)
+            self._change(self.roots(item.context_expr))
+            if item.optional_vars is not None:
+                self._target(item.optional_vars)
+        for statement in node.body:
+            self.visit(statement)
+
+    visit_AsyncWith = visit_With  # noqa: N815
+
+    def visit_Try(self, node: ast.Try | ast.TryStar) -> None:  # noqa: N802
+        """Visit a block that may end anywhere."""
+        after = [self._block([*node.body, *node.orelse], self._bound)]
+        for handler in node.handlers:
+            if handler.type is not None:
+                self.visit(handler.type)
+            named = {handler.name} if handler.name else set()
+            self.effects.may_bind |= named
+            after.append(self._block(handler.body, self._bound | named))
+        self._bound |= set.intersection(*after)
+        for statement in node.finalbody:
+            self.visit(statement)
+
+    visit_TryStar = visit_Try  # type: ignore[assignment]  # noqa: N815
+
+    def visit_Match(self, node: ast.Match) -> None:  # noqa: N802
+        """Visit the cases, of which none may be taken."""
+        self.visit(node.subject)
+        for case in node.cases:
+            captured = {
+                one.name
+                for one in ast.walk(case.pattern)
+                if isinstance(one, (ast.MatchAs, ast.MatchStar)) and one.name
+            }
+            self.effects.may_bind |= captured
+            before, self._bound = self._bound, self._bound | captured
+            if case.guard is not None:
+                self.visit(case.guard)
+            self._block(case.body, self._bound)
+            self._bound = before
+
+    # ---- calls
+
+    def visit_Call(self, node: ast.Call) -> None:  # noqa: N802
+        """Visit what is called and its arguments, and take note of what the call may change."""
+        self.generic_visit(node)
+        function = node.func
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
+        given: Roots = frozenset().union(*(self.roots(argument) for argument in arguments)) if arguments else _NONE
+        if isinstance(function, ast.Name):
+            self._call_of_name(function.id, given)
+        elif isinstance(function, ast.Attribute):
+            self._call_of_method(function, node.keywords, given)
+        else:
+            self._change(given)
+
+    def _call_of_name(self, name: str, given: Roots) -> None:
+        facts = self.facts
+        if name in words.FINALS:
+            self.effects.changes.add(ANSWERS)
+        elif name in words.ARGUMENT_MUTATORS or (name in facts.functions and facts.carried(name).mutates):
+            self._change(given)
+        elif name in facts.functions or name in words.WORDS or name in facts.imported:
+            pass
+        elif name in facts.bound or name in self._local:  # a variable that holds something to call
+            self._change(given)
+        if name == "open":
+            self._files()
+
+    def _call_of_method(self, function: ast.Attribute, keywords: list[ast.keyword], given: Roots) -> None:
+        name, facts = function.attr, self.facts
+        if name in words.FILE_METHODS:
+            self._files()
+        if name in words.DRAWING_METHODS:
+            self.effects.reads.add("<figures>")
+            self.effects.changes.add("<figures>")
+        if (module := facts.module_of(function.value)) is not None:
+            if name in words.ARGUMENT_MUTATORS:
+                self._change(given)
+            if state := words.STATES.get(module):
+                self.effects.reads.add(state)
+                self.effects.changes.add(state)
+            if name.startswith(("set_", "use", "register", "seed")):
+                self._change(self.roots(function.value) | facts.names_in(function.value))
+            return
+        changed = self.roots(function.value)
+        in_place = any(
+            keyword.arg == "inplace" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value)
+            for keyword in keywords
+        )
+        if facts.is_frame(function.value):
+            if in_place or name in words.FRAME_MUTATORS:
+                self._change(changed)
+        elif name in words.KNOWN_MUTATORS:
+            self._change(changed)
+        elif name not in words.PURE_METHODS or in_place:
+            self._change(changed | given)
+
+    def _files(self) -> None:
+        self.effects.reads.add("<files>")
+        self.effects.changes.add("<files>")
+
+
+def _evaluated(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.expr]:
+    if isinstance(node, ast.ClassDef):
+        return [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)]
+    defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
+    return [*node.decorator_list, *defaults]
+
+
+def _parameters(node: ast.Lambda) -> list[str]:
+    return [one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)]
+
