@@ -131,7 +131,9 @@ def answer_code(
         ) from None
     made = AnswerCode(written, history.all_characters, whole=whole)
     if history.continues is not None and written.unbound:
-        made.detail = f"it reads {_listed(written.unbound)}, of the run `{history.continues}` that this one continues"
+        made.detail = (
+            f"it reads {_listed(written.unbound)}, of the run `{history.continues}` that this one continues"
+        )
     elif written.unbound:
         made.detail = f"it reads {_listed(written.unbound)}, which no cell of the run has defined"
     return made

@@ -282,7 +282,9 @@ class Scan(ast.NodeVisitor):
         self.generic_visit(node)
         function = node.func
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
-        given: Roots = frozenset().union(*(self.roots(argument) for argument in arguments)) if arguments else _NONE
+        given: Roots = (
+            frozenset().union(*(self.roots(argument) for argument in arguments)) if arguments else _NONE
+        )
         if isinstance(function, ast.Name):
             self._call_of_name(function.id, given)
         elif isinstance(function, ast.Attribute):
@@ -321,7 +323,8 @@ class Scan(ast.NodeVisitor):
             return
         changed = self.roots(function.value)
         in_place = any(
-            keyword.arg == "inplace" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value)
+            keyword.arg == "inplace"
+            and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value)
             for keyword in keywords
         )
         if facts.is_frame(function.value):
@@ -346,4 +349,3 @@ def _evaluated(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> l
 
 def _parameters(node: ast.Lambda) -> list[str]:
     return [one.arg for one in ast.walk(node.args) if isinstance(one, ast.arg)]
-

@@ -111,7 +111,9 @@ class Facts:
 
     def names_in(self, node: ast.AST) -> Roots:
         """Returns the names of modules in an expression."""
-        return frozenset(one.id for one in ast.walk(node) if isinstance(one, ast.Name) and one.id in self.modules)
+        return frozenset(
+            one.id for one in ast.walk(node) if isinstance(one, ast.Name) and one.id in self.modules
+        )
 
     def is_frame(self, node: ast.AST) -> bool:
         """Returns whether an expression is a table or an array, as far as is known."""
@@ -127,11 +129,19 @@ class Facts:
             case ast.Name():
                 if node.id in local:
                     return local[node.id]
-                fixed = node.id in self._plain or node.id in self.modules or node.id in words.BUILTINS - self.bound
+                fixed = (
+                    node.id in self._plain
+                    or node.id in self.modules
+                    or node.id in words.BUILTINS - self.bound
+                )
                 return _NONE if fixed else frozenset({node.id})
             case ast.Subscript():
                 chosen = isinstance(node.slice, (ast.Compare, ast.List, ast.BinOp, ast.UnaryOp))
-                return _NONE if chosen and not isinstance(node.ctx, ast.Store) and self._is_mask(node) else self.roots(node.value, local)
+                return (
+                    _NONE
+                    if chosen and not isinstance(node.ctx, ast.Store) and self._is_mask(node)
+                    else self.roots(node.value, local)
+                )
             case ast.Attribute() | ast.Starred() | ast.Await() | ast.NamedExpr() | ast.FormattedValue():
                 return self.roots(node.value, local)
             case ast.Call():
@@ -173,7 +183,11 @@ class Facts:
             return given
         module = self.module_of(function.value)
         if module is not None:
-            return _NONE if module.partition(".")[0] in words.FRESH_MODULES or function.attr == "deepcopy" else given
+            return (
+                _NONE
+                if module.partition(".")[0] in words.FRESH_MODULES or function.attr == "deepcopy"
+                else given
+            )
         of = self.roots(function.value, local)
         if function.attr in words.VIEW_METHODS:
             return of | given
@@ -209,7 +223,9 @@ class Facts:
         for node in own_nodes(body):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 definitions.setdefault(node.name, []).append(node)
-            elif isinstance(node, ast.Assign) and any(isinstance(one, ast.Lambda) for one in ast.walk(node.value)):
+            elif isinstance(node, ast.Assign) and any(
+                isinstance(one, ast.Lambda) for one in ast.walk(node.value)
+            ):
                 for target in node.targets:
                     for name in names_in(target):
                         definitions.setdefault(name, []).append(node.value)
@@ -278,15 +294,22 @@ class Facts:
                 target = node.target
                 return frozenset({target.id}) if isinstance(target, ast.Name) else self.roots(target.value)
             case ast.Call(func=ast.Attribute() as function):
-                if self.module_of(function.value) is not None and function.attr not in words.ARGUMENT_MUTATORS:
+                if (
+                    self.module_of(function.value) is not None
+                    and function.attr not in words.ARGUMENT_MUTATORS
+                ):
                     return _NONE
-                pure = function.attr in words.PURE_METHODS and not any(k.arg == "inplace" for k in node.keywords)
+                pure = function.attr in words.PURE_METHODS and not any(
+                    k.arg == "inplace" for k in node.keywords
+                )
                 own = _NONE if pure else self.roots(function.value)
                 known = pure or function.attr in words.KNOWN_MUTATORS
                 return own if known else own | self._given(node)
             case ast.Call(func=ast.Name(id=name)):
                 mutating = name in words.ARGUMENT_MUTATORS or self.carried(name).mutates
-                unknown = name not in words.BUILTINS and name not in self.functions and name not in self.imported
+                unknown = (
+                    name not in words.BUILTINS and name not in self.functions and name not in self.imported
+                )
                 return self._given(node) if mutating or (unknown and name not in words.WORDS) else _NONE
             case _:
                 return _NONE
@@ -311,9 +334,15 @@ class Facts:
 
     def _assign(self, target: ast.AST, value: ast.AST) -> bool:
         bound = {name for name in names_in(target) if name not in self._plain}
-        news = self._join(bound | _root_names(target) | self.roots(value)) if bound or _root_names(target) else False
+        news = (
+            self._join(bound | _root_names(target) | self.roots(value))
+            if bound or _root_names(target)
+            else False
+        )
         used = [self.functions[name] for name in loads([value]) if name in self.functions]
-        plain_call = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in words.WORDS
+        plain_call = (
+            isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in words.WORDS
+        )
         for name in names_in(target) | _root_names(target):
             for carried in used if not plain_call and name not in self._plain else ():
                 if self._is_kept(value):
@@ -327,7 +356,10 @@ class Facts:
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
             name = value.func.id
             others = [*value.args, *(keyword.value for keyword in value.keywords)]
-            passed = any(isinstance(one, (ast.Name, ast.Lambda)) and loads([one]) & set(self.functions) for one in others)
+            passed = any(
+                isinstance(one, (ast.Name, ast.Lambda)) and loads([one]) & set(self.functions)
+                for one in others
+            )
             return passed or name[:1].isupper() or name not in self.functions
         return True
 
@@ -346,7 +378,9 @@ def _bindings(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
     match node:
         case ast.Assign():
             return [(target, node.value) for target in node.targets]
-        case ast.AnnAssign(value=ast.expr() as value) | ast.AugAssign(value=value) | ast.NamedExpr(value=value):
+        case (
+            ast.AnnAssign(value=ast.expr() as value) | ast.AugAssign(value=value) | ast.NamedExpr(value=value)
+        ):
             return [(node.target, value)]  # type: ignore[attr-defined]
         case ast.For() | ast.AsyncFor() | ast.comprehension():
             return [(node.target, node.iter)]
@@ -376,5 +410,3 @@ def _is_iterator(value: ast.AST) -> bool:
         name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
         return name in words.CONSUMABLE
     return False
-
-

@@ -8,26 +8,26 @@ if TYPE_CHECKING:
     from rlm_jupyter.answer_code.rewriting import Names
 
 HELPERS = {
-    "QueryFailed": '''\
+    "QueryFailed": """\
 class {QueryFailed}(Exception):
     kind, value, data = "failed", None, None
 
     @property
     def message(self):
-        return str(self)''',
-    "Failed": '''\
+        return str(self)""",
+    "Failed": """\
 class {Failed}:
     def __init__(self, error):
         self.error, self.kind, self.message, self.value = error, "failed", str(error), None
 
     def __bool__(self):
-        return False''',
-    "attempt": '''\
+        return False""",
+    "attempt": """\
 def {attempt}(function, *given, **named):
     try:
         return function(*given, **named)
     except {QueryFailed} as error:
-        return {Failed}(error)''',
+        return {Failed}(error)""",
     "recorded_answer": '''\
 ASKED, NOT_RECORDED = [], []
 
@@ -42,9 +42,9 @@ def {recorded_answer}(prompt, **_):
     if isinstance(answer, Exception):
         raise answer
     return answer''',
-    "later": '''\
+    "later": """\
 async def {later}(value):
-    return value''',
+    return value""",
     "in_own_loop": '''\
 def {in_own_loop}(work):
     """Run a coroutine to its end, also where a loop runs already."""

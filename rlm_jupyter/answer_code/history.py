@@ -121,7 +121,11 @@ class RunHistory:
         agent = self.agents.get(event.agent)
         match event:
             case ev.RunStarted():
-                self.question, self.names, self.continues = event.question, event.context_names, event.continues
+                self.question, self.names, self.continues = (
+                    event.question,
+                    event.context_names,
+                    event.continues,
+                )
             case ev.AgentStarted():
                 self._start(event)
             case ev.Command(name="retry"):
@@ -137,9 +141,7 @@ class RunHistory:
         if event.agent in self.agents:
             return
         tools = (*event.tools,)
-        self.agents[event.agent] = AgentHistory(
-            event.agent, event.question, event.context is not None, tools
-        )
+        self.agents[event.agent] = AgentHistory(event.agent, event.question, event.context is not None, tools)
         cell = self._busy.get(event.parent or "")
         if cell is not None and event.agent not in self._retried:
             cell.children.append(event.agent)
@@ -148,7 +150,9 @@ class RunHistory:
         cell = self._busy.get(agent.id)
         match event:
             case ev.AgentFinished():
-                agent.error = None if event.status == "done" else event.error or f"it ended as `{event.status}`"
+                agent.error = (
+                    None if event.status == "done" else event.error or f"it ended as `{event.status}`"
+                )
             case ev.CodeStarted():
                 cell = Cell(event.cell, event.turn, event.code)
                 agent.cells.append(cell)
@@ -171,7 +175,9 @@ class RunHistory:
             case _:
                 pass
 
-    def _completion(self, cell: Cell | None, event: ev.PromptSent | ev.ReplyFinished | ev.ReplyFailed) -> None:
+    def _completion(
+        self, cell: Cell | None, event: ev.PromptSent | ev.ReplyFinished | ev.ReplyFailed
+    ) -> None:
         if isinstance(event, ev.PromptSent):
             if cell is not None and event.purpose in _PURPOSES and event.messages:
                 known = _read_prompt(event.messages[0].get("content", ""), event.purpose)
@@ -204,4 +210,3 @@ def _read_prompt(content: str, purpose: ev.Purpose) -> Completion:
 def plain_types(types: dict[str, set[str]], immutable: frozenset[str]) -> set[str]:
     """Returns the names of variables that never were anything but what cannot change."""
     return {name for name, seen in types.items() if seen and seen <= immutable}
-

@@ -168,7 +168,9 @@ class Rewriter(ast.NodeTransformer):
         name = node.func.id
         if name in words.FINALS:
             given = self.visit(given_to_final(node, self.facts))
-            return _call(ast.Attribute(ast.Name(self.names("answers"), ast.Load()), "append", ast.Load()), given)
+            return _call(
+                ast.Attribute(ast.Name(self.names("answers"), ast.Load()), "append", ast.Load()), given
+            )
         awaits, self.awaits = self.awaits, self.awaits and name != "batch_llm_query"
         node.args = [self.visit(one) for one in node.args]
         for keyword in node.keywords:
@@ -213,9 +215,7 @@ class Rewriter(ast.NodeTransformer):
             targets = [target for target in targets if target.question == question.value]
         return targets[0] if len({target.function for target in targets}) == 1 else None
 
-    def _ask_each(
-        self, questions: ast.expr, contexts: ast.expr | None, tools: ast.expr | None
-    ) -> ast.expr:
+    def _ask_each(self, questions: ast.expr, contexts: ast.expr | None, tools: ast.expr | None) -> ast.expr:
         target = self._target(None)
         if target is not None and contexts is not None and not _is_none(contexts):
             return self._each(target.function, contexts, tools if target.tools else None)

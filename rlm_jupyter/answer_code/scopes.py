@@ -24,7 +24,9 @@ def parse(code: str) -> ast.Module | None:
 def names_in(target: ast.AST) -> set[str]:
     """Returns the names that an assignment's target binds."""
     return {
-        node.id for node in ast.walk(target) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
+        node.id
+        for node in ast.walk(target)
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)
     }
 
 
@@ -103,7 +105,10 @@ def free_names(scope: ast.AST) -> set[str]:
     else:
         body = [scope]
     outer = {
-        name for node in own_nodes(body) if isinstance(node, (ast.Global, ast.Nonlocal)) for name in node.names
+        name
+        for node in own_nodes(body)
+        if isinstance(node, (ast.Global, ast.Nonlocal))
+        for name in node.names
     }
     return (loads(body) - (own - outer)) | outer
 

@@ -14,6 +14,7 @@ from rlm_jupyter.answer_code.scopes import COMPREHENSIONS, bound_in, own_nodes, 
 
 _PLACE = re.compile(r"Cell In\[(\d+)\], line (\d+)")
 
+
 class NoCodeError(Exception):
     """There is no code behind an answer; the message says why."""
 
@@ -91,7 +92,9 @@ def slice_agent(history: AgentHistory, data: tuple[str, ...], *, whole: bool = F
         kept = [unit for unit in units if not _is_magic(unit.node)]
         reads = {name for unit in kept for name in unit.effects.reads} | reads
     if any(_is_magic(unit.node) for unit in kept):
-        raise NoCodeError(f"Agent `{history.id}` rests on a line of IPython (`%` or `!`), which is not Python.")
+        raise NoCodeError(
+            f"Agent `{history.id}` rests on a line of IPython (`%` or `!`), which is not Python."
+        )
     changes = {name for unit in kept for name in facts.aliases(unit.effects.changes)}
     awaits = {unit.cell.number for unit in units if _awaits(unit.node)}
     return AgentSlice(history, facts, kept, returns, ANSWERS in wanted, reads, dynamic, changes, awaits)

@@ -140,8 +140,8 @@ class Writer:
         tools = [self._tool(name) for name in sorted(self._used_tools)]
         looks = self._look_functions()
         head = ["\n".join(self._import_lines())]
-        rest = [*tools, *_referenced(self._texts, body), body]
-        parts = [part for part in [*head, *looks, *helpers, table, *rest] if part]
+        rest = [*_referenced(self._texts, body), body]
+        parts = [part for part in [*head, *looks, *helpers, table, *tools, *rest] if part]
         function = "\n\n".join(parts) + "\n"
         call = f"answer({', '.join(parameters)})"
         own = {*parameters, "context"} if root.has_data else set()
@@ -155,7 +155,7 @@ class Writer:
             statements=len(self._distinct),
             recorded=len(self._completions),
             with_data=sum(one.with_data for one in self._completions),
-            characters=len(function) - len(table) + len(call),
+            characters=sum(map(len, [*head, *tools, *rest])) + len(call),
             reads_data=bool(own & used),
             unbound=tuple(sorted(self._unbound)),
         )
@@ -284,7 +284,9 @@ class Writer:
     def _returned(self, sliced: AgentSlice, rewriter: Rewriter) -> ast.expr:
         if sliced.returns is None:
             last = ast.Subscript(
-                ast.Name(self.names("answers"), ast.Load()), ast.UnaryOp(ast.USub(), ast.Constant(1)), ast.Load()
+                ast.Name(self.names("answers"), ast.Load()),
+                ast.UnaryOp(ast.USub(), ast.Constant(1)),
+                ast.Load(),
             )
             return ast.fix_missing_locations(last)
         if isinstance(sliced.returns, ast.Name) and sliced.returns.id == "FINAL":
@@ -381,7 +383,9 @@ class Writer:
         handed = any(target.tools for target in targets)
         call = "(question if context is None else context)"
         if handed:
-            raise NoCodeError("Functions that an agent handed to one of several sub-agents cannot be followed.")
+            raise NoCodeError(
+                "Functions that an agent handed to one of several sub-agents cannot be followed."
+            )
         return [
             "sub_agents = {",
             *rows,
@@ -411,7 +415,9 @@ class Writer:
         dispatch = self._dispatch(agent.targets, rewriter)
         result = self.names("final_value")
         if agent.slice.awaits:
-            raise NoCodeError("Cells that await and hide what they do (`exec`, `globals()`) cannot be sliced.")
+            raise NoCodeError(
+                "Cells that await and hide what they do (`exec`, `globals()`) cannot be sliced."
+            )
         code = "\n".join([*begin, *dispatch, text, f"{result} = {ast.unparse(returned)}"])
         own = [*parameters, *(["tools"] if handed else [])]
         given = ", ".join(f"{one!r}: {one}" for one in own)

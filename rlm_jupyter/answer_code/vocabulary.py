@@ -49,7 +49,9 @@ PURE_METHODS = frozenset(
 )
 """Methods that only read, of texts, tables, mappings and the like; with `inplace=True` they do not."""
 
-VIEW_METHODS = frozenset("get items values setdefault pop popitem get_group ravel reshape squeeze __getitem__".split())
+VIEW_METHODS = frozenset(
+    "get items values setdefault pop popitem get_group ravel reshape squeeze __getitem__".split()
+)
 """Methods of them that hand out what is inside, so that who changes the result changes the object."""
 
 KNOWN_MUTATORS = frozenset(
@@ -59,10 +61,14 @@ KNOWN_MUTATORS = frozenset(
 """Methods that change the object, and not what they are given."""
 
 FRAME_TYPES = frozenset("DataFrame Series Index DatetimeIndex MultiIndex ndarray".split())
-FRAME_MUTATORS = frozenset("insert pop update fill sort resize put itemset setflags partition setfield".split())
+FRAME_MUTATORS = frozenset(
+    "insert pop update fill sort resize put itemset setflags partition setfield".split()
+)
 """Methods that change tables and arrays even without `inplace=True`."""
 
-FRESH_MODULES = frozenset("re json math cmath statistics string datetime time calendar hashlib base64 zlib".split())
+FRESH_MODULES = frozenset(
+    "re json math cmath statistics string datetime time calendar hashlib base64 zlib".split()
+)
 """Modules whose functions neither change nor keep what they are given."""
 
 STATES = {
@@ -91,7 +97,9 @@ FILE_METHODS = frozenset(
 )
 DRAWING_METHODS = frozenset("plot hist boxplot barh bar scatter area pie kde density hexbin box show".split())
 
-CONSUMABLE = frozenset("map filter zip iter reversed enumerate open reader DictReader finditer iglob scandir".split())
+CONSUMABLE = frozenset(
+    "map filter zip iter reversed enumerate open reader DictReader finditer iglob scandir".split()
+)
 """Functions whose result is used up by whoever reads it."""
 
 WORDS = frozenset(
