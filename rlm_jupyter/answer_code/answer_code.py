@@ -91,13 +91,25 @@ class AnswerCode(str):
     def __str__(self) -> str:
         return str.__str__(self)
 
-    def __repr__(self) -> str:
-        why = f": {self.detail}" if self.detail else ""
-        return f"{str.__str__(self)}\n# {self.verdict}{why}"
+    @property
+    def told(self) -> str:
+        """Returns its verdict and how much of the code that ran it is, in a sentence."""
+        said = {
+            "reproduced": "Reproduced: run again, the code gives the run's value",
+            "differs": "It differs: run again, the code gives another value",
+            "failed": "It failed when it was run again",
+            "not tried": "It was not run again",
+        }[self.verdict]
+        why = f" ({self.detail})" if self.detail else ""
+        return f"{said}{why}. {self.share:.0%} of the code that ran."
 
-    def _repr_mimebundle_(self, **_options: Any) -> dict[str, str]:
-        """Shows it as text, its Python coloured where the frontend shows text with colours."""
-        return {"text/plain": repr(self)}
+    def __repr__(self) -> str:
+        told = self.told.replace("\n", " ")
+        return f"# {told}\n{str.__str__(self)}"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: FBT001 - IPython's own signature
+        """Shows it as text with line breaks, where a `str` would be shown with escapes."""
+        printer.text(repr(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return str, (str.__str__(self),)

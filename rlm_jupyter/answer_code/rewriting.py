@@ -126,6 +126,8 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
         """Replace a word that is passed on as a function."""
+        if node.id == "FINAL" and node.id in self.facts.bound:
+            return ast.Name(self.names("final_value"), node.ctx)
         if node.id in self.facts.bound:
             return node
         if node.id in _FAILURES:
@@ -133,8 +135,6 @@ class Rewriter(ast.NodeTransformer):
         if node.id == "Failed":
             self.names("QueryFailed")
             return ast.Name(self.names("Failed"), node.ctx)
-        if node.id == "FINAL" and isinstance(node.ctx, ast.Store):
-            return ast.Name(self.names("final_value"), node.ctx)
         if not isinstance(node.ctx, ast.Load):
             return node
         if node.id == "llm_query":

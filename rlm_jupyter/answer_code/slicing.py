@@ -10,7 +10,7 @@ from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.effects import ANSWERS, Effects, Scan
 from rlm_jupyter.answer_code.facts import Facts
 from rlm_jupyter.answer_code.history import AgentHistory, Cell
-from rlm_jupyter.answer_code.scopes import COMPREHENSIONS, bound_in, own_nodes, parse
+from rlm_jupyter.answer_code.scopes import COMPREHENSIONS, bound_in, loads, own_nodes, parse
 
 _PLACE = re.compile(r"Cell In\[(\d+)\], line (\d+)")
 
@@ -60,9 +60,19 @@ class AgentSlice:
     awaits: set[int]
 
     @property
+    def used(self) -> set[str]:
+        """All names that the kept code reads."""
+        nodes: list[ast.AST] = [unit.node for unit in self.units]
+        return loads([*nodes, *([self.returns] if self.returns is not None else [])])
+
+    @property
     def cells(self) -> list[Cell]:
-        """The cells of which a statement is kept."""
-        return list({id(unit.cell): unit.cell for unit in self.units}.values())
+        """The cells of which something is kept."""
+        cells = [unit.cell for unit in self.units]
+        last = self.history.last
+        if last is not None and self.returns is not None and loads([self.returns]) & words.WORDS:
+            cells.append(last)
+        return list({id(cell): cell for cell in cells}.values())
 
 
 def slice_agent(history: AgentHistory, data: tuple[str, ...], *, whole: bool = False) -> AgentSlice:
@@ -112,7 +122,7 @@ def _backward(
     for unit in reversed(units):
         effects = unit.effects
         touched = effects.may_bind | effects.binds | facts.aliases(effects.changes)
-        if not (touched & needed or _is_star(unit.node)):
+        if not (touched & needed or is_star(unit.node)):
             continue
         kept.append(unit)
         if not unit.raised:
@@ -245,7 +255,8 @@ def _only_shows(node: ast.stmt) -> bool:
     return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in words.SHOWING
 
 
-def _is_star(node: ast.stmt) -> bool:
+def is_star(node: ast.stmt) -> bool:
+    """Returns whether a statement imports all names of a module."""
     return isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
 
 

@@ -15,7 +15,7 @@ from rlm_jupyter.answer_code.helpers import IMPORTS, needed_helpers
 from rlm_jupyter.answer_code.history import AgentHistory, Completion, RunHistory
 from rlm_jupyter.answer_code.rewriting import Names, Rewriter, Target
 from rlm_jupyter.answer_code.scopes import bound_in, import_names, loads
-from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, slice_agent
+from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, is_star, slice_agent
 from rlm_jupyter.guest import missing_imports, text_lines
 
 _MOST_RECORDED = 2_000_000
@@ -145,8 +145,6 @@ class Writer:
         function = "\n\n".join(parts) + "\n"
         call = f"answer({', '.join(parameters)})"
         own = {*parameters, "context"} if root.has_data else set()
-        used = {name for unit in sliced.units for name in loads([unit.node])}
-        used |= loads([sliced.returns]) if sliced.returns is not None else set()
         return Written(
             source=f"{function}\n{call}\n",
             function=function,
@@ -156,7 +154,7 @@ class Writer:
             recorded=len(self._completions),
             with_data=sum(one.with_data for one in self._completions),
             characters=sum(map(len, [*head, *tools, *rest])) + len(call),
-            reads_data=bool(own & used),
+            reads_data=bool(own & sliced.used),
             unbound=tuple(sorted(self._unbound)),
         )
 
@@ -248,22 +246,19 @@ class Writer:
         return f"def {name}({given}):\n{_indent(body)}"
 
     def _asks(self, sliced: AgentSlice) -> bool:
-        asked = {name for unit in sliced.units for name in loads([unit.node])}
-        return bool(asked & words.WORDS) or sliced.dynamic
+        return bool(sliced.used & words.WORDS) or sliced.dynamic
 
     def _begin(self, sliced: AgentSlice, data: tuple[str, ...], handed: tuple[str, ...]) -> list[str]:
         """Returns the lines that bind what the agent's kernel had from the start."""
         lines: list[str] = []
         own = data or ("context",)
-        used = sliced.reads | {name for unit in sliced.units for name in loads([unit.node])}
-        if sliced.returns is not None:
-            used |= loads([sliced.returns])
+        used = sliced.reads | sliced.used
         has_data = sliced.history.has_data
         for name in own:
             if has_data and sliced.changes & {name, "context"} and (name in used or "context" in used):
                 lines.append(f"{name} = copy.deepcopy({name})")
                 self._imports["copy"] = "import copy"
-        if "context" in used and sliced.history.id == "0":
+        if ("context" in used or sliced.dynamic) and sliced.history.id == "0":
             if not has_data:
                 lines.append(f"context = {sliced.history.question!r}")
             elif len(data) == 1 and data != ("context",):
@@ -315,10 +310,12 @@ class Writer:
                 self._used_tools.add(name)
             elif name in _LOOK_FUNCTIONS and name not in sliced.facts.bound:
                 self._looks.add(name)
+            elif any(is_star(unit.node) for unit in sliced.units):
+                continue  # the code itself binds it, in a way that cannot be seen
             elif (statement := _missing_import(name, sliced)) is not None:
                 if self._imports.setdefault(name, statement) != statement:
                     local.append(statement)
-            elif name not in sliced.facts.bound:
+            elif name not in sliced.facts.bound and not sliced.dynamic:
                 self._unbound.add(name)
         return local
 
