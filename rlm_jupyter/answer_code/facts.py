@@ -80,6 +80,7 @@ class Facts:
         self.bound = bound_in(body)
         self.consumable: set[str] = set()
         self._aliases: dict[str, set[str]] = {}
+        self._generators: set[str] = set()
         self._imports(body)
         self._functions(body)
         for group in same:
@@ -230,6 +231,9 @@ class Facts:
                     for name in names_in(target):
                         definitions.setdefault(name, []).append(node.value)
         self.functions = {name: Carried() for name in definitions}
+        for name, nodes in definitions.items():
+            if any(isinstance(one, (ast.Yield, ast.YieldFrom)) for node in nodes for one in ast.walk(node)):
+                self._generators.add(name)
         for _ in range(_ROUNDS):  # a function does what those do that it calls
             news = False
             for name, nodes in definitions.items():
@@ -326,6 +330,8 @@ class Facts:
             for node in nodes:
                 for target, value in _bindings(node):
                     news |= self._assign(target, value)
+                    if not isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)) and self._is_iterator(value):
+                        self.consumable |= names_in(target)
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                     if node.func.attr not in words.PURE_METHODS and self.module_of(node.func.value) is None:
                         news |= self._join(self.roots(node.func.value) | self._given(node))
@@ -347,9 +353,16 @@ class Facts:
             for carried in used if not plain_call and name not in self._plain else ():
                 if self._is_kept(value):
                     news |= self.functions.setdefault(name, Carried()).add(carried)
-            if _is_iterator(value):
-                self.consumable.add(name)
         return news
+
+    def _is_iterator(self, value: ast.AST) -> bool:
+        if isinstance(value, ast.GeneratorExp):
+            return True
+        if not isinstance(value, ast.Call):
+            return False
+        function = value.func
+        name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+        return name in words.CONSUMABLE or name in self._generators
 
     def _is_kept(self, value: ast.AST) -> bool:
         """Whether a value may hold a function or an instance of a class, rather than be the result of a call."""
@@ -400,13 +413,3 @@ def _root_names(target: ast.AST) -> set[str]:
         if node is not part and isinstance(node, ast.Name):
             found.add(node.id)
     return found
-
-
-def _is_iterator(value: ast.AST) -> bool:
-    if isinstance(value, ast.GeneratorExp):
-        return True
-    if isinstance(value, ast.Call):
-        function = value.func
-        name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
-        return name in words.CONSUMABLE
-    return False

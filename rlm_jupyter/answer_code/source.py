@@ -14,7 +14,7 @@ from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.helpers import IMPORTS, needed_helpers
 from rlm_jupyter.answer_code.history import AgentHistory, Completion, RunHistory
 from rlm_jupyter.answer_code.rewriting import Names, Rewriter, Target
-from rlm_jupyter.answer_code.scopes import bound_in, import_names, loads
+from rlm_jupyter.answer_code.scopes import bound_in, free_names, import_names, loads
 from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, is_star, slice_agent
 from rlm_jupyter.guest import missing_imports, text_lines
 
@@ -105,6 +105,7 @@ class Writer:
         self.names = Names(self._pick)
         self._functions: dict[str, str] = {}
         self._texts: list[str] = []
+        self._functions_shared: dict[str, str] = {}
         self._imports: dict[str, str] = {}
         self._stars: list[str] = []
         self._used_tools: set[str] = set()
@@ -140,7 +141,7 @@ class Writer:
         tools = [self._tool(name) for name in sorted(self._used_tools)]
         looks = self._look_functions()
         head = ["\n".join(self._import_lines())]
-        rest = [*_referenced(self._texts, body), body]
+        rest = [*self._functions_shared.values(), *_referenced(self._texts, body), body]
         parts = [part for part in [*head, *looks, *helpers, table, *tools, *rest] if part]
         function = "\n\n".join(parts) + "\n"
         call = f"answer({', '.join(parameters)})"
@@ -337,8 +338,23 @@ class Writer:
             if rest:
                 node.names = rest
                 kept.append(node)
-        agent.body = kept
-        agent.bound = bound_in(kept)
+        agent.body = [node for node in kept if not self._shared(node, kept, parameters)]
+        agent.bound = bound_in(agent.body)
+
+    def _shared(self, node: ast.stmt, body: list[ast.stmt], parameters: tuple[str, ...]) -> bool:
+        """Put a function that uses nothing of the agent's in front of all, once; return whether it stands there."""
+        if not isinstance(node, ast.FunctionDef) or node.decorator_list:
+            return False
+        bound_elsewhere = bound_in([other for other in body if other is not node])
+        taken = words.BUILTINS | set(parameters) | {"answer", *self.tools, *self._imports, *self.history.names}
+        if node.name in taken | bound_elsewhere:
+            return False
+        outside = {name for part in _parts(node) for name in loads([part])} | free_names(node)
+        known = words.BUILTINS | set(self._imports) | set(self._functions_shared) | {node.name}
+        if not outside <= known - bound_elsewhere:
+            return False
+        text = ast.unparse(node)
+        return self._functions_shared.setdefault(node.name, text) == text
 
     def _hoisted(self, node: ast.Import | ast.ImportFrom, alias: ast.alias, taken: set[str]) -> bool:
         one = copy.copy(node)
@@ -482,6 +498,14 @@ def _referenced(texts: list[str], body: str) -> list[str]:
         if any(re.search(rf"\b{name}\b", other) for other in [*kept, body]):
             kept.insert(0, text)
     return kept
+
+
+def _parts(node: ast.FunctionDef) -> list[ast.expr]:
+    """Returns what is evaluated where a function is defined."""
+    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+    noted = [one.annotation for one in arguments if one.annotation is not None]
+    defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
+    return [*defaults, *noted, *([node.returns] if node.returns is not None else [])]
 
 
 def _missing_import(name: str, sliced: AgentSlice) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,24 +33,28 @@ if TYPE_CHECKING:
 
 _SECONDS = 600.0
 """How long the code may work where cells have no limit."""
-_EXPORT_SECONDS = 300.0
+_EXPORT_SECONDS = 60.0
 _LONGEST = 300
-_VALUE, _MISSED = "value_of_answer", "prompts_not_recorded"
+_MISSED = "prompts_not_recorded"
 _LISTED = "{missed} = list(globals().get('NOT_RECORDED', ()))[:100]"
 
 
-class _Refused:
-    """What code behind an answer asks of the engine: nothing."""
+class _Requests:
+    """Serves what code behind an answer asks of the engine: to take its value, and nothing else."""
 
     def __init__(self) -> None:
         self.imported: list[str] = []
+        self.value: Buffer | None = None
 
-    async def handle(self, op: str, body: dict[str, Any], _fds: list[int]) -> tuple[Any, list[int]]:
-        """Take note of what a cell did; refuse the rest."""
-        if op != "cell_done":
+    async def handle(self, op: str, body: dict[str, Any], fds: list[int]) -> tuple[Any, list[int]]:
+        """Take the value, as of an agent; take note of what a cell did; refuse the rest."""
+        if op == "final" and len(fds) == 1 and self.value is None:
+            self.value = Buffer.from_fd(os.dup(fds[0]))
+        elif op == "cell_done":
+            added = body.get("imported")
+            self.imported += [str(one) for one in added[:20]] if isinstance(added, list) else []
+        else:
             raise BridgeError("failed", "The code behind an answer asks no agent and no model.")
-        added = body.get("imported")
-        self.imported += [str(one) for one in added[:20]] if isinstance(added, list) else []
         return {}, []
 
 
@@ -173,7 +178,7 @@ async def run_code(conductor: Conductor, code: AnswerCode, data: Buffer | None) 
         KernelStartError: there is no kernel for it.
     """
     settings = conductor.settings
-    refused = _Refused()
+    requests = _Requests()
     request = KernelRequest(
         run=conductor.run,
         agent="code",
@@ -181,17 +186,17 @@ async def run_code(conductor: Conductor, code: AnswerCode, data: Buffer | None) 
         sandbox=settings.sandbox,
         env=conductor.env,
     )
-    kernel = await conductor.pool.start(request, refused.handle)
+    kernel = await conductor.pool.start(request, requests.handle)
     try:
-        return await _run_in(kernel, conductor, code, data, refused)
+        return await _run_in(kernel, conductor, code, data, requests)
     except BridgeError as error:
-        return _Outcome(failure=one_line(f"its value cannot leave the kernel: {error.message}", _LONGEST))
+        return _Outcome(failure=one_line(f"its kernel did not take the data: {error.message}", _LONGEST))
     finally:
         await kernel.stop()
 
 
 async def _run_in(
-    kernel: AgentKernel, conductor: Conductor, code: AnswerCode, data: Buffer | None, refused: _Refused
+    kernel: AgentKernel, conductor: Conductor, code: AnswerCode, data: Buffer | None, requests: _Requests
 ) -> _Outcome:
     parameters = code.parameters
     if data is not None and parameters:
@@ -199,18 +204,18 @@ async def _run_in(
         await kernel_setup.load(
             kernel, data, ("all_data",) if several else parameters, parameters if several else ()
         )
-    call = f"{_VALUE} = answer({', '.join(parameters)})"
-    # One cell: before each, the kernel binds the name `answer` anew.
-    cell = f"{code.written.function}\n{call}\n{_LISTED.format(missed=_MISSED)}"
+    # One cell: before each, the kernel binds the name `answer` anew. FINAL encodes the value as it did in the run.
+    cell = f"{code.written.function}\nFINAL(answer({', '.join(parameters)}))"
     result = await kernel.execute(cell, seconds=conductor.limits.cell_seconds or _SECONDS)
-    if result.status != "ok":
+    failed = result.status != "ok"
+    missed = await _missed(kernel) if code.recorded and result.status in ("ok", "error") else 0
+    if failed or requests.value is None:
         error = f"{result.error_name}: {result.error_value}" if result.error_name else result.status
-        missed = await _missed(kernel) if code.recorded and result.status == "error" else 0
         return _Outcome(failure=one_line(error, _LONGEST), missed=missed)
-    if refused.imported:
-        return _Outcome(failure=f"it lacks `{refused.imported[0]}`")
-    value = await kernel_setup.export(kernel, _VALUE, timeout=_EXPORT_SECONDS)
-    return _Outcome(value, missed=await _missed(kernel) if code.recorded else 0)
+    if requests.imported:
+        requests.value.close()
+        return _Outcome(failure=f"it lacks `{one_line(requests.imported[0], _LONGEST)}`")
+    return _Outcome(requests.value, missed=missed)
 
 
 async def _missed(kernel: AgentKernel) -> int:
