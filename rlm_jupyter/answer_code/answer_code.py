@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from rlm_jupyter.answer_code.history import RunHistory
-from rlm_jupyter.answer_code.source import NoCodeError, Step, Writer, Written
+from rlm_jupyter.answer_code.slicing import NoCodeError
+from rlm_jupyter.answer_code.source import Step, Writer, Written
 from rlm_jupyter.errors import NoAnswerCodeError
 from rlm_jupyter.events import events as ev
 
@@ -107,7 +108,7 @@ class AnswerCode(str):
         told = self.told.replace("\n", " ")
         return f"# {told}\n{str.__str__(self)}"
 
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: FBT001 - IPython's own signature
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         """Shows it as text with line breaks, where a `str` would be shown with escapes."""
         printer.text(repr(self))
 
@@ -137,7 +138,7 @@ def answer_code(
         written = Writer(history, known, whole=whole).write()
     except NoCodeError as error:
         raise NoAnswerCodeError(f"There is no code behind this answer. {error}") from None
-    except (RecursionError, ValueError, SyntaxError) as error:
+    except (RecursionError, ValueError, SyntaxError, MemoryError) as error:
         raise NoAnswerCodeError(
             f"The code behind this answer cannot be written: {type(error).__name__}: {error}."
         ) from None

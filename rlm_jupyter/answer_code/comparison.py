@@ -92,7 +92,7 @@ def _of_objects(found: Any, wanted: Any, place: str, depth: int) -> str | None:
     picture = _picture(found), _picture(wanted)
     if picture[0] is not None:
         return _of_pictures(picture, place, depth)
-    if type(found).__eq__ is object.__eq__:
+    if vars(object)["__eq__"] is getattr(type(found), "__eq__", None):
         raise IncomparableError(f"{place} is a `{type(found).__name__}`, and two of these cannot be compared")
     try:
         same = bool(found == wanted)
@@ -181,7 +181,7 @@ def _of_pictures(pictures: tuple[Any, Any], place: str, depth: int) -> str | Non
         why = _difference(*data, "its data", depth + 1) if data[0] is not None else None
         return f"{place} shows another picture" + (f": {why}" if why else "")
     rest = [{name: part for name, part in one.items() if name != "picture"} for one in pictures]
-    return _difference(*rest, place, depth + 1)
+    return _difference(rest[0], rest[1], place, depth + 1)
 
 
 def _first(found: Any) -> str | None:

@@ -120,7 +120,7 @@ class Facts:
         """Returns whether an expression is a table or an array, as far as is known."""
         return isinstance(node, ast.Name) and node.id in self._frames
 
-    def roots(self, node: ast.AST | None, local: Mapping[str, Roots] = {}) -> Roots:  # noqa: C901, PLR0911, PLR0912, B006
+    def roots(self, node: ast.AST | None, local: Mapping[str, Roots] = {}) -> Roots:  # noqa: C901, PLR0911, PLR0912
         """Returns the names whose objects the value of an expression may share something with."""
 
         def union(parts: Iterable[ast.AST | None]) -> Roots:
@@ -171,7 +171,7 @@ class Facts:
             return True
         return any(isinstance(one, ast.Compare) for one in ast.walk(node.slice))
 
-    def _roots_of_call(self, node: ast.Call, local: Mapping[str, Roots]) -> Roots:
+    def _roots_of_call(self, node: ast.Call, local: Mapping[str, Roots]) -> Roots:  # noqa: PLR0911 - one case each
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         given = frozenset[str]().union(*(self.roots(argument, local) for argument in arguments))
         function = node.func
@@ -200,40 +200,31 @@ class Facts:
 
     def _imports(self, body: list[ast.stmt]) -> None:
         for node in (one for statement in body for one in ast.walk(statement)):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    name = alias.asname or alias.name.partition(".")[0]
-                    self.modules[name] = alias.name if alias.asname else name
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                for alias in node.names:
-                    name, whole = alias.asname or alias.name, f"{node.module}.{alias.name}"
-                    if whole in words.STATES or node.module in ("matplotlib", "numpy", "os"):
-                        self.modules[name] = whole
-                    self.imported.add(name)
-                    if state := words.STATES.get(node.module):
-                        self.states[name] = state
-        for name, module in self.modules.items():
-            if state := words.STATES.get(module):
-                self.states[name] = state
-        for name in ("plt", "random"):  # imported by the kernel, where a cell forgot to
-            if name not in self.bound:
-                self.states[name] = words.STATES["random" if name == "random" else "matplotlib.pyplot"]
+            for alias in node.names if isinstance(node, (ast.Import, ast.ImportFrom)) else ():
+                self._import(alias, node.module if isinstance(node, ast.ImportFrom) else None)
+        for name in {"plt", "random"} - self.bound:  # imported by the kernel, where a cell forgot to
+            self.states[name] = words.STATES["random" if name == "random" else "matplotlib.pyplot"]
+
+    def _import(self, alias: ast.alias, source: str | None) -> None:
+        """Take note of one name that an import binds: a module, or something out of one."""
+        whole = alias.name if source is None else f"{source}.{alias.name}"
+        name = alias.asname or (alias.name.partition(".")[0] if source is None else alias.name)
+        if source is not None:
+            self.imported.add(name)
+        if source is None or whole in words.STATES or source in ("matplotlib", "numpy", "os"):
+            self.modules[name] = whole if source is not None or alias.asname else name
+        state = words.STATES.get(self.modules.get(name, "")) or words.STATES.get(source or "")
+        if state:
+            self.states[name] = state
 
     def _functions(self, body: list[ast.stmt]) -> None:
-        definitions: dict[str, list[ast.AST]] = {}
-        for node in own_nodes(body):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                definitions.setdefault(node.name, []).append(node)
-            elif isinstance(node, ast.Assign) and any(
-                isinstance(one, ast.Lambda) for one in ast.walk(node.value)
-            ):
-                for target in node.targets:
-                    for name in names_in(target):
-                        definitions.setdefault(name, []).append(node.value)
+        definitions = _definitions(body)
         self.functions = {name: Carried() for name in definitions}
-        for name, nodes in definitions.items():
-            if any(isinstance(one, (ast.Yield, ast.YieldFrom)) for node in nodes for one in ast.walk(node)):
-                self._generators.add(name)
+        self._generators = {
+            name
+            for name, nodes in definitions.items()
+            if any(isinstance(one, (ast.Yield, ast.YieldFrom)) for node in nodes for one in ast.walk(node))
+        }
         for _ in range(_ROUNDS):  # a function does what those do that it calls
             news = False
             for name, nodes in definitions.items():
@@ -330,13 +321,21 @@ class Facts:
             for node in nodes:
                 for target, value in _bindings(node):
                     news |= self._assign(target, value)
-                    if not isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)) and self._is_iterator(value):
+                    if not isinstance(node, (ast.For, ast.AsyncFor, ast.comprehension)) and self._is_iterator(
+                        value
+                    ):
                         self.consumable |= names_in(target)
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                    if node.func.attr not in words.PURE_METHODS and self.module_of(node.func.value) is None:
-                        news |= self._join(self.roots(node.func.value) | self._given(node))
+                news |= self._join(self._put_together(node))
             if not news:
                 break
+
+    def _put_together(self, node: ast.AST) -> Roots:
+        """Returns the names of an object and of what a call of its method may put into it."""
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            return _NONE
+        if node.func.attr in words.PURE_METHODS or self.module_of(node.func.value) is not None:
+            return _NONE
+        return self.roots(node.func.value) | self._given(node)
 
     def _assign(self, target: ast.AST, value: ast.AST) -> bool:
         bound = {name for name in names_in(target) if name not in self._plain}
@@ -386,6 +385,20 @@ class Facts:
         return True
 
 
+def _definitions(body: list[ast.stmt]) -> dict[str, list[ast.AST]]:
+    """Returns all definitions of functions, classes and lambdas at the top level, by name."""
+    found: dict[str, list[ast.AST]] = {}
+    for node in own_nodes(body):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.setdefault(node.name, []).append(node)
+        elif isinstance(node, ast.Assign) and any(
+            isinstance(one, ast.Lambda) for one in ast.walk(node.value)
+        ):
+            for name in (name for target in node.targets for name in names_in(target)):
+                found.setdefault(name, []).append(node.value)
+    return found
+
+
 def _bindings(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
     """Returns the targets that a node binds, each with the value."""
     match node:
@@ -394,7 +407,7 @@ def _bindings(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
         case (
             ast.AnnAssign(value=ast.expr() as value) | ast.AugAssign(value=value) | ast.NamedExpr(value=value)
         ):
-            return [(node.target, value)]  # type: ignore[attr-defined]
+            return [(node.target, value)]
         case ast.For() | ast.AsyncFor() | ast.comprehension():
             return [(node.target, node.iter)]
         case ast.With() | ast.AsyncWith():

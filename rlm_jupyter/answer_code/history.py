@@ -1,4 +1,4 @@
-"""What the agents of a run did, as far as an answer may rest on it: cells, sub-agents, completions. From events alone."""
+"""What the agents of a run did, as far as an answer may rest on it: cells, sub-agents, completions."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from rlm_jupyter.answer_code.facts import Facts
 from rlm_jupyter.answer_code.slicing import given_to_final
 
 _BATCHES = ("llm_query_batched", "llm_query_batch", "llm_batch")
+_FUNCTIONS = {"llm_query": "recorded_answer", "rlm_query": "ask"}
 _FAILURES = {"RLMQueryError": "QueryFailed", "FinalRejected": "QueryFailed"}
 
 
@@ -80,15 +81,15 @@ class Rewriter(ast.NodeTransformer):
         self.awaits = before
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:  # noqa: N802
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         """Rewrite a function that blocks."""
         return self._body(self._in_scope(node, awaits=False))
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:  # noqa: N802
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
         """Rewrite a function that awaits."""
         return self._body(self._in_scope(node, awaits=True))
 
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:  # noqa: N802
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         """Rewrite a function that blocks."""
         return self._in_scope(node, awaits=False)
 
@@ -118,39 +119,34 @@ class Rewriter(ast.NodeTransformer):
         known = all(not isinstance(one, ast.Name) or one.id in words.BUILTINS for one in inner)
         return known and not Scan.of(node, self.facts).changes
 
-    def visit_Global(self, node: ast.Global) -> ast.AST:  # noqa: N802
+    def visit_Global(self, node: ast.Global) -> ast.AST:
         """Top-level variables are those of the function that the code becomes."""
         return ast.Nonlocal(node.names)
 
     # ---- words
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         """Replace a word that is passed on as a function."""
-        if node.id == "FINAL" and node.id in self.facts.bound:
-            return ast.Name(self.names("final_value"), node.ctx)
-        if node.id in self.facts.bound:
-            return node
-        if node.id in _FAILURES:
-            return ast.Name(self.names(_FAILURES[node.id]), node.ctx)
-        if node.id == "Failed":
+        name = node.id
+        if name in self.facts.bound:
+            return ast.Name(self.names("final_value"), node.ctx) if name == "FINAL" else node
+        if name in _FAILURES:
+            return ast.Name(self.names(_FAILURES[name]), node.ctx)
+        if name == "Failed":
             self.names("QueryFailed")
             return ast.Name(self.names("Failed"), node.ctx)
-        if not isinstance(node.ctx, ast.Load):
-            return node
-        if node.id == "llm_query":
-            return ast.Name(self.names("recorded_answer"), ast.Load())
-        if node.id == "rlm_query":
-            self.dispatches = True
-            return ast.Name(self.names("ask"), ast.Load())
+        if name in _FUNCTIONS and isinstance(node.ctx, ast.Load):
+            self.dispatches |= name == "rlm_query"
+            return ast.Name(self.names(_FUNCTIONS[name]), ast.Load())
         return node
 
-    def visit_Await(self, node: ast.Await) -> ast.AST:  # noqa: N802
+    def visit_Await(self, node: ast.Await) -> ast.AST:
         """A word that is awaited at once blocks here."""
         if self._word(node.value):
             return self._replaced(node.value)  # type: ignore[arg-type]
         return self.generic_visit(node)
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         """Replace a call of a word."""
         if not self._word(node):
             return self.generic_visit(node)
@@ -225,9 +221,9 @@ class Rewriter(ast.NodeTransformer):
         ask = self.names("ask")
         if contexts is None or _is_none(contexts):
             return self._each(ask, questions, tools)
-        pair = [ast.Name("each_question", ast.Store()), ast.Name("each_part", ast.Store())]
+        pair: list[ast.expr] = [ast.Name("each_question", ast.Store()), ast.Name("each_part", ast.Store())]
         loop = ast.comprehension(ast.Tuple(pair, ast.Store()), _call("zip", questions, contexts), [], 0)
-        given = [ast.Name("each_question", ast.Load()), ast.Name("each_part", ast.Load())]
+        given: list[ast.expr] = [ast.Name("each_question", ast.Load()), ast.Name("each_part", ast.Load())]
         return ast.ListComp(self._one(ask, given, tools), [loop])
 
     def _each(self, function: str, items: ast.expr, tools: ast.expr | None) -> ast.expr:

@@ -7,18 +7,37 @@ from collections.abc import Iterable, Iterator
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_MOST_CODE = 1_000_000
+_TRIES = 5
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
 def parse(code: str) -> ast.Module | None:
     """Parse a cell; None if it is not plain Python, or longer than can be."""
-    if len(code) > 1_000_000:
+    if len(code) > _MOST_CODE:
         return None
     try:
-        tree = compile(code, "<cell>", "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
+        return parsed(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    return tree if isinstance(tree, ast.Module) else None
+
+
+def parsed(code: str) -> ast.Module:
+    """Parse code.
+
+    Raises:
+        SyntaxError, ValueError, RecursionError, MemoryError: it cannot be parsed.
+    """
+    for _ in range(_TRIES):
+        try:
+            # Not `ast.parse`: code of a model is under no `from __future__` of ours.
+            tree = compile(code, "<cell>", "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
+        except SystemError:
+            # Two threads that parse at once count one depth (https://github.com/python/cpython/issues/106905).
+            continue
+        assert isinstance(tree, ast.Module)
+        return tree
+    raise MemoryError("too many threads parse at once")
 
 
 def names_in(target: ast.AST) -> set[str]:

@@ -179,7 +179,7 @@ def _with_magics(cell: Cell) -> ast.Module | None:
     try:
         from IPython.core.inputtransformer2 import TransformerManager
 
-        return parse(TransformerManager().transform_cell(cell.code))
+        return parse(TransformerManager().transform_cell(cell.code))  # type: ignore[no-untyped-call]
     except (ImportError, SyntaxError, ValueError):
         return None
 
@@ -213,7 +213,7 @@ def _final_call(node: ast.stmt) -> ast.Call | None:
     value = node.value if isinstance(node, ast.Expr) else None
     if isinstance(value, ast.Await):
         value = value.value
-    return value if _is_final(value) else None
+    return value if isinstance(value, ast.Call) and _is_final(value) else None
 
 
 def _is_final(node: ast.AST | None) -> bool:

@@ -5,21 +5,27 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from rlm_jupyter.answer_code import vocabulary as words
-from rlm_jupyter.answer_code.helpers import IMPORTS, needed_helpers
+from rlm_jupyter.answer_code.code_text import (
+    evaluated_in,
+    indent,
+    literal,
+    referenced,
+    without_docstring,
+    without_nonlocal,
+)
 from rlm_jupyter.answer_code.history import AgentHistory, Completion, RunHistory
+from rlm_jupyter.answer_code.plain_functions import IMPORTS, needed_helpers
+from rlm_jupyter.answer_code.recorded_answers import recorded_table
 from rlm_jupyter.answer_code.rewriting import Names, Rewriter, Target
-from rlm_jupyter.answer_code.scopes import bound_in, free_names, import_names, loads
+from rlm_jupyter.answer_code.scopes import bound_in, free_names, import_names, loads, parsed
 from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, is_star, slice_agent
 from rlm_jupyter.guest import missing_imports, text_lines
 
-_MOST_RECORDED = 2_000_000
-"""Characters of recorded prompts and answers that code may hold."""
 _LOOK_FUNCTIONS = ("parse_lines", "find_lines", "outline")
 _NOT_CODE = {
     "budget": "`budget()`, which tells what a run has left",
@@ -141,7 +147,7 @@ class Writer:
         tools = [self._tool(name) for name in sorted(self._used_tools)]
         looks = self._look_functions()
         head = ["\n".join(self._import_lines())]
-        rest = [*self._functions_shared.values(), *_referenced(self._texts, body), body]
+        rest = [*self._functions_shared.values(), *referenced(self._texts, body), body]
         parts = [part for part in [*head, *looks, *helpers, table, *tools, *rest] if part]
         function = "\n\n".join(parts) + "\n"
         call = f"answer({', '.join(parameters)})"
@@ -161,7 +167,7 @@ class Writer:
 
     def _tool(self, name: str) -> str:
         """Returns the source of a tool, its imports moved to the top."""
-        tree = ast.parse(self.tools[name])
+        tree = parsed(self.tools[name])
         for node in tree.body:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 self._imports[ast.unparse(node)] = ast.unparse(node)
@@ -226,8 +232,8 @@ class Writer:
         for unit in sliced.units:
             node = unit.node
             first = node.decorator_list[0].lineno if getattr(node, "decorator_list", None) else node.lineno  # type: ignore[attr-defined]
-            lines = (first, node.end_lineno or node.lineno)
-            self._steps.append(Step(sliced.history.id, unit.cell.turn, unit.cell.number, lines))
+            place = (first, node.end_lineno or node.lineno)
+            self._steps.append(Step(sliced.history.id, unit.cell.turn, unit.cell.number, place))
             self._distinct.add(ast.unparse(node))
             awaits = unit.cell.number in sliced.awaits
             agent.body.append(rewriter.rewrite(copy.deepcopy(node), awaits=awaits))
@@ -241,31 +247,18 @@ class Writer:
         given = ", ".join([*parameters, *(["tools"] if handed else [])])
         if sliced.awaits:
             run = self.names("in_own_loop")
-            body = f"async def work({given}):\n{_indent(body)}\nreturn {run}(work({given}))"
+            body = f"async def work({given}):\n{indent(body)}\nreturn {run}(work({given}))"
         if name == "answer" and "recorded_answer" in self.names.used:
             body = f"ASKED.clear()\n{body}"
-        return f"def {name}({given}):\n{_indent(body)}"
+        return f"def {name}({given}):\n{indent(body)}"
 
     def _asks(self, sliced: AgentSlice) -> bool:
         return bool(sliced.used & words.WORDS) or sliced.dynamic
 
     def _begin(self, sliced: AgentSlice, data: tuple[str, ...], handed: tuple[str, ...]) -> list[str]:
         """Returns the lines that bind what the agent's kernel had from the start."""
-        lines: list[str] = []
-        own = data or ("context",)
         used = sliced.reads | sliced.used
-        has_data = sliced.history.has_data
-        for name in own:
-            if has_data and sliced.changes & {name, "context"} and (name in used or "context" in used):
-                lines.append(f"{name} = copy.deepcopy({name})")
-                self._imports["copy"] = "import copy"
-        if ("context" in used or sliced.dynamic) and sliced.history.id == "0":
-            if not has_data:
-                lines.append(f"context = {sliced.history.question!r}")
-            elif len(data) == 1 and data != ("context",):
-                lines.append(f"context = {data[0]}")
-            elif len(data) > 1:
-                lines.append(f"context = {{{', '.join(f'{name!r}: {name}' for name in data)}}}")
+        lines = self._begin_data(sliced, data, used)
         if "question" in sliced.reads and "question" not in sliced.facts.bound | set(data):
             lines.append(f"question = {sliced.history.question!r}")
         if "answer" in used and "answer" not in sliced.facts.bound and "answer" not in data:
@@ -275,6 +268,25 @@ class Writer:
         if handed:
             lines.append("named = {tool.__name__: tool for tool in tools}")
             lines += [f"{name} = named[{name!r}]" for name in handed]
+        return lines
+
+    def _begin_data(self, sliced: AgentSlice, data: tuple[str, ...], used: set[str]) -> list[str]:
+        """Returns the lines that bind the data: as a copy where it is changed, and as `context`."""
+        lines: list[str] = []
+        history = sliced.history
+        for name in data or ("context",):
+            changed = sliced.changes & {name, "context"} and (name in used or "context" in used)
+            if history.has_data and changed:
+                lines.append(f"{name} = copy.deepcopy({name})")
+                self._imports["copy"] = "import copy"
+        if history.id != "0" or not ("context" in used or sliced.dynamic):
+            return lines
+        if not history.has_data:
+            lines.append(f"context = {history.question!r}")
+        elif len(data) == 1 and data != ("context",):
+            lines.append(f"context = {data[0]}")
+        elif len(data) > 1:
+            lines.append(f"context = {{{', '.join(f'{name!r}: {name}' for name in data)}}}")
         return lines
 
     def _returned(self, sliced: AgentSlice, rewriter: Rewriter) -> ast.expr:
@@ -346,10 +358,12 @@ class Writer:
         if not isinstance(node, ast.FunctionDef) or node.decorator_list:
             return False
         bound_elsewhere = bound_in([other for other in body if other is not node])
-        taken = words.BUILTINS | set(parameters) | {"answer", *self.tools, *self._imports, *self.history.names}
+        taken = (
+            words.BUILTINS | set(parameters) | {"answer", *self.tools, *self._imports, *self.history.names}
+        )
         if node.name in taken | bound_elsewhere:
             return False
-        outside = {name for part in _parts(node) for name in loads([part])} | free_names(node)
+        outside = {name for part in evaluated_in(node) for name in loads([part])} | free_names(node)
         known = words.BUILTINS | set(self._imports) | set(self._functions_shared) | {node.name}
         if not outside <= known - bound_elsewhere:
             return False
@@ -360,9 +374,7 @@ class Writer:
         one = copy.copy(node)
         one.names = [alias]
         name, text = next(iter(import_names(one))), ast.unparse(one)
-        if name in taken or self._imports.setdefault(name, text) != text:
-            return False
-        return True
+        return name not in taken and self._imports.setdefault(name, text) == text
 
     def _shadows(self, agent: _Agent) -> list[str]:
         """Returns the lines that let a variable with the name of a builtin be that builtin until it is bound."""
@@ -420,7 +432,7 @@ class Writer:
     ) -> str:
         """Returns a function that runs the statements in a namespace of their own, as the agent's kernel did."""
         body = [
-            _without_nonlocal(node)
+            without_nonlocal(node)
             for node in agent.body
             if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")
         ]
@@ -437,7 +449,7 @@ class Writer:
         reset = "    ASKED.clear()\n" if name == "answer" and "recorded_answer" in self.names.used else ""
         return (
             f"def {name}({', '.join(own)}):\n{reset}    space = {{**globals(), {given}}}\n"
-            f"    exec({_literal(code)}, space)\n    return space[{result!r}]"
+            f"    exec({literal(code)}, space)\n    return space[{result!r}]"
         )
 
     # ---- what stands before the functions
@@ -447,26 +459,13 @@ class Writer:
         if "recorded_answer" not in self.names.used:
             self._completions = []
             return ""
-        table: dict[str, list[str]] = {}
-        for one in self._completions:
-            table.setdefault(one.prompt, []).append(_answer_text(one, self.names))
-        size = sum(len(prompt) + sum(map(len, answers)) for prompt, answers in table.items())
-        if size > _MOST_RECORDED:
-            raise NoCodeError(
-                f"It rests on {len(self._completions):,} recorded answers whose prompts have {size:,} characters, which "
-                f"is too much for code; the most is {_MOST_RECORDED:,}."
-            )
-        rows = []
-        for prompt, answers in table.items():
-            distinct = answers if len(set(answers)) > 1 else answers[:1]
-            rows.append(f"    {prompt!r}: [{', '.join(distinct)}],")
-        return "\n".join(["RECORDED = {", *rows, "}"])
+        return recorded_table(self._completions, self.names)
 
     def _look_functions(self) -> list[str]:
         """Returns the source of functions that read the lines of a text, which a first look uses."""
         if not self._looks:
             return []
-        tree = ast.parse(inspect.getsource(text_lines))
+        tree = parsed(inspect.getsource(text_lines))
         defined: dict[str, ast.stmt] = {}
         for node in tree.body:
             for name in bound_in([node]):
@@ -481,31 +480,13 @@ class Writer:
         chosen = [node for node in tree.body if any(defined.get(name) is node for name in kept)]
         future = "from __future__ import annotations"
         self._imports["annotations"] = future
-        return [ast.unparse(_without_docstring(node)) for node in chosen]
+        return [ast.unparse(without_docstring(node)) for node in chosen]
 
     def _import_lines(self) -> list[str]:
         found = {*self._imports.values(), *self._stars}
         future = {line for line in found if line.startswith("from __future__")}
         plain = {line for line in found if line.startswith("import ")}
         return [*sorted(future), *sorted(plain), *sorted(found - future - plain)]
-
-
-def _referenced(texts: list[str], body: str) -> list[str]:
-    """Returns those functions that are called, by `answer` or by one that is."""
-    kept: list[str] = []
-    for text in reversed(texts):  # a function stands behind those that it calls
-        name = text[len("def ") : text.index("(")]
-        if any(re.search(rf"\b{name}\b", other) for other in [*kept, body]):
-            kept.insert(0, text)
-    return kept
-
-
-def _parts(node: ast.FunctionDef) -> list[ast.expr]:
-    """Returns what is evaluated where a function is defined."""
-    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    noted = [one.annotation for one in arguments if one.annotation is not None]
-    defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
-    return [*defaults, *noted, *([node.returns] if node.returns is not None else [])]
 
 
 def _missing_import(name: str, sliced: AgentSlice) -> str | None:
@@ -526,67 +507,3 @@ def _missing_import(name: str, sliced: AgentSlice) -> str | None:
         return missing_imports.OBJECTS[name]
     found = missing_imports.statement_for(name, attributes)
     return found[0] if found is not None else None
-
-
-def _answer_text(one: Completion, names: Names) -> str:
-    if one.error is not None:
-        return f"{names('QueryFailed')}({one.error!r})"
-    return repr(_json(one.text)) if one.typed else repr(one.text)
-
-
-def _json(text: str) -> object:
-    """Read the JSON in a reply; the text itself if there is none."""
-    tries = [text.strip()]
-    for opening, closing in ("{}", "[]"):
-        start, end = text.find(opening), text.rfind(closing)
-        if 0 <= start < end:
-            tries.append(text[start : end + 1])
-    for part in tries:
-        try:
-            return json.loads(part)
-        except (ValueError, RecursionError):
-            continue
-    return text
-
-
-def _without_nonlocal(node: ast.stmt) -> ast.stmt:
-    class Back(ast.NodeTransformer):
-        def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:  # noqa: N802
-            return ast.Global(node.names)
-
-    made = Back().visit(node)
-    assert isinstance(made, ast.stmt)
-    return made
-
-
-def _without_docstring(node: ast.stmt) -> ast.stmt:
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
-        node.body = node.body[1:] or [ast.Pass()]
-    return node
-
-
-def _literal(text: str) -> str:
-    r"""Returns text as a literal over several lines, where it can be one."""
-    if "'''" in text or "\\" in text or text.endswith("'"):
-        return repr(text)
-    return f"'''\n{text}\n'''"
-
-
-def _indent(text: str) -> str:
-    """Indent code; lines inside of texts over several lines stay as they are."""
-    strings = _lines_in_strings(text)
-    return "\n".join(
-        line if number in strings or not line else f"    {line}"
-        for number, line in enumerate(text.split("\n"), 1)
-    )
-
-
-def _lines_in_strings(text: str) -> set[int]:
-    """Returns the numbers of the lines that begin inside of a string."""
-    found: set[int] = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.JoinedStr) or (
-            isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes))
-        ):
-            found |= set(range(node.lineno + 1, (node.end_lineno or node.lineno) + 1))
-    return found

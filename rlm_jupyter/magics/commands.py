@@ -218,7 +218,9 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     _print_output(f"Run `{run.id}` is in `{path}`.")
 
 
-@command("code [RUN] [-o/--out NAME]", "The code behind an answer, run again and compared; -o puts it into a cell.")
+@command(
+    "code [RUN] [-o/--out NAME]", "The code behind an answer, run again and compared; -o puts it into a cell."
+)
 def code(magics: MagicsState, arguments: argparse.Namespace) -> Any:
     """Returns the code; with a name, stores it there and puts it into the next cell."""
     out = out_name(arguments.out) if arguments.out else None

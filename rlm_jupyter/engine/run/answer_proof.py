@@ -128,7 +128,7 @@ async def _prove(conductor: Conductor, code: AnswerCode) -> None:
     code.verdict, code.detail = await _judge(conductor, code)
 
 
-async def _judge(conductor: Conductor, code: AnswerCode) -> tuple[ev.ProofVerdict, str]:
+async def _judge(conductor: Conductor, code: AnswerCode) -> tuple[ev.ProofVerdict, str]:  # noqa: PLR0911 - one case each
     root = conductor.agents.get("0")
     wanted = root.value if root is not None else None
     if root is None or wanted is None or wanted.closed:

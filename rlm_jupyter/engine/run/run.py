@@ -26,9 +26,9 @@ from rlm_jupyter.models.base import ChatModel, Message, Usage
 from rlm_jupyter.settings import Limits
 
 if TYPE_CHECKING:
-    from rlm_jupyter.answer_code.answer_code import AnswerCode
     from pathlib import Path
 
+    from rlm_jupyter.answer_code.answer_code import AnswerCode
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.agent.spec import AgentSpec
     from rlm_jupyter.engine.run.conductor import Conductor
