@@ -20,6 +20,7 @@ class Completion:
         prompt: as the code gave it.
         text: the reply.
         typed: whether JSON was asked for, so that the code got a value and not the text.
+        fallback: whether it stands for a sub-agent, at the depth limit.
         with_data: whether data stood in the prompt that the code gave as an object (the depth limit).
         error: why there is no reply.
     """
@@ -27,6 +28,7 @@ class Completion:
     prompt: str
     text: str = ""
     typed: bool = False
+    fallback: bool = False
     with_data: bool = False
     error: str | None = None
 
@@ -203,7 +205,7 @@ def _read_prompt(content: str, purpose: ev.Purpose) -> Completion:
     prompt = prompt if typed else content
     if purpose == "fallback":
         question, mark, _ = prompt.partition(_FALLBACK_MARK)
-        return Completion(question, typed=typed, with_data=bool(mark))
+        return Completion(question, typed=typed, fallback=True, with_data=bool(mark))
     return Completion(prompt, typed=typed)
 
 

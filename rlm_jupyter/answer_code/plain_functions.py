@@ -31,7 +31,7 @@ def {attempt}(function, *given, **named):
     "recorded_answer": '''\
 ASKED, NOT_RECORDED = [], []
 
-def {recorded_answer}(prompt, **_):
+def {recorded_answer}(prompt, *_, **__):
     """Return what a language model has answered."""
     if prompt not in RECORDED:
         NOT_RECORDED.append(prompt)

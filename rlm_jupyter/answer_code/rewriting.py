@@ -58,12 +58,13 @@ class Rewriter(ast.NodeTransformer):
         fails: whether a sub-agent or a completion failed.
 
     Attributes:
+        leaf: whether a plain completion was asked in the place of sub-agents.
         dispatches: whether a question leads to one of several sub-agents, which only running the code tells.
     """
 
     def __init__(self, facts: Facts, names: Names, targets: list[Target], *, fails: bool) -> None:
         self.facts, self.names, self.targets, self.fails = facts, names, targets, fails
-        self.awaits = False
+        self.awaits = self.leaf = False
         self.dispatches = False
 
     def rewrite(self, node: ast.stmt, *, awaits: bool) -> ast.stmt:
@@ -136,6 +137,8 @@ class Rewriter(ast.NodeTransformer):
             self.names("QueryFailed")
             return ast.Name(self.names("Failed"), node.ctx)
         if name in _FUNCTIONS and isinstance(node.ctx, ast.Load):
+            if name == "rlm_query" and self.leaf:
+                name = "llm_query"
             self.dispatches |= name == "rlm_query"
             return ast.Name(self.names(_FUNCTIONS[name]), ast.Load())
         return node
@@ -196,6 +199,8 @@ class Rewriter(ast.NodeTransformer):
     # ---- sub-agents
 
     def _ask(self, question: ast.expr, context: ast.expr | None, tools: ast.expr | None) -> ast.expr:
+        if self.leaf:
+            return _call(self.names("recorded_answer"), question)
         target = self._target(question)
         if target is None:
             self.dispatches = True
@@ -212,6 +217,8 @@ class Rewriter(ast.NodeTransformer):
         return targets[0] if len({target.function for target in targets}) == 1 else None
 
     def _ask_each(self, questions: ast.expr, contexts: ast.expr | None, tools: ast.expr | None) -> ast.expr:
+        if self.leaf:
+            return self._each(self.names("recorded_answer"), questions, None)
         target = self._target(None)
         if target is not None and contexts is not None and not _is_none(contexts):
             return self._each(target.function, contexts, tools if target.tools else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from rlm_jupyter.answer_code.scopes import bound_in, free_names, import_names, l
 from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, is_star, slice_agent
 from rlm_jupyter.guest import missing_imports, text_lines
 
+_MOST_CODE = 5_000_000
 _LOOK_FUNCTIONS = ("parse_lines", "find_lines", "outline")
 _NOT_CODE = {
     "budget": "`budget()`, which tells what a run has left",
@@ -136,6 +138,10 @@ class Writer:
         root = self.history.agents.get("0")
         if root is None:
             raise NoCodeError("The run has no agent.")
+        if self.history.all_characters > _MOST_CODE:
+            raise NoCodeError(f"Its agents ran more than {_MOST_CODE:,} characters of code.")
+        if not all(name.isidentifier() and not keyword.iskeyword(name) for name in self.history.names):
+            raise NoCodeError("The names of its data are no names of variables.")
         data = self.history.names if root.has_data else ()
         parameters = data or (("context",) if root.has_data else ())
         sliced = self._slice(root, data)
@@ -228,6 +234,7 @@ class Writer:
         self._fails |= any(one.error is not None for one in completions)
         agent = _Agent(sliced, targets)
         rewriter = Rewriter(sliced.facts, self.names, targets, fails=self._fails)
+        rewriter.leaf = any(one.fallback for one in completions)
         begin = self._begin(sliced, data, handed)
         for unit in sliced.units:
             node = unit.node

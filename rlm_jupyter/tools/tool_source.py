@@ -39,6 +39,8 @@ def _text(form: dict[str, Any]) -> str:
         plain = name == module.partition(".")[0]
         lines.append(f"import {module}" if plain else f"import {module} as {name}")
     for name, (module, attribute) in form["names"].items():
+        if module.partition(".")[0] == "rlm_jupyter":  # `@host_tool`, which is left out below
+            continue
         lines.append(f"from {module} import {attribute}" + (f" as {name}" if attribute != name else ""))
     for name, value in form["values"].items():
         text = repr(value)
