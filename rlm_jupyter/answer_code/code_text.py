@@ -18,14 +18,6 @@ def referenced(texts: list[str], body: str) -> list[str]:
     return kept
 
 
-def evaluated_in(node: ast.FunctionDef) -> list[ast.expr]:
-    """Returns what is evaluated where a function is defined."""
-    arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
-    noted = [one.annotation for one in arguments if one.annotation is not None]
-    defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
-    return [*defaults, *noted, *([node.returns] if node.returns is not None else [])]
-
-
 def without_nonlocal(node: ast.stmt) -> ast.stmt:
     """Returns a statement whose functions bind names of the module, and no longer of a function."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.facts import Facts
-from rlm_jupyter.answer_code.scopes import free_names, import_names, names_in
+from rlm_jupyter.answer_code.scopes import evaluated, free_names, import_names, names_in
 
 ANSWERS = "<answers>"
 """Stands for the list of values that were given to FINAL."""
@@ -144,7 +144,11 @@ class Scan(ast.NodeVisitor):
             self.visit(target.value)
             if isinstance(target, ast.Subscript):
                 self.visit(target.slice)
-            self._change(self.roots(target.value))
+            self._change(self.roots(target.value) | self.facts.names_in(target.value))
+            if isinstance(target, ast.Attribute) and target.attr in words.REDIRECTIONS:
+                self.effects.dynamic = True  # what is printed from here on is read
+            if any(isinstance(one, ast.Attribute) and one.attr == "options" for one in ast.walk(target)):
+                self.effects.changes.add("<settings>")
 
     def visit_Delete(self, node: ast.Delete) -> None:
         """Unbind names; change what is subscripted."""
@@ -159,11 +163,22 @@ class Scan(ast.NodeVisitor):
 
     visit_ImportFrom = visit_Import  # type: ignore[assignment]  # noqa: N815
 
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        """Read an attribute; a method that is passed on, such as `found.append`, may be called."""
+        self.visit(node.value)
+        if node.attr in words.KNOWN_MUTATORS or node.attr in ("write", "writelines", "send", "put"):
+            self._change(self.roots(node.value))
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        """Read the parts of a text, which may depend on settings."""
+        self.effects.reads.add("<settings>")
+        self.generic_visit(node)
+
     # ---- scopes
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> None:
         """Bind a definition; what its body does is done where it is called."""
-        for part in _evaluated(node):
+        for part in evaluated(node):
             self.visit(part)
         if isinstance(node, ast.ClassDef):
             for name in free_names(node):
@@ -279,8 +294,13 @@ class Scan(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         """Visit what is called and its arguments, and take note of what the call may change."""
-        self.generic_visit(node)
         function = node.func
+        self.visit(function.value if isinstance(function, ast.Attribute) else function)
+        for part in [*node.args, *node.keywords]:
+            self.visit(part)
+        for keyword in node.keywords:
+            if keyword.arg in words.TARGET_KEYWORDS:
+                self._change(self.roots(keyword.value))
         arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         given: Roots = (
             frozenset().union(*(self.roots(argument) for argument in arguments)) if arguments else _NONE
@@ -294,14 +314,17 @@ class Scan(ast.NodeVisitor):
 
     def _call_of_name(self, name: str, given: Roots) -> None:
         facts = self.facts
+        held = self.roots(ast.Name(name, ast.Load())) if name not in facts.defined else _NONE
         if name in words.FINALS:
             self.effects.changes.add(ANSWERS)
         elif name in words.ARGUMENT_MUTATORS or (name in facts.functions and facts.carried(name).mutates):
-            self._change(given)
+            self._change(given | (held if name in facts.functions else _NONE))
         elif name in facts.functions or name in words.WORDS or name in facts.imported:
             pass
         elif name in facts.bound or name in self._local:  # a variable that holds something to call
-            self._change(given)
+            self._change(given | held)
+        if name in ("str", "repr", "format"):
+            self.effects.reads.add("<settings>")
         if name == "open":
             self._files()
 
@@ -309,6 +332,8 @@ class Scan(ast.NodeVisitor):
         name, facts = function.attr, self.facts
         if name in words.FILE_METHODS:
             self._files()
+        if name in words.TEXT_METHODS:
+            self.effects.reads.add("<settings>")
         if name in words.DRAWING_METHODS:
             self.effects.reads.add("<figures>")
             self.effects.changes.add("<figures>")
@@ -320,6 +345,7 @@ class Scan(ast.NodeVisitor):
                 self.effects.changes.add(state)
             if name.startswith(("set_", "use", "register", "seed")):
                 self._change(self.roots(function.value) | facts.names_in(function.value))
+                self.effects.changes.add("<settings>")
             return
         changed = self.roots(function.value)
         in_place = any(
@@ -338,13 +364,6 @@ class Scan(ast.NodeVisitor):
     def _files(self) -> None:
         self.effects.reads.add("<files>")
         self.effects.changes.add("<files>")
-
-
-def _evaluated(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> list[ast.expr]:
-    if isinstance(node, ast.ClassDef):
-        return [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)]
-    defaults = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
-    return [*node.decorator_list, *defaults]
 
 
 def _parameters(node: ast.Lambda) -> list[str]:

@@ -59,8 +59,10 @@ class Facts:
     Attributes:
         functions: names of functions and classes.
         imported: names that imports bind to something out of a module.
+        defined: those that only definitions bind, which hold nothing but their code.
         bound: all names that are bound at the top level.
         consumable: names of iterators, which are used up by whoever reads them.
+        redirected: whether something may read what is printed.
         states: name of a module → the name of its state.
     """
 
@@ -77,10 +79,23 @@ class Facts:
         self.modules: dict[str, str] = {}
         self.imported: set[str] = set()
         self.states: dict[str, str] = {}
-        self.bound = bound_in(body)
+        self.bound = bound_in(body) | {
+            name
+            for statement in body
+            for node in ast.walk(statement)
+            if isinstance(node, ast.Global)
+            for name in node.names
+        }
         self.consumable: set[str] = set()
+        self.redirected = any(
+            (isinstance(node, ast.Attribute) and node.attr in words.REDIRECTIONS)
+            or (isinstance(node, ast.Name) and node.id in words.REDIRECTIONS)
+            for statement in body
+            for node in ast.walk(statement)
+        )
         self._aliases: dict[str, set[str]] = {}
         self._generators: set[str] = set()
+        self.defined: set[str] = set()
         self._imports(body)
         self._functions(body)
         for group in same:
@@ -219,6 +234,11 @@ class Facts:
 
     def _functions(self, body: list[ast.stmt]) -> None:
         definitions = _definitions(body)
+        self.defined = {
+            name
+            for name, nodes in definitions.items()
+            if all(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) for node in nodes)
+        }
         self.functions = {name: Carried() for name in definitions}
         self._generators = {
             name
@@ -277,7 +297,7 @@ class Facts:
             shared.add("self")
         return shared
 
-    def _changed_by(self, node: ast.AST) -> Roots:
+    def _changed_by(self, node: ast.AST) -> Roots:  # noqa: PLR0911 - one case each
         """Returns the roots of what one node of a function's body changes in place."""
         match node:
             case ast.Assign(targets=targets) | ast.Delete(targets=targets):
@@ -288,6 +308,8 @@ class Facts:
             case ast.AugAssign():
                 target = node.target
                 return frozenset({target.id}) if isinstance(target, ast.Name) else self.roots(target.value)
+            case ast.Attribute(ctx=ast.Load(), attr=attribute) if attribute in words.KNOWN_MUTATORS:
+                return self.roots(node.value)
             case ast.Call(func=ast.Attribute() as function):
                 if (
                     self.module_of(function.value) is not None

@@ -112,12 +112,13 @@ class Rewriter(ast.NodeTransformer):
         value = node.value if isinstance(node, ast.Expr) else None
         if not (isinstance(value, ast.Call) and isinstance(value.func, ast.Name)):
             return False
-        if value.func.id not in words.SHOWING or value.func.id in self.facts.bound:
+        if value.func.id not in words.SHOWING or value.func.id in self.facts.bound or self.facts.redirected:
             return False
         if any(isinstance(one, (ast.Await, ast.NamedExpr, ast.Yield)) for one in ast.walk(node)):
             return False
         inner = [one.func for one in ast.walk(value) if isinstance(one, ast.Call) and one is not value]
-        known = all(not isinstance(one, ast.Name) or one.id in words.BUILTINS for one in inner)
+        harmless = words.BUILTINS | words.SHOWING
+        known = all(not isinstance(one, ast.Name) or one.id in harmless for one in inner)
         return known and not Scan.of(node, self.facts).changes
 
     def visit_Global(self, node: ast.Global) -> ast.AST:

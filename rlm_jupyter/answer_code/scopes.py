@@ -63,20 +63,23 @@ def own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     while todo:
         node = todo.pop()
         yield node
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            todo += [*node.decorator_list, *_defaults(node)]
-        elif isinstance(node, ast.Lambda):
-            todo += _defaults(node)
-        elif isinstance(node, ast.ClassDef):
-            todo += [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)]
+        if isinstance(node, SCOPES):
+            todo += evaluated(node)
         elif isinstance(node, COMPREHENSIONS):
             todo.append(node.generators[0].iter)
         else:
             todo += list(ast.iter_child_nodes(node))
 
 
-def _defaults(function: Function) -> list[ast.expr]:
-    return [*function.args.defaults, *(default for default in function.args.kw_defaults if default)]
+def evaluated(scope: Function | ast.ClassDef) -> list[ast.expr]:
+    """Returns what is evaluated where a function or a class is defined: decorators, defaults, annotations, bases."""
+    if isinstance(scope, ast.ClassDef):
+        return [*scope.decorator_list, *scope.bases, *(keyword.value for keyword in scope.keywords)]
+    found = [*scope.args.defaults, *(default for default in scope.args.kw_defaults if default)]
+    if isinstance(scope, ast.Lambda):
+        return found
+    noted = [one.annotation for one in ast.walk(scope.args) if isinstance(one, ast.arg)]
+    return [*scope.decorator_list, *found, *(one for one in (*noted, scope.returns) if one is not None)]
 
 
 def bound_in(body: Iterable[ast.AST]) -> set[str]:

@@ -122,7 +122,7 @@ def _backward(
     for unit in reversed(units):
         effects = unit.effects
         touched = effects.may_bind | effects.binds | facts.aliases(effects.changes)
-        if not (touched & needed or is_star(unit.node)):
+        if not (touched & needed or is_star(unit.node) or is_future(unit.node)):
             continue
         kept.append(unit)
         if not unit.raised:
@@ -258,6 +258,11 @@ def _only_shows(node: ast.stmt) -> bool:
 def is_star(node: ast.stmt) -> bool:
     """Returns whether a statement imports all names of a module."""
     return isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
+
+
+def is_future(node: ast.stmt) -> bool:
+    """Returns whether a statement changes how Python reads what follows."""
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
 def _awaits(node: ast.stmt) -> bool:

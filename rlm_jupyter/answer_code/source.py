@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.code_text import (
-    evaluated_in,
     indent,
     literal,
     referenced,
@@ -23,8 +22,8 @@ from rlm_jupyter.answer_code.history import AgentHistory, Completion, RunHistory
 from rlm_jupyter.answer_code.plain_functions import IMPORTS, needed_helpers
 from rlm_jupyter.answer_code.recorded_answers import recorded_table
 from rlm_jupyter.answer_code.rewriting import Names, Rewriter, Target
-from rlm_jupyter.answer_code.scopes import bound_in, free_names, import_names, loads, parsed
-from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, is_star, slice_agent
+from rlm_jupyter.answer_code.scopes import bound_in, evaluated, free_names, import_names, loads, parsed
+from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, is_future, is_star, slice_agent
 from rlm_jupyter.guest import missing_imports, text_lines
 
 _MOST_CODE = 5_000_000
@@ -249,7 +248,7 @@ class Writer:
         if sliced.dynamic:
             return self._namespace(name, parameters, agent, begin, returned, rewriter, handed)
         self._hoist(agent, parameters)
-        lines = [*begin, *self._shadows(agent), *self._dispatch(targets, rewriter)]
+        lines = [*begin, *self._shadows(agent, parameters), *self._dispatch(targets, rewriter)]
         body = "\n".join([*lines, ast.unparse(ast.Module([*agent.body, ast.Return(returned)], []))])
         given = ", ".join([*parameters, *(["tools"] if handed else [])])
         if sliced.awaits:
@@ -319,8 +318,10 @@ class Writer:
             Imports that must stand in the agent's function.
         """
         local: list[str] = []
+        # An annotation may name what is nowhere, and code that hides what it does may bind anything.
+        hidden = sliced.dynamic or any(is_future(unit.node) for unit in sliced.units)
         known = {"context", "question", "answer", "FINAL", *data, *handed, *words.WORDS, *words.FINALS}
-        known |= {"Failed", "RLMQueryError", "FinalRejected", "__name__", "__builtins__", "display"}
+        known |= {"Failed", "RLMQueryError", "FinalRejected", "__name__", "__builtins__", *words.SHOWING}
         for name in sorted(sliced.reads - known):
             if name.startswith("<") or name in words.BUILTINS:
                 continue
@@ -335,20 +336,21 @@ class Writer:
             elif (statement := _missing_import(name, sliced)) is not None:
                 if self._imports.setdefault(name, statement) != statement:
                     local.append(statement)
-            elif name not in sliced.facts.bound and not sliced.dynamic:
+            elif name not in sliced.facts.bound and not hidden:
                 self._unbound.add(name)
         return local
 
     def _hoist(self, agent: _Agent, parameters: tuple[str, ...]) -> None:
         """Move imports to the top, where no other meaning of their names is in the way."""
         others = [node for node in agent.body if not isinstance(node, (ast.Import, ast.ImportFrom))]
-        taken = bound_in(others) | set(parameters) | {"answer"}
+        taken = bound_in(others) | set(parameters) | {"answer"} | _ambiguous(agent.body)
         kept: list[ast.stmt] = []
         for node in agent.body:
             if not isinstance(node, (ast.Import, ast.ImportFrom)):
                 kept.append(node)
                 continue
-            if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            if is_future(node):
+                self._stars.append(ast.unparse(node))
                 continue
             if "*" in import_names(node):
                 self._stars.append(ast.unparse(node))
@@ -370,7 +372,7 @@ class Writer:
         )
         if node.name in taken | bound_elsewhere:
             return False
-        outside = {name for part in evaluated_in(node) for name in loads([part])} | free_names(node)
+        outside = {name for part in evaluated(node) for name in loads([part])} | free_names(node)
         known = words.BUILTINS | set(self._imports) | set(self._functions_shared) | {node.name}
         if not outside <= known - bound_elsewhere:
             return False
@@ -383,7 +385,7 @@ class Writer:
         name, text = next(iter(import_names(one))), ast.unparse(one)
         return name not in taken and self._imports.setdefault(name, text) == text
 
-    def _shadows(self, agent: _Agent) -> list[str]:
+    def _shadows(self, agent: _Agent, parameters: tuple[str, ...]) -> list[str]:
         """Returns the lines that let a variable with the name of a builtin be that builtin until it is bound."""
         read = {name for node in agent.body for name in loads([node])}
         shadowed = sorted(agent.bound & read & words.BUILTINS)
@@ -396,7 +398,7 @@ class Writer:
             if isinstance(one, ast.Nonlocal)
             for name in one.names
         }
-        unset = sorted(outer - agent.bound - set(agent.slice.reads))
+        unset = sorted(outer - agent.bound - {*parameters, "context"})
         return [f"{name} = builtins.{name}" for name in shadowed] + [f"{name} = None" for name in unset]
 
     def _dispatch(self, targets: list[Target], rewriter: Rewriter) -> list[str]:
@@ -438,11 +440,7 @@ class Writer:
         handed: tuple[str, ...],
     ) -> str:
         """Returns a function that runs the statements in a namespace of their own, as the agent's kernel did."""
-        body = [
-            without_nonlocal(node)
-            for node in agent.body
-            if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")
-        ]
+        body = [without_nonlocal(node) for node in agent.body if not is_future(node)]
         text = ast.unparse(ast.Module(body, []))
         dispatch = self._dispatch(agent.targets, rewriter)
         result = self.names("final_value")
@@ -494,6 +492,20 @@ class Writer:
         future = {line for line in found if line.startswith("from __future__")}
         plain = {line for line in found if line.startswith("import ")}
         return [*sorted(future), *sorted(plain), *sorted(found - future - plain)]
+
+
+def _ambiguous(body: list[ast.stmt]) -> set[str]:
+    """Returns the names that imports bind to different things, such as `datetime`."""
+    meant: dict[str, set[str]] = {}
+    for node in body:
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        for alias in node.names:
+            one = copy.copy(node)
+            one.names = [alias]
+            for name in import_names(one):
+                meant.setdefault(name, set()).add(ast.unparse(one))
+    return {name for name, texts in meant.items() if len(texts) > 1}
 
 
 def _missing_import(name: str, sliced: AgentSlice) -> str | None:

@@ -148,6 +148,12 @@ FINALS = _words(
     FINAL FINAL_VAR SUBMIT Final final
     """
 )
+TARGET_KEYWORDS = _words("out file ax axes stream buf into")
+"""Keyword arguments that name what a call writes into."""
+TEXT_METHODS = _words("to_string to_markdown to_html to_latex")
+"""Methods whose text depends on settings of the library."""
+REDIRECTIONS = _words("redirect_stdout redirect_stderr capture_output stdout stderr")
+"""Names by which code reads what is printed."""
 SHOWING = _words(
     """
     print display pprint SHOW_VARS describe
