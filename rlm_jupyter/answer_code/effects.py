@@ -7,6 +7,7 @@ proof then shows.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,6 +17,8 @@ from rlm_jupyter.answer_code.scopes import evaluated, free_names, import_names, 
 
 ANSWERS = "<answers>"
 """Stands for the list of values that were given to FINAL."""
+
+_IN_TEXT = re.compile(r"@([A-Za-z_]\w*)")
 
 Roots = frozenset[str]
 _NONE: Roots = frozenset()
@@ -79,8 +82,7 @@ class Scan(ast.NodeVisitor):
         if name in self.facts.consumable:
             self.effects.changes.add(name)
         if (state := self.facts.states.get(name)) is not None:
-            self.effects.reads.add(state)
-            self.effects.changes.add(state)
+            self._use_state(state)
 
     def _bind(self, name: str) -> None:
         if name not in self._local:
@@ -308,9 +310,9 @@ class Scan(ast.NodeVisitor):
         if isinstance(function, ast.Name):
             self._call_of_name(function.id, given)
         elif isinstance(function, ast.Attribute):
-            self._call_of_method(function, node.keywords, given)
+            self._call_of_method(function, node, given)
         else:
-            self._change(given)
+            self._change(given | self.roots(function))
 
     def _call_of_name(self, name: str, given: Roots) -> None:
         facts = self.facts
@@ -326,23 +328,16 @@ class Scan(ast.NodeVisitor):
         if name in ("str", "repr", "format"):
             self.effects.reads.add("<settings>")
         if name == "open":
-            self._files()
+            self._use_state("<files>")
 
-    def _call_of_method(self, function: ast.Attribute, keywords: list[ast.keyword], given: Roots) -> None:  # noqa: C901 - one case each
+    def _call_of_method(self, function: ast.Attribute, call: ast.Call, given: Roots) -> None:
         name, facts = function.attr, self.facts
-        if name in words.FILE_METHODS:
-            self._files()
-        if name in words.TEXT_METHODS:
-            self.effects.reads.add("<settings>")
-        if name in words.DRAWING_METHODS:
-            self.effects.reads.add("<figures>")
-            self.effects.changes.add("<figures>")
+        self._states_of_method(name, call)
         if (module := facts.module_of(function.value)) is not None:
             if name in words.ARGUMENT_MUTATORS:
                 self._change(given)
             if state := words.STATES.get(module):
-                self.effects.reads.add(state)
-                self.effects.changes.add(state)
+                self._use_state(state)
             if name.startswith(("set_", "use", "register", "seed")):
                 self._change(self.roots(function.value) | facts.names_in(function.value))
                 self.effects.changes.add("<settings>")
@@ -351,7 +346,7 @@ class Scan(ast.NodeVisitor):
         in_place = any(
             keyword.arg == "inplace"
             and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value)
-            for keyword in keywords
+            for keyword in call.keywords
         )
         if facts.is_frame(function.value):
             if in_place or name in words.FRAME_MUTATORS:
@@ -361,9 +356,27 @@ class Scan(ast.NodeVisitor):
         elif name not in words.PURE_METHODS or in_place:
             self._change(changed | given)
 
-    def _files(self) -> None:
-        self.effects.reads.add("<files>")
-        self.effects.changes.add("<files>")
+    def _states_of_method(self, name: str, call: ast.Call) -> None:
+        """Take note of what a method uses beside its object and its arguments, by its name."""
+        if name in words.FILE_METHODS:
+            self._use_state("<files>")
+        if name in words.DRAWING_METHODS:
+            self._use_state("<figures>")
+        if name in words.TEXT_METHODS:
+            self.effects.reads.add("<settings>")
+        if name in ("query", "eval"):
+            self._read_in_texts([*call.args, *(keyword.value for keyword in call.keywords)])
+
+    def _use_state(self, state: str) -> None:
+        self.effects.reads.add(state)
+        self.effects.changes.add(state)
+
+    def _read_in_texts(self, arguments: list[ast.expr]) -> None:
+        """Read the variables that an expression of pandas names, as `refund > @least`."""
+        for argument in arguments:
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                for name in _IN_TEXT.findall(argument.value):
+                    self._read(name)
 
 
 def _parameters(node: ast.Lambda) -> list[str]:

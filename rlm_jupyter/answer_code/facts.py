@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.scopes import bound_in, free_names, loads, names_in, own_nodes, parameters
+from rlm_jupyter.guest.missing_imports import MODULES
 
 Roots = frozenset[str]
 _NONE: Roots = frozenset()
@@ -73,7 +74,9 @@ class Facts:
         frames: set[str],
         same: Iterable[tuple[str, ...]] = (),
     ) -> None:
+        groups = list(same)
         self._plain, self._frames = plain, frames
+        self._given_names = {name for group in groups for name in group}
         body = list(statements)
         self.functions: dict[str, Carried] = {}
         self.modules: dict[str, str] = {}
@@ -98,7 +101,7 @@ class Facts:
         self.defined: set[str] = set()
         self._imports(body)
         self._functions(body)
-        for group in same:
+        for group in groups:
             self._join(group)
         self._assignments(body)
 
@@ -217,8 +220,9 @@ class Facts:
         for node in (one for statement in body for one in ast.walk(statement)):
             for alias in node.names if isinstance(node, (ast.Import, ast.ImportFrom)) else ():
                 self._import(alias, node.module if isinstance(node, ast.ImportFrom) else None)
-        for name in {"plt", "random"} - self.bound:  # imported by the kernel, where a cell forgot to
-            self.states[name] = words.STATES["random" if name == "random" else "matplotlib.pyplot"]
+        # What the kernel imports where a cell forgot to.
+        for name in (loads(body) & MODULES.keys()) - self.bound - self._given_names:
+            self._import(ast.alias(MODULES[name].split()[1], name), None)
 
     def _import(self, alias: ast.alias, source: str | None) -> None:
         """Take note of one name that an import binds: a module, or something out of one."""

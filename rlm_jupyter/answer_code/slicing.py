@@ -80,7 +80,7 @@ def slice_agent(history: AgentHistory, data: tuple[str, ...], *, whole: bool = F
 
     Args:
         history: of the agent.
-        data: the names that its data has besides `context`, where they stand for the same object.
+        data: the names that its data has besides `context`: of the object, or of the items of the dict.
         whole: keep all statements that ran.
 
     Raises:
@@ -158,8 +158,10 @@ def _of_failed(cell: Cell, tree: ast.Module) -> list[Unit]:
             units.append(Unit(cell, node, raised=line is None))
         elif node.lineno <= line:
             units.append(Unit(cell, _guarded([node]), raised=True))
-    if line is None:  # it is not known how far it came: all of it stands or falls together
-        return [Unit(cell, _guarded(tree.body), raised=True)] if cell.status == "error" else []
+    if (
+        line is None and cell.status == "error"
+    ):  # it is not known how far it came: all of it stands or falls together
+        return [Unit(cell, _guarded(tree.body), raised=True)]
     return units
 
 

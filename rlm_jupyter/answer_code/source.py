@@ -185,8 +185,7 @@ class Writer:
     def _slice(self, agent: AgentHistory, data: tuple[str, ...]) -> AgentSlice:
         if agent.error is not None and agent.last is None:
             raise NoCodeError(f"Agent `{agent.id}` gave no answer: {agent.error}")
-        same = data if len(data) == 1 else ()
-        sliced = slice_agent(agent, same, whole=self.whole)
+        sliced = slice_agent(agent, data, whole=self.whole)
         for name in sorted(sliced.reads):
             if name in _NOT_CODE and name not in sliced.facts.bound:
                 raise NoCodeError(f"Agent `{agent.id}` rests on {_NOT_CODE[name]}.")

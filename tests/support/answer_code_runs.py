@@ -1,5 +1,6 @@
 """Scripted runs whose code is sliced and proved: what agents write, in all the ways that a slice must follow."""
 
+import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,11 @@ def orders(*cells, **more):
 def clean(text):
     """Write a name in one way."""
     return PREFIX + text.strip().lower()
+
+
+def each_another(_prompt, count=itertools.count(1)):  # noqa: B008 - it counts over all calls
+    """Answer the same prompt in another way each time."""
+    return str(next(count))
 
 
 PREFIX = "s:"
@@ -157,5 +163,77 @@ CASES = {
     "tool": orders("names = sorted({clean(name) for name in orders.supplier})", "FINAL(names)", options={"tools": [clean]}, present=("def clean",)),
     "chart": orders("import matplotlib.pyplot as plt\nfig, ax = plt.subplots()", "by = orders.groupby('supplier').refund.sum()\nax.bar(by.index, by.values)", "ax.set_title('Refunds')", "FINAL({'chart': fig, 'n': len(by)})"),
     "values that are hard to compare": orders("import numpy as np\nFINAL({'nan': float('nan'), 'inf': np.inf, 'set': {1, 2}, 'array': np.array([1.0, np.nan]), 'day': pd.Timestamp('2024-01-01'), 'series': orders.refund, 'none': None})"),
+    # ---- one name or effect each that a slice could miss
+    "nested def closure": orders("def outer():\n    seen=[]\n    def inner(x):\n        seen.append(x)\n        return len(seen)\n    return inner\ncount = outer()","for x in orders.supplier:\n    n = count(x)","FINAL(n)"),
+    "method chain mutate": orders("class Box:\n    def __init__(self): self.items=[]\n    def put(self,x):\n        self.items.append(x)\n        return self\nb=Box()","b.put(1).put(2)","FINAL((b.items, len(orders)))"),
+    "defaultdict": orders("from collections import defaultdict\nd=defaultdict(list)","for s,r in zip(orders.supplier, orders.refund):\n    d[s].append(r)","FINAL(dict(d))"),
+    "list of dict update": orders("rows=[{'n':i} for i in range(len(orders))]","for row in rows:\n    row['sq']=row['n']**2","FINAL(rows)"),
+    "nested mutate through list": orders("a=[1]; b=[a]","b[0].append(len(orders))","FINAL(a)"),
+    "alias via dict get": orders("d={'x':[]}","d.get('x').append(len(orders))","FINAL(d)"),
+    "alias via items": orders("d={'x':[],'y':[]}","for k,v in d.items():\n    v.append(len(orders))","FINAL(d)"),
+    "alias via values func": orders("d={'x':[3,1,2]}\ndef fix(v):\n    v.sort()","for v in d.values(): fix(v)","FINAL((d,len(orders)))"),
+    "map side effect": orders("out=[]","list(map(out.append, orders.supplier))","FINAL(out)"),
+    "aug on alias": orders("a=[1]\nb=a\nb+=[len(orders)]","FINAL(a)"),
+    "df loc": orders("df=orders.copy()\ndf.loc[df.refund>5,'big']=True","df.loc[len(df)]=['W',1.0,'2024-01-01',False]","FINAL(df)"),
+    "np inplace": orders("import numpy as np\na=np.zeros(6)\nv=a[2:4]\nv[:]=len(orders)\nnp.add(a,1,out=a)","FINAL(a)"),
+    "functools partial": orders("from functools import partial\nacc=[]\ndef add(to,x): to.append(x)\nput=partial(add,acc)","for x in orders.refund: put(x)","FINAL(acc)"),
+    "dataclass": orders("from dataclasses import dataclass, field\n@dataclass\nclass P:\n    n: int\n    tags: list = field(default_factory=list)","p=P(len(orders))\np.tags.append('x')","FINAL((p.n,p.tags))"),
+    "inheritance": orders("class A:\n    def go(self): return 1","class B(A):\n    def go(self): return super().go()+len(orders)","FINAL(B().go())"),
+    "global only in function": orders("def f():\n    global made\n    made=len(orders)","f()","FINAL(made)"),
+    "generator function": orders("def gen():\n    for x in orders.refund: yield x\ng=gen()\nprint(next(g))","rest=list(g)","FINAL(rest)"),
+    "file iter": Case(["with open('t.txt','w') as f:\n    f.write('a\\nb\\nc')","f=open('t.txt')\nprint(f.readline())","rest=f.read()","FINAL(rest)"]),
+    "StringIO": orders("import io\nbuf=io.StringIO()","print('hello',len(orders),file=buf)","buf.write('x')","FINAL(buf.getvalue())"),
+    "print into file in loop": orders("import io\nbuf=io.StringIO()\nfor x in orders.refund:\n    print(x,file=buf)","FINAL(buf.getvalue())"),
+    "redirect": orders("import io,contextlib\nb=io.StringIO()\nwith contextlib.redirect_stdout(b):\n    print('in',len(orders))","FINAL(b.getvalue())"),
+    "random numpy": orders("import numpy as np\nrng=np.random.default_rng(3)\nprint(rng.random())","x=rng.random(3)","FINAL((x,len(orders)))"),
+    "seed from": orders("from random import seed, random\nseed(3)\nprint(random())","x=random()","FINAL((x,len(orders)))"),
+    "plt state": orders("import matplotlib.pyplot as plt\nplt.plot(orders.refund)\nplt.title('R')\nfig=plt.gcf()","FINAL(fig)"),
+    "df.plot": orders("ax=orders.refund.plot()\nax.set_title('x')","FINAL(ax.figure)"),
+    "pd options": orders("pd.set_option('display.precision',1)","text=orders.to_string()","FINAL(text)"),
+    "monkeypatch": orders("import math\nmath.tau2=len(orders)","FINAL(math.tau2)"),
+    "setattr": orders("class O: pass\no=O()\nsetattr(o,'n',len(orders))","FINAL(o.n)"),
+    "environ": orders("import os\nos.environ['MINE']=str(len(orders))","FINAL(os.environ['MINE'])"),
+    "conditional import": orders("try:\n    import nothere as js\nexcept ImportError:\n    import json as js","FINAL(js.dumps({'n':len(orders)}))"),
+    "import twice differently": orders("import datetime\nd=datetime.date(2024,1,len(orders))","from datetime import datetime\ne=datetime(2024,1,2)","FINAL((d,e))"),
+    "builtin overwritten function": orders("def len(x): return 7","FINAL(len(orders))"),
+    "docstring multi": orders('def f(x):\n    """Two\n    lines."""\n    return f.__doc__, x',"FINAL(f(len(orders)))"),
+    "triple text": orders('t="""a\n  b\n"""+str(len(orders))',"FINAL(t)"),
+    "fstring nested": orders("d={'a':len(orders)}\nt=f\"{d['a']:>5}|{'x'!r}\"","FINAL(t)"),
+    "backslash": orders("import re\nt=re.sub(r'\\d+','\\n','a1b'+str(len(orders)))","FINAL(t)"),
+    "decorator own": orders("calls=[]\ndef logged(f):\n    def w(*a):\n        calls.append(a)\n        return f(*a)\n    return w\n@logged\ndef g(x): return x+1","y=g(len(orders))","FINAL((y,calls))"),
+    "comprehension closure": orders("fs=[lambda k=k: k*len(orders) for k in range(3)]","FINAL([f() for f in fs])"),
+    "locals use": orders("a=len(orders)","x=locals()['a']","FINAL(x)"),
+    "eval use": orders("a=len(orders)","x=eval('a*2')","FINAL(x)"),
+    "final in try": orders("try:\n    FINAL(orders.nothing)\nexcept AttributeError:\n    FINAL(len(orders))"),
+    "final in with": orders("import contextlib\nwith contextlib.nullcontext(len(orders)) as n:\n    FINAL(n)"),
+    "final in main": orders("def main():\n    n=len(orders)\n    return FINAL(n)\n\nif __name__=='__main__':\n    main()"),
+    "final async": orders("async def main():\n    n=len(orders)\n    FINAL(n)\nawait main()"),
+    "final twice cells": orders("FINAL_VAR('nothing_here')","n=len(orders)\nFINAL(n)"),
+    "answer whole dict": orders("answer={'content':len(orders),'ready':True}"),
+    "context reassigned": orders("context = context.copy()\ncontext['z']=1","FINAL(context)"),
+    "hidden sub": orders("def ask_all(df):\n    return [rlm_query('n', df.iloc[i:i+2]) for i in range(0,len(df),2)]","r=ask_all(orders)","FINAL(r)",subs={"n":["x=len(context)\nprint(x)","FINAL(x)"]}),
+    "sub schema": orders("a=rlm_query('go', orders, schema=int)","FINAL(a)",subs={"go":["FINAL(len(context))"]}),
+    "llm instruction": orders("a=llm_query(orders, instruction='go')","FINAL(a)",subs={"go":["FINAL(len(context))"]}),
+    "sub fails caught": orders("try:\n    a=rlm_query('bad', orders)\nexcept RLMQueryError as e:\n    a='failed'","FINAL((a,len(orders)))",subs={"bad":[Raw("no code at all")]}),
+    "batch with failed": orders("r=rlm_query_batched(['bad','go'],[orders,orders])\nok=[x for x in r if not isinstance(x, Failed)]","FINAL(ok)",subs={"bad":[Raw("no code at all")],"go":["FINAL(len(context))"]}),
+    "llm repeated": orders("a=[llm_query('pick') for _ in range(2)]","FINAL((a,len(orders)))",plain=each_another),
+    "async llm gather": orders("import asyncio\nr=await asyncio.gather(*(llm_query(f'n {i}') for i in range(3)))","FINAL(r)",plain=lambda p:p.upper()),
+    "typing": orders("from typing import List\ndef f(x: List[int]) -> int:\n    return sum(x)","FINAL(f([1,len(orders)]))"),
+    "future": orders("from __future__ import annotations\ndef f(x: Undefined) -> int:\n    return x","FINAL(f(len(orders)))"),
+    "unused failing": orders("x = undefined_thing + 1","n=len(orders)","FINAL(n)"),
+    "failing after partial": orders("d={}\nfor s,r in zip(orders.supplier,orders.refund):\n    d[s]=r\n    if s=='East': raise ValueError('stop')","FINAL(d)"),
+    "failing in function": orders("log=[]\ndef f(x):\n    log.append(x)\n    return 1/(x-2)\nfor i in range(5):\n    f(i)","FINAL((log,len(orders)))"),
+    "several vars mutate": Case(["prices['x']=1","context['orders']['y']=2","FINAL((prices.x.sum(), int(orders.y.sum())))"],context={"orders":ORDERS.copy(),"prices":pd.DataFrame({"p":[1]})},names=("orders","prices")),
+    "sub same q different code": orders("r=[rlm_query('q', orders.iloc[i:]) for i in range(2)]","FINAL(r)",subs={"q":["if len(context)==6:\n    n=1\nelse:\n    n=2","FINAL(n)"]}),
+    "sub mut result": orders("r=rlm_query('a', orders)\nr.append(1)","FINAL(r)",subs={"a":["FINAL([len(context)])"]}),
+    "explore much": orders("print(orders.shape)","for c in orders.columns:\n    print(c, orders[c].nunique())","tmp=orders.copy()\ntmp['m']=tmp.day.str[:7]\nprint(tmp.groupby('m').refund.sum())","late=orders[orders.day>'2024-02']\nprint(late)","total=late.refund.sum()\nprint(total)","FINAL(float(total))",most=0.55),
+    "class with globals": orders("total=0\nclass T:\n    def add(self,x):\n        global total\n        total+=x","t=T()\nfor x in orders.refund: t.add(x)","FINAL(total)"),
+    "with open write read": Case(["import json, pathlib\npathlib.Path('d').mkdir()\npathlib.Path('d/x.json').write_text(json.dumps({'a':1}))","data=json.load(open('d/x.json'))","FINAL(data)"]),
+    "subscript call mutate": orders("fs={'push':[].append}\nd=[]\nops={'a':d.append}\nops['a'](len(orders))","FINAL(d)"),
+    "query eval": orders("lim=4\ndf=orders.query('refund > @lim')","FINAL(df)"),
+    "df.eval assign": orders("df=orders.copy()\ndf.eval('z = refund * 2', inplace=True)","FINAL(df)"),
+    "query local only": orders("lim=4","n=len(orders.query('refund > @lim'))","FINAL(n)"),
+    "create_task": orders("import asyncio\nt=asyncio.create_task(rlm_query('a', orders))\nr=await t","FINAL(r)",subs={"a":["FINAL(len(context))"]}),
+    "async context reassign": orders("orders=orders[orders.refund>4]\nx=await llm_query('hey')","FINAL((len(orders),x))"),
 }  # fmt: skip
 """By what they are about."""
