@@ -115,7 +115,8 @@ class Facts:
         """Returns all names that may stand for (a part of) the same objects as these."""
         found: set[str] = set()
         for name in names:
-            found |= self._aliases.get(name, {name})
+            if name not in found:
+                found |= self._aliases.get(name, {name})
         return found
 
     def module_of(self, node: ast.AST) -> str | None:
@@ -196,7 +197,8 @@ class Facts:
         if isinstance(function, ast.Name):
             if function.id in words.FRESH_FUNCTIONS or function.id in words.WORDS:
                 return _NONE
-            held = {function.id} if function.id in self.bound - self.imported - set(self.functions) else set()
+            variable = function.id in self.bound and function.id not in self.imported
+            held = {function.id} if variable and function.id not in self.functions else set()
             return given | held
         if not isinstance(function, ast.Attribute):
             return given
@@ -403,11 +405,14 @@ class Facts:
 
     def _join(self, names: Iterable[str]) -> bool:
         """Let names stand for the same objects; return whether that was news."""
-        group = self.aliases(names)
-        if len(group) < 2 or all(self._aliases.get(name) == group for name in group):  # noqa: PLR2004 - a pair
+        groups = {id(group): group for group in (self._aliases.setdefault(name, {name}) for name in names)}
+        if len(groups) < 2:  # noqa: PLR2004 - a pair
             return False
-        for name in group:
-            self._aliases[name] = group
+        largest, *others = sorted(groups.values(), key=len, reverse=True)
+        for group in others:
+            largest |= group
+            for name in group:
+                self._aliases[name] = largest
         return True
 
 

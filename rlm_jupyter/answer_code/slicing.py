@@ -12,6 +12,7 @@ from rlm_jupyter.answer_code.facts import Facts
 from rlm_jupyter.answer_code.history import AgentHistory, Cell
 from rlm_jupyter.answer_code.scopes import COMPREHENSIONS, bound_in, loads, own_nodes, parse
 
+_MOST_STATEMENTS = 3_000
 _PLACE = re.compile(r"Cell In\[(\d+)\], line (\d+)")
 
 
@@ -90,6 +91,8 @@ def slice_agent(history: AgentHistory, data: tuple[str, ...], *, whole: bool = F
     if last is None:
         raise NoCodeError(f"Agent `{history.id}` gave no answer by a cell that is known.")
     units = _units(history, last)
+    if len(units) > _MOST_STATEMENTS:
+        raise NoCodeError(f"Agent `{history.id}` ran more than {_MOST_STATEMENTS:,} statements.")
     frames = {name for name, seen in history.types.items() if seen and seen <= words.FRAME_TYPES}
     plain = {name for name, seen in history.types.items() if seen and seen <= words.IMMUTABLE_TYPES}
     facts = Facts([unit.node for unit in units], plain, frames, [("context", *data)])

@@ -7,6 +7,7 @@ import copy
 import inspect
 import keyword
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -26,7 +27,8 @@ from rlm_jupyter.answer_code.scopes import bound_in, evaluated, free_names, impo
 from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, is_future, is_star, slice_agent
 from rlm_jupyter.guest import missing_imports, text_lines
 
-_MOST_CODE = 5_000_000
+_MOST_CODE = 1_000_000
+"""Characters that the agents of a run may have run: what reads their code is to be quick."""
 _LOOK_FUNCTIONS = ("parse_lines", "find_lines", "outline")
 _NOT_CODE = {
     "budget": "`budget()`, which tells what a run has left",
@@ -358,25 +360,33 @@ class Writer:
             if rest:
                 node.names = rest
                 kept.append(node)
-        agent.body = [node for node in kept if not self._shared(node, kept, parameters)]
+        binders = Counter(name for node in kept for name in bound_in([node]))
+        agent.body = [node for node in kept if not self._shared(node, binders, parameters)]
         agent.bound = bound_in(agent.body)
 
-    def _shared(self, node: ast.stmt, body: list[ast.stmt], parameters: tuple[str, ...]) -> bool:
-        """Put a function that uses nothing of the agent's in front of all, once; return whether it stands there."""
-        if not isinstance(node, ast.FunctionDef) or node.decorator_list:
+    def _shared(self, node: ast.stmt, binders: Counter[str], parameters: tuple[str, ...]) -> bool:
+        """Put a function that uses nothing of the agent's in front of all, once; return whether it stands there.
+
+        Args:
+            node: a statement of the agent.
+            binders: how many of the agent's statements bind a name, without those that stand in front already.
+            parameters: of the agent's function.
+        """
+        if not isinstance(node, ast.FunctionDef) or node.decorator_list or binders[node.name] != 1:
             return False
-        bound_elsewhere = bound_in([other for other in body if other is not node])
-        taken = (
-            words.BUILTINS | set(parameters) | {"answer", *self.tools, *self._imports, *self.history.names}
-        )
-        if node.name in taken | bound_elsewhere:
+        taken = node.name in words.BUILTINS or node.name in self._imports or node.name in self.tools
+        if taken or node.name in parameters or node.name in {"answer", *self.history.names}:
             return False
         outside = {name for part in evaluated(node) for name in loads([part])} | free_names(node)
-        known = words.BUILTINS | set(self._imports) | set(self._functions_shared) | {node.name}
-        if not outside <= known - bound_elsewhere:
-            return False
+        for name in outside - {node.name}:
+            known = name in words.BUILTINS or name in self._imports or name in self._functions_shared
+            if not known or binders[name] or name in parameters:
+                return False
         text = ast.unparse(node)
-        return self._functions_shared.setdefault(node.name, text) == text
+        if self._functions_shared.setdefault(node.name, text) != text:
+            return False
+        del binders[node.name]
+        return True
 
     def _hoisted(self, node: ast.Import | ast.ImportFrom, alias: ast.alias, taken: set[str]) -> bool:
         one = copy.copy(node)
@@ -484,7 +494,7 @@ class Writer:
         chosen = [node for node in tree.body if any(defined.get(name) is node for name in kept)]
         future = "from __future__ import annotations"
         self._imports["annotations"] = future
-        return [ast.unparse(without_docstring(node)) for node in chosen]
+        return ["\n".join(ast.unparse(without_docstring(node)) for node in chosen)]
 
     def _import_lines(self) -> list[str]:
         found = {*self._imports.values(), *self._stars}
