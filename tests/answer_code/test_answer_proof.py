@@ -8,13 +8,16 @@ import pandas as pd
 import pytest
 from answer_code_runs import NOTES, ORDERS, clean
 from run_parts import asking, until
+from run_story import Story
 from scripts import by_question
 
-from rlm_jupyter import host_tool
+from rlm_jupyter import RLM, host_tool
 from rlm_jupyter.answer_code.answer_code import AnswerCode, answer_code
 from rlm_jupyter.engine.run import answer_proof
 from rlm_jupyter.errors import ConfigError, NoAnswerCodeError
+from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.tree_state import TreeState
+from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.records import load
 from rlm_jupyter.views.widget_messages import run_fields
 
@@ -285,3 +288,72 @@ def test_names_of_a_log_that_are_none_are_refused(ask):
     started = run.events[0].model_copy(update={"context_names": ("notes):\n    import os\ndef x(a",)})
     with pytest.raises(NoAnswerCodeError, match="names"):
         answer_code([started, *run.events[1:]])
+
+
+def told(code):
+    """Events of a run with one cell."""
+    story = Story()
+    story.agent("0", context={"type": "list"})
+    story.prompt("0")
+    story.reply("0")
+    story.tell(ev.CodeStarted, "0", cell=1, turn=1, code=code)
+    story.tell(ev.ValueReturned, "0", description={}, bytes=1)
+    story.tell(ev.CodeFinished, "0", cell=1, status="ok", output="", seconds=1)
+    story.end_agent("0")
+    story.end()
+    return story.events
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "\n".join(f"v{i} = [v{i - 1}]" if i else "v0 = []" for i in range(2900)) + "\nFINAL(v2899)",
+        "\n".join(f"def f{i}():\n    return f{i + 1}()" for i in range(2900)) + "\nFINAL(f0())",
+        "x = []\n" + "x.append(1)\n" * 2900 + "FINAL(x)",
+    ],
+    ids=["aliases", "calls", "changes"],
+)
+def test_code_of_many_statements_is_sliced(code):
+    assert "def answer(context):" in answer_code(told(code))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = 1\n" * 4000 + "FINAL(x)",
+        "x = " + "[" * 190 + "]" * 190 + "\nFINAL(x)",
+        "#" * 1_000_001 + "\nFINAL(1)",
+    ],
+    ids=["statements", "depth", "characters"],
+)
+def test_code_that_is_too_much_to_read_is_refused(code):
+    with pytest.raises(NoAnswerCodeError):
+        answer_code(told(code))
+
+
+def test_a_follow_up_that_uses_variables_of_the_run_before_says_so(tmp_path):
+    rlm = RLM(
+        model=ScriptedModel(
+            ["```repl\ncount = len(notes)\nFINAL(count)\n```", "```repl\nFINAL(count + 1)\n```"]
+        ),
+        log_dir=tmp_path,
+    )
+    with rlm.run("How long?", context=NOTES, names=("notes",)) as run, run.ask("And one more?") as second:
+        assert second.value == len(NOTES) + 1
+        code = second.code()
+        assert code.verdict == "not tried"
+        assert run.id in code.detail
+
+
+def test_functions_of_a_first_look_come_along_as_source(ask):
+    lines = "\n".join(f"2024-01-{i:02d} payment completed amount {i}.50" for i in range(1, 29))
+    model = ScriptedModel(
+        ["```repl\nnumbers = [c for c in rows.columns if rows[c].dtype == float]\nprint(numbers)\n```"]
+        + ["```repl\ntotal = float(rows[numbers[0]].sum())\nFINAL(total)\n```"] * 3
+    )
+    run = ask({}, context=lines, model=model, settings={"prompt": "small"})
+    assert run.status == "done", run.error
+    code = run.code()
+    assert code.verdict == "reproduced", f"{code.detail}\n{code}"
+    assert "def parse_lines(" in code
+    assert "rlm_jupyter" not in code
