@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -153,8 +154,12 @@ def _of_other_tables(found: Any, wanted: Any, place: str) -> str | None:
     if type(found).__module__.partition(".")[0] == "polars" and hasattr(found, "columns"):
         from polars.testing import assert_frame_equal
 
+        names = ("rel_tol", "abs_tol"), ("rtol", "atol")  # of newer and of older versions of polars
+        known = inspect.signature(assert_frame_equal).parameters
+        named = next(pair for pair in names if pair[0] in known)
+        tolerances: dict[str, Any] = dict(zip(named, (_RELATIVE, _ABSOLUTE), strict=True))
         try:
-            assert_frame_equal(found, wanted, check_exact=False)
+            assert_frame_equal(found, wanted, check_exact=False, **tolerances)
         except AssertionError as error:
             return f"{place} differs: {' '.join(str(error).split())[:_LONGEST]}"
         return None
@@ -177,6 +182,8 @@ def _picture(value: Any) -> dict[str, Any] | None:
 
 def _of_pictures(pictures: tuple[Any, Any], place: str, depth: int) -> str | None:
     found, wanted = pictures
+    if all(part is None for one in pictures for part in one.values()):
+        raise IncomparableError(f"{place} is a chart without picture, specification and data")
     if found.get("picture") != wanted.get("picture"):
         data = found.get("data"), wanted.get("data")
         why = _difference(*data, "its data", depth + 1) if data[0] is not None else None

@@ -73,6 +73,9 @@ OTHER = [
     (np.array([1, 2]), np.array([1.0, 2.0])),
     (pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-02")),
     (pl.DataFrame({"a": [1]}), pl.DataFrame({"a": [2]})),
+    (pl.DataFrame({"a": [1.0]}), pl.DataFrame({"a": [1.0 + 1e-8]})),
+    (FRAME, FRAME.assign(b=[0.5 + 1e-8, np.nan])),
+    (np.array([1.0]), np.array([1.0 + 1e-8])),
     (go.Figure(go.Bar(x=["a"], y=[1])), go.Figure(go.Bar(x=["a"], y=[2]))),
     (BAR, BAR.mark_line()),
     (chart(b"1", FRAME), chart(b"2", FRAME)),
@@ -105,3 +108,8 @@ def test_objects_that_nobody_can_compare_are_no_match():
         nested = [nested]
     with pytest.raises(IncomparableError, match="nested"):
         difference(nested, [nested])
+
+
+def test_charts_of_which_nothing_is_known_are_no_match():
+    with pytest.raises(IncomparableError, match="chart"):
+        difference(chart(None, None), chart(None, None))
