@@ -165,6 +165,10 @@ class AgentFailedError(RLMError):
     """An agent ended without a value."""
 
 
+class NoAnswerCodeError(RLMError):
+    """There is no code behind an answer that could be handed out, or it cannot be run on other data."""
+
+
 class ToolError(RLMError):
     """An MCP server did not start or did not answer, or a tool could not be handed to an agent."""
 

@@ -355,11 +355,36 @@ class StepPending(Event):
     code: str
 
 
+KERNEL_REPLACED = "The kernel was replaced; its variables are gone."
+"""The text of the notice that an agent's kernel is another one from here on."""
+
+
 class Notice(Event):
     """Something the user should know."""
 
     kind: Literal["notice"] = "notice"
     text: str
+
+
+ProofVerdict = Literal["reproduced", "differs", "failed", "not tried"]
+"""Whether the code behind an answer gives its value: it does, it gives another, it gives none, or nobody knows."""
+
+
+class CodeProved(Event):
+    """The code behind the answer was run again, and what it gives compared with the run's value."""
+
+    kind: Literal["code_proved"] = "code_proved"
+    verdict: ProofVerdict
+    detail: str = ""
+    """What differs, or why it gave nothing or was not tried, in a line."""
+    statements: int
+    """Of the agents' code that it keeps."""
+    characters: int
+    """Of its code, without recorded answers."""
+    of_characters: int
+    """Of all code that the agents ran."""
+    recorded: int = 0
+    """Answers of plain completions that it holds."""
 
 
 class Command(Event):
@@ -393,6 +418,7 @@ AnyEvent = Annotated[
     | Waiting
     | StepPending
     | Notice
+    | CodeProved
     | Command,
     Field(discriminator="kind"),
 ]

@@ -62,6 +62,9 @@ class TreeState:
     value: dict[str, Any] | None = None
     error: str | None = None
     error_type: str | None = None
+    proof: dict[str, Any] | None = None
+    """What came of the proof of the code behind the answer: `verdict`, `detail`, `statements`, `characters`, …; None
+    before there is one."""
     notices: list[str] = field(default_factory=list)
     agents: dict[str, AgentState] = field(default_factory=dict)
     calls: int = 0
@@ -141,6 +144,9 @@ class TreeState:
                 self.limits[name] = float(value) if value != "none" else None
             case ev.ValuesHeld():
                 self.held = {name: getattr(event, name) for name in (*_PLACES, "limit")}
+            case ev.CodeProved():
+                told = ("verdict", "detail", "statements", "characters", "of_characters", "recorded")
+                self.proof = {name: getattr(event, name) for name in told}
             case ev.Notice():
                 (agent.notices if agent else self.notices).append(event.text)
             case _ if agent is not None:

@@ -106,7 +106,7 @@ class MissingImports:
 
     def _add(self, code: types.CodeType) -> None:
         for name, attributes in unbound_names(code, self._namespace).items():
-            found = _found(name, attributes)
+            found = statement_for(name, attributes)
             if found is not None:
                 statement, value = found
                 self._namespace[name] = value
@@ -173,7 +173,7 @@ def _names(scope: types.CodeType, wanted: frozenset[str]) -> tuple[dict[str, set
     return loads, stores, stores_global
 
 
-def _found(name: str, attributes: Iterable[str]) -> tuple[str, Any] | None:
+def statement_for(name: str, attributes: Iterable[str]) -> tuple[str, Any] | None:
     """Returns the statement that binds a name, and the object; None if it is not what the cell means."""
     if name in MODULES and attributes:
         statement = MODULES[name]

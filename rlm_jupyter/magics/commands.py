@@ -217,6 +217,21 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     _print_output(f"Run `{run.id}` is in `{written}`.")
 
 
+@command(
+    "code [RUN] [-o/--out NAME]", "The code behind an answer, run again and compared; -o puts it into a cell."
+)
+def code(magics: MagicsState, arguments: argparse.Namespace) -> Any:
+    """Returns the code; with a name, stores it there and puts it into the next cell."""
+    out = out_name(arguments.out) if arguments.out else None
+    found = resolve_run(arguments.run).code()
+    if out is None:
+        return found
+    magics.shell.user_ns[out] = found
+    magics.shell.set_next_input(found.source)
+    _print_output(f"{found.told}\nIt is in the next cell, and in `{out}`.")
+    return None
+
+
 @command("last", "The newest run, as an object.")
 def last(_magics: MagicsState, _arguments: argparse.Namespace) -> Run | PastRun:
     """Returns the newest run."""

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from rlm_jupyter.errors import AgentNotFoundError, ConfigError, KernelDiedError
+from rlm_jupyter.answer_code.answer_code import AnswerCode
+from rlm_jupyter.errors import AgentNotFoundError, ConfigError, KernelDiedError, NoAnswerCodeError
 from rlm_jupyter.events.tree_state import AgentState, CallState, TreeState, TurnState
 from rlm_jupyter.records.reader import load
 
@@ -90,6 +91,27 @@ class PastRun:
         from rlm_jupyter.events.table_frames import frame_of
 
         return frame_of([self.tree], table)
+
+    def code(self) -> AnswerCode:
+        """Returns the code behind its answer, from its log; it is not run again, since nobody holds its data.
+
+        Raises:
+            NoAnswerCodeError: there is none, or no log, with the reason.
+            RunNotFoundError, LogError: the log is gone, or cannot be read any more.
+        """
+        if self.log_path is None:
+            raise NoAnswerCodeError(
+                f"Run `{self.id}` is no longer in memory and has no log: its code is gone. Ask anew, with a `log_dir`."
+            )
+        return load(self.log_path).code()
+
+    def function(self) -> NoReturn:
+        """Refuse: its kernels have ended.
+
+        Raises:
+            ConfigError: always.
+        """
+        self._refuse()
 
     def subscribe(self, _listener: Callable[[Any], None]) -> Callable[[], None]:
         """Do nothing: there are no more events."""

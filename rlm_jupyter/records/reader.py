@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from rlm_jupyter.answer_code.answer_code import AnswerCode, answer_code
 from rlm_jupyter.errors import LogError, RunNotFoundError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.tree_state import TreeState
@@ -32,6 +33,16 @@ class Record:
     torn: bool = False
     unknown: int = 0
     damaged: int = 0
+
+    def code(self) -> AnswerCode:
+        """Returns the code behind the answer; it is not run again, since a log has no data.
+
+        Raises:
+            NoAnswerCodeError: there is none, with the reason.
+        """
+        made = answer_code(self.events)
+        made.detail = made.detail or "a log has no data to run it on"
+        return made
 
 
 def load(path: str | os.PathLike[str]) -> Record:

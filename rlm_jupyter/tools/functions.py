@@ -117,7 +117,7 @@ def _travelling(name: str, function: Callable[..., Any]) -> dict[Form, Buffer]:
         except ContextError as error:
             trouble = error
     try:
-        forms["source"] = Buffer.encode(source_form(function, _is_users), allow_pickle=False)
+        forms["source"] = Buffer.encode(source_form(function, is_users), allow_pickle=False)
     except (NoSourceError, ContextError) as error:
         if trouble is not None:
             raise ContextError(
@@ -142,7 +142,7 @@ def _users_modules_by_value() -> Iterator[None]:
         yield
 
 
-def _is_users(thing: object) -> bool:
+def is_users(thing: object) -> bool:
     """Whether a thing is of the notebook or of a module of the user's own."""
     if isinstance(thing, ModuleType):
         return _is_users_module(thing)

@@ -47,6 +47,16 @@ class Places(TypedDict):
     """Bytes held in memory at most; values above it are written to disk."""
 
 
+class Proof(TypedDict):
+    """What came of the proof of the code behind an answer."""
+
+    verdict: Literal["reproduced", "differs", "failed", "not tried"]
+    detail: str
+    """What differs, or why it failed or was not tried, in one line; may be empty."""
+    recorded: int
+    """Answers of plain completions that the code holds."""
+
+
 class Run(TypedDict):
     """The header of a run."""
 
@@ -74,6 +84,8 @@ class Run(TypedDict):
     sandbox: str | None
     values: Places | None
     value: str | None
+    proof: Proof | None
+    """Of the code behind the answer; null before somebody asked for it."""
     error: str | None
     notices: list[str]
     provenance: str | None
@@ -110,6 +122,7 @@ RUN_DEFAULTS: Run = {
     "sandbox": None,
     "values": None,
     "value": None,
+    "proof": None,
     "error": None,
     "notices": [],
     "provenance": None,

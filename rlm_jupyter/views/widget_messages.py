@@ -145,6 +145,7 @@ def run_fields(
         "sandbox": one_line(state.sandbox, 200),
         "values": _values(state.held),
         "value": summary(state.value),
+        "proof": _proof(state),
         "error": None if state.error is None else clean(state.error, _TEXT),
         "notices": [clean(text, 500) for text in [*notices, *state.notices][-_MAX_NOTICES:]],
         "provenance": None if state.provenance is None else clean(state.provenance, 500),
@@ -152,6 +153,17 @@ def run_fields(
         "step": state.step,
         "paused": paused,
         "saved": None,
+    }
+
+
+def _proof(state: TreeState) -> protocol.Proof | None:
+    known = state.proof
+    if known is None:
+        return None
+    return {
+        "verdict": known["verdict"],
+        "detail": one_line(known["detail"], 300),
+        "recorded": known["recorded"],
     }
 
 

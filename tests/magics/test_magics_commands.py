@@ -48,6 +48,24 @@ def say(shell, capsys, line):
     return capsys.readouterr().out
 
 
+def test_code_gives_the_code_behind_the_answer(shell, run):
+    code = shell.run_cell("%rlm code").result
+    assert code.verdict == "reproduced"
+    assert "def answer(orders):" in code.source
+    assert shell.run_cell(f"%rlm code {run.id}").result == code
+
+
+def test_code_goes_into_a_variable_and_the_next_cell(shell, capsys, monkeypatch):
+    cells = []
+    monkeypatch.setattr(shell, "set_next_input", cells.append)
+    told = say(shell, capsys, "%rlm code -o how")
+    assert "Reproduced" in told
+    assert "`how`" in told
+    assert cells == [shell.user_ns["how"].source]
+    result = shell.run_cell(cells[0])  # as the user runs that cell
+    assert result.result == 6
+
+
 @pytest.mark.parametrize(
     ("line", "parts"),
     [

@@ -26,7 +26,7 @@ LAYERS = [
     {"guest"},  # runs in an agent's kernel
     {"supervisor"},  # runs in the fork server
     {"models", "tools", "kernels"},
-    {"demo_model"},
+    {"demo_model", "answer_code"},
     {"engine"},
     {"records", "views"},
     {"run_setup", "registry"},

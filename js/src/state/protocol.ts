@@ -38,6 +38,15 @@ export interface Places {
   limit?: number | null;
 }
 
+/** What came of the proof of the code behind an answer. */
+export interface Proof {
+  verdict: "reproduced" | "differs" | "failed" | "not tried";
+  /** What differs, or why it failed or was not tried, in one line; may be empty. */
+  detail: string;
+  /** Answers of plain completions that the code holds. */
+  recorded: number;
+}
+
 /** The header of a run. */
 export interface Run {
   id: string;
@@ -64,6 +73,8 @@ export interface Run {
   sandbox: string | null;
   values: Places | null;
   value: string | null;
+  /** Of the code behind the answer; null before somebody asked for it. */
+  proof: Proof | null;
   error: string | null;
   notices: string[];
   provenance: string | null;
@@ -101,6 +112,7 @@ export const RUN_DEFAULTS: Run = {
   sandbox: null,
   values: null,
   value: null,
+  proof: null,
   error: null,
   notices: [],
   provenance: null,

@@ -183,7 +183,7 @@ async def furnish_again(agent: Agent) -> None:
     assert agent.kernel is not None
     gone = tuple(agent.services.journal.state.agents[agent.id].variables)
     agent.services.journal.emit(ev.VariablesChanged, agent.id, turn=agent.turn, variables=(), removed=gone)
-    agent.services.journal.emit(ev.Notice, agent.id, text="The kernel was replaced; its variables are gone.")
+    agent.services.journal.emit(ev.Notice, agent.id, text=ev.KERNEL_REPLACED)
     try:
         await _furnish(agent, agent.kernel)
     except KernelError as error:

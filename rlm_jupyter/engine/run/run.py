@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rlm_jupyter.engine.agent.handle import AgentHandle, Agents
+from rlm_jupyter.engine.run.answer_proof import AnswerFunction, code_of_run, function_of_run
 from rlm_jupyter.engine.run.batch import started
 from rlm_jupyter.engine.run.engine_thread import EngineThread
 from rlm_jupyter.engine.run.run_answer import RunAnswer
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from rlm_jupyter.answer_code.answer_code import AnswerCode
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.agent.spec import AgentSpec
     from rlm_jupyter.engine.run.conductor import Conductor
@@ -249,6 +251,28 @@ class Run:
     def continues(self) -> str | None:
         """The id of the run whose root kernel and chat this one goes on with."""
         return self.tree.continues
+
+    # ---- the code behind the answer
+
+    def code(self, *, prove: bool = True) -> AnswerCode:
+        """Returns the code on which the answer rests: a text that runs, with nothing of rlm_jupyter in it.
+
+        Args:
+            prove: run it again in a fresh kernel, on the same data, and compare its value with the run's.
+
+        Raises:
+            ConfigError: the run still goes on.
+            NoAnswerCodeError: there is no such code, with the reason.
+        """
+        return code_of_run(self, self._conductor, self._engine, prove=prove)
+
+    def function(self) -> AnswerFunction:
+        """Returns that code as a function of the data, which runs in a fresh kernel and asks no model.
+
+        Raises:
+            ConfigError, NoAnswerCodeError: as `code`; or the code does not give the run's value.
+        """
+        return function_of_run(self, self._conductor, self._engine)
 
     # ---- asking on
 

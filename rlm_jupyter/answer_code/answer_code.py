@@ -1,0 +1,156 @@
+"""`AnswerCode`: the code behind an answer, as text that runs, and whether it was proved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+from rlm_jupyter.answer_code.history import RunHistory
+from rlm_jupyter.answer_code.slicing import NoCodeError
+from rlm_jupyter.answer_code.source import Step, Writer, Written
+from rlm_jupyter.errors import NoAnswerCodeError
+from rlm_jupyter.events import events as ev
+
+__all__ = ["AnswerCode", "Step", "answer_code"]
+
+
+class AnswerCode(str):
+    """The code behind an answer: a `str` that runs as a cell, with nothing of rlm_jupyter in it.
+
+    Attributes:
+        source: the same text.
+        parameters: of its function `answer`: the names of the data.
+        steps: where each of its statements came from: agent, turn, cell, lines.
+        statements: how many statements of the agents it keeps; those that several agents ran alike count once.
+        recorded: how many answers of plain completions it holds.
+        share: its characters, without recorded answers, by those of all code that the agents ran.
+        verdict: `reproduced`, `differs`, `failed` or `not tried`.
+        detail: what differs, or why it failed or was not tried, in one line.
+    """
+
+    __slots__ = ("_written", "detail", "of_characters", "verdict", "whole")
+
+    def __new__(cls, written: Written, of_characters: int, *, whole: bool = False) -> Self:
+        """Make one of what was written."""
+        made = super().__new__(cls, written.source)
+        made._written, made.of_characters, made.whole = written, of_characters, whole
+        made.verdict, made.detail = "not tried", ""
+        return made
+
+    _written: Written
+    verdict: ev.ProofVerdict
+    detail: str
+    of_characters: int
+    whole: bool
+    """Whether it keeps all code that ran, because less did not give the value."""
+
+    @property
+    def source(self) -> str:
+        """The text."""
+        return str(self)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the data."""
+        return self._written.parameters
+
+    @property
+    def steps(self) -> list[Step]:
+        """Where each statement came from."""
+        return self._written.steps
+
+    @property
+    def statements(self) -> int:
+        """Statements of the agents that it keeps."""
+        return self._written.statements
+
+    @property
+    def recorded(self) -> int:
+        """Answers of plain completions that it holds."""
+        return self._written.recorded
+
+    @property
+    def characters(self) -> int:
+        """Of its code, without recorded answers."""
+        return self._written.characters
+
+    @property
+    def share(self) -> float:
+        """How much of the code that ran it is, by characters."""
+        return self.characters / max(1, self.of_characters)
+
+    @property
+    def reproduced(self) -> bool | None:
+        """Whether it gave the run's value when it was run again; None if that was not tried."""
+        return None if self.verdict == "not tried" else self.verdict == "reproduced"
+
+    @property
+    def written(self) -> Written:
+        """Its parts."""
+        return self._written
+
+    def __str__(self) -> str:
+        return str.__str__(self)
+
+    @property
+    def told(self) -> str:
+        """Returns its verdict and how much of the code that ran it is, in a sentence."""
+        said = {
+            "reproduced": "Reproduced: run again, the code gives the run's value",
+            "differs": "It differs: run again, the code gives another value",
+            "failed": "It failed when it was run again",
+            "not tried": "It was not run again",
+        }[self.verdict]
+        why = f" ({self.detail})" if self.detail else ""
+        return f"{said}{why}. {self.share:.0%} of the code that ran."
+
+    def __repr__(self) -> str:
+        told = self.told.replace("\n", " ")
+        return f"# {told}\n{str.__str__(self)}"
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        """Shows it as text with line breaks, where a `str` would be shown with escapes."""
+        printer.text(repr(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (str.__str__(self),)
+
+
+def answer_code(
+    events: Iterable[ev.AnyEvent], tools: Mapping[str, str] | None = None, *, whole: bool = False
+) -> AnswerCode:
+    """Returns the code behind the answer of a run, from its events.
+
+    Args:
+        events: of the run, in their order.
+        tools: name of a tool → its source, or a comment (`# ...`) with the reason why there is none.
+        whole: keep all code that ran.
+
+    Raises:
+        NoAnswerCodeError: there is none; the message says why.
+    """
+    history = RunHistory.of(events)
+    known = dict(tools or {})
+    root = history.agents.get("0")
+    for name in root.tools if root is not None else ():
+        known.setdefault(name, "# it is not in the log; only the run itself has it.")
+    try:
+        written = Writer(history, known, whole=whole).write()
+    except NoCodeError as error:
+        raise NoAnswerCodeError(f"There is no code behind this answer. {error}") from None
+    except (RecursionError, ValueError, SyntaxError, MemoryError) as error:
+        raise NoAnswerCodeError(
+            f"The code behind this answer cannot be written: {type(error).__name__}: {error}."
+        ) from None
+    made = AnswerCode(written, history.all_characters, whole=whole)
+    if history.continues is not None and written.unbound:
+        made.detail = (
+            f"it reads {_listed(written.unbound)}, of the run `{history.continues}` that this one continues"
+        )
+    elif written.unbound:
+        made.detail = f"it reads {_listed(written.unbound)}, which no cell of the run has defined"
+    return made
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names[:5])

@@ -1,0 +1,214 @@
+"""What the agents of a run did, as far as an answer may rest on it: cells, sub-agents, completions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from rlm_jupyter.events import events as ev
+
+_SCHEMA_MARK = "\n\nAnswer with JSON only: "
+_FALLBACK_MARK = "\n\nWhat the data is:\n"
+_PURPOSES = ("llm_query", "repair", "fallback")
+
+
+@dataclass
+class Completion:
+    """One plain completion that a cell asked for.
+
+    Attributes:
+        prompt: as the code gave it.
+        text: the reply.
+        typed: whether JSON was asked for, so that the code got a value and not the text.
+        fallback: whether it stands for a sub-agent, at the depth limit.
+        with_data: whether data stood in the prompt that the code gave as an object (the depth limit).
+        error: why there is no reply.
+    """
+
+    prompt: str
+    text: str = ""
+    typed: bool = False
+    fallback: bool = False
+    with_data: bool = False
+    error: str | None = None
+
+
+@dataclass
+class Cell:
+    """One cell that ran.
+
+    Attributes:
+        number: counts the agent's cells from 1.
+        turn: of the agent; 0 for a first look.
+        code: that ran.
+        status: how it ended.
+        output: what the model was shown, in which a traceback tells the line.
+        answers: how many values it gave that were accepted.
+        children: ids of the sub-agents that it started, in their order.
+        completions: that it asked for, in their order.
+        called: what it called that runs in the notebook: host tools, MCP servers.
+    """
+
+    number: int
+    turn: int
+    code: str
+    status: ev.CellStatus = "running"
+    output: str = ""
+    answers: int = 0
+    children: list[str] = field(default_factory=list)
+    completions: list[Completion] = field(default_factory=list)
+    called: set[str] = field(default_factory=set)
+
+
+@dataclass
+class AgentHistory:
+    """What one agent did.
+
+    Attributes:
+        cells: since its kernel was last replaced; what ran before left nothing.
+        types: name of a variable → all types that it was seen to have.
+        all_characters: of all cells that it ran.
+        question: what it was asked.
+        has_data: whether it was given data; without, `context` is the question.
+        tools: names of functions that it was handed.
+        error: why it gave no answer; None if it did.
+    """
+
+    id: str
+    question: str
+    has_data: bool
+    tools: tuple[str, ...] = ()
+    cells: list[Cell] = field(default_factory=list)
+    types: dict[str, set[str]] = field(default_factory=dict)
+    all_characters: int = 0
+    error: str | None = "it gave no answer"
+
+    @property
+    def last(self) -> Cell | None:
+        """The cell that gave the answer; None if there is none."""
+        return next((cell for cell in reversed(self.cells) if cell.answers), None)
+
+
+@dataclass
+class RunHistory:
+    """What a run did.
+
+    Attributes:
+        names: the variables under which the root had its data.
+        continues: the run that it goes on with; None for none.
+    """
+
+    question: str = ""
+    names: tuple[str, ...] = ()
+    continues: str | None = None
+    agents: dict[str, AgentHistory] = field(default_factory=dict)
+    _busy: dict[str, Cell] = field(default_factory=dict)
+    _asked: dict[int, Completion] = field(default_factory=dict)
+    _retried: set[str] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, events: Iterable[ev.AnyEvent]) -> RunHistory:
+        """Fold a history from the events of a run, in their order."""
+        history = cls()
+        for event in events:
+            history._apply(event)
+        return history
+
+    @property
+    def all_characters(self) -> int:
+        """Of the code of all agents that ran."""
+        return sum(agent.all_characters for agent in self.agents.values())
+
+    def _apply(self, event: ev.AnyEvent) -> None:
+        agent = self.agents.get(event.agent)
+        match event:
+            case ev.RunStarted():
+                self.question, self.names, self.continues = (
+                    event.question,
+                    event.context_names,
+                    event.continues,
+                )
+            case ev.AgentStarted():
+                self._start(event)
+            case ev.Command(name="retry"):
+                self._retried.add(event.detail)
+                for cell in self._busy.values():
+                    cell.children = [child for child in cell.children if child != event.detail]
+            case _ if agent is not None:
+                self._apply_to(agent, event)
+            case _:
+                pass
+
+    def _start(self, event: ev.AgentStarted) -> None:
+        if event.agent in self.agents:
+            return
+        tools = (*event.tools,)
+        self.agents[event.agent] = AgentHistory(event.agent, event.question, event.context is not None, tools)
+        cell = self._busy.get(event.parent or "")
+        if cell is not None and event.agent not in self._retried:
+            cell.children.append(event.agent)
+
+    def _apply_to(self, agent: AgentHistory, event: ev.AnyEvent) -> None:
+        cell = self._busy.get(agent.id)
+        match event:
+            case ev.AgentFinished():
+                agent.error = (
+                    None if event.status == "done" else event.error or f"it ended as `{event.status}`"
+                )
+            case ev.CodeStarted():
+                cell = Cell(event.cell, event.turn, event.code)
+                agent.cells.append(cell)
+                agent.all_characters += len(event.code)
+                self._busy[agent.id] = cell
+            case ev.CodeFinished() if cell is not None:
+                cell.status, cell.output = event.status, event.output
+                del self._busy[agent.id]
+            case ev.Notice(text=ev.KERNEL_REPLACED):
+                agent.cells.clear()
+            case ev.VariablesChanged():
+                for variable in event.variables:
+                    agent.types.setdefault(variable.get("name", ""), set()).add(str(variable.get("type")))
+            case ev.ValueReturned() if cell is not None:
+                cell.answers += 1
+            case ev.ToolCalled() if cell is not None:
+                cell.called.add(event.name if event.server is None else f"{event.server}.{event.name}")
+            case ev.PromptSent() | ev.ReplyFinished() | ev.ReplyFailed():
+                self._completion(cell, event)
+            case _:
+                pass
+
+    def _completion(
+        self, cell: Cell | None, event: ev.PromptSent | ev.ReplyFinished | ev.ReplyFailed
+    ) -> None:
+        if isinstance(event, ev.PromptSent):
+            if cell is not None and event.purpose in _PURPOSES and event.messages:
+                known = _read_prompt(event.messages[0].get("content", ""), event.purpose)
+                if event.purpose == "repair":  # the second try of one that is there
+                    earlier = [one for one in cell.completions if one.prompt == known.prompt]
+                    known = earlier[-1] if earlier else known
+                if known not in cell.completions or event.purpose != "repair":
+                    cell.completions.append(known)
+                self._asked[event.call] = known
+            return
+        asked = self._asked.get(event.call)
+        if asked is None:
+            return
+        if isinstance(event, ev.ReplyFinished):
+            asked.text, asked.error = event.text, None
+        else:
+            asked.error = event.error
+
+
+def _read_prompt(content: str, purpose: ev.Purpose) -> Completion:
+    prompt, mark, _ = content.rpartition(_SCHEMA_MARK)
+    typed = bool(mark)
+    prompt = prompt if typed else content
+    if purpose == "fallback":
+        question, mark, _ = prompt.partition(_FALLBACK_MARK)
+        return Completion(question, typed=typed, fallback=True, with_data=bool(mark))
+    return Completion(prompt, typed=typed)
+
+
+def plain_types(types: dict[str, set[str]], immutable: frozenset[str]) -> set[str]:
+    """Returns the names of variables that never were anything but what cannot change."""
+    return {name for name, seen in types.items() if seen and seen <= immutable}
