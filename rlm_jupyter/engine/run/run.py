@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mappi
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm_jupyter.engine.agent.handle import AgentHandle, Agents
 from rlm_jupyter.engine.run.answer_proof import AnswerFunction, code_of_run, function_of_run
@@ -26,14 +26,13 @@ from rlm_jupyter.models.base import ChatModel, Message, Usage
 from rlm_jupyter.settings import Limits
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
     from rlm_jupyter.answer_code.answer_code import AnswerCode
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.agent.spec import AgentSpec
     from rlm_jupyter.engine.run.conductor import Conductor
+    from rlm_jupyter.engine.run.event_log import EventLog
     from rlm_jupyter.events.tree_state import TreeState
 
 T = TypeVar("T")
@@ -52,24 +51,6 @@ class RunArguments:
     start: Callable[..., Run]
     env: dict[str, str]
     servers: dict[str, Any]
-
-
-class EventLog(Protocol):
-    """The log of a run's events (`rlm_jupyter.records.log`)."""
-
-    @property
-    def path(self) -> Path:
-        """Of its file."""
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing of it is lost."""
-
-    def flush(self) -> Future[None]:
-        """Return a future that is done when all events so far are written."""
-
-    def end(self) -> Future[None]:
-        """Write what waits, then close the file; return a future that is done then."""
 
 
 _STOP_SECONDS = 5.0
