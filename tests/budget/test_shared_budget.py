@@ -209,7 +209,7 @@ def test_runs_spend_of_the_budget_and_end_when_it_is_used_up(tmp_path, monkeypat
         run = ask({"root": ["x = 1", "FINAL(1)"]})
         assert isinstance(run.error, LimitReachedError)
         assert run.error.limit == "budget"
-        assert run.usage.calls == 1
+        assert run.tree.calls == 1
 
 
 def test_the_command_shows_all_runs_and_the_budget(tmp_path, monkeypatch, capsys):
