@@ -254,6 +254,7 @@ class Settings(BaseModel):
     sub_window: int | None = _setting("sub_window")
     compact_at: float | None = _setting("compact_at")
     stuck_after: int | None = _setting("stuck_after")
+    budget: Path | None = _setting("budget")
     early_start: bool = _setting("early_start")
     telemetry: bool = _setting("telemetry")
 
@@ -264,13 +265,14 @@ class Settings(BaseModel):
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None, **changes: object) -> Settings:
-        """Read `RLM_MODEL`, `RLM_SUB_MODEL` and `RLM_MODEL_BASE_URL`, with `changes` on top.
+        """Read `RLM_MODEL`, `RLM_SUB_MODEL`, `RLM_MODEL_BASE_URL` and `RLM_BUDGET`, with `changes` on top.
 
         Raises:
             ConfigError: an unknown name or a value that cannot be.
         """
         env = os.environ if env is None else env
         names = {"model": "RLM_MODEL", "sub_model": "RLM_SUB_MODEL", "base_url": "RLM_MODEL_BASE_URL"}
+        names["budget"] = "RLM_BUDGET"
         found: dict[str, object] = {field: env[name] for field, name in names.items() if env.get(name)}
         given = {name: value for name, value in changes.items() if value is not None or name in _OFF_BY_NONE}
         found.update(given)

@@ -38,6 +38,7 @@ from rlm_jupyter.tools.run_tools import Toolkit, read_environment
 from rlm_jupyter.values.store import Store
 
 if TYPE_CHECKING:
+    from rlm_jupyter.engine.budget.shared_budget import SharedBudget
     from rlm_jupyter.engine.completions.completions import Cache
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.errors import RLMError
@@ -218,7 +219,7 @@ class Wiring:
         """Put a run together, on the engine's loop."""
         completions = Completions(
             journal,
-            ledger := Ledger(limits),
+            ledger := Ledger(limits, shared=_shared_budget(self.settings)),
             samplings=self._samplings,
             price=self.price,
             cache=self._cache(),
@@ -280,6 +281,14 @@ class Wiring:
         from rlm_jupyter.models.cache import RunCache
 
         return RunCache(reply_cache())
+
+
+def _shared_budget(settings: Settings) -> SharedBudget | None:
+    if settings.budget is None:
+        return None
+    from rlm_jupyter.engine.budget.shared_budget import SharedBudget
+
+    return SharedBudget(settings.budget)
 
 
 def _answer_schema(schema: object) -> AnswerSchema:

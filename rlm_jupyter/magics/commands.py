@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
@@ -169,15 +171,38 @@ def show(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     _print_output(told)
 
 
-@command("cost [RUN]", "Where the money and the tokens of a run went.")
-def cost(_magics: MagicsState, arguments: argparse.Namespace) -> None:
-    """Print a line for each agent, the dearest first."""
+@command(
+    "cost [RUN] [--all]", "Where the money and the tokens of a run went; --all: of all runs and the budget."
+)
+def cost(magics: MagicsState, arguments: argparse.Namespace) -> None:
+    """Print a line for each agent, the dearest first; of all runs a line each, and what is left of a shared budget."""
     from rlm_jupyter.views import text_tree as text
 
+    if arguments.all:
+        _print_all_costs(magics)
+        return
     run = resolve_run(arguments.run)
     with run.lock:
         table = text.cost_table(run.tree)
     _print_output(table)
+
+
+def _print_all_costs(magics: MagicsState) -> None:
+    from rlm_jupyter.rlm import runs
+    from rlm_jupyter.views import text_tree as text
+
+    for run in runs():
+        with run.lock:
+            _print_output(text.summary_line(run.tree))
+    budget = magics.arguments_of_rlm({}).get("budget") or os.environ.get("RLM_BUDGET")
+    if not budget:
+        return
+    from rlm_jupyter.engine.budget.shared_budget import SharedBudget
+
+    _print_output(f"Shared budget `{budget}`:")
+    for row in SharedBudget(Path(budget)).report():
+        spent = f"${row['spent']:,.4f}" if row["name"] == "cost" else f"{row['spent']:,}"
+        _print_output(f"  {row['limit']}: {spent} spent or reserved")
 
 
 @command("replay PATH", "The tree of a log that was written earlier.")

@@ -311,6 +311,16 @@ _AGENTS = (
         commands=(RUN,),
     ),
     _setting(
+        "budget",
+        "path",
+        None,
+        "A TOML file with a budget that runs, notebooks and users share; default: `RLM_BUDGET`. See docs/budgets.md.",
+        nullable=True,
+        flags=("--budget",),
+        metavar="FILE",
+        commands=(RUN,),
+    ),
+    _setting(
         "cache",
         "flag",
         True,

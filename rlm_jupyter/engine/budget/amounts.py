@@ -190,6 +190,7 @@ class Reservation:
         held: what is kept free for it, all attempts together.
         open: whether it is neither settled nor released yet.
         sent: when its newest attempt was let go, by the ledger's clock.
+        day: on which a shared budget reserved it; empty without one.
     """
 
     agent: str
@@ -200,6 +201,7 @@ class Reservation:
     held: Account
     open: bool = True
     sent: float = 0.0
+    day: str = ""
 
     @property
     def attempts(self) -> int:

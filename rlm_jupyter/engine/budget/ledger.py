@@ -39,6 +39,7 @@ from rlm_jupyter.models.token_estimate import estimate_prompt_tokens
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rlm_jupyter.engine.budget.shared_budget import SharedBudget
     from rlm_jupyter.events.events import WaitReason
     from rlm_jupyter.models.base import Price, Usage
     from rlm_jupyter.settings import Limits
@@ -55,9 +56,17 @@ class Ledger:
     Args:
         limits: what it may spend; None anywhere is no limit.
         clock: seconds that only grow; the run's time begins now.
+        shared: a budget that others spend of, too; None for none.
     """
 
-    def __init__(self, limits: Limits, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        shared: SharedBudget | None = None,
+    ) -> None:
+        self._shared = shared
         self._accounts = Accounts(limits, clock)
         self._clock = clock
         self._open: set[Reservation] = set()
@@ -130,7 +139,8 @@ class Ledger:
     def _try(self, request: Request) -> Reservation | None:
         """Check a request, and reserve if nothing has to be waited for."""
         unknown = not known_price(request.price) or self._accounts.spent.unknown
-        if self._accounts.limits.cost is not None and unknown:
+        limits_money = self._accounts.limits.cost is not None or (self._shared and self._shared.limits_money)
+        if limits_money and unknown:
             raise UnknownPriceError(
                 "There is a limit in money (`cost`), and the price of the model is not known. Give it as "
                 "`price=(prompt, completion)` in USD per million tokens, or set `cost=None` and `tokens=`."
@@ -155,6 +165,8 @@ class Ledger:
             raise self._accounts.reached(name, more)
         if self._accounts.time_is_up():
             raise self._accounts.reached("seconds", more)
+        if self._shared is not None:
+            self._shared.reserve(more)
         self._accounts.reserve(reservation.agent, more)
         reservation.held.add(more)
 
@@ -220,6 +232,8 @@ class Ledger:
         """
         self._close(reservation)
         spent = true_spend(reservation, usage, cost, max(attempts, reservation.attempts))
+        if self._shared is not None:
+            self._shared.correct(reservation.held, spent, reservation.day)
         self._accounts.charge(reservation.agent, spent)
         if not failed and self._ceiling < math.inf:
             self._ceiling += 1 / self._ceiling
@@ -230,6 +244,8 @@ class Ledger:
         """Free a reservation whose request was never sent; nothing happens if it is closed already."""
         if reservation.open:
             self._close(reservation)
+            if self._shared is not None:
+                self._shared.correct(reservation.held, Account(), reservation.day)
             self._pump()
 
     def count_cached(self, agent: str, *, turn: bool = False) -> Spend:
@@ -351,6 +367,11 @@ class Ledger:
             need = request.worst(max(max_tokens, request.least))
             if (name := self._accounts.first_exceeded(need)) is not None:
                 raise self._accounts.reached(name, need)
+        if self._shared is not None:
+            shared = self._share(request, max_tokens)
+            if shared is None:
+                return None
+            max_tokens = shared
         reservation = Reservation(
             request.agent,
             request.prompt_tokens,
@@ -359,10 +380,28 @@ class Ledger:
             request.turn,
             request.worst(max_tokens),
             sent=self._clock(),
+            day=self._shared.day if self._shared is not None else "",
         )
         self._accounts.reserve(reservation.agent, reservation.held)
         self._open.add(reservation)
         return reservation
+
+    def _share(self, request: Request, max_tokens: int) -> int | None:
+        """Reserve in the shared budget; return the tokens of the reply, or None where own requests may free enough.
+
+        Raises:
+            LimitReachedError: there is no room, and nothing of this run is in flight.
+        """
+        assert self._shared is not None
+        try:
+            self._shared.reserve(request.worst(max_tokens))
+        except LimitReachedError:
+            if self._open:
+                return None
+            room = self._shared.reply_room(request.prompt_tokens, request.price, max_tokens)
+            max_tokens = max(room, request.least)
+            self._shared.reserve(request.worst(max_tokens))
+        return max_tokens
 
     def _close(self, reservation: Reservation) -> None:
         if not reservation.open:

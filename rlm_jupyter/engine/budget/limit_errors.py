@@ -41,6 +41,24 @@ def limit_reached(
     )
 
 
+def budget_reached(path: str, words: str, name: str, spent: int, need: int) -> LimitReachedError:
+    """Build the error for a shared budget.
+
+    Args:
+        path: of its file.
+        words: the limit in words.
+        name: what it limits.
+        spent: what was spent or is reserved by all who share it; money in units of 1e-18 USD.
+        need: what the next request may need.
+    """
+    told, wanted = (amount / 1e18 if name == "cost" else amount for amount in (spent, need))
+    return LimitReachedError(
+        f"The shared budget `{path}` is used up: {words}, {_shown(name, told)} spent or reserved, up to "
+        f"{_shown(name, wanted)} needed for the next step. Ask who keeps the budget, or ask less.",
+        limit="budget",
+    )
+
+
 def depth_reached(agent: str, depth: int) -> LimitReachedError:
     """Build the error for an agent that would be too deep."""
     return LimitReachedError(
