@@ -17,7 +17,7 @@ from rlm_jupyter.events.tree_state import AgentState, CellState, TreeState, Turn
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
 from rlm_jupyter.values.charts.embedded import checked
-from rlm_jupyter.views.agent_page import description
+from rlm_jupyter.views.description import description
 from rlm_jupyter.views.protocol import Description
 from rlm_jupyter.views.static_style import STYLE
 from rlm_jupyter.views.text_tree import (

@@ -22,7 +22,8 @@ from typing import Any
 from rlm_jupyter.events.tree_state import AgentState, CallState, CellState, TreeState, TurnState
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
-from rlm_jupyter.views.agent_page import description, newest_tool_calls, tool_names
+from rlm_jupyter.views.agent_page import newest_tool_calls, tool_names
+from rlm_jupyter.views.description import description
 from rlm_jupyter.views.find_agent import find_agent
 from rlm_jupyter.views.protocol import Agent
 from rlm_jupyter.views.widget_messages import rows, summary

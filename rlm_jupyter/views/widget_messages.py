@@ -18,6 +18,7 @@ from typing import Any
 from rlm_jupyter.events.tree_state import AgentState, TreeState
 from rlm_jupyter.text.sanitize import clean, one_line
 from rlm_jupyter.views import protocol
+from rlm_jupyter.views.answer_card import answer_card
 
 MAX_BYTES = 64_000
 """Of one message: the server's relay and the browser stay responsive below."""
@@ -143,6 +144,8 @@ def run_fields(
         "sandbox": one_line(state.sandbox, 200),
         "values": _values(state.held),
         "value": summary(state.value),
+        "card": answer_card(state),
+        "proof": None,
         "error": None if state.error is None else clean(state.error, _TEXT),
         "notices": [clean(text, 500) for text in [*notices, *state.notices][-_MAX_NOTICES:]],
         "provenance": None if state.provenance is None else clean(state.provenance, 500),
