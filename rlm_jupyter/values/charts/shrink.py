@@ -25,6 +25,8 @@ _SCALES = (1.0, 0.75, 0.5, 0.36, 0.25, 0.18, 0.12)
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PALETTE = 3
 _COLORS = 256
+_HOPELESS = 2
+"""How many times a picture may be too large by an estimate for its size to be tried."""
 _SUB, _UP, _AVERAGE, _PAETH = 1, 2, 3, 4
 
 
@@ -45,6 +47,8 @@ def shrink(png: bytes, *, max_bytes: int, max_width: int | None = None) -> Pictu
     pixels = _decode(whole.png)
     width = whole.width
     for scale in _SCALES:
+        if len(whole.png) * scale**2 > _HOPELESS * max_bytes:
+            continue
         wide = min(round(width * scale), max_width or width)
         if wide < min(_LEAST_WIDTH, width):
             break
@@ -52,6 +56,15 @@ def shrink(png: bytes, *, max_bytes: int, max_width: int | None = None) -> Pictu
         if len(made.png) <= max_bytes:
             return made
     return None
+
+
+def compact(picture: Picture) -> Picture:
+    """Returns a picture of the same size and look in fewer bytes, if few enough colours make it up; else itself.
+
+    Later ones that `shrink` makes of it take a tenth of the time, as no filter of rows is to be undone.
+    """
+    made = _encode(_decode(picture.png), exact=True) if picture.width * picture.height <= MAX_PIXELS else None
+    return picture if made is None or len(made.png) >= len(picture.png) else made
 
 
 def _decode(png: bytes) -> Pixels:
@@ -164,12 +177,17 @@ def _resized(pixels: Pixels, width: int) -> Pixels:
     return made
 
 
-def _encode(pixels: Pixels) -> Picture:
-    """Write pixels with a palette if few enough colours say the same, else with 32 shades of each colour."""
+def _encode(pixels: Pixels, *, exact: bool = False) -> Picture:
+    """Write pixels with a palette if few enough colours say the same, else with 32 shades of each colour.
+
+    Args:
+        pixels: height x width x 4.
+        exact: look the same to the eye: five bits of a colour are the least.
+    """
     import numpy as np
 
     height, width = pixels.shape[:2]
-    for bits in (8, 5, 4):
+    for bits in (8, 6, 5) if exact else (8, 5, 4):
         shades = _shades(pixels, bits)
         packed = shades.reshape(-1, 4).copy().view(np.uint32)[:, 0]
         colors, places = np.unique(packed, return_inverse=True)
