@@ -35,6 +35,20 @@ def card_lines(card: Card, width: int = _WIDTH) -> list[str]:
     return lines
 
 
+def fits(card: Card) -> bool:
+    """Returns whether the lines of a card show as much as the card itself."""
+    value = card["value"]
+    return value is not None and len(list(part_lines(value))) <= _MAX_LINES and _fits(value)
+
+
+def _fits(part: CardPart) -> bool:
+    if part["kind"] == "table":
+        lines = [[column["name"] for column in part.get("columns", [])], *part.get("rows", [])]
+        wide = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+        return all(width <= _CELL for width in wide) and sum(wide) + 2 * len(wide) <= _TABLE
+    return part["kind"] != "picture" and all(map(_fits, part.get("parts", [])))
+
+
 def part_lines(part: CardPart) -> Iterator[str]:
     """Yields the lines of a value, or of a part of one."""
     match part["kind"]:
