@@ -499,8 +499,8 @@ _NOTEBOOK = (
         "notebook",
         "choice",
         "auto",
-        "Whether the value of a `%%rlm` cell stands below its tree. `auto`: unless the tree shows the whole of it at its "
-        "top; `always`; `never`. It is the cell's value (`_`, `Out`) in any case.",
+        "Whether the value of a `%%rlm` cell stands below its tree. `auto`: unless the tree shows the whole of it at "
+        "its top; `always`; `never`. It is the cell's value (`_`, `Out`) in any case.",
         choices=("auto", "always", "never"),
         argument="print_value",
     ),

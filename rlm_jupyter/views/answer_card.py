@@ -101,7 +101,7 @@ def seen(state: TreeState) -> str:
     if not size:
         return shown
     share = state.seen_chars / size
-    part = f" (about {_percent(share)})" if share < 1 else ""
+    part = f" ({_percent(share)})" if share < 1 else ""
     return f"{shown}; the data has {fmt.size(size)}{part}"
 
 
@@ -109,7 +109,7 @@ def _percent(share: float) -> str:
     value = 100 * share
     if 0 < value < 0.001:  # noqa: PLR2004
         return "under 0.001 %"
-    return f"{value:.0f} %" if value >= 10 or value == 0 else f"{float(f'{value:.2g}'):g} %"  # noqa: PLR2004
+    return f"about {value:.0f} %" if value >= 10 or value == 0 else f"about {float(f'{value:.2g}'):g} %"  # noqa: PLR2004
 
 
 class _Making:

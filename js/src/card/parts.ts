@@ -62,7 +62,7 @@ function textNodes(blocks: readonly TextBlock[]): HTMLElement[] {
       made.push(open);
     }
     const item = h("li", block.number === null ? {} : { value: block.number }, ...stretches(block));
-    item.style.marginLeft = `${Math.min(block.level, 6) * 16}px`;
+    item.style.marginLeft = `${Math.min(block.level, 6) * 22}px`;
     open.append(item);
   }
   return made;
@@ -154,7 +154,7 @@ function record(part: CardPart, depth: number): HTMLElement {
   if (parts.length === 0) return h("span.rlm-plain", {}, part.more ? `… ${part.more}` : "{} (empty)");
   const rows = parts.map((each) =>
     h(
-      "div.rlm-row",
+      "div.rlm-pair",
       { "data-stacked": stands(each) },
       h("dt", {}, line(each.label ?? "", 120)),
       h("dd", {}, drawPart(each, false, depth + 1)),
