@@ -37,6 +37,8 @@ _PICTURES = 6
 _PICTURE_WIDTH = 1000
 _INLINE = 160
 _SIDES = 2
+_TIMES = ("Timestamp", "datetime")
+_MIDNIGHT = " 00:00:00"
 _SEQUENCES = (list, tuple, set, frozenset, deque)
 
 
@@ -98,7 +100,7 @@ class _Reading:
     def _scalar(self, value: Any) -> dict[str, Any]:
         if isinstance(value, str):
             return {"kind": "text", "text": self._take(str.__str__(value)), "length": str.__len__(value)}
-        text = short(value, _INLINE)
+        text = _date(value, short(value, _INLINE))
         number = not isinstance(value, bool) and (isinstance(value, (int, float)) or _is_number(value))
         if text.endswith("…") or text.startswith("<"):
             self._cut()
@@ -300,15 +302,15 @@ def _words(key: object) -> str:
 def _cells(cells: list[Any]) -> list[str]:
     """Write the cells of a column: texts as they are, times that are all midnights as dates."""
     texts = [_words(cell) for cell in cells]
-    midnight = " 00:00:00"
-    stamps = [
-        text
-        for text, cell in zip(texts, cells, strict=True)
-        if type(cell).__name__ in ("Timestamp", "datetime")
-    ]
-    if stamps and all(text.endswith(midnight) for text in stamps):
-        return [text.removesuffix(midnight) for text in texts]
+    times = [text for text, cell in zip(texts, cells, strict=True) if type(cell).__name__ in _TIMES]
+    if times and all(text.endswith(_MIDNIGHT) for text in times):
+        return [text.removesuffix(_MIDNIGHT) for text in texts]
     return texts
+
+
+def _date(value: object, text: str) -> str:
+    """Write a time as a date if its clock says midnight."""
+    return text.removesuffix(_MIDNIGHT) if type(value).__name__ in _TIMES else text
 
 
 def _is_missing(cell: Any) -> bool:

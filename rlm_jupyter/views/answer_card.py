@@ -39,6 +39,7 @@ _ERROR = 1500
 _PICTURES = 6
 _LEAST_PICTURE = 400
 _NUMBER_TEXT = 40
+_INLINE = 72
 _UNITS = {"unit", "units", "currency"}
 _AMOUNTS = {"value", "amount", "number", "total", "quantity"}
 _WITH_UNIT = re.compile(
@@ -299,6 +300,14 @@ class _Making:
             made = {"kind": "plain", "text": self._take(known.get("preview") or summary)}
         made["type"] = kind
         return made
+
+
+def is_inline(part: CardPart) -> bool:
+    """Returns whether a list is one of a few short numbers and words, which stand on one line."""
+    parts = part.get("parts", [])
+    if part["kind"] != "list" or any(one["kind"] not in ("number", "plain") for one in parts):
+        return False
+    return sum(len(one.get("text", "")) + len(one.get("unit", "")) + 2 for one in parts) <= _INLINE
 
 
 _NUMBERS = re.compile(r"(?:u?int|float|decimal|complex)", re.IGNORECASE)

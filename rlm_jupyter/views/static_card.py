@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from rlm_jupyter.text.sanitize import one_line
+from rlm_jupyter.views.answer_card import is_inline
 from rlm_jupyter.views.protocol import Card, CardPart, TextBlock
 
 _STYLES = {"strong": "strong", "emphasis": "em", "code": "code"}
@@ -55,6 +56,9 @@ def _items(part: CardPart) -> str:
             f"<tr><td>{escape(one.get('label', ''))}</td><td>{_part(one)}</td></tr>" for one in parts
         )
         return f'<table class="rlm-s-record">{rows}</table>{_more(part)}'
+    if is_inline(part):
+        more = f" … {escape(part['more'])}" if part.get("more") else ""
+        return ", ".join(map(_part, parts)) + more
     return f"<ul>{''.join(f'<li>{_part(one)}</li>' for one in parts)}</ul>{_more(part)}"
 
 
@@ -74,7 +78,7 @@ def _table(part: CardPart) -> str:
     )
     told = [part.get("shape", ""), f"{part['more']} not shown" if part.get("more") else ""]
     shape = escape(" · ".join(filter(None, told)))
-    return f'<table><tr>{head}</tr>{body}</table><div class="rlm-s-dim">{shape}</div>'
+    return f'<div class="rlm-s-wide"><table><tr>{head}</tr>{body}</table></div><div class="rlm-s-dim">{shape}</div>'
 
 
 def _picture(part: CardPart) -> str:

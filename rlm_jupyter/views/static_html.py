@@ -149,12 +149,7 @@ class _Page:
     def _folded(self) -> str:
         """Returns what stands for the agents while they are folded away, below the answer."""
         state = self._state
-        parts = [
-            fmt.amount(len(state.agents), "agent"),
-            f"depth {state.depth}",
-            f"run {one_line(state.run, 80)}",
-        ]
-        return "How it came about: " + " · ".join(parts)
+        return f"How it came about: {fmt.amount(len(state.agents), 'agent')} · depth {state.depth}"
 
     def _head(self) -> str:
         state = self._state

@@ -33,6 +33,11 @@ background:none}
 .rlm-static .rlm-s-record>*>tr>td:first-child{color:var(--rd)}
 .rlm-static .rlm-s-in-1{margin-left:16px}.rlm-static .rlm-s-in-2{margin-left:32px}
 .rlm-static .rlm-s-in-3{margin-left:48px}.rlm-static .rlm-s-in-4{margin-left:64px}
+.rlm-static .rlm-s-wide{overflow-x:auto}
+.rlm-static .rlm-s-wide td,.rlm-static .rlm-s-wide th{white-space:nowrap}
+.rlm-static.rlm-static .rlm-s-record p{margin:0}
+.rlm-static.rlm-static .rlm-s-answer blockquote{margin:4px 0;padding:0 0 0 10px;border:0 solid var(--rb);
+border-left-width:2px;color:var(--rd);font:inherit;background:none;white-space:pre-wrap}
 .rlm-static img{max-width:100%;height:auto;background:#fff}
 .rlm-static .rlm-s-note{color:var(--rd);font-style:italic}
 .rlm-static .rlm-s-error{color:var(--jp-error-color1,var(--e));white-space:pre-wrap}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rlm_jupyter.text.sanitize import one_line
+from rlm_jupyter.views.answer_card import is_inline
 from rlm_jupyter.views.protocol import Card, CardPart, TextBlock
 
 _WIDTH = 100
@@ -71,6 +72,9 @@ def _items(part: CardPart) -> Iterator[str]:
     parts = part.get("parts", [])
     if not parts and not part.get("more"):
         yield "{} (empty)" if part["kind"] == "record" else "[] (empty)"
+    if is_inline(part) and parts:
+        yield ", ".join(next(part_lines(one)) for one in parts)
+        return
     for item in parts:
         mark = f"{item.get('label', '')}: " if part["kind"] == "record" else "- "
         lines = list(part_lines(item)) or [""]

@@ -52,7 +52,9 @@ def chart() -> Chart:
     figure.savefig(written)
     plt.close(figure)
     return Chart(
-        ChartParts("matplotlib", "line", "Refunds by month", ("month", "refunds"), 12, (600, 320), written.getvalue())
+        ChartParts(
+            "matplotlib", "line", "Refunds by month", ("month", "refunds"), 12, (600, 320), written.getvalue()
+        )
     )
 
 
@@ -87,7 +89,11 @@ def answers() -> dict[str, object]:
             "supplier": "Corvus",
             "refunds": {"before": 12, "after": 57, "by product": {"valve-1": 3, "valve-2": 54}},
             "weeks": [9, 10, 11, 12],
-            "reasons": ["leaking after a week", "wrong thread", "delivered twice, and one of them opened before"],
+            "reasons": [
+                "leaking after a week",
+                "wrong thread",
+                "delivered twice, and one of them opened before",
+            ],
         },
         "list": ["Corvus explains two thirds of the rise", "Heron has fewer orders", "the rest is unchanged"],
         "table": suppliers(),
@@ -129,7 +135,9 @@ def story_of(value: object, status: str = "done", **ended: object) -> Story:
         context={"type": "DataFrame", "summary": "DataFrame 1,000,000 x 6, 48.0 MB", "bytes": 48_000_000},
     )
     story.agent("0", "Which supplier explains the rise in refunds, and since when?")
-    story.turn("0", "I divide.", "parts = rlm_query_batched(questions, contexts=parts)", "3 rows " * 60, cost=0.012)
+    story.turn(
+        "0", "I divide.", "parts = rlm_query_batched(questions, contexts=parts)", "3 rows " * 60, cost=0.012
+    )
     for number in range(1, 4):
         story.agent(f"0.{number}", f"Read the refunds of part {number}", after=0.1)
         story.turn(f"0.{number}", cost=0.004)
@@ -200,4 +208,3 @@ def widget_page(story: Story, *, dark: bool = False) -> str:
 def static_page(story: Story, *, dark: bool = False) -> str:
     """Returns a page with the static tree of a run."""
     return PAGE.format(light=str(not dark).lower(), kind="static", body=static_html(story.state), script="")
-

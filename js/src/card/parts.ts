@@ -135,18 +135,12 @@ function nested(part: CardPart): boolean {
 /** Short values stand on one line. */
 function inline(part: CardPart): boolean {
   const parts = part.parts ?? [];
-  const short = parts.every((each) => each.kind === "number" || each.kind === "plain" || oneLine(each));
+  const short = parts.every((each) => each.kind === "number" || each.kind === "plain");
   return part.kind === "list" && short && parts.reduce((sum, each) => sum + lengthOf(each) + 2, 0) <= 72;
 }
 
-function oneLine(part: CardPart): boolean {
-  return part.kind === "text" && (part.blocks ?? []).length <= 1 && part.blocks?.[0]?.kind !== "code";
-}
-
 function lengthOf(part: CardPart): number {
-  if (part.kind !== "text") return (part.text ?? "").length + (part.unit ?? "").length;
-  const all = (part.blocks ?? []).flatMap((block) => block.text.map(([, words]) => words.length));
-  return all.reduce((sum, each) => sum + each, 0);
+  return (part.text ?? "").length + (part.unit ?? "").length;
 }
 
 function record(part: CardPart, depth: number): HTMLElement {
