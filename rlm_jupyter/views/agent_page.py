@@ -21,10 +21,11 @@ from rlm_jupyter.events.tree_state import (
     TurnState,
 )
 from rlm_jupyter.text.sanitize import clean, head_tail, omitted, one_line
-from rlm_jupyter.values.charts.embedded import checked
+from rlm_jupyter.values.charts.embedded import fitted
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.description import ROWS, description
 from rlm_jupyter.views.find_agent import find_agent
+from rlm_jupyter.views.thumbnails import Thumbnails
 from rlm_jupyter.views.widget_messages import MAX_BYTES, json_size
 
 _QUESTION = 3000
@@ -36,6 +37,8 @@ _ITEMS = 30
 _TOOLS = 50
 _NAME = 120
 _PICTURES = 8
+_PICTURE_CHARS = (45_000, 12_000, 3_000)
+"""Of one picture in base64: it is made smaller where a page has no room for it as it is."""
 _TOOL_CALLS = {_FIELD: 40, 1500: 15}
 _CALLS_SHARE = 0.1
 _VARIABLES_SHARE = 0.2
@@ -73,18 +76,24 @@ def detail(
         "cut": {},
     }
     cut = page["cut"]
+    thumbnails = Thumbnails(state, agent)
+    if page["value"] is not None and (picture := thumbnails.of(agent.value, value=True)) is not None:
+        page["value"]["thumbnail"] = picture
     room = max_bytes - json_size(page) - 300
     variables = [{"name": name, **item} for name, item in agent.variables.items()]
-    page["variables"], cut["variables"] = _fit(
-        variables, [_variable, _brief_variable], int(room * _VARIABLES_SHARE)
-    )
+    of_variables: list[Callable[[Mapping[str, Any]], protocol.Variable]] = [
+        partial(_pictured_variable, thumbnails),
+        _variable,
+        _brief_variable,
+    ]
+    page["variables"], cut["variables"] = _fit(variables, of_variables, int(room * _VARIABLES_SHARE))
     newest = reversed(agent.calls)
     page["sub_calls"], cut["sub_calls"] = _fit(newest, [_plain_call, _brief_call], int(room * _CALLS_SHARE))
     page["sub_calls"].reverse()
     wanted = [t for t in agent.turns if t.turn == turn] + [t for t in reversed(agent.turns) if t.turn != turn]
     sent = _sent_chars(agent)
     forms = [partial(_turn, sent=sent, limit=limit) for limit in (_FIELD, 1500, _SHORT)]
-    forms.insert(0, partial(_turn, sent=sent, limit=_FIELD, pictures=True))
+    forms[:0] = [partial(_turn, sent=sent, limit=_FIELD, pictures=chars) for chars in _PICTURE_CHARS]
     page["turns"], cut["turns"] = _fit(
         wanted, forms, room - json_size([page["variables"], page["sub_calls"]])
     )
@@ -130,7 +139,7 @@ def _sent_chars(agent: AgentState) -> dict[int, int]:
     return sent
 
 
-def _turn(turn: TurnState, sent: Mapping[int, int], limit: int, *, pictures: bool = False) -> protocol.Turn:
+def _turn(turn: TurnState, sent: Mapping[int, int], limit: int, *, pictures: int = 0) -> protocol.Turn:
     call = turn.call
     texts = [call.text, *(text for cell in turn.cells for text in (cell.code, cell.output))]
     return {
@@ -172,7 +181,7 @@ def _tool_call(call: ToolCallState, limit: int) -> protocol.ToolCall:
     return shown
 
 
-def _cell(cell: CellState, limit: int, *, pictures: bool = False) -> protocol.Cell:
+def _cell(cell: CellState, limit: int, *, pictures: int = 0) -> protocol.Cell:
     return {
         "cell": cell.cell,
         "code": head_tail(cell.code, limit),
@@ -181,12 +190,13 @@ def _cell(cell: CellState, limit: int, *, pictures: bool = False) -> protocol.Ce
         "status": cell.status,
         "error": None if cell.error is None else clean(cell.error, limit),
         "seconds": cell.seconds,
-        "pictures": [_picture(one, whole=pictures) for one in cell.pictures[:_PICTURES]],
+        "pictures": [_picture(one, pictures) for one in cell.pictures[:_PICTURES]],
     }
 
 
-def _picture(shown: CellPicture, *, whole: bool) -> protocol.Picture:
-    png = checked(shown.png) if whole else ""
+def _picture(shown: CellPicture, chars: int) -> protocol.Picture:
+    made = fitted(shown.png, chars) if chars else None
+    png = "" if made is None else made.base64
     return {"summary": one_line(shown.summary), "width": shown.width, "height": shown.height, "png": png}
 
 
@@ -215,6 +225,13 @@ def _variable(item: Mapping[str, Any]) -> protocol.Variable:
         **(description(item, rows=ROWS, preview=400, items=12) or {}),
         "name": one_line(item.get("name"), 120),
     }
+
+
+def _pictured_variable(thumbnails: Thumbnails, item: Mapping[str, Any]) -> protocol.Variable:
+    made, picture = _variable(item), thumbnails.of(item)
+    if picture is not None:
+        made["thumbnail"] = picture
+    return made
 
 
 def _brief_variable(item: Mapping[str, Any]) -> protocol.Variable:

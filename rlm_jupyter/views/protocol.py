@@ -299,6 +299,8 @@ class Description(TypedDict):
     preview: NotRequired[str]
     items: NotRequired[list[Item]]
     truncated: NotRequired[bool]
+    thumbnail: NotRequired[CardPicture]
+    """Of a chart that a cell has shown, or that is the answer."""
     turn: NotRequired[int | None]
     """The turn that made it."""
     place: NotRequired[Place | None]

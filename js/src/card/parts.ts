@@ -129,7 +129,8 @@ function stands(part: CardPart): boolean {
 }
 
 function nested(part: CardPart): boolean {
-  return (part.kind === "record" || part.kind === "list") && !inline(part);
+  const filled = (part.kind === "record" || part.kind === "list") && (part.parts ?? []).length > 0;
+  return filled && !inline(part);
 }
 
 /** Short values stand on one line. */
@@ -185,6 +186,11 @@ export function image(shown: CardPicture, words: string): HTMLImageElement {
     alt: line(words, 240),
     width: shown.width,
     height: shown.height,
-    src: `data:image/png;base64,${shown.png}`,
+    src: pictureAddress(shown),
   });
+}
+
+/** The picture itself as an address; empty for what is no base64. */
+export function pictureAddress(shown: CardPicture): string {
+  return BASE64.test(shown.png) ? `data:image/png;base64,${shown.png}` : "";
 }

@@ -272,6 +272,8 @@ export interface Description {
   preview?: string;
   items?: Item[];
   truncated?: boolean;
+  /** Of a chart that a cell has shown, or that is the answer. */
+  thumbnail?: CardPicture;
   /** The turn that made it. */
   turn?: number | null;
   place?: Place | null;
