@@ -22,7 +22,7 @@ export class CardView {
   readonly #value = h("div.rlm-card-value");
   readonly #error = h("pre.rlm-card-error");
   readonly #small = h("div.rlm-card-small");
-  #drawn = "";
+  #drawn: Card | null = null;
 
   constructor(private readonly session: Session) {
     this.#pull = button("Pull", {}, () => this.#send());
@@ -53,9 +53,8 @@ export class CardView {
   }
 
   #draw(card: Card): void {
-    const drawn = JSON.stringify(card);
-    if (drawn === this.#drawn) return;
-    this.#drawn = drawn;
+    if (card === this.#drawn) return;
+    this.#drawn = card;
     put(this.#title, card.title);
     show(this.#error, card.error !== null);
     putLong(this.#error, card.error);
