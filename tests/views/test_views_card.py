@@ -194,7 +194,7 @@ def test_hostile_values_are_bounded_and_stay_text(hostile, kind):
     markup = static_html(story.state)
     outline = Outline(markup)
     assert len(markup.encode()) < 300_000
-    allowed = {"alt", "class", "data-run", "open", "src", "start", "width"}
+    allowed = {"alt", "class", "data-run", "open", "src", "start", "tabindex", "width"}
     assert {name for _, attributes in outline.elements for name, _ in attributes} <= allowed
     assert not {tag for tag, _ in outline.elements} & {"a", "script", "iframe", "object", "link"}
     for tag, attributes in outline.elements:
