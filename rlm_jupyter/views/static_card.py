@@ -78,7 +78,8 @@ def _table(part: CardPart) -> str:
     )
     told = [part.get("shape", ""), f"{part['more']} not shown" if part.get("more") else ""]
     shape = escape(" · ".join(filter(None, told)))
-    return f'<div class="rlm-s-wide" tabindex="0"><table><tr>{head}</tr>{body}</table></div><div class="rlm-s-dim">{shape}</div>'
+    table = f"<table><tr>{head}</tr>{body}</table>"
+    return f'<div class="rlm-s-wide" tabindex="0">{table}</div><div class="rlm-s-dim">{shape}</div>'
 
 
 def _picture(part: CardPart) -> str:

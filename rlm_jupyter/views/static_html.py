@@ -37,7 +37,7 @@ from rlm_jupyter.views.text_tree import (
 )
 from rlm_jupyter.views.widget_messages import Totals, summary
 
-MAX_BYTES = 270_000
+MAX_BYTES = 266_000
 """Of a whole static tree: 300 KB in the notebook's file, where quotes and line ends are escaped once more."""
 
 MAX_AGENTS = 400

@@ -25,7 +25,7 @@ export class CardView {
   #drawn: Card | null = null;
 
   constructor(private readonly session: Session) {
-    this.#pull = button("Pull", {}, () => this.#send());
+    this.#pull = button("Pull", { "aria-label": "Pull the answer" }, () => this.#send());
     const head = h("div.rlm-card-head", {}, this.#title, this.#proof, this.#pulled, this.#pull);
     this.element = h(
       "section.rlm-card",

@@ -138,13 +138,13 @@ it("says that there is no answer, or a part of one, and why", async () => {
   await draw(null, { title: "No answer", error: "NoAnswerError: none" }, { status: "failed" });
   expect(texts(".rlm-card-title")).toEqual(["No answer"]);
   expect(texts(".rlm-card-error")).toEqual(["NoAnswerError: none"]);
-  expect(page.button("Pull")).toBeUndefined();
+  expect(page.button("Pull the answer")).toBeUndefined();
   expect(page.find(".rlm-card").dataset.state).toBe("failed");
 });
 
 it("pulls the answer under the name that it tells", async () => {
   await draw({ kind: "table", columns: [], rows: [] });
-  page.button("Pull")?.click();
+  page.button("Pull the answer")?.click();
   const sent = page.last("pull");
   expect(sent).toMatchObject({ agent: "0", name: "", overwrite: false });
   page.receive({ kind: "ok", request: sent.request });
@@ -155,7 +155,7 @@ it("pulls the answer under the name that it tells", async () => {
 
 it("has no button for a number that it shows whole", async () => {
   await draw({ kind: "number", text: "6" });
-  expect(page.button("Pull")).toBeUndefined();
+  expect(page.button("Pull the answer")).toBeUndefined();
 });
 
 it("has a badge for the proof of the code, if there is one", async () => {
