@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.run.run_answer import RunAnswer
     from rlm_jupyter.values.store import Buffer
 
-MAX_BYTES = 32_000_000
+MAX_BYTES = 8_000_000
 """Of an encoded answer that is decoded for its card: the end of a run waits for it. Of larger ones the description
 tells."""
+MAX_MAPPED_BYTES = 64_000_000
+"""The same for texts, tables and arrays, which are not decoded item by item."""
+_MAPPED = ("str", "bytes", "DataFrame", "Series", "ndarray", "Table")
 
 
 async def excerpt_of(answer: RunAnswer) -> tuple[dict[str, Any] | None, tuple[ev.CellPicture, ...]]:
@@ -26,7 +29,9 @@ async def excerpt_of(answer: RunAnswer) -> tuple[dict[str, Any] | None, tuple[ev
     None if there is no answer, or none that is small and can be decoded without running an agent's code.
     """
     encoded = answer.encoded
-    if encoded is None or encoded.closed or encoded.size > MAX_BYTES:
+    if encoded is None or encoded.closed:
+        return None, ()
+    if encoded.size > (MAX_MAPPED_BYTES if encoded.description.get("type") in _MAPPED else MAX_BYTES):
         return None, ()
     made = await in_thread(_read, encoded)
     if made is None:
