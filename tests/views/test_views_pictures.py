@@ -153,3 +153,35 @@ def test_texts_hidden_in_a_picture_are_left_out():
     data = base64.b64decode(png)
     assert b"iCCP" not in data
     assert b"trailing" not in data
+
+
+FIGURE = 'line chart, "Refunds", 20 x 10 pixels (matplotlib)'
+
+
+def test_a_variable_and_the_value_have_a_thumbnail_of_what_a_cell_has_shown():
+    story = Story("Q")
+    story.agent()
+    story.turn()
+    story.cell("0", "fig", f"<{FIGURE}>", pictures=(picture(encoded((900, 400), noise=True), f"<{FIGURE}>"),))
+    about = {"type": "Figure", "summary": FIGURE}
+    story.variables(
+        "0", fig=about, other={"type": "Figure", "summary": "bar chart"}, n={"type": "int", "summary": "1"}
+    )
+    story.end_agent("0", value=about)
+    page = detail(story.state, "0")
+    shown = {variable["name"]: variable.get("thumbnail") for variable in page["variables"]}
+    assert shown["fig"] is None, "what is too large for a log has no thumbnail either"
+    story.cell("0", "fig", f"<{FIGURE}>", pictures=(picture(encoded((300, 100)), f"<{FIGURE}>"),))
+    page = detail(story.state, "0")
+    shown = {variable["name"]: variable.get("thumbnail") for variable in page["variables"]}
+    assert (shown["fig"]["width"], shown["other"], shown["n"]) == (200, None, None)
+    assert page["value"]["thumbnail"] == shown["fig"]
+    assert Image.open(io.BytesIO(base64.b64decode(shown["fig"]["png"]))).size == (200, 67)
+
+
+def test_the_page_of_an_agent_with_a_large_picture_has_it_smaller():
+    state = told(picture(encoded((220, 220), noise=True)))
+    page = detail(state, "0")
+    assert json_size(page) <= 64_000
+    (shown,) = page["turns"][0]["cells"][0]["pictures"]
+    assert Image.open(io.BytesIO(base64.b64decode(shown["png"]))).size[0] < 220
