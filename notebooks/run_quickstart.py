@@ -70,7 +70,7 @@ def trees(directory: Path) -> list[str]:
     from rlm_jupyter.views.text_tree import tree
 
     logs = [load(log).tree for log in (directory / "rlm_runs").glob("*.jsonl")]
-    return [tree(state) for state in sorted(logs, key=lambda state: state.started)]
+    return [tree(state, with_card=False) for state in sorted(logs, key=lambda state: state.started)]
 
 
 def report(book: nbformat.NotebookNode, directory: Path) -> int:
@@ -80,8 +80,6 @@ def report(book: nbformat.NotebookNode, directory: Path) -> int:
     found = answers(book)
     for number, tree in enumerate(trees(directory)[: len(found)]):
         lines = [line for line in tree.splitlines() if line]
-        if "Value: " in tree:
-            lines = lines[: next(i for i, line in enumerate(lines) if line.startswith("Value: "))]
         print("\n".join(_cut(line, width) for line in lines))
         answer = textwrap.fill(f"Answer: {found[number]}", width or 110, subsequent_indent="        ")
         print(f"{bold}{answer}{plain}\n")

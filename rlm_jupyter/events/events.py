@@ -87,12 +87,34 @@ class RunStarted(Event):
     """The id of the run whose root kernel and chat it goes on with."""
 
 
+class CellPicture(BaseModel):
+    """A figure or image that a cell has shown, or that is in the answer: a small PNG file that this process wrote."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    summary: str
+    """The line that the model reads in its place."""
+    width: int
+    height: int
+    png: str
+    """Base64; empty if the run has shown too many, or if a log has something else here."""
+
+    @field_validator("png")
+    @classmethod
+    def _is_base64(cls, png: str) -> str:
+        return png if len(png) <= _MAX_PICTURE and _BASE64.fullmatch(png) else ""
+
+
 class RunFinished(Event):
     """The run ended; nothing follows but commands on what is left."""
 
     kind: Literal["run_finished"] = "run_finished"
     status: RunStatus
     value: Description | None = None
+    excerpt: dict[str, Any] | None = None
+    """A bounded part of the value, as `rlm_jupyter.values.excerpt` makes it; None if it was not decoded."""
+    pictures: tuple[CellPicture, ...] = ()
+    """Of the charts in the excerpt."""
     error: str | None = None
     error_type: str | None = None
 
@@ -233,24 +255,6 @@ class CodeOutput(Event):
     cell: int
     stream: str
     text: str
-
-
-class CellPicture(BaseModel):
-    """A figure or image that a cell has shown, as a small PNG file that this process wrote."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    summary: str
-    """The line that the model reads in its place."""
-    width: int
-    height: int
-    png: str
-    """Base64; empty if the run has shown too many, or if a log has something else here."""
-
-    @field_validator("png")
-    @classmethod
-    def _is_base64(cls, png: str) -> str:
-        return png if len(png) <= _MAX_PICTURE and _BASE64.fullmatch(png) else ""
 
 
 class CodeFinished(Event):

@@ -42,6 +42,7 @@ _KEYS = frozenset(
             "sampled",
             "shape",
         ),
+        *("kind", "label", "number", "parts", "picture", "text", "whole"),
         *("summary", "top", "truncated", "type", "types", *Limits.model_fields),
     )
 )

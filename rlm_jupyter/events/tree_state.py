@@ -60,6 +60,9 @@ class TreeState:
     last: float = 0.0
     """Time of the newest event."""
     value: dict[str, Any] | None = None
+    excerpt: dict[str, Any] | None = None
+    """A bounded part of the value, with the `pictures` of its charts."""
+    pictures: tuple[ev.CellPicture, ...] = ()
     error: str | None = None
     error_type: str | None = None
     proof: dict[str, Any] | None = None
@@ -135,6 +138,7 @@ class TreeState:
                 root = self.agents.get("0")
                 place = root.value.get("place") if root is not None and root.value else None
                 self.value = _placed(event.value, place)
+                self.excerpt, self.pictures = event.excerpt, event.pictures
                 self.error, self.error_type = event.error, event.error_type
                 self.in_flight = 0
             case ev.AgentStarted():

@@ -11,6 +11,7 @@ from rlm_jupyter.errors import MissingKeyError, RLMError, RunStoppedError
 from rlm_jupyter.magics.notebook_lookup import models_hint
 from rlm_jupyter.magics.run_display import TICK, keep_up
 from rlm_jupyter.magics.task import Task, read
+from rlm_jupyter.magics.value_display import on_card_only, show_no_more
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -33,7 +34,7 @@ def ask(magics: MagicsState, line: str, body: str) -> Any:
     if task.background or task.step:  # no click arrives here while the cell blocks, so nobody could step on
         return _follow(magics, task, run)
     interrupted = _wait(run, _show(run, "blocking"))
-    return conclude(magics.shell, task, run, interrupted=interrupted)
+    return _answer(magics, task, run, interrupted=interrupted)
 
 
 async def ask_awaited(magics: MagicsState, line: str, body: str) -> Any:
@@ -45,7 +46,15 @@ async def ask_awaited(magics: MagicsState, line: str, body: str) -> Any:
     if task.background or (task.step and not _can_step(magics.shell)):
         return _follow(magics, task, run)
     interrupted = await _wait_awaiting(run, _show(run, "awaited"))
-    return conclude(magics.shell, task, run, interrupted=interrupted)
+    return _answer(magics, task, run, interrupted=interrupted)
+
+
+def _answer(magics: MagicsState, task: Task, run: Run, *, interrupted: bool) -> Any:
+    """Return the cell's value; what its card shows whole is not printed once more."""
+    value = conclude(magics.shell, task, run, interrupted=interrupted)
+    if value is not None and on_card_only(magics, run):
+        show_no_more(magics.shell, value)
+    return value
 
 
 def start(magics: MagicsState, task: Task) -> Run:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Owner = Literal["settings", "limits", "sandbox", "rlm"]
-"""What an option is a field of; `rlm`: an argument of `RLM` alone."""
+Owner = Literal["settings", "limits", "sandbox", "rlm", "notebook"]
+"""What an option is a field of; `rlm`: an argument of `RLM` alone; `notebook`: of `%config RLMMagics` and `%%rlm`."""
 
 Kind = Literal[
     "text", "flag", "integer", "number", "size", "choice", "mapping",
@@ -513,7 +513,20 @@ _REQUESTS = (
     ),
 )
 
-OPTIONS: tuple[Option, ...] = (*_MODELS, *_AGENTS, *_REQUESTS, *_LIMITS, *_SANDBOX)
+_NOTEBOOK = (
+    Option(
+        "print_value",
+        "notebook",
+        "choice",
+        "auto",
+        "Whether the value of a `%%rlm` cell stands below its tree. `auto`: unless the tree shows the whole of it at "
+        "its top; `always`; `never`. It is the cell's value (`_`, `Out`) in any case.",
+        choices=("auto", "always", "never"),
+        argument="print_value",
+    ),
+)
+
+OPTIONS: tuple[Option, ...] = (*_MODELS, *_AGENTS, *_REQUESTS, *_LIMITS, *_SANDBOX, *_NOTEBOOK)
 """All options, in the order in which they are shown."""
 
 

@@ -21,10 +21,12 @@ from rlm_jupyter.events.tree_state import (
     TurnState,
 )
 from rlm_jupyter.text.sanitize import clean, head_tail, omitted, one_line
-from rlm_jupyter.values.charts.embedded import checked
+from rlm_jupyter.values.charts.embedded import fitted
 from rlm_jupyter.views import protocol
+from rlm_jupyter.views.description import ROWS, description
 from rlm_jupyter.views.find_agent import find_agent
-from rlm_jupyter.views.json_numbers import count, finite, whole
+from rlm_jupyter.views.json_numbers import count, finite
+from rlm_jupyter.views.thumbnails import Thumbnails
 from rlm_jupyter.views.widget_messages import MAX_BYTES, json_size
 
 _QUESTION = 3000
@@ -32,12 +34,12 @@ _FIELD = 8000
 _LOOK = 3000
 _SHORT = 200
 _FEW = 4
-_COLUMNS = 40
 _ITEMS = 30
-_ROWS = 8
 _TOOLS = 50
 _NAME = 120
 _PICTURES = 8
+_PICTURE_CHARS = (45_000, 12_000, 3_000)
+"""Of one picture in base64: it is made smaller where a page has no room for it as it is."""
 _TOOL_CALLS = {_FIELD: 40, 1500: 15}
 _CALLS_SHARE = 0.1
 _VARIABLES_SHARE = 0.2
@@ -75,18 +77,24 @@ def detail(
         "cut": {},
     }
     cut = page["cut"]
+    thumbnails = Thumbnails(state, agent)
+    if page["value"] is not None and (picture := thumbnails.of(agent.value, value=True)) is not None:
+        page["value"]["thumbnail"] = picture
     room = max_bytes - json_size(page) - 300
     variables = [{"name": name, **item} for name, item in agent.variables.items()]
-    page["variables"], cut["variables"] = _fit(
-        variables, [_variable, _brief_variable], int(room * _VARIABLES_SHARE)
-    )
+    of_variables: list[Callable[[Mapping[str, Any]], protocol.Variable]] = [
+        partial(_pictured_variable, thumbnails),
+        _variable,
+        _brief_variable,
+    ]
+    page["variables"], cut["variables"] = _fit(variables, of_variables, int(room * _VARIABLES_SHARE))
     newest = reversed(agent.calls)
     page["sub_calls"], cut["sub_calls"] = _fit(newest, [_plain_call, _brief_call], int(room * _CALLS_SHARE))
     page["sub_calls"].reverse()
     wanted = [t for t in agent.turns if t.turn == turn] + [t for t in reversed(agent.turns) if t.turn != turn]
     sent = _sent_chars(agent)
     forms = [partial(_turn, sent=sent, limit=limit) for limit in (_FIELD, 1500, _SHORT)]
-    forms.insert(0, partial(_turn, sent=sent, limit=_FIELD, pictures=True))
+    forms[:0] = [partial(_turn, sent=sent, limit=_FIELD, pictures=chars) for chars in _PICTURE_CHARS]
     page["turns"], cut["turns"] = _fit(
         wanted, forms, room - json_size([page["variables"], page["sub_calls"]])
     )
@@ -132,7 +140,7 @@ def _sent_chars(agent: AgentState) -> dict[int, int]:
     return sent
 
 
-def _turn(turn: TurnState, sent: Mapping[int, int], limit: int, *, pictures: bool = False) -> protocol.Turn:
+def _turn(turn: TurnState, sent: Mapping[int, int], limit: int, *, pictures: int = 0) -> protocol.Turn:
     call = turn.call
     texts = [call.text, *(text for cell in turn.cells for text in (cell.code, cell.output))]
     return {
@@ -174,7 +182,7 @@ def _tool_call(call: ToolCallState, limit: int) -> protocol.ToolCall:
     return shown
 
 
-def _cell(cell: CellState, limit: int, *, pictures: bool = False) -> protocol.Cell:
+def _cell(cell: CellState, limit: int, *, pictures: int = 0) -> protocol.Cell:
     return {
         "cell": count(cell.cell),
         "code": head_tail(cell.code, limit),
@@ -183,12 +191,13 @@ def _cell(cell: CellState, limit: int, *, pictures: bool = False) -> protocol.Ce
         "status": cell.status,
         "error": None if cell.error is None else clean(cell.error, limit),
         "seconds": finite(cell.seconds),
-        "pictures": [_picture(one, whole=pictures) for one in cell.pictures[:_PICTURES]],
+        "pictures": [_picture(one, pictures) for one in cell.pictures[:_PICTURES]],
     }
 
 
-def _picture(shown: CellPicture, *, whole: bool) -> protocol.Picture:
-    png = checked(shown.png) if whole else ""
+def _picture(shown: CellPicture, chars: int) -> protocol.Picture:
+    made = fitted(shown.png, chars) if chars else None
+    png = "" if made is None else made.base64
     return {
         "summary": one_line(shown.summary),
         "width": count(shown.width),
@@ -219,50 +228,22 @@ def _brief_call(call: CallState) -> protocol.SubCall:
 
 def _variable(item: Mapping[str, Any]) -> protocol.Variable:
     return {
-        **(description(item, rows=_ROWS, preview=400, items=12) or {}),
+        **(description(item, rows=ROWS, preview=400, items=12) or {}),
         "name": one_line(item.get("name"), 120),
     }
+
+
+def _pictured_variable(thumbnails: Thumbnails, item: Mapping[str, Any]) -> protocol.Variable:
+    made, picture = _variable(item), thumbnails.of(item)
+    if picture is not None:
+        made["thumbnail"] = picture
+    return made
 
 
 def _brief_variable(item: Mapping[str, Any]) -> protocol.Variable:
     return {
         **(description(item, rows=0, preview=0, columns=0) or {}),
         "name": one_line(item.get("name"), 120),
-    }
-
-
-def description(
-    given: object, *, rows: int = _ROWS, preview: int = 2000, columns: int = _COLUMNS, items: int = 0
-) -> protocol.Description | None:
-    """Check and bound a description; None if there is none.
-
-    Args:
-        given: as `rlm_jupyter.values.describe.api` makes it, or anything an agent's kernel sent in its place.
-        rows: of a table, at most.
-        preview: characters of the preview, at most.
-        columns: of a table, at most.
-        items: of a container, at most, as a table; with 0 the preview names them, a line each.
-    """
-    if not isinstance(given, Mapping):
-        return None
-    shape = given.get("shape")
-    contents = [_item(item) for item in _list(given.get("items"), items)]
-    beginning = given["preview"] if isinstance(given.get("preview"), str) else ""
-    if not beginning and not items:
-        beginning = _named(given)
-    return {
-        "type": one_line(given.get("type") or "object", 80),
-        "summary": one_line(given.get("summary") or given.get("type") or "a value"),
-        "bytes": whole(given.get("bytes")),
-        "shape": [whole(n) for n in shape[:8]] if isinstance(shape, (list, tuple)) else None,
-        "length": whole(given.get("length")),
-        "columns": [_column(item) for item in _list(given.get("columns"), columns)],
-        "rows": [[one_line(x, 80) for x in _list(line, columns)] for line in _list(given.get("rows"), rows)],
-        "items": contents,
-        "preview": head_tail(beginning, preview) if preview else "",
-        "truncated": given.get("truncated") is True,
-        "turn": whole(given.get("turn")),
-        "place": given.get("place") if given.get("place") in ("memory", "disk", "shared") else None,
     }
 
 
@@ -277,38 +258,6 @@ def _bounded(given: object, room: int, **sizes: int) -> protocol.Description | N
             return made
         made = description(given, **fewer)
     return made
-
-
-def _item(given: object) -> protocol.Item:
-    """Check a part of a container: its key (None in a list), type, size and beginning."""
-    known = given if isinstance(given, Mapping) else {"summary": given}
-    return {
-        "key": one_line(known["key"], 60) if "key" in known else None,
-        "type": one_line(known.get("type") or "", 40),
-        "bytes": whole(known.get("bytes")),
-        "summary": one_line(known.get("summary"), 120),
-    }
-
-
-def _named(given: Mapping[str, Any]) -> str:
-    """Returns what is in a dict or a list, a line each."""
-    parts = map(_item, _list(given.get("items"), _ITEMS))
-    return "\n".join(
-        f"{'' if part['key'] is None else part['key'] + ': '}{part['summary']}" for part in parts
-    )
-
-
-def _column(item: object) -> protocol.Column:
-    known = item if isinstance(item, Mapping) else {"name": item}
-    return {
-        "name": one_line(known.get("name"), 80),
-        "dtype": one_line(known.get("dtype") or "", 40),
-        "nulls": whole(known.get("nulls")),
-    }
-
-
-def _list(value: object, limit: int) -> list[Any]:
-    return list(value[:limit]) if isinstance(value, (list, tuple)) else []
 
 
 def prompt(state: TreeState, agent_id: str, *, max_bytes: int = MAX_BYTES) -> list[protocol.PromptMessage]:

@@ -8,6 +8,7 @@ size is bounded: every agent keeps its row, and code and outputs share what is l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -16,9 +17,11 @@ from rlm_jupyter.events.events import CellPicture
 from rlm_jupyter.events.tree_state import AgentState, CellState, TreeState, TurnState
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
-from rlm_jupyter.values.charts.embedded import checked
-from rlm_jupyter.views.agent_page import description
+from rlm_jupyter.values.charts.embedded import fitted
+from rlm_jupyter.views.answer_card import answer_card
+from rlm_jupyter.views.description import description
 from rlm_jupyter.views.protocol import Description
+from rlm_jupyter.views.static_card import card_html
 from rlm_jupyter.views.static_style import STYLE
 from rlm_jupyter.views.text_tree import (
     DEEPEST,
@@ -34,7 +37,7 @@ from rlm_jupyter.views.text_tree import (
 )
 from rlm_jupyter.views.widget_messages import Totals, summary
 
-MAX_BYTES = 270_000
+MAX_BYTES = 266_000
 """Of a whole static tree: 300 KB in the notebook's file, where quotes and line ends are escaped once more."""
 
 MAX_AGENTS = 400
@@ -43,8 +46,20 @@ _CALLS = 40
 """Plain completions of an agent that have a line of their own."""
 
 _WIDTH = 360
-"""Pixels of a picture on the page, whatever it has itself; the page scales it."""
+"""Pixels of a picture on the page at most."""
 
+_CARD_PICTURES = 60_000
+"""Characters of the pictures of the answer."""
+
+_MOST_OF_A_PICTURE = 45_000
+_LEAST_OF_A_PICTURE = 800
+"""Characters of a picture at a turn. In less than that nothing could be made out: its line stands in its place."""
+
+_OF_SHARE = 0.45
+"""The part of an agent's share that its pictures may take; they are made smaller until they fit."""
+
+_FEW_PICTURES = 6
+_TERSE = 30
 _LEVELS = (4000, 1500, 600, 200, 60, 0)
 """Characters of one text; an agent gets the first level at which all of its turns fit into its share."""
 
@@ -93,6 +108,8 @@ class _Page:
         self._totals = Totals()
         for agent in state.agents.values():
             self._totals.update(state, agent)
+        card = answer_card(state, picture_chars=min(_CARD_PICTURES, max_bytes // 4))
+        self._card = "" if card is None else card_html(card)
         self._shown: dict[str, list[str]] = {}
         self._choose(max_agents)
         self._summaries = {id_: self._summary(state.agents[id_]) for id_ in self._shown}
@@ -120,12 +137,19 @@ class _Page:
         run = escape(one_line(self._state.run, 80), quote=True)
         top = [id_ for id_ in self._shown if self._state.agents[id_].parent not in self._shown]
         agents = "".join(self._agent(id_, is_open=True) for id_ in top)
+        if self._card:
+            agents = f"<details><summary>{escape(self._folded())}</summary>{agents}</details>"
         # The class names tell MathJax, versions 2 and 3, that dollars are money here.
         after = " rlm-after-widget" if self._after_widget else ""
         return (
             f'<div class="rlm-static tex2jax_ignore mathjax_ignore{after}" data-run="{run}"><style>{STYLE}</style>'
             f"{self._head()}{agents}{self._foot()}</div>"
         )
+
+    def _folded(self) -> str:
+        """Returns what stands for the agents while they are folded away, below the answer."""
+        state = self._state
+        return f"How it came about: {fmt.amount(len(state.agents), 'agent')} · depth {state.depth}"
 
     def _head(self) -> str:
         state = self._state
@@ -141,25 +165,25 @@ class _Page:
         ]
         parts = [
             f'<div class="rlm-s-question"><strong>{text(state.question)}</strong></div>',
-            f"<div>{_badge(state.status)} · {' · '.join(map(escape, facts))}</div>",
+            self._card or f"<div>{_badge(state.status)} · {' · '.join(map(escape, facts))}</div>",
         ]
         if state.context is not None:
-            seen = f"the model has seen {fmt.count(state.seen_chars // 4)} tokens"
+            seen = "" if self._card else f" · the model has seen {fmt.count(state.seen_chars // 4)} tokens"
             parts.append(
-                f'<div class="rlm-s-dim">Context: {line(summary(state.context))} · {escape(seen)}</div>'
+                f'<div class="rlm-s-dim">Context: {line(summary(state.context))}{escape(seen)}</div>'
             )
+        if self._card and (held := fmt.places(state.held)):
+            parts.append(f'<div class="rlm-s-dim">{escape(held[0].upper() + held[1:])}</div>')
         if state.scripted or state.provenance:
             note = state.provenance or "scripted: no language model answers here"
             parts.append(f'<div class="rlm-s-note">{line(note, 500)}</div>')
         parts += [f'<div class="rlm-s-note">{line(note, 500)}</div>' for note in state.notices[-8:]]
-        if state.value is not None:
-            parts.append(f'<div class="rlm-s-value"><strong>Value</strong> {_value(state.value, 2000)}</div>')
         return "".join(parts)
 
     def _foot(self) -> str:
         state: TreeState = self._state
         parts: list[str] = []
-        if state.error:
+        if state.error and not self._card:
             name = f"{line(state.error_type)}: " if state.error_type else ""
             parts.append(f'<div class="rlm-s-error">{name}{text(state.error)}</div>')
         parts.append(f'<div class="rlm-s-dim">RLM run {line(state.run, 80)}</div>')
@@ -205,9 +229,12 @@ def _badge(words: str, status: str = "") -> str:
 
 def _body(agent: AgentState, share: int, *, value: bool = True) -> str:
     """Render an agent's turns, variables and value into at most `share` bytes."""
-    forms = [(limit, False) for limit in _LEVELS]
-    if any(cell.pictures for turn in agent.turns for cell in turn.cells):
-        forms = [(_LEVELS[0], True), (_LEVELS[2], True), *forms]
+    forms = [(limit, 0) for limit in _LEVELS]
+    if number := sum(len(cell.pictures) for turn in agent.turns for cell in turn.cells):
+        room = _room_of_a_picture(share, number)
+        forms = [(_LEVELS[0], _MOST_OF_A_PICTURE)] if number <= _FEW_PICTURES else []
+        forms += [(limit, room) for limit in (*_LEVELS[1:-1], _TERSE) if room]
+        forms += [(limit, 0) for limit in _LEVELS]
     for limit, pictures in forms:
         markup = "".join(_parts(agent, limit, value=value, pictures=pictures))
         if _bytes(markup) <= share:
@@ -216,7 +243,16 @@ def _body(agent: AgentState, share: int, *, value: bool = True) -> str:
     return brief if _bytes(brief) <= share else ""
 
 
-def _parts(agent: AgentState, limit: int, *, value: bool, pictures: bool) -> Iterator[str]:
+def _room_of_a_picture(share: int, number: int) -> int:
+    """Returns the characters for each of an agent's pictures; 0 if that is too little to see anything.
+
+    In steps, so that a picture that was made smaller is not made anew for each byte of difference.
+    """
+    room = min(share * _OF_SHARE / number, _MOST_OF_A_PICTURE)
+    return 0 if room < _LEAST_OF_A_PICTURE else int(2 ** (math.floor(4 * math.log2(room)) / 4))
+
+
+def _parts(agent: AgentState, limit: int, *, value: bool, pictures: int) -> Iterator[str]:
     if limit and len(agent.question) > 160 and not agent.name:  # noqa: PLR2004  as in the summary
         yield f'<div class="rlm-s-question">{text(agent.question, limit)}</div>'
     if limit and (tools := tools_told(agent)):
@@ -235,7 +271,7 @@ def _parts(agent: AgentState, limit: int, *, value: bool, pictures: bool) -> Ite
     yield from (f'<div class="rlm-s-note">{line(note, 300)}</div>' for note in agent.notices[-4:])
 
 
-def _turn(turn: TurnState, limit: int, *, pictures: bool) -> str:
+def _turn(turn: TurnState, limit: int, *, pictures: int) -> str:
     call = turn.call
     tokens = ("about " if call.estimated else "") + fmt.count(call.input_tokens + call.output_tokens)
     took = "running" if call.seconds is None else fmt.duration(call.seconds)
@@ -272,21 +308,24 @@ def _plain_calls(agent: AgentState, limit: int) -> str:
     return f"<details><summary>{title}</summary><table>{''.join(lines)}</table>{rest}</details>"
 
 
-def _cell(cell: CellState, limit: int, *, pictures: bool) -> str:
+def _cell(cell: CellState, limit: int, *, pictures: int) -> str:
     parts = [f'<pre class="rlm-s-code">{text(cell.code, limit)}</pre>']
     if cell.output:
         cut = f'<div class="rlm-s-dim">{cell.cut:,} characters were cut</div>' if cell.cut else ""
         parts.append(f'<pre class="rlm-s-output">{text(cell.output, limit)}</pre>{cut}')
     if cell.error and cell.error not in cell.output:
         parts.append(f'<pre class="rlm-s-error">{text(cell.error, limit)}</pre>')
-    return "".join([*parts, *(map(_picture, cell.pictures) if pictures else ())])
+    return "".join([*parts, *(_picture(one, pictures) for one in cell.pictures)])
 
 
-def _picture(shown: CellPicture) -> str:
-    """Render a picture as data; nothing if it is none."""
-    png = checked(shown.png)
+def _picture(shown: CellPicture, chars: int) -> str:
+    """Render a picture as data, made smaller if it must be; its line if there is no room, or if it is no picture."""
+    made = fitted(shown.png, chars, 2 * _WIDTH) if chars else None
+    if made is None:
+        return f'<div class="rlm-s-dim">{line(shown.summary)}</div>'
     words = escape(one_line(shown.summary), quote=True)
-    return f'<div><img alt="{words}" width="{_WIDTH}" src="data:image/png;base64,{png}"></div>' if png else ""
+    width = min(_WIDTH, max(shown.width, made.width), round(2.5 * made.width))
+    return f'<div><img alt="{words}" width="{width}" src="data:image/png;base64,{made.base64}"></div>'
 
 
 def _value(given: dict[str, Any], limit: int) -> str:

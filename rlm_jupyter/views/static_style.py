@@ -19,6 +19,26 @@ color:var(--rf);font-size:13px;line-height:1.5;overflow-wrap:anywhere}
 color:inherit;font:inherit;background:none}
 .rlm-static .rlm-s-question{white-space:pre-wrap}
 .rlm-static .rlm-s-dim{color:var(--rd)}
+.rlm-static .rlm-s-card{margin:6px 0;padding:8px 12px;border:1px solid var(--rb);border-left:3px solid var(--rd);
+border-radius:4px}
+.rlm-static .rlm-s-card .rlm-s-dim{font-size:12px}
+.rlm-static .rlm-s-answer{margin:4px 0;font-size:14px}
+.rlm-static.rlm-static .rlm-s-card :is(p,ul,ol){margin:4px 0;padding-top:0;padding-bottom:0}
+.rlm-static.rlm-static .rlm-s-answer p,.rlm-static .rlm-s-answer li{max-width:76ch;white-space:pre-wrap}
+.rlm-static .rlm-s-big{font-size:26px;line-height:1.3}
+.rlm-static.rlm-static .rlm-s-number{text-align:right}
+.rlm-static.rlm-static .rlm-s-record{width:auto;max-width:100%}
+.rlm-static.rlm-static .rlm-s-record>*>tr>td{border-width:0 0 1px;padding:3px 14px 3px 0;vertical-align:top;
+background:none}
+.rlm-static .rlm-s-record>*>tr>td:first-child{color:var(--rd)}
+.rlm-static .rlm-s-in-1{margin-left:16px}.rlm-static .rlm-s-in-2{margin-left:32px}
+.rlm-static .rlm-s-in-3{margin-left:48px}.rlm-static .rlm-s-in-4{margin-left:64px}
+.rlm-static .rlm-s-wide{overflow-x:auto}
+.rlm-static .rlm-s-wide td,.rlm-static .rlm-s-wide th{white-space:nowrap}
+.rlm-static.rlm-static .rlm-s-record p{margin:0}
+.rlm-static.rlm-static .rlm-s-answer blockquote{margin:4px 0;padding:0 0 0 10px;border:0 solid var(--rb);
+border-left-width:2px;color:var(--rd);font:inherit;background:none;white-space:pre-wrap}
+.rlm-static img{max-width:100%;height:auto;background:#fff}
 .rlm-static .rlm-s-note{color:var(--rd);font-style:italic}
 .rlm-static .rlm-s-error{color:var(--jp-error-color1,var(--e));white-space:pre-wrap}
 .rlm-static .rlm-s-failed{color:var(--jp-error-color1,var(--e))}

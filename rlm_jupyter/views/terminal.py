@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.views import text_tree
+from rlm_jupyter.views.answer_card import answer_card
 from rlm_jupyter.views.view import View
 
 if TYPE_CHECKING:
@@ -114,6 +115,11 @@ class RichView(View):
         if self._live is not None:
             self._live.stop()
             self._live = None
+        from rlm_jupyter.views.rich_card import rich_card
+
         with self._run.lock:
-            drawn = text_tree.tree(self._run.tree)
+            card = answer_card(self._run.tree, picture_chars=0)
+            drawn = text_tree.tree(self._run.tree, with_card=False)
+        if card is not None:
+            self._console.print(rich_card(card))
         print(drawn, flush=True)  # noqa: T201  it is the view's purpose

@@ -22,9 +22,12 @@ from typing import Any
 from rlm_jupyter.events.tree_state import AgentState, CallState, CellState, TreeState, TurnState
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
-from rlm_jupyter.views.agent_page import description, newest_tool_calls, tool_names
+from rlm_jupyter.views.agent_page import newest_tool_calls, tool_names
+from rlm_jupyter.views.answer_card import answer_card
+from rlm_jupyter.views.description import description
 from rlm_jupyter.views.find_agent import find_agent
 from rlm_jupyter.views.protocol import Agent
+from rlm_jupyter.views.text_card import card_lines
 from rlm_jupyter.views.widget_messages import rows, summary
 
 MAX_AGENTS = 300
@@ -99,7 +102,9 @@ def agent_line(state: TreeState, agent: AgentState, at: float | None = None) -> 
     return " · ".join(parts)
 
 
-def tree(state: TreeState, *, max_agents: int = MAX_AGENTS, at: float | None = None) -> str:
+def tree(
+    state: TreeState, *, max_agents: int = MAX_AGENTS, at: float | None = None, with_card: bool = True
+) -> str:
     """Draw the whole tree.
 
     Args:
@@ -107,30 +112,23 @@ def tree(state: TreeState, *, max_agents: int = MAX_AGENTS, at: float | None = N
         max_agents: rows that are drawn at most; the rest is counted.
         at: the time now, in seconds since the epoch, of a live tree: its clocks go on where nothing happens.
             None: the time of its newest event.
+        with_card: whether the answer stands above the agents of a run that has ended.
     """
-    return "\n".join([*head_lines(state, at), *_Drawing(state, max_agents, at).lines(), *foot_lines(state)])
+    return "\n".join([*head_lines(state, at, with_card=with_card), *_Drawing(state, max_agents, at).lines()])
 
 
-def head_lines(state: TreeState, at: float | None = None) -> list[str]:
-    """Returns the lines above the agents: the run, its question, its data, and what must be said."""
+def head_lines(state: TreeState, at: float | None = None, *, with_card: bool = True) -> list[str]:
+    """Returns the lines above the agents: the run, its question, its answer, its data, and what must be said."""
     lines = [summary_line(state, at), f"Question: {_indented(clean(state.question, _QUOTE), 10)}"]
+    card = answer_card(state, picture_chars=0)
+    if card is not None and with_card:
+        lines += card_lines(card)
     if state.context is not None:
         seen = f"the model has seen {fmt.count(state.seen_chars // 4)} tokens"
         lines.append(f"Context: {summary(state.context)} · {seen}")
     if state.scripted or state.provenance:
         lines.append(f"Note: {one_line(state.provenance or 'scripted: no language model answers here', 300)}")
     lines += [f"Note: {one_line(text, 300)}" for text in state.notices]
-    return lines
-
-
-def foot_lines(state: TreeState) -> list[str]:
-    """Returns the lines below the agents: the value, the error."""
-    lines = []
-    if state.value is not None:
-        lines += value_lines(state.value)
-    if state.error:
-        name = f"{one_line(state.error_type, 60)}: " if state.error_type else ""
-        lines.append(f"Error: {name}{_indented(clean(state.error, _QUOTE), 7)}")
     return lines
 
 

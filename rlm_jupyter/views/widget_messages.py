@@ -18,6 +18,7 @@ from typing import Any
 from rlm_jupyter.events.tree_state import AgentState, TreeState
 from rlm_jupyter.text.sanitize import clean, one_line
 from rlm_jupyter.views import protocol
+from rlm_jupyter.views.answer_card import answer_card
 from rlm_jupyter.views.json_numbers import count, finite, whole
 
 MAX_BYTES = 64_000
@@ -146,6 +147,7 @@ def run_fields(
         "values": _values(state.held),
         "value": summary(state.value),
         "proof": _proof(state),
+        "card": answer_card(state),
         "error": None if state.error is None else clean(state.error, _TEXT),
         "notices": [clean(text, 500) for text in [*notices, *state.notices][-_MAX_NOTICES:]],
         "provenance": None if state.provenance is None else clean(state.provenance, 500),

@@ -39,12 +39,13 @@ def test_a_chart_is_the_answer_and_its_picture_stands_at_the_turn_that_drew_it(l
     book.ask(1)
     expect(book.agent("0")).to_be_visible(timeout=60_000)
     book.choose("0")
-    thumbnail = book.notebook.locator(".rlm-pictures img").first
+    thumbnail = book.notebook.locator(".rlm-cell .rlm-pictures img").first
     expect(thumbnail).to_be_visible(timeout=60_000)
     assert thumbnail.evaluate("(image) => image.naturalWidth") > 300
     assert thumbnail.get_attribute("alt").startswith('<line chart, "Refunds by month"')
-    answer = book.notebook.locator(".jp-RenderedImage img").first
+    answer = book.notebook.locator(".rlm-card img")
     expect(answer).to_be_visible(timeout=60_000)
+    expect(book.notebook.locator(".jp-RenderedImage img")).to_have_count(0)
     assert answer.evaluate("(image) => image.naturalWidth") > 300
     where = IMAGES if os.environ.get("RLM_JUPYTER_SCREENSHOTS") else tmp_path
     book.page.set_viewport_size({"width": 1180, "height": 1600})

@@ -60,6 +60,7 @@ def test_a_notebook_that_nbconvert_executes_has_the_whole_tree_and_no_error_box(
     expect(static).to_be_visible(timeout=SOON)
     for text in ("Which supplier has the highest refunds?", "done", "scripted", "Turn 1"):
         expect(static).to_contain_text(text)
+    static.get_by_text("How it came about").click()
     static.locator("summary").filter(has_text="Turn 1").first.click()
     expect(static.locator("pre.rlm-s-code").first).to_be_visible()
     no_error_box(offline)
@@ -151,6 +152,7 @@ def test_on_github_without_styles_classes_and_scripts_the_tree_is_still_read(off
     offline.set_content(f"<!doctype html><title>x</title><body>{markup}")
     body = offline.locator("body")
     assert "{" not in body.inner_text().split("\n")[0], "no style sheet is read as text"
+    offline.get_by_text("How it came about").click()
     rows = offline.locator("details > summary:has(code)")
     assert [row.locator("code").first.inner_text() for row in rows.all()] == list(story.state.agents)
     for row, agent in zip(rows.all(), story.state.agents.values(), strict=True):
@@ -164,7 +166,7 @@ def test_on_github_without_styles_classes_and_scripts_the_tree_is_still_read(off
     assert sorted(set(left)) == [left[depths.index(level)] for level in sorted(set(depths))], (
         "set in by their depth"
     )
-    assert depth == [agent.depth + 1 for agent in story.state.agents.values()], "nested as the agents are"
+    assert depth == [agent.depth + 2 for agent in story.state.agents.values()], "nested as the agents are"
     turn = offline.locator("summary").filter(has_text="Turn 1").first
     turn.click()
     code = offline.locator("pre").first

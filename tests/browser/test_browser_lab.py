@@ -86,6 +86,7 @@ def test_a_pulled_frame_is_used_in_the_next_cell_and_the_saved_tree_survives(lab
     book.open()
     static = page.locator(".rlm-static")
     expect(static).to_be_visible(timeout=60_000)
+    static.get_by_text("How it came about").click()
     text = static.inner_text()
     assert "whole question" in text
     assert "0.2" in text

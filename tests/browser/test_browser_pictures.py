@@ -135,6 +135,7 @@ def test_a_timeline_and_the_static_tree_and_a_narrow_cell(refunds, lab, keep):
     book.open()
     static = page.locator(".rlm-static")
     expect(static).to_be_visible(timeout=60_000)
+    static.get_by_text("How it came about").click()
     corvus = static.locator("details.rlm-s-agent").filter(has_text="Corvus").last
     corvus.get_by_text("Turn 1").first.click()
     keep("static", static, 760)

@@ -103,6 +103,7 @@ def test_an_untrusted_notebook_without_a_kernel_shows_the_static_tree(saved, lab
     (lab.notebooks / "untrusted.ipynb").write_text(json.dumps(content))
     book = Page(lab, page, "untrusted.ipynb").open()
     name = page.locator("summary code").filter(has_text=re.compile(r"^0\.3$"))  # not a time of 0.3 s
+    page.locator(".rlm-static").get_by_text("How it came about").click(timeout=SOON)
     expect(name).to_be_visible(timeout=SOON)
     shown = book.output(1)
     for text in ("divide", "0.1", "quick a", "stopped"):
@@ -129,6 +130,7 @@ def test_a_saved_notebook_becomes_html_with_a_static_tree_and_no_error_box(saved
     expect(static).to_be_visible(timeout=SOON)
     for text in ("divide", "0.1", "0.2", "stopped"):
         expect(static).to_contain_text(text)
+    static.get_by_text("How it came about").click()
     turn = static.locator("summary").filter(has_text="Turn 1").first
     turn.click()
     expect(static.get_by_text("rlm_query_batched").first).to_be_visible()

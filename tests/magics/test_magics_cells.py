@@ -55,7 +55,9 @@ def ask(shell, line, *replies, body="What is the sum?", cell="%%rlm"):
 def test_the_cell_gives_the_value_and_stores_it_under_the_name(shell, capsys):
     result = ask(shell, "orders -o total", code("FINAL(sum(context))"))
     assert (result.result, shell.user_ns["total"], shell.user_ns["_"]) == (6, 6, 6)
-    assert "]: 6\n" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Answer: 6\n" in shown
+    assert "Out[" not in shown
     run = shell.run_cell("%rlm last").result
     assert (run is last_run(), run.status, run.question) == (True, "done", "What is the sum?")
 

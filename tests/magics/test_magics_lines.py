@@ -214,7 +214,7 @@ def test_a_cell_is_found_and_answered(shell, capsys, first):
     result, shown = ask(shell, capsys, f"{first}\nWhat is the sum?")
     assert result.success
     assert (result.result, shell.user_ns["out"]) == (6, 6)
-    assert "Out[" in shown
+    assert "Answer: 6\n" in shown
 
 
 def test_a_semicolon_keeps_the_value_off_the_screen_and_in_its_variable(shell, capsys):

@@ -58,7 +58,7 @@ def test_outside_of_a_notebook_it_is_text(monkeypatch, capsys):
     view = show(StandIn(example()))
     assert isinstance(view, PlainView)
     view.finish()
-    assert "Value: 'North'" in capsys.readouterr().out
+    assert "Answer: North" in capsys.readouterr().out
 
 
 SETUP = """

@@ -2,10 +2,10 @@
 
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 from hostile_text import PAYLOADS
+from html_outline import Outline
 from run_story import FRAME, Story, calls_of_all_kinds, example
 
 from rlm_jupyter.events import events as ev
@@ -27,36 +27,6 @@ TAGS = {
     "th",
     "td",
 }
-
-
-class Outline(HTMLParser):
-    """Notes each element with its attributes, the text, and whether all that was opened was closed in order."""
-
-    def __init__(self, markup):
-        super().__init__(convert_charrefs=True)
-        self.elements, self.said, self.open, self.other = [], [], [], []
-        self.feed(markup)
-        self.close()
-        assert not self.open, f"left open: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, tuple(sorted(attrs))))
-        self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.said.append(data)
-
-    def handle_comment(self, data):
-        self.other.append(data)
-
-    handle_decl = handle_pi = unknown_decl = handle_comment
-
-    @property
-    def text(self):
-        return "".join(self.said)
 
 
 def told(payload):

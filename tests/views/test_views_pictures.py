@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import os
 import re
 from html.parser import HTMLParser
@@ -78,18 +79,44 @@ def test_the_page_keeps_its_size_and_the_newest_pictures():
 def test_the_static_tree_has_them_as_data_with_the_line_as_their_text():
     markup = static_html(told(picture(summary=HOSTILE)))
     assert Images(markup).found == [
-        {"alt": HOSTILE, "width": "360", "src": f"data:image/png;base64,{checked(encoded())}"}
+        {"alt": HOSTILE, "width": "20", "src": f"data:image/png;base64,{checked(encoded())}"}
     ]
 
 
-def test_the_static_tree_keeps_its_size_without_them():
-    png = encoded((200, 200), noise=True)
-    state = told(picture(png))
-    assert len(Images(static_html(state)).found) == 1
-    small = static_html(state, max_bytes=60_000)
-    assert Images(small).found == []
-    assert len(small) < 60_000
-    assert "line chart" in small
+@pytest.mark.parametrize("max_bytes", [270_000, 60_000, 45_000])
+def test_in_the_static_tree_they_are_made_smaller_until_they_fit(max_bytes):
+    state = told(picture(encoded((200, 200), noise=True)))
+    markup = static_html(state, max_bytes=max_bytes)
+    (image,) = Images(markup).found
+    assert Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))).size[0] <= 200
+    assert len(markup) < max_bytes
+    assert image["alt"] == "<line chart>"
+
+
+def test_where_there_is_no_room_for_a_picture_its_line_stands():
+    markup = static_html(told(picture(encoded((200, 200), noise=True))), max_bytes=7_000)
+    assert Images(markup).found == []
+    assert "&lt;line chart&gt;" in markup
+
+
+def test_a_hundred_agents_with_a_picture_each_keep_them_all():
+    figure = io.BytesIO()
+    drawing = Image.new("RGB", (600, 320), "white")
+    for x in range(40, 560):
+        for y in range(3):
+            drawing.putpixel((x, 160 + y + round(100 * math.sin(x / 40))), (31, 119, 180))
+    drawing.save(figure, "PNG")
+    shown = picture(base64.b64encode(figure.getvalue()).decode())
+    story = Story()
+    story.agent("0")
+    for number in range(1, 100):
+        story.agent(f"0.{number}")
+        story.turn(f"0.{number}", "I draw. " * 200, "draw()\n" * 300, "drawn\n" * 300)
+        story.cell(f"0.{number}", "plt.show()", pictures=(shown,))
+    story.end()
+    markup = static_html(story.state)
+    assert len(markup.encode()) + sum(map(markup.count, '"\\\n')) < 300_000
+    assert len(Images(markup).found) == 99
 
 
 def test_the_exported_notebook_has_them_as_outputs():
@@ -126,3 +153,35 @@ def test_texts_hidden_in_a_picture_are_left_out():
     data = base64.b64decode(png)
     assert b"iCCP" not in data
     assert b"trailing" not in data
+
+
+FIGURE = 'line chart, "Refunds", 20 x 10 pixels (matplotlib)'
+
+
+def test_a_variable_and_the_value_have_a_thumbnail_of_what_a_cell_has_shown():
+    story = Story("Q")
+    story.agent()
+    story.turn()
+    story.cell("0", "fig", f"<{FIGURE}>", pictures=(picture(encoded((900, 400), noise=True), f"<{FIGURE}>"),))
+    about = {"type": "Figure", "summary": FIGURE}
+    story.variables(
+        "0", fig=about, other={"type": "Figure", "summary": "bar chart"}, n={"type": "int", "summary": "1"}
+    )
+    story.end_agent("0", value=about)
+    page = detail(story.state, "0")
+    shown = {variable["name"]: variable.get("thumbnail") for variable in page["variables"]}
+    assert shown["fig"] is None, "what is too large for a log has no thumbnail either"
+    story.cell("0", "fig", f"<{FIGURE}>", pictures=(picture(encoded((300, 100)), f"<{FIGURE}>"),))
+    page = detail(story.state, "0")
+    shown = {variable["name"]: variable.get("thumbnail") for variable in page["variables"]}
+    assert (shown["fig"]["width"], shown["other"], shown["n"]) == (200, None, None)
+    assert page["value"]["thumbnail"] == shown["fig"]
+    assert Image.open(io.BytesIO(base64.b64decode(shown["fig"]["png"]))).size == (200, 67)
+
+
+def test_the_page_of_an_agent_with_a_large_picture_has_it_smaller():
+    state = told(picture(encoded((220, 220), noise=True)))
+    page = detail(state, "0")
+    assert json_size(page) <= 64_000
+    (shown,) = page["turns"][0]["cells"][0]["pictures"]
+    assert Image.open(io.BytesIO(base64.b64decode(shown["png"]))).size[0] < 220

@@ -96,6 +96,7 @@ def test_the_tree_of_a_finished_run():
     assert tree(example().state).splitlines() == [
         "RLM run 7f3a · done · 3 agents · depth 1 · 4 calls · 480 tokens · ? · 22.0 s",
         "Question: Which supplier explains the rise?",
+        "Answer: North",
         "Context: DataFrame 1,000 x 6 · the model has seen 11 tokens",
         "0 done · 1 turn · 240 tokens · $0.0015 · 20.0 s · Which supplier explains the rise?",
         "│     = 'North'",
@@ -103,7 +104,6 @@ def test_the_tree_of_a_finished_run():
         "│        = DataFrame 3 x 2, 216 B",
         "└─ 0.2 failed · 1 turn · 120 tokens · ? · 5.0 s · Find the date",
         "         ! KernelDiedError: its kernel died. Start it again.",
-        "Value: 'North'",
     ]
 
 
@@ -113,11 +113,12 @@ def test_the_value_of_a_table_is_shown_as_one_and_an_error_under_its_name():
     story.end("limit", value=FRAME, error="`cost` reached.\nRaise it.", error_type="LimitReachedError")
     lines = tree(story.state).splitlines()
     assert lines[1:3] == ["Question: Two", "          lines"]
-    assert lines[-6:] == [
-        "Value: DataFrame 3 x 2, 216 B",
-        "       supplier  refunds",
-        "       North     12",
-        "       South     7",
+    assert lines[3:10] == [
+        "Partial answer (DataFrame 3 x 2, 216 B):",
+        "   supplier  refunds",
+        "   North          12",
+        "   South           7",
+        "   [3 rows \u00d7 2 columns · 1 more row not shown]",
         "Error: LimitReachedError: `cost` reached.",
         "       Raise it.",
     ]
@@ -199,7 +200,7 @@ def test_a_value_of_parts_shows_them():
     items = [{"key": "answer", "summary": "'North'"}, {"key": "rows", "summary": "3"}]
     story = Story()
     story.end(value={"type": "dict", "summary": "dict of 2 keys", "items": items})
-    assert tree(story.state).endswith("Value: dict of 2 keys\n       answer: 'North'\n       rows: 3")
+    assert "Answer (dict of 2 keys):\n   answer: 'North'\n   rows: 3\n" in tree(story.state) + "\n"
 
 
 def test_the_spend_is_listed_with_what_is_not_known_first():

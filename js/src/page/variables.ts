@@ -1,9 +1,10 @@
 /** The variables of an agent, as in a debugger: the names at the left, the chosen one with its preview, and Pull. */
 
+import { image, pictureAddress } from "../card/parts";
 import { copyButton } from "../dom/code";
 import { attribute, button, h, keepKeys, keyed, on, put, putLine, show, take } from "../dom/dom";
 import { bytes, isName } from "../dom/format";
-import type { Detail, Variable } from "../state/protocol";
+import type { CardPicture, Detail, Variable } from "../state/protocol";
 import { FINAL, type Session } from "../state/session";
 import { describe, placeWords, shapeOf, summaryOf } from "./value_view";
 
@@ -100,6 +101,7 @@ export class VariablesView {
         attribute(element, "tabindex", selected ? 0 : -1);
         putLine(element.children[0] as Element, nameOf(variable), 80);
         putLine(element.children[1] as Element, shortSummary(variable), 60);
+        drawThumbnail(element, variable.thumbnail);
       },
     );
   }
@@ -116,7 +118,11 @@ export class VariablesView {
     if (this.#drawnPreview !== variable) {
       this.#drawnPreview = variable;
       const body = describe(variable, nameOf(variable));
-      this.#preview.replaceChildren(...(body ? [body] : []));
+      const picture =
+        variable.thumbnail && pictureAddress(variable.thumbnail)
+          ? [thumbnail(variable.thumbnail, summaryOf(variable))]
+          : [];
+      this.#preview.replaceChildren(...picture, ...(body ? [body] : []));
     }
     const name = session.pullAs(agent, variable.name);
     if (this.field.value !== name) this.field.value = name;
@@ -181,6 +187,19 @@ export class VariablesView {
     this.#choose(next.name);
     (this.#list.children[this.#variables.indexOf(next)] as HTMLElement | undefined)?.focus();
   }
+}
+
+/** A chart among the variables, small at the end of its row. */
+function drawThumbnail(row: Element, shown: CardPicture | undefined): void {
+  const known = row.querySelector("img");
+  const address = shown ? pictureAddress(shown) : "";
+  if (known?.getAttribute("src") === address) return;
+  known?.remove();
+  if (address !== "") row.append(h("img.rlm-thumb", { alt: "", src: address }));
+}
+
+function thumbnail(shown: CardPicture, words: string): HTMLElement {
+  return h("div.rlm-pictures", {}, image(shown, words));
 }
 
 const DULL = new Set(["function", "builtin_function_or_method", "method", "type", "module"]);

@@ -47,6 +47,72 @@ export interface Proof {
   recorded: number;
 }
 
+export type TextStyle = "" | "strong" | "emphasis" | "code";
+
+/** A stretch of text in one style. */
+export type StyledText = [TextStyle, string];
+
+/** A paragraph, heading, item of a list, quotation or block of code. */
+export interface TextBlock {
+  kind: "paragraph" | "heading" | "item" | "quote" | "code";
+  text: StyledText[];
+  /** Of a heading, from 1; of an item or quotation, how far it is indented, from 0. */
+  level: number;
+  /** Of an item of a numbered list. */
+  number: number | null;
+}
+
+/** A column of a table on a card. */
+export interface CardColumn {
+  name: string;
+  number: boolean;
+  index: boolean;
+}
+
+/** A chart on a card. */
+export interface CardPicture {
+  width: number;
+  height: number;
+  /** Base64, written by the notebook's process. */
+  png: string;
+}
+
+/** A value on a card, or a part of one; each has its `kind`, and what goes with it. */
+export interface CardPart {
+  kind: "text" | "number" | "plain" | "table" | "record" | "list" | "picture";
+  type?: string;
+  /** Its key in a dict. */
+  label?: string;
+  /** Of a number all digits, as JavaScript could not hold them. */
+  text?: string;
+  unit?: string;
+  /** A text, cut into what it consists of. */
+  blocks?: TextBlock[];
+  columns?: CardColumn[];
+  rows?: string[][];
+  parts?: CardPart[];
+  /** Such as `1,200 rows, 6 columns`. */
+  shape?: string;
+  /** What of it is not on the card, such as `1,190 more rows`. */
+  more?: string;
+  picture?: CardPicture;
+}
+
+/** What a run was asked for, and what that took; there is none while it goes on. */
+export interface Card {
+  /** `Answer`, `Partial answer` or `No answer`. */
+  title: string;
+  value: CardPart | null;
+  /** What the value is, on one line. */
+  summary: string;
+  /** Whether nothing of the value is missing on the card. */
+  whole: boolean;
+  error: string | null;
+  facts: string[];
+  /** How much of the data the model was shown. */
+  seen: string;
+}
+
 /** The header of a run. */
 export interface Run {
   id: string;
@@ -75,6 +141,7 @@ export interface Run {
   value: string | null;
   /** Of the code behind the answer; null before somebody asked for it. */
   proof: Proof | null;
+  card: Card | null;
   error: string | null;
   notices: string[];
   provenance: string | null;
@@ -112,6 +179,7 @@ export const RUN_DEFAULTS: Run = {
   sandbox: null,
   values: null,
   value: null,
+  card: null,
   proof: null,
   error: null,
   notices: [],
@@ -214,6 +282,8 @@ export interface Description {
   preview?: string;
   items?: Item[];
   truncated?: boolean;
+  /** Of a chart that a cell has shown, or that is the answer. */
+  thumbnail?: CardPicture;
   /** The turn that made it. */
   turn?: number | null;
   place?: Place | null;

@@ -1,5 +1,6 @@
 /** The head of a run: question, spend against its limits, what the model has seen, and the run's commands. */
 
+import { CardView } from "../card/card";
 import { attribute, button, h, keepKeys, on, percents, put, putLine, show, tip } from "../dom/dom";
 import { bytes, duration, money, moneyLimit, percent, plural, tokens, whole } from "../dom/format";
 import { gist } from "../page/value_view";
@@ -27,6 +28,7 @@ export class HeadView {
   readonly #model = fact("Model");
   readonly #values = fact("Values");
   readonly #meters: Meter[];
+  readonly #card: CardView;
   readonly #seen = new SeenView();
   readonly #result = h("div.rlm-result");
   readonly #notes = h("ul.rlm-notes");
@@ -39,6 +41,7 @@ export class HeadView {
     this.#pause = button("Pause", {}, () => {
       session.send({ kind: session.store.run.paused ? "resume" : "pause" });
     });
+    this.#card = new CardView(session);
     this.#meters = [
       new Meter(session, "Cost", "cost", money, moneyLimit, (run) => [run.cost, run.cost_limit]),
       new Meter(session, "Tokens", "tokens", tokens, tokens, (run) => [
@@ -68,6 +71,7 @@ export class HeadView {
         this.#pause,
         this.#stop,
       ),
+      this.#card.element,
       this.#facts,
       this.#seen.element,
       this.#result,
@@ -101,6 +105,7 @@ export class HeadView {
     );
     for (const meter of this.#meters) meter.update(run);
     this.#seen.update(run);
+    this.#card.update();
     this.#updateResult(run);
     this.#updateNotes(run);
   }
@@ -118,7 +123,7 @@ export class HeadView {
 
   #updateResult(run: Run): void {
     const text = run.error ?? run.value;
-    show(this.#result, text !== null && run.status !== "running");
+    show(this.#result, text !== null && run.status !== "running" && run.card === null);
     attribute(this.#result, "data-state", run.status);
     putLine(this.#result, run.error ?? `Answer: ${this.#answer(run.value ?? "")}`, 600);
     tip(this.#result, text);

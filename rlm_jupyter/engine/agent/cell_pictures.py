@@ -12,6 +12,7 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.values.charts.embedded import MAX_BYTES, MAX_PIXELS
 from rlm_jupyter.values.charts.png import rewrite
+from rlm_jupyter.values.charts.shrink import compact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ async def rewritten(agent: Agent, pictures: Sequence[ShownPicture]) -> tuple[ev.
 def _rewrite(picture: ShownPicture) -> ev.CellPicture | None:
     try:
         data = base64.b64decode(picture.png, validate=True)
-        made = rewrite(data, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS)
+        made = compact(rewrite(data, max_bytes=MAX_BYTES, max_pixels=MAX_PIXELS))
     except (binascii.Error, ValueError, MalformedValueError):
         return None
     png = base64.b64encode(made.png).decode()

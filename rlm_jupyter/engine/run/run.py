@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm_jupyter.engine.agent.handle import AgentHandle, Agents
+from rlm_jupyter.engine.run.answer_excerpt import excerpt_of
 from rlm_jupyter.engine.run.answer_proof import AnswerFunction, code_of_run, function_of_run
 from rlm_jupyter.engine.run.batch import started
 from rlm_jupyter.engine.run.engine_thread import EngineThread
@@ -554,10 +555,13 @@ class Run:
         await self._settle(
             _FIRST_SETTLE_SECONDS
         )  # so that a log that cannot be written is told before the end
+        excerpt, pictures = await excerpt_of(self._answer)
         self._journal.emit(
             ev.RunFinished,
             status=status,
             value=self.value_description,
+            excerpt=excerpt,
+            pictures=pictures,
             error=error.message if error else None,
             error_type=type(error).__name__ if error else None,
         )

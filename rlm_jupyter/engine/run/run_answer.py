@@ -53,8 +53,7 @@ class RunAnswer:
         """
         if self._is_decoded:
             return self._value
-        root = self._conductor.agents.get("0")
-        encoded = self._kept or (root.value if root is not None else None)
+        encoded = self.encoded
         if encoded is None:
             return None
         try:
@@ -65,6 +64,12 @@ class RunAnswer:
         if final:
             self._value, self._is_decoded = value, True
         return value
+
+    @property
+    def encoded(self) -> Buffer | None:
+        """The answer as it came from the root's kernel; None if there is none."""
+        root = self._conductor.agents.get("0")
+        return self._kept or (root.value if root is not None else None)
 
     def keep(self, *, final: bool) -> None:
         """Own the answer, before the run's values are closed: a small one as an object, others as their bytes.

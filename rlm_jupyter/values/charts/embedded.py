@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 from functools import lru_cache
 
 from rlm_jupyter.errors import MalformedValueError
 from rlm_jupyter.values.charts.png import rewrite
+from rlm_jupyter.values.charts.shrink import smaller
 
 MAX_BYTES = 200_000
 """Of one picture, which the kernel was to make small."""
@@ -28,3 +30,45 @@ def checked(png: str) -> str:
     except (binascii.Error, ValueError, MalformedValueError):
         return ""
     return base64.b64encode(made.png).decode()
+
+
+@dataclass(frozen=True)
+class FittedPicture:
+    """A picture as it goes into a page.
+
+    Attributes:
+        base64: the PNG file, which this process wrote.
+        width: in pixels.
+        height: in pixels.
+    """
+
+    base64: str
+    width: int
+    height: int
+
+
+@lru_cache(maxsize=256)
+def fitted(png: str, max_chars: int, max_width: int | None = None) -> FittedPicture | None:
+    """Returns a picture in at most `max_chars` characters of base64, made smaller if it must be.
+
+    None if it is no picture, is too large to be read, or would have to be too small to be looked at.
+
+    Args:
+        png: base64, of anything.
+        max_chars: of the result in base64.
+        max_width: pixels; a wider picture is made narrower.
+    """
+    if not png:
+        return None
+    try:
+        data = base64.b64decode(png, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    made = (
+        smaller(data, max_bytes=max_chars // 4 * 3, max_width=max_width)
+        if len(data) <= 2 * MAX_BYTES
+        else None
+    )
+    if made is None:
+        return None
+    return FittedPicture(base64.b64encode(made.png).decode(), made.width, made.height)

@@ -1,0 +1,100 @@
+/** The card that opens the tree: what was asked for, and in small print what it took. */
+
+import { attribute, button, h, on, put, putLong, show, tip } from "../dom/dom";
+import { line } from "../dom/format";
+import type { Card, Proof } from "../state/protocol";
+import { FINAL, type Session } from "../state/session";
+import { drawPart } from "./parts";
+
+const PROOF_WORDS: Record<Proof["verdict"], string> = {
+  reproduced: "code reproduced",
+  differs: "code gives another value",
+  failed: "code failed",
+  "not tried": "code not tried",
+};
+
+export class CardView {
+  readonly element: HTMLElement;
+  readonly #title = h("h3.rlm-card-title");
+  readonly #proof = h("span.rlm-proof");
+  readonly #pull: HTMLButtonElement;
+  readonly #pulled = h("span.rlm-card-pulled", { role: "status" });
+  readonly #value = h("div.rlm-card-value");
+  readonly #error = h("pre.rlm-card-error");
+  readonly #small = h("div.rlm-card-small");
+  #drawn: Card | null = null;
+
+  constructor(private readonly session: Session) {
+    this.#pull = button("Pull", { "aria-label": "Pull the answer" }, () => this.#send());
+    const head = h("div.rlm-card-head", {}, this.#title, this.#proof, this.#pulled, this.#pull);
+    this.element = h(
+      "section.rlm-card",
+      { "aria-label": "Answer", hidden: true },
+      head,
+      this.#error,
+      this.#value,
+      this.#small,
+    );
+    on(this.element, "keydown", (event) => {
+      // A table that is scrolled by its keys must not move the notebook's selection.
+      if (event.key.startsWith("Arrow")) event.stopPropagation();
+    });
+  }
+
+  update(): void {
+    const { run } = this.session.store;
+    const { card } = run;
+    show(this.element, card !== null);
+    if (card === null) return;
+    attribute(this.element, "data-state", run.status);
+    this.#draw(card);
+    this.#updateProof(run.proof);
+    this.#updatePull(card);
+  }
+
+  #draw(card: Card): void {
+    if (card === this.#drawn) return;
+    this.#drawn = card;
+    put(this.#title, card.title);
+    show(this.#error, card.error !== null);
+    putLong(this.#error, card.error);
+    show(this.#value, card.value !== null);
+    this.#value.replaceChildren(...(card.value ? [drawPart(card.value, true)] : []));
+    const facts = h("div", {}, card.facts.join(" · "));
+    this.#small.replaceChildren(facts, h("div", {}, card.seen));
+  }
+
+  #updateProof(proof: Proof | null | undefined): void {
+    show(this.#proof, Boolean(proof));
+    if (!proof) return;
+    attribute(this.#proof, "data-verdict", proof.verdict);
+    put(this.#proof, PROOF_WORDS[proof.verdict] ?? line(proof.verdict, 40));
+    tip(this.#proof, proof.detail);
+  }
+
+  #updatePull(card: Card): void {
+    const root = this.session.root?.id;
+    const { store } = this.session;
+    const small = card.value?.kind === "number" || card.value?.kind === "plain";
+    show(this.#pull, card.value !== null && root !== undefined && store.seq >= 0 && !(small && card.whole));
+    if (root === undefined) return;
+    const name = this.#name(root);
+    attribute(this.#pull, "title", `Assigns the answer to \`${name}\` in the notebook`);
+    const request = this.session.requests.get(`pull:${root}:${FINAL}`);
+    attribute(this.#pull, "data-pending", request?.state === "pending");
+    const words = request?.message || (request?.state === "done" ? `now \`${name}\` in the notebook` : "");
+    const slow = "no answer yet: the kernel may be running another cell";
+    attribute(this.#pulled, "data-state", request?.state ?? null);
+    put(this.#pulled, request?.state === "slow" ? slow : words);
+  }
+
+  #name(root: string): string {
+    return this.session.pullAs(root, FINAL);
+  }
+
+  #send(): void {
+    const root = this.session.root?.id;
+    if (root === undefined || this.session.requests.isPending(`pull:${root}:${FINAL}`)) return;
+    this.session.pull(root, FINAL, this.#name(root), false);
+  }
+}
