@@ -164,7 +164,7 @@ it("has a badge for the proof of the code, if there is one", async () => {
   page.receive({
     kind: "patch",
     seq: 2,
-    run: { proof: { verdict: "reproduced", detail: "in 0.4 s" } },
+    run: { proof: { verdict: "reproduced", detail: "in 0.4 s", recorded: 0 } },
   });
   await frame();
   expect([page.find(".rlm-proof").textContent, page.find(".rlm-proof").title]).toEqual([
