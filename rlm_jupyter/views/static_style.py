@@ -26,10 +26,11 @@ border-radius:4px}
 .rlm-static.rlm-static .rlm-s-card :is(p,ul,ol){margin:4px 0;padding-top:0;padding-bottom:0}
 .rlm-static.rlm-static .rlm-s-answer p,.rlm-static .rlm-s-answer li{max-width:76ch;white-space:pre-wrap}
 .rlm-static .rlm-s-big{font-size:26px;line-height:1.3}
-.rlm-static.rlm-static .rlm-s-number{text-align:right}
+.rlm-static.rlm-static .rlm-s-wide :is(td,th){text-align:left}
+.rlm-static.rlm-static .rlm-s-wide .rlm-s-number{text-align:right}
 .rlm-static.rlm-static .rlm-s-record{width:auto;max-width:100%}
 .rlm-static.rlm-static .rlm-s-record>*>tr>td{border-width:0 0 1px;padding:3px 14px 3px 0;vertical-align:top;
-background:none}
+text-align:left;background:none}
 .rlm-static .rlm-s-record>*>tr>td:first-child{color:var(--rd)}
 .rlm-static .rlm-s-in-1{margin-left:16px}.rlm-static .rlm-s-in-2{margin-left:32px}
 .rlm-static .rlm-s-in-3{margin-left:48px}.rlm-static .rlm-s-in-4{margin-left:64px}

@@ -126,7 +126,7 @@ def test_a_timeline_and_the_static_tree_and_a_narrow_cell(refunds, lab, keep):
     page.locator(".rlm").evaluate("element => element.style.width = '400px'")
     book.choose("0.3.2")
     expect(book.variables("0.3.2")).to_be_visible()
-    page.set_viewport_size({"width": 700, "height": 1700})
+    page.set_viewport_size({"width": 700, "height": 2100})
     keep("narrow", page.locator(".rlm"))
     page.set_viewport_size({"width": 1180, "height": 1400})
     book.save()
