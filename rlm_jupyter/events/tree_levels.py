@@ -35,6 +35,9 @@ def reduced(tree: TreeState, level: Level) -> TreeState:
         context=_described(tree.context, bare=bare),
         context_names=() if bare else tree.context_names,
         value=_described(tree.value, bare=bare),
+        excerpt=None,
+        pictures=(),
+        proof=None if tree.proof is None else {**tree.proof, "detail": ""},  # it may quote what differs
         error=_error(tree.error),
         notices=[],
         agents={id_: _agent(agent, bare=bare) for id_, agent in tree.agents.items()},

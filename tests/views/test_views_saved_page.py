@@ -140,7 +140,13 @@ def marked():
     story.agent("0.1", "ASKED-agent")
     story.end_agent("0.1", "failed", error="no class here: DATA-error")
     story.end_agent("0", value=described)
-    story.end(value=described, error="ValueError: DATA-error", error_type="ValueError")
+    excerpt = {"kind": "text", "text": "DATA-excerpt", "whole": True}
+    ending = {"error": "ValueError: DATA-error", "error_type": "ValueError"}
+    story.end(value=described, excerpt=excerpt, pictures=(picture,), **ending)
+    proof = {"verdict": "differs", "detail": "DATA-proof", "statements": 1, "characters": 2}
+    story.tell(ev.CodeProved, of_characters=4, **proof)
+    assert story.state.excerpt
+    assert story.state.proof
     return story.state
 
 
