@@ -41,7 +41,7 @@ def test_the_chat_begins_with_a_look_at_the_data_as_code_and_output(ask):
     assert len(system["content"]) < 1000
     assert first["content"].startswith(f"Question: {QUESTION}")
     assert look["role"] == "assistant"
-    assert "rows, others = parse_lines(context)" in look["content"]
+    assert "rows = parse_lines(context)" in look["content"]
     assert "rows: DataFrame 400 x 3" in seen["content"]
     assert "'bad' 75.0%" in seen["content"]
     assert seen["content"].endswith("then the code that computes `result` from `rows` and prints it.")
@@ -87,7 +87,7 @@ def test_the_look_fits_the_data(ask, context, data, shown):
     assert run.raise_for_error().value == 5
     said = model.requests[0].messages[-1]["content"]
     assert shown in said
-    assert f"computes `result` from {data} and prints it." in said
+    assert f"computes `result` from {data} and prints it." in said or f"that searches {data}." in said
 
 
 def test_a_question_without_data_has_no_look(ask):
@@ -308,9 +308,39 @@ def test_what_a_kernel_says_of_its_names_is_no_more_than_names(told):
 
 
 def test_a_look_needs_its_names():
-    free = ["describe", "parse_lines", "find_lines", "question"]
+    free = ["describe", "parse_lines", "other_lines", "find_lines", "question"]
     text = {"type": "str", "length": 9000, "truncated": True}
-    assert first_look.choose(text, ["form"], free, ["context"]).data == "`rows`"
-    assert first_look.choose(text, ["form"], free, ["context", "rows"]).data == "`context`"
-    assert first_look.choose(text, [], free[:2], ["context"]) is None
-    assert "find_lines" not in first_look.choose({**text, "length": 10**9}, [], free, ["context"]).code
+    form, nothing = first_look.Outline(lines=1), first_look.Outline()
+    assert first_look.choose(text, form, free, ["context"]).data == "`rows`"
+    assert first_look.choose(text, form, free, ["context", "rows"]).data == "`context`"
+    assert first_look.choose(text, form, free[:1], ["context"]) is None
+    assert first_look.choose(text, nothing, free[1:], ["context"]) is None
+    assert "find_lines" not in first_look.choose({**text, "length": 10**9}, nothing, free, ["context"]).code
+    table = {"type": "DataFrame"}
+    assert first_look.choose(table, first_look.Outline(texts="note"), free, ["context"]).texts == ""
+    assert first_look.choose(table, first_look.Outline(unclean=True), free, ["context"]) is None
+    assert first_look.choose(table, first_look.Outline(unclean=True), free, ["context", "rows"]) is not None
+
+
+def test_the_names_of_tables_are_code_only_if_they_are_names():
+    free = ["describe", "join_tables"]
+
+    def code(*keys, names=("context",)):
+        items = [{"key": key} for key in keys]
+        return first_look.choose(
+            {"type": "dict", "items": items}, first_look.Outline(joined=True), free, names
+        ).code
+
+    assert code("orders", "customers").startswith(
+        'orders = context["orders"]\ncustomers = context["customers"]\n'
+    )
+    for odd in ("x\nimport os", "a b", "class", "rows", "context", "print", 7, 'o"+"', "é"):
+        assert code("orders", odd) == "describe(context)\nrows = join_tables(context)\ndescribe(rows)\n"
+    assert code("orders", "customers", names=("orders", "customers")).startswith(
+        "describe(orders, customers)\n"
+    )
+
+
+@pytest.mark.parametrize("told", [5, "x" * 99, "a\nb", ["a"], None])
+def test_a_column_that_a_kernel_names_is_a_short_word_or_none(told):
+    assert first_look.read_outline({"texts": told, "code": 1, "lines": "csv"}) == first_look.Outline()

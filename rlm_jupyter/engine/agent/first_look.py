@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from rlm_jupyter.engine.error_hints.failure import is_name
 from rlm_jupyter.errors import KernelDiedError
 from rlm_jupyter.guest.bridge import frames
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
@@ -16,24 +18,38 @@ if TYPE_CHECKING:
 
 DERIVED = ("rows", "others", "more")
 """What a look makes of the data; who reads it reads the data."""
+_HELPERS = (
+    *("describe", "parse_lines", "other_lines", "find_lines"),
+    *("clean_table", "join_tables", "parse_code", "classify"),
+)
+_TAKEN = {*DERIVED, *_HELPERS, "context", "question", "answer", "budget", "pd", "print", "list", "len"}
+"""Names that a table of the data cannot be bound to."""
 _SECONDS = 30.0
 _MOST_TEXT = 50_000_000
 """Characters of a text whose lines are looked at; of a longer one only its description is shown."""
-_PARSE = """\
-rows, others = parse_lines(context)
-describe(rows)
-describe(others)
-"""
-_PARSE_MORE = """\
-more, others = parse_lines(others)
-describe(more)
-"""
+_PARSE = "rows = parse_lines(context)\ndescribe(rows)\n"
+_OTHERS = "others = other_lines(context)\ndescribe(others)\n"
+_PARSE_MORE = "more = parse_lines(others)\ndescribe(more)\n"
 _FIND = 'print(*find_lines(context, question), sep="\\n")\n'
+_FIND_IN_TEXTS = """\
+for name, text in list(context.items())[:3]:
+    print(name, len(text), repr(text[:60]))
+print(*find_lines(context, question, 12), sep="\\n")
+"""
 _RECORDS = """\
 import pandas as pd
 rows = pd.DataFrame(context)
 describe(rows)
 """
+_CODE = """\
+print(len(context), "files, such as", *list(context)[:3])
+rows = parse_code(context)
+print(rows.groupby(["kind", "inside"]).size())
+print(rows.drop_duplicates(["kind", "inside"]).to_string(index=False))
+"""
+_CLEAN = "rows = clean_table(context)\ndescribe(rows)\n"
+_JOIN = "rows = join_tables(context)\ndescribe(rows)\n"
+_LONGEST_COLUMN = 60
 
 
 @dataclass(frozen=True)
@@ -43,10 +59,45 @@ class Look:
     Attributes:
         code: of the cell.
         data: the variables to compute from, as the model is to write them.
+        found: whether it shows lines in which the answer may stand as it is.
+        texts: a column of sentences among the data; empty for none.
     """
 
     code: str
     data: str
+    found: bool = False
+    texts: str = ""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What an agent's kernel says of its data, which is believed in what is chosen by it and in nothing else.
+
+    Attributes:
+        lines: how many kinds of lines `parse_lines` can make tables of.
+        left: whether the question's words stand in the lines that the first kind leaves.
+        others: whether there are such lines.
+        code: whether the data is Python source files.
+        joined: whether it is tables with a common key.
+        unclean: whether it is a table with texts to be converted.
+        texts: a column of sentences; empty for none.
+    """
+
+    lines: int = 0
+    left: bool = False
+    others: bool = False
+    code: bool = False
+    joined: bool = False
+    unclean: bool = False
+    texts: str = ""
+
+
+def read_outline(told: Mapping[str, Any]) -> Outline:
+    """Returns an outline as a kernel told it; what is not of the right type counts for nothing."""
+    lines, texts = told.get("lines"), told.get("texts")
+    flags = {name: told.get(name) is True for name in ("left", "others", "code", "joined", "unclean")}
+    column = texts if isinstance(texts, str) and len(texts) <= _LONGEST_COLUMN and texts.isprintable() else ""
+    return Outline(lines=len(lines) if isinstance(lines, list) else 0, texts=column, **flags)
 
 
 async def plan_look(
@@ -71,44 +122,71 @@ async def plan_look(
     told = told if isinstance(told, dict) else {}
     free = told.get("names")
     bound = {name for name in free if isinstance(name, str)} if isinstance(free, list) else set()
-    return choose(description, told.get("lines"), bound, names, left=told.get("left") is True)
+    return choose(description, read_outline(told), bound, names)
 
 
 def choose(
-    description: Mapping[str, Any],
-    lines: object,
-    free: Collection[object],
-    names: Sequence[str],
-    *,
-    left: bool = False,
+    description: Mapping[str, Any], outline: Outline, free: Collection[object], names: Sequence[str]
 ) -> Look | None:
     """Returns the code of a first look; None if a name that it needs is taken.
 
     Args:
         description: of the data.
-        lines: what `parse_lines` can make of its lines, and then of those that are left; empty for nothing.
+        outline: what helpers can make of the data.
         free: names of helpers that are bound.
         names: the variables that the data is bound to.
-        left: whether the question's words stand in the lines that are left.
     """
-    if not {"describe", "parse_lines", "find_lines"} <= set(free):
+    look = _choose(description, outline, "question" in free, names)
+    used = {name for name in _HELPERS if re.search(rf"\b{name}\(", look.code)}
+    if not used <= set(free):
         return None
+    return look if "classify" in free else replace(look, texts="")
+
+
+def _choose(description: Mapping[str, Any], outline: Outline, asked: bool, names: Sequence[str]) -> Look:
     kind, length = description.get("type"), description.get("length")
-    taken = set(DERIVED) & set(names)
+    open_names = not set(DERIVED) & set(names)
     if kind == "str" and isinstance(length, int) and length <= _MOST_TEXT:
-        code, data = "describe(context)\n", "`context`"
-        kinds = len(lines) if isinstance(lines, list) and not taken else 0
-        if kinds:
-            code, data = code + _PARSE, "`rows`"
-        if kinds > 1:
-            code, data = code + _PARSE_MORE, "`more`" if left else "`rows` or `more`"
-        if description.get("truncated") is not False and "question" in free:
-            code += _FIND
-        return Look(code, data)
-    if kind == "list" and description.get("fields") and not taken:
-        return Look("describe(context)\n" + _RECORDS, "`rows`")
+        return _look_at_text(description, outline if open_names else Outline(), asked=asked)
+    if open_names and (look := _look_at_rows(description, outline, names)) is not None:
+        return look
     texts = description.get("item_types")
-    if kind in ("list", "dict") and isinstance(texts, dict) and "str" in texts and "question" in free:
-        return Look("describe(context)\n" + _FIND, "`context`")
+    if kind in ("list", "dict") and isinstance(texts, dict) and "str" in texts and asked:
+        if kind == "dict" and set(texts) == {"str"}:
+            return Look(_FIND_IN_TEXTS, "`context`", found=True)
+        return Look("describe(context)\n" + _FIND, "`context`", found=True)
     own = [name for name in names if name != "context"] or ["context"]
-    return Look(f"describe({', '.join(own)})\n", " and ".join(f"`{name}`" for name in own))
+    named = " and ".join(f"`{name}`" for name in own)
+    return Look(f"describe({', '.join(own)})\n", named, texts=outline.texts)
+
+
+def _look_at_text(description: Mapping[str, Any], outline: Outline, *, asked: bool) -> Look:
+    code, data = "describe(context)\n", "`context`"
+    if outline.lines:
+        code, data = code + _PARSE, "`rows`"
+        code += _OTHERS if outline.others else ""
+    if outline.lines > 1:
+        code, data = code + _PARSE_MORE, "`more`" if outline.left else "`rows` or `more`"
+    found = asked and description.get("truncated") is not False
+    return Look(code + (_FIND if found else ""), data, found=found and not outline.lines, texts=outline.texts)
+
+
+def _look_at_rows(description: Mapping[str, Any], outline: Outline, names: Sequence[str]) -> Look | None:
+    """Returns a look that makes one table of the data; None if there is none to be made."""
+    kind = description.get("type")
+    if kind == "list" and description.get("fields"):
+        return Look("describe(context)\n" + _RECORDS, "`rows`", texts=outline.texts)
+    if kind == "dict" and outline.code:
+        return Look(_CODE, "`rows`")
+    if kind == "dict" and outline.joined:
+        keys = [item.get("key") for item in description.get("items") or () if isinstance(item, dict)]
+        tables = [key for key in keys if isinstance(key, str) and is_name(key) and key not in _TAKEN]
+        apart = "".join(f'{key} = context["{key}"]\n' for key in tables if key not in names)
+        shown = f"describe({', '.join(tables)})\n" if len(tables) == len(keys) else "describe(context)\n"
+        return Look(
+            (apart if len(tables) == len(keys) else "") + shown + _JOIN,
+            "`rows`, which has the columns of all tables,",
+        )
+    if kind == "DataFrame" and outline.unclean:
+        return Look(_CLEAN, "`rows`", texts=outline.texts)
+    return None

@@ -1,0 +1,36 @@
+"""Lines of Python for what a question about a table asks for, where small models most often know none that is right."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_MOST: Final = 2
+_IDIOMS: Final = (
+    (
+        r"\bpairs? of\b|\bpairs\b",
+        "pairs = list(itertools.combinations(sorted(users), 2))  # each pair once, of a list or set of users",
+    ),
+    (
+        r"\bin a row\b|\bconsecutive|\bstreak|\bsuccessive",
+        "up = table['x'].diff() > 0; longest = up.groupby((~up).cumsum()).sum().max()  # longest run of rises",
+    ),
+    (
+        r"\b(?:share|rate|percentage|proportion)\b.*\b(?:rose|rise|rises|fell|fall|grew|changed|suddenly|since)\b",
+        "table.pivot_table(index=month, columns='group', values='flag', aggfunc='mean')  # shares by month and group",
+    ),
+    (
+        r"\b(?:share|rate|percentage|proportion)\b",
+        "table.groupby('group')['flag'].mean()  # the share of True in each group",
+    ),
+    (r"\bmonth", "month = table['date'].dt.strftime('%Y-%m')  # such as '2025-03'"),
+    (r"\bduplicates?\b|\btwice\b|\bcount it once\b", "table.drop_duplicates('id')  # each id once"),
+)
+
+
+def idioms(question: str) -> list[str]:
+    """Returns the lines that fit a question, the rarest kind first."""
+    found = [
+        line for pattern, line in _IDIOMS if re.search(pattern, question[:2000], re.IGNORECASE | re.DOTALL)
+    ]
+    return found[:_MOST]
