@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.engine.error_hints.failure import is_name
 from rlm_jupyter.errors import KernelDiedError
 from rlm_jupyter.guest.bridge import frames
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
@@ -22,8 +21,6 @@ _HELPERS = (
     *("describe", "parse_lines", "other_lines", "find_lines"),
     *("clean_table", "join_tables", "parse_code", "classify"),
 )
-_TAKEN = {*DERIVED, *_HELPERS, "context", "question", "answer", "budget", "pd", "print", "list", "len"}
-"""Names that a table of the data cannot be bound to."""
 _SECONDS = 30.0
 _MOST_TEXT = 50_000_000
 """Characters of a text whose lines are looked at; of a longer one only its description is shown."""
@@ -45,7 +42,7 @@ _CODE = """\
 print(len(context), "files, such as", *list(context)[:3])
 rows = parse_code(context)
 print(rows.groupby(["kind", "inside"]).size())
-print(rows.drop_duplicates(["kind", "inside"]).to_string(index=False))
+print(rows.drop_duplicates("kind").to_string(index=False))
 """
 _CLEAN = "rows = clean_table(context)\ndescribe(rows)\n"
 _JOIN = "rows = join_tables(context)\ndescribe(rows)\n"
@@ -148,7 +145,7 @@ def _choose(description: Mapping[str, Any], outline: Outline, asked: bool, names
     open_names = not set(DERIVED) & set(names)
     if kind == "str" and isinstance(length, int) and length <= _MOST_TEXT:
         return _look_at_text(description, outline if open_names else Outline(), asked=asked)
-    if open_names and (look := _look_at_rows(description, outline, names)) is not None:
+    if open_names and (look := _look_at_rows(description, outline)) is not None:
         return look
     texts = description.get("item_types")
     if kind in ("list", "dict") and isinstance(texts, dict) and "str" in texts and asked:
@@ -157,7 +154,7 @@ def _choose(description: Mapping[str, Any], outline: Outline, asked: bool, names
         return Look("describe(context)\n" + _FIND, "`context`", found=True)
     own = [name for name in names if name != "context"] or ["context"]
     named = " and ".join(f"`{name}`" for name in own)
-    return Look(f"describe({', '.join(own)})\n", named, texts=outline.texts)
+    return Look(f"describe({', '.join(own)})\n", named)
 
 
 def _look_at_text(description: Mapping[str, Any], outline: Outline, *, asked: bool) -> Look:
@@ -171,7 +168,7 @@ def _look_at_text(description: Mapping[str, Any], outline: Outline, *, asked: bo
     return Look(code + (_FIND if found else ""), data, found=found and not outline.lines, texts=outline.texts)
 
 
-def _look_at_rows(description: Mapping[str, Any], outline: Outline, names: Sequence[str]) -> Look | None:
+def _look_at_rows(description: Mapping[str, Any], outline: Outline) -> Look | None:
     """Returns a look that makes one table of the data; None if there is none to be made."""
     kind = description.get("type")
     if kind == "list" and description.get("fields"):
@@ -179,14 +176,7 @@ def _look_at_rows(description: Mapping[str, Any], outline: Outline, names: Seque
     if kind == "dict" and outline.code:
         return Look(_CODE, "`rows`")
     if kind == "dict" and outline.joined:
-        keys = [item.get("key") for item in description.get("items") or () if isinstance(item, dict)]
-        tables = [key for key in keys if isinstance(key, str) and is_name(key) and key not in _TAKEN]
-        apart = "".join(f'{key} = context["{key}"]\n' for key in tables if key not in names)
-        shown = f"describe({', '.join(tables)})\n" if len(tables) == len(keys) else "describe(context)\n"
-        return Look(
-            (apart if len(tables) == len(keys) else "") + shown + _JOIN,
-            "`rows`, which has the columns of all tables,",
-        )
-    if kind == "DataFrame" and outline.unclean:
+        return Look("describe(context)\n" + _JOIN, "`rows`, which has the columns of all tables,")
+    if kind == "DataFrame" and (outline.unclean or outline.texts):
         return Look(_CLEAN, "`rows`", texts=outline.texts)
     return None
