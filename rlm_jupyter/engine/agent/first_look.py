@@ -41,9 +41,12 @@ describe(rows)
 _CODE = """\
 print(len(context), "files, such as", *list(context)[:3])
 rows = parse_code(context)
-print(rows.groupby(["kind", "inside"]).size())
+describe(rows)
 print(rows.drop_duplicates("kind").to_string(index=False))
 """
+_CODE_ROWS = """\
+Each row of `rows` is one function definition, class, import, call or `raise`; `parent` is what it stands in. A method \
+has kind 'function' and inside 'class', and its class is in `parent`; what stands at the top level has inside 'module'."""
 _CLEAN = "rows = clean_table(context)\ndescribe(rows)\n"
 _JOIN = "rows = join_tables(context)\ndescribe(rows)\n"
 _LONGEST_COLUMN = 60
@@ -58,12 +61,14 @@ class Look:
         data: the variables to compute from, as the model is to write them.
         found: whether it shows lines in which the answer may stand as it is.
         texts: a column of sentences among the data; empty for none.
+        legend: what a row of the table that it makes is; empty if that is plain.
     """
 
     code: str
     data: str
     found: bool = False
     texts: str = ""
+    legend: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ def _look_at_rows(description: Mapping[str, Any], outline: Outline) -> Look | No
     if kind == "list" and description.get("fields"):
         return Look("describe(context)\n" + _RECORDS, "`rows`", texts=outline.texts)
     if kind == "dict" and outline.code:
-        return Look(_CODE, "`rows`")
+        return Look(_CODE, "`rows`", legend=_CODE_ROWS)
     if kind == "dict" and outline.joined:
         return Look("describe(context)\n" + _JOIN, "`rows`, which has the columns of all tables,")
     if kind == "DataFrame" and (outline.unclean or outline.texts):

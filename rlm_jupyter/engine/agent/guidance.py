@@ -283,6 +283,7 @@ class Guidance:
             found=look.found,
             several=self._kinds.several,
             column=look.texts,
+            legend=look.legend,
             idioms=lines,
         )
 

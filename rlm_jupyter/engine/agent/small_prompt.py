@@ -43,8 +43,8 @@ _READ: Final = """\
 Question: {question}
 The lines above are those that fit the question best. If the answer stands in them, reply with one ```repl block that \
 is `FINAL({form})` with {what} and nothing else in it. If not, reply with a block of code that searches {data}."""
-_ONE: Final = {"form": '"..."', "what": "the answer"}
-_SEVERAL: Final = {"form": '["...", "..."]', "what": "all that answer it"}
+_ONE: Final = {"form": '"..."', "what": "the answer, as short as it can be,"}
+_SEVERAL: Final = {"form": '["...", "..."]', "what": "all that answer it, each by its name alone,"}
 _CLASSIFY: Final = """\
 `{column}` holds sentences. Code cannot tell what they are about; if the question asks for that, begin with \
 `rows["label"] = classify(rows["{column}"], [...])`, with all the labels that the question names in the list."""
@@ -101,6 +101,7 @@ def begin(
     found: bool = False,
     several: bool = False,
     column: str = "",
+    legend: str = "",
     idioms: Sequence[str] = (),
 ) -> str:
     """Returns the end of the message that the first reply answers.
@@ -111,13 +112,15 @@ def begin(
         found: whether lines were shown in which the answer may stand.
         several: whether the question asks for all of several things.
         column: a column of sentences that a model may be asked about; empty for none.
+        legend: what a row of the data is; empty if that is plain.
         idioms: lines of Python that fit the question.
     """
     asked = cut_middle(question, _LONGEST_QUESTION)
     if found:
         return _READ.format(question=asked, data=data, **(_SEVERAL if several else _ONE))
     given = f" from {data}" if data else ""
-    parts = [f"In Python:\n{chr(10).join(idioms)}"] if idioms else []
+    parts = [legend] if legend else []
+    parts += [f"In Python:\n{chr(10).join(idioms)}"] if idioms else []
     parts += [_CLASSIFY.format(column=column)] if column else []
     return "\n\n".join([*parts, _BEGIN.format(question=asked, steps=_STEPS, data=given)])
 
