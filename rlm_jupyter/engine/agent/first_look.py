@@ -46,7 +46,7 @@ print(rows.drop_duplicates("kind").to_string(index=False))
 """
 _CODE_ROWS = """\
 Each row of `rows` is one function definition, class, import, call or `raise`; `parent` is what it stands in. A method \
-has kind 'function' and inside 'class', and its class is in `parent`; what stands at the top level has inside 'module'."""
+has kind 'function' and inside 'class', and its class is in `parent`; what is at the top level has inside 'module'."""
 _CLEAN = "rows = clean_table(context)\ndescribe(rows)\n"
 _JOIN = "rows = join_tables(context)\ndescribe(rows)\n"
 _LONGEST_COLUMN = 60

@@ -13,18 +13,21 @@ _IDIOMS: Final = (
     ),
     (
         r"\bin a row\b|\bconsecutive|\bstreak|\bsuccessive",
-        "up = table['x'].diff() > 0; longest = up.groupby((~up).cumsum()).sum().max()  # longest run of rises",
+        "up = rows['x'].diff() > 0; longest = up.groupby((~up).cumsum()).sum().max()  # longest run of rises",
     ),
     (
         r"\b(?:share|rate|percentage|proportion)\b.*\b(?:rose|rise|rises|fell|fall|grew|changed|suddenly|since)\b",
-        "table.pivot_table(index=month, columns='group', values='flag', aggfunc='mean')  # shares by month and group",
+        (
+            "month = rows['date'].dt.strftime('%Y-%m'); "
+            "rows.pivot_table(index=month, columns='group', values='flag', aggfunc='mean')  # shares by month, group"
+        ),
     ),
     (
         r"\b(?:share|rate|percentage|proportion)\b",
-        "table.groupby('group')['flag'].mean()  # the share of True in each group",
+        "rows.groupby('group')['flag'].mean()  # the share of True in each group",
     ),
-    (r"\bmonth", "month = table['date'].dt.strftime('%Y-%m')  # such as '2025-03'"),
-    (r"\bduplicates?\b|\btwice\b|\bcount it once\b", "table.drop_duplicates('id')  # each id once"),
+    (r"\bmonth", "month = rows['date'].dt.strftime('%Y-%m')  # such as '2025-03'"),
+    (r"\bduplicates?\b|\btwice\b|\bcount it once\b", "rows.drop_duplicates('id')  # each id once"),
 )
 
 
