@@ -223,6 +223,30 @@ def test_output_of_nothing_is_not_offered_as_the_answer(ask):
     assert "`[]` is no answer" in model.requests[2].messages[-1]["content"]
 
 
+def test_code_that_found_nothing_leaves_the_chat_and_a_second_zero_may_be_right(ask):
+    first = cell("result = sum('zzz' in line for line in context.splitlines())\nprint(result)")
+    second = cell("result = int((rows['label'] == 'zzz').sum())\nprint(result)")
+    run, model = ask([first, second, cell("FINAL(result)")], "How many lines are about zzz?")
+    assert run.raise_for_error().value == 0
+    assert len(model.requests[1].messages) == 4
+    said = model.requests[1].messages[-1]["content"]
+    assert "printed `0`: nothing was selected" in said
+    assert "    result = sum('zzz' in line" in said
+    assert "FINAL(" not in said
+    assert len(model.requests[2].messages) == 6
+    assert "the block is `FINAL(result)`" in model.requests[2].messages[-1]["content"]
+
+
+def test_what_is_doubted_is_told_with_what_found_nothing(ask):
+    wrong = cell("result = [line for line in context if 'desk' in line]\nprint(result)")
+    right = cell("result = [name for name, text in context.items() if 'desk' in text]\nprint(result)")
+    run, model = ask([wrong, right, cell("FINAL(result)")], "List the memos with a desk.", MEMOS)
+    assert run.raise_for_error().value == ["memo 9"]
+    said = model.requests[1].messages[-1]["content"]
+    assert "printed `[]`" in said
+    assert "goes over the names of the texts" in said
+
+
 def test_output_that_is_made_up_in_a_block_of_its_own_is_neither_run_nor_kept(ask):
     reply = f"{cell(COUNT)}\n\nThe output will be:\n\n```repl\n157\n```"
     run, model = ask([reply, cell("FINAL(result)")])

@@ -26,7 +26,7 @@ _MOST_TEXT = 50_000_000
 """Characters of a text whose lines are looked at; of a longer one only its description is shown."""
 _PARSE = "rows = parse_lines(context)\ndescribe(rows)\n"
 _OTHERS = "others = other_lines(context)\ndescribe(others)\n"
-_PARSE_MORE = "more = parse_lines(others)\ndescribe(more)\n"
+_MORE = "others = other_lines(context)\nmore = parse_lines(others)\ndescribe(more)\n"
 _FIND = 'print(*find_lines(context, question), sep="\\n")\n'
 _FIND_IN_TEXTS = """\
 for name, text in list(context.items())[:3]:
@@ -166,9 +166,10 @@ def _look_at_text(description: Mapping[str, Any], outline: Outline, *, asked: bo
     code, data = "describe(context)\n", "`context`"
     if outline.lines:
         code, data = code + _PARSE, "`rows`"
-        code += _OTHERS if outline.others else ""
     if outline.lines > 1:
-        code, data = code + _PARSE_MORE, "`more`" if outline.left else "`rows` or `more`"
+        code, data = code + _MORE, "`more`" if outline.left else "`rows` or `more`"
+    elif outline.others:
+        code += _OTHERS
     found = asked and description.get("truncated") is not False
     return Look(code + (_FIND if found else ""), data, found=found and not outline.lines, texts=outline.texts)
 

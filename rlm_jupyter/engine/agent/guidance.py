@@ -38,6 +38,9 @@ _NOTHING: Final = frozenset(
     ("", "0", "0.0", "None", "nan", "[]", "{}", "set()", "False", "Series([], dtype: object)")
 )
 """Output after which a small model is not asked whether it is the answer: most often its code does not fit the data."""
+_ZEROS: Final = frozenset(("0", "0.0", "False"))
+"""Those that are offered as the answer if other code prints one again."""
+_CORE: Final = 3
 _REJECTED: Final = "FinalRejected"
 _MADE: Final = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.JoinedStr)
 
@@ -72,6 +75,7 @@ class Guidance:
         doubts: what is doubtful in code that ran.
         attempts: what it ran.
         repeated: how often it sent code again that had run to its end.
+        found_nothing: whether the newest code that ran to its end printed nothing, or what says that nothing was found.
     """
 
     def __init__(self, question: str, names: Sequence[str], redact: Callable[[str], str] = str) -> None:
@@ -82,6 +86,7 @@ class Guidance:
         self._kinds = AnswerKinds(question)
         self.attempts = Attempts()
         self.repeated = 0
+        self.found_nothing = False
         self._question = question
         self._redact = redact
         self._names = frozenset(names)
@@ -215,16 +220,7 @@ class Guidance:
             return None
         code = "\n".join(blocks)
         if result.status == "ok":
-            self.repeated = 0
-            self.attempts.add(
-                Attempt(
-                    key_of(code),
-                    start,
-                    shown=small_prompt.printed_expression(code),
-                    repeatable=may_differ(code),
-                )
-            )
-            return None
+            return self._after_output(code, result.printed.head.strip(), start)
         failure = self._redact(failure_of(result) or "")
         if self.small and result.error_name == _REJECTED:
             back_to = self.attempts.drop_newest("it gave no answer") if _EMPTY in result.error_value else None
@@ -239,6 +235,25 @@ class Guidance:
             return Retraction(_failed(attempt), back_to, failure)
         self.attempts.add(attempt)
         return None
+
+    def _after_output(self, code: str, printed: str, start: int) -> Retraction | None:
+        """Remember code that ran to its end; what a small model's printed for nothing leaves the chat, once.
+
+        While it stands there, it is sent again as it is. A second nothing, of other code, may be right.
+        """
+        self.repeated = 0
+        shown = small_prompt.printed_expression(code)
+        nothing = self.small and printed in _NOTHING
+        drop = nothing and not self.found_nothing
+        self.attempts.add(
+            Attempt(key_of(code), None if drop else start, shown=shown, repeatable=may_differ(code))
+        )
+        self.found_nothing = nothing
+        if not drop:
+            return None
+        what = f"printed `{printed}`: nothing was selected" if printed else "printed nothing"
+        told = [f"This code {what}.", *(f"    {line[:_LINE]}" for line in _core(code)), *self.doubts.of(code)]
+        return Retraction("\n".join([*told, "Look at the data above, and select in another way."]))
 
     def doubted(self, result: CellResult | None, blocks: Sequence[str]) -> list[str]:
         """Returns what is doubtful in a small model's code that ran to its end.
@@ -266,7 +281,8 @@ class Guidance:
         if self.small:
             if doubted:
                 return small_prompt.mend(self._question)
-            if failed or (result is not None and result.printed.head.strip() in _NOTHING):
+            nothing = result is not None and result.printed.head.strip() in _NOTHING - _ZEROS
+            if failed or nothing:
                 return small_prompt.try_again(self._question)
             return small_prompt.go_on(self._question, small_prompt.printed_expression(blocks[-1]))
         return f"The question is still: {cut_middle(self._question, _QUESTION)}" if failed or notices else ""
@@ -307,6 +323,13 @@ def _failed(attempt: Attempt) -> str:
         attempt.hint or "Do it in another way.",
     ]
     return "\n".join(lines)
+
+
+def _core(code: str) -> list[str]:
+    """Returns the first lines of code that are no comments and import nothing."""
+    lines = [line.strip() for line in code.splitlines()]
+    plain = [line for line in lines if line and not line.startswith(("#", "import ", "from "))]
+    return plain[:_CORE]
 
 
 def _is_typed(value: ast.expr) -> bool:
