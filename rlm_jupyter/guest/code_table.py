@@ -16,7 +16,7 @@ _SAMPLE = 12
 _COLUMNS = ("file", "line", "kind", "name", "inside", "parent")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
-_Row = tuple[str, int, str, str, str, str]
+_Row = tuple[str, int, str, str, str, str | None]
 
 
 def is_code(data: Any) -> bool:
@@ -39,7 +39,8 @@ def parse_code(files: Mapping[str, str] | str) -> Any:
     Returns:
         A DataFrame with a row for each definition, import, call and `raise`: `file`, `line`, `kind` (`function`,
         `class`, `import`, `call`, `raise`), `name` (of an import the module, of a `raise` the exception), `inside`
-        (`module`, `class` or `function`: what it stands in directly) and `parent` (the dotted name of that).
+        (`module`, `class` or `function`: what it stands in directly) and `parent` (the dotted name of that; None for
+        a module, so that it is not counted among classes).
         Files that are not valid Python are left out.
     """
     import pandas as pd
@@ -73,7 +74,7 @@ def _has_code(tree: ast.Module) -> bool:
 
 def _rows(file: str, tree: ast.Module) -> Iterator[_Row]:
     """Walk a tree without recursion, in the order of the source."""
-    waiting: list[tuple[ast.AST, str, str]] = [(tree, "module", "")]
+    waiting: list[tuple[ast.AST, str, str | None]] = [(tree, "module", None)]
     while waiting:
         node, inside, parent = waiting.pop()
         for kind, name in _entries(node):

@@ -14,7 +14,8 @@ FILES = {
 def test_each_definition_import_call_and_raise_is_a_row():
     rows = parse_code(FILES)
     found = {
-        (row.kind, row.name, row.inside, row.parent) for row in rows[rows["file"] == "a.py"].itertuples()
+        (row.kind, row.name, row.inside, row.parent)
+        for row in rows.fillna({"parent": ""})[rows["file"] == "a.py"].itertuples()
     }
     assert found == {
         ("import", "os.path", "module", ""),
@@ -56,3 +57,8 @@ def test_a_deep_source_ends_nothing():
     assert list(parse_code({"deep.py": deep, "a.py": "import re"})["name"]) == ["re"]
     chain = "x = " + "+".join(["f()"] * 3000)
     assert len(parse_code({"chain.py": chain})) in (0, 3000)  # as deep as the parser goes
+
+
+def test_what_is_in_no_class_is_not_counted_as_one():
+    rows = parse_code(FILES)
+    assert dict(rows[rows["kind"] == "function"]["parent"].value_counts()) == {"Box": 2, "Box.take": 1}
