@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-MOST_ROWS = 1_000_000
+MOST_ROWS = 500_000
 """Of a table that is converted or joined for a first look."""
 _SAMPLE = 5000
 _SHARE = 0.95

@@ -13,6 +13,7 @@ from typing import Any
 MOST_CHARS = 20_000_000
 """Of sources that are parsed; what is beyond is left out."""
 _SAMPLE = 12
+_LONGEST_SAMPLE = 300_000
 _COLUMNS = ("file", "line", "kind", "name", "inside", "parent")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -23,7 +24,9 @@ def is_code(data: Any) -> bool:
     """Returns whether data is a dict of Python source files, judged by some of them."""
     if type(data) is not dict or not data:
         return False
-    texts = [text for text in data.values() if type(text) is str and text.strip()]
+    texts = [
+        text for text in data.values() if type(text) is str and text.strip() and len(text) <= _LONGEST_SAMPLE
+    ]
     sample = sorted(texts, key=len)[len(texts) // 4 :][:_SAMPLE]
     trees = [tree for tree in map(_parsed, sample) if tree is not None]
     plain = [tree for tree in trees if _has_code(tree)]

@@ -27,6 +27,8 @@ def outline_data(data: Any, question: str) -> dict[str, Any]:
         its tables have a common key; `unclean`: whether a table has texts to be converted; `texts`: the column of
         its rows that holds sentences. What does not hold is left out.
     """
+    if type(data) is list and all(type(item) is str and "\n" not in item for item in data):
+        data = "\n".join(data)
     if type(data) is str:
         about = outline(data, question)
         if len(about["lines"]) == 1:
@@ -34,7 +36,8 @@ def outline_data(data: Any, question: str) -> dict[str, Any]:
         return about
     if type(data) is dict and 0 < len(data) <= _MOST_ITEMS:
         tables = list(data.values())
-        if find_keys(tables) and sum(map(len, tables)) <= MOST_ROWS:
+        small = all(hasattr(table, "shape") for table in tables) and sum(map(len, tables)) <= MOST_ROWS
+        if small and find_keys(tables):
             return {"joined": True}
         return {"code": True} if is_code(data) else {}
     if type(data).__name__ == "DataFrame" and type(data).__module__.startswith("pandas"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rlm_jupyter.engine.agent.answer_checks import AnswerKinds, answer_in_words, unseen_words
+from rlm_jupyter.engine.agent.answer_checks import AnswerKinds, answer_in_words, counts, unseen_words
 
 SHOWN = "Output:\nHollis    743\nProject Amber is led by Rossi.\nargparse.py 5"
 
@@ -81,7 +81,25 @@ def test_names_and_numbers_of_an_answer_must_have_been_shown():
     assert unseen_words("FINAL(['Rossi', 'Weber'])", SHOWN) == "Weber"
     assert unseen_words("FINAL('the lead is Rossi')", SHOWN) is None
     assert unseen_words("FINAL(744)", SHOWN) == "744"
+    assert unseen_words("FINAL(74)", SHOWN) == "74"
     assert unseen_words("FINAL('nobody at all')", SHOWN) == "nobody at all"
     assert unseen_words("FINAL(x)", SHOWN) is None
     assert unseen_words("x = 1", SHOWN) is None
     assert unseen_words("FINAL(...)", SHOWN) is None
+
+
+def test_what_has_to_be_computed_over_all_of_the_data_is_not_read_off_lines():
+    for question in (
+        "How many memos name Rossi?",
+        "How often is it said?",
+        "What is the most common word?",
+        "The total?",
+    ):
+        assert counts(question)
+    for question in (
+        "How many euros may she spend?",
+        "Who leads it?",
+        "What is the code?",
+        "How many seats has the hall?",
+    ):
+        assert not counts(question)

@@ -78,6 +78,12 @@ def test_after_output_the_block_that_answers_is_shown_with_what_was_printed(ask)
             "['doc 7'] The secret is 4711.",
         ),
         (["one\ntwo", "three\nThe secret is 4711."], "`context`", "[1] The secret is 4711."),
+        (LINES.splitlines(), "`rows`", "rows: DataFrame 400 x 3"),
+        (
+            {"a": pd.DataFrame({"x": [1.5, 2.5]}), "b": pd.DataFrame({"y": [7.5]})},
+            "`context`",
+            "- y (float64)",
+        ),
     ],
 )
 def test_the_look_fits_the_data(ask, context, data, shown):
@@ -140,6 +146,13 @@ def test_one_that_stands_nowhere_is_not(ask):
     assert run.raise_for_error().value == "Riga"
     assert "`Oslo` stands in no output" in model.requests[1].messages[-1]["content"]
     assert run.tree.agents["0"].cells == 2
+
+
+def test_what_has_to_be_counted_is_asked_for_by_code(ask):
+    count = cell("result = sum('desk' in text for text in context.values())\nprint(result)")
+    run, model = ask([count, cell("FINAL(result)")], "How many memos name a desk?", MEMOS)
+    assert run.raise_for_error().value == 1
+    assert "FINAL" not in model.requests[0].messages[-1]["content"]
 
 
 def test_several_answers_are_asked_for_as_a_list(ask):

@@ -32,6 +32,13 @@ _ONE: Final = re.compile(
     r"|\bwhat (?:is|was) the\b|\bwho\b|\bwhen\b",
     re.IGNORECASE,
 )
+_COUNTS: Final = re.compile(
+    r"\bhow (?:often|many (?:(?:different|distinct|of the|of these) )?(?:times|lines|texts|documents|files|words"
+    r"|messages|memos|pages|entries|occurrences|reviews|comments|items|people|users|customers))\b"
+    r"|\b(?:most|least) (?:often|frequent|common)|\b(?:average|median|sum|total|longest|shortest|count)\b",
+    re.IGNORECASE,
+)
+"""What has to be computed over all of the data, and stands in no line of it."""
 _HOW_MANY_OF_LIST: Final = (
     "The question asks for a number, and `{name}` is {summary}. If each item counts once, the block is "
     "`FINAL(len({name}))`; else compute the number and print it."
@@ -57,8 +64,16 @@ def answer_in_words(code: str, variables: Collection[str], shown: str) -> str | 
     names = set(re.findall(r"[^\W\d]\w*", text))
     if not names or names & set(variables) or names <= {"None", "True", "False"} or text.startswith("..."):
         return None
-    stands = re.search(rf"(?<!\w){re.escape(text)}(?!\w)", shown)
-    return f"FINAL({text!r})" if stands else None
+    return f"FINAL({text!r})" if _stands_in(shown, text) else None
+
+
+def _stands_in(shown: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(text)}(?!\w)", shown, re.IGNORECASE) is not None
+
+
+def counts(question: str) -> bool:
+    """Returns whether a question asks for what has to be computed over all of the data."""
+    return _COUNTS.search(question[:2000]) is not None
 
 
 def unseen_words(code: str, shown: str) -> str | None:
@@ -76,9 +91,8 @@ def unseen_words(code: str, shown: str) -> str | None:
         for part in ast.walk(value)
         if isinstance(part, ast.Constant) and part.value is not ...
     ]
-    known = shown.lower()
     words = [word for text in texts for word in _NAMES.findall(text)] or texts
-    return next((word for word in words if word.lower() not in known), None)
+    return next((word for word in words if not _stands_in(shown, word)), None)
 
 
 class AnswerKinds:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from rlm_jupyter.engine.agent.answer_checks import counts
 from rlm_jupyter.errors import KernelDiedError
 from rlm_jupyter.guest.bridge import frames
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
@@ -49,6 +51,12 @@ Each row of `rows` is one function definition, class, import, call or `raise`; `
 has kind 'function' and inside 'class', and its class is in `parent`; what is at the top level has inside 'module'."""
 _CLEAN = "rows = clean_table(context)\ndescribe(rows)\n"
 _JOIN = "rows = join_tables(context)\ndescribe(rows)\n"
+_APART = """\
+for name, table in context.items():
+    print(name)
+    describe(table)
+"""
+_MOST_TABLES = 4
 _LONGEST_COLUMN = 60
 
 
@@ -124,7 +132,8 @@ async def plan_look(
     told = told if isinstance(told, dict) else {}
     free = told.get("names")
     bound = {name for name in free if isinstance(name, str)} if isinstance(free, list) else set()
-    return choose(description, read_outline(told), bound, names)
+    look = choose(description, read_outline(told), bound, names)
+    return replace(look, found=False) if look is not None and counts(question) else look
 
 
 def choose(
@@ -150,16 +159,30 @@ def _choose(description: Mapping[str, Any], outline: Outline, asked: bool, names
     open_names = not set(DERIVED) & set(names)
     if kind == "str" and isinstance(length, int) and length <= _MOST_TEXT:
         return _look_at_text(description, outline if open_names else Outline(), asked=asked)
-    if open_names and (look := _look_at_rows(description, outline)) is not None:
-        return look
-    texts = description.get("item_types")
-    if kind in ("list", "dict") and isinstance(texts, dict) and "str" in texts and asked:
-        if kind == "dict" and set(texts) == {"str"}:
-            return Look(_FIND_IN_TEXTS, "`context`", found=True)
+    if kind == "list" and outline.lines and open_names:
+        return _look_at_text(description, outline, asked=asked)
+    look = _look_at_rows(description, outline) if open_names else None
+    return look if look is not None else _look_at_items(description, names, asked=asked)
+
+
+def _look_at_items(description: Mapping[str, Any], names: Sequence[str], *, asked: bool) -> Look:
+    """Returns a look at data as it is: the lines of its texts that fit, its tables one by one, or a description."""
+    kind, types = description.get("type"), description.get("item_types")
+    types = set(types) if isinstance(types, dict) else set()
+    own = [name for name in names if name != "context"]
+    if kind == "dict" and types == {"str"} and asked:
+        return Look(_FIND_IN_TEXTS, "`context`", found=True)
+    if kind in ("list", "dict") and "str" in types and asked:
         return Look("describe(context)\n" + _FIND, "`context`", found=True)
-    own = [name for name in names if name != "context"] or ["context"]
-    named = " and ".join(f"`{name}`" for name in own)
-    return Look(f"describe({', '.join(own)})\n", named)
+    if kind == "dict" and types == {"DataFrame"} and not own and _number(description) <= _MOST_TABLES:
+        return Look(_APART, "`context`")
+    own = own or ["context"]
+    return Look(f"describe({', '.join(own)})\n", " and ".join(f"`{name}`" for name in own))
+
+
+def _number(description: Mapping[str, Any]) -> int:
+    length = description.get("length")
+    return length if isinstance(length, int) else sys.maxsize
 
 
 def _look_at_text(description: Mapping[str, Any], outline: Outline, *, asked: bool) -> Look:
