@@ -166,15 +166,26 @@ def find_lines(text: Any, words: str, most: int = 8) -> list[str]:
             weight = math.log(1 + len(lines) / len(numbers))
             for number in numbers:
                 scores[number] += weight  # type: ignore[assignment]
-    _add_linked(scores, lines, set(wanted))
+    named = {name.lower() for name in _NAME.findall(words.lstrip().partition(" ")[2])}
+    holders = [where[name] for name in named if 0 < len(where.get(name, ())) <= _LEAST]
+    _add_linked(scores, lines, set(wanted), sorted({number for numbers in holders for number in numbers}))
     best = sorted(scores, key=lambda number: (-scores[number], number))[:most]
     return [lines[number][:_LONGEST] for number in best]
 
 
-def _add_linked(scores: Counter[int], lines: Sequence[str], wanted: set[str]) -> None:
-    """Add to the scores of lines which have a name in common with the best ones that is not among the wanted words."""
+def _add_linked(scores: Counter[int], lines: Sequence[str], wanted: set[str], first: Sequence[int]) -> None:
+    """Add to the scores of lines which have a name in common with the first ones that is not among the wanted words.
+
+    Args:
+        scores: of lines, by number.
+        lines: all of them.
+        wanted: the words of the question.
+        first: the lines that hold a name of the question, which come first then; none: those of the best scores.
+    """
     best = max(scores.values(), default=0)
-    first = [number for number, score in scores.items() if score >= _NEAR_BEST * best][:_MOST_FIRST]
+    for number in first:
+        scores[number] += best
+    first = first or [number for number, score in scores.items() if score >= _NEAR_BEST * best][:_MOST_FIRST]
     names = {
         name
         for number in first

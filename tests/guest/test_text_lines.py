@@ -135,3 +135,13 @@ def test_lines_of_a_second_fact_come_after_those_that_name_it():
         "['memo 7'] The Basalt project is led by Zhang.",
         "['memo 9'] Ms Zhang has a desk in Riga.",
     ]
+
+
+def test_the_line_that_a_name_of_the_question_leads_to_stands_before_its_likes():
+    names = ["Adams", "Weber", "Rossi", "Zhang", "Moreau", "Petrov", "Haddad"]
+    lines = ["river stone lamp"] * 500
+    for n, name in enumerate(names):
+        lines[60 * n] = f"{name} may spend {n}1234 euros this year."
+        lines[60 * n + 30] = f"Project P{n}x is led by {name}."
+    found = find_lines("\n".join(lines), "How many euros may the lead of project P5x spend this year?", 4)
+    assert found[:2] == ["Project P5x is led by Petrov.", "Petrov may spend 51234 euros this year."]
