@@ -15,6 +15,8 @@ _MANY: Final = frozenset(
     {"DataFrame", "Series", "list", "tuple", "set", "dict", "ndarray", "Index", "dict_keys"}
 )
 _PLAIN_CALL: Final = re.compile(r"\s*(?:FINAL|Final|final)\(\s*([^\n()\"'=]{1,100}?)\s*\)\s*")
+_LONGEST_CALL: Final = 300
+_MOST_WORDS: Final = 500
 _NAMES: Final = re.compile(r"(?<!\w)(?:[A-Z]\w*|\w*\d\w*)")
 _HOW_MANY: Final = re.compile(r"\bhow (?:many|much)\b", re.IGNORECASE)
 _LISTED: Final = re.compile(
@@ -57,7 +59,7 @@ def answer_in_words(code: str, variables: Collection[str], shown: str) -> str | 
         variables: the names that the agent's kernel knows.
         shown: what the agent has been shown last: the text must stand in it.
     """
-    found = _PLAIN_CALL.fullmatch(code)
+    found = _PLAIN_CALL.fullmatch(code) if len(code) <= _LONGEST_CALL else None
     if found is None:
         return None
     text = found[1]
@@ -92,7 +94,7 @@ def unseen_words(code: str, shown: str) -> str | None:
         if isinstance(part, ast.Constant) and part.value is not ...
     ]
     words = [word for text in texts for word in _NAMES.findall(text)] or texts
-    return next((word for word in words if not _stands_in(shown, word)), None)
+    return next((word for word in words[:_MOST_WORDS] if not _stands_in(shown, word)), None)
 
 
 class AnswerKinds:

@@ -16,6 +16,9 @@ _QUOTED: Final = re.compile(r"(?<!\w)'([^'\n]{2,40})'(?!\w)|\"([^\"\n]{2,40})\""
 _PART_OF_DATE: Final = re.compile(r"\d{4}(?:-\d\d)?")
 _BY_LABEL: Final = frozenset({"at", "loc"})
 _SOURCE: Final = 60
+_READ: Final = 2000
+"""Characters of a question in which its quoted names are looked for."""
+_MOST_TERMS: Final = 8
 
 
 @dataclass
@@ -48,8 +51,8 @@ class CodeDoubts:
         return new
 
     def _unused(self, code: str) -> Iterator[str]:
-        terms = [one or other for one, other in _QUOTED.findall(self.question)]
-        for term in dict.fromkeys(terms):
+        terms = [one or other for one, other in _QUOTED.findall(self.question[:_READ])]
+        for term in list(dict.fromkeys(terms))[:_MOST_TERMS]:
             if term.lower() not in code.lower():
                 yield f"Your code does not use {term!r}, which the question names: it may have to select by it."
 
