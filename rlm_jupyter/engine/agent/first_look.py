@@ -57,6 +57,7 @@ for name, table in context.items():
     describe(table)
 """
 _MOST_TABLES = 4
+_JOINED_ROWS = "`rows` is a pandas DataFrame that has the columns of all tables: use pandas."
 _LONGEST_COLUMN = 60
 
 
@@ -205,7 +206,7 @@ def _look_at_rows(description: Mapping[str, Any], outline: Outline) -> Look | No
     if kind == "dict" and outline.code:
         return Look(_CODE, "`rows`", legend=_CODE_ROWS)
     if kind == "dict" and outline.joined:
-        return Look("describe(context)\n" + _JOIN, "`rows`, which has the columns of all tables,")
+        return Look("describe(context)\n" + _JOIN, "`rows`", legend=_JOINED_ROWS)
     if kind == "DataFrame" and (outline.unclean or outline.texts):
         return Look(_CLEAN, "`rows`", texts=outline.texts)
     return None
