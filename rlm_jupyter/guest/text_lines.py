@@ -168,12 +168,18 @@ def find_lines(text: Any, words: str, most: int = 8) -> list[str]:
                 scores[number] += weight  # type: ignore[assignment]
     named = {name.lower() for name in _NAME.findall(words.lstrip().partition(" ")[2])}
     holders = [where[name] for name in named if 0 < len(where.get(name, ())) <= _LEAST]
-    _add_linked(scores, lines, set(wanted), sorted({number for numbers in holders for number in numbers}))
+    first = sorted({number for numbers in holders for number in numbers})
+    linked = _add_linked(scores, lines, set(wanted), first)
+    if first and linked - set(first):
+        # These answer it, if any do: their likes, of other names, would only be mistaken for them.
+        scores = Counter({number: scores[number] for number in linked | set(first)})
     best = sorted(scores, key=lambda number: (-scores[number], number))[:most]
     return [lines[number][:_LONGEST] for number in best]
 
 
-def _add_linked(scores: Counter[int], lines: Sequence[str], wanted: set[str], first: Sequence[int]) -> None:
+def _add_linked(
+    scores: Counter[int], lines: Sequence[str], wanted: set[str], first: Sequence[int]
+) -> set[int]:
     """Add to the scores of lines which have a name in common with the first ones that is not among the wanted words.
 
     Args:
@@ -181,6 +187,9 @@ def _add_linked(scores: Counter[int], lines: Sequence[str], wanted: set[str], fi
         lines: all of them.
         wanted: the words of the question.
         first: the lines that hold a name of the question, which come first then; none: those of the best scores.
+
+    Returns:
+        The lines with such a name.
     """
     best = max(scores.values(), default=0)
     for number in first:
@@ -193,17 +202,20 @@ def _add_linked(scores: Counter[int], lines: Sequence[str], wanted: set[str], fi
         if name.lower() not in wanted
     }
     if not names:
-        return
+        return set()
     pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(names)[:_MOST_WORDS]))})\b")
     found: dict[str, list[int]] = {}
     for number, line in enumerate(lines):
         for name in set(pattern.findall(_without_place(line))):
             found.setdefault(name, []).append(number)
+    linked: set[int] = set()
     for numbers in found.values():
         if len(numbers) <= max(_LEAST, len(lines) // 100):
             weight = _LINKED * math.log(1 + len(lines) / len(numbers))
+            linked.update(numbers)
             for number in numbers:
                 scores[number] += weight  # type: ignore[assignment]
+    return linked
 
 
 def _without_place(line: str) -> str:

@@ -82,6 +82,7 @@ def test_names_and_numbers_of_an_answer_must_have_been_shown():
     assert unseen_words("FINAL('the lead is Rossi')", SHOWN) is None
     assert unseen_words("FINAL(744)", SHOWN) == "744"
     assert unseen_words("FINAL(74)", SHOWN) == "74"
+    assert unseen_words("FINAL(['D-123'])", "such as Z-123: D-122 was confirmed") == "D-123"
     assert unseen_words("FINAL('nobody at all')", SHOWN) == "nobody at all"
     assert unseen_words("FINAL(x)", SHOWN) is None
     assert unseen_words("x = 1", SHOWN) is None

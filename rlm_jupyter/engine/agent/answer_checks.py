@@ -17,7 +17,7 @@ _MANY: Final = frozenset(
 _PLAIN_CALL: Final = re.compile(r"\s*(?:FINAL|Final|final)\(\s*([^\n()\"'=]{1,100}?)\s*\)\s*")
 _LONGEST_CALL: Final = 300
 _MOST_WORDS: Final = 500
-_NAMES: Final = re.compile(r"(?<!\w)(?:[A-Z]\w*|\w*\d\w*)")
+_NAMES: Final = re.compile(r"(?<!\w)(?:[A-Z][\w-]*|[\w-]*\d[\w-]*)")
 _HOW_MANY: Final = re.compile(r"\bhow (?:many|much)\b", re.IGNORECASE)
 _LISTED: Final = re.compile(
     r"\blist\b|\b(?:for|of|to) each\b|\b(?:their|the) names\b|\bpairs\b"
