@@ -483,3 +483,15 @@ def test_a_function_that_is_not_there_is_answered_by_the_table_that_it_was_to_wo
     assert "`rows` is a DataFrame with the columns `price`, `supplier`" in text
     assert "`rows[rows[column] == value]`" in text
     assert len(text) <= LONGEST
+
+
+def test_columns_of_groups_that_are_asked_for_without_a_list_are_told_of_the_product():
+    text = told(
+        "ValueError",
+        "Cannot subset columns with a tuple with more than one element. Use a list instead.",
+        TABLE,
+        "context.groupby('supplier')['price', 'units'].sum()",
+    )
+    assert "table['a'] * table['b']" in text
+    assert "groupby(key)['product'].sum()" in text
+    assert len(text) <= LONGEST

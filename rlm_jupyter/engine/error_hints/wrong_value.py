@@ -119,6 +119,13 @@ def one_sentence(failure: Failure, _sample: int) -> str | None:
 
 _BY_TEXT = (
     (
+        r"Cannot subset columns with a tuple",
+        (
+            "Several columns of groups need a list, `[['a', 'b']]`. The sum of a product needs its own column first: "
+            "`table['product'] = table['a'] * table['b']`, then `table.groupby(key)['product'].sum()`."
+        ),
+    ),
+    (
         r"can only concatenate str",
         "A text and a number are joined by `str(number)`, or in an f-string: `f'{name}: {number}'`.",
     ),
