@@ -85,6 +85,10 @@ def test_what_the_question_names_in_quotes_has_to_be_used():
         ("Which region has the highest share of refunds?", "groupby"),
         ("The share of refunds suddenly rose. Since when?", "pivot_table"),
         ("In which month was it?", "strftime"),
+        (
+            "Which region has most revenue (`units` times `price`)?",
+            "rows['total'] = rows['units'] * rows['price']",
+        ),
         ("An invoice may be in it twice.", "drop_duplicates"),
     ],
 )

@@ -492,6 +492,6 @@ def test_columns_of_groups_that_are_asked_for_without_a_list_are_told_of_the_pro
         TABLE,
         "context.groupby('supplier')['price', 'units'].sum()",
     )
-    assert "table['a'] * table['b']" in text
-    assert "groupby(key)['product'].sum()" in text
+    assert "`context['total'] = context['price'] * context['units']`" in text
+    assert "`context.groupby('supplier')['total'].sum()`" in text
     assert len(text) <= LONGEST

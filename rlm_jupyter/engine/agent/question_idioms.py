@@ -31,9 +31,15 @@ _IDIOMS: Final = (
 )
 
 
+_PRODUCT: Final = re.compile(r"`(\w{1,40})` (?:times|multiplied by|\*|x) `(\w{1,40})`")
+
+
 def idioms(question: str) -> list[str]:
     """Returns the lines that fit a question, the rarest kind first."""
     found = [
         line for pattern, line in _IDIOMS if re.search(pattern, question[:2000], re.IGNORECASE | re.DOTALL)
     ]
+    product = _PRODUCT.search(question[:2000])
+    if product is not None:
+        found.insert(0, f"rows['total'] = rows['{product[1]}'] * rows['{product[2]}']")
     return found[:_MOST]
