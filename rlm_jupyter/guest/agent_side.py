@@ -20,11 +20,17 @@ from .agent_api import FinalRejected, Nothing, Words
 from .asyncio_run import allow_nested_asyncio_run
 from .bridge.control_link import ControlLink
 from .bridge.socket_link import Link, RLMQueryError, error_of
+from .clean_tables import clean_table, join_tables
+from .code_table import parse_code
+from .data_outline import outline_data
 from .missing_imports import MissingImports
 from .pending_calls import Call, Failed
-from .text_lines import find_lines, outline, parse_lines
+from .text_labels import label_texts
+from .text_lines import find_lines, other_lines, parse_lines
 
 _guests: list[Guest] = []
+_HELPERS = (parse_lines, other_lines, find_lines, clean_table, join_tables, parse_code)
+"""Functions that a first look uses, beside the methods `describe` and `classify`."""
 
 
 class Guest(Words):
@@ -195,7 +201,8 @@ class Guest(Words):
     def _bind_helpers(self, question: str) -> dict[str, Any]:
         """Bind what a first look uses, where the names are free; tell which they are, and what the data's lines are."""
         namespace = self.shell.user_ns
-        wanted = {"describe": self.describe, "parse_lines": parse_lines, "find_lines": find_lines}
+        wanted: dict[str, Any] = {"describe": self.describe, "classify": self.classify}
+        wanted |= {helper.__name__: helper for helper in _HELPERS}
         wanted |= dict.fromkeys(("Final", "final"), self.FINAL)
         free = {
             name: item for name, item in {**wanted, "question": question}.items() if name not in namespace
@@ -203,9 +210,15 @@ class Guest(Words):
         self.helpers.update(free)  # what the agent's code makes of these names stays
         self.variables.words |= free
         namespace.update(free)
-        data = namespace.get("context")
-        about = outline(data, question) if type(data) is str else {}
+        try:
+            about = outline_data(namespace.get("context"), question)
+        except Exception:  # data of any kind; a look without an outline is a look too
+            about = {}
         return {"names": list(free), **about}
+
+    def classify(self, texts: Any, labels: Sequence[str]) -> list[str | None]:
+        """Returns a label for each text, chosen by a model by the meaning; see `label_texts`."""
+        return label_texts(texts, labels, self.llm_query_batched)
 
     def _take_tool(self, body: dict[str, Any], fds: list[int]) -> dict[str, Any]:
         name = body["name"]

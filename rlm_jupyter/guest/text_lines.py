@@ -34,7 +34,13 @@ _NUMBER = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|0|[1-9]\d*)(?:\.\d+)?")
 """No number with leading zeros: that is the name of something."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?")
 _WORD = re.compile(r"[^\W_]{3,}")
+_NAME = re.compile(r"(?<!\w)(?:[A-Z][^\W_]{2,}|[^\W_]*\d[^\W_]{2,})(?!\w)")
+"""What may name a person, a thing, a number of it: capitalised, or with a digit."""
 _MOST_WORDS = 40
+_NEAR_BEST = 0.8
+_MOST_FIRST = 5
+_LINKED = 0.6
+"""Weight of a word of the best lines, beside one of the question."""
 
 Form = tuple[str | None, ...]
 """Parts that stand in each line; None in the place of a field."""
@@ -61,20 +67,22 @@ def outline(text: str, words: str) -> dict[str, Any]:
 
     Returns:
         `lines`: what `parse_lines` can make of the text, and then of the lines that are left; empty for nothing.
-        `left`: whether the lines that hold the question's words are among those that are left.
+        `left`: whether the lines that hold the question's words are among those that are left. `others`: whether
+        there are any.
     """
     first = kind_of_lines(text)
     if first is None:
         return {"lines": [], "left": False}
-    _, others = parse_lines(text)
+    others = other_lines(text)
     second = kind_of_lines("\n".join(others))
     if second is None:
-        return {"lines": [first], "left": False}
+        return {"lines": [first], "left": False, "others": bool(others)}
     found = find_lines(text, words)
-    return {"lines": [first, second], "left": bool(found) and set(found) <= set(others)}
+    left = bool(found) and set(found) <= set(others)
+    return {"lines": [first, second], "left": left, "others": True}
 
 
-def parse_lines(text: str | Sequence[str]) -> tuple[Any, list[str]]:
+def parse_lines(text: str | Sequence[str]) -> Any:
     """Make a table of the lines that share one form.
 
     Args:
@@ -82,11 +90,28 @@ def parse_lines(text: str | Sequence[str]) -> tuple[Any, list[str]]:
             ``[0017] payment failed amount=$9.50``.
 
     Returns:
-        A DataFrame with a row for each line of that form, numbers and ISO dates converted; and all other lines.
+        A DataFrame with a row for each line of that form, numbers and ISO dates converted. `other_lines` has the rest.
 
     Raises:
         ValueError: the lines have no form in common.
     """
+    return _parted(text)[0]
+
+
+def other_lines(text: str | Sequence[str]) -> list[str]:
+    """Returns the lines of a text that are no row of the table which `parse_lines` makes of it.
+
+    Args:
+        text: as of `parse_lines`.
+
+    Raises:
+        ValueError: the lines have no form in common.
+    """
+    return _parted(text)[1]
+
+
+def _parted(text: str | Sequence[str]) -> tuple[Any, list[str]]:
+    """Returns a table of the lines of one form, and all other lines."""
     import pandas as pd
 
     text = text if isinstance(text, str) else "\n".join(text)
@@ -118,6 +143,9 @@ def parse_lines(text: str | Sequence[str]) -> tuple[Any, list[str]]:
 def find_lines(text: Any, words: str, most: int = 8) -> list[str]:
     """Returns the lines in which the rarest words of a question stand, the best first.
 
+    Lines with a name or a number of the very best lines come next: a question may need two facts, of which the second
+    has no word of the question in it.
+
     Args:
         text: what is searched: a text, or a list or dict of texts, whose lines are then marked by where they stand.
         words: such as the question; case and words that stand in more than every fifth line do not count.
@@ -138,8 +166,61 @@ def find_lines(text: Any, words: str, most: int = 8) -> list[str]:
             weight = math.log(1 + len(lines) / len(numbers))
             for number in numbers:
                 scores[number] += weight  # type: ignore[assignment]
+    named = {name.lower() for name in _NAME.findall(words.lstrip().partition(" ")[2])}
+    holders = [where[name] for name in named if 0 < len(where.get(name, ())) <= _LEAST]
+    first = sorted({number for numbers in holders for number in numbers})
+    linked = _add_linked(scores, lines, set(wanted), first)
+    if first and linked - set(first):
+        # These answer it, if any do: their likes, of other names, would only be mistaken for them.
+        scores = Counter({number: scores[number] for number in linked | set(first)})
     best = sorted(scores, key=lambda number: (-scores[number], number))[:most]
     return [lines[number][:_LONGEST] for number in best]
+
+
+def _add_linked(
+    scores: Counter[int], lines: Sequence[str], wanted: set[str], first: Sequence[int]
+) -> set[int]:
+    """Add to the scores of lines which have a name in common with the first ones that is not among the wanted words.
+
+    Args:
+        scores: of lines, by number.
+        lines: all of them.
+        wanted: the words of the question.
+        first: the lines that hold a name of the question, which come first then; none: those of the best scores.
+
+    Returns:
+        The lines with such a name.
+    """
+    best = max(scores.values(), default=0)
+    for number in first:
+        scores[number] += best
+    first = first or [number for number, score in scores.items() if score >= _NEAR_BEST * best][:_MOST_FIRST]
+    names = {
+        name
+        for number in first
+        for name in _NAME.findall(_without_place(lines[number])[:_LONGEST])
+        if name.lower() not in wanted
+    }
+    if not names:
+        return set()
+    pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, sorted(names)[:_MOST_WORDS]))})\b")
+    found: dict[str, list[int]] = {}
+    for number, line in enumerate(lines):
+        for name in set(pattern.findall(_without_place(line))):
+            found.setdefault(name, []).append(number)
+    linked: set[int] = set()
+    for numbers in found.values():
+        if len(numbers) <= max(_LEAST, len(lines) // 100):
+            weight = _LINKED * math.log(1 + len(lines) / len(numbers))
+            linked.update(numbers)
+            for number in numbers:
+                scores[number] += weight  # type: ignore[assignment]
+    return linked
+
+
+def _without_place(line: str) -> str:
+    """Returns a line without the mark of the text that it stands in."""
+    return line.partition("] ")[2] if line.startswith("[") else line
 
 
 def _lines(data: Any) -> list[str]:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, one_line
 from rlm_jupyter.values.charts.embedded import fitted
+from rlm_jupyter.views.card_protocol import Card, CardColumn, CardPart, CardPicture
 from rlm_jupyter.views.description import description
 from rlm_jupyter.views.json_numbers import whole
 from rlm_jupyter.views.markdown_blocks import blocks
-from rlm_jupyter.views.protocol import Card, CardColumn, CardPart, CardPicture
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from rlm_jupyter.text.sanitize import clean
-from rlm_jupyter.views.protocol import StyledText, TextBlock
+from rlm_jupyter.views.card_protocol import StyledText, TextBlock
 
 MAX_BLOCKS = 300
 _STYLED = 400

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
+from rlm_jupyter.views.card_protocol import Card
+
 Status = Literal["running", "done", "failed", "stopped", "limit"]
 
 Waiting = Literal[
@@ -55,78 +57,6 @@ class Proof(TypedDict):
     """What differs, or why it failed or was not tried, in one line; may be empty."""
     recorded: int
     """Answers of plain completions that the code holds."""
-
-
-TextStyle = Literal["", "strong", "emphasis", "code"]
-
-StyledText = tuple[TextStyle, str]
-"""A stretch of text in one style."""
-
-
-class TextBlock(TypedDict):
-    """A paragraph, heading, item of a list, quotation or block of code."""
-
-    kind: Literal["paragraph", "heading", "item", "quote", "code"]
-    text: list[StyledText]
-    level: int
-    """Of a heading, from 1; of an item or quotation, how far it is indented, from 0."""
-    number: int | None
-    """Of an item of a numbered list."""
-
-
-class CardColumn(TypedDict):
-    """A column of a table on a card."""
-
-    name: str
-    number: bool
-    index: bool
-
-
-class CardPicture(TypedDict):
-    """A chart on a card."""
-
-    width: int
-    height: int
-    png: str
-    """Base64, written by the notebook's process."""
-
-
-class CardPart(TypedDict):
-    """A value on a card, or a part of one; each has its `kind`, and what goes with it."""
-
-    kind: Literal["text", "number", "plain", "table", "record", "list", "picture"]
-    type: NotRequired[str]
-    label: NotRequired[str]
-    """Its key in a dict."""
-    text: NotRequired[str]
-    """Of a number all digits, as JavaScript could not hold them."""
-    unit: NotRequired[str]
-    blocks: NotRequired[list[TextBlock]]
-    """A text, cut into what it consists of."""
-    columns: NotRequired[list[CardColumn]]
-    rows: NotRequired[list[list[str]]]
-    parts: NotRequired[list[CardPart]]
-    shape: NotRequired[str]
-    """Such as `1,200 rows, 6 columns`."""
-    more: NotRequired[str]
-    """What of it is not on the card, such as `1,190 more rows`."""
-    picture: NotRequired[CardPicture]
-
-
-class Card(TypedDict):
-    """What a run was asked for, and what that took; there is none while it goes on."""
-
-    title: str
-    """`Answer`, `Partial answer` or `No answer`."""
-    value: CardPart | None
-    summary: str
-    """What the value is, on one line."""
-    whole: bool
-    """Whether nothing of the value is missing on the card."""
-    error: str | None
-    facts: list[str]
-    seen: str
-    """How much of the data the model was shown."""
 
 
 class Run(TypedDict):

@@ -9,7 +9,7 @@ from rlm_jupyter.views.text_card import card_lines, part_lines
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from rlm_jupyter.views.protocol import Card, CardPart
+    from rlm_jupyter.views.card_protocol import Card, CardPart
 
 
 def rich_card(card: Card) -> RenderableType:

@@ -6,7 +6,7 @@ from html import escape
 
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.views.answer_card import is_inline
-from rlm_jupyter.views.protocol import Card, CardPart, TextBlock
+from rlm_jupyter.views.card_protocol import Card, CardPart, TextBlock
 
 _STYLES = {"strong": "strong", "emphasis": "em", "code": "code"}
 _WIDTH = 640

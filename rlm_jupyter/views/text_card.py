@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.views.answer_card import is_inline
-from rlm_jupyter.views.protocol import Card, CardPart, TextBlock
+from rlm_jupyter.views.card_protocol import Card, CardPart, TextBlock
 
 _WIDTH = 100
 _CELL = 32

@@ -10,7 +10,7 @@ from rlm_jupyter.values.charts.embedded import fitted
 if TYPE_CHECKING:
     from rlm_jupyter.events.events import CellPicture
     from rlm_jupyter.events.tree_state import AgentState, TreeState
-    from rlm_jupyter.views.protocol import CardPicture
+    from rlm_jupyter.views.card_protocol import CardPicture
 
 MAX_CHARS = 2_600
 """Of one in base64."""

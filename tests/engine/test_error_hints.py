@@ -474,3 +474,24 @@ def test_no_part_of_a_secret_is_in_a_hint(tmp_path, monkeypatch, code):
     assert len(notices) == 1
     assert notices[0] in seen[1]
     assert secret[:12] not in notices[0]
+
+
+def test_a_function_that_is_not_there_is_answered_by_the_table_that_it_was_to_work_on():
+    code = "public = filter_rows(rows, 'supplier', 'a')"
+    text = told("NameError", "name 'filter_rows' is not defined", {"orders": 1}, code, rows=TABLE)
+    assert "no function `filter_rows`" in text
+    assert "`rows` is a DataFrame with the columns `price`, `supplier`" in text
+    assert "`rows[rows[column] == value]`" in text
+    assert len(text) <= LONGEST
+
+
+def test_columns_of_groups_that_are_asked_for_without_a_list_are_told_of_the_product():
+    text = told(
+        "ValueError",
+        "Cannot subset columns with a tuple with more than one element. Use a list instead.",
+        TABLE,
+        "context.groupby('supplier')['price', 'units'].sum()",
+    )
+    assert "`context['total'] = context['price'] * context['units']`" in text
+    assert "`context.groupby('supplier')['total'].sum()`" in text
+    assert len(text) <= LONGEST

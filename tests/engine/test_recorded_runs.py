@@ -1,7 +1,8 @@
 """Runs of a real small model, replayed by the loop: how its replies are read, and what they are answered with, is pinned.
 
-The logs in `tests/logs` are of `python -m benchmarks.quality --tasks twelve` with Qwen2.5-Coder-1.5B-Instruct (Q4_K_M):
-right answers, and a wrong one. Where a change in the loop is meant to change them, record them anew.
+The replies in `tests/logs` are those of Qwen2.5-Coder-1.5B-Instruct (Q4_K_M) in `python -m benchmarks.quality --tasks
+twelve`: right answers, and a wrong one. Where a change in the loop is meant to change what they are answered with, record
+them anew; or write the logs of these replays in their place, as was last done when the first look became another one.
 """
 
 import json
@@ -13,7 +14,10 @@ from scripts import ScriptedModel
 
 from benchmarks.quality.twelve_tasks import twelve
 from rlm_jupyter import Limits
+from rlm_jupyter.records.reader import load
 
+TEACHING = sorted((Path(__file__).parents[1] / "logs" / "teaching").glob("*.jsonl"))
+WRONG = "pairs"
 LOGS = sorted((Path(__file__).parents[1] / "logs").glob("*.jsonl"))
 
 
@@ -62,9 +66,31 @@ def test_a_recorded_run_goes_the_same_way(ask, path):
         limits=bounds,
     )
     assert trajectory(events_of(run.log_path)) == trajectory(recorded)
+    assert (task.grader.judge(run.value) == "right") == (path.stem != WRONG)
 
 
 def test_there_are_good_ones_and_a_bad_one():
-    ends = [event for path in LOGS for event in events_of(path) if event["kind"] == "run_finished"]
-    assert len(ends) >= 5
-    assert {event["status"] for event in ends} == {"done", "limit"}
+    assert {path.stem for path in LOGS} > {WRONG}
+    assert len(LOGS) >= 5
+
+
+@pytest.mark.parametrize("path", TEACHING, ids=lambda path: path.stem)
+def test_a_log_for_teaching_is_a_whole_run_of_a_real_model(path):
+    record = load(path)
+    assert (record.torn, record.unknown, record.damaged) == (False, 0, 0)
+    assert not record.tree.scripted
+    assert record.tree.status == "done"
+    text = path.read_text()
+    assert "http://" not in text
+    assert str(Path.home()) not in text
+
+
+def test_the_logs_for_teaching_show_what_they_are_named_for():
+    cells = {path.name.partition(".")[0]: load(path).events for path in TEACHING}
+
+    def ends(name):
+        return [event.status for event in cells[name] if event.kind == "code_finished"]
+
+    assert ends("error_mended")[-3:] == ["error", "ok", "ok"]
+    hints = [event for event in cells["hint_ignored_wrong_total"] if event.kind == "notice"]
+    assert sum("There is no file" in event.text for event in hints) >= 3

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from rlm_jupyter.guest.text_lines import find_lines, kind_of_lines, parse_lines
+from rlm_jupyter.guest.text_lines import find_lines, kind_of_lines, other_lines, parse_lines
 
 LABELS = ["billing", "delivery", "quality"]
 
@@ -22,7 +22,7 @@ def labelled(number=300):
 
 def test_lines_of_names_and_values_become_columns_of_their_types():
     assert kind_of_lines(labelled()) == "form"
-    rows, others = parse_lines(labelled())
+    rows, others = parse_lines(labelled()), other_lines(labelled())
     assert list(rows.columns) == ["date", "user", "label"]
     assert (len(rows), others) == (300, [])
     assert rows["date"].dtype.kind == "M"
@@ -34,7 +34,7 @@ def test_lines_of_a_log_keep_names_with_leading_zeros_and_read_amounts():
     text = "\n".join(
         f"[{n:05d}] payment {'done' if n % 3 else 'failed'} amount=${n * 1000 + 0.5:,.2f}" for n in range(50)
     )
-    rows, _ = parse_lines(text)
+    rows = parse_lines(text)
     assert rows["field"][7] == "00007"
     assert rows["amount"][7] == 7000.5
     assert list(rows["payment"][:2]) == ["failed", "done"]
@@ -43,7 +43,7 @@ def test_lines_of_a_log_keep_names_with_leading_zeros_and_read_amounts():
 def test_lines_of_another_form_are_given_beside():
     lines = [f"INFO step {n} fine" for n in range(500)]
     lines[77] = "ERROR code E1042 raised by worker 3"
-    rows, others = parse_lines("\n".join(lines))
+    rows, others = parse_lines("\n".join(lines)), other_lines("\n".join(lines))
     assert others == ["ERROR code E1042 raised by worker 3"]
     assert len(rows) == 499
     assert rows["step"].sum() == sum(range(500)) - 77
@@ -56,7 +56,7 @@ def test_free_text_between_parts_that_stand_in_each_line_is_a_field():
         f"Date: 2026-05-{pick.randint(10, 28)} || User: {pick.randint(1, 9)} || Instance: {' '.join(pick.choices(words, k=8))}"
         for _ in range(200)
     )
-    rows, others = parse_lines(text)
+    rows, others = parse_lines(text), other_lines(text)
     assert "user" in rows.columns
     assert len(rows) + len(others) == 200
     assert len(rows) >= 190
@@ -65,12 +65,12 @@ def test_free_text_between_parts_that_stand_in_each_line_is_a_field():
 def test_json_lines_and_delimited_fields():
     records = "\n".join(json.dumps({"sku": f"S{n}", "price": n / 2}) for n in range(30)) + "\nbroken {"
     assert kind_of_lines(records) == "json"
-    rows, others = parse_lines(records)
+    rows, others = parse_lines(records), other_lines(records)
     assert rows["price"].sum() == sum(range(30)) / 2
     assert others == ["broken {"]
     table = "name,amount,day\n" + "\n".join(f'"Smith, {n}",{n},2026-01-{n + 10}' for n in range(15))
     assert kind_of_lines(table) == "csv"
-    rows, others = parse_lines(table)
+    rows, others = parse_lines(table), other_lines(table)
     assert rows["name"][3] == "Smith, 3"
     assert rows["day"].dtype.kind == "M"
     assert others == []
@@ -119,3 +119,29 @@ def test_no_text_keeps_it_busy(text):
     kind_of_lines(text)
     find_lines(text, "What is the a and the b of x?")
     assert time.monotonic() - began < 20  # a guard against what never ends, not a measure
+
+
+def test_lines_of_a_second_fact_come_after_those_that_name_it():
+    pick = random.Random(2)
+    filler = ["river", "stone", "lamp", "paper", "window"]
+    texts = {
+        f"memo {n}": "\n".join(" ".join(pick.choices(filler, k=8)) for _ in range(30)) for n in range(40)
+    }
+    texts["memo 7"] += "\nThe Basalt project is led by Zhang."
+    texts["memo 9"] += "\nMs Zhang has a desk in Riga."
+    texts["memo 11"] += "\nMr Weber has a desk in Oslo."
+    found = find_lines(texts, "In which city does the lead of project Basalt work?", 2)
+    assert found == [
+        "['memo 7'] The Basalt project is led by Zhang.",
+        "['memo 9'] Ms Zhang has a desk in Riga.",
+    ]
+
+
+def test_the_line_that_a_name_of_the_question_leads_to_stands_before_its_likes():
+    names = ["Adams", "Weber", "Rossi", "Zhang", "Moreau", "Petrov", "Haddad"]
+    lines = ["river stone lamp"] * 500
+    for n, name in enumerate(names):
+        lines[60 * n] = f"{name} may spend {n}1234 euros this year."
+        lines[60 * n + 30] = f"Project P{n}x is led by {name}."
+    found = find_lines("\n".join(lines), "How many euros may the lead of project P5x spend this year?", 4)
+    assert found == ["Project P5x is led by Petrov.", "Petrov may spend 51234 euros this year."]

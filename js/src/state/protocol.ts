@@ -4,49 +4,6 @@
  * Generated from `rlm_jupyter/views/protocol.py` by `make protocol`; do not edit.
  */
 
-export type Status = "running" | "done" | "failed" | "stopped" | "limit";
-
-/** What an agent waits for, besides the model and its own code. */
-export type Waiting =
-  | "rate_limit"
-  | "server_error"
-  | "connection"
-  | "bad_reply"
-  | "provider"
-  | "budget"
-  | "concurrency"
-  | "reading"
-  | "kernel"
-  | "step";
-
-export type Activity = "model" | "code" | "children" | Waiting | "";
-
-/** How much of a run a file of it has: all, no data, or no text at all. */
-export type Level = "all" | "redacted" | "structure";
-
-export type SpanKind = "model" | "code" | "wait";
-
-/** One stretch of an agent's life: kind, start and end; the end is None while it lasts. */
-export type Span = [SpanKind, number, number | null];
-
-/** Bytes of a run's values by where they are held. */
-export interface Places {
-  memory?: number | null;
-  disk?: number | null;
-  shared?: number | null;
-  /** Bytes held in memory at most; values above it are written to disk. */
-  limit?: number | null;
-}
-
-/** What came of the proof of the code behind an answer. */
-export interface Proof {
-  verdict: "reproduced" | "differs" | "failed" | "not tried";
-  /** What differs, or why it failed or was not tried, in one line; may be empty. */
-  detail: string;
-  /** Answers of plain completions that the code holds. */
-  recorded: number;
-}
-
 export type TextStyle = "" | "strong" | "emphasis" | "code";
 
 /** A stretch of text in one style. */
@@ -111,6 +68,49 @@ export interface Card {
   facts: string[];
   /** How much of the data the model was shown. */
   seen: string;
+}
+
+export type Status = "running" | "done" | "failed" | "stopped" | "limit";
+
+/** What an agent waits for, besides the model and its own code. */
+export type Waiting =
+  | "rate_limit"
+  | "server_error"
+  | "connection"
+  | "bad_reply"
+  | "provider"
+  | "budget"
+  | "concurrency"
+  | "reading"
+  | "kernel"
+  | "step";
+
+export type Activity = "model" | "code" | "children" | Waiting | "";
+
+/** How much of a run a file of it has: all, no data, or no text at all. */
+export type Level = "all" | "redacted" | "structure";
+
+export type SpanKind = "model" | "code" | "wait";
+
+/** One stretch of an agent's life: kind, start and end; the end is None while it lasts. */
+export type Span = [SpanKind, number, number | null];
+
+/** Bytes of a run's values by where they are held. */
+export interface Places {
+  memory?: number | null;
+  disk?: number | null;
+  shared?: number | null;
+  /** Bytes held in memory at most; values above it are written to disk. */
+  limit?: number | null;
+}
+
+/** What came of the proof of the code behind an answer. */
+export interface Proof {
+  verdict: "reproduced" | "differs" | "failed" | "not tried";
+  /** What differs, or why it failed or was not tried, in one line; may be empty. */
+  detail: string;
+  /** Answers of plain completions that the code holds. */
+  recorded: number;
 }
 
 /** The header of a run. */

@@ -54,6 +54,10 @@ class Attempts:
         """Remember a turn whose code ran."""
         self._done.append(attempt)
 
+    def any(self) -> bool:
+        """Returns whether any code of a reply has run."""
+        return bool(self._done)
+
     def clear(self) -> None:
         """Forget all: the chat is another one, or the kernel is."""
         self._done.clear()

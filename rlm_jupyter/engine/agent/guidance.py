@@ -11,14 +11,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from rlm_jupyter.engine.agent import small_prompt
+from rlm_jupyter.engine.agent.answer_checks import AnswerKinds, answer_in_words, unseen_words
 from rlm_jupyter.engine.agent.attempts import Attempt, Attempts, key_of, may_differ
-from rlm_jupyter.engine.agent.first_look import DERIVED
+from rlm_jupyter.engine.agent.code_doubts import CodeDoubts
+from rlm_jupyter.engine.agent.first_look import DERIVED, Look
+from rlm_jupyter.engine.agent.question_idioms import idioms
 from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines
 from rlm_jupyter.text.shorten import cut_middle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
 
     from rlm_jupyter.engine.reply.parse import Reply
     from rlm_jupyter.kernels.cell_result import CellResult
@@ -34,6 +38,9 @@ _NOTHING: Final = frozenset(
     ("", "0", "0.0", "None", "nan", "[]", "{}", "set()", "False", "Series([], dtype: object)")
 )
 """Output after which a small model is not asked whether it is the answer: most often its code does not fit the data."""
+_ZEROS: Final = frozenset(("0", "0.0", "False"))
+"""Those that are offered as the answer if other code prints one again."""
+_CORE: Final = 3
 _REJECTED: Final = "FinalRejected"
 _MADE: Final = (ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict, ast.JoinedStr)
 
@@ -63,19 +70,39 @@ class Guidance:
 
     Attributes:
         small: whether its model is a small one.
+        look: the first look that was taken for a small model; None for none.
         data: the variables to compute from, as the model is to write them.
+        doubts: what is doubtful in code that ran.
         attempts: what it ran.
         repeated: how often it sent code again that had run to its end.
+        found_nothing: whether the newest code that ran to its end printed nothing, or what says that nothing was found.
     """
 
     def __init__(self, question: str, names: Sequence[str], redact: Callable[[str], str] = str) -> None:
         self.small = False
+        self.look: Look | None = None
         self.data = f"`{names[0]}`" if names else "`context`"
+        self.doubts = CodeDoubts(question)
+        self._kinds = AnswerKinds(question)
         self.attempts = Attempts()
         self.repeated = 0
+        self.found_nothing = False
         self._question = question
         self._redact = redact
         self._names = frozenset(names)
+
+    def begin(self, look: Look, *, mapping: bool, sub_calls: bool) -> None:
+        """Take over what a first look has shown.
+
+        Args:
+            look: that was taken.
+            mapping: whether the data is a dict of texts.
+            sub_calls: whether code may ask a model.
+        """
+        self.look = look if sub_calls else replace(look, texts="")
+        self.data = look.data
+        self.doubts.mapping = "context" if mapping and look.data == "`context`" else ""
+        self.doubts.column = self.look.texts
 
     # ---- before a reply's code runs
 
@@ -97,8 +124,34 @@ class Guidance:
             return whole
         return {"role": "assistant", "content": f"```repl\n{reply.blocks[0].rstrip()}\n```"}
 
-    def refuse(self, reply: Reply) -> Retraction | None:
-        """Returns why a reply is not worth being run; None if it is."""
+    def quoted(self, reply: Reply, variables: Mapping[str, Any], shown: str) -> Reply:
+        """Returns a small model's reply with the text in quotes that it hands to FINAL without.
+
+        Args:
+            reply: as it was read.
+            variables: the names in the agent's kernel.
+            shown: what it was shown last.
+        """
+        if not self.small or len(reply.blocks) != 1:
+            return reply
+        code = answer_in_words(reply.blocks[0], variables, shown)
+        return reply if code is None else replace(reply, blocks=(code,))
+
+    @property
+    def _only_read(self) -> bool:
+        """Whether the first look showed lines that may hold the answer, and no code has run since."""
+        return self.small and self.look is not None and self.look.found and not self.attempts.any()
+
+    def refuse(
+        self, reply: Reply, variables: Mapping[str, Mapping[str, Any]], shown: str
+    ) -> Retraction | None:
+        """Returns why a reply is not worth being run; None if it is.
+
+        Args:
+            reply: as it was read.
+            variables: descriptions of the agent's variables, by name.
+            shown: what it was shown last.
+        """
         if not reply.blocks:
             return Retraction("Your last reply had no code, so nothing was run.") if self.small else None
         if len(reply.blocks) > 1:
@@ -113,10 +166,18 @@ class Guidance:
             self.repeated += 1
             answer = f" If it is the answer, reply FINAL({known.shown}) now." if known.shown else ""
             return Retraction(f"You sent the same code again. Its output stands above.{answer}")
-        if self.small and (name := self._retyped(code)) is not None:
-            return Retraction(
-                f"Your last code put typed text in the place of `{name}`, so it was not run. Use {self.data} as it is."
-            )
+        note = self._unfit(code, variables, shown) if self.small else None
+        return Retraction(note) if note is not None else None
+
+    def _unfit(self, code: str, variables: Mapping[str, Mapping[str, Any]], shown: str) -> str | None:
+        """Returns why code of a small model cannot lead to an answer; None if it can."""
+        if self._only_read and (word := unseen_words(code, shown)) is not None:
+            return f"`{word}` stands in no output, so it is no answer. Search `context` by code."
+        if (unfit := self._kinds.refuse(code, variables)) is not None:
+            return unfit
+        if (name := self._retyped(code)) is not None:
+            use = f"Use {self.data} as it is."
+            return f"Your last code put typed text in the place of `{name}`, so it was not run. {use}"
         return None
 
     def confirmed(self, reply: Reply) -> str | None:
@@ -159,16 +220,7 @@ class Guidance:
             return None
         code = "\n".join(blocks)
         if result.status == "ok":
-            self.repeated = 0
-            self.attempts.add(
-                Attempt(
-                    key_of(code),
-                    start,
-                    shown=small_prompt.printed_expression(code),
-                    repeatable=may_differ(code),
-                )
-            )
-            return None
+            return self._after_output(code, result.printed.head.strip(), start)
         failure = self._redact(failure_of(result) or "")
         if self.small and result.error_name == _REJECTED:
             back_to = self.attempts.drop_newest("it gave no answer") if _EMPTY in result.error_value else None
@@ -184,24 +236,72 @@ class Guidance:
         self.attempts.add(attempt)
         return None
 
-    def end(self, result: CellResult | None, blocks: Sequence[str], *, notices: bool) -> str:
+    def _after_output(self, code: str, printed: str, start: int) -> Retraction | None:
+        """Remember code that ran to its end; what a small model's printed for nothing leaves the chat, once.
+
+        While it stands there, it is sent again as it is. A second nothing, of other code, may be right.
+        """
+        self.repeated = 0
+        shown = small_prompt.printed_expression(code)
+        nothing = self.small and printed in _NOTHING
+        drop = nothing and not self.found_nothing
+        self.attempts.add(
+            Attempt(key_of(code), None if drop else start, shown=shown, repeatable=may_differ(code))
+        )
+        self.found_nothing = nothing
+        if not drop:
+            return None
+        what = f"printed `{printed}`: nothing was selected" if printed else "printed nothing"
+        told = [f"This code {what}.", *(f"    {line[:_LINE]}" for line in _core(code)), *self.doubts.of(code)]
+        return Retraction("\n".join([*told, "Look at the data above, and select in another way."]))
+
+    def doubted(self, result: CellResult | None, blocks: Sequence[str]) -> list[str]:
+        """Returns what is doubtful in a small model's code that ran to its end.
+
+        Args:
+            result: of the last block that ran; None if there was none.
+            blocks: those that ran.
+        """
+        if not self.small or result is None or result.status != "ok":
+            return []
+        return self.doubts.of("\n".join(blocks))
+
+    def end(
+        self, result: CellResult | None, blocks: Sequence[str], *, notices: bool, doubted: bool = False
+    ) -> str:
         """Returns what stands at the end of the next message: what is wanted; the question again after a failure.
 
         Args:
             result: of the last block that ran; None if there was none.
             blocks: those that ran.
             notices: whether the message tells of more than output.
+            doubted: whether it tells of what is doubtful in the code.
         """
         failed = result is None or result.status != "ok"
         if self.small:
-            if failed or (result is not None and result.printed.head.strip() in _NOTHING):
+            if doubted:
+                return small_prompt.mend(self._question)
+            nothing = result is not None and result.printed.head.strip() in _NOTHING - _ZEROS
+            if failed or nothing:
                 return small_prompt.try_again(self._question)
             return small_prompt.go_on(self._question, small_prompt.printed_expression(blocks[-1]))
         return f"The question is still: {cut_middle(self._question, _QUESTION)}" if failed or notices else ""
 
     def first_end(self) -> str:
         """Returns the same of the message that a small model's first reply answers."""
-        return small_prompt.begin(self._question, self.data)
+        look = self.look
+        if look is None:
+            return small_prompt.begin(self._question, self.data)
+        lines = idioms(self._question) if look.data != "`context`" else []
+        return small_prompt.begin(
+            self._question,
+            self.data,
+            found=look.found,
+            several=self._kinds.several,
+            column=look.texts,
+            legend=look.legend,
+            idioms=lines,
+        )
 
     def output_chars(self, given: int) -> int:
         """Returns how many characters of a cell's output the model is shown."""
@@ -223,6 +323,13 @@ def _failed(attempt: Attempt) -> str:
         attempt.hint or "Do it in another way.",
     ]
     return "\n".join(lines)
+
+
+def _core(code: str) -> list[str]:
+    """Returns the first lines of code that are no comments and import nothing."""
+    lines = [line.strip() for line in code.splitlines()]
+    plain = [line for line in lines if line and not line.startswith(("#", "import ", "from "))]
+    return plain[:_CORE]
 
 
 def _is_typed(value: ast.expr) -> bool:

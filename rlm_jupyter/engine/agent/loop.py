@@ -192,7 +192,13 @@ class AgentLoop(Agent):
         self._sent = 0
         look = await self._plan_look()
         if look is not None:
-            self.guidance.data = look.data
+            texts = spec.context.description.get("item_types") if spec.context is not None else None
+            mapping = spec.context is not None and spec.context.description.get("type") == "dict"
+            self.guidance.begin(
+                look,
+                mapping=mapping and isinstance(texts, dict) and set(texts) == {"str"},
+                sub_calls=settings.sub_calls,
+            )
             output = await self._take_look(look)
             self.messages.append({"role": "assistant", "content": f"```repl\n{look.code}```"})
             self._tails.add(
@@ -225,10 +231,10 @@ class AgentLoop(Agent):
         return await plan_look(kernel, self.spec.question, self.spec.context.description, self.data_names)
 
     async def _take_look(self, look: Look) -> str:
-        """Run a first look; the agent itself has not read its data by it."""
+        """Run a first look; the agent itself has not read its data by it, unless the answer may stand in it."""
         looked, self._derived = self.looked, DERIVED
         _, output = await self.run_cell(look.code)
-        self.looked, self.told = looked, []
+        self.looked, self.told = looked or look.found, []
         return output
 
     async def _look_after(self, result: CellResult | None) -> str | None:
@@ -262,7 +268,10 @@ class AgentLoop(Agent):
         if (answer := self.guidance.confirmed(reply)) is not None:
             self.services.journal.emit(ev.Notice, self.id, text=_CONFIRMED)
             reply = replace(reply, blocks=(answer,))
-        refused = self.guidance.refuse(reply)
+        variables = self.services.journal.state.agents[self.id].variables
+        newest = str(self.messages[-1]["content"])
+        reply = self.guidance.quoted(reply, variables, newest)
+        refused = self.guidance.refuse(reply, variables, newest)
         if refused is not None:
             self._check_turns()
             self._retract(refused, reply.blocks[0] if reply.blocks else "")
@@ -304,7 +313,11 @@ class AgentLoop(Agent):
         """Tells the model what came of its reply."""
         if (look := await self._look_after(result)) is not None:
             notices.append(look)
-        end = self.guidance.end(result, blocks[: len(shown)], notices=bool(notices))
+        doubts = self.guidance.doubted(result, blocks[: len(shown)])
+        for text in doubts:
+            self.services.journal.emit(ev.Notice, self.id, text=text)
+        end = self.guidance.end(result, blocks[: len(shown)], notices=bool(notices), doubted=bool(doubts))
+        notices += [f"Note: {text}" for text in doubts]
         body = prompt.observation(
             shown,
             total=len(blocks),

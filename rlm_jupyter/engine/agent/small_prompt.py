@@ -34,14 +34,26 @@ FINAL(result)
 ```
 """
 _MODEL: Final = """
-To judge the meaning of texts, which code cannot, ask about each: \
-`answers = llm_query_batched([f"Is this angry? Answer yes or no: {line}" for line in lines])`
+To judge the meaning of texts, which code cannot: `labels = classify(texts, ["...", "..."])` gives each text the \
+label that it is about; `answers = llm_query_batched([f"...? {text}" for text in texts])` asks anything else.
 """
 _IMAGES: Final = """
 To ask what images show: `answers = llm_query_batched("Which total does the receipt show?", images=images)`
 """
 _STEPS: Final = "First write the steps as comments (#), then the code that computes `result`"
 _BEGIN: Final = "Question: {question}\nReply with one ```repl block. {steps}{data} and prints it."
+_READ: Final = """\
+Question: {question}
+The lines above are those that fit the question best. If the answer stands in them, reply with one ```repl block that \
+is `FINAL({form})` with {what} and nothing else in it. If not, reply with a block of code that searches {data}."""
+_ONE: Final = {"form": '"..."', "what": "the answer, as short as it can be,"}
+_SEVERAL: Final = {"form": '["...", "..."]', "what": "all that answer it, each by its name alone,"}
+_CLASSIFY: Final = """\
+`{column}` holds sentences. Code cannot tell what they are about; if the question asks for that, begin with \
+`rows["label"] = classify(rows["{column}"], [...])`, with all the labels that the question names in the list."""
+_MEND: Final = """\
+Question: {question}
+Reply with one ```repl block: the same code with this mended. It computes `result` and prints it."""
 _NEXT: Final = """\
 Question: {question}
 Reply with one ```repl block. If the output above shows the answer, the block is `FINAL({value})`; \
@@ -85,15 +97,40 @@ def first_message(
     return "\n\n".join(parts)
 
 
-def begin(question: str, data: str) -> str:
+def begin(
+    question: str,
+    data: str,
+    *,
+    found: bool = False,
+    several: bool = False,
+    column: str = "",
+    legend: str = "",
+    idioms: Sequence[str] = (),
+) -> str:
     """Returns the end of the message that the first reply answers.
 
     Args:
         question: verbatim.
         data: the variables to compute from, as the model is to write them; empty for none.
+        found: whether lines were shown in which the answer may stand.
+        several: whether the question asks for all of several things.
+        column: a column of sentences that a model may be asked about; empty for none.
+        legend: what a row of the data is; empty if that is plain.
+        idioms: lines of Python that fit the question.
     """
+    asked = cut_middle(question, _LONGEST_QUESTION)
+    if found:
+        return _READ.format(question=asked, data=data, **(_SEVERAL if several else _ONE))
     given = f" from {data}" if data else ""
-    return _BEGIN.format(question=cut_middle(question, _LONGEST_QUESTION), steps=_STEPS, data=given)
+    parts = [legend] if legend else []
+    parts += [f"In Python:\n{chr(10).join(idioms)}"] if idioms else []
+    parts += [_CLASSIFY.format(column=column)] if column else []
+    return "\n\n".join([*parts, _BEGIN.format(question=asked, steps=_STEPS, data=given)])
+
+
+def mend(question: str) -> str:
+    """Returns the end of the message after code that ran and is doubted."""
+    return _MEND.format(question=cut_middle(question, _LONGEST_QUESTION))
 
 
 def go_on(question: str, value: str | None) -> str:

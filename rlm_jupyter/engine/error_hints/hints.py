@@ -40,6 +40,7 @@ _FINDERS: dict[str, tuple[_Finder, ...]] = {
         wrong_value.nothing_there,
         wrong_value.unpacked,
         wrong_value.not_a_number,
+        wrong_value.columns_of_groups,
         wrong_value.one_sentence,
     ),
     "TypeError": (

@@ -91,6 +91,11 @@ def _unknown_function(failure: Failure, name: str, own: list[str], sample: int) 
     near = nearest(name, [*failure.functions, *own], most=1)
     near = near or nearest(name, filter(str.islower, dir(builtins)), most=1, cutoff=0.8)
     also = f" Did you mean `{near[0]}`?" if near and is_name(near[0]) else ""
+    table = next((each for each in failure.names if kind_of(failure.variables[each]) == "table"), None)
+    if table is not None and table not in failure.data_names:
+        what = in_words(table, failure.variables[table], sample)
+        way = f"use its methods, as in `{table}[{table}[column] == value]`"
+        return f"There is no function `{name}`.{also} {what}: {way}."
     asks = "`llm_query(prompt)` asks a model, " if "llm_query" in failure.functions else ""
     return (
         f"There is no function `{name}`.{also} Define it, or work by code: {_clause(failure, sample)}. "

@@ -111,6 +111,25 @@ def text_and_number(failure: Failure, _sample: int) -> str | None:
     return None
 
 
+_GROUPED = re.compile(
+    r"(\w{1,40})\.groupby\((['\"]\w{1,40}['\"])\)\[(['\"]\w{1,40}['\"]), ?(['\"]\w{1,40}['\"])\]"
+)
+
+
+def columns_of_groups(failure: Failure, _sample: int) -> str | None:
+    """Returns a hint at several columns of groups that were asked for without a list."""
+    if failure.search(r"Cannot subset columns with a tuple") is None:
+        return None
+    found = _GROUPED.search(failure.line)
+    if found is None:
+        return "Several columns of groups need a list, as in `.groupby(key)[[column, other]]`."
+    table, key, one, other = found.groups()
+    return (
+        f"Groups take a list, `[[{one}, {other}]]`. For the sum of their product: "
+        f"`{table}['total'] = {table}[{one}] * {table}[{other}]`, then `{table}.groupby({key})['total'].sum()`."
+    )
+
+
 def one_sentence(failure: Failure, _sample: int) -> str | None:
     """Returns the hint at an error whose text alone tells what to do."""
     text = failure.text[:500]

@@ -1,0 +1,158 @@
+"""What a small model hands to FINAL, looked at before it runs: a word for a text, many things where one is wanted."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from rlm_jupyter.engine.reply.python_syntax import parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+_MANY: Final = frozenset(
+    {"DataFrame", "Series", "list", "tuple", "set", "dict", "ndarray", "Index", "dict_keys"}
+)
+_PLAIN_CALL: Final = re.compile(r"\s*(?:FINAL|Final|final)\(\s*([^\n()\"'=]{1,100}?)\s*\)\s*")
+_LONGEST_CALL: Final = 300
+_MOST_WORDS: Final = 500
+_NAMES: Final = re.compile(r"(?<!\w)(?:[A-Z][\w-]*|[\w-]*\d[\w-]*)")
+_HOW_MANY: Final = re.compile(r"\bhow (?:many|much)\b", re.IGNORECASE)
+_LISTED: Final = re.compile(
+    r"\blist\b|\b(?:for|of|to) each\b|\b(?:their|the) names\b|\bpairs\b"
+    r"|\ball (?:the )?\w+s (?:that|who|which|whose|with)\b",
+    re.IGNORECASE,
+)
+_SEVERAL: Final = re.compile(
+    rf"{_LISTED.pattern}|\bwhich [a-z]*[a-rt-z]s\b(?! (?:has|is|was)\b)|\bwhich of them\b"
+    r"|\bwhich \w+ \w+s (?:are|were|have|do)\b",
+    re.IGNORECASE,
+)
+_ONE: Final = re.compile(
+    r"\b(?:which|what) (?!are\b|were\b|of\b)[a-z]*[a-rt-z]\b(?! (?!has\b|is\b|was\b|does\b)\w+s\b)"
+    r"|\bwhat (?:is|was) the\b|\bwho\b|\bwhen\b",
+    re.IGNORECASE,
+)
+_COUNTS: Final = re.compile(
+    r"\bhow (?:often|many (?:(?:different|distinct|of the|of these) )?(?:times|lines|texts|documents|files|words"
+    r"|messages|memos|pages|entries|occurrences|reviews|comments|items|people|users|customers))\b"
+    r"|\b(?:most|least) (?:often|frequent|common)|\b(?:average|median|sum|total|longest|shortest|count)\b",
+    re.IGNORECASE,
+)
+"""What has to be computed over all of the data, and stands in no line of it."""
+_HOW_MANY_OF_LIST: Final = (
+    "The question asks for a number, and `{name}` is {summary}. If each item counts once, the block is "
+    "`FINAL(len({name}))`; else compute the number and print it."
+)
+_ONE_OF_MANY: Final = (
+    "The question asks for one thing, and `{name}` is {summary}. Choose the one that answers it: "
+    "the block is `FINAL(...)` with that alone."
+)
+
+
+def answer_in_words(code: str, variables: Collection[str], shown: str) -> str | None:
+    """Returns code that hands FINAL a text, where the text was written without quotes as in `FINAL(North)`; else None.
+
+    Args:
+        code: of a reply.
+        variables: the names that the agent's kernel knows.
+        shown: what the agent has been shown last: the text must stand in it.
+    """
+    found = _PLAIN_CALL.fullmatch(code) if len(code) <= _LONGEST_CALL else None
+    if found is None:
+        return None
+    text = found[1]
+    names = set(re.findall(r"[^\W\d]\w*", text))
+    if not names or names & set(variables) or names <= {"None", "True", "False"} or text.startswith("..."):
+        return None
+    return f"FINAL({text!r})" if _stands_in(shown, text) else None
+
+
+def _stands_in(shown: str, text: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(text)}(?!\w)", shown, re.IGNORECASE) is not None
+
+
+def counts(question: str) -> bool:
+    """Returns whether a question asks for what has to be computed over all of the data."""
+    return _COUNTS.search(question[:2000]) is not None
+
+
+def unseen_words(code: str, shown: str) -> str | None:
+    """Returns the first name or number of a text handed to FINAL that stands nowhere in what was shown; else None.
+
+    Args:
+        code: of a reply.
+        shown: all that the agent was shown.
+    """
+    value = _answered(code)
+    if value is None:
+        return None
+    texts = [
+        str(part.value)
+        for part in ast.walk(value)
+        if isinstance(part, ast.Constant) and part.value is not ...
+    ]
+    words = [word for text in texts for word in _NAMES.findall(text)] or texts
+    return next((word for word in words[:_MOST_WORDS] if not _stands_in(shown, word)), None)
+
+
+class AnswerKinds:
+    """Of one agent: values that do not fit the question are sent back, each once.
+
+    Args:
+        question: verbatim.
+
+    Attributes:
+        several: whether the question asks for all of several things.
+    """
+
+    def __init__(self, question: str) -> None:
+        self._question = question[:2000]
+        self._refused: set[str] = set()
+        self.several = _SEVERAL.search(self._question) is not None and not _HOW_MANY.search(self._question)
+
+    def refuse(self, code: str, variables: Mapping[str, Mapping[str, Any]]) -> str | None:
+        """Returns why a variable handed to FINAL cannot be the answer; None if it can.
+
+        Args:
+            code: of a reply.
+            variables: descriptions by name.
+        """
+        name = _answered_name(code)
+        about = variables.get(name, {}) if name else {}
+        if name is None or name in self._refused or about.get("type") not in _MANY or _number_of(about) < 2:  # noqa: PLR2004
+            return None
+        if _HOW_MANY.search(self._question):
+            text = _HOW_MANY_OF_LIST
+        elif _ONE.search(self._question) and not _LISTED.search(self._question):
+            text = _ONE_OF_MANY
+        else:
+            return None
+        self._refused.add(name)
+        return text.format(name=name, summary=about.get("summary", "more than one"))
+
+
+def _answered_name(code: str) -> str | None:
+    value = _answered(code)
+    return value.id if isinstance(value, ast.Name) else None
+
+
+def _answered(code: str) -> ast.expr | None:
+    """Returns what code hands to FINAL, if it does nothing else."""
+    tree = parsed(code)
+    if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
+        return None
+    call = tree.body[0].value
+    if not (
+        isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id.lower() == "final"
+    ):
+        return None
+    return call.args[0] if len(call.args) == 1 else None
+
+
+def _number_of(about: Mapping[str, Any]) -> int:
+    shape, length = about.get("shape"), about.get("length")
+    if isinstance(shape, list) and shape and all(isinstance(side, int) for side in shape):
+        return int(max(shape))
+    return length if isinstance(length, int) else 0

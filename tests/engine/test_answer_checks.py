@@ -1,0 +1,106 @@
+"""Answers of a small model before they run: words without quotes, many things for one, what stands nowhere."""
+
+import pytest
+
+from rlm_jupyter.engine.agent.answer_checks import AnswerKinds, answer_in_words, counts, unseen_words
+
+SHOWN = "Output:\nHollis    743\nProject Amber is led by Rossi.\nargparse.py 5"
+
+
+@pytest.mark.parametrize(
+    ("code", "meant"),
+    [
+        ("FINAL(Hollis)", "FINAL('Hollis')"),
+        ("Final(Project Amber)\n", "FINAL('Project Amber')"),
+        ("FINAL(argparse.py)", "FINAL('argparse.py')"),
+        ("FINAL(Holl)", None),
+        ("FINAL(result)", None),
+        ("FINAL(result.idxmax)", None),
+        ("FINAL(743)", None),
+        ("FINAL('Hollis')", None),
+        ("FINAL(None)", None),
+        ("x = 1\nFINAL(Hollis)", None),
+        ("FINAL(Hollis" + "x" * 200 + ")", None),
+    ],
+)
+def test_a_word_that_was_shown_and_is_no_variable_is_a_text(code, meant):
+    assert answer_in_words(code, {"result": {}}, SHOWN) == meant
+
+
+LIST = {"type": "list", "length": 4, "summary": "list of 4 items"}
+TABLE = {"type": "DataFrame", "shape": [5, 2], "summary": "DataFrame 5 x 2"}
+ONE = {"type": "Series", "shape": [1], "summary": "Series 1"}
+
+
+@pytest.mark.parametrize(
+    ("question", "about", "told"),
+    [
+        ("How many users are there?", LIST, "FINAL(len(x))"),
+        ("What is the access code of the archive?", LIST, "asks for one thing"),
+        ("Which region has the largest revenue?", TABLE, "DataFrame 5 x 2"),
+        ("Who is the keeper?", LIST, "one thing"),
+        ("Which region has the largest revenue?", ONE, None),
+        ("Which alarms were confirmed? List their codes.", LIST, None),
+        ("Which error codes are there?", LIST, None),
+        ("Which customers ordered twice?", TABLE, None),
+        ("List all pairs of users.", LIST, None),
+        ("Make a table of the sums by region.", TABLE, None),
+        ("What is the total for each region?", TABLE, None),
+        ("How many users are there?", {"type": "int", "summary": "int 5"}, None),
+        ("How many users are there?", {}, None),
+    ],
+)
+def test_many_things_are_sent_back_once_where_one_is_asked_for(question, about, told):
+    kinds = AnswerKinds(question)
+    found = kinds.refuse("FINAL(x)", {"x": about})
+    assert (found is None) == (told is None)
+    if told is not None:
+        assert told in found
+        assert kinds.refuse("FINAL(x)", {"x": about}) is None
+        assert AnswerKinds(question).refuse("FINAL(len(x))", {"x": about}) is None
+
+
+def test_questions_for_several_things_are_known():
+    for question in (
+        "Which projects are led by her?",
+        "List the codes.",
+        "Which of them import it?",
+        "Name all users who paid.",
+    ):
+        assert AnswerKinds(question).several
+    for question in (
+        "In which city is it?",
+        "Each line has a date. Which user wrote most?",
+        "How many pairs are there?",
+    ):
+        assert not AnswerKinds(question).several
+
+
+def test_names_and_numbers_of_an_answer_must_have_been_shown():
+    assert unseen_words("FINAL('Rossi')", SHOWN) is None
+    assert unseen_words("FINAL(['Rossi', 'Weber'])", SHOWN) == "Weber"
+    assert unseen_words("FINAL('the lead is Rossi')", SHOWN) is None
+    assert unseen_words("FINAL(744)", SHOWN) == "744"
+    assert unseen_words("FINAL(74)", SHOWN) == "74"
+    assert unseen_words("FINAL(['D-123'])", "such as Z-123: D-122 was confirmed") == "D-123"
+    assert unseen_words("FINAL('nobody at all')", SHOWN) == "nobody at all"
+    assert unseen_words("FINAL(x)", SHOWN) is None
+    assert unseen_words("x = 1", SHOWN) is None
+    assert unseen_words("FINAL(...)", SHOWN) is None
+
+
+def test_what_has_to_be_computed_over_all_of_the_data_is_not_read_off_lines():
+    for question in (
+        "How many memos name Rossi?",
+        "How often is it said?",
+        "What is the most common word?",
+        "The total?",
+    ):
+        assert counts(question)
+    for question in (
+        "How many euros may she spend?",
+        "Who leads it?",
+        "What is the code?",
+        "How many seats has the hall?",
+    ):
+        assert not counts(question)
