@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-from rlm_jupyter.views.card_protocol import Card
+from rlm_jupyter.views.card_protocol import Card, CardPicture
 
 Status = Literal["running", "done", "failed", "stopped", "limit"]
 
@@ -125,8 +125,8 @@ RUN_DEFAULTS: Run = {
     "sandbox": None,
     "values": None,
     "value": None,
-    "card": None,
     "proof": None,
+    "card": None,
     "error": None,
     "notices": [],
     "provenance": None,

@@ -42,7 +42,7 @@ FINAL({{"id": {ID}, "negative": {NEGATIVE}, "nan": math.nan, "inf": math.inf, "r
 """
 
 SHOWN = {
-    "table": {ID, NEGATIVE, "nan", "inf", "-inf", "0.30000000000000004"},
+    "table": {ID, NEGATIVE, "nan", "inf", "-inf", "0.3"},
     "missing": {ID, "<NA>"},
     "unsigned": {LARGEST},
     "series": {ID},
