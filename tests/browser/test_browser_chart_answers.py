@@ -55,3 +55,58 @@ def test_a_chart_is_the_answer_and_its_picture_stands_at_the_turn_that_drew_it(l
     book.page.screenshot(path=where / "chart.png", clip=clip, animations="disabled", caret="hide")
     assert (where / "chart.png").stat().st_size < 180_000
     assert book.page.errors == []
+
+
+LIBRARIES = {  # not altair: its scripts come from the network, and JupyterLab has none for its newest specification
+    "seaborn": """
+import seaborn
+axes = seaborn.barplot(context, x="month", y="refunds")
+axes.figure.set_size_inches(5, 2.6)
+axes.set_title("seaborn")
+FINAL(axes.figure)
+""",
+    "plotly": """
+import plotly.express as px
+FINAL(px.bar(context, x="month", y="refunds", title="plotly", width=520, height=300))
+""",
+    "Pillow": """
+from PIL import Image, ImageDraw
+image = Image.new("RGB", (360, 90), "white")
+ImageDraw.Draw(image).text((20, 30), f"Pillow, {len(context)} months", fill="navy", font_size=28)
+FINAL(image)
+""",
+}
+
+
+def test_figures_of_each_library_are_shown_as_answers_and_as_variables(lab, notebook, tmp_path):
+    scripts = {name: f"```repl{code}```" for name, code in LIBRARIES.items()}
+    parts = [f"{name.lower()}_script = ScriptedModel([{code!r}])" for name, code in scripts.items()]
+    lab.script("libraries", "\n".join([SCRIPT, *parts]))
+    names = ", ".join(f"{name.lower()}_script" for name in LIBRARIES)
+    cells = [f"%load_ext rlm_jupyter\nfrom libraries import orders, {names}"]
+    for name in LIBRARIES:
+        line = f"%%rlm orders -m {name.lower()}_script -o chart --no-cache"
+        cells += [f"{line}\nPlot the refunds with {name}.", "chart"]
+    book = notebook("libraries.ipynb", cells)
+    book.theme("JupyterLab Light")
+    book.hide_sidebar()
+    book.page.set_viewport_size({"width": 1180, "height": 1700})
+    where = IMAGES if os.environ.get("RLM_JUPYTER_SCREENSHOTS") else tmp_path
+    for number, name in enumerate(LIBRARIES):
+        book.ask(1 + 2 * number)
+        expect(book.cell(1 + 2 * number).locator(".rlm-card")).to_be_visible(timeout=60_000)
+        book.run(2 + 2 * number)
+        drawn = (
+            book.cell(2 + 2 * number)
+            .locator(".jp-OutputArea")
+            .locator(".js-plotly-plot" if name == "plotly" else "img")
+            .first
+        )
+        expect(drawn).to_be_visible(timeout=60_000)
+        path = where / f"chart-{name.lower()}.png"
+        drawn.scroll_into_view_if_needed()
+        book.cell(2 + 2 * number).locator(".jp-OutputArea").first.screenshot(
+            path=path, animations="disabled", caret="hide"
+        )
+        assert path.stat().st_size < 60_000
+    assert book.page.errors == []
