@@ -24,6 +24,7 @@ from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
 from rlm_jupyter.views.agent_page import description, newest_tool_calls, tool_names
 from rlm_jupyter.views.find_agent import find_agent
+from rlm_jupyter.views.mapped_rows import row_name
 from rlm_jupyter.views.protocol import Agent
 from rlm_jupyter.views.widget_messages import rows, summary
 
@@ -94,7 +95,7 @@ def agent_line(state: TreeState, agent: AgentState, at: float | None = None) -> 
         f"{fmt.count(agent.input_tokens + agent.output_tokens)} tokens",
         fmt.money(agent.cost),
         fmt.duration(max(0.0, elapsed)),
-        one_line(agent.name or agent.question, _WIDTH),
+        one_line(row_name(agent) or agent.question, _WIDTH if agent.mapping is None else 2 * _WIDTH),
     ]
     return " · ".join(parts)
 
