@@ -89,7 +89,7 @@ def _column(values: list[Any], dtype: str) -> Any:
         cells = np.empty(len(values), dtype=object)
         for place, value in enumerate(values):  # a list would become a row of cells
             cells[place] = value
-        return pd.array(cells, dtype=object)
+        return pd.Series(cells, dtype=object).array
     known = types.pandas_dtype(dtype)
     if types.is_datetime64_any_dtype(known):
         parsed = pd.to_datetime(pd.Series(values, dtype=object), errors="coerce", utc=True)

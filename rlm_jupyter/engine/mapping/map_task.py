@@ -181,7 +181,7 @@ def _columns(frame: pd.DataFrame, columns: Sequence[Hashable] | str | None) -> l
 
 
 def _names(frame: pd.DataFrame, given: Any, argument: str) -> list[Hashable]:
-    known = list(frame.columns)
+    known: list[Any] = list(frame.columns)
     several = isinstance(given, list) or (isinstance(given, tuple) and given not in known)
     names = list(given) if several else [given]
     for name in names:
