@@ -22,6 +22,7 @@ ANSWER = "answer"
 ERROR = "error"
 
 _TYPES = {bool: "bool", int: "int64", float: "float64", str: "string"}
+_PLAIN = {bool: "boolean", int: "integer", float: "number", str: "string"}
 _DTYPES = {"boolean": "bool", "integer": "int64", "number": "float64", "string": "string"}
 _TOKENS = {"boolean": 2, "integer": 3, "number": 4, "string": 30}
 """Of a value in an answer, about."""
@@ -51,9 +52,9 @@ class ItemSchema:
         self.dtypes: dict[str, str] = {}
         self._columns = False
         if schema is None:
-            schema = {ANSWER: "string"}
+            schema = {"type": "string"}
         elif isinstance(schema, type) and schema in _TYPES:
-            schema = {ANSWER: _TYPES[schema]}
+            schema = {"type": _PLAIN[schema]}
         if isinstance(schema, Mapping) and not isinstance(schema, type) and _is_columns(schema, from_agent):
             self._read_columns(schema)
             schema = {
@@ -121,7 +122,8 @@ class ItemSchema:
     @property
     def text(self) -> str:
         """The form of an answer as the model is told it."""
-        if self._columns and self._flat:
+        plain = not self.is_object and self._kinds[ANSWER].get("type") in _WORDS
+        if plain or (self._columns and self._flat):
             parts = [f"{json.dumps(name)} ({self._words(name)})" for name in self.fields]
             return f'its number "{NUMBER}" and {", ".join(parts)}'
         schema = json.dumps(self.check.json, ensure_ascii=False)
