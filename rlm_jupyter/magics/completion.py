@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Matcher = Callable[[CompletionContext], SimpleMatcherResult]
 
 _CELL = re.compile(r"\s*%%(?P<name>rlm(?:_map)?)\s")
+_IN_COLUMNS = re.compile(r"\s--(?:columns|by)[\s=]\s*[^\s-]*$")
 _PARSERS = {"rlm": CELL, "rlm_map": MAP}
 _LINE = re.compile(r"(?:.*=)?\s*%rlm\s+(?P<rest>.*)", re.DOTALL)
 
@@ -48,7 +49,12 @@ def matcher(shell: InteractiveShell) -> Matcher:
             found = _for_command(line["rest"])
         elif context.cursor_line == 0 and (cell := _CELL.match(before)) is not None:
             words = re.split(r"[\s,]+", before.strip())[1:]
-            found = _for_cell(shell, _PARSERS[cell["name"]], words, fragment)
+            listing = cell["name"] == "rlm_map" and _IN_COLUMNS.search(before) is not None
+            found = (
+                _columns(shell, words)
+                if listing
+                else _for_cell(shell, _PARSERS[cell["name"]], words, fragment)
+            )
         matches = [SimpleCompletion(name, type="rlm") for name in found if name.startswith(fragment)]
         return {"completions": matches, "suppress": bool(matches), "matched_fragment": fragment}
 
@@ -71,8 +77,6 @@ def _for_cell(shell: InteractiveShell, parser: Parser, words: list[str], fragmen
         ]
     if action.choices:
         return list(action.choices)
-    if action.dest in ("columns", "by"):
-        return _columns(shell, done)
     return _values(shell, action.dest)
 
 

@@ -1,6 +1,7 @@
 """`%%rlm_map` in real shells and kernels: its options, what it waits for, its help and completion."""
 
 import pytest
+from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 from magics_parts import notebook, terminal_shell
 from map_parts import answering, complaints, sizes
@@ -94,7 +95,8 @@ def test_completion_and_help(shell):
     from rlm_jupyter.magics.map_cell import MAP
 
     def complete(text):
-        return sorted(shell.Completer.complete(text)[1])
+        with provisionalcompleter():
+            return sorted(one.text for one in shell.Completer.completions(text, len(text)))
 
     assert set(complete("%%rlm_map table -")) == set(arguments.options(MAP))
     assert complete("%%rlm_map tab") == ["table"]

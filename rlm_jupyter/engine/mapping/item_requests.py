@@ -12,6 +12,7 @@ from rlm_jupyter.engine.mapping.item_answers import Outcome, Unusable, read_answ
 from rlm_jupyter.engine.mapping.item_schema import NUMBER, ItemSchema
 from rlm_jupyter.errors import (
     AuthenticationError,
+    ContextTooLongError,
     MalformedReplyError,
     ModelError,
     ProviderUnreachableError,
@@ -175,8 +176,9 @@ class ItemRequests:
         try:
             completion = await self.ask(request(self._head, texts, note), again=again)
         except ModelError as error:
-            self._unreached += isinstance(error, ProviderUnreachableError)
-            self._failed += 1
+            if not isinstance(error, ContextTooLongError):  # that is the pack's, and not the provider's
+                self._unreached += isinstance(error, ProviderUnreachableError)
+                self._failed += 1
             raise
         self._failed = self._unreached = 0
         return completion

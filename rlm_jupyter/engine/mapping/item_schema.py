@@ -27,6 +27,7 @@ _DTYPES = {"boolean": "bool", "integer": "int64", "number": "float64", "string":
 _TOKENS = {"boolean": 2, "integer": 3, "number": 4, "string": 30}
 """Of a value in an answer, about."""
 _ANY_TOKENS = 60
+_MOST_COLUMNS = 200
 _EXAMPLES: dict[str, object] = {"boolean": True, "integer": 0, "number": 0.5, "string": "..."}
 _WORDS = {"boolean": "true or false", "integer": "a whole number", "number": "a number", "string": "a text"}
 
@@ -74,6 +75,8 @@ class ItemSchema:
 
     def _read_columns(self, schema: Mapping[Any, Any]) -> None:
         self._columns = True
+        if len(schema) > _MOST_COLUMNS:
+            raise ConfigError(f"The schema has {len(schema):,} columns; the most is {_MOST_COLUMNS:,}.")
         for name, given in schema.items():
             dtype = _TYPES.get(given, given) if isinstance(given, type) else given
             if isinstance(dtype, str):
@@ -185,6 +188,18 @@ class ItemSchema:
             ValueError: it does not match.
         """
         return self.row(self.check.validate(value))
+
+
+class WholeAnswers(ItemSchema):
+    """A check of answers for items that are wanted as they are, and not as the row of a table."""
+
+    def __init__(self, schema: object = None, *, from_agent: bool = False) -> None:
+        super().__init__(schema, from_agent=from_agent)
+        self._flat = False
+
+    def row(self, value: Any) -> dict[str, Any]:
+        """Returns a value that was checked, under `answer`."""
+        return {ANSWER: value}
 
 
 def _is_columns(schema: Mapping[Any, Any], from_agent: bool) -> bool:
