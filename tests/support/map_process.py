@@ -1,4 +1,4 @@
-"""A process that asks about each row of a table, to be killed: `python map_process.py URL ROWS PER CONCURRENCY`.
+"""A process that asks about each row of a table, to be killed: `python map_process.py URL ROWS PER CONCURRENCY`; PER 0 is the default.
 
 It prints a line of JSON with the number of answers, errors and wrong rows when it ends.
 """
@@ -17,7 +17,7 @@ if __name__ == "__main__":
     data = complaints(rows)
     limits = Limits(cost=None, tokens=None, calls=None, concurrency=concurrency)
     out = RLM(model=model, limits=limits, log_dir=None, early_start=False).map(
-        data, QUESTION, SCHEMA, columns=["text"], confirm=False, per=per
+        data, QUESTION, SCHEMA, columns=["text"], confirm=False, per=per or None
     )
     wrong = int((out["why"] != data["text"]).sum())
     print(json.dumps({"done": len(out), "errors": int(out["error"].notna().sum()), "wrong": wrong}))  # noqa: T201

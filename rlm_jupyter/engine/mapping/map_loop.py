@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.mapping.row_function import RowFunction
     from rlm_jupyter.models.base import Completion, Message
 
-_WORKERS = 32
+_WORKERS = 16
 """Requests of a map at once, where the limit `concurrency` allows more."""
 _GROUPS = 8
 """Sub-agents of a map at once: each has a kernel."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from rlm_jupyter.models.token_estimate import utf8_bytes
 
-MOST_ITEMS = 50
-"""Of one request: in longer lists, models lose their place."""
+MOST_ITEMS = 25
+"""Of one request: in longer lists, models lose their place; and what a kill interrupts is paid for twice."""
 _PROMPT_TOKENS = 6000
 _REPLY_TOKENS = 4000
 _BYTES_PER_TOKEN = 4
