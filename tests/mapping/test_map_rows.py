@@ -398,6 +398,13 @@ def test_the_log_the_tree_and_the_cost_tell_of_it(tmp_path):
     assert again.agents["0"].mapping.counts == {"delivery": {"true": 60, "false": 30}}
 
 
+def test_the_table_is_there_before_the_first_request(tmp_path):
+    with mapping(answering(delay=0.5), tmp_path) as rlm:
+        run = rlm.start_map(complaints(30), QUESTION, SCHEMA, confirm=False)
+        assert set(run.value["error"]) == {"not done"}
+        assert run.value.index.equals(complaints(30).index)
+
+
 def test_it_is_among_the_runs_of_the_process(tmp_path):
     from rlm_jupyter.rlm import find_run, last_run
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.mapping.map_loop import MapLoop
+from rlm_jupyter.engine.mapping.map_results import MapResults
 from rlm_jupyter.engine.run.run import Run
 from rlm_jupyter.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from rlm_jupyter.engine.agent.spec import AgentSpec
+    from rlm_jupyter.engine.run.conductor import Conductor
+    from rlm_jupyter.engine.run.engine_thread import EngineThread
 
 _TICK = 0.05
 
@@ -23,6 +28,16 @@ class MapRun(Run):
     `value` is the table, also before the end: then rows that are not done have the error "not done". After the
     sample, it waits until `next()` or `resume()`, unless it was started with `confirm=False`.
     """
+
+    def __init__(self, conductor: Conductor, root: AgentSpec, engine: EngineThread, **options: Any) -> None:
+        super().__init__(conductor, root, engine, **options)
+        assert root.mapping is not None
+        self._task = root.mapping
+
+    def pull_value(self, *, trust: bool = False) -> Any:
+        """Returns the table so far; before the first request, one in which nothing is done."""
+        table = super().pull_value(trust=trust)
+        return MapResults(self._task).frame() if table is None else table
 
     @property
     def _loop(self) -> MapLoop | None:
