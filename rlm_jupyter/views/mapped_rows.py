@@ -24,7 +24,7 @@ def progress(state: MapState, *, running: bool = True) -> str:
     if running and state.rate is not None:
         rate = f"{state.rate:,.0f}" if state.rate >= 10 else f"{state.rate:.2g}"  # noqa: PLR2004 - two digits
         parts.append(f"{rate} {noun}/s")
-    if running and state.seconds_left:
+    if running and state.seconds_left is not None and state.seconds_left >= 1:
         parts.append(f"{units.duration(state.seconds_left)} left")
     parts += [_histogram(name, counts) for name, counts in list(state.counts.items())[:_FIELDS]]
     return " · ".join(parts)

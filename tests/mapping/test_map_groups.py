@@ -53,12 +53,14 @@ def test_groups_by_several_columns_show_only_the_columns_that_are_named(tmp_path
 
 def test_three_groups_are_done_before_the_user_is_asked(tmp_path):
     data = pd.DataFrame({"customer": [f"c{number}" for number in range(6)], "price": range(6)})
-    with mapping(by_question({QUESTION: [GOOD]}), tmp_path) as rlm:
+    with mapping(by_question({QUESTION: [GOOD]}), tmp_path, limits=Limits(agents=6)) as rlm:
         run = rlm.start_map(data, QUESTION, SCHEMA, by="customer")
         until(lambda: run.waits or run.done)
         assert run.waits
         assert len(run.agents) == 4
         assert "all 6 groups: about" in run.tree.agents["0"].wait_text
+        assert "The limit `agents` ends it after about 2 more" in run.tree.agents["0"].wait_text
+        run.set_limit("agents", 10)
         run.next()
         run.wait(100)
         assert run.value["total"].tolist() == list(range(6))

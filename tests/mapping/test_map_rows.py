@@ -155,6 +155,13 @@ def _texts():
     yield "not a number", whole.replace("true", "NaN", 1), {2}
     yield "thoughts with drafts", f"<think>[{json.dumps(GOOD[0])}] hm</think>\n{whole}", set()
     yield "the items repeated", '{"n": 1, "item": {"text": "a"}}\n' + whole, set()
+    zero = [{**one, "n": one["n"] - 1} for one in GOOD]
+    yield "numbered from 0", json.dumps(zero), {1, 2, 3, 4, 5, 6}
+    yield (
+        "one skipped, the others shifted",
+        json.dumps([{**one, "n": one["n"] + 1} for one in GOOD[2:]] + GOOD[:2]),
+        {1, 2, 3, 4, 5, 6},
+    )
     yield "nested without end", "[" * 50_000 + whole, set()
 
 
@@ -177,6 +184,14 @@ def test_what_a_reply_lacks_is_asked_again_alone(tmp_path, text, wrong):
     assert out["delivery"].tolist() == [one["delivery"] for one in GOOD]
     assert out["why"].tolist() == [one["why"] for one in GOOD]
     assert out["error"].isna().all()
+
+
+@pytest.mark.parametrize("fields", [{"n": 4}, {"n": None}, {}])
+def test_one_item_alone_needs_no_number(tmp_path, fields):
+    model = ScriptedModel(lambda _: json.dumps({**fields, "delivery": True, "why": "w"}))
+    out = ask(model, tmp_path, ["x"])
+    assert out["delivery"].tolist() == [True]
+    assert len(model.requests) == 1
 
 
 def test_what_is_wrong_twice_is_an_error_of_that_row(tmp_path):

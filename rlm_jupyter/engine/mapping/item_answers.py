@@ -24,6 +24,7 @@ _COUNTED: Final = 8
 _MOST_THOUGHTS: Final = 20
 _REASON: Final = 300
 MISSING: Final = "There was no answer for this item."
+MISNUMBERED: Final = "The answers had other numbers than the items."
 DOUBLED: Final = "There was more than one answer for this number."
 
 
@@ -47,12 +48,23 @@ Outcome = dict[str, Any] | Unusable
 
 
 def read_answers(text: str, count: int, schema: ItemSchema) -> list[Outcome]:
-    """Returns the outcome for each of `count` items, which are numbered from 1."""
+    """Returns the outcome for each of `count` items, which are numbered from 1.
+
+    A model that counts from 0, or skips an item and goes on, gives numbers that no item has, and lacks others: then
+    none of its numbers is believed.
+    """
+    answers = [(number, answer) for number, answer in _answers(_spoken(text)) if schema.holds(answer)]
+    if count == 1:  # whatever its number is, it can be meant for no other item
+        numbered = [answer for number, answer in answers if number is not None]
+        return [_outcome(numbered or [answer for _, answer in answers], schema)]
     found: dict[int, list[Mapping[str, Any]]] = {}
-    for number, answer in _numbered(_spoken(text)):
-        if 1 <= number <= count and schema.holds(answer):
+    for number, answer in answers:
+        if number is not None:
             found.setdefault(number, []).append(answer)
-    return [_outcome(found.get(number, []), schema) for number in range(1, count + 1)]
+    wanted = range(1, count + 1)
+    if any(number not in wanted for number in found) and any(number not in found for number in wanted):
+        return [Unusable(MISNUMBERED)] * count
+    return [_outcome(found.get(number, []), schema) for number in wanted]
 
 
 def _outcome(answers: list[Mapping[str, Any]], schema: ItemSchema) -> Outcome:
@@ -80,8 +92,11 @@ def _spoken(text: str) -> str:
     return text
 
 
-def _numbered(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Yields the objects with a number, wherever they stand in a text, also of a list that breaks off."""
+Numbered = tuple[int | None, Mapping[str, Any]]
+
+
+def _answers(text: str) -> Iterator[Numbered]:
+    """Yields objects with their numbers, wherever they stand in a text, also of a list that breaks off."""
     if len(text) > MOST_CHARS:
         return
     decoder = json.JSONDecoder(parse_constant=_refuse)
@@ -104,7 +119,7 @@ def _numbered(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
         start = text.find("{", end)
 
 
-def _within(value: object, depth: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
+def _within(value: object, depth: int) -> Iterator[Numbered]:
     if depth > _MOST_DEPTH:
         return
     if isinstance(value, list):
@@ -115,6 +130,7 @@ def _within(value: object, depth: int) -> Iterator[tuple[int, Mapping[str, Any]]
         if number is not None:
             yield number, value
             return
+        yield None, value
         for key, item in value.items():
             numbered = _number(key)
             if numbered is not None and isinstance(item, dict) and NUMBER not in item:

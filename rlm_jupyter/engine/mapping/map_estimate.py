@@ -105,19 +105,30 @@ def estimate_rows(
     return Estimate(len(packs), round(prompt + reply), cost, seconds)
 
 
-def estimate_text(noun: str, total: int, rest: int, estimate: Estimate, left: Left) -> str:
-    """Returns the question for the user: `all 58,000 rows: about $3.10 and 4 minutes; go on?`."""
+def estimate_text(
+    noun: str, total: int, rest: int, estimate: Estimate, left: Left, agents: int | None = None
+) -> str:
+    """Returns the question for the user: `all 58,000 rows: about $3.10 and 4 minutes; go on?`.
+
+    Args:
+        noun: what one item is called.
+        total: how many items there are.
+        rest: how many of them are not done.
+        estimate: of the rest.
+        left: what may still be spent.
+        agents: how many more agents there may be, if each item is given to one; None: any number.
+    """
     about = (
         [units.money(estimate.cost)] if estimate.cost is not None else [f"{_rounded(estimate.tokens)} tokens"]
     )
     if estimate.seconds is not None:
         about.append(_time(estimate.seconds))
     text = f"all {units.amount(total, noun)}: about {' and '.join(about)}; go on?"
-    limit = _first_limit(rest, estimate, left)
+    limit = _first_limit(rest, estimate, left, agents)
     return f"{text} {limit}" if limit else text
 
 
-def _first_limit(rest: int, estimate: Estimate, left: Left) -> str:
+def _first_limit(rest: int, estimate: Estimate, left: Left, agents: int | None) -> str:
     """Returns which limit ends it before its end, and about where."""
     shares = {
         name: have / need
@@ -126,6 +137,7 @@ def _first_limit(rest: int, estimate: Estimate, left: Left) -> str:
             ("tokens", float(estimate.tokens), left.tokens),
             ("calls", float(estimate.requests), left.calls),
             ("seconds", estimate.seconds, left.seconds),
+            ("agents", float(rest), agents),
         )
         if need and have is not None and have < need
     }

@@ -192,7 +192,10 @@ class MapLoop(AgentLoop):
 
     async def _confirm(self, rest: Sequence[int]) -> None:
         estimate, left = self._estimate(rest), self.services.ledger.left(self.id)
-        text = estimate_text(self.task.noun, self.task.count, len(rest), estimate, left)
+        most, agents = self.services.limits.agents, None
+        if self.task.by_group and most is not None:
+            agents = max(0, most - len(self.services.journal.state.agents))
+        text = estimate_text(self.task.noun, self.task.count, len(rest), estimate, left, agents)
         if self.function is not None and self.function.offered:
             text = f"{text} {self.function.offer}"
         self.services.journal.emit(ev.Notice, text=text)

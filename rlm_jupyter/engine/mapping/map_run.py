@@ -85,14 +85,13 @@ class MapRun(Run):
             RunStoppedError: interrupted.
             RLMError: why not all are done; the error's `.run.value` is the table so far.
         """
-        while not self.done and not self.waits:
-            try:
-                self.wait(_TICK)
-            except TimeoutError:
-                continue
-            except KeyboardInterrupt:
-                self.stop()
-                return self.wait_interruptibly().raise_for_error().value  # type: ignore[no-any-return]
+        try:
+            while not self.done and not self.waits:
+                with contextlib.suppress(TimeoutError):
+                    self.wait(_TICK)
+        except KeyboardInterrupt:
+            self.stop()
+            self.wait_interruptibly()
         return self._table()
 
     async def atable(self) -> pd.DataFrame:
