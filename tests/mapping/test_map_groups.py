@@ -7,6 +7,7 @@ from run_parts import until
 from scripts import by_question
 
 from rlm_jupyter import ConfigError, LimitReachedError, Limits
+from rlm_jupyter.models import ScriptedModel
 
 QUESTION = "What did this customer spend?"
 SCHEMA = {"total": "int64", "many": "bool"}
@@ -49,6 +50,18 @@ def test_groups_by_several_columns_show_only_the_columns_that_are_named(tmp_path
         out = rlm.map(orders(), "?", by=["customer", "note"], columns=["price"], confirm=False)
     assert out.index.names == ["customer", "note"]
     assert set(out["answer"]) == {"price"}
+
+
+def test_the_data_may_change_while_groups_are_asked_about(tmp_path):
+    data = orders()
+
+    def reply(messages):
+        data.loc[:, "price"] = 0
+        return f"```repl\n{GOOD}\n```"
+
+    with mapping(ScriptedModel(reply), tmp_path, limits=Limits(concurrency=1)) as rlm:
+        out = rlm.map(data, QUESTION, SCHEMA, by="customer", confirm=False)
+    assert out["total"].tolist() == [18, 37, 8, 64]
 
 
 def test_three_groups_are_done_before_the_user_is_asked(tmp_path):

@@ -129,8 +129,13 @@ def test_in_a_notebook_without_a_widget_the_cell_does_not_hang(tmp_path):
             == "ok"
         )
         assert book.value("int(run.value['error'].isna().sum())") == "60"
-        reply, _ = book.run("%%rlm_map table -o again -m model -s 'delivery: bool' --no-confirm;\nDelivery?")
+        reply, outputs = book.run(
+            "%%rlm_map\ttable -o again -m model -s 'delivery: bool' --no-confirm;\nDelivery?"
+        )
         assert reply["status"] == "ok"
+        assert not [kind for kind, _ in outputs if kind == "execute_result"], (
+            "the semicolon keeps it off the screen"
+        )
         assert book.value("int(again['delivery'].sum())") == "40"
 
 

@@ -120,6 +120,12 @@ def test_limits_and_refusals_are_told_for_each_item(ask):
     assert run.status == "limit"
     assert run.value == ["<t0>", "<t1>", "<t2>", "<t3>", "limit", "limit"]
 
+    def first_alone(messages):
+        return json.dumps(answers(messages, lambda item: {"answer": item})[:1])
+
+    run, _ = run_code(ask, code, first_alone, limits=Limits(calls=2, concurrency=1))
+    assert run.value == ["t0", *["limit"] * 5], "what was paid for is kept"
+
     def refusing(messages):
         return ModelError("refused") if "t3" in items_in(messages).values() else echo(messages)
 
@@ -148,9 +154,10 @@ def test_what_cannot_be_asked(ask, call, words):
 
 
 def test_it_is_switched_off_with_the_other_sub_calls(ask):
-    code = "FINAL([one.message for one in llm_query_batched(['a'], per=2)])"
+    code = "FINAL([one.message for one in llm_query_batched(['a', 'b', 'c'], per=2)])"
     run, asked = run_code(ask, code, echo, settings={"sub_calls": False})
-    assert "sub_calls=False" in run.value[0]
+    assert len(run.value) == 3
+    assert "sub_calls=False" in run.value[2]
     assert asked == []
 
 

@@ -25,7 +25,7 @@ class MapTask:
     Attributes:
         question: verbatim.
         schema: of the answer for one item.
-        frame: the columns of the table that are shown, as they were when the question was asked.
+        frame: the columns of the table that are shown; of groups, as they were when the question was asked.
         index: of the result.
         texts: each row as a line of JSON; none where the items are groups.
         groups: the rows of each group, by position; none where the items are rows.
@@ -108,7 +108,6 @@ def read_task(
         "use_function": use_function,
     }
     if by is None:
-        shown = shown.copy()
         size = SAMPLE_ROWS if sample is None else sample
         return MapTask(
             question,
