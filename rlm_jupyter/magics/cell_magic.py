@@ -116,7 +116,9 @@ def _can_step(shell: InteractiveShell) -> bool:
     """Returns whether the user can press Next while the cell awaits."""
     from rlm_jupyter.views.display import clicks_arrive, display_mode
 
-    return display_mode(shell) == "widget" and clicks_arrive("awaited")
+    # What runs a notebook without a person, such as nbclient, says so by refusing requests for input.
+    attended = getattr(getattr(shell, "kernel", None), "_allow_stdin", True)
+    return attended and display_mode(shell) == "widget" and clicks_arrive("awaited")
 
 
 def _wait(run: Run, view: View) -> bool:

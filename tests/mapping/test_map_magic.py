@@ -5,6 +5,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
 from magics_parts import notebook, terminal_shell
 from map_parts import answering, complaints, sizes
+from nbformat.v4 import new_code_cell, new_notebook
 from run_parts import until
 
 from rlm_jupyter import ConfigError
@@ -156,3 +157,24 @@ def test_in_a_notebook_with_a_widget_the_cell_waits_for_the_click(tmp_path):
         reply, _ = book.run("%%rlm_map table -o out -m model -s 'delivery: bool'\nDelivery?", timeout=100)
         assert reply["status"] == "ok"
         assert book.value("int(out['error'].isna().sum())") == "60"
+
+
+@pytest.mark.parametrize(
+    "line", ["%%rlm_map table -m model -o out -s 'delivery: bool'", "%%rlm table -m model --step"]
+)
+def test_nbclient_does_not_wait_for_a_click_that_nobody_makes(tmp_path, monkeypatch, line):
+    """With widgets, too: nobody is there to press Next."""
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("RLM_JUPYTER_DISPLAY", "widget")
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    check = "run = %rlm last\n%rlm stop\nrun.status"
+    cells = ["%load_ext rlm_jupyter\n" + SETUP.replace("COUNT", "60"), f"{line}\nIs it late?", check]
+    book = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+    NotebookClient(
+        book, timeout=100, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
+    shown = "".join(output.get("text", "") for output in book.cells[1].outputs)
+    assert "%rlm next" in shown
+    if "map" in line:
+        assert "stopped" in str(book.cells[2].outputs)
