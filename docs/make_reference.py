@@ -11,10 +11,12 @@ from pathlib import Path
 
 from rlm_jupyter import RLM, Chart, Limits, Run, Sandbox, errors
 from rlm_jupyter.engine.agent.handle import AgentHandle
+from rlm_jupyter.engine.mapping.map_run import MapRun
 from rlm_jupyter.magics import commands  # noqa: F401 - registers the commands
-from rlm_jupyter.magics.arguments import CELL
+from rlm_jupyter.magics.arguments import CELL, Parser
 from rlm_jupyter.magics.command_registry import COMMANDS
 from rlm_jupyter.magics.config import MagicsConfig
+from rlm_jupyter.magics.map_cell import MAP
 from rlm_jupyter.options.table import Owner, options_of
 from rlm_jupyter.settings import PROVIDERS
 
@@ -38,9 +40,22 @@ def _cell(text: str) -> str:
 
 
 def magics() -> Iterator[str]:
-    """Yields the options of `%%rlm`, and the commands of `%rlm`."""
+    """Yields the options of the cell magics, and the commands of `%rlm`."""
     yield "## `%%rlm [NAME ...] [OPTIONS]`\n\n| option | |\n|---|---|"
-    for action in CELL._actions:  # noqa: SLF001 - argparse has no public list of them
+    yield from _options(CELL)
+    yield "\n## `%%rlm_map NAME [OPTIONS]`\n\nBesides the settings that `%%rlm` takes:\n\n| option | |\n|---|---|"
+    yield from _options(MAP, CELL)
+    yield "\n## `%rlm COMMAND`\n\n| command | |\n|---|---|"
+    for command in COMMANDS.values():
+        yield f"| `%rlm {_cell(command.usage)}` | {_cell(command.summary)} |"
+
+
+def _options(parser: Parser, known: Parser | None = None) -> Iterator[str]:
+    """Yields the options of a magic, but those that are the same in another one."""
+    same = {(*one.option_strings, one.help) for one in known._actions} if known is not None else set()  # noqa: SLF001
+    for action in parser._actions:  # noqa: SLF001 - argparse has no public list of them
+        if (*action.option_strings, action.help) in same:
+            continue
         if action.option_strings:
             value = f" {action.metavar}" if action.metavar else ""
             names = " ".join(
@@ -48,9 +63,6 @@ def magics() -> Iterator[str]:
             )
             choices = ", ".join(map(str, action.choices or ()))
             yield f"| {names} | {_cell((action.help or '').replace('%(choices)s', choices))} |"
-    yield "\n## `%rlm COMMAND`\n\n| command | |\n|---|---|"
-    for command in COMMANDS.values():
-        yield f"| `%rlm {_cell(command.usage)}` | {_cell(command.summary)} |"
 
 
 def settings() -> Iterator[str]:
@@ -80,12 +92,20 @@ def _fields(owner: Owner) -> Iterator[str]:
 
 def classes() -> Iterator[str]:
     """Yields what `RLM`, `Run`, `AgentHandle` and `Chart` offer."""
-    kinds = [(RLM, "`RLM`"), (Run, "`Run`"), (AgentHandle, "`run.agents[ID]`"), (Chart, "`Chart`")]
+    kinds = [
+        (RLM, "`RLM`"),
+        (Run, "`Run`"),
+        (MapRun, "`MapRun`"),
+        (AgentHandle, "`run.agents[ID]`"),
+        (Chart, "`Chart`"),
+    ]
     for kind, title in kinds:
         yield f"\n## {title}\n\n{_first(kind)}\n\n| | |\n|---|---|"
         if kind is RLM:
             yield f"| `RLM{_signature(RLM.__init__)}` | |"
         members = {name: member for one in reversed(kind.__mro__[:-1]) for name, member in vars(one).items()}
+        if kind is MapRun:  # what it has besides
+            members = dict(vars(MapRun))
         for name, member in members.items():
             if name.startswith("_") or not (callable(member) or isinstance(member, property)):
                 continue

@@ -20,6 +20,9 @@ from rlm_jupyter.sandbox_settings import Sandbox
 from rlm_jupyter.settings import Limits, Settings
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from rlm_jupyter.engine.mapping.map_run import MapRun
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.events.events import AnyEvent
     from rlm_jupyter.registry import find_run, last_run, runs, stop_all
@@ -297,6 +300,104 @@ class RLM:
             continues=continues,
         )
         return wiring.start(asked, self.limits if limits is None else self._check_limits(Limits.of(limits)))
+
+    # ---- one question for each row
+
+    def map(self, data: Any, question: str, schema: object = None, **options: Any) -> pd.DataFrame:
+        """Ask one question for each row of a table, or for each group of rows, and block until there are answers.
+
+        Usage:
+            >>> out = rlm.map(
+            ...     complaints,
+            ...     "Is this complaint about delivery?",
+            ...     schema={"delivery": "bool", "why": "string"},
+            ...     columns=["text"],
+            ... )
+
+        Where more rows follow than the sample, it returns with the sample done, a warning says what the others will
+        cost, and the run waits for `rlm_jupyter.rlm.last_run().next()`; `confirm=False` does all.
+
+        Args:
+            data: a DataFrame, a Series, or a list of texts or dicts.
+            question: that is asked about each row.
+            schema: of an answer; see `start_map`.
+            options: as of `start_map`.
+
+        Returns:
+            A table with the index of the data, or one row for each group; a column for each field of the schema, and
+            `error`. Its `attrs` say model, question, prompt, cost and when.
+
+        Raises:
+            RLMError: not all rows are done; the error's `.run.value` has what there is.
+        """
+        return self.start_map(data, question, schema, **options).table()
+
+    async def amap(self, data: Any, question: str, schema: object = None, **options: Any) -> pd.DataFrame:
+        """Ask one question for each row, and await the table; see `map`. Data is copied on a thread meanwhile."""
+        from rlm_jupyter.engine.run.batch import started
+
+        run: Any = await started(partial(self.start_map, data, question, schema, **options))
+        return await run.atable()  # type: ignore[no-any-return]
+
+    def start_map(  # noqa: PLR0913 - options of a question, all but the first by name
+        self,
+        data: Any,
+        question: str,
+        schema: object = None,
+        *,
+        columns: Sequence[Any] | str | None = None,
+        by: Any = None,
+        per: int | None = None,
+        sample: int | None = None,
+        confirm: bool = True,
+        write_function: bool = True,
+        use_function: bool = False,
+        limits: Limits | Mapping[str, object] | None = None,
+        on_event: Callable[[AnyEvent], None] | None = None,
+    ) -> MapRun:
+        """Ask one question for each row, and return the run at once; its `value` is the table so far.
+
+        Rows go many to a request, to `sub_model`. What a reply leaves out, doubles or gets wrong is asked again
+        alone, then the row has an `error`. The same question over the same data is answered from the cache.
+
+        Args:
+            data: a DataFrame, a Series, or a list of texts or dicts.
+            question: verbatim.
+            schema: of an answer: columns with dtypes or lists of choices (``{"delivery": "bool", "kind": ["late",
+                "lost"]}``), a type, a pydantic model or a JSON Schema; None: a text, in the column `answer`.
+            columns: of the data, which the model is shown; None: all.
+            by: a column, or several: each group of rows goes to a sub-agent with a kernel of its own.
+            per: rows of one request at most; None: as many as fit.
+            sample: items that are done and priced first; None: 20 rows, or 3 groups.
+            confirm: whether the run waits for `next()` after the sample, if there are more.
+            write_function: whether the model is asked after the sample, by one request, for a Python function that
+                does the same; it is tried on the half of the sample that it was not shown. Not done if `confirm` is
+                false, unless `use_function` is true.
+            use_function: whether that function does the rest if it agrees in at least 95 % of these rows.
+            limits: what this run may spend, instead of the limits of this `RLM`.
+            on_event: called with each event of the run, on the engine's thread; it must not block.
+
+        Raises:
+            ConfigError: a column that does not exist, a schema or setting that cannot work, or an empty question.
+            ContextError: the data is no table.
+        """
+        wiring = self._wiring()
+        from rlm_jupyter.engine.mapping.map_task import read_task
+
+        task = read_task(
+            data,
+            question,
+            schema,
+            columns=columns,
+            by=by,
+            per=per,
+            sample=sample,
+            confirm=confirm,
+            write_function=write_function,
+            use_function=use_function,
+        )
+        allowed = self.limits if limits is None else self._check_limits(Limits.of(limits))
+        return wiring.start_map(task, allowed, on_event)
 
     def _wiring(self) -> Wiring:
         with self._wiring_lock:

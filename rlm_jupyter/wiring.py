@@ -11,14 +11,17 @@ from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.budget.ledger import Ledger
 from rlm_jupyter.engine.completions.completions import Completions
 from rlm_jupyter.engine.completions.sampling import Samplings
+from rlm_jupyter.engine.mapping.map_run import MapRun
 from rlm_jupyter.engine.run.conductor import Conductor
 from rlm_jupyter.engine.run.engine_thread import engine
 from rlm_jupyter.engine.run.run import Run, RunArguments
+from rlm_jupyter.errors import ConfigError, ContextError
 from rlm_jupyter.events.events import AnyEvent, Notice
 from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.registry import kernel_pool, let_older_go, register_run, reply_cache, submit
 from rlm_jupyter.run_setup.sources import Grants, check_local
 from rlm_jupyter.run_setup.start import (
+    Data,
     check_start,
     emit_run_started,
     encode,
@@ -40,6 +43,7 @@ from rlm_jupyter.values.store import Store
 if TYPE_CHECKING:
     from rlm_jupyter.engine.budget.shared_budget import SharedBudget
     from rlm_jupyter.engine.completions.completions import Cache
+    from rlm_jupyter.engine.mapping.map_task import MapTask
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.errors import RLMError
     from rlm_jupyter.models.base import ChatModel, Price
@@ -149,6 +153,43 @@ class Wiring:
         self._begin_life(run)
         return run
 
+    def start_map(
+        self, task: MapTask, limits: Limits, on_event: Callable[[AnyEvent], None] | None = None
+    ) -> MapRun:
+        """Begin a run that asks one question for each item of a table; see `RLM.start_map` for what it raises.
+
+        Args:
+            task: what is asked.
+            limits: what the run may spend.
+            on_event: called with each event of the run.
+        """
+        exposed = check_start(self.settings, task.question, on_event)
+        if task.by_group and limits.depth == 0:
+            raise ConfigError("`by` gives each group to a sub-agent, and the limit `depth` of 0 allows none.")
+        try:
+            data = encode(task.frame, (), rows=self.settings.sample_rows)
+        except ContextError as error:
+            if task.by_group:
+                raise
+            data, exposed = Data(), exposed or f"No function is written instead of requests: {error.message}"
+        spec = AgentSpec(
+            id="0",
+            parent=None,
+            depth=0,
+            question=task.question,
+            model=self.sub_model,
+            context=data.buffer,
+            mapping=task,
+        )
+        heard = (self.on_event, on_event, tracer(self.settings, self.sub_model))
+        listeners = [listener for listener in heard if listener is not None]
+        run = self._begin(
+            new_id(), spec, {}, {}, limits, listeners, inherit=False, step=False, exposed=exposed
+        )
+        assert isinstance(run, MapRun)
+        self._begin_life(run)
+        return run
+
     def failed(self, question: str, error: RLMError, limits: Limits) -> Run:
         """Returns a run that has failed already.
 
@@ -251,7 +292,7 @@ class Wiring:
         emit_run_started(
             journal, spec, self.model, self.sub_model, limits, self.settings, step=step, exposed=exposed
         )
-        return Run(
+        return (Run if spec.mapping is None else MapRun)(
             conductor,
             spec,
             engine(),

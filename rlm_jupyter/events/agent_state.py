@@ -97,6 +97,21 @@ class ToolState:
 
 
 @dataclass
+class MapState:
+    """How far one question for each row of a table is: the newest `RowsMapped`, and what was written instead."""
+
+    noun: str = "row"
+    total: int = 0
+    done: int = 0
+    failed: int = 0
+    rate: float | None = None
+    seconds_left: float | None = None
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    function: str | None = None
+    """The source of a function that does the same, if the model wrote one."""
+
+
+@dataclass
 class AgentState:
     """One agent: a row of the tree and all that its page shows."""
 
@@ -111,6 +126,8 @@ class AgentState:
     """Its data; with a `place` where that is known, as have `value` and `variables`."""
     status: ev.RunStatus = "running"
     waiting: Activity = ""
+    waiting_text: str = ""
+    """What is said of that, where it is more than its name."""
     finished: float | None = None
     look: CellState | None = None
     """The first look at its data that was run before its first turn, where its model is a small one."""
@@ -139,6 +156,8 @@ class AgentState:
     output_tokens: int = 0
     cost: float | None = 0.0
     """USD of its own completions; None as soon as one of them is not known."""
+    mapping: MapState | None = None
+    """How far it is, if it asks one question for each row of a table."""
     seq: int = 0
     """Of the last event that changed it: a view compares it with what it has shown."""
 
@@ -154,8 +173,10 @@ class AgentState:
     @property
     def wait_text(self) -> str:
         """What is said of what it waits for; empty where that is only named."""
-        if self.status != "running" or self.waits_for != "reading":
+        if self.status != "running" or self.waits_for not in ("reading", "step"):
             return ""
+        if self.waits_for == "step":
+            return self.waiting_text
         return self.held_text.get(next(reversed(self.held), 0), "")
 
     def cell(self, number: int) -> CellState | None:

@@ -314,6 +314,34 @@ class ValueRejected(Event):
     reason: str
 
 
+class RowsMapped(Event):
+    """How far one question for each row of a table is."""
+
+    kind: Literal["rows_mapped"] = "rows_mapped"
+    noun: str
+    """What one item is called: a row, or a group."""
+    total: int
+    done: int
+    failed: int
+    """Of those done, how many have an error in the place of an answer."""
+    rate: float | None = None
+    """Items in a second; None if that is not known yet."""
+    seconds_left: float | None = None
+    counts: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Of flags and choices: how often each value came, the most frequent first."""
+
+
+class FunctionWritten(Event):
+    """After the sample of a map, the model wrote a function, which was tried on rows that it had not seen."""
+
+    kind: Literal["function_written"] = "function_written"
+    source: str
+    agreed: int
+    compared: int
+    offered: bool
+    """Whether it agrees often enough to do the rest."""
+
+
 class ToolCalled(Event):
     """An agent's code called what runs in the notebook: a host tool, or an MCP server."""
 
@@ -417,6 +445,8 @@ AnyEvent = Annotated[
     | ValueReturned
     | ValuesHeld
     | ValueRejected
+    | RowsMapped
+    | FunctionWritten
     | ToolCalled
     | ConnectionMade
     | Waiting

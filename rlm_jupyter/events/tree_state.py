@@ -16,6 +16,7 @@ from rlm_jupyter.events.agent_state import (
     AgentState,
     CallState,
     CellState,
+    MapState,
     ToolCallState,
     ToolState,
     TurnState,
@@ -26,6 +27,7 @@ __all__ = [
     "AgentState",
     "CallState",
     "CellState",
+    "MapState",
     "ToolCallState",
     "ToolState",
     "TreeState",
@@ -221,12 +223,14 @@ class TreeState:
                 agent.value = _placed(event.description, event.place)
             case ev.ValueRejected():
                 agent.notices.append(f"FINAL was sent back: {event.reason}")
+            case ev.RowsMapped() | ev.FunctionWritten():
+                _mapped(agent, event)
             case ev.ToolCalled():
                 _tool(agent, event)
             case ev.Waiting():
                 _wait(agent, event)
             case ev.StepPending():
-                agent.pending_code, agent.waiting = event.code, "step"
+                agent.pending_code, agent.waiting, agent.waiting_text = event.code, "step", ""
             case _:
                 pass
 
@@ -308,6 +312,7 @@ def _amounts(limits: dict[str, Any]) -> Iterator[str]:
 def _wait(agent: AgentState, event: ev.Waiting) -> None:
     if event.call is None:
         agent.waiting = "" if event.seconds == 0 else event.reason
+        agent.waiting_text = "" if event.seconds == 0 else event.text
     elif event.seconds == 0:
         agent.held.pop(event.call, None)
         agent.held_text.pop(event.call, None)
@@ -357,6 +362,15 @@ def _code(agent: AgentState, event: ev.CodeStarted | ev.CodeOutput | ev.CodeFini
         return
     found.status, found.output, found.cut = event.status, event.output, event.cut
     found.error, found.seconds, found.pictures = event.error, event.seconds, event.pictures
+
+
+def _mapped(agent: AgentState, event: ev.RowsMapped | ev.FunctionWritten) -> None:
+    agent.mapping = state = agent.mapping or MapState()
+    if isinstance(event, ev.FunctionWritten):
+        state.function = event.source
+        return
+    state.noun, state.total, state.done, state.failed = event.noun, event.total, event.done, event.failed
+    state.rate, state.seconds_left, state.counts = event.rate, event.seconds_left, event.counts
 
 
 def _tool(agent: AgentState, event: ev.ToolCalled) -> None:

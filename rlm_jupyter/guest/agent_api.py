@@ -20,7 +20,9 @@ from .caller_kind import Cell, caller_awaits
 from .depth_fallback import fallback_prompt
 from .image_files import encode_images
 from .mcp_api import ServerWords
+from .packed_batch import PackedBatch
 from .pending_calls import Batch, Call, Failed, Work, deliver, settled
+from .plain_items import plain_items
 from .tool_functions import Tools, encode_function
 from .variables import Variables, is_fixed
 
@@ -167,19 +169,35 @@ class Words(ServerWords):
         )
 
     def llm_query_batched(
-        self, prompts: Iterable[str], *, images: Any = None, schema: Any = None, model: str | None = None
+        self,
+        prompts: Iterable[Any],
+        *,
+        images: Any = None,
+        schema: Any = None,
+        model: str | None = None,
+        instruction: str | None = None,
+        per: int | None = None,
     ) -> Any:
         """Ask many plain questions at once.
 
         Args:
-            prompts: the questions; a single text is asked of each of the images.
+            prompts: the questions; with `instruction`, items of any plain data, such as rows of a table. A single text
+                is asked of each of the images.
             images: for each prompt what it shows the model: an image, a list of some, or None.
             schema: of each answer, as of `llm_query`.
             model: another model by name.
+            instruction: what to do with each item.
+            per: items that share one request, which costs less; what is missing in its reply is asked again alone.
 
         Returns:
             The answers in order; a `Failed` stands in the place of one that failed.
         """
+        if per is not None or instruction is not None:
+            if images is not None:
+                raise ValueError("`images` go one prompt to a request: leave out `per` and `instruction`.")
+            return deliver(
+                self._packed(prompts, schema, model, instruction, 1 if per is None else per), self.cell
+            )
         texts, plan = _texts(prompts), read_schema(schema)
         if images is None:
             starts = [lambda text=text: self._ask(text, plan, model) for text in texts]
@@ -326,6 +344,26 @@ class Words(ServerWords):
             raise error_of("unencodable", str(error)) from None
         return work.start(self.link, "llm_query", body, [fd])
 
+    def _packed(
+        self, prompts: Any, schema: Any, model: str | None, instruction: str | None, per: int
+    ) -> Work:
+        if isinstance(per, bool) or not isinstance(per, int) or per < 1:
+            raise ValueError(f"`per` must be a whole number from 1 on, not `{per!r:.40}`.")
+        items = plain_items([prompts] if isinstance(prompts, str) else prompts)
+        if instruction is None:
+            _texts(items)
+        plan, convert = read_schema(schema)
+        if isinstance(schema, dict):
+            convert = _unchanged  # columns are the fields of one answer, and no table
+        packs = [items[start : start + per] for start in range(0, len(items), per)]
+
+        def start(pack: list[Any]) -> Work:
+            body = {"items": pack, "question": instruction, "schema": plan, "model": model}
+            return Work("llm_query_batched", self._finish).start(self.link, "llm_pack", body)
+
+        starts = [lambda pack=pack: start(pack) for pack in packs]
+        return PackedBatch("llm_query_batched", starts, _BATCH, [len(pack) for pack in packs], convert)
+
     def _send_out(self, prompt: str, context: Any, plan: Any, tools: Any, mcp: Any, name: Any) -> Work:
         if not isinstance(prompt, str):
             raise TypeError(
@@ -436,6 +474,10 @@ def _texts(prompts: Any) -> list[str]:
         if not isinstance(text, str):
             raise TypeError(f"`prompts[{index}]` must be a `str`, not `{type(text).__name__}`.")
     return texts
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 def _figure(left: Any) -> str:

@@ -20,20 +20,24 @@ if TYPE_CHECKING:
 
     Transformer = Callable[[list[str]], list[str]]
 
-_CALL = "get_ipython().run_cell_magic('rlm', "
-_AWAITED = "await get_ipython().magics_manager.registry['RLMMagics'].ask_awaited("
+_REGISTERED = "await get_ipython().magics_manager.registry['RLMMagics']."
+_AWAITED = {
+    "get_ipython().run_cell_magic('rlm', ": f"{_REGISTERED}ask_awaited(",
+    "get_ipython().run_cell_magic('rlm_map', ": f"{_REGISTERED}map_awaited(",
+}
 
 
 def transformer(shell: InteractiveShell) -> Transformer:
     """Returns the `input_transformers_post` hook of a shell.
 
-    It rewrites a whole `%%rlm` cell to the awaited form where that works, and leaves all else as it is: the
-    magic then blocks, and can be interrupted all the same.
+    It rewrites a whole `%%rlm` or `%%rlm_map` cell to the awaited form where that works, and leaves all else as it
+    is: the magic then blocks, and can be interrupted all the same.
     """
 
     def await_rlm(lines: list[str]) -> list[str]:
-        if len(lines) == 1 and lines[0].startswith(_CALL) and can_await(shell):
-            return [_AWAITED + lines[0].removeprefix(_CALL)]
+        call = next((call for call in _AWAITED if len(lines) == 1 and lines[0].startswith(call)), None)
+        if call is not None and can_await(shell):
+            return [_AWAITED[call] + lines[0].removeprefix(call)]
         return lines
 
     return await_rlm

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import MissingKeyError, RLMError, RunStoppedError
@@ -25,25 +26,29 @@ GRACE = 2.0
 """Seconds that an interrupted cell waits for its agents to end."""
 
 
-def ask(magics: MagicsState, line: str, body: str) -> Any:
+Reader = Callable[["MagicsState", str, str], Task]
+"""Reads the line and the body of a cell."""
+
+
+def ask(magics: MagicsState, line: str, body: str, read: Reader = read) -> Any:
     """Run a cell and block until it has its answer (or give the run at once, where that was asked for)."""
     task = read(magics, line, body)
     if task.dry_run:
         return _dry_run(task)
     run = start(magics, task)
-    if task.background or task.step:  # no click arrives here while the cell blocks, so nobody could step on
+    if task.background or task.waits:  # no click arrives here while the cell blocks, so nobody could step on
         return _follow(magics, task, run)
     interrupted = _wait(run, _show(run, "blocking"))
     return _answer(magics, task, run, interrupted=interrupted)
 
 
-async def ask_awaited(magics: MagicsState, line: str, body: str) -> Any:
+async def ask_awaited(magics: MagicsState, line: str, body: str, read: Reader = read) -> Any:
     """Run a cell and await its answer; clicks arrive meanwhile."""
     task = read(magics, line, body)
     if task.dry_run:
         return _dry_run(task)
     run = start(magics, task)
-    if task.background or (task.step and not _can_step(magics.shell)):
+    if task.background or (task.waits and not _can_step(magics.shell)):
         return _follow(magics, task, run)
     interrupted = await _wait_awaiting(run, _show(run, "awaited"))
     return _answer(magics, task, run, interrupted=interrupted)
@@ -72,7 +77,7 @@ def start(magics: MagicsState, task: Task) -> Run:
     except MissingKeyError as error:
         wrong = next((m for m in _models(task) if isinstance(m, str) and f"`{m}`" in error.message), None)
         raise MissingKeyError(error.message + models_hint(magics.shell, wrong)) from None
-    run = rlm.start(task.question, **task.asked)
+    run = task.begin(rlm)
     magics.runs.add(run)
     return run
 
@@ -120,7 +125,9 @@ def _can_step(shell: InteractiveShell) -> bool:
     """Returns whether the user can press Next while the cell awaits."""
     from rlm_jupyter.views.display import clicks_arrive, display_mode
 
-    return display_mode(shell) == "widget" and clicks_arrive("awaited")
+    # What runs a notebook without a person, such as nbclient, says so by refusing requests for input.
+    attended = getattr(getattr(shell, "kernel", None), "_allow_stdin", True)
+    return attended and display_mode(shell) == "widget" and clicks_arrive("awaited")
 
 
 def _wait(run: Run, view: View) -> bool:
@@ -168,8 +175,8 @@ async def _wait_awaiting(run: Run, view: View) -> bool:
 
 def _follow(magics: MagicsState, task: Task, run: Run) -> Run:
     """Go on without the cell: keep the view up to date, and hand the answer over at the end."""
-    if task.step:
-        print("Step mode: each cell waits for `%rlm next`, `%rlm next` lets it run.")  # noqa: T201
+    if task.waits:
+        print(task.how_to_go_on)  # noqa: T201
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:  # terminal IPython: no loop between two cells, and no view that could be kept
@@ -195,6 +202,4 @@ def _hand_over_later(shell: InteractiveShell, task: Task, run: Run) -> None:
 
 
 def _dry_run(task: Task) -> None:
-    from rlm_jupyter.magics.dry_run import report
-
-    print(report(task))  # noqa: T201 - it is the cell's output
+    print(task.preview())  # noqa: T201 - it is the cell's output

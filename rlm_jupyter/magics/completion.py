@@ -1,4 +1,4 @@
-"""Completion on the lines of `%%rlm` and `%rlm`: options, variables, commands, agents."""
+"""Completion on the lines of `%%rlm`, `%%rlm_map` and `%rlm`: options, variables, commands, agents."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.completer import SimpleCompletion, context_matcher
 
 from rlm_jupyter.magics import notebook_lookup
-from rlm_jupyter.magics.arguments import CELL, options
+from rlm_jupyter.magics.arguments import CELL, Parser, options
 from rlm_jupyter.magics.command_registry import COMMANDS
+from rlm_jupyter.magics.map_cell import MAP
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
     Matcher = Callable[[CompletionContext], SimpleMatcherResult]
 
-_CELL = re.compile(r"\s*%%rlm\s")
+_CELL = re.compile(r"\s*%%(?P<name>rlm(?:_map)?)\s")
+_IN_COLUMNS = re.compile(r"\s--(?:columns|by)[\s=]\s*[^\s-]*$")
+_PARSERS = {"rlm": CELL, "rlm_map": MAP}
 _LINE = re.compile(r"(?:.*=)?\s*%rlm\s+(?P<rest>.*)", re.DOTALL)
 
 _ENTRIES = 1000
@@ -44,22 +47,28 @@ def matcher(shell: InteractiveShell) -> Matcher:
         found: Iterable[str] = ()
         if (line := _LINE.match(before)) is not None:
             found = _for_command(line["rest"])
-        elif context.cursor_line == 0 and _CELL.match(before):
-            found = _for_cell(shell, re.split(r"[\s,]+", before.strip())[1:], fragment)
+        elif context.cursor_line == 0 and (cell := _CELL.match(before)) is not None:
+            words = re.split(r"[\s,]+", before.strip())[1:]
+            listing = cell["name"] == "rlm_map" and _IN_COLUMNS.search(before) is not None
+            found = (
+                _columns(shell, words)
+                if listing
+                else _for_cell(shell, _PARSERS[cell["name"]], words, fragment)
+            )
         matches = [SimpleCompletion(name, type="rlm") for name in found if name.startswith(fragment)]
         return {"completions": matches, "suppress": bool(matches), "matched_fragment": fragment}
 
     return complete_rlm  # type: ignore[no-any-return]
 
 
-def _for_cell(shell: InteractiveShell, words: list[str], fragment: str) -> Iterable[str]:
+def _for_cell(shell: InteractiveShell, parser: Parser, words: list[str], fragment: str) -> Iterable[str]:
     if fragment.startswith("-"):
-        return options(CELL)
+        return options(parser)
     if fragment.startswith("@"):
         return _paths(fragment)
     done = words[:-1] if fragment else words
     last = done[-1] if done else ""
-    action = CELL._option_string_actions.get(last)  # noqa: SLF001 - argparse has no public look-up
+    action = parser._option_string_actions.get(last)  # noqa: SLF001 - argparse has no public look-up
     if action is None or action.nargs == 0:
         return [
             name
@@ -69,6 +78,13 @@ def _for_cell(shell: InteractiveShell, words: list[str], fragment: str) -> Itera
     if action.choices:
         return list(action.choices)
     return _values(shell, action.dest)
+
+
+def _columns(shell: InteractiveShell, words: list[str]) -> list[str]:
+    """Returns the columns of the first table that a line names."""
+    known = notebook_lookup.variables(shell)
+    table = next((known[word] for word in words if hasattr(known.get(word), "columns")), None)
+    return [] if table is None else [str(name) for name in itertools.islice(table.columns, _ENTRIES)]
 
 
 def _paths(fragment: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from rlm_jupyter.kernels.launch.early_start import early_start
-from rlm_jupyter.magics import await_transform, completion, input_transformers, run_display
+from rlm_jupyter.magics import await_transform, completion, input_transformers, map_cell, run_display
 from rlm_jupyter.magics import cell_magic as cell
 from rlm_jupyter.magics import line_magic as line
 from rlm_jupyter.magics.arguments import cell_help
@@ -28,13 +28,20 @@ def _cell(method: _Method) -> _Method:
     return cell_magic("rlm")(method)  # type: ignore[arg-type]  # IPython declares only the form without a name
 
 
+def _map_cell(method: _Method) -> _Method:
+    return cell_magic("rlm_map")(method)  # type: ignore[arg-type]  # as above
+
+
 def _line(method: _Method) -> _Method:
     return line_magic("rlm")(method)  # type: ignore[arg-type]  # as above
 
 
 @magics_class
 class RLMMagics(Magics, MagicsState):
-    """`%%rlm` asks a question, `%rlm` looks after runs; `%config RLMMagics` shows the settings."""
+    """`%%rlm` asks a question, `%%rlm_map` one for each row; `%rlm` looks after runs.
+
+    `%config RLMMagics` shows the settings.
+    """
 
     shell: InteractiveShell
 
@@ -59,6 +66,17 @@ class RLMMagics(Magics, MagicsState):
     async def ask_awaited(self, line: str, body: str) -> Any:
         """Ask as `%%rlm` does, awaiting: the form that the input transformer writes."""
         return await cell.ask_awaited(self, line, body)
+
+    @no_var_expand
+    @_map_cell
+    def map_rows(self, line: str, body: str) -> Any:  # noqa: D102 - the help is made of the parser
+        return cell.ask(self, line, body, map_cell.read)
+
+    map_rows.__doc__ = map_cell.cell_help()
+
+    async def map_awaited(self, line: str, body: str) -> Any:
+        """Ask as `%%rlm_map` does, awaiting: the form that the input transformer writes."""
+        return await cell.ask_awaited(self, line, body, map_cell.read)
 
     @no_var_expand
     @_line
@@ -88,7 +106,8 @@ def unload(shell: InteractiveShell) -> None:
     if magics is None:
         return
     for kind in ("line", "cell"):
-        shell.magics_manager.magics[kind].pop("rlm", None)
+        for name in ("rlm", "rlm_map"):
+            shell.magics_manager.magics[kind].pop(name, None)
     for transformer in input_transformers.BEFORE:
         shell.input_transformers_cleanup.remove(transformer)
     for transformer in (*input_transformers.AFTER, magics.await_rlm):

@@ -11,7 +11,8 @@ import re
 
 from rlm_jupyter.magics.lexer import is_silenced
 
-_CELL = re.compile(r"\s*%%\s*rlm(?![\w?])\s*(?P<line>[^\n]*)\n?")
+_NAMES = ("rlm", "rlm_map")
+_CELL = re.compile(r"\s*%%\s*(?P<name>rlm(?:_map)?)(?![\w?])\s*(?P<line>[^\n]*)\n?")
 _CALL = re.compile(
     r"(?P<call>get_ipython\(\)\.run_(?:line|cell)_magic\()"
     r"(?P<name>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"), (?P<line>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
@@ -22,7 +23,7 @@ def at_the_beginning(lines: list[str]) -> list[str]:
     """Begin a cell with its `%%rlm`, without the comments and spaces before it: IPython finds a magic only there."""
     for place, line in enumerate(lines):
         if (found := _CELL.fullmatch(line)) is not None:
-            return [f"%%rlm {found['line']}".rstrip() + "\n", *lines[place + 1 :]]
+            return [f"%%{found['name']} {found['line']}".rstrip() + "\n", *lines[place + 1 :]]
         if line.strip() and not line.lstrip().startswith("#"):
             break
     return lines
@@ -35,7 +36,7 @@ def respaced(lines: list[str]) -> list[str]:
 
 def _respaced(found: re.Match[str]) -> str:
     name, *more = ast.literal_eval(found["name"]).split(maxsplit=1)
-    if name != "rlm" or not more:
+    if name not in _NAMES or not more:
         return found.group()
     rest = f"{more[0]} {ast.literal_eval(found['line'])}".strip()
     return f"{found['call']}{name!r}, {rest!r}"
@@ -44,7 +45,7 @@ def _respaced(found: re.Match[str]) -> str:
 def silenced(lines: list[str]) -> list[str]:
     """Put the semicolon that ends a magic's line behind the call, where the display hook looks for it."""
     last = next((place for place in reversed(range(len(lines))) if lines[place].strip()), None)
-    if last is None or "_magic('rlm', " not in lines[last]:
+    if last is None or not any(f"_magic('{name}', " in lines[last] for name in _NAMES):
         return lines
     found = _CALL.search(lines[last])
     if found is None or not is_silenced(ast.literal_eval(found["line"])):

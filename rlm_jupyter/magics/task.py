@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.magics.magics_state import MagicsState
+    from rlm_jupyter.rlm import RLM
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,26 @@ class Task:
     dry_run: bool = False
     continues: Run | None = None
 
+    def begin(self, rlm: RLM) -> Run:
+        """Start its run, and return at once; see `RLM.start` for what it raises."""
+        return rlm.start(self.question, **self.asked)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the run will wait for the user, who can press nothing while a cell blocks."""
+        return self.step
+
+    @property
+    def how_to_go_on(self) -> str:
+        """What is said where the cell returns at once because the run will wait."""
+        return "Step mode: each cell waits for `%rlm next`, `%rlm next` lets it run."
+
+    def preview(self) -> str:
+        """Returns what would be sent; see `dry_run.report` for what it raises."""
+        from rlm_jupyter.magics.dry_run import report
+
+        return report(self)
+
     @property
     def asked(self) -> dict[str, Any]:
         """Arguments of `RLM.start`, besides the question."""
@@ -80,13 +101,12 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
     shell = magics.shell
     line, body = join_continued_lines(line, body)
     given = vars(parse(CELL, line, shell.user_ns))
-    question = _question(body)
+    question = question_of(body)
     out = notebook_lookup.out_name(given["out"]) if "out" in given else None
     if given.get("go_on") and given.get("dry_run"):
         raise UsageError("`--dry-run` shows the prompt of a new question: leave out `--continue`.")
     earlier = _newest_run() if given.get("go_on") else None
-    settings = {name: given[name] for name in magics.trait_names(config=True) if name in given}
-    settings |= {name: given[name] for name in arguments_of("sandbox") if name in given}
+    settings = settings_of(magics, given)
     arguments = magics.arguments_of_rlm(settings)
     if earlier is not None:  # the models stay, unless the line names others
         models = {"model": earlier.model, "sub_model": earlier.sub_model}
@@ -109,6 +129,12 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
         dry_run=given.get("dry_run", False),
         continues=earlier,
     )
+
+
+def settings_of(magics: MagicsState, given: dict[str, Any]) -> dict[str, Any]:
+    """Returns those of a line's options that are settings."""
+    names = [*magics.trait_names(config=True), *arguments_of("sandbox")]
+    return {name: given[name] for name in names if name in given}
 
 
 def _data_of(shell: InteractiveShell, words: tuple[str, ...]) -> tuple[tuple[str, ...], Any]:
@@ -177,7 +203,12 @@ def _newest_run() -> Run:
     return run
 
 
-def _question(body: str) -> str:
+def question_of(body: str) -> str:
+    """Returns a cell's question: its body without blank lines around it.
+
+    Raises:
+        UsageError: it is empty.
+    """
     if not body.strip():
         raise UsageError("The question is empty. Write it in the cell, below the line of `%%rlm`.")
     first = body.rfind("\n", 0, len(body) - len(body.lstrip())) + 1

@@ -20,6 +20,7 @@ from rlm_jupyter.text.sanitize import clean, head_tail, one_line
 from rlm_jupyter.values.charts.embedded import fitted
 from rlm_jupyter.views.answer_card import answer_card
 from rlm_jupyter.views.description import description
+from rlm_jupyter.views.mapped_rows import row_name
 from rlm_jupyter.views.protocol import Description
 from rlm_jupyter.views.static_card import card_html
 from rlm_jupyter.views.static_style import STYLE
@@ -201,7 +202,7 @@ class _Page:
         error = f'<div class="rlm-s-error">{line(agent.error, 300)}</div>' if agent.error else ""
         return (
             f"<summary><code>{line(agent.id, 60)}</code> {_badge(doing(self._state, agent), agent.status)} "
-            f"{line(agent.name or agent.question, 160)} "
+            f"{line(row_name(agent) or agent.question, 160)} "
             f'<span class="rlm-s-dim">· {escape(" · ".join(facts))}</span>{value}{error}</summary>'
         )
 

@@ -26,6 +26,7 @@ from rlm_jupyter.views.agent_page import newest_tool_calls, tool_names
 from rlm_jupyter.views.answer_card import answer_card
 from rlm_jupyter.views.description import description
 from rlm_jupyter.views.find_agent import find_agent
+from rlm_jupyter.views.mapped_rows import row_name
 from rlm_jupyter.views.protocol import Agent
 from rlm_jupyter.views.text_card import card_lines
 from rlm_jupyter.views.widget_messages import rows, summary
@@ -97,7 +98,7 @@ def agent_line(state: TreeState, agent: AgentState, at: float | None = None) -> 
         f"{fmt.count(agent.input_tokens + agent.output_tokens)} tokens",
         fmt.money(agent.cost),
         fmt.duration(max(0.0, elapsed)),
-        one_line(agent.name or agent.question, _WIDTH),
+        one_line(row_name(agent) or agent.question, _WIDTH if agent.mapping is None else 2 * _WIDTH),
     ]
     return " · ".join(parts)
 

@@ -203,19 +203,19 @@ class Commands:
         run, agent_id, code = self._run(), self._agent(message), message.get("code")
         with run.lock:
             agent = run.tree.agents[agent_id]
-            whole, shown = agent.pending_code, pending_code(agent)
-        if whole is None:
+            whole, shown, waits = agent.pending_code, pending_code(agent), agent.waits_for == "step"
+        if whole is None and not waits:
             raise ConfigError(f"Agent {agent_id} has no cell that waits for `Next`.")
         if code is not None and not isinstance(code, str):
             raise ConfigError("The edited code must be text.")
-        if code == shown:
+        if code == shown or whole is None:
             code = None  # not edited: what the model wrote runs, not how it was shown
-        elif code is not None and shown is not None and len(whole) > len(shown):
+        elif code is not None and shown is not None and len(whole or "") > len(shown):
             raise ConfigError("This cell is too long to be edited here: run it as it is, or stop the agent.")
 
         def work() -> None:
             run.next(agent_id, code)
-            reply(success(message, "The cell runs."))
+            reply(success(message, "The run goes on." if whole is None else "The cell runs."))
 
         self._in_thread(work, message, reply)
 

@@ -20,11 +20,13 @@ from rlm_jupyter.text.sanitize import clean, one_line
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.answer_card import answer_card
 from rlm_jupyter.views.json_numbers import count, finite, whole
+from rlm_jupyter.views.mapped_rows import row_name
 
 MAX_BYTES = 64_000
 """Of one message: the server's relay and the browser stay responsive below."""
 
 _TEXT = 2000
+_NAME, _PROGRESS = 80, 200
 _ENVELOPE = 200
 _MAX_NOTICES = 12
 _PICO = 10**12
@@ -65,10 +67,12 @@ def row(state: TreeState, agent: AgentState, cost_total: float | None) -> protoc
         "parent": agent.parent,
         "depth": count(agent.depth),
         "question": one_line(agent.question),
-        "name": None if agent.name is None else one_line(agent.name, 80),
+        "name": None
+        if (name := row_name(agent)) is None
+        else one_line(name, _NAME if agent.mapping is None else _PROGRESS),
         "status": agent.status,
         "activity": state.activity(agent),
-        "wait": one_line(agent.wait_text, 120) or None,
+        "wait": one_line(agent.wait_text, 300) or None,
         "model": one_line(agent.model, 80),
         "turns": len(agent.turns),
         "cells": agent.cells,

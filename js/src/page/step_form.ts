@@ -53,10 +53,13 @@ export class StepView {
     const request = this.session.requests.get(`next:${agent.id}`);
     attribute(this.#next, "data-pending", request?.state === "pending");
     const edited = agent.pending_code !== null && code !== agent.pending_code;
+    const asked = agent.pending_code === null ? agent.wait : null;
+    put(this.#next, asked ? "Go on" : "Next");
     const plainNote =
-      agent.pending_code === null
+      asked ??
+      (agent.pending_code === null
         ? "continues to the next turn"
-        : "runs this code; edit it first if you like";
+        : "runs this code; edit it first if you like");
     const note =
       request?.state === "error" ? request.message : edited ? "edited: your version will run" : plainNote;
     put(this.#note, note);

@@ -283,7 +283,9 @@ export class Session {
   #follow(): void {
     const { run, agents } = this.store;
     const shown = this.choices.selected === null ? undefined : agents.get(this.choices.selected);
-    if (!(run.step || run.paused) || run.status !== "running" || shown?.activity === "step") return;
+    // The root also waits where no cell does: for consent to what a run over many rows will cost.
+    const asks = agents.get("0")?.activity === "step";
+    if (!(run.step || run.paused || asks) || run.status !== "running" || shown?.activity === "step") return;
     for (const agent of agents.values()) {
       if (agent.status === "running" && agent.activity === "step") {
         this.select(agent.id, false);

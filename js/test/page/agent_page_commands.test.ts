@@ -247,6 +247,20 @@ describe("step mode", () => {
     expect(field().value).toBe("y = 1");
   });
 
+  it("asks what a run over many rows asks, and goes on by a click", async () => {
+    const wait = "all 58,000 rows: about $3.10 and 4 minutes; go on?";
+    page.receive({
+      kind: "patch",
+      seq: 2,
+      agents: { "0.1": { activity: "step", pending_code: null, wait } },
+    });
+    await frame();
+    expect(page.find(".rlm-step .rlm-answer").textContent).toBe(wait);
+    expect(page.button("Next")).toBeUndefined();
+    page.button("Go on")?.click();
+    expect(page.last("next")).toMatchObject({ agent: "0.1", code: null });
+  });
+
   it("keeps an edit while the tree goes on", async () => {
     field().value = "x = 2";
     field().dispatchEvent(new Event("input"));

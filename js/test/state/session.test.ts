@@ -164,6 +164,14 @@ describe("an agent's page", () => {
     expect(desk.session.details.has("0.40")).toBe(true);
   });
 
+  it("shows the root where that waits for consent, also without step mode", () => {
+    const desk = new Desk();
+    desk.snapshot([agent("0")], { step: false });
+    expect(desk.session.choices.selected).toBeNull();
+    desk.receive({ kind: "patch", seq: 2, agents: { "0": { activity: "step", wait: "go on?" } } });
+    expect(desk.session.choices.selected).toBe("0");
+  });
+
   it("follows the agent that waits for Next", () => {
     const desk = new Desk();
     desk.snapshot([agent("0"), agent("0.1"), agent("0.2")], { step: true });

@@ -119,6 +119,11 @@ class Agent:
         own = [read] if isinstance(read, str) and self.spec.parent is None else []
         return ("context", *self.spec.names, *self.spec.item_names, *own)
 
+    @property
+    def own_value(self) -> Any:
+        """Its answer so far, of an agent that makes it in this process; None if that is made in a kernel."""
+        return None
+
     def last_turn(self) -> bool:
         """Whether there is no turn after this one."""
         left = self.services.ledger.left(self.id)

@@ -10,6 +10,7 @@ from rlm_jupyter.models.base import ChatModel
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
+    from rlm_jupyter.engine.mapping.map_task import MapTask
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.tools.functions import Tool
     from rlm_jupyter.values.store import Buffer
@@ -49,6 +50,7 @@ class AgentSpec:
         mcp: names of the MCP servers that its code may ask.
         added: data that came with follow-up questions, the newest last.
         earlier: of a follow-up: the root whose kernel and chat it goes on with.
+        mapping: what it asks about each item of a table; None: it is an agent that writes code.
     """
 
     id: str
@@ -65,3 +67,4 @@ class AgentSpec:
     mcp: tuple[str, ...] = ()
     added: tuple[Added, ...] = ()
     earlier: Agent | None = field(default=None, repr=False, compare=False)
+    mapping: MapTask | None = field(default=None, repr=False, compare=False)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_jupyter.engine.agent.compaction import check_fits
 from rlm_jupyter.engine.agent_requests.added_imports import told_imports
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
+from rlm_jupyter.engine.agent_requests.packed_items import answer_items, read_item_schema
 from rlm_jupyter.engine.agent_requests.received_images import load_images
 from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.engine.agent_requests.tool_calls import (
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 Answer = tuple[Any, list[int]]
 
-_WHILE_RUNNING = ("llm_query", "rlm_query", "final", "tool", "mcp")
+_WHILE_RUNNING = ("llm_query", "llm_pack", "rlm_query", "final", "tool", "mcp")
 _MAX_TEXT = 64_000_000
 _FORM = {False: ", with JSON only", True: " by text"}
 
@@ -72,6 +73,7 @@ class AgentCalls:
         self._agent = agent
         self._words: dict[str, Callable[[dict[str, Any], list[int]], Awaitable[Answer]]] = {
             "llm_query": self._llm_query,
+            "llm_pack": self._llm_pack,
             "rlm_query": self._rlm_query,
             "final": self._final,
             "budget": self._budget,
@@ -117,7 +119,7 @@ class AgentCalls:
             BridgeError: the word and the setting.
         """
         settings = self._agent.services.settings
-        if op in ("llm_query", "rlm_query") and not settings.sub_calls:
+        if op in ("llm_query", "llm_pack", "rlm_query") and not settings.sub_calls:
             raise BridgeError("failed", f"`{op}` is switched off in this run (`sub_calls=False`): use code.")
         if not settings.sub_agents and (op == "rlm_query" or (op == "llm_query" and body.get("fallback"))):
             raise BridgeError(
@@ -174,6 +176,11 @@ class AgentCalls:
             except RLMError as error:
                 raise BridgeError("failed", error.message) from None
             yield images
+
+    async def _llm_pack(self, body: dict[str, Any], _fds: list[int]) -> Answer:
+        async with self._in_order:
+            schema = await self.work.run(read_item_schema, body.get("schema"))
+        return await answer_items(self._agent, body, schema, self.work), []
 
     async def _rlm_query(self, body: dict[str, Any], fds: list[int]) -> Answer:
         agent = self._agent

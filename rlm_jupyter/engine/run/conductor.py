@@ -13,6 +13,7 @@ from rlm_jupyter.engine.agent.agent import Agent
 from rlm_jupyter.engine.agent.loop import AgentLoop
 from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.budget.limit_errors import retry_refused
+from rlm_jupyter.engine.mapping.map_loop import MapLoop
 from rlm_jupyter.engine.run.retained_kernels import KeptKernels, kept_kernels
 from rlm_jupyter.engine.run.services import RunServices
 from rlm_jupyter.errors import AgentFailedError, LimitReachedError, RLMError, RunStoppedError
@@ -108,7 +109,7 @@ class Conductor(RunServices):
             LimitReachedError: there is no room for another agent.
         """
         self.ledger.admit_agent(spec.id)
-        agent = AgentLoop(spec, self)
+        agent = AgentLoop(spec, self) if spec.mapping is None else MapLoop(spec, self)
         self.agents[spec.id] = agent
         self.journal.emit(
             ev.AgentStarted,

@@ -53,6 +53,12 @@ class RunAnswer:
         """
         if self._is_decoded:
             return self._value
+        root = self._conductor.agents.get("0")
+        own = root.own_value if root is not None else None
+        if own is not None:
+            if final:
+                self._value, self._is_decoded = own, True
+            return own
         encoded = self.encoded
         if encoded is None:
             return None
@@ -81,6 +87,9 @@ class RunAnswer:
             final: as for `load`.
         """
         root = self._conductor.agents.get("0")
+        if root is not None and root.own_value is not None:
+            self.load(trust=False, final=final)
+            return
         if root is None or root.value is None or root.value.closed:
             return
         if root.value.size <= _SMALL_BYTES:

@@ -38,6 +38,22 @@ class Gate:
             self._journal.emit(ev.Waiting, agent, reason="step", seconds=0)
         return code if edited is None else edited
 
+    async def confirm(self, agent: str, question: str) -> None:
+        """Wait until the user says Next or Resume, whether or not cells wait.
+
+        Args:
+            agent: that waits.
+            question: what is asked of the user.
+        """
+        waiting: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._waiting[agent] = waiting
+        self._journal.emit(ev.Waiting, agent, reason="step", seconds=None, text=question)
+        try:
+            await waiting
+        finally:
+            self._waiting.pop(agent, None)
+            self._journal.emit(ev.Waiting, agent, reason="step", seconds=0)
+
     @property
     def waiting(self) -> list[str]:
         """Ids of the agents that wait for Next, the longest first."""

@@ -1,0 +1,1 @@
+"""One question for each row of a table, or for each group of rows."""
