@@ -6,16 +6,16 @@ A position is a number of events: 0 is before the first one, `len(events)` after
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
 
 from rlm_jupyter.events import events as ev
-from rlm_jupyter.events.tree_copy import copy_tree
+from rlm_jupyter.events.tree_copy import BranchedTree
 from rlm_jupyter.events.tree_state import TreeState
 
 SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 100.0)
-_CHECKPOINTS = 4
-_NEAR = 500
-"""Events before a position that was sought backwards, at which a checkpoint is kept: steps back come in series."""
+_EVERY = 2000
+"""Events from one checkpoint to the next: about as many as can be folded between two pictures on the screen."""
 _LONGEST_GAP = 1.5
 """Seconds of a run in which nothing happens that are played; longer ones are as long as these."""
 
@@ -35,8 +35,10 @@ class Playback:
     def __init__(self, events: Sequence[ev.AnyEvent], final: TreeState | None = None) -> None:
         self._events = events
         self._final = final
-        self._checkpoints: dict[int, TreeState] = {}
-        self.state = TreeState() if final is None else final
+        self._checkpoints = [TreeState()]
+        """After 0, `_EVERY`, twice as many, … events."""
+        self._branch = BranchedTree(self._checkpoints[0])
+        self.state = self._branch.state if final is None else final
         self.position = 0 if final is None else len(events)
 
     def __len__(self) -> int:
@@ -57,29 +59,33 @@ class Playback:
         if position == len(self._events) and self._final is not None:
             self.state, self.position = self._final, position
             return
-        if position < self.position or self.state is self._final:
-            self._go_back(position)
-        self._fold(position)
+        with _no_collections():
+            is_near = self.position <= position < self.position + _EVERY
+            if not is_near or self.state is self._final:
+                at = position // _EVERY
+                while len(self._checkpoints) <= at:
+                    self._add_checkpoint()
+                self._branch = BranchedTree(self._checkpoints[at])
+                self.position = at * _EVERY
+            self._fold(self._branch, self.position, position)
+        self.state, self.position = self._branch.state, position
 
-    def _go_back(self, position: int) -> None:
-        """Start from the nearest checkpoint, and leave one shortly before the position."""
-        nearest = max((at for at in self._checkpoints if at <= position), default=0)
-        known = self._checkpoints.pop(nearest, None)
-        if known is not None:
-            self._checkpoints[nearest] = known  # the newest used is the last to be dropped
-        self.state = TreeState() if known is None else copy_tree(known)
-        self.position = nearest
-        if position - nearest > 2 * _NEAR:
-            self._fold(position - _NEAR)
-            self._checkpoints[self.position] = copy_tree(self.state)
-            while len(self._checkpoints) > _CHECKPOINTS:
-                del self._checkpoints[next(iter(self._checkpoints))]
+    def prepare(self) -> None:
+        """Do a part of the work that a move back would have to do; a moment's, for when nothing else is to be done."""
+        if len(self._checkpoints) <= len(self._events) // _EVERY:
+            with _no_collections():
+                self._add_checkpoint()
 
-    def _fold(self, position: int) -> None:
-        for event in self._events[self.position : position]:
+    def _add_checkpoint(self) -> None:
+        branch = BranchedTree(self._checkpoints[-1])
+        start = (len(self._checkpoints) - 1) * _EVERY
+        self._fold(branch, start, start + _EVERY)
+        self._checkpoints.append(branch.state)
+
+    def _fold(self, branch: BranchedTree, start: int, end: int) -> None:
+        for event in self._events[start:end]:
             with contextlib.suppress(Exception):  # makes no sense, in a log that somebody made or changed
-                self.state.apply(event)
-        self.position = position
+                branch.apply(event)
 
     def next_of(self, kinds: tuple[type[ev.Event], ...]) -> int:
         """Returns the position after the next event of these kinds; the end if there is none."""
@@ -143,3 +149,15 @@ class Clock:
         self._waited = left
         self.playing = position < len(events)
         return position
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Pause the search for garbage: what is made is kept, and to look through it takes longer than to make it."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

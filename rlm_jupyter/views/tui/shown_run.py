@@ -158,6 +158,8 @@ class ShownRun:
     def tick(self, seconds: float) -> bool:
         """Let time pass; returns whether the moment is another now."""
         if not self.clock.playing:
+            if not self.now:
+                self._playback.prepare()
             return False
         before = self._playback.position
         self._playback.seek(self.clock.advance(self.events, before, seconds))
