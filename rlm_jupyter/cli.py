@@ -193,6 +193,8 @@ def _finish(run: Run, *, quiet: bool) -> int:
         _complain(error)
     if isinstance(error, LimitReachedError):
         code = LIMIT
+    elif isinstance(error, RunStoppedError):  # by the user, in the viewer
+        code = INTERRUPTED
     elif error is not None and code == DONE:
         code = FAILED
     value = run.value if error is None or run.value_description is not None else None

@@ -168,7 +168,9 @@ class ShownRun:
     def caption(self) -> str:
         """Returns on one line what happens at the moment."""
         if self.now:
-            return "Live." if self.goes_on else "The run has ended."
+            return (
+                "Live." if self.goes_on else "The run has ended. Press q to close; its value is then printed."
+            )
         told = caption(self.event)
         at_end = self._playback.position == len(self.events)
         return f"{self.note} · {told}" if self.note and at_end else told

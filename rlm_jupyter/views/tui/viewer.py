@@ -274,7 +274,6 @@ class Viewer(App[None]):
         if not self._ended and not self.shown.goes_on:
             self._ended = True
             self.show()
-            self.notify("The run has ended. Press q to close; its value is then printed.", markup=False)
 
     def _is_late(self, now: float) -> bool:
         """Returns whether a live run is not the one that is drawn: something happened, or only time has passed."""
