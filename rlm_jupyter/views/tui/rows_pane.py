@@ -155,10 +155,10 @@ class RowsPane(ScrollView, can_focus=True):
         with self.tree_lock:
             agent = self.state.agents.get(row.id)
             parts = [] if agent is None else self.parts(row, agent, width)
-        strip = _strip(parts, width)
-        if row.id != self.selected:
-            return strip
-        return strip.apply_style(style("cursor") if self.has_focus else Style(bold=True, underline=True))
+        if row.id == self.selected:  # in one style: reversed, each colour would be another background
+            look = style("cursor" if self.has_focus else "selected")
+            parts = [(text, look) for text, _ in parts]
+        return _strip(parts, width)
 
     def head_parts(self, width: int) -> Parts:
         """Returns the texts of the row above the agents."""

@@ -171,9 +171,14 @@ class ShownRun:
             return (
                 "Live." if self.goes_on else "The run has ended. Press q to close; its value is then printed."
             )
-        told = caption(self.event)
         at_end = self._playback.position == len(self.events)
+        told = caption(self._last() if at_end else self.event)
         return f"{self.note} · {told}" if self.note and at_end else told
+
+    def _last(self) -> ev.AnyEvent | None:
+        """Returns the event with which the run ended; what comes after it is a matter of housekeeping."""
+        newest = reversed(self.events[-_AFTER_END:])
+        return next((event for event in newest if isinstance(event, ev.RunFinished)), self.event)
 
     def bar(self, width: int) -> str:
         """Returns on one line where in the run the moment is; events that are failures are marked by `!`."""
@@ -203,4 +208,5 @@ class ShownRun:
         return places
 
 
+_AFTER_END = 50
 _FAILURES = {"failed", "error", "timeout", "died"}

@@ -24,6 +24,7 @@ STYLES: Final = {
     "note": Style(color="yellow"),
     "found": Style(reverse=True, bold=True),
     "cursor": Style(reverse=True),
+    "selected": Style(bold=True, underline=True),
     "running": Style(color="cyan", bold=True),
     "done": Style(color="green"),
     "failed": Style(color="red", bold=True),
