@@ -72,6 +72,12 @@ def test_each_moment_is_what_the_first_events_give(name, events, every, monkeypa
 
 def test_a_run_that_grows_is_played_on():
     events = example().events
+    known = TreeState.of(events[:9])
+    playback = Playback(events[:9], known)
+    playback.grow(events)
+    playback.seek(11)
+    assert playback.state == TreeState.of(events[:11])
+    assert known == TreeState.of(events[:9])
     playback = Playback(events[:9])
     playback.seek(9)
     playback.grow(events)

@@ -210,6 +210,21 @@ async def test_a_replay_follows_what_happens_or_stays_at_an_agent():
         assert screen.app.selected == "0"
         await screen.press("f")
         assert screen.app.selected == "0.1"
+        assert "0.1 profile" not in await screen.press("c")
+        assert "0.1 profile" in await screen.press("comma")
+
+
+async def test_the_cursor_stays_on_the_screen_when_the_terminal_is_made_smaller():
+    story = Story()
+    story.agent("0")
+    for number in range(20):
+        story.agent(f"0.{number}", f"Part {number}")
+    story.end()
+    async with viewer(story, (80, 40)) as screen:
+        assert "0.19 Part 19" in await screen.press("end")
+        await screen.pilot.resize_terminal(80, 15)
+        await screen.until(lambda: len(screen.lines) == 15)
+        await screen.until(lambda: "0.19 Part 19" in screen.text)
 
 
 # ---- search

@@ -61,7 +61,7 @@ class Playback:
             return
         with _no_collections():
             is_near = self.position <= position < self.position + _EVERY
-            if not is_near or self.state is self._final:
+            if not is_near or self.state is not self._branch.state:
                 at = position // _EVERY
                 while len(self._checkpoints) <= at:
                     self._add_checkpoint()
