@@ -1,5 +1,6 @@
 """`--tui` in a real terminal (tmux): what is on the screen, what it leaves behind, and what goes to stdout."""
 
+import io
 import re
 import sys
 from pathlib import Path
@@ -176,6 +177,7 @@ def test_a_viewer_that_is_closed_lets_the_run_go_on(ask, tmp_path):
 
 def test_without_a_terminal_nothing_is_sent(openai_server, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.__stdin__", io.StringIO())
     words = ["-q", "What?", "-m", "test-model", "--base-url", openai_server.url, "--no-cache", "--tui"]
     assert cli.main(["run", *words]) == cli.USAGE
     assert cli.main(["log", str(LOG), "--tui"]) == cli.USAGE

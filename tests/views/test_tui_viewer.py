@@ -1,7 +1,9 @@
 """The terminal's viewer, driven by keys: what is on its screen, at all sizes, for logs and for runs that go on."""
 
+import io
 import re
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from hostile_text import PAYLOADS
@@ -517,11 +519,25 @@ async def test_nothing_can_be_stopped_in_a_log():
 
 
 def test_what_is_missing_is_said_before_anything_is_done(monkeypatch):
+    monkeypatch.setattr("sys.__stdin__", io.StringIO())
     with pytest.raises(ConfigError, match="needs a terminal"):
         open_viewer.check_terminal()
-    monkeypatch.setattr(open_viewer.importlib.util, "find_spec", lambda _name: None)
+    metadata = open_viewer.importlib.metadata
+    monkeypatch.setattr(metadata, "version", lambda _name: "8.2.5")
+    with pytest.raises(ConfigError, match=r"needs `textual` 8\.2\.6 or newer, and 8\.2\.5 is installed"):
+        open_viewer.check_terminal()
+
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", missing)
     with pytest.raises(ConfigError, match=r"pip install 'rlm_jupyter\[tui\]'"):
         open_viewer.check_terminal()
+
+
+def test_the_oldest_textual_that_is_taken_is_the_one_that_is_declared():
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")
+    assert f'tui = ["textual>={".".join(map(str, open_viewer._OLDEST))}"]' in project
 
 
 def test_a_fault_of_the_viewer_is_told_without_the_data_in_it(monkeypatch, capfd):

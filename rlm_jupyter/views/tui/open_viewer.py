@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
+import importlib.metadata
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,15 +19,27 @@ if TYPE_CHECKING:
     from rlm_jupyter.views.tui.shown_run import LiveRun, ShownRun
 
 
+_OLDEST = (8, 2, 6)
+"""The first version of textual with themes that leave a terminal its own colours, as in pyproject.toml."""
+
+
 def check_terminal() -> None:
     """Check that the viewer can open; cheap, and before anything is paid for.
 
     Raises:
-        ConfigError: `textual` is not installed, or this is no terminal.
+        ConfigError: `textual` is not installed, or too old, or this is no terminal.
     """
-    if importlib.util.find_spec("textual") is None:
+    try:
+        version = importlib.metadata.version("textual")
+    except importlib.metadata.PackageNotFoundError:
         raise ConfigError(
             "`--tui` needs `textual`, which is not installed: `pip install 'rlm_jupyter[tui]'`."
+        ) from None
+    if tuple(map(int, re.findall(r"\d+", version)[:3])) < _OLDEST:
+        oldest = ".".join(map(str, _OLDEST))
+        raise ConfigError(
+            f"`--tui` needs `textual` {oldest} or newer, and {version} is installed: "
+            "`pip install -U 'rlm_jupyter[tui]'`."
         )
     # It is drawn on stderr, so that stdout can be piped on.
     for stream, name in ((sys.__stdin__, "stdin"), (sys.__stderr__, "stderr")):
