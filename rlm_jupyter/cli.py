@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.run.run import Run
 
 DONE, FAILED, USAGE, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
+_TUI = "Show it in an interactive viewer in this terminal (needs the extra `tui`)."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     log.set_defaults(command=_log)
     log.add_argument("file", metavar="FILE", help="a .jsonl of a run")
     log.add_argument("--agent", metavar="ID", help="one agent, turn by turn")
+    log.add_argument("--tui", action="store_true", help=_TUI)
     _add_export(
         commands.add_parser("export", help="a log as a file to keep", description="Write a run to a file.")
     )
@@ -92,6 +94,7 @@ def _add_question(run: argparse.ArgumentParser) -> None:
         "-s", "--schema", metavar="JSON", help="A JSON Schema for the answer, or the path of a file with one."
     )
     add("--quiet", action="store_const", const=True, help="Do not print the tree.")
+    add("--tui", action="store_const", const=True, help=_TUI)
 
 
 def _add_export(export: argparse.ArgumentParser) -> None:
@@ -116,6 +119,10 @@ def _run(given: argparse.Namespace) -> int:
 
     # An option that was not given leaves no trace, so that `none` (no limit) and nothing are two things.
     told = vars(given)
+    if "tui" in told:
+        from rlm_jupyter.views.tui.open_viewer import check_terminal
+
+        check_terminal()
     schema = _schema(told.get("schema"))
     names, context = _data(told.get("file") or [])
     settings = {name: told[name] for name in arguments_of("settings") if name in told}
@@ -128,7 +135,19 @@ def _run(given: argparse.Namespace) -> int:
     limits = {field: told[name] for name, field in arguments_of("limits").items() if name in told}
     run = RLM(**settings, limits=limits).start(told["question"], context, names=names, schema=schema)
     with run:
+        if "tui" in told:
+            _view(run)
         return _finish(run, quiet="quiet" in told)
+
+
+def _view(run: Run) -> None:
+    """Show a run in the viewer; if that fails, the run goes on as without it."""
+    from rlm_jupyter.views.tui.open_viewer import view_run
+
+    try:
+        view_run(run)
+    except RLMError as error:
+        _complain(error)
 
 
 def _data(words: Sequence[str]) -> tuple[tuple[str, ...], Any]:
@@ -174,6 +193,8 @@ def _finish(run: Run, *, quiet: bool) -> int:
         _complain(error)
     if isinstance(error, LimitReachedError):
         code = LIMIT
+    elif isinstance(error, RunStoppedError):  # by the user, in the viewer
+        code = INTERRUPTED
     elif error is not None and code == DONE:
         code = FAILED
     value = run.value if error is None or run.value_description is not None else None
@@ -243,6 +264,8 @@ def _log(given: argparse.Namespace) -> int:
     from rlm_jupyter.views import text_tree as text
     from rlm_jupyter.views.run_statistics import statistics
 
+    if given.tui:
+        return _log_viewer(given.file, given.agent)
     record = load(given.file)
     if given.agent is not None:
         print(text.show_agent(record.tree, given.agent))  # noqa: T201 - it is the command's output
@@ -251,6 +274,23 @@ def _log(given: argparse.Namespace) -> int:
     if record.torn:
         lines.append("Note: the log ends in the middle; what was written until then is shown.")
     print("\n".join(lines))  # noqa: T201 - the same
+    return DONE
+
+
+def _log_viewer(file: str, agent: str | None) -> int:
+    import gc
+
+    from rlm_jupyter.records import load
+    from rlm_jupyter.views.tui.open_viewer import check_terminal, view_log
+
+    check_terminal()
+    gc.disable()  # what is read stays: the search for garbage in it takes as long as to read it
+    try:
+        record = load(file)
+    finally:
+        gc.enable()
+    note = "Note: the log ends in the middle" if record.torn else ""
+    view_log(record.events, record.tree, note=note, agent=agent)
     return DONE
 
 
