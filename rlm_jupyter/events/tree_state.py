@@ -254,7 +254,7 @@ class TreeState:
 
     def _reply(self, agent: AgentState, event: ev.ReplyDelta | ev.ReplyFinished | ev.ReplyFailed) -> None:
         known = self._calls.get(event.call)
-        if known is None:
+        if known is None or known[0] != agent.id:  # another agent's, in a log that somebody made
             return
         call = known[1]
         agent.held.pop(event.call, None)
