@@ -1,4 +1,4 @@
-"""Writes `js/src/state/protocol.ts` from `rlm_jupyter/views/protocol.py`: `make protocol`."""
+"""Writes `js/src/state/protocol.ts` from `protocol.py` and its parts in `rlm_jupyter/views`: `make protocol`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCE = ROOT / "rlm_jupyter" / "views" / "protocol.py"
+SOURCES = [
+    ROOT / "rlm_jupyter" / "views" / f"{name}.py"
+    for name in ("protocol", "replay_protocol", "command_protocol")
+]
 TARGET = ROOT / "js" / "src" / "state" / "protocol.ts"
 
 _HEAD = """/**
@@ -109,7 +112,7 @@ def _constant(node: ast.AnnAssign, doc: str) -> str:
 
 def protocol() -> str:
     """Returns the TypeScript of the whole protocol."""
-    body = ast.parse(SOURCE.read_text("utf-8")).body
+    body = [node for source in SOURCES for node in ast.parse(source.read_text("utf-8")).body]
     parts = [_HEAD]
     for node, after in zip(body, [*body[1:], None], strict=True):
         match node:

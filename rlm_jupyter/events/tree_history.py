@@ -83,7 +83,7 @@ class _Fork:
             limits=dict(base.limits),
             notices=list(base.notices),
             agents=dict(base.agents),
-            _calls=dict(base._calls),
+            completions=dict(base.completions),
         )
         self._own: dict[int, object] = {}
         """What was copied for this tree, by its identity; held, so that no other object can have the same one."""
@@ -144,12 +144,12 @@ class _Fork:
         return copied
 
     def _call(self, agent: AgentState, number: int) -> None:
-        owner, known = self.state._calls.get(number, ("", None))
+        owner, known = self.state.completions.get(number, ("", None))
         if known is None or owner != agent.id or id(known) in self._own:
             return
         copied = replace(known)
         self._own[id(copied)] = copied
-        self.state._calls[number] = (owner, copied)
+        self.state.completions[number] = (owner, copied)
         for at in range(len(agent.turns) - 1, -1, -1):
             if agent.turns[at].call is known:
                 self._turn(agent, at).call = copied

@@ -151,6 +151,8 @@ export interface Run {
   paused: boolean;
   /** Of a page that was saved as a file: no kernel answers there, and times stand still. */
   saved: Level | null;
+  /** Where an earlier moment is shown: times stand still, and nothing can be asked of the kernels. */
+  replay: Replay | null;
 }
 
 /** The header before the first snapshot. */
@@ -188,6 +190,7 @@ export const RUN_DEFAULTS: Run = {
   step: false,
   paused: false,
   saved: null,
+  replay: null,
 };
 
 /** One agent's row. */
@@ -416,6 +419,8 @@ export interface PatchMessage {
   seq: number;
   run?: Partial<Run>;
   agents?: Record<string, Partial<Agent>>;
+  /** Agents that have not begun at the moment that is shown now. */
+  gone?: string[];
 }
 
 /** The answer to `open`. */
@@ -454,9 +459,73 @@ export interface ErrorMessage {
   reason?: string | null;
 }
 
-export type Answer = DetailMessage | PromptAnswer | OkMessage | ErrorMessage;
+export type Answer = DetailMessage | PromptAnswer | OutlineMessage | OkMessage | ErrorMessage;
 
+/** What a page is told of a replay: the moment that is shown, and what the slider needs; a part of `protocol`. */
 export type Incoming = SnapshotMessage | PatchMessage | Answer;
+
+/** Where the data of one agent is: what stays in its kernel, what the model reads, what goes up to its parent. */
+export interface Flow {
+  agent: string;
+  parent: string | null;
+  /** Its data in a line. */
+  context: string | null;
+  /** Of its data. */
+  kernel_bytes: number | null;
+  variables: number;
+  /** Of its prompts so far; of one without a reply an estimate. */
+  prompt_tokens: number;
+  output_tokens: number;
+  /** Values that came up to it from its sub-agents. */
+  received: number;
+  /** Its own value in a line, once it went up. */
+  value: string | null;
+}
+
+/** Which moment of a run is shown; the rest of the state is that of this moment. */
+export interface Replay {
+  /** How many events have happened. */
+  position: number;
+  /** How many there are. */
+  events: number;
+  /** Since the start of the run. */
+  seconds: number;
+  /** What happens now, in a sentence. */
+  caption: string;
+  /** The agent of which the caption tells. */
+  agent: string | null;
+  /** Names the moment, as in `agent 0.3, turn 2`, for people to pass on and to go to. */
+  place: string;
+  /** Whether the run goes on meanwhile. */
+  live: boolean;
+  /** Whether there is nothing else to go back to: a log, or a file. */
+  only: boolean;
+  flow: Flow | null;
+}
+
+export type MarkKind = "agent" | "error" | "value" | "limit";
+
+/** Something to see on the slider: after how many events, what, and of which agent. */
+export type Mark = [number, MarkKind, string];
+
+/** After how many events; seconds of the replay, in which long waits are shortened; seconds of the run. */
+export type Point = [number, number, number];
+
+/** What the slider of a replay needs. */
+export interface Outline {
+  events: number;
+  /** Bounded; between two of them time goes evenly. */
+  points: Point[];
+  /** Bounded; one of a kind for each stretch of the slider. */
+  marks: Mark[];
+}
+
+/** The answer to `outline`. */
+export interface OutlineMessage {
+  kind: "outline";
+  request: string;
+  outline: Outline;
+}
 
 /** Asks for a snapshot. */
 export interface HelloCommand {
@@ -530,6 +599,25 @@ export interface ResumeCommand {
   kind: "resume";
 }
 
+export type Step = "event" | "turn" | "agent";
+
+/** Shows the run as it was at another moment; without any of these, as it is now. */
+export interface SeekCommand {
+  kind: "seek";
+  /** After how many events; of a step, where it begins. */
+  position?: number;
+  /** Goes to the next one of these, or the one before. */
+  step?: Step;
+  back?: boolean;
+  /** Such as `agent 0.3, turn 2`, or `event 120`. */
+  place?: string;
+}
+
+/** Asks for what the slider needs. */
+export interface OutlineCommand {
+  kind: "outline";
+}
+
 export type Command =
   | HelloCommand
   | OpenCommand
@@ -541,4 +629,6 @@ export type Command =
   | LimitCommand
   | NextCommand
   | PauseCommand
-  | ResumeCommand;
+  | ResumeCommand
+  | SeekCommand
+  | OutlineCommand;
