@@ -259,9 +259,12 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
         prefix, out = None, prefix
     run = resolve_run(prefix)
     path = out or f"{run.id}.{'html' if arguments.static else 'ipynb'}"
+    events = run.events if str(path).endswith(".html") and not arguments.static else ()
     try:
         with run.lock:
-            written = export_run(run.tree, path, level=arguments.level or "all", static=arguments.static)
+            written = export_run(
+                run.tree, path, level=arguments.level or "all", static=arguments.static, events=events
+            )
     except ConfigError as error:
         raise UsageError(error.message) from None
     _print_output(f"Run `{run.id}` is in `{written}`.")
