@@ -49,11 +49,18 @@ def saved_replay(
     replay = Replay(events, _Reducer(level))
     agents = len(replay.tree.agents)
     most = max(_FEWEST, min(MAX_MOMENTS, _MAX_WORK // max(agents, 1)))
-    pages = _Pages(int(max_bytes * (1 - _ROWS_SHARE)), prompts=level == "all")
-    frames = _frames(replay, positions(len(events), most), pages, int(max_bytes * _ROWS_SHARE))
+    room = int(max_bytes * _ROWS_SHARE)
+    while True:
+        pages = _Pages(max_bytes - room, prompts=level == "all")
+        frames = _frames(replay, positions(len(events), most), pages)
+        needs = len(json.dumps(frames))
+        if needs <= room or most <= _FEWEST:
+            break
+        # Fewer moments over all of the run, not all moments of a part of it.
+        most = max(_FEWEST, min(most // 2, len(frames) * room // needs))
     return {
         "outline": replay.outline(),
-        "places": [place for place in replay.places() if place[0] <= frames[-1]["at"]][:_MAX_PLACES],
+        "places": replay.places()[:_MAX_PLACES],
         "frames": frames,
         "details": pages.details,
         "prompts": pages.prompts,
@@ -67,7 +74,7 @@ def positions(events: int, most: int) -> list[int]:
     return sorted({*range(0, events + 1, every), events})
 
 
-def _frames(replay: Replay, chosen: list[int], pages: _Pages, room: int) -> list[dict[str, Any]]:
+def _frames(replay: Replay, chosen: list[int], pages: _Pages) -> list[dict[str, Any]]:
     """Returns the changes of the tree from moment to moment: rows like the messages of a live run."""
     frames: list[dict[str, Any]] = []
     patcher: Patcher | None = None
@@ -84,11 +91,7 @@ def _frames(replay: Replay, chosen: list[int], pages: _Pages, room: int) -> list
             patch = patcher.patch(_ALL)
             change = {} if patch is None else {"run": patch["run"], "agents": patch["agents"]}
         pages.take(position, tree)
-        frame = {"at": position, **change}
-        room -= len(json.dumps(frame))
-        if room < 0 and frames:
-            break
-        frames.append(frame)
+        frames.append({"at": position, **change})
     return frames
 
 

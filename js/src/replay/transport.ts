@@ -240,10 +240,10 @@ export class TransportView {
   }
 
   #go(wanted: { step?: Step; back?: boolean; place?: string; position?: number }): void {
-    const position = this.session.store.run.replay?.position;
-    if (position === undefined) return;
+    if (this.session.store.run.replay === null) return;
     this.pause();
-    this.session.seek({ position, ...wanted });
+    // A step begins where the one before it led to, which this page may not have heard of yet.
+    this.session.seek(wanted);
   }
 
   async #copyPlace(): Promise<void> {
