@@ -51,15 +51,17 @@ export class TransportView {
       "aria-label": "Go to a place",
       title: "A place such as “agent 0.3, turn 2”, or “event 120”: Enter goes there",
     });
-    on(this.#place, "focus", () => {
+    on(this.#place, "input", () => {
       this.#editing = true;
     });
     on(this.#place, "blur", () => {
       this.#editing = false;
+      session.changed();
     });
     on(this.#place, "keydown", (event) => {
       if (event.key !== "Enter") return;
       take(event);
+      this.#editing = false;
       this.#go({ place: this.#place.value });
     });
     keepKeys(this.#place);

@@ -123,6 +123,11 @@ it("goes to a place that is typed, and says where there is none", async () => {
   const field = stage.find(".rlm-place") as HTMLInputElement;
   expect(field.value).toBe("agent 0, turn 20");
   field.value = "agent 0.9";
+  field.dispatchEvent(new Event("input"));
+  stage.desk.session.changed();
+  await frame();
+  await frame();
+  expect(field.value, "is not taken from the reader's hands").toBe("agent 0.9");
   stage.press(field, "Enter");
   const asked = stage.seeks.at(-1);
   expect(asked).toMatchObject({ place: "agent 0.9" });
@@ -130,6 +135,7 @@ it("goes to a place that is typed, and says where there is none", async () => {
   await frame();
   await frame();
   expect(stage.find(".rlm-replay-error").textContent).toBe("The run has no <i>");
+  expect(field.value).toBe("agent 0, turn 20");
 });
 
 it("takes agents away that had not begun, and nothing can be asked of kernels", async () => {
