@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from rlm_jupyter.events.levels import Level, level_of
 from rlm_jupyter.events.tree_levels import reduced
 
 if TYPE_CHECKING:
+    from rlm_jupyter.events.events import AnyEvent
     from rlm_jupyter.events.tree_state import TreeState
 
 KINDS = {
@@ -23,7 +25,12 @@ KINDS = {
 
 
 def export_run(
-    tree: TreeState, path: str | os.PathLike[str], *, level: str = "all", static: bool = False
+    tree: TreeState,
+    path: str | os.PathLike[str],
+    *,
+    level: str = "all",
+    static: bool = False,
+    events: Sequence[AnyEvent] = (),
 ) -> Path:
     """Write a run to a file that does not exist yet; return its path.
 
@@ -31,6 +38,7 @@ def export_run(
         tree: the run's state; hold the run's lock while it is live.
         path: of the file: `.html`, `.ipynb` or `.py`.
         level: how much of the run is in it: `all`, `redacted` (no data) or `structure` (no texts).
+        events: what happened; with them, a page can be stepped through.
         static: whether an `.html` file has no script: a plain tree in the place of the live one.
 
     Raises:
@@ -43,7 +51,7 @@ def export_run(
         raise ConfigError(f"`{where}` must end in one of {known}.")
     if static and where.suffix != ".html":
         raise ConfigError(f"`--static` is about pages: `{where}` does not end in `.html`.")
-    text = _text(tree, where.suffix, kept, static=static)
+    text = _text(tree, where.suffix, kept, events, static=static)
     try:
         with where.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -54,11 +62,13 @@ def export_run(
     return where
 
 
-def _text(tree: TreeState, suffix: str, level: Level, *, static: bool) -> str:
+def _text(tree: TreeState, suffix: str, level: Level, events: Sequence[AnyEvent], *, static: bool) -> str:
     if suffix == ".html":
         from rlm_jupyter.views.saved_page import saved_page, static_page
 
-        return static_page(tree, level=level) if static else saved_page(tree, level=level)
+        if static:
+            return static_page(tree, level=level)
+        return saved_page(tree, level=level, events=events)
     from rlm_jupyter.records.export import to_notebook, to_script
 
     kept = reduced(tree, level)

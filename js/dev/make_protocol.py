@@ -1,4 +1,4 @@
-"""Writes `js/src/state/protocol.ts` from `rlm_jupyter/views/protocol.py` and its card: `make protocol`."""
+"""Writes `js/src/state/protocol.ts` from `protocol.py` and its parts in `rlm_jupyter/views`: `make protocol`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCES = [ROOT / "rlm_jupyter" / "views" / name for name in ("card_protocol.py", "protocol.py")]
+SOURCES = [
+    ROOT / "rlm_jupyter" / "views" / f"{name}.py"
+    for name in ("protocol", "card_protocol", "replay_protocol", "command_protocol")
+]
 TARGET = ROOT / "js" / "src" / "state" / "protocol.ts"
 
 _HEAD = """/**

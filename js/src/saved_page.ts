@@ -1,5 +1,6 @@
 /** A saved page: the widget over a run whose messages are data in the page. Nothing here talks to a kernel. */
 
+import { SavedMoments, type SavedReplay } from "./replay/saved_moments";
 import type { Agent, Command, Detail, Incoming, PromptMessage, Run } from "./state/protocol";
 import { Session } from "./state/session";
 import { View } from "./tree/run_view";
@@ -10,28 +11,98 @@ export interface Saved {
   agents: Record<string, Partial<Agent>>;
   details: Record<string, Detail>;
   prompts: Record<string, PromptMessage[]>;
+  replay?: SavedReplay | null;
 }
 
 type Question = Command & { request: string };
 
-/** What the kernel would have answered. */
-export function answer(saved: Saved, question: Question): Incoming {
-  const { request } = question;
-  switch (question.kind) {
-    case "hello":
-      return { kind: "snapshot", seq: 1, run: saved.run, agents: saved.agents };
-    case "open": {
-      const detail = own(saved.details, question.agent);
-      if (detail) return { kind: "detail", request, agent: question.agent, detail };
-      return refusal(request, `The page of agent ${question.agent} is not in this file.`);
+/** Answers as the kernel would have. */
+export class SavedKernel {
+  readonly #moments: SavedMoments | null;
+  /** The rows that the page has: those of the last moment are compared with them. */
+  #told: ReadonlyMap<string, Agent> = new Map();
+  #seq = 1;
+
+  constructor(private readonly saved: Saved) {
+    this.#moments = saved.replay ? new SavedMoments(saved.replay, saved.run.saved ?? "all") : null;
+  }
+
+  answer(question: Question): Incoming[] {
+    const { request } = question;
+    switch (question.kind) {
+      case "hello":
+        return [this.#snapshot()];
+      case "open": {
+        const detail = this.#detail(question.agent);
+        if (detail) return [{ kind: "detail", request, agent: question.agent, detail }];
+        return [refusal(request, `The page of agent ${question.agent} ${this.#missing()}`)];
+      }
+      case "prompt": {
+        const messages = this.#prompt(question.agent);
+        if (messages) return [{ kind: "prompt", request, agent: question.agent, messages }];
+        return [refusal(request, `The prompt of agent ${question.agent} ${this.#missing()}`)];
+      }
+      case "seek":
+        return this.#seek(question, request);
+      case "outline":
+        if (this.saved.replay) return [{ kind: "outline", request, outline: this.saved.replay.outline }];
+        return [refusal(request, "This file has no replay.")];
+      default:
+        return [refusal(request, "This is a saved page: there is no kernel.")];
     }
-    case "prompt": {
-      const messages = own(saved.prompts, question.agent);
-      if (messages) return { kind: "prompt", request, agent: question.agent, messages };
-      return refusal(request, `The prompt of agent ${question.agent} is not in this file.`);
+  }
+
+  /** At its end a run is shown as without a replay: all of it is in the file. */
+  get #atEnd(): boolean {
+    const moments = this.#moments;
+    return moments === null || moments.position >= (this.saved.replay?.outline.events ?? 0);
+  }
+
+  #missing(): string {
+    return `${this.#atEnd ? "" : "at this moment "}is not in this file.`;
+  }
+
+  #detail(agent: string): Detail | undefined {
+    return this.#atEnd ? own(this.saved.details, agent) : this.#moments?.detail(agent);
+  }
+
+  #prompt(agent: string): PromptMessage[] | undefined {
+    return this.#atEnd ? own(this.saved.prompts, agent) : this.#moments?.prompt(agent);
+  }
+
+  #snapshot(): Incoming {
+    const replay = this.#moments?.run.replay ?? null;
+    const run = { ...this.saved.run, replay };
+    if (this.#moments) this.#told = new Map(this.#moments.agents);
+    const agents = { ...this.saved.agents };
+    if (this.#moments)
+      for (const [id, row] of this.#moments.agents) if (Object.hasOwn(agents, id)) agents[id] = row;
+    return { kind: "snapshot", seq: this.#seq, run, agents };
+  }
+
+  #seek(question: Extract<Question, { kind: "seek" }>, request: string): Incoming[] {
+    const moments = this.#moments;
+    if (moments === null) return [refusal(request, "This file has no replay.")];
+    try {
+      moments.seek(question);
+    } catch (error) {
+      return [refusal(request, error instanceof Error ? error.message : String(error))];
     }
-    default:
-      return refusal(request, "This is a saved page: there is no kernel.");
+    const changed = [...moments.agents].filter(
+      ([id, row]) => this.#told.get(id) !== row && Object.hasOwn(this.saved.agents, id),
+    );
+    const agents = Object.fromEntries(changed);
+    const gone = [...this.#told.keys()].filter(
+      (id) => !moments.agents.has(id) && Object.hasOwn(this.saved.agents, id),
+    );
+    this.#told = new Map(moments.agents);
+    this.#seq += 1;
+    const { notices } = this.saved.run;
+    const run = { ...moments.run, ...(notices && this.#atEnd ? { notices } : {}) };
+    return [
+      { kind: "patch", seq: this.#seq, run, agents, gone },
+      { kind: "ok", request },
+    ];
   }
 }
 
@@ -46,9 +117,13 @@ function refusal(request: string, message: string): Incoming {
 
 /** A session whose kernel is the data in the page. */
 export function sessionOf(saved: Saved): Session {
+  const kernel = new SavedKernel(saved);
   const session: Session = new Session({
     // Later, as a kernel does: who asks has not noted yet that it waits.
-    send: (question) => queueMicrotask(() => session.receive(answer(saved, question))),
+    send: (question) =>
+      queueMicrotask(() => {
+        for (const message of kernel.answer(question)) session.receive(message);
+      }),
     now: () => Date.now(),
     later: (action, milliseconds) => setTimeout(action, milliseconds),
   });

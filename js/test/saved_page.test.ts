@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 
 import { afterEach, expect, it } from "vitest";
-import { answer, followScheme, type Saved, start } from "../src/saved_page";
+import { followScheme, type Saved, SavedKernel, start } from "../src/saved_page";
 import { agent, detail, frame, RUN, rows } from "./helpers";
 
 const CODE = "total = context['price'].sum()";
@@ -123,7 +123,7 @@ it("lets the clocks of a run stand still that was saved while it went on", async
 
 it("answers every question, and names from data are no names of JavaScript", () => {
   const ask = (kind: "open" | "prompt" | "stop", id: string) =>
-    answer(saved(), { kind, agent: id, request: "r" });
+    new SavedKernel(saved()).answer({ kind, agent: id, request: "r" })[0];
   expect(ask("open", "constructor")).toMatchObject({ kind: "error", request: "r" });
   expect(ask("prompt", "__proto__")).toMatchObject({ kind: "error" });
   expect(ask("stop", "0")).toMatchObject({ kind: "error", message: expect.stringContaining("no kernel") });

@@ -41,7 +41,7 @@ def reduced(tree: TreeState, level: Level) -> TreeState:
         error=_error(tree.error),
         notices=[],
         agents={id_: _agent(agent, bare=bare) for id_, agent in tree.agents.items()},
-        _calls={},
+        completions={},
     )
 
 

@@ -92,7 +92,8 @@ class TreeState:
     held: dict[str, int] = field(default_factory=dict)
     """Bytes of the run's values: in `memory`, on `disk`, `shared` with the notebook, and the `limit` for memory."""
     seq: int = 0
-    _calls: dict[int, tuple[str, CallState]] = field(default_factory=dict, repr=False)
+    completions: dict[int, tuple[str, CallState]] = field(default_factory=dict, repr=False)
+    """Of each by its number: whose it is, and its state."""
 
     @classmethod
     def of(cls, events: Iterable[ev.AnyEvent]) -> TreeState:
@@ -244,7 +245,7 @@ class TreeState:
             start=event.start,
             messages=event.messages,
         )
-        self._calls[event.call] = (agent.id, call)
+        self.completions[event.call] = (agent.id, call)
         self.calls += 1
         self.requests += 1
         self.in_flight += 1
@@ -257,8 +258,8 @@ class TreeState:
             agent.calls.append(call)
 
     def _reply(self, agent: AgentState, event: ev.ReplyDelta | ev.ReplyFinished | ev.ReplyFailed) -> None:
-        known = self._calls.get(event.call)
-        if known is None:
+        known = self.completions.get(event.call)
+        if known is None or known[0] != agent.id:  # another agent's, in a log that somebody made
             return
         call = known[1]
         agent.held.pop(event.call, None)

@@ -205,18 +205,43 @@ def _print_all_costs(magics: MagicsState) -> None:
         _print_output(f"  {row['limit']}: {spent} spent or reserved")
 
 
-@command("replay PATH", "The tree of a log that was written earlier.")
-def replay(_magics: MagicsState, arguments: argparse.Namespace) -> None:
-    """Read a log and print its tree."""
+@command(
+    "replay [PATH]", "Step through a run, or through a log that was written earlier: PATH or the id of a run."
+)
+def replay(magics: MagicsState, arguments: argparse.Namespace) -> None:
+    """Show the run with the controls of a replay; where there are no widgets, print its tree."""
+    from rlm_jupyter.magics.run_display import show_record, show_replay
     from rlm_jupyter.records import load
     from rlm_jupyter.views import text_tree as text
+    from rlm_jupyter.views.display import display_mode
 
-    record = load(arguments.path)
-    _print_output(text.tree(record.tree))
+    named = arguments.path
+    plain = display_mode(magics.shell) == "text"
+    if named is None or _is_run(named):
+        run = resolve_run(named)
+        if not plain:
+            show_replay(run)
+            return
+        with run.lock:
+            told = text.tree(run.tree)
+        _print_output(told)
+        return
+    record = load(named)
+    if plain:
+        _print_output(text.tree(record.tree))
+    else:
+        show_record(record)
     if record.torn:
         _print_output("Note: the log ends in the middle; what was written until then is shown.")
     elif record.tree.status == "running":
         _print_output("Note: the log has no end: its run still goes on, or its process was ended.")
+
+
+def _is_run(named: str) -> bool:
+    """Returns whether this is the id of a run of this notebook, and not the path of a log."""
+    from rlm_jupyter.rlm import runs
+
+    return not Path(named).exists() and any(run.id.startswith(named) for run in runs())
 
 
 @command(
@@ -234,9 +259,12 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
         prefix, out = None, prefix
     run = resolve_run(prefix)
     path = out or f"{run.id}.{'html' if arguments.static else 'ipynb'}"
+    events = run.events if str(path).endswith(".html") and not arguments.static else ()
     try:
         with run.lock:
-            written = export_run(run.tree, path, level=arguments.level or "all", static=arguments.static)
+            written = export_run(
+                run.tree, path, level=arguments.level or "all", static=arguments.static, events=events
+            )
     except ConfigError as error:
         raise UsageError(error.message) from None
     _print_output(f"Run `{run.id}` is in `{written}`.")

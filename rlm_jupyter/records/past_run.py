@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rlm_jupyter.answer_code.answer_code import AnswerCode
 from rlm_jupyter.errors import AgentNotFoundError, ConfigError, KernelDiedError, NoAnswerCodeError
+from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.tree_state import AgentState, CallState, TreeState, TurnState
 from rlm_jupyter.records.reader import load
 
@@ -64,6 +65,15 @@ class PastRun:
             tree = load(self.log_path).tree
             self._read = weakref.ref(tree)
         return tree
+
+    @property
+    def events(self) -> Sequence[ev.AnyEvent]:
+        """Its events, read from the log; none where there is no log.
+
+        Raises:
+            RunNotFoundError, LogError: the log is gone, or cannot be read any more.
+        """
+        return () if self.log_path is None else load(self.log_path).events
 
     @property
     def agents(self) -> Mapping[str, PastAgent]:
@@ -244,7 +254,7 @@ def without_texts(tree: TreeState) -> TreeState:
         )
         for id_, agent in tree.agents.items()
     }
-    return replace(tree, agents=agents, _calls={})
+    return replace(tree, agents=agents, completions={})
 
 
 def _bare_turn(turn: TurnState) -> TurnState:

@@ -26,6 +26,7 @@ class Record:
         torn: whether the last line was cut short, so that the writer was killed while it wrote.
         unknown: events of kinds that this version does not know; they are skipped.
         damaged: lines that are not events; they are skipped.
+        path: the log.
     """
 
     tree: TreeState = field(repr=False)
@@ -33,6 +34,7 @@ class Record:
     torn: bool = False
     unknown: int = 0
     damaged: int = 0
+    path: Path | None = None
 
     def code(self) -> AnswerCode:
         """Returns the code behind the answer; it is not run again, since a log has no data.
@@ -80,7 +82,7 @@ def load(path: str | os.PathLike[str]) -> Record:
             bad.append(number)
     _check(where, events)
     torn = bool(bad) and bad[-1] == len(lines) - 1  # no end of line behind it
-    return Record(tree, events, torn, unknown, len(bad) - torn)
+    return Record(tree, events, torn, unknown, len(bad) - torn, where)
 
 
 def _check_numbers(event: ev.AnyEvent) -> None:

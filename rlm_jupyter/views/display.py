@@ -19,6 +19,7 @@ from rlm_jupyter.views.main_thread import MainThread
 from rlm_jupyter.views.static_html import static_html
 from rlm_jupyter.views.view import View
 from rlm_jupyter.views.widget_commands import RunFace
+from rlm_jupyter.views.widget_replay import Kind
 
 Mode = Literal["widget", "html", "text"]
 Cell = Literal["awaited", "blocking", "background"]
@@ -41,6 +42,7 @@ def show(
     namespace: dict[str, Any] | None = None,
     cell: Cell = "awaited",
     find: Callable[[str], RunFace] | None = None,
+    replay: Kind | None = None,
 ) -> View:
     """Show a run, now and until `finish`.
 
@@ -49,6 +51,7 @@ def show(
         namespace: where pulled values go; None: the notebook's variables.
         cell: how the caller waits for the run.
         find: finds the run again by its id once nobody holds it any more.
+        replay: set if it is shown to be stepped through: a `log`, or a `run` of this process.
 
     Raises:
         ConfigError: `RLM_JUPYTER_DISPLAY` is none of `auto`, `widget`, `html`, `text`.
@@ -58,7 +61,7 @@ def show(
     if namespace is None and shell is not None:
         namespace = shell.user_ns
     if mode == "widget":
-        return WidgetView(run, namespace, cell, find)
+        return WidgetView(run, namespace, cell, find, replay=replay)
     if mode == "html":
         return HtmlView(run)
     from rlm_jupyter.views.terminal import terminal_view
@@ -154,6 +157,8 @@ class WidgetView(View):
         namespace: dict[str, Any] | None,
         cell: Cell,
         find: Callable[[str], RunFace] | None = None,
+        *,
+        replay: Kind | None = None,
     ) -> None:
         from IPython.display import display
 
@@ -163,7 +168,13 @@ class WidgetView(View):
         notices = () if clicks else (NO_CLICKS,)
         self._run, self._main = run, MainThread()
         self.widget = RunWidget(
-            run, namespace=namespace, main=self._main, clicks=clicks, notices=notices, find=find
+            run,
+            namespace=namespace,
+            main=self._main,
+            clicks=clicks,
+            notices=notices,
+            find=find,
+            replay=replay,
         )
         display(self.widget)  # type: ignore[no-untyped-call]
         self._static = StaticTree(run, after_widget=True)

@@ -1,9 +1,9 @@
 """The messages between the widget's Python and its JavaScript side, declared once.
 
-`js/src/state/protocol.ts` is generated from this file by `make protocol`; a test compares them. Both directions
-are JSON in custom messages of the widget. Times are seconds since the epoch, durations are seconds, money is
-USD; None is "not known" (money) or "still running" (durations). The docstring below a field becomes its comment
-in TypeScript.
+`js/src/state/protocol.ts` is generated from this file, `replay_protocol.py` and `command_protocol.py` by
+`make protocol`; a test compares them. Both directions are JSON in custom messages of the widget. Times are seconds
+since the epoch, durations are seconds, money is USD; None is "not known" (money) or "still running" (durations).
+The docstring below a field becomes its comment in TypeScript.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 from rlm_jupyter.views.card_protocol import Card, CardPicture
+from rlm_jupyter.views.replay_protocol import OutlineMessage, Replay
 
 Status = Literal["running", "done", "failed", "stopped", "limit"]
 
@@ -98,6 +99,8 @@ class Run(TypedDict):
     paused: bool
     saved: Level | None
     """Of a page that was saved as a file: no kernel answers there, and times stand still."""
+    replay: Replay | None
+    """Where an earlier moment is shown: times stand still, and nothing can be asked of the kernels."""
 
 
 RUN_DEFAULTS: Run = {
@@ -134,6 +137,7 @@ RUN_DEFAULTS: Run = {
     "step": False,
     "paused": False,
     "saved": None,
+    "replay": None,
 }
 """The header before the first snapshot."""
 
@@ -392,6 +396,8 @@ class PatchMessage(TypedDict):
     """Partial<Run>"""
     agents: NotRequired[dict[str, dict[str, Any]]]
     """Record<string, Partial<Agent>>"""
+    gone: NotRequired[list[str]]
+    """Agents that have not begun at the moment that is shown now."""
 
 
 class DetailMessage(TypedDict):
@@ -434,107 +440,6 @@ class ErrorMessage(TypedDict):
     """`exists`: a pull would overwrite a name."""
 
 
-Answer = DetailMessage | PromptAnswer | OkMessage | ErrorMessage
+Answer = DetailMessage | PromptAnswer | OutlineMessage | OkMessage | ErrorMessage
 
 Incoming = SnapshotMessage | PatchMessage | Answer
-
-
-# ---- from the page to Python; the session adds `request`
-
-
-class HelloCommand(TypedDict):
-    """Asks for a snapshot."""
-
-    kind: Literal["hello"]
-
-
-class OpenCommand(TypedDict):
-    """Asks for an agent's page."""
-
-    kind: Literal["open"]
-    agent: str
-    turn: NotRequired[int]
-    """The turn that must be whole."""
-
-
-class PromptCommand(TypedDict):
-    """Asks for the messages of an agent's newest prompt."""
-
-    kind: Literal["prompt"]
-    agent: str
-
-
-class StopCommand(TypedDict):
-    """Stops an agent and all below it; None stops the run."""
-
-    kind: Literal["stop"]
-    agent: str | None
-
-
-class PullCommand(TypedDict):
-    """Assigns an agent's variable in the notebook; an empty name is the value given to FINAL."""
-
-    kind: Literal["pull"]
-    agent: str
-    name: str
-    target: str
-    """The name in the notebook."""
-    overwrite: bool
-
-
-class ExecCommand(TypedDict):
-    """Runs a cell in an agent's kernel."""
-
-    kind: Literal["exec"]
-    agent: str
-    code: str
-
-
-class RetryCommand(TypedDict):
-    """Starts a sub-agent with the same question beside one that failed."""
-
-    kind: Literal["retry"]
-    agent: str
-
-
-class LimitCommand(TypedDict):
-    """Changes a limit of the run."""
-
-    kind: Literal["limit"]
-    name: str
-    value: float
-
-
-class NextCommand(TypedDict):
-    """Lets a cell run that waits in step mode, edited if `code` is set."""
-
-    kind: Literal["next"]
-    agent: str
-    code: str | None
-
-
-class PauseCommand(TypedDict):
-    """Makes each turn wait for `next`."""
-
-    kind: Literal["pause"]
-
-
-class ResumeCommand(TypedDict):
-    """Ends the pause."""
-
-    kind: Literal["resume"]
-
-
-Command = (
-    HelloCommand
-    | OpenCommand
-    | PromptCommand
-    | StopCommand
-    | PullCommand
-    | ExecCommand
-    | RetryCommand
-    | LimitCommand
-    | NextCommand
-    | PauseCommand
-    | ResumeCommand
-)

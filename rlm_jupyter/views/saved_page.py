@@ -13,18 +13,20 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.events.events import AnyEvent
 from rlm_jupyter.events.levels import LEVELS, Level
 from rlm_jupyter.events.tree_levels import reduced
 from rlm_jupyter.events.tree_state import TreeState
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.agent_page import detail, prompt
+from rlm_jupyter.views.saved_replay import saved_replay
 from rlm_jupyter.views.static_html import static_html
 from rlm_jupyter.views.static_style import STYLE
 from rlm_jupyter.views.text_tree import DEEPEST, roots
@@ -69,12 +71,19 @@ main>p{margin:0 0 12px;color:#59636e}
 """
 
 
-def saved_page(state: TreeState, *, level: Level = "all", max_bytes: int = MAX_BYTES) -> str:
+def saved_page(
+    state: TreeState,
+    *,
+    level: Level = "all",
+    events: Sequence[AnyEvent] = (),
+    max_bytes: int = MAX_BYTES,
+) -> str:
     """Make the file of a run.
 
     Args:
         state: the tree; hold the run's lock while it is live.
         level: how much of the run is in it.
+        events: what happened; with them, the file can be stepped through.
         max_bytes: of the pages of all agents; the file says what was left out.
 
     Raises:
@@ -82,7 +91,7 @@ def saved_page(state: TreeState, *, level: Level = "all", max_bytes: int = MAX_B
     """
     tree = reduced(state, level)
     style, script = _STYLE + _asset("widget.css"), _asset("saved_page.js")
-    data = _json(_data(tree, level, max_bytes))
+    data = _json({**_data(tree, level, max_bytes), "replay": saved_replay(events, level)})
     policy = f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; {_NO_WAY_OUT}"
     return (
         f"{_head(tree, policy)}<style>{style}</style></head><body><main><h1>{_title(tree)}</h1>"

@@ -14,7 +14,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anywidget
 
@@ -24,9 +24,15 @@ from rlm_jupyter.views import protocol
 from rlm_jupyter.views.agent_page import detail, prompt
 from rlm_jupyter.views.widget_commands import Commands, RunFace, failure, free_name, value_name
 from rlm_jupyter.views.widget_messages import Patcher
+from rlm_jupyter.views.widget_replay import Kind, WidgetReplay
 
 if TYPE_CHECKING:
+    from rlm_jupyter.events.tree_state import TreeState
     from rlm_jupyter.views.main_thread import MainThread
+
+T = TypeVar("T")
+
+_END = 10**9
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -48,6 +54,7 @@ class RunWidget(anywidget.AnyWidget):
         notices: what this view has to say.
         clock: seconds, for the pace of patches.
         find: finds the run again by its id once nobody holds it any more; what it finds has the tree.
+        replay: set if it has the controls of a replay from the start: of a `log`, or of a `run` that has a present too.
     """
 
     _esm = _STATIC / "widget.js"
@@ -63,6 +70,7 @@ class RunWidget(anywidget.AnyWidget):
         notices: Sequence[str] = (),
         clock: Callable[[], float] = time.monotonic,
         find: Callable[[str], RunFace] | None = None,
+        replay: Kind | None = None,
     ) -> None:
         self._id = run.id
         self._known = weakref.ref(run, self._gone)
@@ -77,6 +85,9 @@ class RunWidget(anywidget.AnyWidget):
         self._whole = 1
         self._last = float("-inf")
         self._pumping = False
+        self._replay = WidgetReplay(lambda: self._run.events, only=replay == "log")
+        if replay is not None:
+            self._show_moment({"position": _END})
         self._commands = Commands(lambda: self._run, namespace, main.soon)
         super().__init__()
         self.on_msg(self._receive)
@@ -134,11 +145,32 @@ class RunWidget(anywidget.AnyWidget):
 
     def _patch(self) -> protocol.PatchMessage | None:
         run = self._known()
+        if self._replay.active:
+            self._count_events(run)
+            return self._patcher.patch()
         if run is None:
             return None
         with run.lock:
             self._patcher.paused = bool(getattr(run, "paused", False))
             return self._patcher.patch()
+
+    def _count_events(self, run: RunFace | None) -> None:
+        """Tell a page that shows an earlier moment how far the run has come meanwhile."""
+        told = self._patcher.replay
+        if run is not None and told is not None and told["live"]:
+            self._patcher.replay = {**told, "events": len(run.events), "live": not run.done}
+
+    def _show_moment(self, wanted: Mapping[str, Any]) -> None:
+        """Show the run as it was, or as it is now."""
+        known = self._known()
+        live = known is not None and not known.done
+        moment = self._replay.seek(wanted, live=live)
+        if moment is not None:
+            self._patcher.show(self._replay.tree, moment)
+            return
+        run = self._run
+        with run.lock:
+            self._patcher.show(run.tree, None)
 
     def pump(self) -> None:
         """Go on telling at the pace of patches until all is told, also when no cell flushes any more."""
@@ -170,6 +202,12 @@ class RunWidget(anywidget.AnyWidget):
                     self._open(content)
                 case "prompt":
                     self._prompt(content)
+                case "seek":
+                    self._seek(content)
+                case "outline":
+                    with self._sending:
+                        told = self._replay.outline()
+                    self._reply({"kind": "outline", "request": content.get("request"), "outline": told})
                 case _:
                     self._commands.handle(content, self._reply)
         except Exception as error:
@@ -192,15 +230,21 @@ class RunWidget(anywidget.AnyWidget):
             self.flush()
             self.pump()
 
+    def _seek(self, content: Mapping[str, Any]) -> None:
+        """Sends what differs at another moment, at once; the answer follows it: pages ask for no more before."""
+        with self._sending:
+            self._show_moment(content)
+            self._last = float("-inf")
+            if not self._parts:
+                self.flush()
+            self.pump()
+            self._reply({"kind": "ok", "request": content.get("request")})
+
     def _open(self, content: Mapping[str, Any]) -> None:
-        turn = content.get("turn")
-        agent = str(content.get("agent"))
-        run = self._run
-        with run.lock:
-            tree = run.tree
-            page = detail(tree, agent, turn=turn if isinstance(turn, int) else None)
-            name = tree.agents[agent].name
-        if self._namespace is not None:
+        agent, turn = str(content.get("agent")), content.get("turn")
+        page = self._read(lambda tree: detail(tree, agent, turn=turn if isinstance(turn, int) else None))
+        if self._namespace is not None and not self._replay.active:
+            name = self._read(lambda tree: tree.agents[agent].name)
             for variable in page["variables"]:
                 variable["free_name"] = free_name(variable["name"], agent, self._namespace)
             if page["value"] is not None:
@@ -210,8 +254,15 @@ class RunWidget(anywidget.AnyWidget):
 
     def _prompt(self, content: Mapping[str, Any]) -> None:
         agent = str(content.get("agent"))
-        run = self._run
-        with run.lock:
-            messages = prompt(run.tree, agent)
+        messages = self._read(lambda tree: prompt(tree, agent))
         request = content.get("request")
         self._reply({"kind": "prompt", "request": request, "agent": agent, "messages": messages})
+
+    def _read(self, make: Callable[[TreeState], T]) -> T:
+        """Returns what `make` makes of the state that is shown."""
+        with self._sending:
+            if self._replay.active:
+                return make(self._replay.tree)
+        run = self._run
+        with run.lock:
+            return make(run.tree)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import builtins
 import keyword
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from rlm_jupyter.errors import ConfigError, RLMError
+from rlm_jupyter.events.events import AnyEvent
 from rlm_jupyter.events.tree_state import TreeState
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
 from rlm_jupyter.views.find_agent import find_agent
@@ -58,6 +59,10 @@ class RunFace(Protocol):
     @property
     def tree(self) -> TreeState:
         """The live state."""
+
+    @property
+    def events(self) -> Sequence[AnyEvent]:
+        """What happened so far, for a replay."""
 
     @property
     def lock(self) -> AbstractContextManager[Any]:

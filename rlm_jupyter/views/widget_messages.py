@@ -21,6 +21,7 @@ from rlm_jupyter.views import protocol
 from rlm_jupyter.views.answer_card import answer_card
 from rlm_jupyter.views.json_numbers import count, finite, whole
 from rlm_jupyter.views.mapped_rows import row_name
+from rlm_jupyter.views.replay_protocol import Replay
 
 MAX_BYTES = 64_000
 """Of one message: the server's relay and the browser stay responsive below."""
@@ -33,6 +34,7 @@ _PICO = 10**12
 _MOST_USD = 1e12
 _PENDING = 32_000
 _SPANS = 48
+_MAX_GONE = 1000
 
 Row = dict[str, Any]
 """Changed fields of a run or an agent: `Partial<Run>` or `Partial<Agent>` of the protocol."""
@@ -159,6 +161,7 @@ def run_fields(
         "step": state.step,
         "paused": paused,
         "saved": None,
+        "replay": None,
     }
 
 
@@ -252,6 +255,7 @@ class Patcher:
         clicks: whether clicks arrive while the cell runs.
         notices: what this view has to say, besides what the run says.
         paused: whether the user paused the run.
+        replay: the moment that is shown; None if it is the present.
     """
 
     def __init__(self, state: TreeState, *, clicks: bool = True, notices: Iterable[str] = ()) -> None:
@@ -259,6 +263,7 @@ class Patcher:
         self.clicks = clicks
         self.notices = list(notices)
         self.paused = False
+        self.replay: Replay | None = None
         self._state = state
         self._seen = -1
         self._over = False
@@ -267,6 +272,17 @@ class Patcher:
         self._run: protocol.Run | None = None
         self._rows: dict[str, protocol.Agent] = {}
         self._dirty: dict[str, None] = {}
+        self._gone: list[str] = []
+
+    def show(self, state: TreeState, replay: Replay | None) -> None:
+        """Tell of another state of the same run from now on: of another moment, or of the live one.
+
+        Args:
+            state: whose agents have another number (`seq`) wherever they differ from what was told.
+            replay: which moment it is; None if it is the live state.
+        """
+        self._state, self.replay, self._over = state, replay, False
+        self._scan_all()
 
     def snapshot(self, max_bytes: int = MAX_BYTES) -> list[protocol.SnapshotMessage]:
         """Returns all that was told so far, for a page that has missed it, in one message or more."""
@@ -298,10 +314,10 @@ class Patcher:
 
     def patch(self, max_bytes: int = MAX_BYTES) -> protocol.PatchMessage | None:
         """Returns the next patch; None if nothing changed."""
-        said = (self.clicks, self.paused, *self.notices)
+        said = self._to_say()
         if self._over:
             return None
-        if self._state.seq == self._seen and not self._dirty and said == self._said:
+        if self._state.seq == self._seen and not (self._dirty or self._gone) and said == self._said:
             return None
         self._said = said
         self._scan()
@@ -309,27 +325,36 @@ class Patcher:
         told: Mapping[str, object] = self._run or {}
         run = {name: value for name, value in fields.items() if told.get(name, ...) != value}
         self._run = fields
-        agents = self._take(max_bytes - _ENVELOPE - json_size(run))
-        if not run and not agents:
+        gone, self._gone = self._gone[:_MAX_GONE], self._gone[_MAX_GONE:]
+        for id_ in gone:
+            del self._rows[id_]
+        agents = self._take(max_bytes - _ENVELOPE - json_size(run) - json_size(gone))
+        if not (run or agents or gone):
             return None
         self.seq += 1
-        return {"kind": "patch", "seq": self.seq, "run": run, "agents": agents}
+        patch: protocol.PatchMessage = {"kind": "patch", "seq": self.seq, "run": run, "agents": agents}
+        return {**patch, "gone": gone} if gone else patch
 
     def let_go(self) -> None:
         """Take the last state, and hold the tree no longer: its run is gone, and nothing changes any more."""
         self._scan()
         self._run = self._run_fields()
         self._take(None)
-        self._said = (self.clicks, self.paused, *self.notices)
+        self._said = self._to_say()
         self._over, self._state = True, TreeState(seq=self._seen)
 
     @property
     def pending(self) -> bool:
         """Whether there may be more to tell now."""
-        return bool(self._dirty) or self._state.seq != self._seen
+        return bool(self._dirty or self._gone) or self._state.seq != self._seen
+
+    def _to_say(self) -> tuple[object, ...]:
+        return (self.clicks, self.paused, self.replay, *self.notices)
 
     def _run_fields(self) -> protocol.Run:
-        return run_fields(self._state, clicks=self.clicks, notices=self.notices, paused=self.paused)
+        fields = run_fields(self._state, clicks=self.clicks, notices=self.notices, paused=self.paused)
+        fields["replay"] = self.replay
+        return fields
 
     def _scan(self) -> None:
         if self._state.seq == self._seen:
@@ -338,6 +363,20 @@ class Patcher:
             if agent.seq > self._seen:
                 self._dirty[agent.id] = None
                 self._dirty.update(dict.fromkeys(self._totals.update(self._state, agent)))
+        self._seen = self._state.seq
+
+    def _scan_all(self) -> None:
+        """Compare all rows with what was told: the state is another one."""
+        agents = self._state.agents
+        self._totals = Totals.of(self._state)
+        self._gone = [id_ for id_ in self._rows if id_ not in agents]
+        self._dirty = {
+            id_: None
+            for id_, agent in agents.items()
+            if (told := self._rows.get(id_)) is None
+            or told["rev"] != agent.seq
+            or told["cost_total"] != self._totals.get(id_)
+        }
         self._seen = self._state.seq
 
     def _take(self, room: int | None) -> dict[str, Row]:

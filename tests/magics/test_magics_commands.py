@@ -157,6 +157,8 @@ def test_a_wrong_command_says_what_there_is(shell, capsys, line, error, parts):
 def test_replay_shows_the_tree_of_a_log(shell, run, capsys):
     shown = say(shell, capsys, f"%rlm replay {run.log_path}")
     assert shown == say(shell, capsys, "%rlm tree")
+    assert shown == say(shell, capsys, f"%rlm replay {run.id}")
+    assert shown == say(shell, capsys, "%rlm replay")
 
 
 def test_stop_of_a_run_that_has_ended_says_so(shell, capsys):

@@ -129,6 +129,10 @@ class StandIn:
         self.commands, self.listeners, self.agents = [], [], {}
 
     @property
+    def events(self):
+        return list(self.story.events)
+
+    @property
     def done(self):
         return self.tree.status != "running"
 

@@ -139,7 +139,7 @@ export class PanelView {
   }
 
   focus(wanted: "page" | "pull" | "stop"): void {
-    const control = this.session.store.run.saved === null ? wanted : "page";
+    const control = !this.session.readonly ? wanted : "page";
     if (control === "pull" && !this.variables.element.hidden) {
       this.session.choices.variablesOpen = true;
       const id = this.#agent?.id ?? "";
@@ -174,12 +174,12 @@ export class PanelView {
     put(this.#facts, words);
     tip(this.#facts, words);
     const root = agent.parent === null;
-    show(this.#stop, running && !root && saved === null);
+    show(this.#stop, running && !root && !this.session.readonly);
     const stopping = requests.isPending(`stop:${agent.id}`);
     attribute(this.#stop, "data-pending", stopping);
     attribute(this.#stop, "aria-disabled", stopping ? "true" : null);
     const again = agent.status === "failed" || agent.status === "stopped";
-    show(this.#retry, !root && again && saved === null);
+    show(this.#retry, !root && again && !this.session.readonly);
     show(this.#prompt, saved === null || saved === "all");
     attribute(this.#retry, "data-pending", requests.isPending(`retry:${agent.id}`));
     attribute(this.#prompt, "aria-pressed", String(this.session.choices.prompts.has(agent.id)));

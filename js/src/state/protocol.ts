@@ -4,72 +4,6 @@
  * Generated from `rlm_jupyter/views/protocol.py` by `make protocol`; do not edit.
  */
 
-export type TextStyle = "" | "strong" | "emphasis" | "code";
-
-/** A stretch of text in one style. */
-export type StyledText = [TextStyle, string];
-
-/** A paragraph, heading, item of a list, quotation or block of code. */
-export interface TextBlock {
-  kind: "paragraph" | "heading" | "item" | "quote" | "code";
-  text: StyledText[];
-  /** Of a heading, from 1; of an item or quotation, how far it is indented, from 0. */
-  level: number;
-  /** Of an item of a numbered list. */
-  number: number | null;
-}
-
-/** A column of a table on a card. */
-export interface CardColumn {
-  name: string;
-  number: boolean;
-  index: boolean;
-}
-
-/** A chart on a card. */
-export interface CardPicture {
-  width: number;
-  height: number;
-  /** Base64, written by the notebook's process. */
-  png: string;
-}
-
-/** A value on a card, or a part of one; each has its `kind`, and what goes with it. */
-export interface CardPart {
-  kind: "text" | "number" | "plain" | "table" | "record" | "list" | "picture";
-  type?: string;
-  /** Its key in a dict. */
-  label?: string;
-  /** Of a number all digits, as JavaScript could not hold them. */
-  text?: string;
-  unit?: string;
-  /** A text, cut into what it consists of. */
-  blocks?: TextBlock[];
-  columns?: CardColumn[];
-  rows?: string[][];
-  parts?: CardPart[];
-  /** Such as `1,200 rows, 6 columns`. */
-  shape?: string;
-  /** What of it is not on the card, such as `1,190 more rows`. */
-  more?: string;
-  picture?: CardPicture;
-}
-
-/** What a run was asked for, and what that took; there is none while it goes on. */
-export interface Card {
-  /** `Answer`, `Partial answer` or `No answer`. */
-  title: string;
-  value: CardPart | null;
-  /** What the value is, on one line. */
-  summary: string;
-  /** Whether nothing of the value is missing on the card. */
-  whole: boolean;
-  error: string | null;
-  facts: string[];
-  /** How much of the data the model was shown. */
-  seen: string;
-}
-
 export type Status = "running" | "done" | "failed" | "stopped" | "limit";
 
 /** What an agent waits for, besides the model and its own code. */
@@ -151,6 +85,8 @@ export interface Run {
   paused: boolean;
   /** Of a page that was saved as a file: no kernel answers there, and times stand still. */
   saved: Level | null;
+  /** Where an earlier moment is shown: times stand still, and nothing can be asked of the kernels. */
+  replay: Replay | null;
 }
 
 /** The header before the first snapshot. */
@@ -188,6 +124,7 @@ export const RUN_DEFAULTS: Run = {
   step: false,
   paused: false,
   saved: null,
+  replay: null,
 };
 
 /** One agent's row. */
@@ -416,6 +353,8 @@ export interface PatchMessage {
   seq: number;
   run?: Partial<Run>;
   agents?: Record<string, Partial<Agent>>;
+  /** Agents that have not begun at the moment that is shown now. */
+  gone?: string[];
 }
 
 /** The answer to `open`. */
@@ -454,9 +393,139 @@ export interface ErrorMessage {
   reason?: string | null;
 }
 
-export type Answer = DetailMessage | PromptAnswer | OkMessage | ErrorMessage;
+export type Answer = DetailMessage | PromptAnswer | OutlineMessage | OkMessage | ErrorMessage;
 
+/** The answer card in the messages between the widget's two sides: a part of `protocol`, and declared as there. */
 export type Incoming = SnapshotMessage | PatchMessage | Answer;
+
+export type TextStyle = "" | "strong" | "emphasis" | "code";
+
+/** A stretch of text in one style. */
+export type StyledText = [TextStyle, string];
+
+/** A paragraph, heading, item of a list, quotation or block of code. */
+export interface TextBlock {
+  kind: "paragraph" | "heading" | "item" | "quote" | "code";
+  text: StyledText[];
+  /** Of a heading, from 1; of an item or quotation, how far it is indented, from 0. */
+  level: number;
+  /** Of an item of a numbered list. */
+  number: number | null;
+}
+
+/** A column of a table on a card. */
+export interface CardColumn {
+  name: string;
+  number: boolean;
+  index: boolean;
+}
+
+/** A chart on a card. */
+export interface CardPicture {
+  width: number;
+  height: number;
+  /** Base64, written by the notebook's process. */
+  png: string;
+}
+
+/** A value on a card, or a part of one; each has its `kind`, and what goes with it. */
+export interface CardPart {
+  kind: "text" | "number" | "plain" | "table" | "record" | "list" | "picture";
+  type?: string;
+  /** Its key in a dict. */
+  label?: string;
+  /** Of a number all digits, as JavaScript could not hold them. */
+  text?: string;
+  unit?: string;
+  /** A text, cut into what it consists of. */
+  blocks?: TextBlock[];
+  columns?: CardColumn[];
+  rows?: string[][];
+  parts?: CardPart[];
+  /** Such as `1,200 rows, 6 columns`. */
+  shape?: string;
+  /** What of it is not on the card, such as `1,190 more rows`. */
+  more?: string;
+  picture?: CardPicture;
+}
+
+/** What a run was asked for, and what that took; there is none while it goes on. */
+export interface Card {
+  /** `Answer`, `Partial answer` or `No answer`. */
+  title: string;
+  value: CardPart | null;
+  /** What the value is, on one line. */
+  summary: string;
+  /** Whether nothing of the value is missing on the card. */
+  whole: boolean;
+  error: string | null;
+  facts: string[];
+  /** How much of the data the model was shown. */
+  seen: string;
+}
+
+/** Where the data of one agent is: what stays in its kernel, what the model reads, what goes up to its parent. */
+export interface Flow {
+  agent: string;
+  parent: string | null;
+  /** Its data in a line. */
+  context: string | null;
+  /** Of its data. */
+  kernel_bytes: number | null;
+  variables: number;
+  /** Of its prompts so far; of one without a reply an estimate. */
+  prompt_tokens: number;
+  output_tokens: number;
+  /** Values that came up to it from its sub-agents. */
+  received: number;
+  /** Its own value in a line, once it went up. */
+  value: string | null;
+}
+
+/** Which moment of a run is shown; the rest of the state is that of this moment. */
+export interface Replay {
+  /** How many events have happened. */
+  position: number;
+  /** How many there are. */
+  events: number;
+  /** Since the start of the run. */
+  seconds: number;
+  /** What happens now, in a sentence. */
+  caption: string;
+  /** The agent of which the caption tells. */
+  agent: string | null;
+  /** Names the moment, as in `agent 0.3, turn 2`, for people to pass on and to go to. */
+  place: string;
+  /** Whether the run goes on meanwhile. */
+  live: boolean;
+  /** Whether there is nothing else to go back to: a log, or a file. */
+  only: boolean;
+  flow: Flow | null;
+}
+
+export type MarkKind = "agent" | "error" | "value" | "limit";
+
+/** Something to see on the slider: after how many events, what, and of which agent. */
+export type Mark = [number, MarkKind, string];
+
+/** After how many events; seconds of the replay, in which long waits are shortened; seconds of the run. */
+export type Point = [number, number, number];
+
+/** What the slider of a replay needs. */
+export interface Outline {
+  events: number;
+  /** Bounded; between two of them time goes evenly. */
+  points: Point[];
+  /** Bounded; one of a kind for each stretch of the slider. */
+  marks: Mark[];
+}
+
+/** The answer to `outline`. */
+export interface OutlineMessage {
+  kind: "outline";
+  request: string;
+  outline: Outline;
+}
 
 /** Asks for a snapshot. */
 export interface HelloCommand {
@@ -530,6 +599,25 @@ export interface ResumeCommand {
   kind: "resume";
 }
 
+export type Step = "event" | "turn" | "agent";
+
+/** Shows the run as it was at another moment; without any of these, as it is now. */
+export interface SeekCommand {
+  kind: "seek";
+  /** After how many events; of a step, where it begins. */
+  position?: number;
+  /** Goes to the next one of these, or the one before. */
+  step?: Step;
+  back?: boolean;
+  /** Such as `agent 0.3, turn 2`, or `event 120`. */
+  place?: string;
+}
+
+/** Asks for what the slider needs. */
+export interface OutlineCommand {
+  kind: "outline";
+}
+
 export type Command =
   | HelloCommand
   | OpenCommand
@@ -541,4 +629,6 @@ export type Command =
   | LimitCommand
   | NextCommand
   | PauseCommand
-  | ResumeCommand;
+  | ResumeCommand
+  | SeekCommand
+  | OutlineCommand;

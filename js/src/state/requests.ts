@@ -29,6 +29,8 @@ export function requestKey(command: Command): string {
     case "hello":
     case "pause":
     case "resume":
+    case "seek":
+    case "outline":
       return command.kind;
     default:
       return `${command.kind}:${command.agent ?? ""}`;

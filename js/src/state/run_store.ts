@@ -156,6 +156,7 @@ export class Store {
     if (message.seq !== this.seq + 1) return "gap";
     this.seq = message.seq;
     if (message.run) Object.assign(this.run, message.run);
+    if (message.gone?.length) this.#remove(message.gone);
     this.#merge(message.agents ?? {});
     return "applied";
   }
@@ -164,12 +165,23 @@ export class Store {
     this.seq = seq;
     this.run = { ...RUN_DEFAULTS, ...run };
     this.agents.clear();
+    this.#clear();
+    this.#merge(agents);
+  }
+
+  /** Of an earlier moment, where these had not begun: all sums are made anew. */
+  #remove(ids: readonly string[]): void {
+    for (const id of ids) this.agents.delete(id);
+    this.#clear();
+    for (const agent of this.agents.values()) this.#place(agent);
+  }
+
+  #clear(): void {
     this.#kids.clear();
     this.#counts.clear();
     this.#failures.clear();
     this.#sums.clear();
     this.structure += 1;
-    this.#merge(agents);
   }
 
   #merge(rows: Record<string, Partial<Agent>>): void {
@@ -223,6 +235,12 @@ export class Store {
   #add(id: string, fields: Partial<Agent>): void {
     const agent: AgentState = { ...AGENT_DEFAULTS, ...fields, id, stamp: this.seq };
     this.agents.set(id, agent);
+    this.#place(agent);
+  }
+
+  /** Takes an agent into the sums and the order of the rows. */
+  #place(agent: AgentState): void {
+    const { id } = agent;
     this.#sum(agent, 1);
     const key = agent.parent ?? ROOT;
     const kids = this.#kids.get(key);

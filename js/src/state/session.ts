@@ -4,7 +4,17 @@
  */
 
 import { pullName } from "../dom/format";
-import type { Agent, Command, Detail, DetailMessage, Incoming, PromptMessage } from "./protocol";
+import type {
+  Agent,
+  Command,
+  Detail,
+  DetailMessage,
+  Incoming,
+  Outline,
+  OutlineMessage,
+  PromptMessage,
+  SeekCommand,
+} from "./protocol";
 import { type Request, Requests } from "./requests";
 import { type Outcome, Store } from "./run_store";
 import { Folds } from "./visible_rows";
@@ -47,6 +57,10 @@ export class Choices {
   /** The agents whose exact prompt is shown. */
   prompts = new Set<string>();
   variablesOpen = true;
+  /** Whether the page of the agent is shown of which the caption of a replay tells. */
+  follow = true;
+  /** Whether a replay draws where the data goes. */
+  explain = false;
 }
 
 /** In the place of a variable's name: what the agent gave to FINAL. */
@@ -65,6 +79,8 @@ export class Session {
   readonly requests: Requests;
   readonly details = new Map<string, Detail>();
   readonly prompts = new Map<string, PromptMessage[]>();
+  /** What the slider of a replay needs; `null` before it came. */
+  outline: Outline | null = null;
   /** The last thing a screen reader should say. */
   announcement = "";
   readonly #listeners = new Set<() => void>();
@@ -101,11 +117,22 @@ export class Session {
 
   /** Seconds since the epoch by the kernel's clock. */
   now(): number {
-    const { saved, started, elapsed } = this.store.run;
-    if (saved !== null) return (started ?? 0) + (elapsed ?? 0);
+    const { started, elapsed } = this.store.run;
+    if (this.readonly) return (started ?? 0) + (elapsed ?? 0);
     // Clocks stand still when the kernel is gone: nobody knows what happens there.
     const now = this.lost ? this.#heardAt : this.link.now();
     return (now - (this.#skew ?? 0)) / 1000;
+  }
+
+  /** Whether nothing can be asked of the kernels: a file, or an earlier moment. Times stand still. */
+  get readonly(): boolean {
+    const { saved, replay } = this.store.run;
+    return saved !== null || replay !== null;
+  }
+
+  /** Shows another moment; without a place, the present. */
+  seek(wanted: Omit<SeekCommand, "kind"> = {}): Request {
+    return this.send({ kind: "seek", ...wanted });
   }
 
   /** Whether the frontend has closed the connection to the kernel, and nothing has come over it since. */
@@ -128,7 +155,8 @@ export class Session {
 
   /** How long an agent took, or has taken so far; seconds. */
   elapsed(of: Pick<Agent, "status" | "started" | "elapsed">): number | null {
-    const stands = of.status !== "running" || this.store.run.saved !== null;
+    const { saved, replay } = this.store.run;
+    const stands = of.status !== "running" || (saved !== null && replay === null);
     if (stands || of.started === null) return of.elapsed;
     return Math.max(of.elapsed ?? 0, this.now() - of.started);
   }
@@ -161,6 +189,9 @@ export class Session {
         this.prompts.set(message.agent, message.messages);
         this.requests.settle(message);
         break;
+      case "outline":
+        this.#takeOutline(message);
+        break;
       case "ok":
       case "error":
         this.#takeAnswer(this.requests.settle(message));
@@ -175,6 +206,7 @@ export class Session {
   select(id: string | null, chosen = true): void {
     const { choices } = this;
     if (chosen) choices.chosen = true;
+    if (chosen && id !== this.store.run.replay?.agent) choices.follow = false;
     if (id === choices.selected) return;
     choices.selected = id;
     if (id !== null) {
@@ -220,7 +252,8 @@ export class Session {
       this.hello();
     }
     const { run } = this.store;
-    const silent = this.store.seq >= 0 && run.status === "running" && run.clicks && this.views > 0;
+    const live = run.status === "running" && run.clicks && !this.readonly;
+    const silent = this.store.seq >= 0 && live && this.views > 0;
     if (silent && this.link.now() - this.#heardAt > SILENCE_MS && !this.requests.get("hello")) this.hello();
     if (this.requests.age(this.link.now()) || this.store.run.status === "running") this.changed();
   }
@@ -234,11 +267,14 @@ export class Session {
     if (outcome !== "applied") return;
     this.#setClock(message.run?.elapsed);
     const { run } = this.store;
-    if (message.kind === "patch") this.#announce(message.agents ?? {});
-    if (!first && before === "running" && run.status !== "running") {
+    const { replay } = run;
+    if (replay === null) this.outline = null;
+    if (message.kind === "patch" && replay === null) this.#announce(message.agents ?? {});
+    if (!first && replay === null && before === "running" && run.status !== "running") {
       this.announcement = `Run ${run.status === "limit" ? "ended at a limit" : run.status}`;
     }
-    this.#follow();
+    if (replay !== null) this.#followReplay(replay.agent);
+    else this.#follow();
     this.#refresh();
     if (run.status !== "running") this.#fetchAnswer();
   }
@@ -274,6 +310,7 @@ export class Session {
   #setClock(elapsed: number | null | undefined): void {
     const { run } = this.store;
     if (typeof elapsed !== "number" || run.started === null || run.status !== "running") return;
+    if (this.readonly) return;
     const skew = this.link.now() - (run.started + elapsed) * 1000;
     // A message can only be late: the smallest difference is the nearest to the truth.
     this.#skew = this.#skew === null ? skew : Math.min(this.#skew, skew);
@@ -292,6 +329,19 @@ export class Session {
         return;
       }
     }
+  }
+
+  /** The page shows the agent that does something at the moment, and never one that has not begun. */
+  #followReplay(agent: string | null): void {
+    const { choices, store } = this;
+    if (choices.follow && agent !== null && choices.selected !== null) this.select(agent, false);
+    if (choices.selected !== null && !store.agents.has(choices.selected)) {
+      this.select(this.root?.id ?? null, false);
+    }
+  }
+
+  #takeOutline(message: OutlineMessage): void {
+    if (this.requests.settle(message)) this.outline = message.outline;
   }
 
   /** Asks for the open page again when its agent changed: at most four times a second, one request at a time. */
@@ -335,6 +385,8 @@ export class Session {
         this.#fetched.delete(id);
       }
     }
+    const open = message.agent === this.choices.selected && this.choices.prompts.has(message.agent);
+    if (open && this.store.run.replay !== null) this.send({ kind: "prompt", agent: message.agent });
     this.#refresh();
   }
 

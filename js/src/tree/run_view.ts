@@ -2,6 +2,7 @@
 
 import { attribute, button, h, on, put, show, take } from "../dom/dom";
 import { PanelView } from "../page/agent_page";
+import { TransportView } from "../replay/transport";
 import type { Session } from "../state/session";
 import { HeadView } from "./run_header";
 import { TreeView } from "./tree";
@@ -16,6 +17,8 @@ export class View {
   readonly #panel: PanelView;
   readonly #tabs: HTMLButtonElement[];
   readonly #zoom: HTMLElement;
+  readonly #transport: TransportView;
+  readonly #replay: HTMLButtonElement;
   readonly #main: HTMLElement;
   readonly #live = h("div.rlm-live.rlm-offscreen", { "aria-live": "polite" });
   readonly #hideStatic = document.createElement("style");
@@ -40,10 +43,16 @@ export class View {
       button("+", { "aria-label": "Zoom in" }, () => this.#tree.axis.zoom(1 / 1.6)),
       button("Fit", { "aria-label": "Fit the whole run" }, () => this.#tree.axis.fit()),
     );
-    const bar = h("div.rlm-tabs", {}, h("div.rlm-tablist", { role: "tablist" }, ...this.#tabs), this.#zoom);
+    this.#transport = new TransportView(session);
+    this.#replay = button("Replay", { title: "Step through the run from its first event" }, () => {
+      session.seek({ position: Number.MAX_SAFE_INTEGER });
+    });
+    const tabs = h("div.rlm-tablist", { role: "tablist" }, ...this.#tabs);
+    const bar = h("div.rlm-tabs", {}, tabs, this.#zoom, this.#replay);
     this.#tree.element.setAttribute("role", "tabpanel");
     this.#main = h("div.rlm-main", {}, this.#tree.element, this.#panel.element);
-    this.element = h("div.rlm", {}, this.#head.element, bar, this.#main, this.#live);
+    this.element = h("div.rlm", {}, this.#head.element, this.#transport.element, bar, this.#main, this.#live);
+    this.#transport.listen(this.element);
   }
 
   /** Shows itself in a host element; returns how to end it. */
@@ -72,6 +81,7 @@ export class View {
 
   #unmount(): void {
     for (const end of this.#ends.splice(0)) end();
+    this.#transport.pause();
     cancelAnimationFrame(this.#frame);
     this.#hideStatic.remove();
     this.element.remove();
@@ -95,6 +105,7 @@ export class View {
     const { saved, status } = session.store.run;
     attribute(this.element, "data-state", status);
     attribute(this.element, "data-saved", saved);
+    attribute(this.element, "data-still", session.readonly);
     attribute(this.#main, "data-page", selected !== null && session.store.agents.has(selected));
     for (const element of this.#tabs) {
       const chosen = element.dataset.tab === tab;
@@ -104,9 +115,11 @@ export class View {
     }
     show(this.#zoom, tab === "timeline");
     this.#head.update();
+    this.#transport.update();
+    show(this.#replay, !session.readonly && session.store.seq >= 0 && session.store.run.clicks);
     this.#tree.update();
     this.#panel.update();
-    if (saved !== null) for (const limit of this.#limits()) limit.disabled = true;
+    if (session.readonly) for (const limit of this.#limits()) limit.disabled = true;
     put(this.#live, session.announcement);
   }
 
