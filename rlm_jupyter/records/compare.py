@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.records.compare_html import page_of
 from rlm_jupyter.records.compare_text import text_of
-from rlm_jupyter.records.matching import AgentPair, match_agents, same_value
+from rlm_jupyter.records.matching import AgentPair, match_agents, same_value, shown_value
 from rlm_jupyter.records.reader import load
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Comparison:
             self._html = page_of(self)
         return self._html
 
-    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:  # noqa: FBT001 - as IPython calls it
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         printer.text(self._text)
 
     def __repr__(self) -> str:
@@ -135,7 +135,6 @@ def compare(*runs: HasTree | str | os.PathLike[str]) -> Comparison:
 
 
 def _row(tree: TreeState) -> RunRow:
-    summary = tree.value.get("summary", "") if tree.value is not None else ""
     return RunRow(
         run=tree.run,
         model=tree.model,
@@ -147,12 +146,6 @@ def _row(tree: TreeState) -> RunRow:
         tokens=tree.input_tokens + tree.output_tokens,
         cost=tree.cost,
         seconds=tree.elapsed,
-        answer=_shown(tree.value) or str(summary),
+        answer=shown_value(tree.value),
         question=tree.question,
     )
-
-
-def _shown(value: dict[str, Any] | None) -> str:
-    """Returns a short value itself, of others nothing."""
-    preview = value.get("preview") if value is not None else None
-    return preview if isinstance(preview, str) else ""

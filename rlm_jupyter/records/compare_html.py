@@ -107,7 +107,7 @@ def _agent_rows(pair: AgentPair) -> Iterator[str]:
         yield from _turn_rows(turn)
     values = [value_told(agent) if agent is not None else "" for agent in (pair.left, pair.right)]
     if any(values):
-        yield _row(_text(values[0]), "same" if values[0] == values[1] else "changed", _text(values[1]))
+        yield _row(_text(values[0]), pair.answer_verdict, _text(values[1]))
 
 
 def _turn_rows(pair: TurnPair) -> Iterator[str]:
@@ -133,7 +133,8 @@ def _turn_rows(pair: TurnPair) -> Iterator[str]:
 def _row(left: str, verdict: Verdict, right: str) -> str:
     minus = ' class="rlm-c-minus"' if verdict in ("changed", "left") and left else ""
     plus = ' class="rlm-c-plus"' if verdict in ("changed", "right") and right else ""
-    mark = f'<td class="rlm-c-mark" title="{_WORDS[verdict]}" aria-label="{_WORDS[verdict]}">{html.escape(MARKS[verdict])}</td>'
+    word, sign = _WORDS[verdict], html.escape(MARKS[verdict])
+    mark = f'<td class="rlm-c-mark" title="{word}" aria-label="{word}">{sign}</td>'
     return f"<tr><td{minus}>{left}</td>{mark}<td{plus}>{right}</td></tr>"
 
 

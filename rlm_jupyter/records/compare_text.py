@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.records.matching import code_of
+from rlm_jupyter.records.matching import code_of, shown_value
 from rlm_jupyter.text import units
 from rlm_jupyter.text.sanitize import clean, one_line
 
@@ -85,8 +85,7 @@ def value_told(agent: AgentState) -> str:
     """Returns what an agent answered, on one line; empty if nothing."""
     if agent.value is None:
         return one_line(agent.error, 200) if agent.error else ""
-    shown = agent.value.get("preview")
-    return f"= {one_line(shown if isinstance(shown, str) else agent.value.get('summary', ''), 200)}"
+    return f"= {one_line(shown_value(agent.value), 200)}"
 
 
 def left_out_told(made: Comparison) -> str:
@@ -126,7 +125,7 @@ def _agent_rows(pair: AgentPair) -> Iterator[str]:
     values = [value_told(agent) if agent is not None else "" for agent in (pair.left, pair.right)]
     if any(values):
         shown = [f"{indent}  {value}" if value else "" for value in values]
-        yield _columns(shown[0], MARKS["same" if values[0] == values[1] else "changed"], shown[1])
+        yield _columns(shown[0], MARKS[pair.answer_verdict], shown[1])
 
 
 def _turn_rows(pair: TurnPair, indent: str) -> Iterator[str]:

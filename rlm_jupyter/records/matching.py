@@ -24,6 +24,7 @@ MOST_TURNS = 100
 _MOST_LINES = 200
 _MOST_CHARS = 400
 _DEEPEST = 50
+_MOST_ITEMS = 10
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,12 @@ class AgentPair:
     left_out: int = 0
 
     @property
+    def answer_verdict(self) -> Verdict:
+        """Whether both gave the same answer, by what is told of it."""
+        one, other = (agent.value if agent is not None else None for agent in (self.left, self.right))
+        return _verdict(self.left, self.right, same=same_value(one, other))
+
+    @property
     def verdict(self) -> Verdict:
         """Whether both did the same: the same question, code and answer."""
         if self.left is None or self.right is None:
@@ -110,6 +117,20 @@ def same_value(left: dict[str, Any] | None, right: dict[str, Any] | None) -> boo
     if left is None or right is None:
         return left is right
     return all(left.get(name) == right.get(name) for name in ("type", "summary", "shape", "preview", "items"))
+
+
+def shown_value(description: dict[str, Any] | None) -> str:
+    """Returns a value itself as far as its description has it, else what it is; empty for none."""
+    if description is None:
+        return ""
+    preview, items = description.get("preview"), description.get("items")
+    if isinstance(preview, str):
+        return preview
+    if isinstance(items, list) and items:
+        parts = [str(item.get("summary", "")) for item in items[:_MOST_ITEMS] if isinstance(item, dict)]
+        more = ", ..." if len(items) > _MOST_ITEMS or description.get("truncated") else ""
+        return f"{str(description.get('type', ''))[:40]}: {', '.join(parts)}{more}"
+    return str(description.get("summary", ""))
 
 
 def code_of(turn: TurnState) -> str:

@@ -94,6 +94,17 @@ class Recording:
         """The variables that its data was called by."""
         return self.tree.context_names
 
+    @property
+    def has_data(self) -> bool:
+        """Whether the data that it was asked about is still there, or there was none."""
+        try:
+            data = self.data()
+        except ContextError:
+            return False
+        if data.buffer is not None:
+            data.buffer.close()
+        return True
+
     def recorded(self, branch: Branch | None = None) -> RecordedRun:
         """Returns it as a run goes through it.
 

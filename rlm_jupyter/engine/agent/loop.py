@@ -14,9 +14,9 @@ from rlm_jupyter.engine.agent import (
     cell_pictures,
     compaction,
     follow_up,
+    kept_answers,
     kernel_setup,
     prompt,
-    recorded_answers,
     small_prompt,
     vision,
 )
@@ -100,7 +100,7 @@ class AgentLoop(Agent):
             LimitReachedError, ModelError, KernelError, AgentFailedError: why there is no answer.
         """
         earlier = self.spec.earlier
-        if await recorded_answers.begin(self):
+        if await kept_answers.begin(self):
             return
         if earlier is None:
             opening = kernel_setup.open_kernel(self)
@@ -113,10 +113,10 @@ class AgentLoop(Agent):
             await self._begin(earlier)
             del earlier
             while self.value is None:
-                await recorded_answers.end(self)
+                await kept_answers.end(self)
                 if self.value is None:
                     await self._take_turn()
-            await recorded_answers.end(self)
+            await kept_answers.end(self)
         except RLMError:
             await self._keep_partial()
             raise
@@ -498,7 +498,7 @@ class AgentLoop(Agent):
             seconds=seconds,
             pictures=pictures,
         )
-        recorded_answers.tell_difference(self, number, result.status, shown)
+        kept_answers.tell_difference(self, number, result.status, shown)
         if result.restarted:
             await self._restore()
         return result, shown
