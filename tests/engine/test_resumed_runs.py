@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scripts import cell
 
-from rlm_jupyter import RLM, Limits
+from rlm_jupyter import RLM, Limits, host_tool
 from rlm_jupyter.errors import ConfigError, ContextError, RunNotFoundError
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.records import load, values
@@ -291,3 +291,20 @@ def test_a_run_that_goes_on_and_a_follow_up_are_refused(ask):
     waiting = RLM(model=Asked().model, log_dir=None).start("root", [1, 2, 3], step=True)
     with waiting, pytest.raises(ConfigError, match="still runs"):
         ask(Asked(), "branch", waiting, 1, code="1")
+
+
+def test_tools_are_called_again_and_the_run_says_so(ask):
+    called = []
+
+    @host_tool
+    def order(what: str) -> str:
+        """Order something."""
+        called.append(what)
+        return f"ordered {what}"
+
+    turns = ["got = order('tea')\nprint(got)", "FINAL(got)"]
+    run = ask(Asked(turns), "start", "root", tools=[order])
+    again = ask(Asked(turns), "resume", str(run.log_path), tools=[order])
+    assert again.value == "ordered tea"
+    assert called == ["tea", "tea"]
+    assert "is called again: `order`." in again.tree.notices[0]

@@ -129,7 +129,7 @@ def test_a_model_that_fails_leaves_the_others_their_answers(shell):
     ("line", "told"),
     [
         ("-m model,model", "different models"),
-        ("-m model,", "different models"),
+        ("-m model,,ten", "different models"),
         ("-m model,ten --bg", "`--bg` goes with one model only"),
         ("-m model,ten --continue", "`--continue` goes with one model only"),
     ],

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.base import Message
     from rlm_jupyter.values.buffer import Buffer
 
+_LISTED = 10
 _BY_TURN = ("turn", "summary")
 """Purposes of completions that stand in an agent's own order; the others are found by what they ask."""
 
@@ -96,6 +97,7 @@ class RecordedRun:
     ) -> None:
         self.run = tree.run
         self._context = tree.context
+        self._tools = sorted({name for agent in tree.agents.values() for name in agent.tools})
         self.branch = branch
         self._values = values
         self._plain: defaultdict[str, deque[Completion]] = defaultdict(deque)
@@ -146,9 +148,11 @@ class RecordedRun:
     def told(self) -> str:
         """What the run says of itself at its beginning."""
         how = "The code of its replies runs again in a new kernel, and no model is asked for them"
+        names = ", ".join(f"`{name:.60}`" for name in self._tools[:_LISTED])
+        tools = f" What it called in the notebook or at a server is called again: {names}." if names else ""
         if self.branch is None:
-            return f"This resumes run `{self.run}`. {how}."
-        return f"This branches off run `{self.run}` at {self.branch}. {how} up to that turn."
+            return f"This resumes run `{self.run}`. {how}.{tools}"
+        return f"This branches off run `{self.run}` at {self.branch}. {how} up to that turn.{tools}"
 
     def check_data(self, description: Mapping[str, Any] | None) -> None:
         """Refuse data that is not what the recorded run was asked about: its replies are about that.

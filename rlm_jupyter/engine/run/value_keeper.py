@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 _MOST_WAITING = 2000
 _VARIABLES = {True: 50, False: 8}
 """Variables of the root that are kept, and of each sub-agent, whose answer is what counts."""
-_EXPORT_SECONDS = 10.0
+_EXPORT_SECONDS = 5.0
+_PATIENCE_SECONDS = 1.0
+"""How long whoever waits for the log waits for variables that a busy kernel has not given yet."""
 
 
 class ValueKeeper:
@@ -72,8 +74,6 @@ class ValueKeeper:
                 if event.agent == "0":
                     self._save_soon(event.agent)
             case ev.AgentFinished():
-                if agent.value is not None and event.status == "done":
-                    self._write(ValueKey("answer", event.agent), agent.value)
                 self._save_soon(event.agent)
             case _:
                 pass
@@ -172,9 +172,9 @@ class ValueKeeper:
     # ---- the end
 
     async def settle(self) -> None:
-        """Return when all so far is on disk, or could not be written."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        """Return when all so far is on disk, or could not be written; a kernel that is busy is not waited for long."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=_PATIENCE_SECONDS)
         await asyncio.wrap_future(self._thread.drained())
 
 
