@@ -16,7 +16,7 @@ from rlm_jupyter.engine.run.engine_thread import engine
 from rlm_jupyter.engine.run.run import Run, RunArguments
 from rlm_jupyter.events.events import AnyEvent, Notice
 from rlm_jupyter.events.journal import Journal
-from rlm_jupyter.registry import kernel_pool, let_older_go, register_run, reply_cache, submit
+from rlm_jupyter.registry import kernel_pool, let_older_go, refuse_running, register_run, reply_cache, submit
 from rlm_jupyter.run_setup.question import Question
 from rlm_jupyter.run_setup.sources import Grants, check_local
 from rlm_jupyter.run_setup.start import (
@@ -96,6 +96,8 @@ class Wiring:
             asked: the question with its data and options.
             limits: what the run may spend.
         """
+        if asked.recorded is not None:
+            refuse_running(asked.recorded.run)
         exposed = check_start(self.settings, asked.text, asked.on_event)
         had = asked.inherited
         answer = _answer_schema(asked.schema) if asked.schema is not None else had.schema

@@ -39,6 +39,8 @@ def resumed(
     context: Any,
     limits: Limits,
     options: Mapping[str, Any],
+    *,
+    above: tuple[str, ...] = (),
 ) -> tuple[Question, Limits]:
     """Returns the question of a run that resumes another one, and what it may spend.
 
@@ -50,6 +52,7 @@ def resumed(
         context: its data; None for what was kept.
         limits: for both together.
         options: of the question.
+        above: ids of the follow-ups that lead to this run.
 
     Raises:
         RLMError: why it cannot be resumed.
@@ -59,13 +62,18 @@ def resumed(
     left = recording.limits(limits)
     if recording.tree.continues is None:
         return _question(recording, context, None, options), left
-    earlier = _earlier(asker, recording, context, limits, options)
+    earlier = _earlier(asker, recording, context, limits, options, (*above, recording.tree.run))
     asked = Question(recording.tree.question, recorded=recording.recorded(), continues=earlier, **options)
     return asked, left
 
 
 def _earlier(
-    asker: Asker, recording: Recording, context: Any, limits: Limits, options: Mapping[str, Any]
+    asker: Asker,
+    recording: Recording,
+    context: Any,
+    limits: Limits,
+    options: Mapping[str, Any],
+    above: tuple[str, ...],
 ) -> Run:
     """Resume the run that a follow-up went on with, to its end.
 
@@ -78,6 +86,8 @@ def _earlier(
     if log is None or Path(before).name != before or not log.is_file():
         raise ConfigError(f"Run `{tree.run}` continued run `{before[:80]}`, whose log is not beside its own.")
     first = Recording.of(log, asker.settings.log_dir)
+    if first.tree.run in above:
+        raise ConfigError(f"The log of run `{tree.run}` says that it continued itself: it cannot be resumed.")
     if first.tree.status != "done":
         raise ConfigError(
             f"Run `{tree.run}` continued run `{before}`, which gave no answer: ask that one anew."
@@ -87,7 +97,8 @@ def _earlier(
             f"Run `{tree.run}` is a follow-up with more data: resume run `{before}`, and ask it on with that data."
         )
     given = {name: option for name, option in options.items() if name not in ("schema", "names")}
-    asked, left = resumed(asker, log, context, limits, {**given, "names": options.get("names", ())})
+    first_options = {**given, "names": options.get("names", ())}
+    asked, left = resumed(asker, log, context, limits, first_options, above=above)
     return asker.start(asked, left).wait_interruptibly().raise_for_error()
 
 

@@ -70,6 +70,11 @@ def wait_until(condition):
         time.sleep(0.02)
 
 
+def pending(run):
+    """The code that waits for Next in the root."""
+    return "0" in run.tree.agents and run.tree.agents["0"].pending_code
+
+
 def cut_after(log, wanted):
     """Cut a log behind its first event that is wanted, and in the middle of the next one: as a kill leaves it."""
     lines = log.read_bytes().split(b"\n")
@@ -132,9 +137,9 @@ def test_a_cell_that_was_changed_in_step_mode_runs_as_it_ran(ask, tmp_path):
     asked = Asked(["n = 1", "FINAL(n)"])
     run = RLM(model=asked.model, log_dir=tmp_path / "logs", cache=False).start("root", step=True)
     for code in ("n = 5", None):
-        wait_until(lambda: run.tree.agents["0"].pending_code)
+        wait_until(lambda: pending(run))
         run.next(code=code)
-        wait_until(lambda: not run.tree.agents["0"].pending_code)
+        wait_until(lambda: not pending(run))
     assert run.wait(60).value == 5
     again = ask(Asked(["n = 1", "FINAL(n)"]), "resume", str(run.log_path))
     assert (again.value, again.agents["0"].pull("n")) == (5, 5)
@@ -308,3 +313,28 @@ def test_tools_are_called_again_and_the_run_says_so(ask):
     assert again.value == "ordered tea"
     assert called == ["tea", "tea"]
     assert "is called again: `order`." in again.tree.notices[0]
+
+
+def test_a_run_that_still_goes_on_is_not_resumed(ask, tmp_path):
+    with RLM(model=Asked().model, log_dir=tmp_path / "logs").start("root", [1, 2, 3], step=True) as waiting:
+        wait_until(lambda: pending(waiting) and waiting.log_path.exists())
+        with pytest.raises(ConfigError, match="still runs"):
+            ask(Asked(), "resume", str(waiting.log_path))
+
+
+def test_a_log_that_claims_to_continue_itself_is_refused(ask, first):
+    lines = first.log_path.read_text().splitlines()
+    begun = json.loads(lines[0])
+    lines[0] = json.dumps({**begun, "continues": first.id})
+    first.log_path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ConfigError, match="continued itself"):
+        ask(Asked(), "resume", str(first.log_path))
+
+
+def test_a_reply_that_held_a_secret_is_asked_for_again(ask, first):
+    text = first.log_path.read_text()
+    first.log_path.write_text(text.replace("note = llm_query('note')", "note = '«redacted»'"))
+    asked = Asked()
+    again = ask(asked, "resume", str(first.log_path))
+    assert again.value == [3, 3, "a note"]
+    assert asked.counts["root"] == 2  # that turn and the one after it
