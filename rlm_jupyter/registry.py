@@ -159,6 +159,16 @@ def find_run(run_id: str) -> Run | PastRun:
     raise RunNotFoundError(f"There is {what} `{run_id}`. Runs: {listed}{more}.")
 
 
+def refuse_running(run_id: str) -> None:
+    """Refuse to go through the record of a run that still goes on in this process.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if any(run.id == run_id and not run.done for run in runs()):
+        raise ConfigError(f"Run `{run_id}` still runs: wait for it (`run.wait()`), or stop it (`%rlm stop`).")
+
+
 def stop_all() -> None:
     """Stop and close all runs of this process, and its kernels."""
     global _pool

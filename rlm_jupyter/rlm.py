@@ -284,7 +284,7 @@ class RLM:
             KernelStartError: the kernelspec or the sandbox that was asked for is not there; nothing was started.
         """
         wiring = self._wiring()
-        from rlm_jupyter.wiring import Question
+        from rlm_jupyter.run_setup.question import Question
 
         asked = Question(
             question,
@@ -398,6 +398,69 @@ class RLM:
         )
         allowed = self.limits if limits is None else self._check_limits(Limits.of(limits))
         return wiring.start_map(task, allowed, on_event)
+
+    def resume(self, run: Run | str | Path, context: Any = None, **options: Any) -> Run:
+        """Go on with a run of a process that has ended, and return at once.
+
+        The code of its replies runs again in a new kernel, and nothing is paid for them a second time. Sub-agents whose
+        answers were kept are not run again. A run that had its answer has it again, and can be asked on (`ask`); one
+        that was cut short goes on where its record ends, under this `RLM`'s limits less what it had spent.
+
+        Args:
+            run: a log's path, a part of a run's id in `log_dir`, or a run.
+            context: its data, if that was not kept: large data and files are not.
+            options: as of `start`; `schema`, `tools` and `mcp` are not in a log, and to be given again.
+
+        Raises:
+            RunNotFoundError, LogError: there is no such log, or it cannot be read.
+            ContextError: the data was not kept.
+            ConfigError: the models or the data are others, or nothing is left of a limit.
+        """
+        from rlm_jupyter.run_setup.recorded_question import resumed
+
+        limits = self._recorded_limits(options)
+        asked, left = resumed(self._wiring(), run, context, limits, options)
+        return self._wiring().start(asked, left)
+
+    def branch(
+        self,
+        run: Run | str | Path,
+        turn: int,
+        *,
+        agent: str = "0",
+        code: str | None = None,
+        observation: str | None = None,
+        context: Any = None,
+        **options: Any,
+    ) -> Run:
+        """Ask again from a turn of a run that has ended, with its code or its observation changed; return at once.
+
+        It is a run of its own, with kernels of its own: the other one stays as it is. The code of the turns before runs
+        again in a new kernel, and no model is asked for them; from the changed turn on, the models are asked.
+
+        Args:
+            run: a run, a log's path, or a part of a run's id in `log_dir`.
+            turn: its number, as `%rlm show` has it.
+            agent: whose turn it is.
+            code: what is run in that turn instead.
+            observation: what the model is told after that turn instead.
+            context: as of `resume`.
+            options: as of `start`.
+
+        Raises:
+            ConfigError: there is no such turn, or not exactly one of `code` and `observation` is given; or as `resume`.
+            RunNotFoundError, LogError, ContextError: as `resume`.
+        """
+        from rlm_jupyter.run_setup.recorded_question import branched
+
+        limits = self._recorded_limits(options)
+        change = {"agent": agent, "turn": turn, "code": code, "observation": observation}
+        asked = branched(self._wiring(), run, context, change, options)
+        return self._wiring().start(asked, limits)
+
+    def _recorded_limits(self, options: dict[str, Any]) -> Limits:
+        limits = options.pop("limits", None)
+        return self.limits if limits is None else self._check_limits(Limits.of(limits))
 
     def _wiring(self) -> Wiring:
         with self._wiring_lock:

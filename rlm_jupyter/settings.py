@@ -226,6 +226,7 @@ class Settings(BaseModel):
     kernel: str | None = _setting("kernel")
     log_dir: Path | None = _setting("log_dir", default_factory=lambda: Path("rlm_runs"))
     cache: bool = _setting("cache")
+    keep_values: bool = _setting("keep_values")
     limits: Limits = _setting("limits", default_factory=Limits.of)
     sample_rows: int = _setting("sample_rows")
     output_chars: int = _setting("output_chars")

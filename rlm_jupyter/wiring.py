@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.budget.ledger import Ledger
@@ -18,7 +18,8 @@ from rlm_jupyter.engine.run.run import Run, RunArguments
 from rlm_jupyter.errors import ConfigError, ContextError
 from rlm_jupyter.events.events import AnyEvent, Notice
 from rlm_jupyter.events.journal import Journal
-from rlm_jupyter.registry import kernel_pool, let_older_go, register_run, reply_cache, submit
+from rlm_jupyter.registry import kernel_pool, let_older_go, refuse_running, register_run, reply_cache, submit
+from rlm_jupyter.run_setup.question import Question
 from rlm_jupyter.run_setup.sources import Grants, check_local
 from rlm_jupyter.run_setup.start import (
     Data,
@@ -26,6 +27,7 @@ from rlm_jupyter.run_setup.start import (
     emit_run_started,
     encode,
     inherit_from_run,
+    keep_values,
     new_id,
     open_log,
     redactor,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.budget.shared_budget import SharedBudget
     from rlm_jupyter.engine.completions.completions import Cache
     from rlm_jupyter.engine.mapping.map_task import MapTask
+    from rlm_jupyter.engine.run.recorded_run import RecordedRun
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.errors import RLMError
     from rlm_jupyter.models.base import ChatModel, Price
@@ -51,21 +54,14 @@ if TYPE_CHECKING:
     from rlm_jupyter.settings import Limits, Settings
 
 
-@dataclass
-class Question:
-    """What was asked, as the arguments of `RLM.start` say it."""
+@dataclass(frozen=True)
+class _Course:
+    """How a run goes: cell by cell, what is said of its logs' place, what agents may read, whose record it follows."""
 
-    text: str
-    context: Any = None
-    names: Sequence[str] = ()
-    schema: object = None
-    tools: Iterable[Callable[..., Any]] = ()
-    inherit_tools: bool | None = None
-    env: Mapping[str, str] | None = None
-    mcp: Mapping[str, Mapping[str, Any]] | None = None
     step: bool = False
-    on_event: Callable[[AnyEvent], None] | None = None
-    continues: Run | None = None
+    exposed: str | None = None
+    grants: Grants = field(default_factory=Grants)
+    recorded: RecordedRun | None = None
 
 
 @dataclass
@@ -104,14 +100,19 @@ class Wiring:
             asked: the question with its data and options.
             limits: what the run may spend.
         """
+        if asked.recorded is not None:
+            refuse_running(asked.recorded.run)
         exposed = check_start(self.settings, asked.text, asked.on_event)
-        answer = _answer_schema(asked.schema) if asked.schema is not None else None
+        had = asked.inherited
+        answer = _answer_schema(asked.schema) if asked.schema is not None else had.schema
         names = read_names(asked.names, asked.context)
-        data = encode(asked.context, names, rows=self.settings.sample_rows)
+        data = asked.data or encode(asked.context, names, rows=self.settings.sample_rows)
+        if asked.recorded is not None and asked.continues is None:
+            asked.recorded.check_data(data.buffer.description if data.buffer is not None else None)
         check_local(data.grants, self.settings.kernel, continues=asked.continues is not None)
-        functions = read_tools(asked.tools, data=names)
-        given = read_environment(asked.env)
-        configs = read_servers(asked.mcp)
+        functions = {**had.tools, **read_tools(asked.tools, data=names)}
+        given = {**had.env, **read_environment(asked.env)}
+        configs = {**had.servers, **read_servers(asked.mcp)}
         spec = AgentSpec(
             id="0",
             parent=None,
@@ -141,9 +142,7 @@ class Wiring:
                 limits,
                 listeners,
                 inherit=inherit,
-                step=asked.step,
-                exposed=exposed,
-                grants=data.grants,
+                course=_Course(asked.step, exposed, data.grants, asked.recorded),
             )
         except BaseException:
             if earlier is not None:
@@ -184,7 +183,7 @@ class Wiring:
         heard = (self.on_event, on_event, tracer(self.settings, self.sub_model))
         listeners = [listener for listener in heard if listener is not None]
         run = self._begin(
-            new_id(), spec, {}, {}, limits, listeners, inherit=False, step=False, exposed=exposed
+            new_id(), spec, {}, {}, limits, listeners, inherit=False, course=_Course(exposed=exposed)
         )
         assert isinstance(run, MapRun)
         self._begin_life(run)
@@ -199,7 +198,7 @@ class Wiring:
             limits: what it could have spent.
         """
         spec = AgentSpec(id="0", parent=None, depth=0, question=question, model=self.model)
-        run = self._begin(new_id(), spec, {}, {}, limits, [], inherit=False, step=False)
+        run = self._begin(new_id(), spec, {}, {}, limits, [], inherit=False)
         self._begin_life(run, error)
         return run.wait(60)
 
@@ -213,9 +212,7 @@ class Wiring:
         listeners: Sequence[Callable[[AnyEvent], None]],
         *,
         inherit: bool,
-        step: bool,
-        exposed: str | None = None,
-        grants: Grants | None = None,
+        course: _Course | None = None,
     ) -> Run:
         """Put a run together; its life is not begun yet."""
         handed = [
@@ -237,10 +234,8 @@ class Wiring:
                 spec,
                 toolkit,
                 limits,
-                step=step,
                 writer=writer,
-                exposed=exposed,
-                grants=grants,
+                course=course or _Course(),
             ),
         )
 
@@ -252,10 +247,8 @@ class Wiring:
         toolkit: Toolkit,
         limits: Limits,
         *,
-        step: bool,
         writer: LogWriter | None,
-        exposed: str | None,
-        grants: Grants | None,
+        course: _Course,
     ) -> Run:
         """Put a run together, on the engine's loop."""
         completions = Completions(
@@ -265,6 +258,7 @@ class Wiring:
             price=self.price,
             cache=self._cache(),
             redact=toolkit.redact,
+            recorded=course.recorded,
         )
         store = Store(limit=self.settings.value_memory)
         for data in (spec.context, *(one.data for one in spec.added)):
@@ -285,18 +279,28 @@ class Wiring:
             servers=toolkit.servers,
             inherit_tools=toolkit.inherit,
             redact=toolkit.redact,
-            step=step,
-            box_limits=grants.limits(self.settings.sandbox.read) if grants is not None else {},
-            links=grants.links if grants is not None else {},
+            step=course.step,
+            box_limits=course.grants.limits(self.settings.sandbox.read),
+            links=course.grants.links,
+            recorded=course.recorded,
         )
+        log = keep_values(conductor, writer, self.settings)
         emit_run_started(
-            journal, spec, self.model, self.sub_model, limits, self.settings, step=step, exposed=exposed
+            journal,
+            spec,
+            self.model,
+            self.sub_model,
+            limits,
+            self.settings,
+            step=course.step,
+            exposed=course.exposed,
+            recorded=course.recorded,
         )
         return (Run if spec.mapping is None else MapRun)(
             conductor,
             spec,
             engine(),
-            log=writer,
+            log=log,
             release=self._run_closed,
         )
 

@@ -85,6 +85,10 @@ class RunStarted(Event):
     step: bool = False
     continues: str | None = None
     """The id of the run whose root kernel and chat it goes on with."""
+    resumes: str | None = None
+    """The id of the run whose record it goes through again, in kernels of its own."""
+    branch: str | None = None
+    """Where and how it leaves that record; None if it goes on where the record ends."""
 
 
 class CellPicture(BaseModel):

@@ -27,7 +27,7 @@ class BranchedTree:
 
     def __init__(self, base: TreeState) -> None:
         made = self.state = _shallow(base)
-        made.agents, made._calls = dict(base.agents), dict(base._calls)  # noqa: SLF001 - a part of what is copied
+        made.agents, made.completions = dict(base.agents), dict(base.completions)
         made.limits, made.notices, made.held = dict(base.limits), list(base.notices), dict(base.held)
         self._own: set[str] = set()
 
@@ -52,7 +52,7 @@ class BranchedTree:
                 yield agent.parent
         elif isinstance(event, (ev.ReplyDelta, ev.ReplyFinished, ev.ReplyFailed)):
             # In a log that somebody made, it may be another agent's completion.
-            known = self.state._calls.get(event.call)  # noqa: SLF001 - as above
+            known = self.state.completions.get(event.call)
             if known is not None:
                 yield known[0]
 
@@ -76,9 +76,9 @@ class BranchedTree:
     def _call(self, old: CallState) -> CallState:
         """Copies a completion; it is reached in two ways: of its agent, and by its number."""
         made = _shallow(old)
-        known = self.state._calls.get(old.call)  # noqa: SLF001 - as above
+        known = self.state.completions.get(old.call)
         if known is not None and known[1] is old:
-            self.state._calls[old.call] = (known[0], made)  # noqa: SLF001 - as above
+            self.state.completions[old.call] = (known[0], made)
         return made
 
 

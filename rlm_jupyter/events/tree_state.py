@@ -56,6 +56,10 @@ class TreeState:
     context_names: tuple[str, ...] = ()
     continues: str | None = None
     """The run that it goes on with."""
+    resumes: str | None = None
+    """The run whose record it goes through again."""
+    branch: str | None = None
+    """Where and how it leaves that record."""
     status: ev.RunStatus = "running"
     started: float = 0.0
     finished: float | None = None
@@ -170,6 +174,7 @@ class TreeState:
         self.limits, self.step = dict(event.limits), event.step
         self.context, self.context_names = event.context, event.context_names
         self.continues = event.continues
+        self.resumes, self.branch = event.resumes, event.branch
 
     def _start_agent(self, event: ev.AgentStarted) -> None:
         if event.agent in self.agents:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_jupyter.errors import MissingKeyError, RLMError, RunStoppedError
 from rlm_jupyter.magics.notebook_lookup import models_hint
 from rlm_jupyter.magics.run_display import TICK, keep_up
+from rlm_jupyter.magics.several_models import conclude_all, tasks_of
 from rlm_jupyter.magics.task import Task, read
 from rlm_jupyter.magics.value_display import on_card_only, show_no_more
 
@@ -33,9 +34,25 @@ Reader = Callable[["MagicsState", str, str], Task]
 def ask(magics: MagicsState, line: str, body: str, read: Reader = read) -> Any:
     """Run a cell and block until it has its answer (or give the run at once, where that was asked for)."""
     task = read(magics, line, body)
+    if several := tasks_of(magics, task):
+        runs: dict[str, Run] = {}
+        for name, one in several:
+            runs[name] = run = start(magics, one)
+            _raise_if(run, interrupted=_wait(run, _show(run, "blocking")))
+        return conclude_all(magics, task, runs)
     if task.dry_run:
         return _dry_run(task)
-    run = start(magics, task)
+    return show_to_end(magics, task, start(magics, task))
+
+
+def show_to_end(magics: MagicsState, task: Task, run: Run) -> Any:
+    """Show a run that was started, block until it has ended, and give its answer (or the run, if it is not waited for).
+
+    Args:
+        magics: of the notebook.
+        task: how it was asked.
+        run: which was started.
+    """
     if task.background or task.waits:  # no click arrives here while the cell blocks, so nobody could step on
         return _follow(magics, task, run)
     interrupted = _wait(run, _show(run, "blocking"))
@@ -45,6 +62,12 @@ def ask(magics: MagicsState, line: str, body: str, read: Reader = read) -> Any:
 async def ask_awaited(magics: MagicsState, line: str, body: str, read: Reader = read) -> Any:
     """Run a cell and await its answer; clicks arrive meanwhile."""
     task = read(magics, line, body)
+    if several := tasks_of(magics, task):
+        runs: dict[str, Run] = {}
+        for name, one in several:
+            runs[name] = run = start(magics, one)
+            _raise_if(run, interrupted=await _wait_awaiting(run, _show(run, "awaited")))
+        return conclude_all(magics, task, runs)
     if task.dry_run:
         return _dry_run(task)
     run = start(magics, task)
@@ -101,13 +124,17 @@ def conclude(shell: InteractiveShell, task: Task, run: Run, *, interrupted: bool
     if task.out and (value is not None or (run.done and not run.error)):
         shell.user_ns[task.out] = value
     run.raise_for_error()
+    _raise_if(run, interrupted=interrupted)
+    return value
+
+
+def _raise_if(run: Run, *, interrupted: bool) -> None:
     if interrupted:
         what = "it had just ended" if run.done else "its agents are still ending"
         raise RunStoppedError(
             f"Run `{run.id}` was interrupted; {what}. `%rlm tree` shows it, and what it has can be pulled.",
             run=run,
         )
-    return value
 
 
 def _show(run: Run, cell: Cell) -> View:

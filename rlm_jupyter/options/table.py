@@ -328,6 +328,12 @@ _AGENTS = (
         flags=("--no-cache",),
         usage="Ask the model anew, whatever it replied before.",
     ),
+    _setting(
+        "keep_values",
+        "flag",
+        True,
+        "Whether small data, answers and small variables are kept beside the log, for `%rlm resume`.",
+    ),
     _setting("limits", "limits", None, "What one run may spend: `Limits(...)` or a dict of its fields."),
     _setting(
         "sample_rows",

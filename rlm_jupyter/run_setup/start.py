@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.run.engine_thread import engine
 from rlm_jupyter.engine.run.run import Run
+from rlm_jupyter.engine.run.value_keeper import LogWithValues, ValueKeeper
 from rlm_jupyter.errors import ConfigError, ContextError
 from rlm_jupyter.events.events import AnyEvent, Notice, RunStarted
 from rlm_jupyter.kernels.launch.manager import check_launch
@@ -23,10 +24,14 @@ from rlm_jupyter.sandbox_settings import check_log_dir
 from rlm_jupyter.security.redactor import Redactor
 from rlm_jupyter.security.secret_names import secrets_in
 from rlm_jupyter.values.store import Buffer
+from rlm_jupyter.values.value_files import ValueFiles, directory_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rlm_jupyter.engine.run.conductor import Conductor
+    from rlm_jupyter.engine.run.event_log import EventLog
+    from rlm_jupyter.engine.run.recorded_run import RecordedRun
     from rlm_jupyter.events.journal import Journal
     from rlm_jupyter.models.base import ChatModel
     from rlm_jupyter.settings import Limits, Settings
@@ -160,6 +165,17 @@ def open_log(directory: Path | None, run_id: str, journal: Journal) -> LogWriter
     return writer
 
 
+def keep_values(conductor: Conductor, log: LogWriter | None, settings: Settings) -> EventLog | None:
+    """Keep a run's values on disk beside its log, as the run goes; return what is to be waited for at its end."""
+    if log is None or not settings.keep_values:
+        return log
+    files = ValueFiles(directory_of(log.path))
+    journal = conductor.journal
+    keeper = ValueKeeper(conductor, files, lambda text: journal.redact(conductor.redact(text)))
+    journal.subscribe(keeper)
+    return LogWithValues(log, keeper)
+
+
 def emit_run_started(
     journal: Journal,
     spec: AgentSpec,
@@ -170,6 +186,7 @@ def emit_run_started(
     *,
     step: bool,
     exposed: str | None,
+    recorded: RecordedRun | None = None,
 ) -> None:
     """Reports that a run begins: the first event of each."""
     shown = spec.added[-1].data if spec.added else spec.context
@@ -187,11 +204,15 @@ def emit_run_started(
         sandbox=settings.sandbox.mode,
         step=step,
         continues=earlier,
+        resumes=recorded.run if recorded is not None else None,
+        branch=str(recorded.branch) if recorded is not None and recorded.branch is not None else None,
     )
     for text in shown.losses if shown is not None else ():
         journal.emit(Notice, text=text)
     if exposed is not None:
         journal.emit(Notice, text=exposed)
+    if recorded is not None:
+        journal.emit(Notice, text=recorded.told)
     if earlier is not None:
         journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")
         if spec.earlier is not None and spec.earlier.services.settings.sandbox != settings.sandbox:

@@ -58,6 +58,16 @@ def test_an_awaited_cell_gives_its_value_and_the_next_cell_has_it(book):
     assert result_of(book.outputs(second)) == ["7"]
 
 
+def test_several_models_are_asked_while_the_cell_awaits(book):
+    book.run('tens = ScriptedModel(lambda messages: code("FINAL(10)"))')
+    reply, outputs = book.run("%%rlm orders -m adds,tens -o both\nWhat is the sum?")
+    assert (reply["status"], book.value("both")) == ("ok", "{'adds': 6, 'tens': 10}"), outputs
+    shown = [content["data"] for kind, content in outputs if kind == "display_data"]
+    assert any(
+        "The answers differ." in data["text/plain"] and "rlm-compare" in data["text/html"] for data in shown
+    )
+
+
 @pytest.mark.parametrize("around", ["%%time", "%%capture captured", "%%time\n%%capture captured"])
 def test_within_another_cell_magic_it_works_too(book, around):
     book.run("nested = None")

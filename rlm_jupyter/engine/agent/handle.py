@@ -94,6 +94,12 @@ class AgentHandle:
         return agent.value.load() if agent.value is not None else None
 
     @property
+    def encoded(self) -> Buffer | None:
+        """What it gave to FINAL, encoded, as an owner of its own; None if it gave nothing, or its run was closed."""
+        value = self._agent.value if self.id in self._conductor.agents else None
+        return value.dup() if value is not None and not value.closed else None
+
+    @property
     def messages(self) -> list[Message]:
         """Exactly what was sent to the model for it, and the replies; of images a reference to each."""
         redact = self._conductor.redact

@@ -14,6 +14,7 @@ from rlm_jupyter.engine.agent import (
     cell_pictures,
     compaction,
     follow_up,
+    kept_answers,
     kernel_setup,
     prompt,
     small_prompt,
@@ -99,6 +100,8 @@ class AgentLoop(Agent):
             LimitReachedError, ModelError, KernelError, AgentFailedError: why there is no answer.
         """
         earlier = self.spec.earlier
+        if await kept_answers.begin(self):
+            return
         if earlier is None:
             opening = kernel_setup.open_kernel(self)
         else:
@@ -110,7 +113,10 @@ class AgentLoop(Agent):
             await self._begin(earlier)
             del earlier
             while self.value is None:
-                await self._take_turn()
+                await kept_answers.end(self)
+                if self.value is None:
+                    await self._take_turn()
+            await kept_answers.end(self)
         except RLMError:
             await self._keep_partial()
             raise
@@ -324,6 +330,8 @@ class AgentLoop(Agent):
             notices=notices,
             left=self.services.ledger.left(self.id) if self.services.ledger.half_gone(self.id) else None,
         )
+        if self.services.recorded is not None:
+            body = self.services.recorded.observation(self.id, body)
         self._warmth = 0
         if (first := vision.detach(self.messages)) is not None:
             self._sent = min(self._sent, first)
@@ -459,6 +467,8 @@ class AgentLoop(Agent):
         kernel = await self._kernel()
         self.cells += 1
         number = self.cells
+        if services.recorded is not None:
+            code = services.recorded.code(self.id, number, code)
         code = await services.gate.before(self.id, number, code)
         self.codes.append(code)
         self.looked = self.looked or reads_any(code, (*self.data_names, *self._derived))
@@ -501,6 +511,7 @@ class AgentLoop(Agent):
             seconds=seconds,
             pictures=pictures,
         )
+        kept_answers.tell_difference(self, number, result.status, shown)
         if result.restarted:
             await self._restore()
         return result, shown

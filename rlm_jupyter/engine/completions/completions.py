@@ -59,6 +59,13 @@ class Cache(Protocol):
         """Return a future that is done when all that was put so far is kept."""
 
 
+class RecordedReplies(Protocol):
+    """Replies of an earlier run, which this one goes through again (`rlm_jupyter.engine.run.recorded_run`)."""
+
+    def reply(self, agent: str, purpose: ev.Purpose, messages: Sequence[Message]) -> Completion | None:
+        """Return the recorded reply to an agent's next request, or None."""
+
+
 class Completions:
     """All completions of one run go through here: turns and plain calls, in the root and everywhere.
 
@@ -69,6 +76,7 @@ class Completions:
         price: overrides what the models say of themselves.
         cache: replies on disk; None for no cache.
         redact: takes secrets out of what a model is told.
+        recorded: replies that are taken before any model or cache is asked; None for none.
     """
 
     def __init__(
@@ -80,6 +88,7 @@ class Completions:
         price: Price | None = None,
         cache: Cache | None = None,
         redact: Callable[[str], str] = str,
+        recorded: RecordedReplies | None = None,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
@@ -88,6 +97,7 @@ class Completions:
         self._cache = cache
         self._redact = ChatRedactor(lambda text: clean_text(redact(text)))
         self._cache_told = False
+        self._recorded = recorded
         self._numbers = itertools.count(1)
 
     def price_of(self, model: ChatModel) -> Price | None:
@@ -129,6 +139,10 @@ class Completions:
             sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
         if temperature is not None:
             sampling = sampling.warmer(temperature)
+
+        recorded = self._recorded.reply(agent, purpose, messages) if self._recorded is not None else None
+        if recorded is not None:
+            return self._from_cache(agent, model, messages, recorded, purpose, turn, start)
 
         async def buy() -> Completion:
             async with place_at_server(self._journal, self._ledger, agent, model):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.budget.ledger import Ledger
     from rlm_jupyter.engine.completions.completions import Completions
+    from rlm_jupyter.engine.run.recorded_run import RecordedRun
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.events.journal import Journal
     from rlm_jupyter.kernels.pool import KernelPool
@@ -43,6 +44,7 @@ class RunServices(ABC):
         redact: takes secrets out of what a model is told.
         windows: tokens that models hold, by name, where a provider has refused a prompt as too long.
         picture_bytes: of the pictures that cells have shown.
+        recorded: the record of an earlier run that this one goes through; None for none.
         links: names in the working directory of its kernels, to the granted files and folders that they stand for.
         box_limits: of its kernels' boxes, over those of the sandbox: what may be read because it was handed over.
     """
@@ -66,6 +68,7 @@ class RunServices(ABC):
     limit: LimitReachedError | None = None
     windows: dict[str, int] = field(default_factory=dict)
     picture_bytes: int = 0
+    recorded: RecordedRun | None = None
     box_limits: dict[str, Any] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
 
