@@ -259,7 +259,7 @@ def _export(given: argparse.Namespace) -> int:
     from rlm_jupyter.records import load
 
     record = load(given.file)
-    written = export_run(record.tree, given.out, level=given.level, static=given.static)
+    written = export_run(record.tree, given.out, level=given.level, static=given.static, code=record.code)
     if record.torn:
         _note("the log ends in the middle; what was written until then is in the file.")
     _note(f"run `{record.tree.run}` is in `{written}`.")

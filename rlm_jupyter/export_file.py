@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.errors import ConfigError, RLMError
 from rlm_jupyter.events.levels import Level, level_of
 from rlm_jupyter.events.tree_levels import reduced
 
 if TYPE_CHECKING:
+    from rlm_jupyter.answer_code.answer_code import AnswerCode
     from rlm_jupyter.events.tree_state import TreeState
 
 KINDS = {
@@ -23,7 +25,12 @@ KINDS = {
 
 
 def export_run(
-    tree: TreeState, path: str | os.PathLike[str], *, level: str = "all", static: bool = False
+    tree: TreeState,
+    path: str | os.PathLike[str],
+    *,
+    level: str = "all",
+    static: bool = False,
+    code: Callable[[], AnswerCode] | None = None,
 ) -> Path:
     """Write a run to a file that does not exist yet; return its path.
 
@@ -32,6 +39,7 @@ def export_run(
         path: of the file: `.html`, `.ipynb` or `.py`.
         level: how much of the run is in it: `all`, `redacted` (no data) or `structure` (no texts).
         static: whether an `.html` file has no script: a plain tree in the place of the live one.
+        code: returns the code behind the answer, without a proof; a page has it, if there is some.
 
     Raises:
         ConfigError: the path ends otherwise or exists, the file cannot be written, or there is no such level.
@@ -43,7 +51,7 @@ def export_run(
         raise ConfigError(f"`{where}` must end in one of {known}.")
     if static and where.suffix != ".html":
         raise ConfigError(f"`--static` is about pages: `{where}` does not end in `.html`.")
-    text = _text(tree, where.suffix, kept, static=static)
+    text = _text(tree, where.suffix, kept, static=static, code=code)
     try:
         with where.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -54,12 +62,30 @@ def export_run(
     return where
 
 
-def _text(tree: TreeState, suffix: str, level: Level, *, static: bool) -> str:
+def _text(
+    tree: TreeState, suffix: str, level: Level, *, static: bool, code: Callable[[], AnswerCode] | None
+) -> str:
     if suffix == ".html":
         from rlm_jupyter.views.saved_page import saved_page, static_page
 
-        return static_page(tree, level=level) if static else saved_page(tree, level=level)
+        if static:
+            return static_page(tree, level=level)
+        return saved_page(tree, level=level, code=None if code is None else _code(tree, code))
     from rlm_jupyter.records.export import to_notebook, to_script
 
     kept = reduced(tree, level)
     return to_script(kept) if suffix == ".py" else json.dumps(to_notebook(kept), indent=1)
+
+
+def _code(tree: TreeState, make: Callable[[], AnswerCode]) -> AnswerCode | None:
+    """Returns the code behind the answer with what came of its proof, if it was proved; None if there is no code."""
+    try:
+        code = make()
+    except RLMError:
+        return None
+    if (proof := tree.proof) is not None:
+        if proof["characters"] == code.characters:
+            code.verdict, code.detail = proof["verdict"], proof["detail"]
+        else:
+            code.detail = "the proof was of all code that ran"
+    return code

@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
-SOURCES = [ROOT / "rlm_jupyter" / "views" / name for name in ("card_protocol.py", "protocol.py")]
+SOURCES = [
+    ROOT / "rlm_jupyter" / "views" / name for name in ("card_protocol.py", "code_protocol.py", "protocol.py")
+]
 TARGET = ROOT / "js" / "src" / "state" / "protocol.ts"
 
 _HEAD = """/**

@@ -33,16 +33,17 @@ class AnswerCode(str):
         detail: what differs, or why it failed or was not tried, in one line.
     """
 
-    __slots__ = ("_written", "detail", "of_characters", "verdict", "whole")
+    __slots__ = ("_known_parts", "_written", "detail", "of_characters", "verdict", "whole")
 
     def __new__(cls, written: Written, of_characters: int, *, whole: bool = False) -> Self:
         """Make one of what was written."""
         made = super().__new__(cls, written.source)
         made._written, made.of_characters, made.whole = written, of_characters, whole
-        made.verdict, made.detail = "not tried", ""
+        made.verdict, made.detail, made._known_parts = "not tried", "", None
         return made
 
     _written: Written
+    _known_parts: dict[Key, AnswerPart] | None
     verdict: ev.ProofVerdict
     detail: str
     of_characters: int
@@ -71,8 +72,10 @@ class AnswerCode(str):
 
     @property
     def _parts(self) -> dict[Key, AnswerPart]:
-        root = self._written.root
-        return {} if root is None or self.whole else answer_parts(root)
+        if self._known_parts is None:
+            root = self._written.root
+            self._known_parts = {} if root is None or self.whole else answer_parts(root)
+        return self._known_parts
 
     def part(self, key: Key) -> list[Step]:
         """Returns the steps on which a part of the answer rests; all of them if the code does not tell.

@@ -11,7 +11,7 @@ from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.effects import Scan
 from rlm_jupyter.answer_code.scopes import bound_in, loads
 from rlm_jupyter.answer_code.slicing import backward, is_future, is_star
-from rlm_jupyter.answer_code.steps import Step, lines_of
+from rlm_jupyter.answer_code.steps import Step
 
 if TYPE_CHECKING:
     from rlm_jupyter.answer_code.slicing import AgentSlice, Unit
@@ -28,11 +28,11 @@ class AnswerPart:
     """What a part of the answer rests on.
 
     Attributes:
-        units: the root's statements that it needs, and the one that writes the display.
+        of_root: for each step of the root, whether it needs it.
         children: the ids of the sub-agents that these started.
     """
 
-    units: list[Unit]
+    of_root: list[bool]
     children: set[str]
 
 
@@ -56,18 +56,18 @@ def answer_parts(sliced: AgentSlice) -> dict[Key, AnswerPart]:
         units, _ = backward(before, value, set(), sliced.facts)
         asks = Scan.of(ast.Expr(value), sliced.facts).reads & words.WORDS
         asking = [*_asking(units), *(end[:1] if asks else [])]
-        parts[key] = AnswerPart([*units, *end], {child for unit in asking for child in unit.cell.children})
+        needed = {id(unit) for unit in (*units, *end)}
+        of_root = [id(unit) in needed for unit in (*sliced.units, sliced.final)]
+        parts[key] = AnswerPart(of_root, {child for unit in asking for child in unit.cell.children})
     return parts
 
 
 def steps_of_part(steps: list[Step], part: AnswerPart) -> list[Step]:
     """Returns those steps of the code that a part rests on, with those of its sub-agents and all below them."""
-    own = {(unit.cell.number, *lines_of(unit.node)) for unit in part.units}
     below = tuple(f"{child}." for child in part.children)
+    own = iter(part.of_root)
     return [
-        step
-        for step in steps
-        if ((step.cell, *step.lines) in own if step.agent == ROOT else f"{step.agent}.".startswith(below))
+        step for step in steps if (next(own) if step.agent == ROOT else f"{step.agent}.".startswith(below))
     ]
 
 

@@ -38,9 +38,7 @@ def places_of(source: str, origins: list[Origin]) -> list[tuple[Place, ...]]:
     if tree is None:
         return [()] * len(origins)
     top = _listed(tree.body, 0)
-    functions = {
-        node.name: _listed(*_body(node)) for node in tree.body if isinstance(node, ast.FunctionDef)
-    }
+    functions = {node.name: _listed(*_body(node)) for node in tree.body if isinstance(node, ast.FunctionDef)}
     found: list[tuple[Place, ...]] = []
     taken: dict[tuple[str, str, str], int] = {}
     for origin in origins:
@@ -101,7 +99,9 @@ def _body(function: ast.FunctionDef) -> tuple[list[ast.stmt], int]:
         call = node.value if isinstance(node, ast.Expr) else None
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "exec":
             text = call.args[0] if call.args else None
-            tree = parse(text.value) if isinstance(text, ast.Constant) and isinstance(text.value, str) else None
+            tree = (
+                parse(text.value) if isinstance(text, ast.Constant) and isinstance(text.value, str) else None
+            )
             if tree is None or text is None:
                 continue
             if text.end_lineno == text.lineno:

@@ -107,7 +107,9 @@ def _is_mask(node: ast.AST, masks: dict[str, str]) -> bool:
         return negates and (_is_mask(node.operand, masks) or _is_name_of(node.operand, masks))
     if isinstance(node, ast.BinOp):
         both = (node.left, node.right)
-        return isinstance(node.op, _LOGIC) and any(_is_mask(one, masks) or _is_name_of(one, masks) for one in both)
+        return isinstance(node.op, _LOGIC) and any(
+            _is_mask(one, masks) or _is_name_of(one, masks) for one in both
+        )
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _TESTS
 
 

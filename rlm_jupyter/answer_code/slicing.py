@@ -115,7 +115,9 @@ def slice_agent(history: AgentHistory, data: tuple[str, ...], *, whole: bool = F
         )
     changes = {name for unit in kept for name in facts.aliases(unit.effects.changes)}
     awaits = {unit.cell.number for unit in units if _awaits(unit.node)}
-    return AgentSlice(history, facts, ran, kept, final, returns, ANSWERS in wanted, reads, dynamic, changes, awaits)
+    return AgentSlice(
+        history, facts, ran, kept, final, returns, ANSWERS in wanted, reads, dynamic, changes, awaits
+    )
 
 
 def backward(

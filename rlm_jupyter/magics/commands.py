@@ -236,7 +236,13 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     path = out or f"{run.id}.{'html' if arguments.static else 'ipynb'}"
     try:
         with run.lock:
-            written = export_run(run.tree, path, level=arguments.level or "all", static=arguments.static)
+            written = export_run(
+                run.tree,
+                path,
+                level=arguments.level or "all",
+                static=arguments.static,
+                code=lambda: run.code(prove=False),
+            )
     except ConfigError as error:
         raise UsageError(error.message) from None
     _print_output(f"Run `{run.id}` is in `{written}`.")

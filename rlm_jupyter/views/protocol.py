@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 from rlm_jupyter.views.card_protocol import Card, CardPicture
+from rlm_jupyter.views.code_protocol import CodeMessage
 
 Status = Literal["running", "done", "failed", "stopped", "limit"]
 
@@ -434,7 +435,7 @@ class ErrorMessage(TypedDict):
     """`exists`: a pull would overwrite a name."""
 
 
-Answer = DetailMessage | PromptAnswer | OkMessage | ErrorMessage
+Answer = DetailMessage | PromptAnswer | CodeMessage | OkMessage | ErrorMessage
 
 Incoming = SnapshotMessage | PatchMessage | Answer
 
@@ -462,6 +463,12 @@ class PromptCommand(TypedDict):
 
     kind: Literal["prompt"]
     agent: str
+
+
+class CodeCommand(TypedDict):
+    """Asks for the code behind the answer, run again if it can be."""
+
+    kind: Literal["code"]
 
 
 class StopCommand(TypedDict):
@@ -529,6 +536,7 @@ Command = (
     HelloCommand
     | OpenCommand
     | PromptCommand
+    | CodeCommand
     | StopCommand
     | PullCommand
     | ExecCommand

@@ -22,6 +22,7 @@ from rlm_jupyter.errors import RLMError, RunNotFoundError
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.agent_page import detail, prompt
+from rlm_jupyter.views.code_requests import CodeRequests
 from rlm_jupyter.views.widget_commands import Commands, RunFace, failure, free_name, value_name
 from rlm_jupyter.views.widget_messages import Patcher
 
@@ -77,6 +78,7 @@ class RunWidget(anywidget.AnyWidget):
         self._whole = 1
         self._last = float("-inf")
         self._pumping = False
+        self._code = CodeRequests(lambda: self._run)
         self._commands = Commands(lambda: self._run, namespace, main.soon)
         super().__init__()
         self.on_msg(self._receive)
@@ -170,6 +172,8 @@ class RunWidget(anywidget.AnyWidget):
                     self._open(content)
                 case "prompt":
                     self._prompt(content)
+                case "code":
+                    self._code.ask(content, self._reply)
                 case _:
                     self._commands.handle(content, self._reply)
         except Exception as error:

@@ -31,6 +31,9 @@ ELSEWHERE = (
     "import math",
     "main",
     "__future__",
+    "inplace",
+    "context.upper",
+    ";",  # two statements with the same lines
 )
 """What agents' code has that cannot run in this process, or would change it."""
 
@@ -76,21 +79,27 @@ def _space(case):
     import collections
     import contextlib
 
-    import numpy
-    import pandas
+    import numpy as np
+    import pandas as pd
 
     def final(*_values, **_named):
         raise _Ended
 
     data = copy.deepcopy(case.context)
-    space = {"pd": pandas, "np": numpy, "contextlib": contextlib, "Counter": collections.Counter, "__name__": "x"}
+    space = {
+        "pd": pd,
+        "np": np,
+        "contextlib": contextlib,
+        "Counter": collections.Counter,
+        "__name__": "x",
+    }
     space |= {"print": lambda *_args, **_named: None, "FINAL": final, "FINAL_VAR": final, "context": data}
     names = case.names or ()
     return {**space, **(data if len(names) > 1 else dict.fromkeys(names, data))}
 
 
 def _run(node, space):
-    exec(compile(ast.Module([copy.deepcopy(node)], []), "<cell>", "exec"), space)  # noqa: S102 - it is a test's own code
+    exec(compile(ast.Module([copy.deepcopy(node)], []), "<cell>", "exec"), space)
 
 
 def _rows(value):
@@ -104,11 +113,15 @@ def assert_rows_are_true(code, events, case):
     space, told = _space(case), 0
     try:
         for step, node in _statements(code, events):
-            reads = {} if step is None else {name: rows for name, rows in step.reads.items() if rows is not None}
+            reads = (
+                {} if step is None else {name: rows for name, rows in step.reads.items() if rows is not None}
+            )
             told += len(reads)
             assert {name: _rows(space[name]) for name in reads} == reads, (step, code)
             _run(node, space)
-            writes = {} if step is None else {name: rows for name, rows in step.writes.items() if rows is not None}
+            writes = (
+                {} if step is None else {name: rows for name, rows in step.writes.items() if rows is not None}
+            )
             told += len(writes)
             assert {name: _rows(space[name]) for name in writes} == writes, (step, code)
     except _Ended:
@@ -126,10 +139,12 @@ def assert_parts_give_their_values(code, run, case):
             if step in chosen and node is not final:
                 _run(node, space)
         given = final.value.args
-        expressions = given if len(given) > 1 else getattr(given[0], "values", getattr(given[0], "elts", None))
+        expressions = (
+            given if len(given) > 1 else getattr(given[0], "values", getattr(given[0], "elts", None))
+        )
         if expressions is None:  # a name: its statement has run, with all that it reads or not
             continue
         at = list(code.parts).index(key)
-        found = eval(compile(ast.Expression(expressions[at]), "<part>", "eval"), space)  # noqa: S307 - the same
+        found = eval(compile(ast.Expression(expressions[at]), "<part>", "eval"), space)
         assert difference(found, run.value[key]) is None, (key, code)
     return len(code.parts)

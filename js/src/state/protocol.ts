@@ -70,6 +70,49 @@ export interface Card {
   seen: string;
 }
 
+/** A statement of the code: where it came from, and what it did to the data. */
+export interface CodeStep {
+  agent: string;
+  /** 0 is the first look at the data. */
+  turn: number;
+  cell: number;
+  /** First and last line in that cell, from 1. */
+  lines: [number, number];
+  /** First and last line in the code, from 1. */
+  places: [number, number][];
+  /** Rows in and out, such as `orders 5,000 → late 1,204 rows`; may be empty. */
+  flow: string;
+  /** The conditions by which it chooses rows, as Python text. */
+  filters: string[];
+  /** How many further agents ran the same statement. */
+  alike: number;
+}
+
+/** The code behind an answer. */
+export interface CodeText {
+  source: string;
+  /** Characters at its end that are not here. */
+  cut: number;
+  verdict: "reproduced" | "differs" | "failed" | "not tried";
+  detail: string;
+  /** Of the characters of all code that ran. */
+  share: number;
+  /** Answers of plain completions that it holds. */
+  recorded: number;
+  steps: CodeStep[];
+  /** Steps that are not here. */
+  left_out: number;
+  /** Label of a part of the answer → the steps that it rests on, by their places in `steps`. */
+  parts: Record<string, number[]>;
+}
+
+/** The answer to `code`. */
+export interface CodeMessage {
+  kind: "code";
+  request: string;
+  code: CodeText;
+}
+
 export type Status = "running" | "done" | "failed" | "stopped" | "limit";
 
 /** What an agent waits for, besides the model and its own code. */
@@ -454,7 +497,7 @@ export interface ErrorMessage {
   reason?: string | null;
 }
 
-export type Answer = DetailMessage | PromptAnswer | OkMessage | ErrorMessage;
+export type Answer = DetailMessage | PromptAnswer | CodeMessage | OkMessage | ErrorMessage;
 
 export type Incoming = SnapshotMessage | PatchMessage | Answer;
 
@@ -475,6 +518,11 @@ export interface OpenCommand {
 export interface PromptCommand {
   kind: "prompt";
   agent: string;
+}
+
+/** Asks for the code behind the answer, run again if it can be. */
+export interface CodeCommand {
+  kind: "code";
 }
 
 /** Stops an agent and all below it; None stops the run. */
@@ -534,6 +582,7 @@ export type Command =
   | HelloCommand
   | OpenCommand
   | PromptCommand
+  | CodeCommand
   | StopCommand
   | PullCommand
   | ExecCommand
