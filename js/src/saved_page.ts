@@ -1,6 +1,6 @@
 /** A saved page: the widget over a run whose messages are data in the page. Nothing here talks to a kernel. */
 
-import type { Agent, Command, Detail, Incoming, PromptMessage, Run } from "./state/protocol";
+import type { Agent, CodeText, Command, Detail, Incoming, PromptMessage, Run } from "./state/protocol";
 import { Session } from "./state/session";
 import { View } from "./tree/run_view";
 
@@ -10,6 +10,8 @@ export interface Saved {
   agents: Record<string, Partial<Agent>>;
   details: Record<string, Detail>;
   prompts: Record<string, PromptMessage[]>;
+  /** Behind the answer, if there is some. */
+  code?: CodeText;
 }
 
 type Question = Command & { request: string };
@@ -30,6 +32,9 @@ export function answer(saved: Saved, question: Question): Incoming {
       if (messages) return { kind: "prompt", request, agent: question.agent, messages };
       return refusal(request, `The prompt of agent ${question.agent} is not in this file.`);
     }
+    case "code":
+      if (saved.code) return { kind: "code", request, code: saved.code };
+      return refusal(request, "The code behind the answer is not in this file.");
     default:
       return refusal(request, "This is a saved page: there is no kernel.");
   }
@@ -52,6 +57,7 @@ export function sessionOf(saved: Saved): Session {
     now: () => Date.now(),
     later: (action, milliseconds) => setTimeout(action, milliseconds),
   });
+  session.offersCode = saved.code !== undefined;
   return session;
 }
 

@@ -97,9 +97,8 @@ def _written_parts(display: ast.expr) -> Iterator[tuple[Key, ast.expr]]:
         stars = any(isinstance(one, ast.Starred) for one in display.elts)
         pairs = [] if stars else [(ast.Constant(at), one) for at, one in enumerate(display.elts)]
     elif isinstance(display, ast.Call) and isinstance(display.func, ast.Name) and display.func.id == "dict":
-        if not display.args:
-            given = [(keyword.arg, keyword.value) for keyword in display.keywords]
-            pairs = [(None if name is None else ast.Constant(name), value) for name, value in given]
+        given = [] if display.args else [(keyword.arg, keyword.value) for keyword in display.keywords]
+        pairs = [(None if name is None else ast.Constant(name), value) for name, value in given]
     known = [
         (key.value, value)
         for key, value in pairs

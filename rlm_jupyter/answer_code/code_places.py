@@ -91,7 +91,7 @@ def _listed(body: list[ast.stmt], before: int | None) -> dict[str, list[Place]]:
 
 
 def _body(function: ast.FunctionDef) -> tuple[list[ast.stmt], int]:
-    """Returns the statements of an agent's function: its own, of the coroutine in it, or of the text that it executes."""
+    """Returns the statements of an agent's function: its own, of a coroutine in it, or of a text that it executes."""
     body = function.body
     for node in function.body:
         if isinstance(node, ast.AsyncFunctionDef) and node.name == "work":

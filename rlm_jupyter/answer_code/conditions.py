@@ -1,4 +1,4 @@
-"""The conditions by which a statement chooses rows, as Python text: masks, queries, `if` in loops and comprehensions."""
+"""The conditions by which a statement chooses rows, as text: masks, queries, `if` in loops and comprehensions."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _statements(code, events):
             yield steps.get((cell.number, first, node.end_lineno)), node
 
 
-class _Ended(Exception):
+class _EndedError(Exception):
     pass
 
 
@@ -83,7 +83,7 @@ def _space(case):
     import pandas as pd
 
     def final(*_values, **_named):
-        raise _Ended
+        raise _EndedError
 
     data = copy.deepcopy(case.context)
     space = {
@@ -124,7 +124,7 @@ def assert_rows_are_true(code, events, case):
             )
             told += len(writes)
             assert {name: _rows(space[name]) for name in writes} == writes, (step, code)
-    except _Ended:
+    except _EndedError:
         pass
     return told
 

@@ -4,7 +4,16 @@
  */
 
 import { pullName } from "../dom/format";
-import type { Agent, Command, Detail, DetailMessage, Incoming, PromptMessage } from "./protocol";
+import type {
+  Agent,
+  CodeStep,
+  CodeText,
+  Command,
+  Detail,
+  DetailMessage,
+  Incoming,
+  PromptMessage,
+} from "./protocol";
 import { type Request, Requests } from "./requests";
 import { type Outcome, Store } from "./run_store";
 import { Folds } from "./visible_rows";
@@ -20,6 +29,14 @@ export interface Link {
 export interface ExecEntry {
   code: string;
   request: Request;
+}
+
+/** Lines of a cell that the reader came for. */
+export interface MarkedLines {
+  agent: string;
+  turn: number;
+  cell: number;
+  lines: readonly [first: number, last: number];
 }
 
 /** What the reader chose. */
@@ -47,6 +64,10 @@ export class Choices {
   /** The agents whose exact prompt is shown. */
   prompts = new Set<string>();
   variablesOpen = true;
+  codeOpen = false;
+  /** The label of the part of the answer whose code is marked. */
+  part: string | null = null;
+  marked: MarkedLines | null = null;
 }
 
 /** In the place of a variable's name: what the agent gave to FINAL. */
@@ -65,6 +86,12 @@ export class Session {
   readonly requests: Requests;
   readonly details = new Map<string, Detail>();
   readonly prompts = new Map<string, PromptMessage[]>();
+  /** The code behind the answer, when it was asked for. */
+  code: CodeText | null = null;
+  /** Whether it can be asked for. */
+  offersCode = true;
+  /** Puts code into a new cell behind the one of an element; null if this page cannot do that. */
+  insertCell: ((behind: Element, source: string) => boolean) | null = null;
   /** The last thing a screen reader should say. */
   announcement = "";
   readonly #listeners = new Set<() => void>();
@@ -161,6 +188,9 @@ export class Session {
         this.prompts.set(message.agent, message.messages);
         this.requests.settle(message);
         break;
+      case "code":
+        if (this.requests.settle(message)) this.#takeCode(message.code);
+        break;
       case "ok":
       case "error":
         this.#takeAnswer(this.requests.settle(message));
@@ -189,6 +219,35 @@ export class Session {
     this.choices.turn.set(id, turn);
     const agent = this.store.agents.get(id);
     if (agent && !this.requests.isPending(`open:${id}`)) this.#fetch(agent);
+  }
+
+  /** Opens or closes the code behind the answer; with a label, marks what that part of the answer rests on. */
+  openCode(open: boolean, part: string | null = null): void {
+    const { choices } = this;
+    choices.codeOpen = open;
+    choices.part = part;
+    if (open && this.code === null && !this.requests.isPending("code")) this.send({ kind: "code" });
+    this.changed();
+  }
+
+  #takeCode(code: CodeText): void {
+    this.code = code;
+    this.announcement = "The code behind the answer is there";
+  }
+
+  /** Opens an agent's page at the lines that a statement came from. */
+  showLines({ agent, turn, cell, lines }: CodeStep): void {
+    const { choices } = this;
+    choices.marked = { agent, turn, cell, lines };
+    choices.prompts.delete(agent);
+    const page = this.details.get(agent);
+    const there = page?.turns.find((each) => each.turn === turn);
+    if (turn > 0 && (!there || there.shortened > 0)) {
+      choices.turn.set(agent, turn);
+      if (page) this.wholeTurn(agent, turn);
+    }
+    this.select(agent);
+    this.changed();
   }
 
   /** The name under which a variable would be pulled: the reader's, or one that is probably free. */
