@@ -32,7 +32,7 @@ export class CodePanel {
   readonly #inserted = h("span.rlm-card-pulled", { role: "status" });
   readonly #state = h("p.rlm-code-state", { role: "status" });
   readonly #part = h("p.rlm-code-state", { role: "status" });
-  readonly #rows = scrollable(h("div.rlm-code-rows"), "Code behind the answer");
+  readonly #rows = scrollable(h("div.rlm-code-rows"), "Lines of the code");
   readonly #more = h("p.rlm-code-state");
   #drawn: CodeText | null = null;
   #stretches: { element: HTMLElement; steps: number[] }[] = [];
@@ -145,11 +145,7 @@ export class CodePanel {
       const step = code.steps[at];
       return step ? [this.#origin(step)] : [];
     });
-    const told = steps.flatMap((at) => {
-      const step = code.steps[at];
-      return step ? [step.flow, ...step.filters.map((filter) => `where ${filter}`)] : [];
-    });
-    const unique = [...new Set(told.filter((each) => each !== ""))];
+    const filters = new Set(steps.flatMap((at) => code.steps[at]?.filters ?? []));
     return h(
       "div.rlm-code-row",
       { "data-from": steps.length > 0 },
@@ -158,7 +154,7 @@ export class CodePanel {
         "div.rlm-code-origin",
         {},
         ...origins,
-        ...unique.map((each) => h("div.rlm-code-rows-told", {}, line(each, 240))),
+        ...[...filters].map((each) => h("div.rlm-code-told", {}, `where ${line(each, 240)}`)),
       ),
     );
   }
@@ -172,7 +168,8 @@ export class CodePanel {
     );
     const alike =
       step.alike > 0 ? h("span.rlm-code-alike", {}, `and ${plural(step.alike, "more agent")}`) : null;
-    return h("div", {}, link, alike);
+    const flow = step.flow === "" ? null : h("span.rlm-code-told", {}, line(step.flow, 160));
+    return h("div.rlm-code-step", {}, link, flow, alike);
   }
 
   /** Marks the lines on which the chosen part of the answer rests. */

@@ -100,7 +100,7 @@ it("is asked for once, says that the code is run again, and shows it by lines", 
     "0.3 · turn 1 · line 1",
     "0 · turn 3 · line 1",
   ]);
-  expect(texts(".rlm-code-rows-told")).toEqual(["orders 5,000 → late 1,204 rows", "where orders.d > 3"]);
+  expect(texts(".rlm-code-told")).toEqual(["orders 5,000 → late 1,204 rows", "where orders.d > 3"]);
   expect(texts(".rlm-proof")).toEqual(["code reproduced"]);
   page.button("Close")?.click();
   await frame();
