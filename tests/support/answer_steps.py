@@ -129,22 +129,33 @@ def assert_rows_are_true(code, events, case):
     return told
 
 
+def _display(ran, code):
+    """The statements that give the answer, and the expressions of its parts."""
+    final = next((node for step, node in ran if step and step == code.steps[-1]), None)
+    if final is None:
+        return [], []
+    given, ending = final.value.args, [final]
+    if len(given) == 1 and isinstance(given[0], ast.Name):
+        bound = [
+            node for _, node in ran if isinstance(node, ast.Assign) and node.targets[0].id == given[0].id
+        ]
+        given, ending = [bound[-1].value], [final, bound[-1]]
+    if len(given) > 1:
+        return ending, given
+    return ending, getattr(given[0], "values", None) or getattr(given[0], "elts", [])
+
+
 def assert_parts_give_their_values(code, run, case):
     """The steps of each part give that part of the run's value, run by themselves; return how many parts there are."""
+    if not code.parts:
+        return 0
     ran = list(_statements(code, run.events))
-    final = next((node for step, node in ran if step and step == code.steps[-1]), None)
-    for key in code.parts if final is not None else ():
+    ending, expressions = _display(ran, code)
+    for key, expression in zip(code.parts, expressions, strict=bool(ending)):
         chosen, space = code.part(key), _space(case)
         for step, node in ran:
-            if step in chosen and node is not final:
+            if step in chosen and node not in ending:
                 _run(node, space)
-        given = final.value.args
-        expressions = (
-            given if len(given) > 1 else getattr(given[0], "values", getattr(given[0], "elts", None))
-        )
-        if expressions is None:  # a name: its statement has run, with all that it reads or not
-            continue
-        at = list(code.parts).index(key)
-        found = eval(compile(ast.Expression(expressions[at]), "<part>", "eval"), space)
+        found = eval(compile(ast.Expression(expression), "<part>", "eval"), space)
         assert difference(found, run.value[key]) is None, (key, code)
     return len(code.parts)
