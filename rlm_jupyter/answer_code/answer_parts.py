@@ -21,6 +21,8 @@ Key = str | int | float | bool | None
 
 
 ROOT = "0"
+_MOST_WORK = 100_000
+"""Parts times statements: where there are more, each part rests on the whole."""
 
 
 @dataclass
@@ -52,7 +54,10 @@ def answer_parts(sliced: AgentSlice) -> dict[Key, AnswerPart]:
         at = sliced.units.index(named)
         display, before, end = named.node.value, sliced.units[:at], [named, sliced.final]  # type: ignore[attr-defined]
     parts: dict[Key, AnswerPart] = {}
-    for key, value in _written_parts(display):
+    written = list(_written_parts(display))
+    if len(written) * len(before) > _MOST_WORK:
+        return {}
+    for key, value in written:
         units, _ = backward(before, value, set(), sliced.facts)
         asks = Scan.of(ast.Expr(value), sliced.facts).reads & words.WORDS
         asking = [*_asking(units), *(end[:1] if asks else [])]

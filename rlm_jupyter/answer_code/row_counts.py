@@ -69,12 +69,17 @@ class RowCounts:
     """
 
     def __init__(self, ran: list[Unit], facts: Facts) -> None:
-        self._touched: dict[int, list[tuple[int, set[str] | None]]] = {}
+        self._touching: dict[tuple[int, str], list[int]] = {}
+        """Cell and name → the places of the statements that may bind or change it."""
+        self._hidden: dict[int, list[int]] = {}
+        """Cell → the places of its statements that hide what they do."""
         self._place = {id(unit): at for at, unit in enumerate(ran)}
         for at, unit in enumerate(ran):
             effects = unit.effects
-            names = effects.may_bind | effects.binds | facts.aliases(effects.changes)
-            self._touched.setdefault(id(unit.cell), []).append((at, None if effects.dynamic else names))
+            if effects.dynamic:
+                self._hidden.setdefault(id(unit.cell), []).append(at)
+            for name in effects.may_bind | effects.binds | facts.aliases(effects.changes):
+                self._touching.setdefault((id(unit.cell), name), []).append(at)
 
     def of(self, unit: Unit) -> tuple[Rows, Rows]:
         """Returns the rows of the variables that a statement reads, before it, and of those that it binds, after it."""
@@ -88,9 +93,10 @@ class RowCounts:
 
     def _at(self, unit: Unit, name: str, last: int) -> int | None:
         """Returns the rows of a variable when the statement at `last` had run; None if they are not known."""
-        touching = [at for at, names in self._touched[id(unit.cell)] if names is None or name in names]
-        if not any(at > last for at in touching):
+        cell = id(unit.cell)
+        touching = [places for places in (self._touching.get((cell, name)), self._hidden.get(cell)) if places]
+        if all(places[-1] <= last for places in touching):
             return unit.cell.rows_after.get(name)
-        if not any(at <= last for at in touching):
+        if all(places[0] > last for places in touching):
             return unit.cell.rows_before.get(name)
         return None

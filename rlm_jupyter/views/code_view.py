@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.answer_code.answer_code import AnswerCode
 from rlm_jupyter.text.sanitize import clean, one_line
 from rlm_jupyter.values.describe.short_text import short
+from rlm_jupyter.views.code_secrets import without_secrets
 from rlm_jupyter.views.widget_messages import MAX_BYTES, json_size
 
 if TYPE_CHECKING:
-    from rlm_jupyter.answer_code.answer_code import AnswerCode, Step
+    from rlm_jupyter.answer_code.answer_code import Step
     from rlm_jupyter.answer_code.answer_parts import Key
     from rlm_jupyter.events.levels import Level
     from rlm_jupyter.views.code_protocol import CodeStep, CodeText
@@ -33,12 +35,14 @@ def code_text(code: AnswerCode, *, max_bytes: int = MAX_BYTES) -> CodeText:
         code: the code.
         max_bytes: of all of it as JSON; the text is cut at a line's end, and steps are left out from the last.
     """
-    source, cut = _fitted(clean(str(code)), int(max_bytes * _SOURCE))
+    shown = without_secrets(str(code))
+    detail = [code.detail, "secrets are left out here" if shown != str(code) else ""]
+    source, cut = _fitted(clean(shown), int(max_bytes * _SOURCE))
     made: CodeText = {
         "source": source,
         "cut": cut,
         "verdict": code.verdict,
-        "detail": one_line(code.detail, _DETAIL),
+        "detail": one_line("; ".join(filter(None, detail)), _DETAIL),
         "share": round(code.share, 4),
         "recorded": code.recorded,
         "steps": [],
@@ -65,9 +69,11 @@ def kept_code(code: AnswerCode | None, level: Level) -> AnswerCode | None:
     """Returns the code if a file of that level may have it: recorded answers of a model are data."""
     if code is None or level == "structure" or (level == "redacted" and code.recorded):
         return None
-    if level == "redacted":
-        code.detail = ""  # it may quote what differs
-    return code
+    if level == "all":
+        return code
+    kept = AnswerCode(code.written, code.of_characters, whole=code.whole)
+    kept.verdict = code.verdict  # without its detail, which may quote what differs
+    return kept
 
 
 def _fitted(source: str, room: int) -> tuple[str, int]:

@@ -18,6 +18,16 @@ from rlm_jupyter.views.code_protocol import CodeStep, CodeText
 from rlm_jupyter.views.code_view import code_text, kept_code, part_label
 from rlm_jupyter.views.saved_page import saved_page
 
+TOKEN, PASSWORD = "tq7Zx0vBn3LmPw5s", "Xk4!vqPz9wRt"
+CONNECTION = {"user": "shop", "password": PASSWORD}
+CURRENCY = "eur"
+SECRETS = (TOKEN, PASSWORD, "kW8vRz2pLq9xTn4m", "ghp_16C7e42F292c6912E7710c838347Ae178B4a")
+
+
+def priced(n, api_key="kW8vRz2pLq9xTn4m", note="ghp_16C7e42F292c6912E7710c838347Ae178B4a"):
+    """A tool with secrets of its own."""
+    return f"{n} {CURRENCY} {len(TOKEN) + len(CONNECTION) + len(api_key) + len(note)}"
+
 
 @pytest.fixture(scope="module")
 def ask(tmp_path_factory):
@@ -185,6 +195,26 @@ def test_a_level_without_data_leaves_out_recorded_answers_and_what_differs(ask, 
     assert secret not in page
     assert "late = orders[orders.refund \\u003e 4]" in page
     assert "late = orders" not in saved_page(run.tree, level="structure", code=run.code(prove=False))
+
+
+def test_secrets_that_a_tool_uses_are_on_no_page_and_in_no_file(ask, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHOP_API_KEY", "kW8vRz2pLq9xTn4m")
+    run = ask(
+        {"root": ["FINAL({'price': priced(len(context))})"]},
+        context=ORDERS,
+        tools=[priced],
+        names=("orders",),
+    )
+    code = run.code(prove=False)
+    assert TOKEN in code, "the code itself is whole"
+    for level in ("all", "redacted"):
+        page = saved_page(run.tree, level=level, code=code)
+        assert not [secret for secret in (TOKEN, PASSWORD) if secret in page]
+        assert "def priced" in page
+    made = code_text(code)
+    assert not [secret for secret in SECRETS if secret in json.dumps(made)]
+    assert "secrets are left out here" in made["detail"]
+    assert "'eur'" in made["source"]
 
 
 def test_text_of_an_agent_cannot_end_the_data_of_a_saved_page(ask, tmp_path):
