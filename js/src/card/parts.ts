@@ -20,7 +20,7 @@ export function drawPart(part: CardPart, large = false, depth = 0, link?: PartLi
     case "number":
       return number(part, large);
     case "table":
-      return table(part);
+      return table(part, link);
     case "record":
       return record(part, depth, link);
     case "list":
@@ -101,17 +101,20 @@ function stretches(block: TextBlock): (HTMLElement | string)[] {
 
 // ---- tables
 
-function table(part: CardPart): HTMLElement {
+function table(part: CardPart, link?: PartLink): HTMLElement {
   const columns = part.columns ?? [];
+  // Of a list of records each row is an item; the rows of a frame come from one statement.
+  const leads = link && (part.type === "list" || part.type === "tuple") ? link : undefined;
   const heads = columns.map((column) =>
     h("th", { scope: "col", class: column.number ? "rlm-number" : null }, line(column.name, 80)),
   );
-  const rows = (part.rows ?? []).map((row) =>
+  const rows = (part.rows ?? []).map((row, place) =>
     h(
       "tr",
       {},
       ...columns.map((column, at) => {
-        const words = line(row[at] ?? "", 200);
+        const text = line(row[at] ?? "", 200);
+        const words = leads && at === 0 ? leads(String(place), text) : text;
         if (column.index) return h("th", { scope: "row", class: column.number ? "rlm-number" : null }, words);
         return h("td", column.number ? { class: "rlm-number" } : {}, words);
       }),

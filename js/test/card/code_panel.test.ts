@@ -179,6 +179,31 @@ it("is asked for by a click on a key too, and items of lists have their places",
   expect(texts(".rlm-code-state")).toContain("Item 2 rests on the 1 statement marked here.");
 });
 
+it("leads from the rows of a list of records, and not from those of a frame", async () => {
+  const table: CardPart = {
+    kind: "table",
+    type: "list",
+    columns: ["name", "n"].map((name) => ({ name, number: false, index: false })),
+    rows: [
+      ["North", "6"],
+      ["South", "3"],
+    ],
+  };
+  await ended({ ...table, type: "DataFrame" });
+  expect(page.button("South")).toBeUndefined();
+  const card = { title: "Answer", value: table, summary: "", whole: true, error: null, facts: [], seen: "" };
+  page.receive({ kind: "patch", seq: 2, run: { card } });
+  await frame();
+  page.button("South")?.click();
+  page.receive({
+    kind: "code",
+    request: page.last("code").request,
+    code: { ...CODE, parts: { "0": [0], "1": [1] } },
+  });
+  await frame();
+  expect(marked()).toEqual(["n = len(late)"]);
+});
+
 it("copies nothing that is cut, and says how to get all", async () => {
   await withCode({ cut: 12_000, left_out: 3 });
   expect(page.button("Copy code")).toBeUndefined();
