@@ -299,7 +299,9 @@ def _export(given: argparse.Namespace) -> int:
     from rlm_jupyter.records import load
 
     record = load(given.file)
-    written = export_run(record.tree, given.out, level=given.level, static=given.static, events=record.events)
+    written = export_run(
+        record.tree, given.out, level=given.level, static=given.static, events=record.events, code=record.code
+    )
     if record.torn:
         _note("the log ends in the middle; what was written until then is in the file.")
     _note(f"run `{record.tree.run}` is in `{written}`.")

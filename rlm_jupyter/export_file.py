@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.errors import ConfigError, RLMError
 from rlm_jupyter.events.levels import Level, level_of
 from rlm_jupyter.events.tree_levels import reduced
 
 if TYPE_CHECKING:
+    from rlm_jupyter.answer_code.answer_code import AnswerCode
     from rlm_jupyter.events.events import AnyEvent
     from rlm_jupyter.events.tree_state import TreeState
 
@@ -31,6 +32,7 @@ def export_run(
     level: str = "all",
     static: bool = False,
     events: Sequence[AnyEvent] = (),
+    code: Callable[[], AnswerCode] | None = None,
 ) -> Path:
     """Write a run to a file that does not exist yet; return its path.
 
@@ -40,6 +42,7 @@ def export_run(
         level: how much of the run is in it: `all`, `redacted` (no data) or `structure` (no texts).
         events: what happened; with them, a page can be stepped through.
         static: whether an `.html` file has no script: a plain tree in the place of the live one.
+        code: returns the code behind the answer, without a proof; a page has it, if there is some.
 
     Raises:
         ConfigError: the path ends otherwise or exists, the file cannot be written, or there is no such level.
@@ -51,7 +54,10 @@ def export_run(
         raise ConfigError(f"`{where}` must end in one of {known}.")
     if static and where.suffix != ".html":
         raise ConfigError(f"`--static` is about pages: `{where}` does not end in `.html`.")
-    text = _text(tree, where.suffix, kept, events, static=static)
+    if where.suffix == ".html" and not static:
+        text = _page(tree, kept, events, code)
+    else:
+        text = _text(tree, where.suffix, kept)
     try:
         with where.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
@@ -62,14 +68,34 @@ def export_run(
     return where
 
 
-def _text(tree: TreeState, suffix: str, level: Level, events: Sequence[AnyEvent], *, static: bool) -> str:
-    if suffix == ".html":
-        from rlm_jupyter.views.saved_page import saved_page, static_page
+def _page(
+    tree: TreeState, level: Level, events: Sequence[AnyEvent], code: Callable[[], AnswerCode] | None
+) -> str:
+    from rlm_jupyter.views.saved_page import saved_page
 
-        if static:
-            return static_page(tree, level=level)
-        return saved_page(tree, level=level, events=events)
+    return saved_page(tree, level=level, events=events, code=None if code is None else _code(tree, code))
+
+
+def _text(tree: TreeState, suffix: str, level: Level) -> str:
+    if suffix == ".html":
+        from rlm_jupyter.views.saved_page import static_page
+
+        return static_page(tree, level=level)
     from rlm_jupyter.records.export import to_notebook, to_script
 
     kept = reduced(tree, level)
     return to_script(kept) if suffix == ".py" else json.dumps(to_notebook(kept), indent=1)
+
+
+def _code(tree: TreeState, make: Callable[[], AnswerCode]) -> AnswerCode | None:
+    """Returns the code behind the answer with what came of its proof, if it was proved; None if there is no code."""
+    try:
+        code = make()
+    except RLMError:
+        return None
+    if (proof := tree.proof) is not None:
+        if proof["characters"] == code.characters:
+            code.verdict, code.detail = proof["verdict"], proof["detail"]
+        else:
+            code.detail = "the proof was of all code that ran"
+    return code

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = [
     ROOT / "rlm_jupyter" / "views" / f"{name}.py"
-    for name in ("protocol", "card_protocol", "replay_protocol", "command_protocol")
+    for name in ("protocol", "card_protocol", "code_protocol", "replay_protocol", "command_protocol")
 ]
 TARGET = ROOT / "js" / "src" / "state" / "protocol.ts"
 

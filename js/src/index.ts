@@ -1,6 +1,7 @@
 /** The anywidget module: the only file that knows anywidget. One call of the factory is one model. */
 
 import type { AnyModel, Initialize, Render } from "@anywidget/types";
+import { cellInserter } from "./notebook_cell";
 import type { Incoming } from "./state/protocol";
 import { Session } from "./state/session";
 import { View } from "./tree/run_view";
@@ -24,6 +25,7 @@ export default (): { initialize: Initialize; render: Render } => {
     model.on("msg:custom", (message: Incoming) => made.receive(message));
     // An event of ipywidgets' models: Jupyter's frontends close all comms when a kernel restarts or ends.
     model.on("comm_live_update", () => made.disconnected());
+    made.insertCell = cellInserter(model);
     return made;
   }
 

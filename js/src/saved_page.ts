@@ -1,7 +1,7 @@
 /** A saved page: the widget over a run whose messages are data in the page. Nothing here talks to a kernel. */
 
 import { SavedMoments, type SavedReplay } from "./replay/saved_moments";
-import type { Agent, Command, Detail, Incoming, PromptMessage, Run } from "./state/protocol";
+import type { Agent, CodeText, Command, Detail, Incoming, PromptMessage, Run } from "./state/protocol";
 import { Session } from "./state/session";
 import { View } from "./tree/run_view";
 
@@ -12,6 +12,8 @@ export interface Saved {
   details: Record<string, Detail>;
   prompts: Record<string, PromptMessage[]>;
   replay?: SavedReplay | null;
+  /** Behind the answer, if there is some. */
+  code?: CodeText;
 }
 
 type Question = Command & { request: string };
@@ -47,6 +49,9 @@ export class SavedKernel {
       case "outline":
         if (this.saved.replay) return [{ kind: "outline", request, outline: this.saved.replay.outline }];
         return [refusal(request, "This file has no replay.")];
+      case "code":
+        if (this.saved.code) return [{ kind: "code", request, code: this.saved.code }];
+        return [refusal(request, "The code behind the answer is not in this file.")];
       default:
         return [refusal(request, "This is a saved page: there is no kernel.")];
     }
@@ -127,6 +132,7 @@ export function sessionOf(saved: Saved): Session {
     now: () => Date.now(),
     later: (action, milliseconds) => setTimeout(action, milliseconds),
   });
+  session.offersCode = saved.code !== undefined;
   return session;
 }
 

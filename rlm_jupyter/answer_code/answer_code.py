@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
+from rlm_jupyter.answer_code.answer_parts import AnswerPart, Key, answer_parts, steps_of_part
 from rlm_jupyter.answer_code.history import RunHistory
 from rlm_jupyter.answer_code.slicing import NoCodeError
-from rlm_jupyter.answer_code.source import Step, Writer, Written
-from rlm_jupyter.errors import NoAnswerCodeError
+from rlm_jupyter.answer_code.source import Writer, Written
+from rlm_jupyter.answer_code.steps import Step
+from rlm_jupyter.errors import ConfigError, NoAnswerCodeError
 from rlm_jupyter.events import events as ev
 
 __all__ = ["AnswerCode", "Step", "answer_code"]
+
+_MOST_NAMED = 10
 
 
 class AnswerCode(str):
@@ -20,7 +24,8 @@ class AnswerCode(str):
     Attributes:
         source: the same text.
         parameters: of its function `answer`: the names of the data.
-        steps: where each of its statements came from: agent, turn, cell, lines.
+        steps: where each of its statements came from: agent, turn, cell, lines; and its rows in and out.
+        parts: keys of the answer's parts, if its code writes them down one by one; `part(key)` has the steps of one.
         statements: how many statements of the agents it keeps; those that several agents ran alike count once.
         recorded: how many answers of plain completions it holds.
         share: its characters, without recorded answers, by those of all code that the agents ran.
@@ -28,16 +33,17 @@ class AnswerCode(str):
         detail: what differs, or why it failed or was not tried, in one line.
     """
 
-    __slots__ = ("_written", "detail", "of_characters", "verdict", "whole")
+    __slots__ = ("_known_parts", "_written", "detail", "of_characters", "verdict", "whole")
 
     def __new__(cls, written: Written, of_characters: int, *, whole: bool = False) -> Self:
         """Make one of what was written."""
         made = super().__new__(cls, written.source)
         made._written, made.of_characters, made.whole = written, of_characters, whole
-        made.verdict, made.detail = "not tried", ""
+        made.verdict, made.detail, made._known_parts = "not tried", "", None
         return made
 
     _written: Written
+    _known_parts: dict[Key, AnswerPart] | None
     verdict: ev.ProofVerdict
     detail: str
     of_characters: int
@@ -58,6 +64,35 @@ class AnswerCode(str):
     def steps(self) -> list[Step]:
         """Where each statement came from."""
         return self._written.steps
+
+    @property
+    def parts(self) -> tuple[Key, ...]:
+        """Keys of the parts that the answer's code writes down one by one; empty if it does not tell them apart."""
+        return tuple(self._parts)
+
+    @property
+    def _parts(self) -> dict[Key, AnswerPart]:
+        if self._known_parts is None:
+            root = self._written.root
+            self._known_parts = {} if root is None or self.whole else answer_parts(root)
+        return self._known_parts
+
+    def part(self, key: Key) -> list[Step]:
+        """Returns the steps on which a part of the answer rests; all of them if the code does not tell.
+
+        Args:
+            key: of a dict; of a list or tuple the place, counted from 0.
+
+        Raises:
+            ConfigError: the answer has no such part.
+        """
+        parts = self._parts
+        if not parts:
+            return self.steps
+        if key not in parts:
+            known = ", ".join(f"`{one!r}`" for one in list(parts)[:_MOST_NAMED])
+            raise ConfigError(f"The answer has no part `{key!r}`. It has: {known}.")
+        return steps_of_part(self.steps, parts[key])
 
     @property
     def statements(self) -> int:

@@ -262,7 +262,10 @@ class Facts:
     def _done_by(self, node: ast.AST) -> Carried:
         """Returns what one definition does when it is used."""
         done = Carried(reads=free_names(node))
-        for name in list(done.reads):
+        wrappers = loads(
+            getattr(node, "decorator_list", None) or []
+        )  # to call it is to call what they returned
+        for name in [*done.reads, *wrappers]:
             done.add(self.carried(name))
             if state := self.states.get(name):
                 done.reads.add(state)

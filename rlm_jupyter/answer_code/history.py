@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from rlm_jupyter.answer_code.row_counts import Rows, rows_of, rows_of_data
 from rlm_jupyter.events import events as ev
 
 _SCHEMA_MARK = "\n\nAnswer with JSON only: "
@@ -47,6 +48,7 @@ class Cell:
         children: ids of the sub-agents that it started, in their order.
         completions: that it asked for, in their order.
         called: what it called that runs in the notebook: host tools, MCP servers.
+        rows_before, rows_after: name of a variable → its rows when the cell began and ended, None if not known.
     """
 
     number: int
@@ -58,6 +60,8 @@ class Cell:
     children: list[str] = field(default_factory=list)
     completions: list[Completion] = field(default_factory=list)
     called: set[str] = field(default_factory=set)
+    rows_before: Rows = field(default_factory=dict)
+    rows_after: Rows = field(default_factory=dict)
 
 
 @dataclass
@@ -67,6 +71,7 @@ class AgentHistory:
     Attributes:
         cells: since its kernel was last replaced; what ran before left nothing.
         types: name of a variable → all types that it was seen to have.
+        rows: name of a variable → its rows now.
         all_characters: of all cells that it ran.
         question: what it was asked.
         has_data: whether it was given data; without, `context` is the question.
@@ -80,8 +85,16 @@ class AgentHistory:
     tools: tuple[str, ...] = ()
     cells: list[Cell] = field(default_factory=list)
     types: dict[str, set[str]] = field(default_factory=dict)
+    rows: Rows = field(default_factory=dict)
     all_characters: int = 0
     error: str | None = "it gave no answer"
+
+    def see(self, event: ev.VariablesChanged) -> None:
+        """Take in the rows of its variables."""
+        for name in event.removed:
+            self.rows.pop(name, None)
+        for variable in event.variables:
+            self.rows[str(variable.get("name", ""))] = rows_of(variable)
 
     @property
     def last(self) -> Cell | None:
@@ -143,7 +156,10 @@ class RunHistory:
         if event.agent in self.agents:
             return
         tools = (*event.tools,)
-        self.agents[event.agent] = AgentHistory(event.agent, event.question, event.context is not None, tools)
+        made = AgentHistory(event.agent, event.question, event.context is not None, tools)
+        if made.has_data:
+            made.rows = rows_of_data(event.context, () if event.parent else self.names)
+        self.agents[event.agent] = made
         cell = self._busy.get(event.parent or "")
         if cell is not None and event.agent not in self._retried:
             cell.children.append(event.agent)
@@ -156,16 +172,17 @@ class RunHistory:
                     None if event.status == "done" else event.error or f"it ended as `{event.status}`"
                 )
             case ev.CodeStarted():
-                cell = Cell(event.cell, event.turn, event.code)
+                cell = Cell(event.cell, event.turn, event.code, rows_before=dict(agent.rows))
                 agent.cells.append(cell)
                 agent.all_characters += len(event.code)
                 self._busy[agent.id] = cell
             case ev.CodeFinished() if cell is not None:
-                cell.status, cell.output = event.status, event.output
+                cell.status, cell.output, cell.rows_after = event.status, event.output, dict(agent.rows)
                 del self._busy[agent.id]
             case ev.Notice(text=ev.KERNEL_REPLACED):
                 agent.cells.clear()
             case ev.VariablesChanged():
+                agent.see(event)
                 for variable in event.variables:
                     agent.types.setdefault(variable.get("name", ""), set()).add(str(variable.get("type")))
             case ev.ValueReturned() if cell is not None:

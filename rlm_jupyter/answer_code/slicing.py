@@ -41,7 +41,9 @@ class AgentSlice:
     """What of an agent's code its answer rests on.
 
     Attributes:
-        units: the statements, in the order in which they ran.
+        ran: all statements that ran, with their effects.
+        units: those that are kept, in the order in which they ran.
+        final: the call that gave the answer, if it is a statement of its own.
         returns: the expression that is the answer; None if the answer is in the list of answers.
         appended: whether calls of FINAL stand in blocks or functions, so that answers are collected in a list.
         reads: names that the statements read and do not bind: data, tools, what is imported for them.
@@ -52,7 +54,9 @@ class AgentSlice:
 
     history: AgentHistory
     facts: Facts
+    ran: list[Unit]
     units: list[Unit]
+    final: Unit | None
     returns: ast.expr | None
     appended: bool
     reads: set[str]
@@ -96,11 +100,12 @@ def slice_agent(history: AgentHistory, data: tuple[str, ...], *, whole: bool = F
     frames = {name for name, seen in history.types.items() if seen and seen <= words.FRAME_TYPES}
     plain = {name for name, seen in history.types.items() if seen and seen <= words.IMMUTABLE_TYPES}
     facts = Facts([unit.node for unit in units], plain, frames, [("context", *data)])
-    units, returns, wanted = _criterion(units, last, facts)
-    for unit in units:
+    ran = units
+    units, returns, wanted, final = _criterion(units, last, facts)
+    for unit in ran:
         unit.effects = Scan.of(unit.node, facts)
     dynamic = whole or any(unit.effects.dynamic and not _only_shows(unit.node) for unit in units)
-    kept, reads = _backward(units, returns, wanted, facts)
+    kept, reads = backward(units, returns, wanted, facts)
     if dynamic:
         kept = [unit for unit in units if not _is_magic(unit.node)]
         reads = {name for unit in kept for name in unit.effects.reads} | reads
@@ -110,13 +115,22 @@ def slice_agent(history: AgentHistory, data: tuple[str, ...], *, whole: bool = F
         )
     changes = {name for unit in kept for name in facts.aliases(unit.effects.changes)}
     awaits = {unit.cell.number for unit in units if _awaits(unit.node)}
-    return AgentSlice(history, facts, kept, returns, ANSWERS in wanted, reads, dynamic, changes, awaits)
+    return AgentSlice(
+        history, facts, ran, kept, final, returns, ANSWERS in wanted, reads, dynamic, changes, awaits
+    )
 
 
-def _backward(
+def backward(
     units: list[Unit], returns: ast.expr | None, wanted: set[str], facts: Facts
 ) -> tuple[list[Unit], set[str]]:
-    """Go from the answer to what it rests on; return the statements, and the names that none of them binds."""
+    """Go from the answer to what it rests on; return the statements, and the names that none of them binds.
+
+    Args:
+        units: statements with their effects.
+        returns: the expression to begin with.
+        wanted: names to begin with.
+        facts: of the agent's statements.
+    """
     needed = set(wanted)
     if returns is not None:
         effects = Scan.of(ast.Expr(returns), facts)
@@ -192,8 +206,10 @@ def _with_magics(cell: Cell) -> ast.Module | None:
 # ---- which value is the answer
 
 
-def _criterion(units: list[Unit], last: Cell, facts: Facts) -> tuple[list[Unit], ast.expr | None, set[str]]:
-    """Find the answer; return the statements before it, its expression, and the names to begin with."""
+def _criterion(
+    units: list[Unit], last: Cell, facts: Facts
+) -> tuple[list[Unit], ast.expr | None, set[str], Unit | None]:
+    """Find the answer; return the statements before it, its expression, the names to begin with, and its call."""
     direct = [unit for unit in units if unit.cell is last and _final_call(unit.node) is not None]
     mine = [unit for unit in units if unit.cell is last]
     calls = sum(_finals_in(unit.node) for unit in mine)
@@ -203,14 +219,14 @@ def _criterion(units: list[Unit], last: Cell, facts: Facts) -> tuple[list[Unit],
         call = _final_call(chosen.node)
         assert call is not None
         rest = [unit for unit in units[: units.index(chosen)] if _final_call(unit.node) is None]
-        return rest, given_to_final(call, facts), set()
+        return rest, given_to_final(call, facts), set(), chosen
     others = [unit for unit in units if unit.cell is last or _final_call(unit.node) is None]
     if calls or in_functions:
-        return others, None, {ANSWERS}
+        return others, None, {ANSWERS}, None
     if any("FINAL" in bound_in([unit.node]) for unit in mine):
-        return others, ast.Name("FINAL", ast.Load()), set()
+        return others, ast.Name("FINAL", ast.Load()), set(), None
     content = ast.Subscript(ast.Name("answer", ast.Load()), ast.Constant("content"), ast.Load())
-    return others, content, set()
+    return others, content, set(), None
 
 
 def _final_call(node: ast.stmt) -> ast.Call | None:

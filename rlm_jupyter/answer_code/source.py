@@ -9,9 +9,10 @@ import keyword
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rlm_jupyter.answer_code import vocabulary as words
+from rlm_jupyter.answer_code.code_places import Origin, places_of
 from rlm_jupyter.answer_code.code_text import (
     indent,
     literal,
@@ -25,6 +26,7 @@ from rlm_jupyter.answer_code.recorded_answers import recorded_table
 from rlm_jupyter.answer_code.rewriting import Names, Rewriter, Target
 from rlm_jupyter.answer_code.scopes import bound_in, evaluated, free_names, import_names, loads, parsed
 from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, is_future, is_star, slice_agent
+from rlm_jupyter.answer_code.steps import Step, steps_of
 from rlm_jupyter.guest import missing_imports, text_lines
 
 _MOST_CODE = 1_000_000
@@ -37,23 +39,6 @@ _NOT_CODE = {
 _NOT_CODE |= dict.fromkeys(
     ("mcp_list_tools", "mcp_tool_schema", "mcp_list_resources", "mcp_read_resource"), _NOT_CODE["mcp_call"]
 )
-
-
-@dataclass(frozen=True)
-class Step:
-    """One statement of the code: where it came from.
-
-    Attributes:
-        agent: its id.
-        turn: of the agent.
-        cell: of the agent, counted from 1.
-        lines: first and last line in that cell, counted from 1.
-    """
-
-    agent: str
-    turn: int
-    cell: int
-    lines: tuple[int, int]
 
 
 @dataclass
@@ -71,6 +56,7 @@ class Written:
         characters: of the code, without recorded answers.
         reads_data: whether it reads its data at all.
         unbound: names that it reads and that nothing binds.
+        root: the slice of the root agent.
     """
 
     source: str
@@ -83,6 +69,7 @@ class Written:
     characters: int
     reads_data: bool
     unbound: tuple[str, ...] = ()
+    root: AgentSlice | None = None
 
 
 @dataclass
@@ -121,6 +108,8 @@ class Writer:
         self._looks: set[str] = set()
         self._completions: list[Completion] = []
         self._steps: list[Step] = []
+        self._origins: list[Origin] = []
+        self._newest: list[Origin] = []
         self._unbound: set[str] = set()
         self._distinct: set[str] = set()
         self._fails = False
@@ -147,6 +136,7 @@ class Writer:
         parameters = data or (("context",) if root.has_data else ())
         sliced = self._slice(root, data)
         body = self._function("answer", parameters, sliced, data)
+        self._stand_in("answer")
         table = self._recorded()
         helpers = needed_helpers(self.names)
         for name in self.names.used:
@@ -159,17 +149,20 @@ class Writer:
         function = "\n\n".join(parts) + "\n"
         call = f"answer({', '.join(parameters)})"
         own = {*parameters, "context"} if root.has_data else set()
+        source = f"{function}\n{call}\n"
+        places = places_of(source, self._origins)
         return Written(
-            source=f"{function}\n{call}\n",
+            source=source,
             function=function,
             parameters=parameters,
-            steps=self._steps,
+            steps=[replace(step, places=found) for step, found in zip(self._steps, places, strict=True)],
             statements=len(self._distinct),
             recorded=len(self._completions),
             with_data=sum(one.with_data for one in self._completions),
             characters=sum(map(len, [*head, *tools, *rest])) + len(call),
             reads_data=bool(own & sliced.used),
             unbound=tuple(sorted(self._unbound)),
+            root=sliced,
         )
 
     def _tool(self, name: str) -> str:
@@ -215,6 +208,8 @@ class Writer:
             name = self._pick(f"sub_agent_{len(self._functions) + 1}")
             self._functions[text] = name
             self._texts.append(f"def {name}{text}")
+        if agent.error is None:
+            self._stand_in(self._functions[text])
         return Target(agent.question, self._functions[text], bool(handed))
 
     def _function(
@@ -237,15 +232,12 @@ class Writer:
         rewriter.leaf = any(one.fallback for one in completions)
         begin = self._begin(sliced, data, handed)
         for unit in sliced.units:
-            node = unit.node
-            first = node.decorator_list[0].lineno if getattr(node, "decorator_list", None) else node.lineno  # type: ignore[attr-defined]
-            place = (first, node.end_lineno or node.lineno)
-            self._steps.append(Step(sliced.history.id, unit.cell.turn, unit.cell.number, place))
-            self._distinct.add(ast.unparse(node))
+            self._distinct.add(ast.unparse(unit.node))
             awaits = unit.cell.number in sliced.awaits
-            agent.body.append(rewriter.rewrite(copy.deepcopy(node), awaits=awaits))
+            agent.body.append(rewriter.rewrite(copy.deepcopy(unit.node), awaits=awaits))
         returned = self._returned(sliced, rewriter)
         begin += self._free(sliced, data, handed)
+        self._note(agent, returned)
         if sliced.dynamic:
             return self._namespace(name, parameters, agent, begin, returned, rewriter, handed)
         self._hoist(agent, parameters)
@@ -258,6 +250,24 @@ class Writer:
         if name == "answer" and "recorded_answer" in self.names.used:
             body = f"ASKED.clear()\n{body}"
         return f"def {name}({given}):\n{indent(body)}"
+
+    def _note(self, agent: _Agent, returned: ast.expr) -> None:
+        """Note the statements of an agent's function before any of them is moved."""
+        sliced, statements = agent.slice, [*agent.body]
+        final: ast.stmt = ast.Return(returned)
+        if sliced.dynamic:  # they are written as those of a module, the answer as one more
+            statements = [without_nonlocal(copy.deepcopy(node)) for node in agent.body]
+            final = ast.Assign([ast.Name(self.names("final_value"), ast.Store())], returned, lineno=0)
+        if sliced.final is not None:
+            statements.append(final)
+        self._newest = [Origin(sliced.history.id, ast.unparse(node)) for node in statements]
+        self._steps += steps_of(sliced)
+
+    def _stand_in(self, function: str) -> None:
+        """Note in which function the statements stand that were written last."""
+        for origin in self._newest:
+            origin.function = function
+        self._origins += self._newest
 
     def _asks(self, sliced: AgentSlice) -> bool:
         return bool(sliced.used & words.WORDS) or sliced.dynamic

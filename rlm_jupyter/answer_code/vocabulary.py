@@ -5,13 +5,14 @@ from __future__ import annotations
 import builtins
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """Returns the words of a text."""
     return frozenset(text.split())
 
 
 BUILTINS = frozenset(dir(builtins))
 
-IMMUTABLE_TYPES = _words(
+IMMUTABLE_TYPES = words(
     """
     str bytes int float complex bool NoneType date datetime time timedelta Timestamp Timedelta Decimal Fraction
     range int64 int32 float64 float32 bool_ str_ function
@@ -19,14 +20,14 @@ IMMUTABLE_TYPES = _words(
 )
 """Types, as descriptions of variables name them, whose objects cannot change."""
 
-DYNAMIC = _words(
+DYNAMIC = words(
     """
     exec eval globals locals vars
     """
 )
 """Names whose use hides from the reader of code what it reads and writes."""
 
-FRESH_FUNCTIONS = _words(
+FRESH_FUNCTIONS = words(
     """
     abs all any ascii bin bool bytes chr complex divmod float format hash hex id int isinstance issubclass len max
     min oct ord pow print range repr round str sum type deepcopy
@@ -34,7 +35,7 @@ FRESH_FUNCTIONS = _words(
 )
 """Functions whose results share nothing with their arguments that could be changed; `min` and `max` of plain values."""
 
-ARGUMENT_MUTATORS = _words(
+ARGUMENT_MUTATORS = words(
     """
     setattr delattr next heappush heappop heapify heapreplace heappushpop insort insort_left insort_right shuffle
     copyto fill_diagonal put place putmask update_wrapper merge_into exec
@@ -42,7 +43,7 @@ ARGUMENT_MUTATORS = _words(
 )
 """Functions that change what they are given."""
 
-PURE_METHODS = _words(
+PURE_METHODS = words(
     """
     abs agg aggregate all any apply applymap argmax argmin argsort asfreq assign astype between bfill bool
     capitalize casefold center clip combine_first copy corr count cov cummax cummin cumprod cumsum decode describe
@@ -65,14 +66,14 @@ PURE_METHODS = _words(
 )
 """Methods that only read, of texts, tables, mappings and the like; with `inplace=True` they do not."""
 
-VIEW_METHODS = _words(
+VIEW_METHODS = words(
     """
     get items values setdefault pop popitem get_group ravel reshape squeeze __getitem__
     """
 )
 """Methods of them that hand out what is inside, so that who changes the result changes the object."""
 
-KNOWN_MUTATORS = _words(
+KNOWN_MUTATORS = words(
     """
     add append appendleft clear discard extend extendleft insert pop popleft popitem remove reverse rotate
     setdefault sort subtract update intersection_update difference_update symmetric_difference_update
@@ -80,19 +81,19 @@ KNOWN_MUTATORS = _words(
 )
 """Methods that change the object, and not what they are given."""
 
-FRAME_TYPES = _words(
+FRAME_TYPES = words(
     """
     DataFrame Series Index DatetimeIndex MultiIndex ndarray
     """
 )
-FRAME_MUTATORS = _words(
+FRAME_MUTATORS = words(
     """
     insert pop update fill sort resize put itemset setflags partition setfield
     """
 )
 """Methods that change tables and arrays even without `inplace=True`."""
 
-FRESH_MODULES = _words(
+FRESH_MODULES = words(
     """
     re json math cmath statistics string datetime time calendar hashlib base64 zlib
     """
@@ -118,43 +119,43 @@ STATES = {
 }
 """Modules that have a state of their own, under a name that no variable can have."""
 
-FILE_METHODS = _words(
+FILE_METHODS = words(
     """
     open connect to_csv to_parquet to_excel to_pickle to_feather to_sql savefig write_text write_bytes mkdir unlink
     read_csv read_parquet read_excel read_pickle read_feather read_table read_sql read_sql_query read_text
     read_bytes touch imsave imread loadtxt savetxt save load extractall writelines
     """
 )
-DRAWING_METHODS = _words(
+DRAWING_METHODS = words(
     """
     plot hist boxplot barh bar scatter area pie kde density hexbin box show
     """
 )
 
-CONSUMABLE = _words(
+CONSUMABLE = words(
     """
     map filter zip iter reversed enumerate open reader DictReader finditer iglob scandir
     """
 )
 """Functions whose result is used up by whoever reads it."""
 
-WORDS = _words(
+WORDS = words(
     """
     llm_query llm_query_batched llm_query_batch llm_batch batch_llm_query rlm_query rlm_query_batched
     """
 )
-FINALS = _words(
+FINALS = words(
     """
     FINAL FINAL_VAR SUBMIT Final final
     """
 )
-TARGET_KEYWORDS = _words("out file ax axes stream buf into")
+TARGET_KEYWORDS = words("out file ax axes stream buf into")
 """Keyword arguments that name what a call writes into."""
-TEXT_METHODS = _words("to_string to_markdown to_html to_latex")
+TEXT_METHODS = words("to_string to_markdown to_html to_latex")
 """Methods whose text depends on settings of the library."""
-REDIRECTIONS = _words("redirect_stdout redirect_stderr capture_output stdout stderr")
+REDIRECTIONS = words("redirect_stdout redirect_stderr capture_output stdout stderr")
 """Names by which code reads what is printed."""
-SHOWING = _words(
+SHOWING = words(
     """
     print display pprint SHOW_VARS describe
     """

@@ -263,7 +263,12 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     try:
         with run.lock:
             written = export_run(
-                run.tree, path, level=arguments.level or "all", static=arguments.static, events=events
+                run.tree,
+                path,
+                level=arguments.level or "all",
+                static=arguments.static,
+                events=events,
+                code=lambda: run.code(prove=False),
             )
     except ConfigError as error:
         raise UsageError(error.message) from None

@@ -102,8 +102,11 @@ class PastRun:
 
         return frame_of([self.tree], table)
 
-    def code(self) -> AnswerCode:
+    def code(self, *, prove: bool = True) -> AnswerCode:  # noqa: ARG002 - as of a run that is held
         """Returns the code behind its answer, from its log; it is not run again, since nobody holds its data.
+
+        Args:
+            prove: has no effect here.
 
         Raises:
             NoAnswerCodeError: there is none, or no log, with the reason.

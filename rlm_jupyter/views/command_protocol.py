@@ -27,6 +27,12 @@ class PromptCommand(TypedDict):
     agent: str
 
 
+class CodeCommand(TypedDict):
+    """Asks for the code behind the answer, run again if it can be."""
+
+    kind: Literal["code"]
+
+
 class StopCommand(TypedDict):
     """Stops an agent and all below it; None stops the run."""
 
@@ -114,6 +120,7 @@ Command = (
     HelloCommand
     | OpenCommand
     | PromptCommand
+    | CodeCommand
     | StopCommand
     | PullCommand
     | ExecCommand

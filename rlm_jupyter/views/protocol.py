@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 from rlm_jupyter.views.card_protocol import Card, CardPicture
+from rlm_jupyter.views.code_protocol import CodeMessage
 from rlm_jupyter.views.replay_protocol import OutlineMessage, Replay
 
 Status = Literal["running", "done", "failed", "stopped", "limit"]
@@ -440,6 +441,6 @@ class ErrorMessage(TypedDict):
     """`exists`: a pull would overwrite a name."""
 
 
-Answer = DetailMessage | PromptAnswer | OutlineMessage | OkMessage | ErrorMessage
+Answer = DetailMessage | PromptAnswer | CodeMessage | OutlineMessage | OkMessage | ErrorMessage
 
 Incoming = SnapshotMessage | PatchMessage | Answer

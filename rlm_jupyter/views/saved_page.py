@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.events.events import AnyEvent
@@ -26,11 +26,15 @@ from rlm_jupyter.events.tree_state import TreeState
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.agent_page import detail, prompt
+from rlm_jupyter.views.code_view import code_text, kept_code
 from rlm_jupyter.views.saved_replay import saved_replay
 from rlm_jupyter.views.static_html import static_html
 from rlm_jupyter.views.static_style import STYLE
 from rlm_jupyter.views.text_tree import DEEPEST, roots
 from rlm_jupyter.views.widget_messages import rows, run_fields, without_defaults
+
+if TYPE_CHECKING:
+    from rlm_jupyter.answer_code.answer_code import AnswerCode
 
 MAX_BYTES = 8_000_000
 """Of the pages of all agents; a browser reads as much in a moment."""
@@ -77,6 +81,7 @@ def saved_page(
     level: Level = "all",
     events: Sequence[AnyEvent] = (),
     max_bytes: int = MAX_BYTES,
+    code: AnswerCode | None = None,
 ) -> str:
     """Make the file of a run.
 
@@ -85,13 +90,16 @@ def saved_page(
         level: how much of the run is in it.
         events: what happened; with them, the file can be stepped through.
         max_bytes: of the pages of all agents; the file says what was left out.
+        code: behind the answer; None if there is none. A level that leaves out data leaves out recorded answers.
 
     Raises:
         ConfigError: the widget's script is missing from the installation.
     """
     tree = reduced(state, level)
     style, script = _STYLE + _asset("widget.css"), _asset("saved_page.js")
-    data = _json({**_data(tree, level, max_bytes), "replay": saved_replay(events, level)})
+    shown = kept_code(code, level)
+    parts = {} if shown is None else {"code": code_text(shown)}
+    data = _json({**_data(tree, level, max_bytes), "replay": saved_replay(events, level), **parts})
     policy = f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; {_NO_WAY_OUT}"
     return (
         f"{_head(tree, policy)}<style>{style}</style></head><body><main><h1>{_title(tree)}</h1>"

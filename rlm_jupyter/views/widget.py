@@ -22,6 +22,7 @@ from rlm_jupyter.errors import RLMError, RunNotFoundError
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.agent_page import detail, prompt
+from rlm_jupyter.views.code_requests import CodeRequests
 from rlm_jupyter.views.widget_commands import Commands, RunFace, failure, free_name, value_name
 from rlm_jupyter.views.widget_messages import Patcher
 from rlm_jupyter.views.widget_replay import Kind, WidgetReplay
@@ -88,6 +89,7 @@ class RunWidget(anywidget.AnyWidget):
         self._replay = WidgetReplay(lambda: self._run.events, only=replay == "log")
         if replay is not None:
             self._show_moment({"position": _END})
+        self._code = CodeRequests(lambda: self._run)
         self._commands = Commands(lambda: self._run, namespace, main.soon)
         super().__init__()
         self.on_msg(self._receive)
@@ -208,6 +210,8 @@ class RunWidget(anywidget.AnyWidget):
                     with self._sending:
                         told = self._replay.outline()
                     self._reply({"kind": "outline", "request": content.get("request"), "outline": told})
+                case "code":
+                    self._code.ask(content, self._reply)
                 case _:
                     self._commands.handle(content, self._reply)
         except Exception as error:

@@ -4,6 +4,12 @@ import re
 
 import pytest
 from answer_code_runs import CASES
+from answer_steps import (
+    assert_parts_give_their_values,
+    assert_rows_are_true,
+    assert_steps_stand_in_the_code,
+    runs_here,
+)
 from run_parts import asking
 from scripts import by_question
 
@@ -34,4 +40,8 @@ def test_the_code_behind_the_answer_gives_it(ask, name):
     if case.most is not None:
         assert code.share <= case.most, code
     assert run.events[-1].verdict == "reproduced"
+    assert_steps_stand_in_the_code(code)
+    if runs_here(case) and not case.options:
+        assert_rows_are_true(code, run.events, case)
+        assert_parts_give_their_values(code, run, case)
     run.close()

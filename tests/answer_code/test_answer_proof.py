@@ -105,6 +105,7 @@ def test_each_statement_leads_to_the_cell_it_was_written_in(run):
         ("0", 2, (2, 2)),
         ("0", 3, (1, 1)),
         ("0", 4, (1, 1)),
+        ("0", 5, (1, 1)),
     ]
     assert code.statements == 4
 

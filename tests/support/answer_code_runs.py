@@ -201,6 +201,7 @@ CASES = {
     "fstring nested": orders("d={'a':len(orders)}\nt=f\"{d['a']:>5}|{'x'!r}\"","FINAL(t)"),
     "backslash": orders("import re\nt=re.sub(r'\\d+','\\n','a1b'+str(len(orders)))","FINAL(t)"),
     "decorator own": orders("calls=[]\ndef logged(f):\n    def w(*a):\n        calls.append(a)\n        return f(*a)\n    return w\n@logged\ndef g(x): return x+1","y=g(len(orders))","FINAL((y,calls))"),
+    "decorator that notes": orders("calls=[]\ndef logged(f):\n    def w(*a):\n        calls.append(a)\n        return f(*a)\n    return w\n@logged\ndef g(x): return x+1","y=g(len(orders))","FINAL({'calls': calls})", present=("y = g",)),
     "comprehension closure": orders("fs=[lambda k=k: k*len(orders) for k in range(3)]","FINAL([f() for f in fs])"),
     "locals use": orders("a=len(orders)","x=locals()['a']","FINAL(x)"),
     "eval use": orders("a=len(orders)","x=eval('a*2')","FINAL(x)"),

@@ -4,20 +4,15 @@ import { attribute, button, h, on, put, putLong, show, tip } from "../dom/dom";
 import { line } from "../dom/format";
 import type { Card, Proof } from "../state/protocol";
 import { FINAL, type Session } from "../state/session";
+import { PROOF_WORDS } from "./code_panel";
 import { drawPart } from "./parts";
-
-const PROOF_WORDS: Record<Proof["verdict"], string> = {
-  reproduced: "code reproduced",
-  differs: "code gives another value",
-  failed: "code failed",
-  "not tried": "code not tried",
-};
 
 export class CardView {
   readonly element: HTMLElement;
   readonly #title = h("h3.rlm-card-title");
   readonly #proof = h("span.rlm-proof");
   readonly #pull: HTMLButtonElement;
+  readonly #code: HTMLButtonElement;
   readonly #pulled = h("span.rlm-card-pulled", { role: "status" });
   readonly #value = h("div.rlm-card-value");
   readonly #error = h("pre.rlm-card-error");
@@ -26,7 +21,10 @@ export class CardView {
 
   constructor(private readonly session: Session) {
     this.#pull = button("Pull", { "aria-label": "Pull the answer" }, () => this.#send());
-    const head = h("div.rlm-card-head", {}, this.#title, this.#proof, this.#pulled, this.#pull);
+    this.#code = button("Code", { "aria-label": "Code behind the answer" }, () =>
+      session.openCode(!session.choices.codeOpen),
+    );
+    const head = h("div.rlm-card-head", {}, this.#title, this.#proof, this.#pulled, this.#code, this.#pull);
     this.element = h(
       "section.rlm-card",
       { "aria-label": "Answer", hidden: true },
@@ -50,7 +48,38 @@ export class CardView {
     this.#draw(card);
     this.#updateProof(run.proof);
     this.#updatePull(card);
+    this.#updateCode(card);
   }
+
+  focusCode(): void {
+    this.#code.focus();
+  }
+
+  /** Whether there may be code behind the answer. */
+  #hasCode(card: Card): boolean {
+    const { offersCode, store } = this.session;
+    return offersCode && card.value !== null && store.seq >= 0;
+  }
+
+  #updateCode(card: Card): void {
+    const { choices, requests } = this.session;
+    show(this.#code, this.#hasCode(card));
+    attribute(this.#code, "aria-expanded", String(choices.codeOpen));
+    attribute(this.#code, "data-pending", requests.isPending("code"));
+    for (const link of this.#value.querySelectorAll<HTMLElement>(".rlm-part")) {
+      attribute(link, "aria-pressed", String(choices.codeOpen && link.dataset.part === choices.part));
+    }
+  }
+
+  /** A part of the answer as a button that leads to its code. */
+  readonly #link = (label: string, words: string): HTMLElement => {
+    const title = "Marks the code of this part";
+    return button(words, { class: "rlm-quiet rlm-part", "data-part": label, title }, () => {
+      const { choices } = this.session;
+      const again = choices.codeOpen && choices.part === label;
+      this.session.openCode(true, again ? null : label);
+    });
+  };
 
   #draw(card: Card): void {
     if (card === this.#drawn) return;
@@ -59,7 +88,9 @@ export class CardView {
     show(this.#error, card.error !== null);
     putLong(this.#error, card.error);
     show(this.#value, card.value !== null);
-    this.#value.replaceChildren(...(card.value ? [drawPart(card.value, true)] : []));
+    this.#value.replaceChildren(
+      ...(card.value ? [drawPart(card.value, true, 0, this.#hasCode(card) ? this.#link : undefined)] : []),
+    );
     const facts = h("div", {}, card.facts.join(" · "));
     this.#small.replaceChildren(facts, h("div", {}, card.seen));
   }

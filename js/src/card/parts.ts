@@ -8,8 +8,11 @@ import type { CardPart, CardPicture, TextBlock } from "../state/protocol";
 const DEEPEST = 8;
 const TEXT = 20_000;
 
-/** Draws a part; the whole value is drawn large. */
-export function drawPart(part: CardPart, large = false, depth = 0): HTMLElement {
+/** Makes what leads to the code of a part of the answer, from its label and the words that are shown. */
+export type PartLink = (label: string, words: string) => HTMLElement;
+
+/** Draws a part; the whole value is drawn large, and the labels of its parts lead to their code. */
+export function drawPart(part: CardPart, large = false, depth = 0, link?: PartLink): HTMLElement {
   if (depth > DEEPEST) return h("span", {}, "…");
   switch (part.kind) {
     case "text":
@@ -17,11 +20,11 @@ export function drawPart(part: CardPart, large = false, depth = 0): HTMLElement 
     case "number":
       return number(part, large);
     case "table":
-      return table(part);
+      return table(part, link);
     case "record":
-      return record(part, depth);
+      return record(part, depth, link);
     case "list":
-      return list(part, depth);
+      return list(part, depth, link);
     case "picture":
       return picture(part);
     default:
@@ -98,17 +101,20 @@ function stretches(block: TextBlock): (HTMLElement | string)[] {
 
 // ---- tables
 
-function table(part: CardPart): HTMLElement {
+function table(part: CardPart, link?: PartLink): HTMLElement {
   const columns = part.columns ?? [];
+  // Of a list of records each row is an item; the rows of a frame come from one statement.
+  const leads = link && (part.type === "list" || part.type === "tuple") ? link : undefined;
   const heads = columns.map((column) =>
     h("th", { scope: "col", class: column.number ? "rlm-number" : null }, line(column.name, 80)),
   );
-  const rows = (part.rows ?? []).map((row) =>
+  const rows = (part.rows ?? []).map((row, place) =>
     h(
       "tr",
       {},
       ...columns.map((column, at) => {
-        const words = line(row[at] ?? "", 200);
+        const text = line(row[at] ?? "", 200);
+        const words = leads && at === 0 ? leads(String(place), text) : text;
         if (column.index) return h("th", { scope: "row", class: column.number ? "rlm-number" : null }, words);
         return h("td", column.number ? { class: "rlm-number" } : {}, words);
       }),
@@ -144,28 +150,33 @@ function lengthOf(part: CardPart): number {
   return (part.text ?? "").length + (part.unit ?? "").length;
 }
 
-function record(part: CardPart, depth: number): HTMLElement {
+function record(part: CardPart, depth: number, link?: PartLink): HTMLElement {
   const parts = part.parts ?? [];
   if (parts.length === 0) return h("span.rlm-plain", {}, part.more ? `… ${part.more}` : "{} (empty)");
   const rows = parts.map((each) =>
     h(
       "div.rlm-pair",
       { "data-stacked": stands(each) },
-      h("dt", {}, line(each.label ?? "", 120)),
+      h("dt", {}, link ? link(each.label ?? "", line(each.label ?? "", 120)) : line(each.label ?? "", 120)),
       h("dd", {}, drawPart(each, false, depth + 1)),
     ),
   );
   return h("div.rlm-record", {}, h("dl", {}, ...rows), more(part));
 }
 
-function list(part: CardPart, depth: number): HTMLElement {
+function list(part: CardPart, depth: number, link?: PartLink): HTMLElement {
   const parts = part.parts ?? [];
   if (parts.length === 0) return h("span.rlm-plain", {}, part.more ? `… ${part.more}` : "[] (empty)");
   if (inline(part)) {
-    const drawn = parts.flatMap((each, at) => [at > 0 ? ", " : "", drawPart(each, false, depth + 1)]);
+    const drawn = parts.flatMap((each, at) => {
+      const words = plain(each.text ?? "", TEXT) + (each.unit ? ` ${line(each.unit, 40)}` : "");
+      return [at > 0 ? ", " : "", link ? link(String(at), words) : drawPart(each, false, depth + 1)];
+    });
     return h("span.rlm-inline", {}, ...drawn, part.more ? ` … ${part.more}` : null);
   }
-  const items = parts.map((each) => h("li", {}, drawPart(each, false, depth + 1)));
+  const items = parts.map((each, at) =>
+    h("li", {}, link ? link(String(at), `${at + 1}`) : null, drawPart(each, false, depth + 1)),
+  );
   return h("div.rlm-list", {}, h("ul", {}, ...items), more(part));
 }
 

@@ -4,7 +4,7 @@ import { copyButton } from "../dom/code";
 import { attribute, button, h, keyed, on, put, putLine, putLong, show, take, tip } from "../dom/dom";
 import { duration, money, plural, tokens, whole } from "../dom/format";
 import type { Agent, Description, Detail } from "../state/protocol";
-import type { Session } from "../state/session";
+import type { MarkedLines, Session } from "../state/session";
 import { doingWords, stateOf } from "../state/visible_rows";
 import { icon, setIcon } from "../tree/icons";
 import { ExecView } from "./exec_form";
@@ -46,6 +46,9 @@ export class PanelView {
   #missing = 0;
   #stick = true;
   #drawn: Detail | undefined;
+  #drawnMark: MarkedLines | null = null;
+  /** The lines that are to be brought into view when they are there. */
+  #wanted: MarkedLines | null = null;
   #drawnBelow = "";
 
   constructor(
@@ -127,7 +130,9 @@ export class PanelView {
     show(this.#scroll, !prompt);
     show(this.#messages, prompt);
     if (prompt) this.#updateMessages(agent);
-    if (other || !detail || detail !== this.#drawn) this.#updatePage(agent, detail);
+    const marked = this.#marked(agent);
+    if (other || !detail || detail !== this.#drawn || marked !== this.#drawnMark)
+      this.#updatePage(agent, detail, marked);
     this.#step.update(agent);
     this.variables.update(agent.id, detail);
     this.#exec.update(agent);
@@ -136,6 +141,23 @@ export class PanelView {
     const along = this.#stick && agent.status === "running";
     if (along && (other || detail !== this.#drawn)) this.#scroll.scrollTop = this.#scroll.scrollHeight;
     this.#drawn = detail;
+    this.#bringIntoView(marked);
+  }
+
+  #marked(agent: Agent): MarkedLines | null {
+    const { marked } = this.session.choices;
+    return marked?.agent === agent.id ? marked : null;
+  }
+
+  /** Once for each time that the reader asks for lines: nothing moves by itself later. */
+  #bringIntoView(marked: MarkedLines | null): void {
+    if (marked !== this.#drawnMark) this.#wanted = marked;
+    this.#drawnMark = marked;
+    const lines = this.#wanted ? this.#scroll.querySelector<HTMLElement>(".rlm-marked") : null;
+    if (!lines) return;
+    this.#wanted = null;
+    lines.scrollIntoView({ block: "center" });
+    lines.focus({ preventScroll: true });
   }
 
   focus(wanted: "page" | "pull" | "stop"): void {
@@ -218,7 +240,7 @@ export class PanelView {
     );
   }
 
-  #updatePage(agent: Agent, detail: Detail | undefined): void {
+  #updatePage(agent: Agent, detail: Detail | undefined, marked: MarkedLines | null): void {
     const request = this.session.requests.get(`open:${agent.id}`);
     show(this.#waiting, detail === undefined && request?.state !== "error");
     if (!detail) {
@@ -234,8 +256,8 @@ export class PanelView {
     this.#context.update(detail?.context ?? null);
     show(this.#tools, Boolean(detail?.tools?.length));
     putLine(this.#tools, `Tools: ${detail?.tools?.join(", ") ?? ""}`, 600);
-    drawLook(this.#look, detail?.look ?? null);
-    drawTurns(this.#turns, detail?.turns ?? [], (turn) => this.session.wholeTurn(agent.id, turn));
+    drawLook(this.#look, detail?.look ?? null, marked);
+    drawTurns(this.#turns, detail?.turns ?? [], (turn) => this.session.wholeTurn(agent.id, turn), marked);
     this.#updateCut(detail);
     const calls = detail?.sub_calls ?? [];
     show(this.#calls, calls.length > 0);

@@ -5,6 +5,7 @@ import { attribute, button, h, keyed, put, putLong, show, tip } from "../dom/dom
 import { duration, line, money, plural, tokens } from "../dom/format";
 import { segments } from "../dom/highlight";
 import type { Cell, Picture, SubCall, ToolCall, Turn } from "../state/protocol";
+import type { MarkedLines } from "../state/session";
 import { icon, setIcon } from "../tree/icons";
 import { shortModel } from "../tree/tree_row";
 
@@ -34,17 +35,22 @@ export function blocks(turn: Turn): Block[] {
   return found;
 }
 
-export function drawTurns(list: Element, turns: readonly Turn[], whole: (turn: number) => void): void {
+export function drawTurns(
+  list: Element,
+  turns: readonly Turn[],
+  whole: (turn: number) => void,
+  marked: MarkedLines | null = null,
+): void {
   keyed(
     list,
     turns,
     (turn) => String(turn.turn),
     (turn) => new TurnView(() => whole(turn.turn)).element,
-    (element, turn) => views.get(element)?.update(turn),
+    (element, turn) => views.get(element)?.update(turn, marked?.turn === turn.turn ? marked : null),
   );
 }
 
-const views = new WeakMap<Element, { update(turn: Turn): void }>();
+const views = new WeakMap<Element, { update(turn: Turn, marked: MarkedLines | null): void }>();
 
 class TurnView {
   readonly element: HTMLElement;
@@ -63,7 +69,7 @@ class TurnView {
     views.set(this.element, this);
   }
 
-  update(turn: Turn): void {
+  update(turn: Turn, marked: MarkedLines | null): void {
     put(this.#title, `Turn ${turn.turn}`);
     const facts = [
       `${about(turn)}${tokens(turn.input_tokens)} in`,
@@ -81,12 +87,13 @@ class TurnView {
     show(this.#whole, turn.shortened > 0);
     show(this.#error, Boolean(turn.error));
     putLong(this.#error, turn.error);
-    this.#drawBody(turn);
+    this.#drawBody(turn, marked);
     drawTools(this.#tools, turn.tool_calls, turn.tools_called);
   }
 
-  #drawBody(turn: Turn): void {
-    const drawn = `${turn.reply.length} ${turn.streaming} ${JSON.stringify(turn.cells.map(cellMark))}`;
+  #drawBody(turn: Turn, marked: MarkedLines | null): void {
+    const cellMarks = JSON.stringify(turn.cells.map(cellMark));
+    const drawn = `${turn.reply.length} ${turn.streaming} ${cellMarks} ${JSON.stringify(marked)}`;
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     keyed(
@@ -95,7 +102,7 @@ class TurnView {
       (block, at) => (block.kind === "cell" ? `cell ${block.cell.cell}` : `${at} ${block.kind}`),
       (block) => (block.kind === "cell" ? new CellView().element : h(block.kind === "text" ? "pre" : "div")),
       (element, block) => {
-        if (block.kind === "cell") cells.get(element)?.update(block.cell);
+        if (block.kind === "cell") cells.get(element)?.update(block.cell, linesOf(block.cell, marked));
         else if (block.kind === "text") {
           attribute(element, "class", "rlm-prose");
           put(element, block.text);
@@ -136,12 +143,18 @@ function cellMark(cell: Cell): unknown[] {
   ];
 }
 
+/** The lines of a cell that the reader came for. */
+function linesOf(cell: Cell, marked: MarkedLines | null): MarkedLines["lines"] | undefined {
+  return marked?.cell === cell.cell ? marked.lines : undefined;
+}
+
 const drawnCode = new WeakMap<Element, string>();
 
-function drawCode(element: Element, code: string): void {
-  if (drawnCode.get(element) === code) return;
-  drawnCode.set(element, code);
-  element.replaceChildren(codeBlock(code));
+function drawCode(element: Element, code: string, lines?: MarkedLines["lines"]): void {
+  const drawn = `${lines ?? ""} ${code}`;
+  if (drawnCode.get(element) === drawn) return;
+  drawnCode.set(element, drawn);
+  element.replaceChildren(codeBlock(code, lines));
 }
 
 const CELL_WORDS: Record<Cell["status"], string> = {
@@ -153,7 +166,7 @@ const CELL_WORDS: Record<Cell["status"], string> = {
   died: "kernel died",
 };
 
-const cells = new WeakMap<Element, { update(cell: Cell): void }>();
+const cells = new WeakMap<Element, { update(cell: Cell, lines?: MarkedLines["lines"]): void }>();
 
 class CellView {
   readonly element: HTMLElement;
@@ -168,9 +181,9 @@ class CellView {
     cells.set(this.element, this);
   }
 
-  update(cell: Cell): void {
+  update(cell: Cell, lines?: MarkedLines["lines"]): void {
     attribute(this.element, "data-status", cell.status);
-    drawCode(this.#code, cell.code);
+    drawCode(this.#code, cell.code, lines);
     const facts = [`[${cell.cell}]`, CELL_WORDS[cell.status] ?? cell.status, duration(cell.seconds)];
     if (cell.cut > 0) facts.push(`${plural(cell.cut, "character")} of output cut`);
     put(this.#facts, facts.filter((each) => each !== "").join(" · "));
@@ -218,7 +231,7 @@ function purposeWords(purpose: string | null | undefined): string {
 }
 
 /** The first look at the data, which was run before the first turn. */
-export function drawLook(section: HTMLElement, look: Cell | null): void {
+export function drawLook(section: HTMLElement, look: Cell | null, marked: MarkedLines | null = null): void {
   show(section, look !== null);
   if (look === null) return;
   if (!section.firstChild) {
@@ -226,7 +239,7 @@ export function drawLook(section: HTMLElement, look: Cell | null): void {
     put(head.lastElementChild as Element, "run before the first turn");
     section.append(head, new CellView().element);
   }
-  cells.get(section.lastElementChild as Element)?.update(look);
+  cells.get(section.lastElementChild as Element)?.update(look, marked?.turn === 0 ? marked.lines : undefined);
 }
 
 /** Plain model calls from the agent's code, a line each; open for the whole. */

@@ -393,7 +393,7 @@ export interface ErrorMessage {
   reason?: string | null;
 }
 
-export type Answer = DetailMessage | PromptAnswer | OutlineMessage | OkMessage | ErrorMessage;
+export type Answer = DetailMessage | PromptAnswer | CodeMessage | OutlineMessage | OkMessage | ErrorMessage;
 
 /** The answer card in the messages between the widget's two sides: a part of `protocol`, and declared as there. */
 export type Incoming = SnapshotMessage | PatchMessage | Answer;
@@ -462,6 +462,49 @@ export interface Card {
   facts: string[];
   /** How much of the data the model was shown. */
   seen: string;
+}
+
+/** A statement of the code: where it came from, and what it did to the data. */
+export interface CodeStep {
+  agent: string;
+  /** 0 is the first look at the data. */
+  turn: number;
+  cell: number;
+  /** First and last line in that cell, from 1. */
+  lines: [number, number];
+  /** First and last line in the code, from 1. */
+  places: [number, number][];
+  /** Rows in and out, such as `orders 5,000 → late 1,204 rows`; may be empty. */
+  flow: string;
+  /** The conditions by which it chooses rows, as Python text. */
+  filters: string[];
+  /** How many further agents ran the same statement. */
+  alike: number;
+}
+
+/** The code behind an answer. */
+export interface CodeText {
+  source: string;
+  /** Characters at its end that are not here. */
+  cut: number;
+  verdict: "reproduced" | "differs" | "failed" | "not tried";
+  detail: string;
+  /** Of the characters of all code that ran. */
+  share: number;
+  /** Answers of plain completions that it holds. */
+  recorded: number;
+  steps: CodeStep[];
+  /** Steps that are not here. */
+  left_out: number;
+  /** Label of a part of the answer → the steps that it rests on, by their places in `steps`. */
+  parts: Record<string, number[]>;
+}
+
+/** The answer to `code`. */
+export interface CodeMessage {
+  kind: "code";
+  request: string;
+  code: CodeText;
 }
 
 /** Where the data of one agent is: what stays in its kernel, what the model reads, what goes up to its parent. */
@@ -546,6 +589,11 @@ export interface PromptCommand {
   agent: string;
 }
 
+/** Asks for the code behind the answer, run again if it can be. */
+export interface CodeCommand {
+  kind: "code";
+}
+
 /** Stops an agent and all below it; None stops the run. */
 export interface StopCommand {
   kind: "stop";
@@ -622,6 +670,7 @@ export type Command =
   | HelloCommand
   | OpenCommand
   | PromptCommand
+  | CodeCommand
   | StopCommand
   | PullCommand
   | ExecCommand

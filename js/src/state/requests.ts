@@ -27,6 +27,7 @@ export function requestKey(command: Command): string {
     case "limit":
       return `limit:${command.name}`;
     case "hello":
+    case "code":
     case "pause":
     case "resume":
     case "seek":

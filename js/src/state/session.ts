@@ -6,6 +6,8 @@
 import { pullName } from "../dom/format";
 import type {
   Agent,
+  CodeStep,
+  CodeText,
   Command,
   Detail,
   DetailMessage,
@@ -30,6 +32,14 @@ export interface Link {
 export interface ExecEntry {
   code: string;
   request: Request;
+}
+
+/** Lines of a cell that the reader came for. */
+export interface MarkedLines {
+  agent: string;
+  turn: number;
+  cell: number;
+  lines: readonly [first: number, last: number];
 }
 
 /** What the reader chose. */
@@ -61,6 +71,10 @@ export class Choices {
   follow = true;
   /** Whether a replay draws where the data goes. */
   explain = false;
+  codeOpen = false;
+  /** The label of the part of the answer whose code is marked. */
+  part: string | null = null;
+  marked: MarkedLines | null = null;
 }
 
 /** In the place of a variable's name: what the agent gave to FINAL. */
@@ -81,6 +95,12 @@ export class Session {
   readonly prompts = new Map<string, PromptMessage[]>();
   /** What the slider of a replay needs; `null` before it came. */
   outline: Outline | null = null;
+  /** The code behind the answer, when it was asked for. */
+  code: CodeText | null = null;
+  /** Whether it can be asked for. */
+  offersCode = true;
+  /** Puts code into a new cell behind the one of an element; null if this page cannot do that. */
+  insertCell: ((behind: Element, source: string) => boolean) | null = null;
   /** The last thing a screen reader should say. */
   announcement = "";
   readonly #listeners = new Set<() => void>();
@@ -192,6 +212,9 @@ export class Session {
       case "outline":
         this.#takeOutline(message);
         break;
+      case "code":
+        if (this.requests.settle(message)) this.#takeCode(message.code);
+        break;
       case "ok":
       case "error":
         this.#takeAnswer(this.requests.settle(message));
@@ -221,6 +244,35 @@ export class Session {
     this.choices.turn.set(id, turn);
     const agent = this.store.agents.get(id);
     if (agent && !this.requests.isPending(`open:${id}`)) this.#fetch(agent);
+  }
+
+  /** Opens or closes the code behind the answer; with a label, marks what that part of the answer rests on. */
+  openCode(open: boolean, part: string | null = null): void {
+    const { choices } = this;
+    choices.codeOpen = open;
+    choices.part = part;
+    if (open && this.code === null && !this.requests.isPending("code")) this.send({ kind: "code" });
+    this.changed();
+  }
+
+  #takeCode(code: CodeText): void {
+    this.code = code;
+    this.announcement = "The code behind the answer is there";
+  }
+
+  /** Opens an agent's page at the lines that a statement came from. */
+  showLines({ agent, turn, cell, lines }: CodeStep): void {
+    const { choices } = this;
+    choices.marked = { agent, turn, cell, lines };
+    choices.prompts.delete(agent);
+    const page = this.details.get(agent);
+    const there = page?.turns.find((each) => each.turn === turn);
+    if (turn > 0 && (!there || there.shortened > 0)) {
+      choices.turn.set(agent, turn);
+      if (page) this.wholeTurn(agent, turn);
+    }
+    this.select(agent);
+    this.changed();
   }
 
   /** The name under which a variable would be pulled: the reader's, or one that is probably free. */

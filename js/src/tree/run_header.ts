@@ -1,6 +1,7 @@
 /** The head of a run: question, spend against its limits, what the model has seen, and the run's commands. */
 
 import { CardView } from "../card/card";
+import { CodePanel } from "../card/code_panel";
 import { attribute, button, h, keepKeys, on, percents, put, putLine, show, tip } from "../dom/dom";
 import { bytes, duration, money, moneyLimit, percent, plural, tokens, whole } from "../dom/format";
 import { gist } from "../page/value_view";
@@ -29,6 +30,7 @@ export class HeadView {
   readonly #values = fact("Values");
   readonly #meters: Meter[];
   readonly #card: CardView;
+  readonly #code: CodePanel;
   readonly #seen = new SeenView();
   readonly #result = h("div.rlm-result");
   readonly #notes = h("ul.rlm-notes");
@@ -42,6 +44,7 @@ export class HeadView {
       session.send({ kind: session.store.run.paused ? "resume" : "pause" });
     });
     this.#card = new CardView(session);
+    this.#code = new CodePanel(session, () => this.#card.focusCode());
     this.#meters = [
       new Meter(session, "Cost", "cost", money, moneyLimit, (run) => [run.cost, run.cost_limit]),
       new Meter(session, "Tokens", "tokens", tokens, tokens, (run) => [
@@ -72,6 +75,7 @@ export class HeadView {
         this.#stop,
       ),
       this.#card.element,
+      this.#code.element,
       this.#facts,
       this.#seen.element,
       this.#result,
@@ -106,6 +110,7 @@ export class HeadView {
     for (const meter of this.#meters) meter.update(run);
     this.#seen.update(run);
     this.#card.update();
+    this.#code.update();
     this.#updateResult(run);
     this.#updateNotes(run);
   }
