@@ -71,7 +71,7 @@ def breakout(plan: Plan, unit: str, chart: str, remark: str) -> str:
     )
     items = (
         f'{literal(_key(plan))}: {_named(plan)}, "since": f"{{since:%Y-%m-%d}}"',
-        f'"before": round(before, 2), "after": round(after, 2), "unit": "per {unit}"',
+        f'"before": round(float(before), 2), "after": round(float(after), 2), "unit": "per {unit}"',
         '"table": splits',
         *_drawn(chart),
     )

@@ -122,8 +122,8 @@ def _first_cell(tables: Mapping[str, tuple[str, str]]) -> str:
         return f"{imports}tables = {{{items}}}\n{_look_at(made)}"
     ((name, (code, kind)),) = tables.items()
     if kind == "pandas.DataFrame":
-        return imports + _look_at({name: code})
-    return f"{imports}table = {made[name]}\n{_look_at({name: 'table'})}"
+        return f"{imports}{_look_at({name: code})}\n{code}.head(3)"
+    return f"{imports}table = {made[name]}\n{_look_at({name: 'table'})}\ntable.head(3)"
 
 
 _BODY = """\
