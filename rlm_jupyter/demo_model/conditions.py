@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rlm_jupyter.demo_model.plan import Column, Filter, Period
+from rlm_jupyter.demo_model.plan import MONTHS, Column, Filter, Period
 from rlm_jupyter.demo_model.words import tokens
 
-_MONTHS = (
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-    "december",
-)  # fmt: skip
-_MONTH = "|".join(f"{name}|{name[:3]}" if name != "may" else name for name in _MONTHS) + "|sept"
-_BEFORE = r"(?:only|just|in|of|for|from|during|within|at|where|and|what\s+about|how\s+about)(?:\s+(?:the|in|of|for|from))?"
+_MONTH = "|".join(f"{name}|{name[:3]}" if name != "may" else name for name in MONTHS) + "|sept"
+_BEFORE = (
+    r"(?:only|just|in|of|for|from|during|within|at|where|and|what\s+about|how\s+about)"
+    r"(?:\s+(?:the|in|of|for|from))?"
+)
 _DATED: tuple[tuple[Period, str], ...] = (
     ("month", rf"\b{_BEFORE}\s+(?P<value>{_MONTH})\b\.?"),
     ("quarter", rf"\b{_BEFORE}\s+q(?P<value>[1-4])\b"),
@@ -21,7 +20,7 @@ _DATED: tuple[tuple[Period, str], ...] = (
     ("year", rf"\b(?:{_BEFORE}|{_MONTH}|q[1-4]|quarter|quarter\s+of)\s+(?P<value>(?:19|20)\d\d)\b"),
 )
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "last": 4}
-_NUMBERED = {name[:length]: number for number, name in enumerate(_MONTHS, 1) for length in (3, 4, len(name))}
+_NUMBERED = {name[:length]: number for number, name in enumerate(MONTHS, 1) for length in (3, 4, len(name))}
 
 
 def conditions(question: str, columns: Sequence[Column], date: Column | None) -> tuple[Filter, ...]:

@@ -11,13 +11,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rlm_jupyter.demo_model.plan import simple
 from rlm_jupyter.demo_model.read_chat import Given, Talk
 from rlm_jupyter.demo_model.table_look import KINDS_OF_TABLES, Look, Seen, table_look
 
 _MOST_TABLES = 6
 _TEXTS = {"builtins.str", "builtins.bytes", "builtins.bytearray"}
 _POLARS = re.compile(
-    r"^- .*\((?:String|Boolean|Date|Datetime\(.*\)|Time|Categorical|Enum.*|List.*|Struct.*|Null)\)", re.MULTILINE
+    r"^- .*\((?:String|Boolean|Date|Datetime\(.*\)|Time|Categorical|Enum.*|List.*|Struct.*|Null)\)",
+    re.MULTILINE,
 )
 _PANDAS = re.compile(
     r"^index: |^- .*\((?:str|string|object|category|bool|boolean|u?int\d+|float\d+|datetime64.*|period.*)\)",
@@ -40,13 +42,26 @@ def look(talk: Talk) -> Seen | Look:
         return table_look(talk, {_name(talk.given): (root, kind)}, printed)
     items = next((line for line in printed if isinstance(line, dict) and "items" in line), None)
     if items is None:
-        return Look("Let me see what there is before anything else.", _ITEMS.format(made=made, root=root))
+        return Look(
+            "Let me see what there is before anything else.",
+            _ITEMS.format(made=made, root=root, items=_items(talk.given, root)),
+        )
     return _in_items(talk, root, items, printed)
+
+
+def _items(given: Sequence[Given], root: str) -> str:
+    """Returns the code for the items of data, with their names."""
+    word = _head(given[0]).split(" ", 1)[0]
+    if len(given) > 1 or word == "dict" or given[0].variable in ("sheets", "loaded", "texts"):
+        return f"{root}.items()"
+    if word in ("list", "tuple"):
+        return f"enumerate({root}, 1)"
+    return f"{root}.items() if isinstance({root}, dict) else enumerate({root}, 1)"
 
 
 _ITEMS = """\
 import json
-{made}items = list({root}.items()) if isinstance({root}, dict) else list(enumerate({root}, 1))
+{made}items = list({items})
 kinds = [f"{{type(item).__module__.split('.')[0]}}.{{type(item).__name__}}" for _, item in items]
 sizes = [len(item) if hasattr(item, "__len__") else 0 for _, item in items]
 first = [[str(name)[:60], kind, size] for (name, _), kind, size in zip(items, kinds, sizes)][:20]
@@ -81,6 +96,11 @@ def _unpacked(variable: str, own: str) -> str:
     return f"**({variable} if isinstance({variable}, dict) else {{{own!r}: {variable}}})"
 
 
+def _head(one: Given) -> str:
+    """Returns the first line of the description of data; of a follow-up's, it stands behind a remark."""
+    return one.described.rpartition("; the earlier data stays:")[2].lstrip("\n").split("\n", 1)[0]
+
+
 def _kind(given: Sequence[Given]) -> str:
     """Returns what the description says that the data is; ``"items"`` if each of its items must be looked at."""
     one = given[0]
@@ -88,24 +108,28 @@ def _kind(given: Sequence[Given]) -> str:
         return "items"
     if one.variable in ("frame", "text"):
         return one.variable
-    described = one.described.rpartition("earlier data stays:")[2].lstrip(")\n")
-    head = described.split("\n", 1)[0]
+    described, head = one.described, _head(one)
     word = head.split(" ", 1)[0]
     if match := re.match(r"(list|tuple|set|frozenset|dict) of (\d[\d,]*) \w+(?: \(([^)]*)\))?", head):
         return _container(match[1], match[2], set((match[3] or "").split(", ")))
     if word == "DataFrame":
-        if "partition" in head:
-            return "dask.DataFrame"
-        if re.match(r"DataFrame (?:0 x|[\d,]+ x 0\b)", head):
-            return "empty"
-        polars, pandas = _POLARS.search(described), _PANDAS.search(described)
-        return "polars.DataFrame" if polars and not pandas else "pandas.DataFrame" if pandas else "frame"
+        return _frame_kind(described, head)
     known = {"str": "text", "bytes": "text", "bytearray": "text", "LazyFrame": "polars.LazyFrame"}
     known |= {"Table": "pyarrow.Table", "Series": "pandas.Series", "Dataset": "pyarrow.Dataset"}
     known |= dict.fromkeys(("FileSystemDataset", "InMemoryDataset", "UnionDataset"), "pyarrow.Dataset")
     if word == "ndarray":
         return "numpy.ndarray" if re.match(r"ndarray [\d,]+(?: x [\d,]+)?,", head) else "other"
     return known.get(word, "other")
+
+
+def _frame_kind(described: str, head: str) -> str:
+    """Returns whose DataFrame it is, by the names of the columns' types."""
+    if "partition" in head:
+        return "dask.DataFrame"
+    if re.match(r"DataFrame (?:0 x|[\d,]+ x 0\b)", head):
+        return "empty"
+    polars, pandas = _POLARS.search(described), _PANDAS.search(described)
+    return "polars.DataFrame" if polars and not pandas else "pandas.DataFrame" if pandas else "frame"
 
 
 def _container(kind: str, count: str, items: set[str]) -> str:
@@ -126,7 +150,11 @@ def _text(root: str, printed: list[Any]) -> Seen | Look:
     """One text: how long it is."""
     seen = next((line for line in printed if isinstance(line, dict) and "characters" in line), None)
     if seen is None:
-        cell = 'import json\nprint(json.dumps({{"characters": len({0}), "type": type({0}).__name__}}))\nprint({0}[:300])'
+        cell = (
+            "import json\n"
+            'print(json.dumps({{"characters": len({0}), "type": type({0}).__name__}}))\n'
+            "print({0}[:300])"
+        )
         return Look("Let me look at the text before anything else.", cell.format(root))
     if not seen["characters"]:
         return Seen("empty")
@@ -163,50 +191,45 @@ def _texts(root: str, printed: list[Any]) -> Seen | Look:
 
 def _in_items(talk: Talk, root: str, seen: Mapping[str, Any], printed: list[Any]) -> Seen | Look:
     """What a dict, or a list of mixed items, turned out to hold."""
-    kinds = set(seen["kinds"])
+    kinds, named = set(seen["kinds"]), seen["of"] == "dict"
     if not seen["items"]:
         return Seen("empty")
-    if kinds <= _TEXTS:
-        if not seen["all"]:
-            return Seen("empty")
-        if seen["of"] == "dict" and kinds == {"builtins.str"}:
-            return Seen(
-                "documents",
-                (),
-                root,
-                "",
-                seen["items"],
-                seen["all"],
-                tuple(name for name, _, _ in seen["first"]),
-            )
-        made = f"texts = {{name: {_DECODED} for name, text in {_pairs(root, seen)}}}\n"
-        return Seen("documents", (), "texts", made, seen["items"], seen["all"])
     columns = kinds <= {"builtins.list", "builtins.tuple", "numpy.ndarray"}
-    if seen["of"] == "dict" and columns and seen["items"] > 1 and len(seen["sizes"]) == 1:
+    if named and columns and seen["items"] > 1 and len(seen["sizes"]) == 1:
         return table_look(talk, {"context": (root, "columns")}, printed)
-    if seen["of"] != "dict" and kinds <= {"builtins.dict", "builtins.list", "builtins.tuple"}:
+    if not named and kinds <= {"builtins.dict", "builtins.list", "builtins.tuple"}:
         return table_look(talk, {"context": (root, f"builtins.{seen['of']}")}, printed)
+    tables = _tables_in(root, seen)
+    return table_look(talk, tables, printed) if tables else _texts_in(root, seen)
+
+
+def _tables_in(root: str, seen: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Returns the first tables among some items: name to code and kind."""
     tables = {}
     for at, (name, kind, _) in enumerate(seen["first"]):
-        code = f"{root}[{name!r}]" if seen["of"] == "dict" and len(name) < 60 else f"items[{at}][1]"  # noqa: PLR2004 - it was cut there
         if (known := _known(kind)) is not None:
-            tables[name] = (code, known)
-    if tables:
-        return table_look(talk, dict(list(tables.items())[:_MOST_TABLES]), printed)
-    if kinds & _TEXTS:
-        made = (
-            f"texts = {{name: {_DECODED} for name, text in {_pairs(root, seen)}\n"
-            "         if isinstance(text, (str, bytes, bytearray))}\n"
-        )
-        return Seen("documents", (), "texts", made, seen["items"], seen["all"])
-    return Seen("other")
+            by_name = seen["of"] == "dict" and simple(name)
+            tables[name] = (f"{root}[{name!r}]" if by_name else f"items[{at}][1]", known)
+    return dict(list(tables.items())[:_MOST_TABLES])
+
+
+def _texts_in(root: str, seen: Mapping[str, Any]) -> Seen:
+    """What there is among some items of which none is a table: texts, or nothing of use."""
+    kinds, named = set(seen["kinds"]), seen["of"] == "dict"
+    if not kinds & _TEXTS:
+        return Seen("other")
+    if not seen["all"]:
+        return Seen("empty")
+    names = tuple(name for name, _, _ in seen["first"]) if named else ()
+    if named and kinds == {"builtins.str"}:
+        return Seen("documents", (), root, "", seen["items"], seen["all"], names)
+    pairs = f"{root}.items()" if named else f"enumerate({root}, 1)"
+    only = "" if kinds <= _TEXTS else "\n         if isinstance(text, (str, bytes, bytearray))"
+    made = f"texts = {{name: {_DECODED} for name, text in {pairs}{only}}}\n"
+    return Seen("documents", (), "texts", made, seen["items"], seen["all"], names)
 
 
 _DECODED = 'text if isinstance(text, str) else text.decode(errors="replace")'
-
-
-def _pairs(root: str, seen: Mapping[str, Any]) -> str:
-    return f"{root}.items()" if seen["of"] == "dict" else f"enumerate({root}, 1)"
 
 
 def _known(kind: str) -> str | None:

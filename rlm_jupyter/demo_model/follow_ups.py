@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rlm_jupyter.demo_model import words
 from rlm_jupyter.demo_model.conditions import merged
-from rlm_jupyter.demo_model.plan import Measure, Plan
+from rlm_jupyter.demo_model.plan import How, Measure, Plan
 from rlm_jupyter.demo_model.table_questions import Found, Table, choose, find, table_plan, told
 from rlm_jupyter.demo_model.text_questions import text_pattern, text_plan
 
@@ -71,6 +71,8 @@ def _with(plan: Plan, question: str, found: Found, *, names_measure: bool) -> Pl
         plan = replace(plan, others=())
     if names_measure:
         plan = replace(plan, measure=found.measure)
+    elif words.tallies(question) and plan.measure.equals is None and not _flag(plan):
+        plan = replace(plan, measure=Measure())
     if plan.measure.column is None:
         plan = replace(plan, how="sum")
     elif words.mean(question):
@@ -79,7 +81,7 @@ def _with(plan: Plan, question: str, found: Found, *, names_measure: bool) -> Pl
         plan = replace(plan, how="sum")
     direction = words.direction(question)
     if direction and found.date is not None:
-        how = "mean" if plan.how == "mean" else "sum"
+        how: How = "mean" if plan.how == "mean" else "sum"
         return told(replace(plan, kind="breakout", date=found.date, direction=direction, how=how))
     if words.extreme(question) or words.amount(question):
         plan = replace(plan, kind="groups", date=None, least=words.least(question))
@@ -87,6 +89,10 @@ def _with(plan: Plan, question: str, found: Found, *, names_measure: bool) -> Pl
         if plan.group is None and number and words.extreme(question):
             plan = replace(plan, how="min" if plan.least else "max")
     return told(plan)
+
+
+def _flag(plan: Plan) -> bool:
+    return plan.measure.column is not None and plan.measure.column.kind == "flag"
 
 
 def plan_for_texts(questions: Sequence[str], documents: Sequence[str]) -> Plan:
@@ -103,7 +109,10 @@ def plan_for_texts(questions: Sequence[str], documents: Sequence[str]) -> Plan:
     return plan
 
 
-def _changed_text(plan: Plan, question: str, documents: Sequence[str]) -> Plan | None:
+def _changed_text(  # noqa: PLR0911 - one for each kind of follow-up
+    plan: Plan, question: str, documents: Sequence[str]
+) -> Plan | None:
+    """Returns the plan with what a follow-up question changes; None if the question stands for itself."""
     if plan.kind not in ("matches", "lines"):
         return None
     goes_on = words.continues(question)

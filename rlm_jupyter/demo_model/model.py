@@ -62,8 +62,8 @@ class DemoModel:
             )
         part = None if talk.earlier else part_of(talk.question)
         if part is not None:
-            moves = table_moves if part.kind in ("table", "profile") else text_moves
-            return moves.part_move(talk, part)
+            of_table = part.kind in ("table", "profile")
+            return table_moves.part_move(talk, part) if of_table else text_moves.part_move(talk, part)
         return _root(talk)
 
 

@@ -12,6 +12,11 @@ Kind = Literal["breakout", "groups", "profile", "matches", "lines", "documents",
 How = Literal["sum", "mean", "max", "min"]
 Period = Literal["year", "quarter", "month", "value"]
 
+MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+
 _SIMPLE = re.compile(r"[^\W\d][\w .&/-]{0,58}")
 _DIRECT = re.compile(r"(?:u?int|float|UInt|Int|Float)\d+|bool(?:ean)?")
 _OWN_WORDS = frozenset({"sum", "count", "size", "nan", "None", "True", "False", "NaT", "all rows"})
@@ -111,8 +116,11 @@ class Filter:
     @property
     def title(self) -> str:
         """It, in words."""
-        what = self.column.title if self.period == "value" else f"the {self.period} of {self.column.title}"
-        return f"{what} is {shown(self.value)}"
+        if self.period == "value":
+            return f"where {self.column.title} is {shown(self.value)}"
+        if self.period == "month":
+            return f"in {MONTHS[int(self.value) - 1].capitalize()}"
+        return f"in {self.value}" if self.period == "year" else f"in quarter {self.value}"
 
 
 @dataclass(frozen=True)
@@ -164,11 +172,14 @@ class Plan:
     @property
     def measure_title(self) -> str:
         """What is computed, in words."""
-        title = self.measure.title.replace("`", "")
+        title = self.measure.title
         words = {"sum": "", "mean": "the mean of ", "max": "the largest ", "min": "the smallest "}
-        return f"{words[self.how]}{title}" + "".join(f", where {f.title}" for f in self.where).replace(
-            "`", ""
-        )
+        return f"{words[self.how]}{title}{self.only}".replace("`", "")
+
+    @property
+    def only(self) -> str:
+        """Which rows, in words: behind what is computed."""
+        return "".join(f" {one.title}" for one in self.where)
 
 
 @dataclass(frozen=True)

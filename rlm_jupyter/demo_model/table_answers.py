@@ -43,8 +43,7 @@ def groups(plan: Plan, chart: str, remark: str) -> str:
     measure = in_text(plan.measure_title)
     figures = ",.10g" if plan.how == "sum" else ",.6g"
     if plan.group is None:
-        over = "" if plan.measure.column is None else f", over {{len({rows_of(plan).code}):,}} rows"
-        said = f"{{amount:{figures}}} is {measure}{over}."
+        said = _of_all(plan, f"{{amount:{figures}}}", rows_of(plan).code)
         return final(said, '"amount": float(amount)', *_drawn(chart), remark=remark)
     word = "least" if plan.least else "most"
     if plan.how != "sum":
@@ -59,6 +58,19 @@ def groups(plan: Plan, chart: str, remark: str) -> str:
         *_drawn(chart),
     )
     return lines + final(said, *items, remark=remark)
+
+
+def _of_all(plan: Plan, amount: str, rows: str) -> str:
+    """Returns the sentence for a figure of all rows."""
+    measure = in_text(plan.measure_title)
+    if plan.measure.column is None:
+        return f"{amount} rows{measure.removeprefix('the number of rows')}."
+    over = f"{{len({rows}):,}} rows"
+    return (
+        f"{amount} {measure}, of {over}."
+        if plan.measure.equals is not None
+        else f"{amount} is {measure}, over {over}."
+    )
 
 
 def breakout(plan: Plan, unit: str, chart: str, remark: str) -> str:

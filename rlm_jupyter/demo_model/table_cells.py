@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlm_jupyter.demo_model.literals import literal, title
+from rlm_jupyter.demo_model.literals import listed, literal, title
 from rlm_jupyter.demo_model.plan import Part, Plan
 from rlm_jupyter.demo_model.table_rows import Rows, rows_of
 
@@ -106,7 +106,7 @@ def joined(plan: Plan, failed: list[int]) -> str:
     """Returns the cell that makes one table of the sub-agents' tables, and of parts that none has answered."""
     rows = rows_of(plan, apart=True)
     part = rows.part
-    mended = [f"found[{i}] = {part_table(part, f'parts[{i}]')}" for i in failed]
+    mended = [f"found[{i}] = {part_table(part, f'parts[{i}]', rows.observed)}" for i in failed]
     keys = [literal(name) for name in part.keys]
     by = keys[0] if len(keys) == 1 else f"[{', '.join(keys)}]"
     whole = f"pd.concat(found).groupby({by}{rows.observed})"
@@ -122,9 +122,9 @@ def joined(plan: Plan, failed: list[int]) -> str:
     return cell(*mended, f"total = {value}{_sorted(plan)}", *_SHOW_GROUPS)
 
 
-def part_table(part: Part, code: str = "context") -> str:
+def part_table(part: Part, code: str = "context", observed: str = "") -> str:
     """Returns the code of a part's table: its keys and its figures."""
-    grouped = _grouped(part, code, ", observed=True" if part.group is not None else "")
+    grouped = _grouped(part, code, observed)
     if part.measure is None:
         return f'{grouped}.size().reset_index(name="size")'
     if part.mean:
@@ -142,11 +142,10 @@ def halves(part: Part) -> str:
     )
 
 
-def part_of_halves(part: Part) -> str:
+def part_of_halves(part: Part, observed: str = "") -> str:
     """Returns the cell that makes a sub-agent's table of those of its halves."""
-    keys = ", ".join(literal(name) for name in part.keys)
     return cell(
-        f"total = pd.concat(found).groupby([{keys}], as_index=False, observed=True).sum()",
+        f"total = pd.concat(found).groupby({listed(part.keys)}, as_index=False{observed}).sum()",
         "FINAL(total)",
     )
 
@@ -174,7 +173,7 @@ def splits(plan: Plan, dates: int, step: str) -> str:
         "variance = daily.var(ddof=0) + 1e-12 * (daily**2).mean()",
         "noise = np.sqrt((n * variance - gap**2).clip(lower=0) / (n - 2) + 1e-4 * variance)",
         f"t = ({change}).iloc[{least}:{1 - least}].fillna(0)",
-        "best = [(day, before.at[day, name], after.at[day, name], t.at[day, name]) for name, day in t.idxmax().items()]",
+        "best = [(on, *(table.at[on, name] for table in (before, after, t))) for name, on in t.idxmax().items()]",
         'splits = pd.DataFrame(best, t.columns, ["since", "before", "after", "t"]).sort_values("t", ascending=False)',
         'print((splits["t"] >= 5).sum(), "of", len(splits), "change clearly")',
     )
@@ -191,7 +190,8 @@ def profile(table: str, *, ordered: bool, name: str = "profile") -> str:
         "lines = []",
         f"for name, column in {table}.items():",
         "    values = column.dropna()",
-        f"    lines.append([str(name), str(column.dtype), len(column) - len(values), values.astype(str).nunique(){ends}])",
+        "    counted = [column.isna().sum(), values.astype(str).nunique()]",
+        f"    lines.append([str(name), str(column.dtype), *counted{ends}])",
         f"{name} = pd.DataFrame(lines, columns={columns})",
     )
 
@@ -228,8 +228,9 @@ def chart(plan: Plan) -> str:
     """Returns the cell that draws what was computed."""
     said = title(plan.measure_title)
     shape = f"figsize=(7, 3.5), title={said}"
+    lines: tuple[str, ...]
     if plan.kind == "breakout":
-        lines = ("lines = daily.iloc[:, :8].rename(columns=%s)" % _PLAIN, f"axes = lines.plot({shape})")
+        lines = (f"lines = daily.iloc[:, :8].rename(columns={_PLAIN})", f"axes = lines.plot({shape})")
     elif plan.group is None:
         rows = rows_of(plan)
         lines = (
@@ -237,7 +238,7 @@ def chart(plan: Plan) -> str:
             f"axes = {rows.code}[{literal(rows.part.measure or '')}].plot.hist(bins=30, {shape})",
         )
     else:
-        lines = ("bars = total.head(12).rename(index=%s)" % _PLAIN, f"axes = bars.plot.bar({shape})")
+        lines = (f"bars = total.head(12).rename(index={_PLAIN})", f"axes = bars.plot.bar({shape})")
     return cell(*lines, "axes.figure.tight_layout()", 'print("drawn")')
 
 

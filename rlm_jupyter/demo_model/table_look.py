@@ -64,7 +64,9 @@ class Look:
     cell: str
 
 
-def table_look(talk: Talk, tables: Mapping[str, tuple[str, str]], printed: list[Any]) -> Seen | Look:
+def table_look(  # noqa: PLR0911 - one for each state of the look
+    talk: Talk, tables: Mapping[str, tuple[str, str]], printed: list[Any]
+) -> Seen | Look:
     """Look at each table's columns; again if an index holds data, and if there are too many columns.
 
     Args:

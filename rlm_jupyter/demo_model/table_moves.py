@@ -55,7 +55,9 @@ def _deserves_parts(talk: Talk, plan: Plan) -> str:
     if plan.rows <= LARGE:
         return ""
     if plan.kind == "profile":
-        return f"The {plan.rows:,} rows are many and each column stands by itself, so each sub-agent profiles some columns."
+        return (
+            f"The {plan.rows:,} rows are many and each column stands by itself, so each sub-agent takes some."
+        )
     return (
         f"The {plan.rows:,} rows are many and figures of parts add up, so each of {cells.PARTS} sub-agents takes a "
         "part of the rows."
@@ -88,8 +90,8 @@ def _groups(talk: Talk, plan: Plan) -> str:
     if found is None:
         return failed(talk)
     if found[1] == "0" or re.search(r"^amount (?:nan|None|<NA>|NaT) ", printed, re.MULTILINE):
-        said = f"{plan.remark}There is nothing to compute {plan.measure_title} from: all values are missing."
-        return say("All values are missing.", answers.plain(in_text(said, braces=False), '"found": False'))
+        said = f"{plan.remark}There is nothing to compute {plan.measure_title} from: no row has a value."
+        return say("No row has a value.", answers.plain(in_text(said, braces=False), '"found": False'))
     number = plan.group is not None or (plan.measure.equals is None and _numeric(plan))
     remark = plan.remark if number or not plan.draw else plan.remark + _ONE_NUMBER
     drawn = chart_state(talk, draw=plan.draw and number)
@@ -111,7 +113,7 @@ def _with_remark(drawn: str, remark: str) -> tuple[str, str]:
 # ---- a change over time
 
 
-def _breakout(talk: Talk, plan: Plan) -> str:
+def _breakout(talk: Talk, plan: Plan) -> str:  # noqa: PLR0911 - one move for each state of the work
     days = _DAYS.search("\n".join(talk.outputs))
     if days is None:
         return failed(talk)
@@ -169,7 +171,7 @@ def _split(plan: Plan, dates: int, first: str, last: str) -> str:
 # ---- profiles
 
 
-def _profile(talk: Talk, plan: Plan) -> str:
+def _profile(talk: Talk, plan: Plan) -> str:  # noqa: PLR0911 - one move for each state of the work
     if talk.wrote("profile"):
         if re.search(r"^\d+ columns$", talk.last, re.MULTILINE) is None:
             return failed(talk)
@@ -198,21 +200,20 @@ def _profile(talk: Talk, plan: Plan) -> str:
 
 def part_move(talk: Talk, part: Part) -> str:
     """Returns the reply of a sub-agent that has a part of a table's rows, or of its columns."""
-    if part.kind == "profile":
-        if talk.turn > 1:
-            return failed(talk)
+    if part.kind == "profile" and talk.turn == 1:
         return say(
             "A few columns are little work.",
             f"import pandas as pd\n{cells.profile('context', ordered=part.ordered)}\nFINAL(profile)",
         )
     rows = described_size(talk)
+    observed = ", observed=True" if "(category" in talk.given[0].described else ""
     if talk.turn == 1 and rows > LARGE and not (talk.leaf or talk.last_turn):
         thought = f"My part has {rows:,} rows, which is still many: one sub-agent for each half."
         return say(thought, cells.halves(part))
     if talk.turn > 1 and not talk.wrote("found"):
         return failed(talk)
     if talk.turn > 1 and missing_parts(talk.last) == []:
-        return say("Both halves are in.", cells.part_of_halves(part))
+        return say("Both halves are in.", cells.part_of_halves(part, observed))
     if talk.turn > 2:  # noqa: PLR2004 - the halves failed, and so did the whole
         return failed(talk)
     thought = (
@@ -220,4 +221,4 @@ def part_move(talk: Talk, part: Part) -> str:
         if talk.turn > 1
         else "My part is small enough to do here."
     )
-    return say(thought, f"total = {cells.part_table(part)}\nFINAL(total)")
+    return say(thought, f"total = {cells.part_table(part, observed=observed)}\nFINAL(total)")

@@ -78,7 +78,7 @@ def read_tables(seen: Sequence[tuple[dict[str, Any], Sequence[list[Any]]]]) -> l
 
 def _read_column(row: list[Any], rows: Sequence[list[Any]], sampled: int) -> Column:
     at, name, dtype, inferred, distinct, values = row
-    kind = _KINDS.get(inferred, "other")
+    kind = _KINDS.get(inferred if inferred != "empty" else _of_dtype(dtype), "other")
     if kind == "text" and values and all(_DATE.match(value) for value in values):
         kind = "date"
     levels = re.findall(r"'([^']*)'", name) if name.startswith("(") else []
@@ -86,6 +86,19 @@ def _read_column(row: list[Any], rows: Sequence[list[Any]], sampled: int) -> Col
     plain = simple(name) and sum(other[1] == name for other in rows) == 1
     texts = tuple(value for value in values if len(value) < 40) if kind == "text" else ()  # noqa: PLR2004 - cut there
     return Column(at, called, plain, dtype, kind, distinct, inferred, texts, distinct == sampled > 1)
+
+
+def _of_dtype(dtype: str) -> str:
+    """Returns what the values of a column without any would be."""
+    kinds = {
+        "f": "floating",
+        "i": "integer",
+        "u": "integer",
+        "F": "floating",
+        "I": "integer",
+        "d": "datetime",
+    }
+    return kinds.get(dtype[:1], "empty")
 
 
 def table_plan(question: str, tables: list[Table]) -> Plan:
@@ -104,8 +117,13 @@ def table_plan(question: str, tables: list[Table]) -> Plan:
         return replace(found.breakout() if over_time else found.groups(""), draw=True)
     if direction and date and (named or words.rows(question)):
         return found.breakout()
+    spoken = words.position(question, table.name) is not None
     counted = found.where and words.counts(question) and (named or words.rows(question))
-    if counted or (named and (words.counts(question) or direction) and (group or measure.column)):
+    if (
+        counted
+        or (spoken and words.tallies(question) and not words.profile(question))
+        or (named and (words.counts(question) or direction) and (group or measure.column))
+    ):
         return found.groups(_NO_DATES if direction and date is None else "")
     if direction and date is None and named:
         return found.profile(_NO_DATES + "Here is a profile of the data instead. ")
@@ -220,7 +238,7 @@ class Found:
 def told(plan: Plan) -> Plan:
     """Returns a plan with the sentence that says what it does."""
     each = f"each {plan.group.title}" if plan.group else "all rows"
-    only = "".join(f", only where {one.title}" for one in plan.where)
+    only = f", only {plan.only.strip()}" if plan.where else ""
     words = {"sum": "", "mean": "the mean of ", "max": "the largest ", "min": "the smallest "}
     what = f"{words[plan.how]}{plan.measure.title}"
     if plan.kind == "breakout":

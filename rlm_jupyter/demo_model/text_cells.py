@@ -63,7 +63,7 @@ def spread(part: Part, seen: Seen) -> str:
     """Returns the cell that hands parts of the texts to sub-agents."""
     if part.documents:
         cut = f"items[i * len(items) // {PARTS}:(i + 1) * len(items) // {PARTS}]"
-        lines = (
+        lines: tuple[str, ...] = (
             f"items = list({seen.code}.items())",
             f"parts = [dict({cut}) for i in range({PARTS})]"
             if seen.documents >= PARTS

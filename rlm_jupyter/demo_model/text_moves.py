@@ -25,7 +25,7 @@ _MANY = 100
 """Documents of a part from which on it is split again."""
 
 
-def next_move(talk: Talk, plan: Plan, seen: Seen) -> str:
+def next_move(talk: Talk, plan: Plan, seen: Seen) -> str:  # noqa: PLR0911 - one move for each state of the work
     """Returns the reply that is due for a plan."""
     if plan.document is not None and seen.kind == "documents":
         line = f"{seen.prepare}text = {seen.code}[{plan.document!r}]\n"
@@ -60,8 +60,8 @@ def _search(talk: Talk, plan: Plan, part: Part, seen: Seen) -> str:
     why = ""
     if part.documents and seen.characters > SEVERAL and seen.documents > 1:
         why = (
-            f"There are {seen.documents:,} documents with {seen.characters:,} characters, and each stands by itself, so "
-            "each sub-agent reads some of them."
+            f"There are {seen.documents:,} documents with {seen.characters:,} characters, and each stands by itself, "
+            "so each sub-agent reads some of them."
         )
     elif not part.documents and seen.characters > LARGE:
         why = f"The text is long ({seen.characters:,} characters), so each sub-agent reads some of its lines."

@@ -21,7 +21,8 @@ _CHANGE = (
     r"chang\w*|break\w*|broke\w*|anomal\w*|outlier\w*|shift\w*|since\s+when|explain\w*|when\s+did|from\s+when"
     r"|happened"
 )
-_AMOUNT = r"how\s+many|how\s+often|count(?:s|ed|ing)?|number\s+of|how\s+much|total\w*|sum\w*"
+_TALLY = r"how\s+many|how\s+often|count(?:s|ed|ing)?|number\s+of"
+_AMOUNT = rf"{_TALLY}|how\s+much|total\w*|sum\w*"
 _COUNT = rf"{_AMOUNT}|per|each|every|by|share\w*"
 _MOST = r"most|top|highest|largest|biggest|max\w*"
 _LEAST = r"least|fewest|lowest|smallest|min\w*"
@@ -65,6 +66,7 @@ _GENERIC = frozenset(
 )
 _ROWS = r"rows?|records?|entries|lines|observations|anything|something|data|events?|cases"
 _SAME_STEM = 6
+_FEW_WORDS = 3
 
 
 def _says(question: str, words: str) -> bool:
@@ -124,6 +126,11 @@ def adds_up(question: str) -> bool:
     return _says(question, _AMOUNT)
 
 
+def tallies(question: str) -> bool:
+    """Returns whether a question asks for a count."""
+    return _says(question, _TALLY)
+
+
 def collects(question: str) -> bool:
     """Returns whether a question asks for what was found and not for a number."""
     return _says(question, _COLLECTS)
@@ -138,7 +145,7 @@ def of_that(question: str) -> bool:
     """Returns whether a question speaks of what was just found: `plot it`, `chart that`."""
     return (
         _says(question, r"it|this|that|these|those|them|result|results|the\s+same")
-        or len(tokens(question)) <= 3
+        or len(tokens(question)) <= _FEW_WORDS
     )
 
 

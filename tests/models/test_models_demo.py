@@ -56,7 +56,9 @@ def test_a_rise_is_found_however_it_is_asked(question):
 
 
 LARGE = 900_000  # rows, of which each quarter is large too
-WHY_PARTS = re.compile(r"\brows are many\b|stands by itself|is long|is a part by itself|is still many|are still many")
+WHY_PARTS = re.compile(
+    r"\brows are many\b|stands by itself|is long|is a part by itself|is still many|are still many"
+)
 
 
 def test_the_parts_of_a_large_table_go_to_sub_agents_and_it_says_why():
@@ -94,12 +96,16 @@ def test_small_data_is_computed_by_one_agent(question):
 @pytest.mark.parametrize("rows", [20_000, 300_000])
 def test_each_cell_is_a_few_lines_without_functions_and_what_is_computed_shorter(question, most, rows):
     talk = Talk(question, planted(1, n=rows)[0], names=("orders",))
-    cells = [re.search(r"^(```+)repl\n(.*?)\n\1$", reply, re.DOTALL | re.MULTILINE)[2] for reply in talk.replies]
+    cells = [
+        re.search(r"^(```+)repl\n(.*?)\n\1$", reply, re.DOTALL | re.MULTILINE)[2] for reply in talk.replies
+    ]
     assert max(len(cell.splitlines()) for cell in cells) <= 12
     assert max(len(line) for cell in cells for line in cell.splitlines()) <= 140
     assert not re.search(r"\b(?:def|class|lambda part|exec|eval)\b", "\n".join(cells))
     if rows < LARGE / 4:
-        work = [line for line in cells[1].splitlines() if not line.startswith(("print(", "total.head", "import"))]
+        work = [
+            line for line in cells[1].splitlines() if not line.startswith(("print(", "total.head", "import"))
+        ]
         assert len(work) <= most
     plt.close("all")
 
@@ -324,6 +330,77 @@ def test_groups_are_counted_and_added_up(question, key, expect):
     assert value["amount"] == pytest.approx(abs(truth.max()), rel=1e-4)
     assert len(value["table"]) == len(truth)
     assert str(value[key]) in value["answer"]
+
+
+_IN = planted(14)[0]
+_MARCH, _DE = _IN[_IN.date.dt.month == 3], _IN[_IN.country == "DE"]
+
+
+@pytest.mark.parametrize(
+    ("question", "truth"),
+    [
+        ("How many orders in March?", len(_MARCH)),
+        ("How many orders were refunded in March 2025?", _MARCH.refunded.sum()),
+        ("How many orders in the first quarter?", (_IN.date.dt.quarter == 1).sum()),
+        ("What is the total price in Q2?", _IN[_IN.date.dt.quarter == 2].price.sum()),
+        ("What is the total price in DE?", _DE.price.sum()),
+        ("What is the mean price of Calder only?", _IN[_IN.supplier == "Calder"].price.mean()),
+        ('What is the total price for "Birch & Co" in DE?', _DE[_DE.supplier == "Birch & Co"].price.sum()),
+        ("What is the highest price?", _IN.price.max()),
+        ("What is the lowest price in March?", _MARCH.price.min()),
+        ("How many orders?", len(_IN)),
+    ],
+)
+@pytest.mark.parametrize("form", ["as it is", "dates as strings", "objects"])
+def test_rows_are_restricted_by_what_stands_behind_in_for_and_only(question, truth, form):
+    orders = {"as it is": lambda t: t, "dates as strings": _strings, "objects": lambda t: t.astype(object)}[
+        form
+    ](_IN)
+    assert Talk(question, orders, names=("orders",)).value["amount"] == pytest.approx(truth)
+
+
+def test_groups_of_the_restricted_rows_alone_are_answered():
+    value = Talk("Which supplier has the most refunds in DE?", _IN, names=("orders",)).value
+    assert value["table"].to_dict() == _DE.groupby("supplier").refunded.sum().to_dict()
+    assert "where country is DE" in value["answer"]
+
+
+def test_restrictions_without_any_row_are_told():
+    value = Talk("How many orders per supplier in 1999?", _IN, names=("orders",)).value
+    assert value["found"] is False
+    assert "no row has a value" in value["answer"]
+
+
+_FORMS = {
+    "polars": lambda t: __import__("polars").from_pandas(t),
+    "a lazy frame": lambda t: __import__("polars").from_pandas(t).lazy(),
+    "Arrow": lambda t: __import__("pyarrow").table(t),
+    "records": lambda t: t.to_dict("records"),
+    "a tuple of records": lambda t: tuple(t.to_dict("records")),
+    "a dict of columns": lambda t: t.to_dict("list"),
+    "a dict of frames": lambda t: {"a": t.head(3000), "b": t.iloc[3000:]},
+    "a dict of polars' frames": lambda t: {
+        "a": __import__("polars").from_pandas(t.head(3000)),
+        "b": __import__("polars").from_pandas(t.iloc[3000:]),
+    },
+    "a list of frames": lambda t: [t.head(3000), t.iloc[3000:]],
+    "frames with dates as the index": lambda t: {
+        "a": t.head(3000).set_index("date"),
+        "b": t.iloc[3000:].set_index("date"),
+    },
+    "keys that are numbers": lambda t: {2024: t.head(3000), 2025: t.iloc[3000:]},
+    "among other things": lambda t: {"note": "a text", "orders": t, "n": 5},
+}
+
+
+@pytest.mark.parametrize("form", _FORMS)
+def test_any_form_of_table_is_asked_and_asked_again_in_short_cells(form):
+    orders = planted(5, n=6000)[0]
+    truth = orders.groupby("country").price.sum().to_dict()
+    talk = Talk("What is the total price by country?", _FORMS[form](orders))
+    assert talk.value["table"].to_dict() == pytest.approx(truth)
+    assert all(len(reply.split("```repl\n")[1].splitlines()) <= 13 for reply in talk.replies)
+    assert talk.ask("And the lowest?")["country"] == min(truth, key=truth.get)
 
 
 def test_a_number_without_groups_is_added_up():
@@ -596,23 +673,24 @@ def test_every_cell_is_python_that_quotes_the_data_as_literals():
 
 
 def test_in_real_kernels_the_run_says_that_it_is_scripted_and_finds_the_truth(tmp_path):
-    orders, guilty, since = planted(22)
+    orders, guilty, since = planted(22, n=LARGE)
     with RLM("demo", log_dir=tmp_path).run(QUESTION, orders, names=("orders",)) as run:
         assert run.value["supplier"] == guilty
         assert near(run.value["since"], since)
         assert run.value["provenance"] == PROVENANCE
         assert run.tree.scripted
         assert "no language model" in run.tree.provenance
-        assert len(run.agents) >= 10
+        assert len(run.agents) == 13
         assert run.tree.depth == 2
         assert run.cost == 0
-        total = run.agents["0"].pull("total")
-        assert total["amount"].sum() == orders.refunded.sum()
+        assert run.agents["0"].pull("daily").sum().sum() == orders.refunded.sum()
+        part = run.agents["0.2"].pull("total")
+        assert part["refunded"].sum() == orders.refunded[LARGE // 4 : LARGE // 2].sum()
 
 
 @pytest.mark.parametrize("limits", [{"depth": 0}, {"depth": 1}, {"agents": 3}])
 def test_in_real_kernels_limits_are_kept_and_the_answer_is_there(tmp_path, limits):
-    orders, guilty, _ = planted(23)
+    orders, guilty, _ = planted(23, n=LARGE)
     with RLM("demo", log_dir=tmp_path, limits=Limits(**limits)).run(QUESTION, orders) as run:
         assert run.value["supplier"] == guilty
         assert len(run.agents) <= limits.get("agents", 100)
@@ -651,9 +729,7 @@ def test_a_chart_that_is_asked_for_stands_beside_the_numbers(question, marks):
     drawn = getattr(value["chart"].axes[0], marks)
     assert len(drawn) > 1
     if marks == "patches":
-        assert [bar.get_height() for bar in drawn] == pytest.approx(
-            list(value["table"][: len(drawn)])
-        )
+        assert [bar.get_height() for bar in drawn] == pytest.approx(list(value["table"][: len(drawn)]))
     assert value["answer"]
     plt.close("all")
 
