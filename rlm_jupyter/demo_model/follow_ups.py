@@ -22,10 +22,11 @@ def plan_for_tables(questions: Sequence[str], tables: list[Table]) -> Plan:
         questions: the first one and its follow-ups, in order.
         tables: what they are about.
     """
-    plan = table_plan(questions[0], tables)
+    plan = base = table_plan(questions[0], tables)
     for question in questions[1:]:
-        changed = _changed(plan, question, tables) if plan.kind in _CHANGEABLE else None
+        changed = _changed(base, question, tables) if base.kind in _CHANGEABLE else None
         plan = table_plan(question, tables) if changed is None else replace(changed, remark=TOGETHER)
+        base = plan if plan.kind in _CHANGEABLE else base  # `Why?` between two questions does not part them
     return plan
 
 
@@ -102,10 +103,11 @@ def plan_for_texts(questions: Sequence[str], documents: Sequence[str]) -> Plan:
         questions: the first one and its follow-ups, in order.
         documents: their names, as far as they are known.
     """
-    plan = text_plan(questions[0])
+    plan = base = text_plan(questions[0])
     for question in questions[1:]:
-        changed = _changed_text(plan, question, documents)
+        changed = _changed_text(base, question, documents)
         plan = text_plan(question) if changed is None else replace(changed, remark=TOGETHER)
+        base = base if plan.kind == "documents" else plan
     return plan
 
 
@@ -132,6 +134,8 @@ def _changed_text(  # noqa: PLR0911 - one for each kind of follow-up
     if words.extreme(question) and (goes_on or len(words.tokens(question)) <= 5):  # noqa: PLR2004 - `which has the least?`
         least = words.least(question)
         return replace(plan, kind="matches", least=least, draw=False, thought=f"I count {plan.words}.")
+    if words.tallies(question) and _short(question):
+        return replace(plan, kind="matches", draw=False, thought=f"I count {plan.words}.")
     if words.of_that(question) and words.collects(question):
         return replace(plan, kind="lines", draw=False, thought=f"I collect the lines with {plan.words}.")
     return None

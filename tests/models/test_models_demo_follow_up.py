@@ -241,6 +241,15 @@ def test_another_figure_keeps_the_groups(question, expect):
     assert talk.ask(question)["table"].to_dict() == pytest.approx(expect)
 
 
+def test_a_question_that_no_script_understands_does_not_part_those_around_it():
+    talk = Talk("What is the total price per supplier?", ORDERS, names=("orders",))
+    assert "outside of what" in talk.ask("Why?")["answer"]
+    assert talk.ask("only in March")["table"].to_dict() == pytest.approx(_sums(MARCH, "supplier"))
+    talk = Talk("List the classes", TEXTS)
+    assert "outside of what" in talk.ask("Why?")["answer"]
+    assert talk.ask("how many?")["answer"].startswith(f"{TOGETHER}3 matches")
+
+
 def test_the_extremes_of_one_figure_are_values_of_the_column():
     talk = Talk("What is the mean price?", ORDERS, names=("orders",))
     assert talk.ask("And the lowest?")["amount"] == ORDERS.price.min()
