@@ -1,18 +1,16 @@
-"""What the demo reads of a chat that this package made: the question, the data's names, what the first look saw."""
+"""What the demo reads of a chat that this package made: the question, the data's names, what its cells printed."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from rlm_jupyter.models.base import Message
 
 _OPENING = re.compile(
     r"\AQuestion:\n(?P<question>.*?)\n\n"
-    r"(?:The data \(`context`(?:, (?P<names>[^)\n]*))?\):|(?P<none>There is no data besides))",
+    r"(?:The data \(`context`(?:, (?P<names>[^)\n]*))?\):\n|(?P<none>There is no data besides))",
     re.DOTALL,
 )
 _FOLLOW_UP = re.compile(
@@ -22,7 +20,6 @@ _FOLLOW_UP = re.compile(
     r"|You can also call these functions|More MCP servers|FINAL takes )",
     re.DOTALL,
 )
-_LOOK = re.compile(r"^LOOK (?P<json>\{.*\})$", re.MULTILINE)
 _READ = re.compile(
     r"^`(?P<variable>frame|texts?|data|sheets|loaded)(?:\[[^`\n]*\])?` holds what is in ", re.MULTILINE
 )
@@ -35,12 +32,15 @@ class Given:
     """Data that was handed over with one question.
 
     Attributes:
-        variable: the name that it always has: `context`, of follow-ups `context_2` and so on.
+        variable: the name that it always has: `context`, of follow-ups `context_2` and so on; of files, the
+            name of what was read of them.
         names: the notebook's names of it, or of its items where it is several objects.
+        described: its description, which begins with its type.
     """
 
     variable: str
     names: tuple[str, ...] = ()
+    described: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,11 @@ class Talk:
         earlier: the questions before it, the oldest first.
         given: all data, the oldest first; nothing if there is only the question.
         turn: the number of the reply that is due, counted from the question.
+        replies: those since the question.
         last: the newest message.
-        look: what the first cell after the question printed.
+        outputs: what was printed since the question, the oldest first.
+        before: what was printed before the question and since the newest data came.
+        cells: all replies since the newest data came.
         leaf: whether there can be no sub-agents.
         last_turn: whether this reply must answer.
         has_schema: whether a typed answer is asked for.
@@ -63,11 +66,18 @@ class Talk:
     earlier: tuple[str, ...]
     given: tuple[Given, ...]
     turn: int
+    replies: tuple[str, ...]
     last: str
-    look: dict[str, Any] | None
+    outputs: tuple[str, ...]
+    before: tuple[str, ...]
+    cells: tuple[str, ...]
     leaf: bool
     last_turn: bool
     has_schema: bool
+
+    def wrote(self, variable: str) -> bool:
+        """Returns whether a cell since the question has assigned this variable."""
+        return any(re.search(rf"^{variable} = ", reply, re.MULTILINE) for reply in self.replies)
 
 
 def read_chat(messages: Sequence[Message]) -> Talk | None:
@@ -79,43 +89,45 @@ def read_chat(messages: Sequence[Message]) -> Talk | None:
         return None
     questions = [opening["question"].strip()]
     given = [] if opening["none"] is not None else [_first_given(opening, messages[1]["content"])]
-    at, asked = 1, opening
+    at, asked, new_data = 1, opening, 1
     for place, message in enumerate(messages):
         found = _FOLLOW_UP.search(message["content"]) if message["role"] == "user" else None
         if found is not None:
             at, asked = place, found
             questions.append(found["question"].strip())
             if (names := _names(found["names"])) != ():
-                given.append(Given(names[0], names[1:]))
+                new_data = place
+                given.append(Given(names[0], names[1:], message["content"][found.end("names") :]))
     after = messages[at + 1 :]
     rest = messages[at]["content"][asked.end("question") :]
-    looks = [line for m in after if m["role"] == "user" for line in _LOOK.findall(m["content"])]
     return Talk(
         question=questions[-1],
         earlier=tuple(questions[:-1]),
         given=tuple(given),
         turn=1 + sum(message["role"] == "assistant" for message in after),
+        replies=tuple(message["content"] for message in after if message["role"] == "assistant"),
         last=messages[-1]["content"],
-        look=_parse(looks[0]) if looks else None,
+        outputs=_outputs(after),
+        before=_outputs(messages[new_data + 1 : at]),
+        cells=tuple(m["content"] for m in messages[new_data + 1 :] if m["role"] == "assistant"),
         leaf="You are at the depth limit" in messages[0]["content"],
         last_turn=_LAST_TURN in messages[-1]["content"],
         has_schema="\n\nFINAL takes " in rest.replace(_ANY_ANSWER, ""),
     )
 
 
+def _outputs(messages: Sequence[Message]) -> tuple[str, ...]:
+    return tuple(message["content"] for message in messages if message["role"] == "user")
+
+
 def _first_given(opening: re.Match[str], text: str) -> Given:
     """Returns the data that came first; of files, what was read of them."""
-    read = _READ.search(text, opening.end())
-    return Given("context", _names(opening["names"])) if read is None else Given(read["variable"])
+    described = text[opening.end() :]
+    read = _READ.search(described)
+    if read is not None:
+        return Given(read["variable"], (), described)
+    return Given("context", _names(opening["names"]), described)
 
 
 def _names(quoted: str | None) -> tuple[str, ...]:
     return tuple(re.findall(r"`([^`]+)`", quoted or ""))
-
-
-def _parse(text: str) -> dict[str, Any] | None:
-    try:
-        look = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return look if isinstance(look, dict) else None

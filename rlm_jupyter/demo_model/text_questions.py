@@ -23,7 +23,6 @@ _ASKS = (
     r"how\s+many|how\s+often|count\w*|number\s+of|most|least|find|list|collect|show|search|where|which|what|give"
     r"|extract|occur\w*"
 )
-_COLLECTS = r"find|list|collect|show|search|where|give|extract"
 _QUOTED = re.compile(r"\"([^\"\n]{1,60})\"|“([^”\n]{1,60})”|`([^`\n]{1,60})`|(?<!\w)'([^'\n]{1,60})'(?!\w)")
 _NAMED = re.compile(
     r"\b(?:word|term|phrase|string|mentions?\s+of|occurrences?\s+of|how\s+often\s+(?:does|is|do|are))\s+(\w[\w.-]*)",
@@ -40,7 +39,7 @@ UNKNOWN = (
 
 def text_plan(question: str) -> Plan:
     """Choose what to do for a question about texts."""
-    found = _pattern(question)
+    found = text_pattern(question)
     if found is None or not re.search(rf"\b(?:{_ASKS})\b", question, re.IGNORECASE):
         asked = words.profile(question)
         thought = (
@@ -48,20 +47,19 @@ def text_plan(question: str) -> Plan:
             if asked
             else "This is outside of what a script can do: I measure the texts."
         )
-        computed = "counted lines and characters of each document"
-        return Plan("documents", thought, computed, "" if asked else UNKNOWN)
+        return Plan("documents", thought, "" if asked else UNKNOWN)
     pattern, said = found
-    collects = re.search(rf"\b(?:{_COLLECTS})\b", question, re.IGNORECASE)
-    if collects and not re.search(
+    if words.collects(question) and not re.search(
         r"\b(?:how\s+(?:many|often)|count\w*|number\s+of|most)\b", question, re.IGNORECASE
     ):
-        computed = f"collected the lines that match the regular expression {words.shown(pattern, 80)}"
-        return Plan("lines", f"I collect the lines with {said}.", computed, pattern=pattern, words=said)
-    computed = f"counted the matches of the regular expression {words.shown(pattern, 80)}"
-    return Plan("matches", f"I count {said}.", computed, pattern=pattern, words=said)
+        return Plan("lines", f"I collect the lines with {said}.", pattern=pattern, words=said)
+    least = words.least(question)
+    return Plan(
+        "matches", f"I count {said}.", pattern=pattern, words=said, least=least, draw=words.draws(question)
+    )
 
 
-def _pattern(question: str) -> tuple[str, str] | None:
+def text_pattern(question: str) -> tuple[str, str] | None:
     """Find what is asked for: a quoted term, a named word, or a thing that the script knows."""
     quoted = _QUOTED.search(question)
     if quoted is not None:

@@ -21,14 +21,20 @@ _CHANGE = (
     r"chang\w*|break\w*|broke\w*|anomal\w*|outlier\w*|shift\w*|since\s+when|explain\w*|when\s+did|from\s+when"
     r"|happened"
 )
-_AMOUNT = r"how\s+many|how\s+often|count(?:s|ed|ing)?|number\s+of|how\s+much|total\w*|sum\w*"
+_TALLY = r"how\s+many|how\s+often|count(?:s|ed|ing)?|number\s+of"
+_AMOUNT = rf"{_TALLY}|how\s+much|total\w*|sum\w*"
 _COUNT = rf"{_AMOUNT}|per|each|every|by|share\w*"
 _MOST = r"most|top|highest|largest|biggest|max\w*"
 _LEAST = r"least|fewest|lowest|smallest|min\w*"
 _MEAN = r"average\w*|mean|rates?|ratio|typical\w*|percent\w*|proportion|on\s+average"
+_COLLECTS = r"find|list|collect|show|search|where|give|extract"
 _PROFILE = (
     r"profil\w*|describ\w*|descriptions?|overview|summar\w*|look\s+like|missing|columns?|how\s+many\s+rows|schema"
     r"|what\s+is\s+(?:in|this)|what's\s+(?:in|this)|dtypes?|statistics"
+)
+_GOES_ON = (
+    r"\W*(?:and|but|only|just|or|now|then|also|what\s+about|how\s+about|(?:the\s+)?same|by|per|in|for|with|without|as\s+a"
+    r"|not)\b"
 )
 _OVER_TIME = r"over\s+time|time\s+series|timeline|trends?"
 _DRAW = rf"plot\w*|charts?|graph\w*|draw\w*|diagrams?|visuali[sz]\w*|{_OVER_TIME}"
@@ -60,6 +66,7 @@ _GENERIC = frozenset(
 )
 _ROWS = r"rows?|records?|entries|lines|observations|anything|something|data|events?|cases"
 _SAME_STEM = 6
+_FEW_WORDS = 3
 
 
 def _says(question: str, words: str) -> bool:
@@ -107,6 +114,39 @@ def mean(question: str) -> bool:
 def profile(question: str) -> bool:
     """Returns whether a question asks what the data looks like."""
     return _says(question, _PROFILE)
+
+
+def extreme(question: str) -> bool:
+    """Returns whether the largest or the smallest of something is asked for."""
+    return _says(question, f"{_MOST}|{_LEAST}")
+
+
+def adds_up(question: str) -> bool:
+    """Returns whether a question asks for a sum or a count."""
+    return _says(question, _AMOUNT)
+
+
+def tallies(question: str) -> bool:
+    """Returns whether a question asks for a count."""
+    return _says(question, _TALLY)
+
+
+def collects(question: str) -> bool:
+    """Returns whether a question asks for what was found and not for a number."""
+    return _says(question, _COLLECTS)
+
+
+def continues(question: str) -> bool:
+    """Returns whether a question begins as one does that goes on with the question before it."""
+    return re.match(_GOES_ON, question, re.IGNORECASE) is not None
+
+
+def of_that(question: str) -> bool:
+    """Returns whether a question speaks of what was just found: `plot it`, `chart that`."""
+    return (
+        _says(question, r"it|this|that|these|those|them|result|results|the\s+same")
+        or len(tokens(question)) <= _FEW_WORDS
+    )
 
 
 def rows(question: str) -> bool:

@@ -12,9 +12,9 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 TELL = """
 import json
 print("TOLD", json.dumps({
-    "table": by_city["table"].set_index("group")["value"].to_dict(),
+    "table": by_city["table"].to_dict(),
     "total": total["amount"],
-    "quarter": second_quarter["table"].set_index("group")["value"].to_dict(),
+    "quarter": second_quarter["table"].to_dict(),
     "tried": tried,
 }))
 """

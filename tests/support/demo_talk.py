@@ -34,7 +34,19 @@ class Talk:
         self.replies: list[str] = []
         self.outputs: list[str] = []
         self.deepest = 0
+        self.root = None
         self.value = self._agent(question, context, names, 0)
+
+    def ask(self, question):
+        """Ask a follow-up question, in the words in which the engine hands it to a model; the value of it."""
+        messages, space, given, reply = self.root
+        said = "Your answer was taken: dict of 3 keys. A follow-up question; your kernel and all its variables are"
+        asked = f"{said} as you left them.\n\nQuestion:\n{question}\n\nFINAL takes any object."
+        messages += [{"role": "assistant", "content": reply}, {"role": "user", "content": asked}]
+        self.questions, self.replies, self.outputs, self.deepest = [(0, question)], [], [], 0
+        given.clear()
+        self.value = self._turns(messages, space, given, 0)
+        return self.value
 
     def _agent(self, question, context, names, depth):
         self.deepest = max(self.deepest, depth)
@@ -53,6 +65,9 @@ class Talk:
                 self._child(q, c, depth + 1) for q, c in zip(questions, contexts, strict=True)
             ],
         }
+        return self._turns(messages, space, given, depth)
+
+    def _turns(self, messages, space, given, depth):
         for turn in range(1, self.turn_limit + 1):
             reply = asyncio.run(DemoModel().complete(CompletionRequest(messages))).text
             self.replies.append(reply)
@@ -60,6 +75,8 @@ class Talk:
             assert len(blocks) == 1, reply
             output = self._run(blocks[0], space)
             if given:
+                if depth == 0:
+                    self.root = (messages, space, given, reply)
                 return given[-1]
             shown = prompt.observation([output], total=1, last_turn=turn == self.turn_limit - 1)
             messages += [{"role": "assistant", "content": reply}, {"role": "user", "content": shown}]

@@ -38,7 +38,7 @@ def main() -> None:
     shell = InteractiveShell.instance(config=Config({"HistoryManager": {"enabled": False}}))
     shell.run_line_magic("load_ext", "rlm_jupyter")
     rng = np.random.default_rng(1)
-    orders = pd.DataFrame({"date": pd.date_range("2025-01-01", periods=100).repeat(50)})
+    orders = pd.DataFrame({"date": pd.date_range("2025-01-01", periods=100).repeat(2_500)})  # a large table
     orders["supplier"] = rng.choice(["Ash", "Birch", "Elm"], len(orders))
     bad = (orders["supplier"] == "Elm") & (orders["date"] >= "2025-02-20")
     orders["refunded"] = rng.random(len(orders)) < np.where(bad, 0.5, 0.05)
@@ -53,7 +53,7 @@ def main() -> None:
         "bundle": len(str(RunWidget._esm)) > 1000,
         "supplier": found["supplier"],
         "since": found["since"],
-        "pulled": [type(part).__name__, float(part["rows"].sum())],
+        "pulled": [type(part).__name__, list(part.columns)],
         "agents": len(run.agents),
         "status": run.status,
     }
