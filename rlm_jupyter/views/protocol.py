@@ -23,6 +23,7 @@ Waiting = Literal[
     "reading",
     "kernel",
     "step",
+    "reply",
 ]
 """What an agent waits for, besides the model and its own code."""
 
@@ -583,6 +584,14 @@ class NextCommand(TypedDict):
     code: str | None
 
 
+class ReplyCommand(TypedDict):
+    """Hands over the reply that a person writes in the place of an agent's model."""
+
+    kind: Literal["reply"]
+    agent: str
+    text: str
+
+
 class PauseCommand(TypedDict):
     """Makes each turn wait for `next`."""
 
@@ -605,6 +614,7 @@ Command = (
     | RetryCommand
     | LimitCommand
     | NextCommand
+    | ReplyCommand
     | PauseCommand
     | ResumeCommand
 )
