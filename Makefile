@@ -35,8 +35,9 @@ docs: $(STAMP)  ## write docs/reference.md and docs/frames.md anew, from the cod
 protocol: $(STAMP)  ## write the widget's protocol in TypeScript anew, from its declaration in Python
 	$(BIN)/python js/dev/make_protocol.py
 
-notebook: $(STAMP)  ## write the quickstart anew, with its outputs
+notebook: $(TEST_STAMP)  ## write the quickstart and the lessons anew, with their outputs
 	$(BIN)/python notebooks/run_quickstart.py --save
+	$(BIN)/python notebooks/run_lessons.py --save
 
 format: $(TEST_STAMP)  ## format all code
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .

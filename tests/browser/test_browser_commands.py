@@ -93,7 +93,7 @@ def test_a_person_writes_the_replies_in_the_tree(notebook):
     expect(reply).to_have_value("", timeout=SOON)
     expect(book.agent("0")).to_have_accessible_name(state("waiting for your reply"), timeout=SOON)
     panel.get_by_role("button", name="Prompt").click()
-    expect(panel.get_by_text("DataFrame 1,200 x 2").first).to_be_visible(timeout=SOON)
+    expect(panel.locator(".rlm-messages")).to_contain_text("1,200", timeout=SOON)
     reply.fill("FINAL(number - 1100)")
     reply.press("Control+Enter")
     book.wait_done(1)
