@@ -11,7 +11,7 @@ TEST_STAMP := $(VENV)/.installed-test
 # The bundle is committed; `npm run build` in js/ makes it anew.
 export SKIP_JUPYTER_BUILDER := 1
 
-.PHONY: help demo lab test check bench docs protocol notebook format clean
+.PHONY: help demo lab test check bench docs docs-site protocol notebook format clean
 
 demo: $(STAMP)  ## run the quickstart with the embedded demo model: no key, no network
 	@$(BIN)/python notebooks/run_quickstart.py
@@ -32,6 +32,9 @@ docs: $(STAMP)  ## write docs/reference.md and docs/frames.md anew, from the cod
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_frames.py
 
+docs-site: $(TEST_STAMP)  ## write the documentation site, with the notebooks and runs to open, to site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 protocol: $(STAMP)  ## write the widget's protocol in TypeScript anew, from its declaration in Python
 	$(BIN)/python js/dev/make_protocol.py
 
@@ -44,11 +47,11 @@ format: $(TEST_STAMP)  ## format all code
 	cd js && PATH="$(CURDIR)/$(BIN):$$PATH" npx biome check --write .
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1@\2/p' $(MAKEFILE_LIST) | \
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1@\2/p' $(MAKEFILE_LIST) | \
 		while IFS=@ read -r name purpose; do printf 'make %-9s %s\n' "$$name" "$$purpose"; done
 
 clean:  ## remove what was installed and made
-	rm -rf $(VENV) .venvs js/node_modules rlm_runs dist
+	rm -rf $(VENV) .venvs js/node_modules rlm_runs dist site
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rlm_jupyter needs Python 3.11 or newer; name one: make PYTHON=python3.11")'

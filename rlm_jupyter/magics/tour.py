@@ -42,8 +42,8 @@ tour_sales.head(3)""",
 What is the average of price by city?""",
     ),
     Step(
-        "The card has the answer, and the tree below it a line for each agent: open one. The answer is a Python object, "
-        "too.",
+        "The card has the answer, and the tree below it a line for each agent: open one. The answer is a Python "
+        "object, too.",
         "tour_answer",
     ),
     Step(
