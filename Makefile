@@ -7,6 +7,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 STAMP := $(VENV)/.installed
 LAB_STAMP := $(VENV)/.installed-lab
 TEST_STAMP := $(VENV)/.installed-test
+DOCS_STAMP := $(VENV)/.installed-docs
 
 # The bundle is committed; `npm run build` in js/ makes it anew.
 export SKIP_JUPYTER_BUILDER := 1
@@ -32,7 +33,7 @@ docs: $(STAMP)  ## write docs/reference.md and docs/frames.md anew, from the cod
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_frames.py
 
-docs-site: $(TEST_STAMP)  ## write the documentation site, with the notebooks and runs to open, to site/
+docs-site: $(DOCS_STAMP)  ## write the documentation site, with the notebooks and runs to open, to site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 protocol: $(STAMP)  ## write the widget's protocol in TypeScript anew, from its declaration in Python
@@ -66,6 +67,10 @@ $(STAMP): pyproject.toml | $(BIN)/python
 $(LAB_STAMP): $(STAMP)
 	@echo "Installing JupyterLab into $(VENV) ..."
 	@$(PIP) --editable '.[lab]'
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	@$(PIP) --group docs
 	@touch $@
 
 $(TEST_STAMP): $(STAMP) pyproject.toml js/package-lock.json .ci/install .ci/install-programs tests/programs.txt
