@@ -7,11 +7,12 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 STAMP := $(VENV)/.installed
 LAB_STAMP := $(VENV)/.installed-lab
 TEST_STAMP := $(VENV)/.installed-test
+DOCS_STAMP := $(VENV)/.installed-docs
 
 # The bundle is committed; `npm run build` in js/ makes it anew.
 export SKIP_JUPYTER_BUILDER := 1
 
-.PHONY: help demo lab test check bench docs protocol notebook format clean
+.PHONY: help demo lab test check bench docs docs-site protocol notebook format clean
 
 demo: $(STAMP)  ## run the quickstart with the embedded demo model: no key, no network
 	@$(BIN)/python notebooks/run_quickstart.py
@@ -32,22 +33,26 @@ docs: $(STAMP)  ## write docs/reference.md and docs/frames.md anew, from the cod
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python docs/make_frames.py
 
+docs-site: $(DOCS_STAMP)  ## write the documentation site, with the notebooks and runs to open, to site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 protocol: $(STAMP)  ## write the widget's protocol in TypeScript anew, from its declaration in Python
 	$(BIN)/python js/dev/make_protocol.py
 
-notebook: $(STAMP)  ## write the quickstart anew, with its outputs
+notebook: $(TEST_STAMP)  ## write the quickstart and the lessons anew, with their outputs
 	$(BIN)/python notebooks/run_quickstart.py --save
+	$(BIN)/python notebooks/run_lessons.py --save
 
 format: $(TEST_STAMP)  ## format all code
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 	cd js && PATH="$(CURDIR)/$(BIN):$$PATH" npx biome check --write .
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1@\2/p' $(MAKEFILE_LIST) | \
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1@\2/p' $(MAKEFILE_LIST) | \
 		while IFS=@ read -r name purpose; do printf 'make %-9s %s\n' "$$name" "$$purpose"; done
 
 clean:  ## remove what was installed and made
-	rm -rf $(VENV) .venvs js/node_modules rlm_runs dist
+	rm -rf $(VENV) .venvs js/node_modules rlm_runs dist site
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rlm_jupyter needs Python 3.11 or newer; name one: make PYTHON=python3.11")'
@@ -62,6 +67,10 @@ $(STAMP): pyproject.toml | $(BIN)/python
 $(LAB_STAMP): $(STAMP)
 	@echo "Installing JupyterLab into $(VENV) ..."
 	@$(PIP) --editable '.[lab]'
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	@$(PIP) --group docs
 	@touch $@
 
 $(TEST_STAMP): $(STAMP) pyproject.toml js/package-lock.json .ci/install .ci/install-programs tests/programs.txt

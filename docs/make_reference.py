@@ -12,7 +12,7 @@ from pathlib import Path
 from rlm_jupyter import RLM, Chart, Limits, Run, Sandbox, errors
 from rlm_jupyter.engine.agent.handle import AgentHandle
 from rlm_jupyter.engine.mapping.map_run import MapRun
-from rlm_jupyter.magics import commands  # noqa: F401 - registers the commands
+from rlm_jupyter.magics import line_magic  # noqa: F401 - registers the commands
 from rlm_jupyter.magics.arguments import CELL, Parser
 from rlm_jupyter.magics.command_registry import COMMANDS
 from rlm_jupyter.magics.config import MagicsConfig

@@ -90,13 +90,13 @@ def _cut(line: str, width: int) -> str:
     return line if not width or len(line) <= width else line[: width - 1] + "…"
 
 
-def save(book: nbformat.NotebookNode) -> None:
-    """Write the notebook with its outputs, without what changes from one machine to the next."""
+def save(book: nbformat.NotebookNode, path: Path) -> None:
+    """Write a notebook with its outputs, without what changes from one machine to the next."""
     for cell in book.cells:
         cell.metadata.pop("execution", None)
     book.metadata.pop("widgets", None)
     book.metadata["language_info"] = {"name": "python"}
-    nbformat.write(book, NOTEBOOK)
+    nbformat.write(book, path)
 
 
 def main() -> int:
@@ -113,7 +113,7 @@ def main() -> int:
             print(f"The notebook failed: {error}", file=sys.stderr)
             return 1
         if arguments.save:
-            save(book)
+            save(book, NOTEBOOK)
         if not report(book, Path(place)):
             print("The notebook ran, but no run was logged.", file=sys.stderr)
             return 1

@@ -40,10 +40,12 @@ WaitReason = Literal[
     "reading",
     "kernel",
     "step",
+    "reply",
 ]
 """What is waited for: that a provider which refused, failed, was silent or lost, answered with nothing of use, or
 gave a reason of its own, is asked again; what other requests have reserved; a place among the requests in flight, or
-at the model's server; that the server has read the prompt; a kernel; the user's Next."""
+at the model's server; that the server has read the prompt; a kernel; the user's Next; the reply that a person
+writes in the place of a model."""
 
 Place = Literal["memory", "disk", "shared"]
 """Of a value's bytes: a memory file, a file that is gone with the run, or the notebook's data that all agents see."""

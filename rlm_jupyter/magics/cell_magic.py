@@ -53,7 +53,7 @@ def show_to_end(magics: MagicsState, task: Task, run: Run) -> Any:
         task: how it was asked.
         run: which was started.
     """
-    if task.background or task.waits:  # no click arrives here while the cell blocks, so nobody could step on
+    if task.background or _needs_clicks(task):  # none arrives here while the cell blocks
         return _follow(magics, task, run)
     interrupted = _wait(run, _show(run, "blocking"))
     return _answer(magics, task, run, interrupted=interrupted)
@@ -71,7 +71,7 @@ async def ask_awaited(magics: MagicsState, line: str, body: str, read: Reader = 
     if task.dry_run:
         return _dry_run(task)
     run = start(magics, task)
-    if task.background or (task.waits and not _can_step(magics.shell)):
+    if task.background or (_needs_clicks(task) and not _can_click(magics.shell)):
         return _follow(magics, task, run)
     interrupted = await _wait_awaiting(run, _show(run, "awaited"))
     return _answer(magics, task, run, interrupted=interrupted)
@@ -148,8 +148,16 @@ def _show(run: Run, cell: Cell) -> View:
         raise
 
 
-def _can_step(shell: InteractiveShell) -> bool:
-    """Returns whether the user can press Next while the cell awaits."""
+def _needs_clicks(task: Task) -> bool:
+    """Returns whether a run waits for its user: for Next, or for replies that are written in the tree."""
+    return task.waits or any(
+        getattr(model, "asks_person", False) and not getattr(model, "in_terminal", False)
+        for model in _models(task)
+    )
+
+
+def _can_click(shell: InteractiveShell) -> bool:
+    """Returns whether the user can press Next, or Send, while the cell awaits."""
     from rlm_jupyter.views.display import clicks_arrive, display_mode
 
     # What runs a notebook without a person, such as nbclient, says so by refusing requests for input.
@@ -204,6 +212,8 @@ def _follow(magics: MagicsState, task: Task, run: Run) -> Run:
     """Go on without the cell: keep the view up to date, and hand the answer over at the end."""
     if task.waits:
         print(task.how_to_go_on)  # noqa: T201
+    elif _needs_clicks(task):
+        print("You are the model: write each reply in the tree, or by `answer(text)` of the model.")  # noqa: T201
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:  # terminal IPython: no loop between two cells, and no view that could be kept

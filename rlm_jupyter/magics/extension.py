@@ -14,6 +14,7 @@ from rlm_jupyter.magics import cell_magic as cell
 from rlm_jupyter.magics import line_magic as line
 from rlm_jupyter.magics.arguments import cell_help
 from rlm_jupyter.magics.magics_state import MagicsState
+from rlm_jupyter.magics.tour import end_tour
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -114,6 +115,7 @@ def unload(shell: InteractiveShell) -> None:
         shell.input_transformers_post.remove(transformer)
     shell.Completer.custom_matchers.remove(magics.complete_rlm)
     run_display.remove(shell)
+    end_tour(shell)
     shell.configurables.remove(magics)
     for run in list(magics.runs):
         run.stop()

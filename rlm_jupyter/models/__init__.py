@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
     from rlm_jupyter.models.decoding import DecodingHelps
     from rlm_jupyter.models.images import Image
+    from rlm_jupyter.models.interactive import InteractiveModel, PendingReply
     from rlm_jupyter.models.ollama.ollama_chat import OllamaChat
     from rlm_jupyter.models.openai.chat import OpenAIChat
     from rlm_jupyter.models.retry import RetryPolicy
@@ -23,9 +24,11 @@ __all__ = [
     "CompletionRequest",
     "DecodingHelps",
     "Image",
+    "InteractiveModel",
     "Message",
     "OllamaChat",
     "OpenAIChat",
+    "PendingReply",
     "Price",
     "RetryPolicy",
     "ScriptedModel",
@@ -36,6 +39,7 @@ _ROOMS = {
     **dict.fromkeys(("ChatModel", "Completion", "CompletionRequest", "Message", "Price", "Usage"), "base"),
     "DecodingHelps": "decoding",
     "Image": "images",
+    **dict.fromkeys(("InteractiveModel", "PendingReply"), "interactive"),
     "OllamaChat": "ollama.ollama_chat",
     "OpenAIChat": "openai.chat",
     "RetryPolicy": "retry",

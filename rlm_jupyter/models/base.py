@@ -120,6 +120,8 @@ class CompletionRequest:
             of what its server can do for it.
         on_begin: called once in each attempt with the first sign of its reply, be it a thought; a model that
             does not stream need not call it.
+        run: the id of the run that asks.
+        agent: the id of the agent that asks, or whose code asks for a plain completion.
     """
 
     messages: Sequence[Message]
@@ -129,6 +131,8 @@ class CompletionRequest:
     parameters: dict[str, object] = field(default_factory=dict)
     code_block: bool = False
     on_begin: Callable[[], None] | None = None
+    run: str = ""
+    agent: str = ""
 
 
 @runtime_checkable

@@ -72,7 +72,8 @@ class ScriptedModel:
         scripted: True.
 
     Raises:
-        ConfigError: `replies` is neither a list of replies nor a function, or `delay` is negative.
+        ConfigError: `replies` is neither a list of replies nor a function, `price` is no pair of numbers, or `delay`
+            is negative.
     """
 
     scripted = True
@@ -89,7 +90,7 @@ class ScriptedModel:
         if delay < 0:
             raise ConfigError(f"The `delay` of a scripted model cannot be {delay}: give 0 or more seconds.")
         self.name = name
-        self.price = price
+        self.price = None if price is None else Price.read(price)
         self.delay = delay
         self.requests: list[CompletionRequest] = []
         self._usage = usage

@@ -197,7 +197,7 @@ def emit_run_started(
         model=model.name,
         sub_model=sub_model.name,
         scripted=model.scripted,
-        provenance="scripted, no language model" if model.scripted else None,
+        provenance=getattr(model, "provenance", "scripted, no language model") if model.scripted else None,
         limits=limits.model_dump(),
         context=shown.description if shown is not None else None,
         context_names=(*spec.names, *spec.item_names),

@@ -82,6 +82,14 @@ class NextCommand(TypedDict):
     code: str | None
 
 
+class ReplyCommand(TypedDict):
+    """Hands over the reply that a person writes in the place of an agent's model."""
+
+    kind: Literal["reply"]
+    agent: str
+    text: str
+
+
 class PauseCommand(TypedDict):
     """Makes each turn wait for `next`."""
 
@@ -127,6 +135,7 @@ Command = (
     | RetryCommand
     | LimitCommand
     | NextCommand
+    | ReplyCommand
     | PauseCommand
     | ResumeCommand
     | SeekCommand

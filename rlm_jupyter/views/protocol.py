@@ -27,6 +27,7 @@ Waiting = Literal[
     "reading",
     "kernel",
     "step",
+    "reply",
 ]
 """What an agent waits for, besides the model and its own code."""
 

@@ -101,6 +101,10 @@ class RichView(View):
         if self._live is None or now - self._drawn < _REDRAW_SECONDS:
             return
         self._drawn = now
+        if self._is_typed_at():
+            self._live.stop()
+            return
+        self._live.start()
         with self._run.lock:
             lines = text_tree.tree(self._run.tree, at=time.time()).splitlines()
         from rich.text import Text
@@ -109,6 +113,12 @@ class RichView(View):
         if len(lines) > height:
             lines = [lines[0], "…", *lines[2 - height :]]
         self._live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
+
+    def _is_typed_at(self) -> bool:
+        """Returns whether somebody types a model's reply, which what is redrawn would write over."""
+        tree = self._run.tree
+        with self._run.lock:
+            return any(tree.activity(agent) == "reply" for agent in tree.agents.values())
 
     def finish(self) -> None:
         """Leave the whole tree in the terminal."""

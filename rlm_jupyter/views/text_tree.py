@@ -57,6 +57,7 @@ _DOING = {
     "reading": "reading the prompt",
     "kernel": "starting its kernel",
     "step": "waiting for Next",
+    "reply": "waiting for your reply",
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from rlm_jupyter.errors import ConfigError, RLMError
 from rlm_jupyter.events.events import AnyEvent
 from rlm_jupyter.events.tree_state import TreeState
+from rlm_jupyter.models.interactive import answer_pending
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
 from rlm_jupyter.views.find_agent import find_agent
 from rlm_jupyter.views.widget_messages import pending_code, summary
@@ -157,6 +158,7 @@ class Commands:
             "pull": self._pull,
             "exec": self._exec,
             "next": self._next,
+            "reply": self._reply,
             "limit": self._limit,
             "pause": self._pause,
             "resume": self._resume,
@@ -223,6 +225,13 @@ class Commands:
             reply(success(message, "The run goes on." if whole is None else "The cell runs."))
 
         self._in_thread(work, message, reply)
+
+    def _reply(self, message: Mapping[str, Any], reply: Reply) -> None:
+        run, agent, text = self._run(), self._agent(message), message.get("text")
+        if not isinstance(text, str):
+            raise ConfigError("The reply must be text.")
+        answer_pending(run.id, agent, text)
+        reply(success(message, f"Agent {agent} has its reply."))
 
     def _retry(self, message: Mapping[str, Any], reply: Reply) -> None:
         agent = self._agent(message)

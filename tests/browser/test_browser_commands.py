@@ -80,6 +80,27 @@ def test_in_step_mode_each_cell_waits_and_runs_as_it_was_edited(notebook):
     assert "100" in book.output(2)
 
 
+def test_a_person_writes_the_replies_in_the_tree(notebook):
+    setup = f"{SETUP}\nfrom rlm_jupyter.models import InteractiveModel\nyou = InteractiveModel()"
+    book = notebook("reply.ipynb", [setup, "%%rlm table -m you -o answer\nteach", "answer"])
+    book.ask(1)
+    panel = book.panel("0")
+    reply = panel.get_by_role("textbox", name="The model's reply")
+    expect(reply).to_be_visible(timeout=SOON)
+    reply.fill("number = len(context)\nprint('<b>')")
+    panel.get_by_role("button", name="Send").click()
+    expect(panel.get_by_text("<b>", exact=True)).to_be_visible(timeout=SOON)
+    expect(reply).to_have_value("", timeout=SOON)
+    expect(book.agent("0")).to_have_accessible_name(state("waiting for your reply"), timeout=SOON)
+    panel.get_by_role("button", name="Prompt").click()
+    expect(panel.locator(".rlm-messages")).to_contain_text("1,200", timeout=SOON)
+    reply.fill("FINAL(number - 1100)")
+    reply.press("Control+Enter")
+    book.wait_done(1)
+    book.run(2)
+    assert "100" in book.output(2)
+
+
 @pytest.mark.parametrize("when", ["while its run goes on", "after the end of its run"])
 def test_a_failed_sub_agent_is_asked_again_and_its_value_pulled(lab, notebook, when):
     book = notebook("retry.ipynb", [SETUP, "%%rlm table -m script\nfragile", "found.shape"])

@@ -100,6 +100,9 @@ def test_what_is_no_script_is_refused_at_once(replies):
         ScriptedModel(replies)
     with pytest.raises(ConfigError, match="delay"):
         ScriptedModel([], delay=-1)
+    with pytest.raises(ConfigError, match="price"):
+        ScriptedModel([], price=(1, "much"))
+    assert ScriptedModel([], price=(1, 2)).price == Price(1.0, 2.0)
 
 
 @pytest.mark.parametrize("text", ["", "a", "a longer reply, in pieces", "é" * 7])

@@ -1,8 +1,12 @@
-"""Each word of code in the README runs: its Python over HTTP with a scripted provider, its magics with the demo."""
+"""Each word of code in the README and in docs/ runs: its Python over HTTP with a scripted provider, its magics with the demo.
+
+A block that cannot run here (it needs a machine, a key, a server) is marked in its fence: `python no-run`.
+"""
 
 import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +14,34 @@ import pandas as pd
 import pytest
 from magics_parts import terminal_shell
 
+from rlm_jupyter import RLM
+from rlm_jupyter.models import InteractiveModel
 from rlm_jupyter.settings import PROVIDERS, Provider
 
 ROOT = Path(__file__).parents[2]
-TEXT = (ROOT / "README.md").read_text("utf-8")
+PAGES = {
+    path.name: path.read_text("utf-8") for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+TEXT = PAGES["README.md"]
+FENCE = re.compile(r"^(```+)([^\n`]*)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 
 SAID = {
     "since when?": "FINAL({'supplier': 'Elm', 'since': '2025-02-20'})",
     "Which supplier?": "FINAL(context.supplier.iloc[0])",
+    "rise in refunds?": "found = context.groupby('supplier').refunded.mean().idxmax()\nFINAL(found)",
 }
 
 
-def blocks(language):
-    return [m[2] for m in re.finditer(rf"^(```+){language}\n(.*?)^\1$", TEXT, re.MULTILINE | re.DOTALL)]
+def blocks(language, page="README.md"):
+    return [found[3] for found in fences(PAGES[page]) if found[2].strip() == language]
+
+
+def fences(text):
+    return list(FENCE.finditer(text))
+
+
+def with_blocks(language):
+    return [page for page in PAGES if blocks(language, page)]
 
 
 @pytest.fixture
@@ -37,48 +56,107 @@ def orders(tmp_path, monkeypatch):
     return table
 
 
-def _answer(request):
-    question = request["messages"][1]["content"].splitlines()[1]
-    code = next(code for end, code in SAID.items() if question.endswith(end))
-    return f"```repl\nprint(len(context))\n{code}\n```"
+@pytest.fixture
+def files(orders):
+    """The files that the pages name."""
+    for folder in ("orders", "notes", "rlm_runs"):
+        Path(folder).mkdir()
+    for month in (1, 2):
+        orders.to_parquet(f"orders/2025-0{month}.parquet")
+    orders.to_parquet("orders.parquet")
+    orders.head().assign(date="2025").to_excel("budget.xlsx")
+    Path("notes/july.md").write_text("July was hot.")
+    shutil.copy(ROOT / "tests" / "logs" / "niah.jsonl", "rlm_runs/RUN.jsonl")
 
 
-def test_the_python_of_the_readme_runs(orders, openai_server, monkeypatch, capsys):
+@pytest.fixture
+def provider(openai_server, monkeypatch, tmp_path):
     openai_server.script = _answer
     monkeypatch.setitem(PROVIDERS, "openai", Provider(openai_server.url, "OPENAI_API_KEY"))
     monkeypatch.setenv("OPENAI_API_KEY", "no-key")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(Path.cwd()))
-    space = {"orders": orders}
-    for block in blocks("python"):
-        exec(block, space)
-    out = capsys.readouterr().out
-    assert "'supplier': 'Elm'" in out
-    assert "done" in out
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def _answer(request):
+    question = request["messages"][1]["content"].splitlines()[1]
+    code = next((code for end, code in SAID.items() if question.endswith(end)), "FINAL(len(context))")
+    if "context.groupby" in code and "DataFrame" not in request["messages"][1]["content"]:
+        code = "FINAL(str(type(context)))"
+    return f"```repl\nprint(type(context))\n{code}\n```"
+
+
+@pytest.mark.parametrize("page", with_blocks("python"))
+def test_the_python_runs(page, orders, files, provider, monkeypatch):
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # what a page sets there is gone afterwards
+    rlm = RLM(model="openai/gpt-5")
+    space = {"orders": orders, "next_month": orders.tail(500), "rlm": rlm}
+    if page == "frames.md":
+        space["run"] = rlm.run("Which supplier?", context=orders)
+    for block in blocks("python", page):
+        try:
+            exec(compile(block, page, "exec"), space)
+        except Exception as error:
+            error.add_note(f"in a block of `{page}`:\n{block}")
+            raise
+    check = CHECKS.get(page)
+    if check is not None:
+        check(space)
+
+
+def _check_python(space):
     assert space["verdict"].supplier == "Elm"
-    assert space["table"].equals(orders)
+    assert space["table"].equals(space["orders"])
     assert space["record"].tree.status == "done"
 
 
-def test_the_magics_of_the_readme_run(orders, monkeypatch, capsys):
+def _check_code(space):
+    assert space["code"].verdict == "reproduced"
+    assert space["run"].value == space["answer"](space["orders"])
+
+
+def _check_models(space):
+    assert isinstance(space["you"], InteractiveModel)
+    assert space["run"].value == len(space["orders"])
+
+
+CHECKS = {
+    "README.md": lambda space: space["run"].value["supplier"] == "Elm" or pytest.fail("another answer"),
+    "python.md": _check_python,
+    "code-behind.md": _check_code,
+    "models.md": _check_models,
+}
+
+
+def test_most_pages_with_python_are_checked_and_no_code_is_without_a_language():
+    assert set(CHECKS) <= set(with_blocks("python"))
+    for page, text in PAGES.items():
+        for found in fences(text):
+            if not found[2].strip():
+                assert "%%rlm" not in found[3], f"{page}: mark this block `ipython`"
+                assert "import " not in found[3], f"{page}: mark this block `python`"
+
+
+@pytest.mark.parametrize("page", with_blocks("ipython"))
+def test_the_magics_run(page, orders, files, monkeypatch, capsys):
     for name in list(os.environ):
         if name.startswith("RLM_") or name.endswith("_API_KEY"):
             monkeypatch.delenv(name)
     with terminal_shell(Path.cwd()) as shell:
         shell.user_ns["orders"] = orders
-        for block in blocks("ipython"):
+        for block in blocks("ipython", page):
             assert shell.run_cell(block).success, block
-        assert shell.user_ns["findings"]["supplier"] == "Elm"
-        assert isinstance(shell.user_ns["counts"], pd.DataFrame)
+        if page in ("README.md", "notebook.md"):
+            assert shell.user_ns["findings"]["supplier"] == "Elm"
+            assert isinstance(shell.user_ns["counts"], pd.DataFrame)
     assert "no language model" in capsys.readouterr().out
 
 
-def test_the_shell_commands_of_the_readme_run(orders, capfd):
+def test_the_shell_commands_run(orders, capfd):
     from rlm_jupyter.cli import main
 
     orders.to_csv("orders.csv", index=False)
-    lines = [
-        shlex.split(line) for block in blocks("sh") for line in block.splitlines() if line.startswith("rlm-")
-    ]
+    found = [block for page in PAGES for block in blocks("sh", page)]
+    lines = [shlex.split(line) for block in found for line in block.splitlines() if line.startswith("rlm-")]
     assert [line[1] for line in lines] == ["run", "log", "export", "doctor"]
     for _, *arguments in lines:
         (log,) = [str(path) for path in Path("rlm_runs").glob("*.jsonl")] or [""]
@@ -92,11 +170,11 @@ def test_the_shell_commands_of_the_readme_run(orders, capfd):
 def test_the_two_commands_come_first_and_every_make_target_that_is_named_exists():
     assert [line.split()[:2] for line in blocks("sh")[0].splitlines()] == [["make", "demo"], ["make", "test"]]
     assert TEXT.index("make demo") < 100
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     said = TEXT + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     named = {
         target
-        for line in re.findall(r"^make (\w+)|`make (\w+)`", said, re.MULTILINE)
+        for line in re.findall(r"^make ([\w-]+)|`make ([\w-]+)`", said, re.MULTILINE)
         for target in line
         if target
     }

@@ -26,6 +26,9 @@ from rlm_jupyter.views.widget_messages import rows
         ("limit", {"name": "cost", "value": 2}, "cannot be changed"),
         ("retry", {"agent": "0.2"}, "cannot be asked again"),
         ("next", {"agent": "0"}, "has no cell that waits for `Next`"),
+        ("reply", {"agent": "0", "text": "x"}, "Agent `0` waits for no reply"),
+        ("reply", {"agent": "0", "text": 7}, "must be text"),
+        ("reply", {"agent": "0.77", "text": "x"}, "0.77"),
         (
             "pull",
             {"agent": "0.1", "name": "counts", "target": "no name"},

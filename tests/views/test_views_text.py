@@ -14,6 +14,7 @@ from rlm_jupyter.errors import AgentNotFoundError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
+from rlm_jupyter.views import terminal
 from rlm_jupyter.views.run_statistics import statistics
 from rlm_jupyter.views.static_html import static_html
 from rlm_jupyter.views.terminal import PlainView, RichView, terminal_view
@@ -295,6 +296,28 @@ def test_a_terminal_redraws_in_place_and_keeps_the_tree(monkeypatch):
     view.finish()
     view.finish()
     assert screen.getvalue().endswith(tree(story.state) + "\n")
+
+
+def test_nothing_is_redrawn_while_somebody_types_a_reply(monkeypatch):
+    pytest.importorskip("rich")
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(terminal, "_REDRAW_SECONDS", 0)
+    story = Story()
+    view = terminal_view(StandIn(story))
+    story.agent("0")
+    story.prompt("0")
+    story.tell(ev.Waiting, "0", reason="reply", seconds=None, call=story.calls)
+    view.flush()
+    typed = len(screen.getvalue())
+    view.flush()
+    assert screen.getvalue()[typed:] == ""
+    assert "0 waiting" not in screen.getvalue()
+    story.tell(ev.Waiting, "0", reason="reply", seconds=0, call=story.calls)
+    view.flush()
+    assert "0 waiting for the model" in screen.getvalue()[typed:]
+    view.finish()
 
 
 def test_without_rich_or_a_terminal_it_is_lines(monkeypatch):

@@ -8,6 +8,7 @@ import type { MarkedLines, Session } from "../state/session";
 import { doingWords, stateOf } from "../state/visible_rows";
 import { icon, setIcon } from "../tree/icons";
 import { ExecView } from "./exec_form";
+import { ReplyView } from "./reply_form";
 import { StepView } from "./step_form";
 import { drawCalls, drawLook, drawTurns } from "./turns";
 import { describe, scrollable, summaryOf } from "./value_view";
@@ -40,6 +41,7 @@ export class PanelView {
   readonly #notices = h("ul.rlm-notes");
   readonly #waiting = h("p.rlm-empty");
   readonly #messages = scrollable(h("div.rlm-messages"), "Prompt");
+  readonly #reply: ReplyView;
   readonly #step: StepView;
   readonly #exec: ExecView;
   #agent: Agent | null = null;
@@ -71,6 +73,7 @@ export class PanelView {
     this.#close.append(icon("close"));
     this.#calls.append(this.#callsTitle, this.#callList);
     this.variables = new VariablesView(session);
+    this.#reply = new ReplyView(session);
     this.#step = new StepView(session);
     this.#exec = new ExecView(session);
     const commands = h("div.rlm-commands", {}, this.#retry, this.#prompt, this.#stop, this.#close);
@@ -101,6 +104,7 @@ export class PanelView {
       this.#scroll,
       this.#messages,
       this.#step.element,
+      this.#reply.element,
       this.variables.element,
       this.#exec.element,
     );
@@ -133,6 +137,7 @@ export class PanelView {
     const marked = this.#marked(agent);
     if (other || !detail || detail !== this.#drawn || marked !== this.#drawnMark)
       this.#updatePage(agent, detail, marked);
+    this.#reply.update(agent);
     this.#step.update(agent);
     this.variables.update(agent.id, detail);
     this.#exec.update(agent);

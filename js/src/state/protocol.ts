@@ -17,7 +17,8 @@ export type Waiting =
   | "concurrency"
   | "reading"
   | "kernel"
-  | "step";
+  | "step"
+  | "reply";
 
 export type Activity = "model" | "code" | "children" | Waiting | "";
 
@@ -637,6 +638,13 @@ export interface NextCommand {
   code: string | null;
 }
 
+/** Hands over the reply that a person writes in the place of an agent's model. */
+export interface ReplyCommand {
+  kind: "reply";
+  agent: string;
+  text: string;
+}
+
 /** Makes each turn wait for `next`. */
 export interface PauseCommand {
   kind: "pause";
@@ -677,6 +685,7 @@ export type Command =
   | RetryCommand
   | LimitCommand
   | NextCommand
+  | ReplyCommand
   | PauseCommand
   | ResumeCommand
   | SeekCommand

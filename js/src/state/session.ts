@@ -60,6 +60,8 @@ export class Choices {
   pullAs = new Map<string, string>();
   /** agent → edited code that waits for Next */
   edits = new Map<string, string>();
+  /** agent → the reply that is being written in the place of its model */
+  replies = new Map<string, string>();
   /** agent → cells run by hand */
   execs = new Map<string, ExecEntry[]>();
   /** agent → the turn that must come whole, where the kernel cuts a long page */
@@ -338,6 +340,7 @@ export class Session {
       if (ids.length > 0) this.announcement = `${ids.length > 1 ? `${ids.length} agents` : ids[0]} ${words}`;
     };
     say("waiting for Next", (fields) => fields.activity === "step");
+    say("waiting for your reply", (fields) => fields.activity === "reply");
     say("failed", (fields) => fields.status === "failed");
   }
 
@@ -368,15 +371,18 @@ export class Session {
     this.#skew = this.#skew === null ? skew : Math.min(this.#skew, skew);
   }
 
-  /** In step mode the page shows the agent that waits for Next, unless the shown one does. */
+  /** The page shows the agent that waits for the reader (for Next, or for a reply), unless the shown one does. */
   #follow(): void {
     const { run, agents } = this.store;
     const shown = this.choices.selected === null ? undefined : agents.get(this.choices.selected);
     // The root also waits where no cell does: for consent to what a run over many rows will cost.
     const asks = agents.get("0")?.activity === "step";
-    if (!(run.step || run.paused || asks) || run.status !== "running" || shown?.activity === "step") return;
+    const stepping = run.step || run.paused || asks;
+    const waits = ({ status, activity }: Agent) =>
+      status === "running" && (activity === "reply" || (stepping && activity === "step"));
+    if (run.status !== "running" || (shown && waits(shown))) return;
     for (const agent of agents.values()) {
-      if (agent.status === "running" && agent.activity === "step") {
+      if (waits(agent)) {
         this.select(agent.id, false);
         return;
       }
@@ -451,6 +457,9 @@ export class Session {
     }
     if (request.kind === "next" && request.state === "done") {
       this.choices.edits.delete(request.key.slice("next:".length));
+    }
+    if (request.kind === "reply" && request.state === "done") {
+      this.choices.replies.delete(request.key.slice("reply:".length));
     }
     if (request.kind === "open" && request.state === "error")
       this.#fetched.delete(request.key.slice("open:".length));

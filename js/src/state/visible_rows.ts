@@ -136,6 +136,7 @@ const WORDS: Record<State, string> = {
   reading: "reading the prompt",
   kernel: "starting kernel",
   step: "waiting for Next",
+  reply: "waiting for your reply",
   done: "done",
   failed: "failed",
   stopped: "stopped",
@@ -180,6 +181,7 @@ const SHORT: Record<State, string> = {
   reading: "reading",
   kernel: "kernel",
   step: "paused",
+  reply: "your reply",
   limit: "over budget",
 };
 

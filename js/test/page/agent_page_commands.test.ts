@@ -221,6 +221,45 @@ describe("commands", () => {
   });
 });
 
+describe("a reply that is wanted of the reader", () => {
+  const field = () => page.find<HTMLTextAreaElement>(".rlm-reply .rlm-edit");
+  const write = async (text: string) => {
+    field().value = text;
+    field().dispatchEvent(new Event("input"));
+    await frame();
+  };
+
+  beforeEach(() => open({}, { activity: "reply" }));
+
+  it("is sent once, as it was written, and then forgotten", async () => {
+    page.button("Send")?.click();
+    expect(page.count("reply")).toBe(0);
+    await write("FINAL('<b>')");
+    page.button("Send")?.click();
+    page.button("Send")?.click();
+    expect(page.count("reply")).toBe(1);
+    expect(page.last("reply")).toMatchObject({ agent: "0.1", text: "FINAL('<b>')" });
+    page.receive({ kind: "ok", request: page.last("reply").request });
+    await frame();
+    expect(field().value).toBe("");
+  });
+
+  it("stays where it was refused, with the reason", async () => {
+    await write("x = 1");
+    page.button("Send")?.click();
+    page.receive({ kind: "error", request: page.last("reply").request, message: "too late" });
+    await frame();
+    expect(field().value).toBe("x = 1");
+    expect(page.find(".rlm-reply .rlm-answer").textContent).toBe("too late");
+  });
+
+  it("has no box while the agent does something else", async () => {
+    page.receive({ kind: "patch", seq: 2, agents: { "0.1": { activity: "code" } } });
+    await frame();
+    expect(page.find(".rlm-reply").hidden).toBe(true);
+  });
+});
+
 describe("step mode", () => {
   const field = () => page.find<HTMLTextAreaElement>(".rlm-edit");
 

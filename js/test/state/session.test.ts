@@ -182,6 +182,15 @@ describe("an agent's page", () => {
     desk.receive({ kind: "patch", seq: 4, agents: { "0.2": { activity: "code", pending_code: null } } });
     expect(desk.session.choices.selected).toBe("0.1");
   });
+
+  it("follows the agent that waits for the reader's reply, in any mode", () => {
+    const desk = new Desk();
+    desk.snapshot([agent("0"), agent("0.1"), agent("0.2")]);
+    desk.receive({ kind: "patch", seq: 2, agents: { "0.2": { activity: "step" } } });
+    expect(desk.session.choices.selected).not.toBe("0.2");
+    desk.receive({ kind: "patch", seq: 3, agents: { "0.1": { activity: "reply" } } });
+    expect(desk.session.choices.selected).toBe("0.1");
+  });
 });
 
 describe("a request", () => {
@@ -272,6 +281,7 @@ it("says which agent failed or waits for Next, and of many how many", () => {
   };
   expect(said({ "0.2": { turns: 3 } })).toBe("");
   expect(said({ "0.2": { activity: "step" } })).toBe("0.2 waiting for Next");
+  expect(said({ "0.2": { activity: "reply" } })).toBe("0.2 waiting for your reply");
   expect(said({ "0.2": { status: "failed" } })).toBe("0.2 failed");
   expect(said({ "0.3": { status: "failed" }, "0.2": { status: "failed" }, "0": {} })).toBe("2 agents failed");
 });

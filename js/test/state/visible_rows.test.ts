@@ -149,7 +149,7 @@ it("each reason to wait has its words, and one that this page does not know has 
     "concurrency",
     "reading",
   ];
-  for (const reason of [...waits, "kernel", "step"]) {
+  for (const reason of [...waits, "kernel", "step", "reply"]) {
     const state = stateOf(agent("0", { activity: reason as Agent["activity"] }) as Agent);
     expect(stateWords(state)).not.toContain("_");
     expect(shortState(state).length).toBeLessThan(14);

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rlm_jupyter.engine.budget.ledger import Ledger, Reservation, estimate_prompt_tokens
 from rlm_jupyter.engine.completions.cache_key import cache_request
+from rlm_jupyter.engine.completions.person_wait import person_wait
 from rlm_jupyter.engine.completions.reading_wait import ReadingNotifier
 from rlm_jupyter.engine.completions.redact_chats import ChatRedactor
 from rlm_jupyter.engine.completions.retry_waits import RetryNotifier
@@ -238,10 +239,13 @@ class Completions:
             parameters=sampling.parameters,
             code_block=purpose == "turn",
             on_begin=reading,
+            run=self._journal.run,
+            agent=agent,
         )
         reading.sent()
         try:
-            completion = await model.complete(request)
+            with person_wait(self._journal, agent, call, model):
+                completion = await model.complete(request)
         except BaseException as error:
             reading.end()
             part = deltas.length or reading.begun
