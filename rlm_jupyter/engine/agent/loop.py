@@ -240,7 +240,7 @@ class AgentLoop(Agent):
         """Run a first look; the agent itself has not read its data by it, unless the answer may stand in it."""
         looked, self._derived = self.looked, DERIVED
         _, output = await self.run_cell(look.code)
-        self.looked, self.told = looked or look.found, []
+        self.looked, self.told = looked or (look.found and self.small), []
         return output
 
     async def _look_after(self, result: CellResult | None) -> str | None:
