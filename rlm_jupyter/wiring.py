@@ -19,6 +19,7 @@ from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.registry import kernel_pool, let_older_go, register_run, reply_cache, submit
 from rlm_jupyter.run_setup.sources import Grants, check_local
 from rlm_jupyter.run_setup.start import (
+    Data,
     check_start,
     emit_run_started,
     encode,
@@ -138,7 +139,7 @@ class Wiring:
                 inherit=inherit,
                 step=asked.step,
                 exposed=exposed,
-                grants=data.grants,
+                data=data,
             )
         except BaseException:
             if earlier is not None:
@@ -173,12 +174,13 @@ class Wiring:
         inherit: bool,
         step: bool,
         exposed: str | None = None,
-        grants: Grants | None = None,
+        data: Data | None = None,
     ) -> Run:
         """Put a run together; its life is not begun yet."""
         handed = [
             *secrets_in(env, handed=True),
             *(secret for config in servers.values() for secret in config.secrets),
+            *(data.secrets if data is not None else ()),
         ]
         journal = Journal(run_id, redactor([*self.secrets, *handed]))
         for listener in listeners:
@@ -198,7 +200,7 @@ class Wiring:
                 step=step,
                 writer=writer,
                 exposed=exposed,
-                grants=grants,
+                data=data,
             ),
         )
 
@@ -213,7 +215,7 @@ class Wiring:
         step: bool,
         writer: LogWriter | None,
         exposed: str | None,
-        grants: Grants | None,
+        data: Data | None,
     ) -> Run:
         """Put a run together, on the engine's loop."""
         completions = Completions(
@@ -224,10 +226,14 @@ class Wiring:
             cache=self._cache(),
             redact=toolkit.redact,
         )
+        grants = data.grants if data is not None else Grants()
+        databases = dict(data.databases) if data is not None else {}
+        if spec.earlier is not None:
+            databases = {**spec.earlier.services.databases, **databases}
         store = Store(limit=self.settings.value_memory)
-        for data in (spec.context, *(one.data for one in spec.added)):
-            if data is not None:
-                store.share(data)
+        for held in (spec.context, *(one.data for one in spec.added)):
+            if held is not None:
+                store.share(held)
         conductor = Conductor(
             run=run_id,
             settings=self.settings,
@@ -244,8 +250,9 @@ class Wiring:
             inherit_tools=toolkit.inherit,
             redact=toolkit.redact,
             step=step,
-            box_limits=grants.limits(self.settings.sandbox.read) if grants is not None else {},
-            links=grants.links if grants is not None else {},
+            box_limits=grants.limits(self.settings.sandbox.read),
+            links=grants.links,
+            databases=databases,
         )
         emit_run_started(
             journal, spec, self.model, self.sub_model, limits, self.settings, step=step, exposed=exposed

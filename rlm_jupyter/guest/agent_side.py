@@ -22,6 +22,7 @@ from .bridge.control_link import ControlLink
 from .bridge.socket_link import Link, RLMQueryError, error_of
 from .missing_imports import MissingImports
 from .pending_calls import Call, Failed
+from .table_queries import connect
 from .text_lines import find_lines, outline, parse_lines
 
 _guests: list[Guest] = []
@@ -40,6 +41,7 @@ class Guest(Words):
             if fd is None
             else Link(socket.socket(fileno=fd), self.serve)
         )
+        connect(self.link, self._finish)
         words: list[Any] = [self.llm_query, self.rlm_query, self.llm_query_batched, self.rlm_query_batched]
         words += [self.batch_llm_query, self.FINAL, self.FINAL_VAR, self.SUBMIT, self.SHOW_VARS, self.budget]
         words += [self.mcp_list_tools, self.mcp_tool_schema, self.mcp_call]

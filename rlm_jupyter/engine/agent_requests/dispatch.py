@@ -17,6 +17,7 @@ from rlm_jupyter.engine.agent.compaction import check_fits
 from rlm_jupyter.engine.agent_requests.added_imports import told_imports
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
 from rlm_jupyter.engine.agent_requests.received_values import load_received
+from rlm_jupyter.engine.agent_requests.table_questions import ask_table
 from rlm_jupyter.engine.agent_requests.tool_calls import (
     ask_server,
     call_tool,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 Answer = tuple[Any, list[int]]
 
-_WHILE_RUNNING = ("llm_query", "rlm_query", "final", "tool", "mcp")
+_WHILE_RUNNING = ("llm_query", "rlm_query", "final", "tool", "mcp", "table")
 _MAX_TEXT = 64_000_000
 _FORM = {False: ", with JSON only", True: " by text"}
 
@@ -75,6 +76,7 @@ class AgentCalls:
             "cell_done": self._cell_done,
             "tool": partial(call_tool, agent),
             "mcp": partial(ask_server, agent),
+            "table": partial(ask_table, agent),
         }
 
     def dismantle(self, agent: Agent) -> None:

@@ -1,0 +1,146 @@
+"""PostgreSQL, MySQL and MariaDB: connections of the user's pool, in read-only transactions, always rolled back."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rlm_jupyter.databases.database import Database, Relation
+from rlm_jupyter.databases.errors import QueryCancelledError, QueryError
+from rlm_jupyter.databases.results import BATCH, collect_rows
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import pyarrow as pa
+
+    from rlm_jupyter.databases.running import Query
+
+_LONGEST_SECONDS = 600
+
+_POSTGRES_TABLES = """
+SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), c.reltuples::bigint, current_schema()
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE c.relkind IN ('r', 'v', 'm', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'
+  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+ORDER BY n.nspname, c.relname, a.attnum
+"""
+_MYSQL_TABLES = """
+SELECT c.table_schema, c.table_name, c.column_name, c.column_type, t.table_rows, DATABASE()
+FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name)
+WHERE c.table_schema = DATABASE() ORDER BY c.table_name, c.ordinal_position
+"""
+
+Connections = Callable[[], "AbstractContextManager[Any]"]
+"""Lends a connection of Python's DB-API for a while."""
+
+
+class Server(Database):
+    """A database of a server.
+
+    Args:
+        connections: lends connections.
+        title: what it is.
+        dialect: "postgres" or "mysql".
+    """
+
+    def __init__(self, connections: Connections, title: str, dialect: str, **more: Any) -> None:
+        super().__init__(title, dialect, **more)
+        self._connections = connections
+
+    def look(self, query: Query) -> Mapping[str, Relation]:
+        """Returns the tables and views that the user may read."""
+        listing = _POSTGRES_TABLES if self.dialect == "postgres" else _MYSQL_TABLES
+        with self._asking(query) as cursor:
+            cursor.execute(listing)
+            rows = cursor.fetchall()
+        columns: dict[tuple[str, str], list[tuple[str, str]]] = {}
+        sizes: dict[tuple[str, str], int | None] = {}
+        default = ""
+        for schema, table, column, kind, size, current in rows:
+            default = current
+            columns.setdefault((schema, table), []).append((column, str(kind)))
+            sizes[schema, table] = None if size is None or size < 0 else int(size)
+        found = {}
+        for path, held in columns.items():
+            name = path[1] if path[0] == default else ".".join(path)
+            found[name] = Relation(name, tuple(held), path, rows=sizes[path])
+        return found
+
+    def execute(self, sql: str, query: Query) -> pa.Table:
+        """Run one query in a transaction of its own."""
+        with self._asking(query) as cursor:
+            if self.dialect == "postgres":
+                # The server itself refuses a cursor for anything but one query that changes nothing.
+                cursor.execute(f"DECLARE rlm_result NO SCROLL CURSOR FOR {sql}")
+                cursor.execute(f"FETCH FORWARD {BATCH} FROM rlm_result")
+            else:
+                cursor.execute(sql)
+            title = [column[0] for column in cursor.description]
+            first = True
+
+            def fetch() -> Any:
+                nonlocal first
+                if self.dialect != "postgres":
+                    return cursor.fetchmany(BATCH)
+                if not first:
+                    cursor.execute(f"FETCH FORWARD {BATCH} FROM rlm_result")
+                first = False
+                return cursor.fetchall()
+
+            return collect_rows(fetch, lambda: title, query.check)
+
+    @contextlib.contextmanager
+    def _asking(self, query: Query) -> Iterator[Any]:
+        """Lend a cursor in a read-only transaction, which is rolled back in the end."""
+        try:
+            lent = self._connections()
+            connection = lent.__enter__()
+        except Exception as error:  # the message may name the server, the user and more
+            raise QueryError(f"The database cannot be reached (`{type(error).__name__}`).") from None
+        cursor = None
+        try:
+            cursor = connection.cursor()
+            begin = self._begin_postgres if self.dialect == "postgres" else self._begin_mysql
+            cancel = begin(connection, cursor)
+            with query.running(cancel):
+                yield cursor
+        except (QueryError, QueryCancelledError):
+            raise
+        except Exception as error:
+            raise self.failed(error) from None
+        finally:
+            with contextlib.suppress(Exception):
+                if getattr(connection, "autocommit", False) is True and cursor is not None:
+                    cursor.execute("ROLLBACK")
+                connection.rollback()
+            with contextlib.suppress(Exception):
+                lent.__exit__(None, None, None)
+
+    def _begin_postgres(self, connection: Any, cursor: Any) -> Callable[[], object]:
+        if getattr(connection, "autocommit", False) is True:
+            cursor.execute("BEGIN")
+        cursor.execute("SET TRANSACTION READ ONLY")
+        cursor.execute(f"SET LOCAL statement_timeout = {_LONGEST_SECONDS * 1000}")
+        cursor.execute("SET LOCAL standard_conforming_strings = on")  # as `sqlglot` writes texts
+        cursor.execute("SELECT current_setting('transaction_read_only'), pg_backend_pid()")
+        ((read_only, pid),) = cursor.fetchall()
+        if read_only != "on":
+            raise QueryError("The server did not begin a read-only transaction, so nothing is asked.")
+        cancel: Callable[[], object] | None = getattr(connection, "cancel", None)
+        return cancel or (lambda: self._elsewhere(f"SELECT pg_cancel_backend({int(pid)})"))
+
+    def _begin_mysql(self, _connection: Any, cursor: Any) -> Callable[[], object]:
+        cursor.execute("START TRANSACTION READ ONLY")
+        cursor.execute("SELECT CONNECTION_ID()")
+        ((number,),) = cursor.fetchall()
+        return lambda: self._elsewhere(f"KILL QUERY {int(number)}")
+
+    def _elsewhere(self, statement: str) -> None:
+        """Run a statement on another connection."""
+        with self._connections() as connection:
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            cursor.close()
