@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.databases.database import Database, Relation
 from rlm_jupyter.databases.errors import QueryCancelledError, QueryError
-from rlm_jupyter.databases.results import BATCH, MOST_BYTES, collect
+from rlm_jupyter.databases.results import BATCH, MOST_BYTES, collect, unique_names
 from rlm_jupyter.errors import ContextError
 from rlm_jupyter.system import machine_memory
 
@@ -38,7 +40,6 @@ class DuckDB(Database):
     def __init__(self, connection: Any, title: str, **more: Any) -> None:
         super().__init__(title, "duckdb", **more)
         self._connection = connection
-        self._directory: Any = None
 
     @classmethod
     def of_file(cls, path: Path) -> DuckDB:
@@ -49,18 +50,18 @@ class DuckDB(Database):
         """
         import duckdb
 
-        directory = tempfile.TemporaryDirectory(prefix="rlm-duckdb-")
+        directory = tempfile.mkdtemp(prefix="rlm-duckdb-")
         try:
-            connection = duckdb.connect(str(path), read_only=True, config=_config(directory.name))
+            connection = duckdb.connect(str(path), read_only=True, config=_config(directory))
         except duckdb.Error as error:
-            directory.cleanup()
+            shutil.rmtree(directory, ignore_errors=True)
             text = str(error).split("\n", maxsplit=1)[0][:300]
             raise ContextError(
                 f"The DuckDB file `{path}` cannot be opened for reading: {text}. If this notebook has it open, hand "
                 "over that connection; if another program has, close it there."
             ) from None
         made = cls(connection, f"DuckDB database `{path.name}`")
-        made._directory = directory  # what its queries spill to; gone with it
+        weakref.finalize(made, shutil.rmtree, directory, ignore_errors=True)  # what its queries spill to
         return made
 
     @classmethod
@@ -68,11 +69,11 @@ class DuckDB(Database):
         """Make a database of one table of rows, in memory."""
         import duckdb
 
-        directory = tempfile.TemporaryDirectory(prefix="rlm-duckdb-")
-        connection = duckdb.connect(":memory:", config=_config(directory.name))
+        directory = tempfile.mkdtemp(prefix="rlm-duckdb-")
+        connection = duckdb.connect(":memory:", config=_config(directory))
         connection.from_arrow(rows).create(name)
         made = cls(connection, "DuckDB relation", whole=False)
-        made._directory = directory
+        weakref.finalize(made, shutil.rmtree, directory, ignore_errors=True)
         return made
 
     def look(self, query: Query) -> Mapping[str, Relation]:
@@ -122,7 +123,9 @@ class DuckDB(Database):
                 relation = cursor.sql(sql)
                 read = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
                 reader = read(BATCH)  # not of `execute`, which would gather the whole result first
-                return collect(reader, reader.schema, query.check)
+                found = collect(reader, reader.schema, query.check)
+                kinds = list(map(str, relation.types))
+                return _plain(found.rename_columns(unique_names(found.column_names)), kinds)
         except (QueryError, QueryCancelledError):
             raise
         except Exception as error:
@@ -131,6 +134,32 @@ class DuckDB(Database):
             with suppress(Exception):
                 cursor.rollback()
             cursor.close()
+
+
+def _plain(table: pa.Table, kinds: list[str]) -> pa.Table:
+    """Give columns that Arrow cannot hold as DuckDB has them a type that it can."""
+    import pyarrow as pa
+
+    for place, (field, kind) in enumerate(zip(table.schema, kinds, strict=True)):
+        column = table.column(place)
+        if kind in (
+            "HUGEINT",
+            "UHUGEINT",
+        ):  # such as of SUM: they come as decimals, which may have too many digits
+            try:
+                column = column.cast(pa.int64())
+            except pa.ArrowInvalid:
+                column = column.cast(pa.float64())
+        elif isinstance(field.type, pa.ExtensionType):  # texts such as UUID and JSON
+            column = column.cast(field.type.storage_type) if kind != "UUID" else _texts(column)
+        table = table.set_column(place, field.name, column)
+    return table
+
+
+def _texts(column: Any) -> Any:
+    import pyarrow as pa
+
+    return pa.array([None if one is None else str(one) for one in column.to_pylist()], pa.string())
 
 
 def _begin(cursor: Any) -> None:

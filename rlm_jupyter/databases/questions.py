@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MOST_COLUMNS = 100
 _MOST_TABLES = 200
 _NUMBERS = re.compile(
-    r"(?i)u?(tiny|small|medium|big|huge)?int(?!erval)|u(big|huge)int|serial|float|double|real|dec|num"
+    r"(?i)(u?(tiny|small|medium|big|huge)?int(eger|\d+)?|float\d*|double|real|dec(imal)?|num(eric|ber)?)\b"
 )
 _TEXTS = re.compile(r"(?i)\w*(char|text|string|date|time)|any$")
 """Kinds of columns that have a least and a greatest value in all databases."""
@@ -157,15 +157,20 @@ def _tables(database: Database, asked: Asked) -> dict[str, Source]:
     found: dict[str, Source] = {}
     for relation in database.relations.values():
         source: Source = partial(relation.expression, database.dialect)
-        for length in range(2, len(relation.path) + 1):
-            found.setdefault(".".join(relation.path[-length:]).lower(), source)
         found[relation.name.lower()] = source
+        for name in _spelled_out(relation):
+            found.setdefault(name, source)
     return dict(sorted(found.items(), key=lambda item: item[0].count(".")))
 
 
 def _names_of(relation: Relation, source: Source) -> dict[str, Source]:
-    names = {relation.name.lower(), _simple(relation).lower()}
-    return {"t": source, **dict.fromkeys(sorted(names), source)}
+    names = ["t", _simple(relation).lower(), relation.name.lower(), *_spelled_out(relation)]
+    return dict.fromkeys(names, source)
+
+
+def _spelled_out(relation: Relation) -> list[str]:
+    """Returns its names with its schema, and with its catalogue."""
+    return [".".join(relation.path[-length:]).lower() for length in range(2, len(relation.path) + 1)]
 
 
 def _simple(relation: Relation) -> str:

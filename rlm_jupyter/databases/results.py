@@ -14,7 +14,9 @@ MOST_ROWS = 1_000_000
 MOST_BYTES = 256_000_000
 BATCH = 20_000
 """Rows that are fetched at once."""
-_INSTEAD = "Aggregate in SQL (GROUP BY), select fewer columns or rows (WHERE, LIMIT), or take some at random: .sample(n)."
+_INSTEAD = (
+    "Aggregate in SQL (GROUP BY), select fewer columns or rows (WHERE, LIMIT), or take a sample: .sample(n)."
+)
 
 
 def collect(batches: Iterable[pa.RecordBatch], schema: pa.Schema, check: Callable[[], None]) -> pa.Table:

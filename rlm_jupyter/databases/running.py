@@ -103,12 +103,14 @@ class QueryPool:
 
         future.add_done_callback(free)
         threading.Thread(target=_settle, args=(future, job, query), name="rlm-query", daemon=True).start()
+        ended = asyncio.wrap_future(future)
         try:
             async with asyncio.timeout(seconds):
-                return await asyncio.shield(asyncio.wrap_future(future))
+                return await asyncio.shield(ended)
         except (TimeoutError, asyncio.CancelledError) as error:
             if future.done() and not isinstance(error, asyncio.CancelledError):
                 raise
+            ended.add_done_callback(lambda one: one.cancelled() or one.exception())  # nobody else looks at it
             threading.Thread(target=_end, args=(future, query), name="rlm-cancel", daemon=True).start()
             if isinstance(error, asyncio.CancelledError):
                 raise
@@ -124,7 +126,6 @@ def _settle(future: Future[T], job: Callable[[Query], T], query: Query) -> None:
 
 def _end(future: Future[T], query: Query) -> None:
     """Cancel a query until it has ended: what comes before it has begun in the database is lost there."""
-    future.add_done_callback(lambda done: done.exception())  # nobody else looks at it
     ended = threading.Event()
     future.add_done_callback(lambda _: ended.set())
     for _ in range(int(_CANCEL_SECONDS / _CANCEL_AGAIN)):

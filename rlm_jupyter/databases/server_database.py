@@ -74,7 +74,7 @@ class Server(Database):
         with self._asking(query) as cursor:
             if self.dialect == "postgres":
                 # The server itself refuses a cursor for anything but one query that changes nothing.
-                cursor.execute(f"DECLARE rlm_result NO SCROLL CURSOR FOR {sql}")
+                _execute_one(cursor, f"DECLARE rlm_result NO SCROLL CURSOR FOR {sql}")
                 cursor.execute(f"FETCH FORWARD {BATCH} FROM rlm_result")
             else:
                 cursor.execute(sql)
@@ -144,3 +144,12 @@ class Server(Database):
             cursor = connection.cursor()
             cursor.execute(statement)
             cursor.close()
+
+
+def _execute_one(cursor: Any, statement: str) -> None:
+    """Execute one statement; where the driver can be told so, the server refuses a second one behind it."""
+    if type(cursor).__module__.partition(".")[0] == "psycopg":
+        # Of the two protocols, the one that knows no list of statements: https://www.psycopg.org/psycopg3/docs/basic/from_pg2.html
+        cursor.execute(statement, binary=True)
+    else:
+        cursor.execute(statement)

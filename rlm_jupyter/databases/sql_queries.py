@@ -7,6 +7,7 @@ database itself enforces that nothing is written; this says what may be read, an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,8 @@ _SHOWN = 15
 Source = Callable[[], exp.Expr]
 """Makes anew what stands for a table in a query: its full name, or a query in parentheses."""
 
+_PLAIN = re.compile(r"[^\W\d][\w$]*")
+"""Names that need no quotes: `$1` is a name to one parser, and a parameter to another."""
 _FIRST = {"SELECT", "WITH", "FROM", "VALUES", "L_PAREN", "TABLE"}
 _NODES = frozenset(
     """
@@ -54,8 +57,14 @@ def checked_query(text: str, dialect: str, tables: Mapping[str, Source]) -> exp.
     tree = _parsed(text, dialect)
     if not isinstance(tree, (exp.Select, exp.SetOperation, exp.Subquery, exp.Values)):
         raise QueryError(_not_a_query(type(tree).__name__))
-    if isinstance(tree, (exp.Subquery, exp.Values)):
-        tree = exp.select("*").from_(tree)
+    if isinstance(
+        tree, (exp.Subquery, exp.Values)
+    ):  # some databases take no parentheses around a whole query
+        outer = exp.select("*").from_(tree)
+        for part in ("with_", "order", "limit", "offset"):
+            if isinstance(tree, exp.Subquery) and (held := tree.args.get(part)) is not None:
+                outer.set(part, held.pop())
+        tree = outer
     _check(tree, dialect)
     made: exp.Query = _resolve(tree, dialect, tables)
     return made
@@ -164,6 +173,11 @@ def _check(tree: exp.Expr, dialect: str) -> None:
         elif isinstance(node, exp.Column):
             if not node.table and not node.this.args.get("quoted") and node.name.lower() in NO_COLUMNS:
                 raise QueryError(f"`{node.name}` is not a column; what it tells is not available here.")
+        elif isinstance(node, exp.Identifier):
+            if not node.args.get("quoted") and not _PLAIN.fullmatch(node.name):
+                raise QueryError(
+                    f"`{node.name[:60]}` is a name only in quotes: values are written into the query."
+                )
         elif isinstance(node, exp.Literal) and node.is_string and dialect == "mysql" and "\\" in node.this:
             raise QueryError("Texts with backslashes are not sent to this database: use CHAR(92).")
         elif not (kind in _NODES or isinstance(node, (exp.Binary, exp.Unary))) or kind == "Operator":

@@ -104,6 +104,17 @@ def _may_read(
     return sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY
 
 
+def _copy(connection: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Copy a database in memory, with what is not committed yet: nobody but its owner could see that either."""
+    if not connection.in_transaction:
+        connection.backup(target)
+        return
+    # To back up a connection that is writing waits for the end of that, for ever (https://sqlite.org/c3ref/backup_finish.html).
+    with closing(sqlite3.connect(":memory:")) as between:
+        between.deserialize(connection.serialize())
+        between.backup(target)
+
+
 def of_connection(connection: sqlite3.Connection, name: str) -> SQLite:
     """Returns the database of a connection of the user's: the file behind it, or a copy of what is in memory.
 
@@ -129,7 +140,7 @@ def of_connection(connection: sqlite3.Connection, name: str) -> SQLite:
             )
         uri = f"file:rlm-{secrets.token_hex(16)}?mode=memory&cache=shared"
         keeper = sqlite3.connect(uri, uri=True, check_same_thread=False)
-        connection.backup(keeper)
+        _copy(connection, keeper)
     except sqlite3.Error as error:
         raise ContextError(
             f"`{name}` is an SQLite connection that cannot be used here ({str(error)[:200]}): hand over the path of "
