@@ -6,9 +6,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rlm_jupyter.databases.errors import QueryError
+from rlm_jupyter.databases.query_errors import QueryError
 from rlm_jupyter.databases.running import QueryPool
 
 if TYPE_CHECKING:
@@ -122,13 +122,3 @@ class Database(ABC):
         text = re.sub(r"\b([\w+]+://)[^\s@/]*@", r"\1", text)
         text = re.sub(r"(?i)\b(password|pwd)\s*=\s*\S+", r"\1=***", text)
         return text.strip()[:_LONGEST_MESSAGE]
-
-
-def named_relations(found: list[tuple[tuple[str, ...], Any]], default: str) -> dict[str, Any]:
-    """Name tables as agents do: those of the default schema by their names alone, others with their schema."""
-    named = {}
-    for path, value in found:
-        *schema, name = path
-        known = schema[-1] if schema else default
-        named[name if known == default else f"{known}.{name}"] = value
-    return named

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.databases.errors import QueryError
+from rlm_jupyter.databases.query_errors import QueryError
 from rlm_jupyter.databases.running import within
 from rlm_jupyter.values.describe.short_text import cut, short
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.databases.database import Database, Relation
-from rlm_jupyter.databases.errors import QueryCancelledError, QueryError
+from rlm_jupyter.databases.query_errors import QueryCancelledError, QueryError
 from rlm_jupyter.databases.results import BATCH, MOST_BYTES, collect, unique_names
 from rlm_jupyter.errors import ContextError
 from rlm_jupyter.system import machine_memory

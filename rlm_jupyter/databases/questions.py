@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from rlm_jupyter.databases.description import describe_relation, is_about, opened
-from rlm_jupyter.databases.errors import QueryError
+from rlm_jupyter.databases.query_errors import QueryError
 from rlm_jupyter.databases.results import MOST_ROWS
 from rlm_jupyter.databases.sql_queries import (
     Source,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rlm_jupyter.databases.errors import QueryError
+from rlm_jupyter.databases.query_errors import QueryError
 
 MOST_ROWS = 1_000_000
 MOST_BYTES = 256_000_000

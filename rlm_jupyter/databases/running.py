@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import TypeVar
 
-from rlm_jupyter.databases.errors import QueryCancelledError, QueryTimeoutError
+from rlm_jupyter.databases.query_errors import QueryCancelledError, QueryTimeoutError
 
 T = TypeVar("T")
 

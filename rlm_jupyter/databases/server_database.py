@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.databases.database import Database, Relation
-from rlm_jupyter.databases.errors import QueryCancelledError, QueryError
+from rlm_jupyter.databases.query_errors import QueryCancelledError, QueryError
 from rlm_jupyter.databases.results import BATCH, collect_rows
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ErrorLevel, SqlglotError
 
-from rlm_jupyter.databases.errors import QueryError
+from rlm_jupyter.databases.query_errors import QueryError
 from rlm_jupyter.databases.sql_functions import KNOWN, NAMED, NO_COLUMNS, TABLE_CLASSES, TABLE_FUNCTIONS
 
 MOST_CHARACTERS = 20_000
@@ -165,25 +165,31 @@ def _check(tree: exp.Expr, dialect: str) -> None:
         kind = type(node).__name__
         if isinstance(node, exp.Func) and not isinstance(node, (exp.Connector, exp.Binary)):
             _check_function(node, kind)
-        elif isinstance(node, exp.Dot):
-            if isinstance(node.expression, exp.Func):
-                raise QueryError(
-                    f"`{node.sql(dialect)[:100]}`: functions are called by their name alone, as f(x)."
-                )
-        elif isinstance(node, exp.Column):
-            if not node.table and not node.this.args.get("quoted") and node.name.lower() in NO_COLUMNS:
-                raise QueryError(f"`{node.name}` is not a column; what it tells is not available here.")
-        elif isinstance(node, exp.Identifier):
-            if not node.args.get("quoted") and not _PLAIN.fullmatch(node.name):
-                raise QueryError(
-                    f"`{node.name[:60]}` is a name only in quotes: values are written into the query."
-                )
-        elif isinstance(node, exp.Literal) and node.is_string and dialect == "mysql" and "\\" in node.this:
-            raise QueryError("Texts with backslashes are not sent to this database: use CHAR(92).")
+        elif isinstance(node, (exp.Dot, exp.Column, exp.Identifier, exp.Literal)):
+            _check_name(node, dialect)
         elif not (kind in _NODES or isinstance(node, (exp.Binary, exp.Unary))) or kind == "Operator":
             raise QueryError(f"`{_words(kind)}` is not allowed in a query here.")
         elif isinstance(node, exp.Table) and isinstance(node.this, exp.Func):
             _check_table_function(node.this)
+
+
+def _check_name(node: exp.Expr, dialect: str) -> None:
+    """Refuse names and texts that a database may take for something else than the parser does."""
+    if isinstance(node, exp.Dot):
+        if isinstance(node.expression, exp.Func):
+            raise QueryError(
+                f"`{node.sql(dialect)[:100]}`: functions are called by their name alone, as f(x)."
+            )
+    elif isinstance(node, exp.Column):
+        if not node.table and not node.this.args.get("quoted") and node.name.lower() in NO_COLUMNS:
+            raise QueryError(f"`{node.name}` is not a column; what it tells is not available here.")
+    elif isinstance(node, exp.Identifier):
+        if not node.args.get("quoted") and not _PLAIN.fullmatch(node.name):
+            raise QueryError(
+                f"`{node.name[:60]}` is a name only in quotes: values are written into the query."
+            )
+    elif node.is_string and dialect == "mysql" and "\\" in node.name:
+        raise QueryError("Texts with backslashes are not sent to this database: use CHAR(92).")
 
 
 def _check_function(node: exp.Func, kind: str) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.databases.database import Database, Relation
-from rlm_jupyter.databases.errors import QueryCancelledError, QueryError
+from rlm_jupyter.databases.query_errors import QueryCancelledError, QueryError
 from rlm_jupyter.databases.results import BATCH, collect_rows
 from rlm_jupyter.errors import ContextError
 

@@ -61,7 +61,7 @@ def _handled(value: Any, name: str, table: str, rows: int) -> Handled:
         value = resolved(value, name)
     database = database_of(value, table)
     from rlm_jupyter.databases.description import describe_database
-    from rlm_jupyter.databases.errors import QueryError
+    from rlm_jupyter.databases.query_errors import QueryError
 
     try:
         about = describe_database(database, rows)

@@ -7,7 +7,7 @@ import pytest
 from database_attacks import ALLOWED, CONDITIONS, FUNCTIONS, OTHER_TABLES, REACHES, TWO, WRITES
 from database_parts import KINDS, ORDERS, Asking, duckdb_file, fill, sqlite_file
 
-from rlm_jupyter.databases.errors import QueryError
+from rlm_jupyter.databases.query_errors import QueryError
 from rlm_jupyter.databases.running import Query
 
 
@@ -38,7 +38,7 @@ def test_what_is_not_a_query_of_the_tables_is_refused(shop, query):
 
 @pytest.mark.parametrize("query", OTHER_TABLES)
 def test_a_table_that_is_not_the_handles_is_refused(shop, query):
-    with pytest.raises(QueryError, match="There is no table `(main.)?vault` here"):
+    with pytest.raises(QueryError, match=r"There is no table `(main.)?vault` here"):
         shop.sql(query, table="orders")
 
 

@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy
 from database_parts import KINDS, ORDERS, Asking, duckdb_file, sqlite_file
 
-from rlm_jupyter.databases.errors import QueryError
 from rlm_jupyter.databases.handed_over import is_database
+from rlm_jupyter.databases.query_errors import QueryError
 from rlm_jupyter.errors import ContextError
 from rlm_jupyter.run_setup.database_sources import take_databases
 from rlm_jupyter.values.codec import api as codec
@@ -96,11 +96,11 @@ def test_queries_of_usual_forms_are_answered(shop, query):
 
 
 def test_a_missing_column_or_table_is_told_with_what_there_is(shop):
-    with pytest.raises(QueryError, match="The database says: .*amuont"):
+    with pytest.raises(QueryError, match=r"The database says: .*amuont"):
         shop.sql("SELECT amuont FROM t", table="orders")
-    with pytest.raises(QueryError, match="There is no table `oders` here. There is: .*`orders`"):
+    with pytest.raises(QueryError, match=r"There is no table `oders` here. There is: .*`orders`"):
         shop.sql("SELECT 1 FROM oders", table="orders")
-    with pytest.raises(QueryError, match="no table `nothing` here. There is: `orders`, `vault`"):
+    with pytest.raises(QueryError, match=r"no table `nothing` here. There is: `orders`, `vault`"):
         shop.ask("open", table="nothing")
 
 

@@ -14,7 +14,7 @@ from database_attacks import CONDITIONS, FUNCTIONS, OTHER_TABLES, REACHES, TWO, 
 from database_parts import ORDERS, Asking, fill
 from postgres_server import PASSWORD, postgres_server
 
-from rlm_jupyter.databases.errors import QueryError, QueryTimeoutError
+from rlm_jupyter.databases.query_errors import QueryError, QueryTimeoutError
 from rlm_jupyter.databases.running import Query
 from rlm_jupyter.errors import ContextError
 from rlm_jupyter.run_setup.database_sources import take_databases

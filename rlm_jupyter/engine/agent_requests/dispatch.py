@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.compaction import check_fits
 from rlm_jupyter.engine.agent_requests.added_imports import told_imports
+from rlm_jupyter.engine.agent_requests.database_queries import ask_table
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
 from rlm_jupyter.engine.agent_requests.received_values import load_received
-from rlm_jupyter.engine.agent_requests.table_questions import ask_table
 from rlm_jupyter.engine.agent_requests.tool_calls import (
     ask_server,
     call_tool,
