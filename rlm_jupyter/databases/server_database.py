@@ -100,11 +100,14 @@ class Server(Database):
             connection = lent.__enter__()
         except Exception as error:  # the message may name the server, the user and more
             raise QueryError(f"The database cannot be reached (`{type(error).__name__}`).") from None
-        cursor = None
+        cursor, writes = None, False
         try:
             cursor = connection.cursor()
-            begin = self._begin_postgres if self.dialect == "postgres" else self._begin_mysql
-            cancel = begin(connection, cursor)
+            if self.dialect == "postgres":
+                cancel = self._begin_postgres(connection, cursor)
+            else:
+                writes = not _is_read_only(cursor)
+                cancel = self._begin_mysql(cursor)
             with query.running(cancel):
                 yield cursor
         except (QueryError, QueryCancelledError):
@@ -116,6 +119,8 @@ class Server(Database):
                 if getattr(connection, "autocommit", False) is True and cursor is not None:
                     cursor.execute("ROLLBACK")
                 connection.rollback()
+            if writes:
+                _end_mysql(connection, cursor)
             with contextlib.suppress(Exception):
                 lent.__exit__(None, None, None)
 
@@ -132,7 +137,10 @@ class Server(Database):
         cancel: Callable[[], object] | None = getattr(connection, "cancel", None)
         return cancel or (lambda: self._elsewhere(f"SELECT pg_cancel_backend({int(pid)})"))
 
-    def _begin_mysql(self, _connection: Any, cursor: Any) -> Callable[[], object]:
+    def _begin_mysql(self, cursor: Any) -> Callable[[], object]:
+        # MariaDB lets statements such as DROP TABLE end a read-only transaction and run after it, but not in a session
+        # all of whose transactions are read-only.
+        cursor.execute("SET SESSION TRANSACTION READ ONLY")
         cursor.execute("START TRANSACTION READ ONLY")
         cursor.execute("SELECT CONNECTION_ID()")
         ((number,),) = cursor.fetchall()
@@ -153,3 +161,21 @@ def _execute_one(cursor: Any, statement: str) -> None:
         cursor.execute(statement, binary=True)
     else:
         cursor.execute(statement)
+
+
+def _is_read_only(cursor: Any) -> bool:
+    """Whether a session of MySQL begins read-only transactions anyway."""
+    for name in ("transaction_read_only", "tx_read_only"):  # of MySQL 8 and MariaDB 11.1, and of older ones
+        with contextlib.suppress(Exception):
+            cursor.execute(f"SELECT @@session.{name}")
+            return bool(cursor.fetchall()[0][0])
+    return False
+
+
+def _end_mysql(connection: Any, cursor: Any) -> None:
+    """Let the session write again, as its pool expects; a session that cannot be told so is closed."""
+    try:
+        cursor.execute("SET SESSION TRANSACTION READ WRITE")
+    except Exception:
+        with contextlib.suppress(Exception):
+            connection.close()

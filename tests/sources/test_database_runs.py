@@ -138,11 +138,10 @@ def test_a_follow_up_asks_the_databases_of_the_run_that_it_continues(tmp_path):
     with asking(tmp_path) as ask:
         run = ask(
             {
-                "root": ["print(context)\nFINAL(1)"],
-                "again": [
-                    *["print(context_2)"] * 3,
+                "root": [
+                    "print(context)\nFINAL(1)",
                     "FINAL([context['orders'].count(), context_2['orders'].count()])",
-                ],
+                ]
             },
             context=duckdb_file(tmp_path),
         )
