@@ -121,11 +121,12 @@ class DuckDB(Database):
             _begin(cursor)
             with query.running(cursor.interrupt):
                 relation = cursor.sql(sql)
+                names = unique_names(relation.columns)
                 read = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
                 reader = read(BATCH)  # not of `execute`, which would gather the whole result first
                 found = collect(reader, reader.schema, query.check)
                 kinds = list(map(str, relation.types))
-                return _plain(found.rename_columns(unique_names(found.column_names)), kinds)
+                return _plain(found, names, kinds)
         except (QueryError, QueryCancelledError):
             raise
         except Exception as error:
@@ -136,24 +137,28 @@ class DuckDB(Database):
             cursor.close()
 
 
-def _plain(table: pa.Table, kinds: list[str]) -> pa.Table:
-    """Give columns that Arrow cannot hold as DuckDB has them a type that it can."""
+def _plain(table: pa.Table, names: list[str], kinds: list[str]) -> pa.Table:
+    """Give columns that Arrow cannot hold as DuckDB has them a type that it can, and each a name of its own."""
     import pyarrow as pa
 
-    for place, (field, kind) in enumerate(zip(table.schema, kinds, strict=True)):
-        column = table.column(place)
-        if kind in (
-            "HUGEINT",
-            "UHUGEINT",
-        ):  # such as of SUM: they come as decimals, which may have too many digits
-            try:
-                column = column.cast(pa.int64())
-            except pa.ArrowInvalid:
-                column = column.cast(pa.float64())
-        elif isinstance(field.type, pa.ExtensionType):  # texts such as UUID and JSON
-            column = column.cast(field.type.storage_type) if kind != "UUID" else _texts(column)
-        table = table.set_column(place, field.name, column)
-    return table
+    columns = [_plain_column(column, kind) for column, kind in zip(table.columns, kinds, strict=True)]
+    return pa.Table.from_arrays(columns, names=names)
+
+
+def _plain_column(column: Any, kind: str) -> Any:
+    import pyarrow as pa
+
+    if kind in (
+        "HUGEINT",
+        "UHUGEINT",
+    ):  # such as of SUM: they come as decimals, which may have too many digits
+        try:
+            return column.cast(pa.int64())
+        except pa.ArrowInvalid:
+            return column.cast(pa.float64())
+    if isinstance(column.type, pa.ExtensionType):  # texts such as UUID and JSON
+        return column.cast(column.type.storage_type) if kind != "UUID" else _texts(column)
+    return column
 
 
 def _texts(column: Any) -> Any:

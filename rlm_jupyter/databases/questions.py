@@ -14,11 +14,13 @@ from rlm_jupyter.databases.description import describe_relation, is_about, opene
 from rlm_jupyter.databases.query_errors import QueryError
 from rlm_jupyter.databases.results import MOST_ROWS
 from rlm_jupyter.databases.sql_queries import (
+    MOST_NODES,
     Source,
     alias_in,
     checked_condition,
     checked_query,
     restricted,
+    size_of,
     written,
 )
 from rlm_jupyter.values.codec.table_handle import MOST_CONDITIONS
@@ -143,9 +145,15 @@ def _source(database: Database, asked: Asked) -> Source:
     """Returns what a handle of a table stands for in a query: the table, or its rows for which the conditions hold."""
     relation = database.relation(asked.table)
     source: Source = partial(relation.expression, database.dialect)
+    total = 0
     for condition in asked.conditions:
         names = _names_of(relation, source)
         tree = checked_condition(condition, database.dialect, names)
+        total += size_of(tree)
+        if total > MOST_NODES:
+            raise QueryError(
+                "The conditions of this handle have too many parts: narrow it by fewer, or simpler ones."
+            )
         source = restricted(source, alias_in(condition, database.dialect, _simple(relation)), tree)
     return source
 

@@ -12,6 +12,7 @@ from rlm_jupyter.databases.query_errors import QueryError
 
 MOST_ROWS = 1_000_000
 MOST_BYTES = 256_000_000
+MOST_COLUMNS = 2000
 BATCH = 20_000
 """Rows that are fetched at once."""
 _INSTEAD = (
@@ -83,13 +84,24 @@ def _bound(rows: int, size: int) -> None:
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """Returns names of columns, of which each is there once: `id`, `id_1`."""
+    """Returns names of columns, of which each is there once: `id`, `id_1`.
+
+    Raises:
+        QueryError: there are too many.
+    """
+    if len(names) > MOST_COLUMNS:
+        raise QueryError(
+            f"The result has {len(names):,} columns; the most is {MOST_COLUMNS:,}: select fewer."
+        )
     found: list[str] = []
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
     for name in names:
-        number, free = 0, name
-        while free in found:
-            number += 1
-            free = f"{name}_{number}"
+        free = name
+        while free in taken:
+            numbers[name] = numbers.get(name, 0) + 1
+            free = f"{name}_{numbers[name]}"
+        taken.add(free)
         found.append(free)
     return found
 

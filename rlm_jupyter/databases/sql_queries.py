@@ -19,7 +19,10 @@ from rlm_jupyter.databases.query_errors import QueryError
 from rlm_jupyter.databases.sql_functions import KNOWN, NAMED, NO_COLUMNS, TABLE_CLASSES, TABLE_FUNCTIONS
 
 MOST_CHARACTERS = 20_000
-_MOST_NODES = 20_000
+MOST_NODES = 20_000
+"""Parts of a query, with the conditions of its handle wherever it is named."""
+_MOST_TABLES = 50
+_TOO_MANY = "The query, with the conditions of its handle, has too many parts: ask for less at once."
 _SHOWN = 15
 
 Source = Callable[[], exp.Expr]
@@ -67,6 +70,10 @@ def checked_query(text: str, dialect: str, tables: Mapping[str, Source]) -> exp.
         tree = outer
     _check(tree, dialect)
     made: exp.Query = _resolve(tree, dialect, tables)
+    if (
+        sum(1 for _ in made.find_all(exp.Table)) > 4 * _MOST_TABLES
+    ):  # those of conditions, wherever they are repeated
+        raise QueryError(_TOO_MANY)
     return made
 
 
@@ -106,6 +113,11 @@ def alias_in(condition: str, dialect: str, name: str) -> str:
     return name if any(column.table.lower() == name.lower() for column in columns) else "t"
 
 
+def size_of(tree: exp.Expr) -> int:
+    """Returns the number of a tree's parts."""
+    return sum(1 for _ in tree.walk())
+
+
 def written(tree: exp.Expr, dialect: str) -> str:
     """Returns a tree as text for its database.
 
@@ -134,8 +146,8 @@ def _parsed(text: str, dialect: str) -> exp.Expr:
     if len(trees) != 1:
         raise QueryError(f"One query at a time: there are {len(trees)} statements.")
     tree = trees[0]
-    if sum(1 for _ in tree.walk()) > _MOST_NODES:
-        raise QueryError("The query has too many parts.")
+    if size_of(tree) > MOST_NODES:
+        raise QueryError(_TOO_MANY)
     assert isinstance(tree, exp.Expr)
     return tree
 
@@ -222,7 +234,13 @@ def _words(kind: str) -> str:
 
 def _resolve(tree: Any, dialect: str, tables: Mapping[str, Source]) -> Any:
     """Put in the place of each name of a table what it stands for."""
-    for table in [node for node in tree.find_all(exp.Table) if not isinstance(node.this, exp.Func)]:
+    total = size_of(tree)
+    named = list(tree.find_all(exp.Table))
+    if (
+        len(named) > _MOST_TABLES
+    ):  # a planner takes minutes over hundreds, in which no database hears of a cancellation
+        raise QueryError(f"The query names tables {len(named):,} times; the most is {_MOST_TABLES}.")
+    for table in [node for node in named if not isinstance(node.this, exp.Func)]:
         if _is_cte(table, dialect):
             continue
         name = _full_name(table)
@@ -230,6 +248,11 @@ def _resolve(tree: Any, dialect: str, tables: Mapping[str, Source]) -> Any:
         if source is None:
             raise QueryError(f"There is no table `{name[:80]}` here. There is: {_listed(tables)}.")
         made = source()
+        total += size_of(made)
+        if (
+            total > MOST_NODES
+        ):  # each name is another copy of the handle's conditions, which may name it again
+            raise QueryError(_TOO_MANY)
         alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
         made.set("alias", alias.copy())
         for part in ("joins", "laterals", "pivots", "sample"):

@@ -40,17 +40,16 @@ def _frame(table: Any) -> Any:
     """Make a DataFrame of an Arrow table. Decimals become integers or floats, as DuckDB's own frames have them."""
     import pyarrow as pa
 
-    for place, field in enumerate(table.schema):
-        if pa.types.is_decimal(field.type):
-            table = table.set_column(place, field.name, _number(table.column(place), field.type))
+    columns = [_number(column) if pa.types.is_decimal(column.type) else column for column in table.columns]
+    table = pa.Table.from_arrays(columns, names=table.column_names)
     return table.to_pandas()
 
 
-def _number(column: Any, kind: Any) -> Any:
+def _number(column: Any) -> Any:
     """Cast a column of decimals: to integers where it has no decimals and all fit, else to floats."""
     import pyarrow as pa
 
-    if kind.scale <= 0:
+    if column.type.scale <= 0:
         try:
             return column.cast(pa.int64())
         except pa.ArrowInvalid:

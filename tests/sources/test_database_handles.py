@@ -242,6 +242,7 @@ def test_a_handle_in_the_notebook_is_a_description_that_answers_nothing(tmp_path
     assert back["parts"][0] == table
     assert repr(table) == "<table orders(id BIGINT) where amount > 5: 3 rows>"
     assert back["db"].tables == ["orders", "vault"]
+    assert "\x1b" not in repr(Table("x", "a\x1b[2J", ("b\x1b",), {"columns": 7, "length": "many"}))
     for use in (table.count, lambda: table.sql("SELECT 1"), lambda: len(table), lambda: handle["orders"]):
         with pytest.raises(TypeError, match="answers in agents' code only"):
             use()

@@ -120,6 +120,10 @@ class Table:
         return hash(self._identity)
 
     def __repr__(self) -> str:
+        # What an agent returned may hold anything, also what a terminal would obey.
+        return "".join(char if char.isprintable() else "?" for char in self._shown())
+
+    def _shown(self) -> str:
         if self.name is None:
             return f"<database {', '.join(self.tables[:20])}>"
         shown = list(self.schema.items())[:_MOST_COLUMNS]
