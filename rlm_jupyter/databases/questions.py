@@ -14,7 +14,7 @@ from rlm_jupyter.databases.description import describe_relation, is_about, opene
 from rlm_jupyter.databases.query_errors import QueryError
 from rlm_jupyter.databases.results import MOST_ROWS
 from rlm_jupyter.databases.sql_queries import (
-    MOST_NODES,
+    MOST_OF_CONDITIONS,
     Source,
     alias_in,
     checked_condition,
@@ -138,7 +138,7 @@ def _run(database: Database, tree: exp.Query, query: Query) -> pa.Table:
 
 
 def _as_t(source: Source) -> exp.Expr:
-    return exp.alias_(source(), "t", table=True)
+    return exp.alias_(source(), "t", table=True, copy=False)
 
 
 def _source(database: Database, asked: Asked) -> Source:
@@ -150,7 +150,7 @@ def _source(database: Database, asked: Asked) -> Source:
         names = _names_of(relation, source)
         tree = checked_condition(condition, database.dialect, names)
         total += size_of(tree)
-        if total > MOST_NODES:
+        if total > MOST_OF_CONDITIONS:
             raise QueryError(
                 "The conditions of this handle have too many parts: narrow it by fewer, or simpler ones."
             )

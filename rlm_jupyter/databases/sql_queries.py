@@ -21,6 +21,8 @@ from rlm_jupyter.databases.sql_functions import KNOWN, NAMED, NO_COLUMNS, TABLE_
 MOST_CHARACTERS = 20_000
 MOST_NODES = 20_000
 """Parts of a query, with the conditions of its handle wherever it is named."""
+MOST_OF_CONDITIONS = 4000
+"""Parts of all conditions of a handle, with those before it wherever one names the handle."""
 _MOST_TABLES = 50
 _TOO_MANY = "The query, with the conditions of its handle, has too many parts: ask for less at once."
 _SHOWN = 15
@@ -90,7 +92,7 @@ def checked_condition(text: str, dialect: str, tables: Mapping[str, Source]) -> 
     except (SqlglotError, RecursionError, ValueError) as error:
         raise QueryError(f"`{text:.100}` is not a condition of SQL: {_reason(error)}") from None
     _check(holder, dialect)
-    made: exp.Expr = _resolve(holder, dialect, tables).args["where"].this
+    made: exp.Expr = _resolve(holder, dialect, tables, MOST_OF_CONDITIONS).args["where"].this
     return made
 
 
@@ -98,8 +100,9 @@ def restricted(source: Source, alias: str, condition: exp.Expr) -> Source:
     """Returns the source of the rows for which a condition holds."""
 
     def make() -> exp.Expr:
-        inner = exp.alias_(source(), alias, table=True, quoted=True)
-        return exp.select("*").from_(inner).where(exp.paren(condition.copy())).subquery()
+        inner = exp.alias_(source(), alias, table=True, quoted=True, copy=False)
+        rows = exp.select("*").from_(inner, copy=False)
+        return rows.where(exp.paren(condition.copy(), copy=False), copy=False).subquery(copy=False)
 
     return make
 
@@ -232,7 +235,7 @@ def _words(kind: str) -> str:
 # ---------------------------------------------------------------------------------- what its tables are
 
 
-def _resolve(tree: Any, dialect: str, tables: Mapping[str, Source]) -> Any:
+def _resolve(tree: Any, dialect: str, tables: Mapping[str, Source], most: int = MOST_NODES) -> Any:
     """Put in the place of each name of a table what it stands for."""
     total = size_of(tree)
     named = list(tree.find_all(exp.Table))

@@ -339,3 +339,14 @@ def test_a_result_that_passes_a_limit_is_an_error_that_names_it_and_the_way(
     with pytest.raises(QueryError, match=f"{told}.*Aggregate in SQL.*sample"):
         shop.whole("SELECT * FROM orders")
     assert shop.whole("SELECT COUNT(*) AS n FROM orders") == [{"n": 100}]
+
+
+def test_conditions_that_multiply_are_refused_before_they_are_written(tmp_path):
+    shop = Asking(duckdb_file(tmp_path))
+    twice = "id <= (SELECT MAX(id) FROM t) AND id <= (SELECT MAX(id) FROM t)"
+    assert shop.ask("count", table="orders", conditions=[twice] * 3) == 100
+    with pytest.raises(QueryError, match="too many parts"):
+        shop.ask("count", table="orders", conditions=[twice] * 50)
+    many = "SELECT 1 FROM t" + ", t" * 6000
+    with pytest.raises(QueryError, match="names tables 6,001 times"):
+        shop.sql(many, table="orders", conditions=["id > 5"] * 50)
