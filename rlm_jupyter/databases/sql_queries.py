@@ -252,9 +252,7 @@ def _resolve(tree: Any, dialect: str, tables: Mapping[str, Source], most: int = 
             raise QueryError(f"There is no table `{name[:80]}` here. There is: {_listed(tables)}.")
         made = source()
         total += size_of(made)
-        if (
-            total > MOST_NODES
-        ):  # each name is another copy of the handle's conditions, which may name it again
+        if total > most:  # each name is another copy of the conditions, which may name it again
             raise QueryError(_TOO_MANY)
         alias = table.args.get("alias") or exp.TableAlias(this=exp.to_identifier(table.name, quoted=True))
         made.set("alias", alias.copy())
