@@ -205,6 +205,23 @@ def test_a_connection_of_another_thread_is_refused_with_what_to_do():
         take_databases(connections[0], "db", rows=3)
 
 
+def test_a_connection_deep_in_other_data_is_refused_with_what_to_do(tmp_path):
+    from rlm_jupyter.run_setup.start import encode
+
+    for value in (duckdb.connect(), sqlite3.connect(":memory:"), sqlalchemy.create_engine("sqlite://")):
+        with pytest.raises(ContextError, match=r"data\[0\]\['db'\].*hand over `context={'db': CONNECTION}`"):
+            encode([{"db": value}], ("data",), rows=3)
+
+
+def test_without_sqlglot_it_is_told_what_to_install(tmp_path, monkeypatch):
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "sqlglot" else found(name))
+    with pytest.raises(ContextError, match=r"pip install 'rlm_jupyter\[sql\]'"):
+        take_databases(sqlite_file(tmp_path), "db", rows=3)
+
+
 def test_nothing_else_is_taken_for_a_database_and_no_library_is_imported(tmp_path):
     (tmp_path / "notes.db").write_text("no database")
     values = [
