@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.databases.database import Database, Relation
 from rlm_jupyter.databases.query_errors import QueryCancelledError, QueryError
-from rlm_jupyter.databases.results import BATCH, MOST_BYTES, collect, unique_names
+from rlm_jupyter.databases.results import MOST_BYTES, collect, unique_names
 from rlm_jupyter.errors import ContextError
 from rlm_jupyter.system import machine_memory
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.databases.running import Query
 
+_VECTOR = 2048
+"""Rows that DuckDB works on, and are fetched, at once: few, because they may be large."""
 _COLUMNS = """
 SELECT c.database_name, c.schema_name, c.table_name, c.column_name, c.data_type, t.estimated_size
 FROM duckdb_columns() c LEFT JOIN duckdb_tables() t USING (database_oid, schema_oid, table_oid)
@@ -123,7 +125,7 @@ class DuckDB(Database):
                 relation = cursor.sql(sql)
                 names = unique_names(relation.columns)
                 read = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
-                reader = read(BATCH)  # not of `execute`, which would gather the whole result first
+                reader = read(_VECTOR)  # not of `execute`, which would gather the whole result first
                 found = collect(reader, reader.schema, query.check)
                 kinds = list(map(str, relation.types))
                 return _plain(found, names, kinds)
@@ -220,7 +222,7 @@ def of_relation(relation: Any, name: str) -> DuckDB:
             database.relations = {name: Relation(name, columns, query=sql)}
             return database
     read = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
-    reader = read(BATCH)
+    reader = read(_VECTOR)
     try:
         rows = collect(reader, reader.schema, lambda: None)
     except QueryError:

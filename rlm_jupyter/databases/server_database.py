@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rlm_jupyter.databases.running import Query
 
 _LONGEST_SECONDS = 600
+_FIRST, _LARGE = 100, 16_000_000
+"""Rows that are fetched first, and bytes of texts that are meant to be fetched at once."""
 
 _POSTGRES_TABLES = """
 SELECT n.nspname, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), c.reltuples::bigint, current_schema()
@@ -75,20 +77,21 @@ class Server(Database):
             if self.dialect == "postgres":
                 # The server itself refuses a cursor for anything but one query that changes nothing.
                 _execute_one(cursor, f"DECLARE rlm_result NO SCROLL CURSOR FOR {sql}")
-                cursor.execute(f"FETCH FORWARD {BATCH} FROM rlm_result")
+                cursor.execute(f"FETCH FORWARD {_FIRST} FROM rlm_result")
             else:
                 cursor.execute(sql)
             title = [column[0] for column in cursor.description]
-            first = True
+            wanted = 0
 
             def fetch() -> Any:
-                nonlocal first
+                nonlocal wanted
                 if self.dialect != "postgres":
                     return cursor.fetchmany(BATCH)
-                if not first:
-                    cursor.execute(f"FETCH FORWARD {BATCH} FROM rlm_result")
-                first = False
-                return cursor.fetchall()
+                if wanted:
+                    cursor.execute(f"FETCH FORWARD {wanted} FROM rlm_result")
+                rows = cursor.fetchall()
+                wanted = _next_number(rows)
+                return rows
 
             return collect_rows(fetch, lambda: title, query.check)
 
@@ -152,6 +155,12 @@ class Server(Database):
             cursor = connection.cursor()
             cursor.execute(statement)
             cursor.close()
+
+
+def _next_number(rows: list[Any]) -> int:
+    """Returns how many rows to fetch next, by how large the last ones were: the driver holds all of them at once."""
+    size = sum(len(value) for row in rows for value in row if isinstance(value, (str, bytes))) + 1
+    return max(1, min(BATCH, 20 * len(rows), _LARGE * len(rows) // size))
 
 
 def _execute_one(cursor: Any, statement: str) -> None:

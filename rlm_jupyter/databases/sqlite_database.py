@@ -6,11 +6,12 @@ import secrets
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.databases.database import Database, Relation
 from rlm_jupyter.databases.query_errors import QueryCancelledError, QueryError
-from rlm_jupyter.databases.results import BATCH, collect_rows
+from rlm_jupyter.databases.results import BATCH, MOST_BYTES, collect_rows
 from rlm_jupyter.errors import ContextError
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _NOT_CALLED = {
     "zipfile",
     "sqlar_uncompress",
 }
+_LARGE = 16_000_000
+"""Bytes of texts that are fetched at once."""
 _OWN = ("sqlite_", "pragma_", "dbstat")
 
 
@@ -75,7 +78,7 @@ class SQLite(Database):
             with closing(self._connect()) as connection, query.running(connection.interrupt):
                 cursor = connection.execute(sql)
                 return collect_rows(
-                    lambda: cursor.fetchmany(BATCH),
+                    lambda: _some_rows(cursor),
                     lambda: [column[0] for column in cursor.description],
                     query.check,
                 )
@@ -86,10 +89,22 @@ class SQLite(Database):
 
     def _connect(self, *, checked: bool = True) -> sqlite3.Connection:
         connection = sqlite3.connect(self._uri, uri=True, check_same_thread=False, isolation_level=None)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_BYTES)
         connection.execute("PRAGMA query_only = 1")
         if checked:
             connection.set_authorizer(_may_read)
         return connection
+
+
+def _some_rows(cursor: sqlite3.Cursor) -> list[Any]:
+    """Fetch the next rows: fewer where they are large, so that the limit is seen before memory is full."""
+    rows, size = [], 0
+    for row in islice(cursor, BATCH):
+        rows.append(row)
+        size += sum(len(value) for value in row if type(value) in (str, bytes))
+        if size > _LARGE:
+            break
+    return rows
 
 
 def _may_read(

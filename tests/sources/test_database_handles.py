@@ -367,3 +367,16 @@ def test_conditions_that_multiply_are_refused_before_they_are_written(tmp_path):
     many = "SELECT 1 FROM t" + ", t" * 6000
     with pytest.raises(QueryError, match="names tables 6,001 times"):
         shop.sql(many, table="orders", conditions=["id > 5"] * 50)
+
+
+def test_large_values_meet_the_limit_before_they_fill_the_memory(tmp_path):
+    for path, query in (
+        (sqlite_file(tmp_path), "SELECT PRINTF('%.*c', 40000000, 'x') AS a FROM orders"),
+        (
+            sqlite_file(tmp_path),
+            "SELECT REPLACE(PRINTF('%.*c', 20000000, 'x'), 'x', 'yyyyyyyyyyyyyyyyyyyy') AS a FROM orders",
+        ),
+        (duckdb_file(tmp_path), "SELECT REPEAT('x', 4000000) AS a FROM orders"),
+    ):
+        with pytest.raises(QueryError, match=r"limit of one result|too big"):
+            Asking(path).whole(query)
