@@ -157,12 +157,17 @@ def _data(words: Sequence[str]) -> tuple[tuple[str, ...], Any]:
         ConfigError: several, of which one is to be read here.
         ContextError: there is no such file, or it does not hold what its name says.
     """
+    from pathlib import Path
+
     from rlm_jupyter.data_files import read_data
+    from rlm_jupyter.databases.handed_over import file_kind
     from rlm_jupyter.run_setup.named_paths import is_path, paths_of, variable_for
 
     if not words:
         return (), None
     if len(words) == 1 and not is_path(words[0]):
+        if file_kind(Path(words[0])) is not None:  # a database is asked where it is
+            return (), Path(words[0])
         return (), read_data(words[0], tell=_note)
     found: dict[str, Any] = {}
     for word in words:

@@ -20,7 +20,7 @@ from rlm_jupyter.events.events import AnyEvent, Notice
 from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.registry import kernel_pool, let_older_go, refuse_running, register_run, reply_cache, submit
 from rlm_jupyter.run_setup.question import Question
-from rlm_jupyter.run_setup.sources import Grants, check_local
+from rlm_jupyter.run_setup.sources import check_local
 from rlm_jupyter.run_setup.start import (
     Data,
     check_start,
@@ -60,7 +60,7 @@ class _Course:
 
     step: bool = False
     exposed: str | None = None
-    grants: Grants = field(default_factory=Grants)
+    data: Data = field(default_factory=Data)
     recorded: RecordedRun | None = None
 
 
@@ -142,7 +142,7 @@ class Wiring:
                 limits,
                 listeners,
                 inherit=inherit,
-                course=_Course(asked.step, exposed, data.grants, asked.recorded),
+                course=_Course(asked.step, exposed, data, asked.recorded),
             )
         except BaseException:
             if earlier is not None:
@@ -218,6 +218,7 @@ class Wiring:
         handed = [
             *secrets_in(env, handed=True),
             *(secret for config in servers.values() for secret in config.secrets),
+            *(course.data.secrets if course is not None else ()),
         ]
         journal = Journal(run_id, redactor([*self.secrets, *handed]))
         for listener in listeners:
@@ -260,10 +261,13 @@ class Wiring:
             redact=toolkit.redact,
             recorded=course.recorded,
         )
+        grants, databases = course.data.grants, dict(course.data.databases)
+        if spec.earlier is not None:
+            databases = {**spec.earlier.services.databases, **databases}
         store = Store(limit=self.settings.value_memory)
-        for data in (spec.context, *(one.data for one in spec.added)):
-            if data is not None:
-                store.share(data)
+        for held in (spec.context, *(one.data for one in spec.added)):
+            if held is not None:
+                store.share(held)
         conductor = Conductor(
             run=run_id,
             settings=self.settings,
@@ -280,9 +284,10 @@ class Wiring:
             inherit_tools=toolkit.inherit,
             redact=toolkit.redact,
             step=course.step,
-            box_limits=course.grants.limits(self.settings.sandbox.read),
-            links=course.grants.links,
+            box_limits=grants.limits(self.settings.sandbox.read),
+            links=grants.links,
             recorded=course.recorded,
+            databases=databases,
         )
         log = keep_values(conductor, writer, self.settings)
         emit_run_started(

@@ -61,13 +61,17 @@ class CallState:
 
 @dataclass
 class ToolCallState:
-    """One call of a tool that runs in the notebook, or of an MCP server's."""
+    """One call of a tool that runs in the notebook, or of an MCP server's; or one query of a database."""
 
     name: str
     """Under which the views show it: `server.name` for a server's."""
     seconds: float
     ok: bool
     error: str | None = None
+    query: bool = False
+    """Whether it is a query of a database, and `name` the table and the text."""
+    rows: int | None = None
+    """Of a query's result."""
 
 
 @dataclass

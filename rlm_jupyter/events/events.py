@@ -362,6 +362,24 @@ class ToolCalled(Event):
     error: str | None = None
 
 
+class TableQueried(Event):
+    """An agent's code asked a database by a handle."""
+
+    kind: Literal["table_queried"] = "table_queried"
+    source: str
+    """The database, as descriptions name it."""
+    table: str | None = None
+    """Of the handle; None for that of a whole database."""
+    text: str
+    """What was asked, as the agent wrote it."""
+    turn: int
+    rows: int | None = None
+    """Of the result; None where it is not a table."""
+    seconds: float
+    ok: bool
+    error: str | None = None
+
+
 class ConnectionMade(Event):
     """An agent's code connected to a host, or was refused; what went over it is not known to us."""
 
@@ -454,6 +472,7 @@ AnyEvent = Annotated[
     | RowsMapped
     | FunctionWritten
     | ToolCalled
+    | TableQueried
     | ConnectionMade
     | Waiting
     | StepPending

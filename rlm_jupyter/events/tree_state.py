@@ -233,6 +233,8 @@ class TreeState:
                 _mapped(agent, event)
             case ev.ToolCalled():
                 _tool(agent, event)
+            case ev.TableQueried():
+                _query(agent, event)
             case ev.Waiting():
                 _wait(agent, event)
             case ev.StepPending():
@@ -391,4 +393,13 @@ def _tool(agent: AgentState, event: ev.ToolCalled) -> None:
     if turn is not None:
         turn.tools_called += 1
         turn.tool_calls.append(ToolCallState(key, event.seconds, event.ok, event.error))
+        del turn.tool_calls[:-TOOL_CALLS]
+
+
+def _query(agent: AgentState, event: ev.TableQueried) -> None:
+    turn = next((turn for turn in reversed(agent.turns) if turn.turn == event.turn), None)
+    if turn is not None:
+        turn.tools_called += 1
+        asked = f"{event.table or 'database'}: {event.text}"
+        turn.tool_calls.append(ToolCallState(asked, event.seconds, event.ok, event.error, True, event.rows))
         del turn.tool_calls[:-TOOL_CALLS]

@@ -25,6 +25,7 @@ from .code_table import parse_code
 from .data_outline import outline_data
 from .missing_imports import MissingImports
 from .pending_calls import Call, Failed
+from .table_queries import connect
 from .text_labels import label_texts
 from .text_lines import find_lines, other_lines, parse_lines
 
@@ -46,6 +47,7 @@ class Guest(Words):
             if fd is None
             else Link(socket.socket(fileno=fd), self.serve)
         )
+        connect(self.link, self._finish)
         words: list[Any] = [self.llm_query, self.rlm_query, self.llm_query_batched, self.rlm_query_batched]
         words += [self.batch_llm_query, self.FINAL, self.FINAL_VAR, self.SUBMIT, self.SHOW_VARS, self.budget]
         words += [self.mcp_list_tools, self.mcp_tool_schema, self.mcp_call]

@@ -211,6 +211,14 @@ def _named(attribute: str, way: str) -> Callable[[Any], Found]:
     return lambda value: ([str(getattr(value, attribute, None) or "")], way)
 
 
+_CONNECTIONS = (
+    "duckdb.DuckDBPyConnection",
+    "_duckdb.DuckDBPyConnection",
+    "sqlite3.Connection",
+    "sqlalchemy.Engine",
+)
+"""A database is asked by a handle if it is the data itself, or an item of a dict; not deeper in other data."""
+
 _KINDS: dict[str, Callable[[Any], Found]] = {
     "polars.LazyFrame": _of_polars,
     "datasets.Dataset": _of_datasets,
@@ -223,6 +231,7 @@ _KINDS: dict[str, Callable[[Any], Found]] = {
     "pyarrow.ParquetFile": _is_lazy("{}.read()"),
     "duckdb.DuckDBPyRelation": _is_lazy("{}.df()"),
     "_duckdb.DuckDBPyRelation": _is_lazy("{}.df()"),
+    **dict.fromkeys(_CONNECTIONS, _named("name", "context={{'db': CONNECTION}}")),
     "pyspark.DataFrame": _is_lazy("{}.toPandas()"),
     "ibis.Expr": _is_lazy("{}.to_pandas()"),
     "zarr.Array": _named("store", "{}[:]"),

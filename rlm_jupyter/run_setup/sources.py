@@ -14,6 +14,7 @@ from typing import Any, TypeGuard
 
 from rlm_jupyter.errors import ContextError
 from rlm_jupyter.sandbox_settings import exposed_path
+from rlm_jupyter.values.codec.table_handle import Table
 from rlm_jupyter.values.describe import api as describe
 from rlm_jupyter.values.files.metadata import describe_path, describe_paths
 from rlm_jupyter.values.files.reading import planned_reading
@@ -51,7 +52,7 @@ class Located:
     Attributes:
         value: the data.
         paths: the files and folders in it.
-        description: of the data; None where it is no path, so that `describe` says all.
+        description: of the data; None if it is not by its place, so that `describe` says all.
     """
 
     value: Any
@@ -70,11 +71,13 @@ def locate(value: Any, name: str, *, rows: int) -> Located:
     Raises:
         ContextError: a path leads nowhere, or to what agents must not read.
     """
+    if type(value) is Table:
+        return Located(value, description=value.about)
     if isinstance(value, Path):
-        path = _resolved(value, name)
+        path = resolved(value, name)
         return Located(path, [path], _with_plan(describe_path(path, rows), [path]))
     if _is_list(value):
-        paths = [_resolved(item, f"{name}[{at}]") for at, item in enumerate(value)]
+        paths = [resolved(item, f"{name}[{at}]") for at, item in enumerate(value)]
         return Located(paths, paths, _with_plan(describe_paths(paths, rows), paths))
     if isinstance(value, dict) and any(_is_located(item) for item in value.values()):
         found = {
@@ -88,7 +91,7 @@ def locate(value: Any, name: str, *, rows: int) -> Located:
 
 
 def _is_located(value: Any) -> bool:
-    return isinstance(value, Path) or _is_list(value)
+    return type(value) is Table or isinstance(value, Path) or _is_list(value)
 
 
 def _is_list(value: Any) -> TypeGuard[list[Path] | tuple[Path, ...]]:
@@ -105,8 +108,22 @@ def _of_items(whole: Mapping[Any, Any], found: Mapping[Any, Located], rows: int)
     ]
     read = [key for key, one in found.items() if one.description and one.description.get("variable")]
     notes = [f"`loaded[{key!r}]` holds what is in `{key}`." for key in read]
+    notes += _of_handles(found)
     about |= {"items": [], "preview": "\n\n".join(parts), "notes": notes}
     return {**about, "variable": "loaded"} if read else about
+
+
+def _of_handles(found: Mapping[Any, Located]) -> list[str]:
+    """Returns the notes of handles, once for all that have the same."""
+    notes: dict[tuple[str, ...], list[str]] = {}
+    for key, one in found.items():
+        if type(one.value) is Table:
+            notes.setdefault(tuple((one.description or {}).get("notes", ())), []).append(f"`{key}`")
+    return [
+        f"{', '.join(keys)}: {note}" if not at else note
+        for told, keys in notes.items()
+        for at, note in enumerate(told)
+    ]
 
 
 def _with_plan(about: dict[str, Any], paths: list[Path]) -> dict[str, Any]:
@@ -122,7 +139,7 @@ def _with_plan(about: dict[str, Any], paths: list[Path]) -> dict[str, Any]:
     return about
 
 
-def _resolved(path: Path, name: str) -> Path:
+def resolved(path: Path, name: str) -> Path:
     """Returns a path as it is reached from anywhere, if agents may see it.
 
     Raises:
@@ -150,7 +167,7 @@ def grants_for(paths: Iterable[Path], planned: Sequence[Path]) -> Grants:
     Raises:
         ContextError: there are too many, or agents must not read one.
     """
-    files = [_resolved(path, "the plan") for path in planned]
+    files = [resolved(path, "the plan") for path in planned]
     folders = sorted({str(file.parent) for file in files})
     read = tuple(dict.fromkeys(map(str, [*paths, *files])))
     if len(read) > MOST_FILES:

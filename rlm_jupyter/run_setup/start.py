@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from rlm_jupyter.events.events import AnyEvent, Notice, RunStarted
 from rlm_jupyter.kernels.launch.manager import check_launch
 from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.run_setup.continued import follow_up_spec, root_of
+from rlm_jupyter.run_setup.database_sources import take_databases
 from rlm_jupyter.run_setup.lazy_data import check_whole
 from rlm_jupyter.run_setup.sources import Grants, grants_for, locate
 from rlm_jupyter.sandbox_settings import check_log_dir
@@ -29,6 +30,7 @@ from rlm_jupyter.values.value_files import ValueFiles, directory_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rlm_jupyter.databases.database import Database
     from rlm_jupyter.engine.run.conductor import Conductor
     from rlm_jupyter.engine.run.event_log import EventLog
     from rlm_jupyter.engine.run.recorded_run import RecordedRun
@@ -109,12 +111,19 @@ class Data:
         names: the variables that it is bound to, besides `context`.
         item_names: where it is a dict of several variables: their names.
         grants: what agents may read because of it.
+        databases: that agents may ask, by what their handles call them.
     """
 
     buffer: Buffer | None = None
     names: tuple[str, ...] = ()
     item_names: tuple[str, ...] = ()
     grants: Grants = field(default_factory=Grants)
+    databases: Mapping[str, Database] = field(default_factory=dict)
+
+    @property
+    def secrets(self) -> list[str]:
+        """Passwords of databases."""
+        return [secret for database in self.databases.values() for secret in database.secrets]
 
 
 def encode(context: Any, names: tuple[str, ...], *, rows: int) -> Data:
@@ -123,8 +132,9 @@ def encode(context: Any, names: tuple[str, ...], *, rows: int) -> Data:
         return Data()
     name = names[0] if len(names) == 1 else "context"
     try:
-        planned = check_whole(context, name)
-        located = locate(context, name, rows=rows)
+        handled = take_databases(context, name, rows=rows)
+        planned = check_whole(handled.value, name)
+        located = locate(handled.value, name, rows=rows)
         grants = grants_for(located.paths, planned)
         data = Buffer.encode(located.value, rows=rows, late=True, name=name)
         if located.description is not None:
@@ -133,7 +143,7 @@ def encode(context: Any, names: tuple[str, ...], *, rows: int) -> Data:
         raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
     several = len(names) > 1
     own = tuple(name for name in names if name != "context")  # what data is called in any case
-    return Data(data, () if several else own, names if several else (), grants)
+    return Data(data, () if several else own, names if several else (), grants, handled.databases)
 
 
 def redactor(handed: Iterable[str]) -> Redactor | None:

@@ -171,9 +171,13 @@ def newest_tool_calls(turn: TurnState, most: int) -> list[ToolCallState]:
     return [turn.tool_calls[at] for at in sorted(order)]
 
 
+def _rows(call: ToolCallState) -> str:
+    return "" if call.rows is None else f" ({call.rows:,} {'row' if call.rows == 1 else 'rows'})"
+
+
 def _tool_call(call: ToolCallState, limit: int) -> protocol.ToolCall:
     shown: protocol.ToolCall = {
-        "name": one_line(call.name, _NAME),
+        "name": one_line(f"{call.name}{_rows(call)}", _NAME),
         "seconds": finite(round(call.seconds, 3)),
         "ok": call.ok,
     }

@@ -262,13 +262,15 @@ def _tool(name: str, agent: AgentState) -> str:
 
 
 def tool_calls_told(turn: TurnState, most: int = _SIBLINGS) -> Iterator[str]:
-    """Describes a turn's calls of tools in the notebook, a line each; failures have precedence."""
+    """Describes a turn's calls of tools in the notebook and its queries, a line each; failures have precedence."""
     for call in newest_tool_calls(turn, most):
         error = "" if call.error is None else f" · {one_line(call.error, 300)}"
         failed = "" if call.ok else " failed"
-        yield f"Tool {one_line(call.name, 100)}{failed} · {fmt.duration(call.seconds)}{error}"
+        what = f"Query {one_line(call.name, 160)}" if call.query else f"Tool {one_line(call.name, 100)}"
+        rows = "" if call.rows is None else f" · {fmt.amount(call.rows, 'row')}"
+        yield f"{what}{failed} · {fmt.duration(call.seconds)}{rows}{error}"
     if (more := turn.tools_called - min(most, len(turn.tool_calls))) > 0:
-        yield f"… {fmt.amount(more, 'more call')} of tools"
+        yield f"… {fmt.amount(more, 'more call')} of tools and databases"
 
 
 def prose(turn: TurnState) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from database_parts import sqlite_file
 from openai_server import Reply, fault
 from scripts import cell, question_of
 
@@ -69,6 +70,13 @@ def test_a_question_about_a_file_prints_the_value_alone(answer, tmp_path, name, 
     assert err.startswith("RLM run ")
     assert "Question: What?" in err
     assert f"Log: {tmp_path}" in err
+
+
+def test_a_database_is_asked_where_it_is(answer, tmp_path):
+    path = sqlite_file(tmp_path)
+    for word in (str(path), f"@{path}"):
+        exit_code, out, _ = answer("FINAL(context.sql('SELECT MAX(id) AS m FROM orders')['m'][0])", word)
+        assert (exit_code, out) == (0, "99\n")
 
 
 def test_without_a_file_and_quietly_with_a_schema(answer, tmp_path):

@@ -22,6 +22,7 @@ LAYERS = [
     {"sandbox_settings"},
     {"settings"},
     {"events", "values"},
+    {"databases"},
     {"data_files"},
     {"guest"},  # runs in an agent's kernel
     {"supervisor"},  # runs in the fork server

@@ -416,6 +416,7 @@ def hostile_log(url, odd=1e308, run="r"):
         {**base, "kind": "code_finished", "agent": "0", "cell": 1, "status": "ok", "output": text, "cut": -1, "seconds": odd},
         {**base, "kind": "variables_changed", "agent": "0", "turn": 1, "variables": [{"summary": text}, {"name": text, "bytes": "x"}, {"name": ["x"]}]},
         {**base, "kind": "tool_called", "agent": "0", "name": text, "server": text, "turn": 1, "seconds": -1, "ok": False, "error": text},
+        {**base, "kind": "table_queried", "agent": "0", "source": text, "table": text, "text": text, "turn": 1, "rows": -1, "seconds": -1, "ok": False, "error": text},
         {**base, "kind": "kernel_started", "agent": "0", "confinement": {"limits": text, "holds": 3, "net": 4}},
         {**base, "kind": "command", "agent": "", "name": "limit", "detail": f"cost={text}"},
         {**base, "kind": "command", "agent": "", "name": "limit", "detail": "cost=inf"},

@@ -65,6 +65,28 @@ def test_text_and_html_tell_of_them():
     assert "Tool stock failed · 0.2 s · `stock` raised KeyError: &#x27;pears&#x27;" in html
 
 
+QUERY = {"source": "DuckDB database `shop`", "table": "orders", "turn": 1, "seconds": 0.25}
+
+
+def test_queries_of_databases_are_lines_of_their_turn_in_all_views():
+    told = story(CALLS[0])
+    told.tell(ev.TableQueried, "0", **QUERY, text="SELECT id\n  FROM t", rows=12, ok=True)
+    told.tell(ev.TableQueried, "0", **QUERY, text="<b>DROP", ok=False, error="`DROP` is not a query")
+    state = told.state
+    calls = detail(state, "0")["turns"][0]["tool_calls"]
+    assert [call["name"] for call in calls] == [
+        "stock",
+        "orders: SELECT id FROM t (12 rows)",
+        "orders: <b>DROP",
+    ]
+    assert calls[2]["error"] == "`DROP` is not a query"
+    text, html = show_agent(state, "0"), static_html(state)
+    assert "   Query orders: SELECT id FROM t · 0.2 s · 12 rows" in text.splitlines()
+    assert "Query orders: SELECT id FROM t · 0.2 s · 12 rows" in html
+    assert "Query orders: &lt;b&gt;DROP failed" in html
+    assert state.agents["0"].turns[0].tools_called == 3
+
+
 def test_an_agent_without_tools_says_nothing_of_them():
     state = story(tools=(), mcp=()).state
     assert detail(state, "0")["tools"] == []

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.compaction import check_fits
 from rlm_jupyter.engine.agent_requests.added_imports import told_imports
+from rlm_jupyter.engine.agent_requests.database_queries import ask_table
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
 from rlm_jupyter.engine.agent_requests.packed_items import answer_items, read_item_schema
 from rlm_jupyter.engine.agent_requests.received_images import load_images
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 Answer = tuple[Any, list[int]]
 
-_WHILE_RUNNING = ("llm_query", "llm_pack", "rlm_query", "final", "tool", "mcp")
+_WHILE_RUNNING = ("llm_query", "llm_pack", "rlm_query", "final", "tool", "mcp", "table")
 _MAX_TEXT = 64_000_000
 _FORM = {False: ", with JSON only", True: " by text"}
 
@@ -80,6 +81,7 @@ class AgentCalls:
             "cell_done": self._cell_done,
             "tool": partial(call_tool, agent),
             "mcp": partial(ask_server, agent),
+            "table": partial(ask_table, agent),
         }
 
     def dismantle(self, agent: Agent) -> None:

@@ -20,6 +20,7 @@ from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.values.store import Buffer, Store
 
 if TYPE_CHECKING:
+    from rlm_jupyter.databases.database import Database
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.budget.ledger import Ledger
     from rlm_jupyter.engine.completions.completions import Completions
@@ -46,6 +47,7 @@ class RunServices(ABC):
         picture_bytes: of the pictures that cells have shown.
         recorded: the record of an earlier run that this one goes through; None for none.
         links: names in the working directory of its kernels, to the granted files and folders that they stand for.
+        databases: that its agents may ask by handles, by the number that the handles have.
         box_limits: of its kernels' boxes, over those of the sandbox: what may be read because it was handed over.
     """
 
@@ -71,6 +73,7 @@ class RunServices(ABC):
     recorded: RecordedRun | None = None
     box_limits: dict[str, Any] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
+    databases: Mapping[str, Database] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))

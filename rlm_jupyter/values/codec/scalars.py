@@ -1,4 +1,4 @@
-"""The forms of the standard library's small immutable values: numbers, bytes, times, paths.
+"""The forms of the standard library's small immutable values: numbers, bytes, times, paths, handles of tables.
 
 Travels as source into kernels: standard library only.
 
@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .container import Malformed, Unencodable
+from .table_handle import Table, table_form, table_of
 
 Form = Callable[[Any, Callable[[Any], int]], list[Any]]
 Built = Callable[[list[Any], Callable[[Any], memoryview]], Any]
@@ -243,6 +244,7 @@ FORMS: dict[type, Form] = {
     ipaddress.IPv4Interface: lambda v, _: ["interface", str(v)],
     ipaddress.IPv6Interface: lambda v, _: ["interface", str(v)],
     array: _array_form,
+    Table: table_form,
 }
 """Type to the function that gives its form: (value, function that stores a buffer) -> list."""
 
@@ -268,5 +270,6 @@ BUILDERS: dict[str, Built] = {
     "net": lambda p, _: ipaddress.ip_network(p[0]),
     "interface": lambda p, _: ipaddress.ip_interface(p[0]),
     "array": lambda p, b: _array_of(p[0], b(p[1])),
+    "table": table_of,
 }
 """Tag to the function that builds the value: (rest of the form, function that gives a buffer) -> value."""

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from ..codec.container import type_name
+from ..codec.table_handle import Table
 from .libraries import describe_scientific, outline_scientific
 from .pictures import describe_picture
 from .render import render
@@ -73,12 +74,22 @@ def _describe(value: Any, rows: int, max_chars: int) -> dict[str, Any]:
     if (found := describe_scientific(value, rows) or describe_table(value, rows)) is not None:
         return found
     kind = type(value)
+    if kind is Table:
+        return _handle(value, rows)
     if issubclass(kind, str):
         return _text(str.__str__(value), rows, max_chars)
     for base, about in _BUILTINS.items():
         if issubclass(kind, base):
             return about(value, rows)
     return describe_picture(value) or _scalar(value, rows) or _object(value, rows)
+
+
+def _handle(value: Table, rows: int) -> dict[str, Any]:
+    """Describe a handle as whoever made it did."""
+    about = dict(value.about)
+    if not rows:
+        about.pop("rows", None)
+    return {"summary": repr(value), **about, "type": "DatabaseTable"}
 
 
 def _text(text: str, rows: int, max_chars: int) -> dict[str, Any]:
@@ -179,6 +190,8 @@ def _fields(records: list[dict[Any, Any]]) -> list[dict[str, Any]]:
 def _item(value: Any, rows: int) -> dict[str, Any]:
     """Describe a part of a container in one line."""
     about: dict[str, Any] = {"type": type_name(value).rpartition(".")[2]}
+    if type(value) is Table:
+        return {**about, "bytes": None, "summary": cut(str(value.about.get("summary") or repr(value)), 190)}
     if (table := outline_scientific(value) or outline_table(value)) is not None:
         return {**about, "bytes": table["bytes"], "summary": table["summary"]}
     if type(value) not in _OWN and (picture := describe_picture(value)) is not None:
