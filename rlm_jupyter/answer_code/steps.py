@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.answer_code.conditions import conditions_of, masks_of
+from rlm_jupyter.answer_code.filter_texts import conditions_of, masks_of
 from rlm_jupyter.answer_code.row_counts import RowCounts
 
 if TYPE_CHECKING:

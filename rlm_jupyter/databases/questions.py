@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
-from rlm_jupyter.databases.description import describe_relation, is_about, opened
 from rlm_jupyter.databases.query_errors import QueryError
 from rlm_jupyter.databases.results import MOST_ROWS
 from rlm_jupyter.databases.sql_queries import (
@@ -23,6 +22,7 @@ from rlm_jupyter.databases.sql_queries import (
     size_of,
     written,
 )
+from rlm_jupyter.databases.table_summary import describe_relation, is_about, opened
 from rlm_jupyter.values.codec.table_handle import MOST_CONDITIONS
 
 if TYPE_CHECKING:

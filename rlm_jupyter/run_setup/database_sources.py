@@ -60,8 +60,8 @@ def _handled(value: Any, name: str, table: str, rows: int) -> Handled:
     if isinstance(value, Path):
         value = resolved(value, name)
     database = database_of(value, table)
-    from rlm_jupyter.databases.description import describe_database
     from rlm_jupyter.databases.query_errors import QueryError
+    from rlm_jupyter.databases.table_summary import describe_database
 
     try:
         about = describe_database(database, rows)

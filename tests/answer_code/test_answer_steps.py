@@ -9,7 +9,7 @@ from answer_steps import assert_parts_give_their_values, assert_rows_are_true
 from run_parts import asking
 
 from rlm_jupyter.answer_code.code_places import Origin, places_of
-from rlm_jupyter.answer_code.conditions import conditions_of, masks_of
+from rlm_jupyter.answer_code.filter_texts import conditions_of, masks_of
 from rlm_jupyter.answer_code.row_counts import rows_of, rows_of_data
 from rlm_jupyter.answer_code.steps import Step
 from rlm_jupyter.errors import ConfigError
