@@ -147,7 +147,7 @@ def test_the_magics_run(page, orders, files, monkeypatch, capsys):
             assert shell.run_cell(block).success, block
         if page in ("README.md", "notebook.md"):
             assert shell.user_ns["findings"]["supplier"] == "Elm"
-            assert isinstance(shell.user_ns["counts"], pd.DataFrame)
+            assert isinstance(shell.user_ns["data"], pd.DataFrame)
     assert "no language model" in capsys.readouterr().out
 
 
