@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
-import weakref
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,31 +53,24 @@ class DuckDB(Database):
         """
         import duckdb
 
-        directory = tempfile.mkdtemp(prefix="rlm-duckdb-")
         try:
-            connection = duckdb.connect(str(path), read_only=True, config=_config(directory))
+            connection = duckdb.connect(str(path), read_only=True, config=_config())
         except duckdb.Error as error:
-            shutil.rmtree(directory, ignore_errors=True)
             text = str(error).split("\n", maxsplit=1)[0][:300]
             raise ContextError(
                 f"The DuckDB file `{path}` cannot be opened for reading: {text}. If this notebook has it open, hand "
                 "over that connection; if another program has, close it there."
             ) from None
-        made = cls(connection, f"DuckDB database `{path.name}`")
-        weakref.finalize(made, shutil.rmtree, directory, ignore_errors=True)  # what its queries spill to
-        return made
+        return cls(connection, f"DuckDB database `{path.name}`")
 
     @classmethod
     def of_rows(cls, rows: pa.Table, name: str) -> DuckDB:
         """Make a database of one table of rows, in memory."""
         import duckdb
 
-        directory = tempfile.mkdtemp(prefix="rlm-duckdb-")
-        connection = duckdb.connect(":memory:", config=_config(directory))
+        connection = duckdb.connect(":memory:", config=_config())
         connection.from_arrow(rows).create(name)
-        made = cls(connection, "DuckDB relation", whole=False)
-        weakref.finalize(made, shutil.rmtree, directory, ignore_errors=True)
-        return made
+        return cls(connection, "DuckDB relation", whole=False)
 
     def look(self, query: Query) -> Mapping[str, Relation]:
         """Returns its tables and views."""
@@ -179,7 +173,18 @@ def _begin(cursor: Any) -> None:
         cursor.execute("BEGIN TRANSACTION")
 
 
-def _config(directory: str) -> dict[str, Any]:
+@cache
+def _spill_directory() -> str:
+    """Make the directory that queries of this process spill to; it goes with the process.
+
+    One for all: DuckDB opens a file a second time only with the very same settings.
+    """
+    directory = tempfile.mkdtemp(prefix="rlm-duckdb-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
+def _config() -> dict[str, Any]:
     """Settings of connections of our own: nothing outside of the file is reached, and no setting can be changed."""
     return {
         "enable_external_access": "false",
@@ -187,7 +192,7 @@ def _config(directory: str) -> dict[str, Any]:
         "autoload_known_extensions": "false",
         "python_enable_replacements": "false",
         "memory_limit": f"{machine_memory() // 4 // 1_000_000}MB",
-        "temp_directory": directory,
+        "temp_directory": _spill_directory(),
         "lock_configuration": "true",
     }
 

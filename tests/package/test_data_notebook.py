@@ -16,6 +16,11 @@ print("TOLD", json.dumps({
     "total": total["amount"],
     "quarter": second_quarter["table"].to_dict(),
     "tried": tried,
+    "late rows": from_databases["rows"],
+    "late by city": from_databases["by city"].set_index("city")["total"].to_dict(),
+    "reasons": from_databases["reasons"].set_index("reason")["n"].to_dict(),
+    "refused": refused,
+    "warm": [type(mean).__name__, mean.sizes["station"], abs(float((mean - field.temperature.mean("day")).max())) < 1e-9],
 }))
 """
 
@@ -59,3 +64,18 @@ def test_only_the_named_file_was_reached(executed):
     size = (directory / "orders" / "2026-01.parquet").stat().st_size
     assert told["tried"].pop("read the named file") == size
     assert set(told["tried"].values()) == {"PermissionError"}
+
+
+def test_databases_give_what_pandas_finds_and_change_nothing(executed):
+    _, directory, told = executed
+    orders = pd.read_parquet(directory / "orders")
+    late = orders[orders.month >= 4]
+    assert told["late rows"] == len(late)
+    assert told["late by city"] == late.groupby("city").price.sum().to_dict()
+    assert told["reasons"] == {"broken": 1, "late": 2}
+    assert len(told["refused"]) == 4
+    assert not (directory / "stolen.csv").exists()
+
+
+def test_an_object_of_xarray_comes_back_as_one(executed):
+    assert executed[2]["warm"] == ["DataArray", 4, True]
