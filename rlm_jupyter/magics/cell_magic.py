@@ -106,7 +106,7 @@ def start(magics: MagicsState, task: Task) -> Run:
 
 
 def _models(task: Task) -> tuple[Any, Any]:
-    return task.settings["model"], task.settings["sub_model"]
+    return task.settings.get("model"), task.settings.get("sub_model")
 
 
 def conclude(shell: InteractiveShell, task: Task, run: Run, *, interrupted: bool = False) -> Any:

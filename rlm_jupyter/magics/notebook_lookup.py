@@ -16,7 +16,7 @@ from IPython.core.error import UsageError
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_SHOWN = 20
+_SHOWN = 30
 _SHELLS_OWN = ("get_ipython", "In", "Out", "exit", "quit")
 BUILTIN_TYPES = ("bool", "bytes", "dict", "float", "int", "list", "set", "str", "tuple")
 _SCHEMA_NODES = (

@@ -76,6 +76,10 @@ _TOLD: dict[type[ev.Event], Callable[[Any], str]] = {
     ev.ValueRejected: lambda event: f"calls FINAL in vain: {one_line(event.reason, _TEXT)}",
     ev.ValuesHeld: lambda event: f"holds {fmt.size(event.memory)} of values in memory",
     ev.ToolCalled: _tool,
+    ev.TableQueried: lambda event: (
+        f"asks {one_line(event.source, 60)}{'' if event.ok else ', which refuses'}"
+    ),
+    ev.FunctionWritten: lambda event: f"tries a function: {event.agreed} of {event.compared} rows agree",
     ev.ConnectionMade: lambda event: (
         f"{'connects' if event.ok else 'may not connect'} to {one_line(event.host, 60)}"
     ),
