@@ -79,6 +79,7 @@ _TOLD: dict[type[ev.Event], Callable[[Any], str]] = {
     ev.TableQueried: lambda event: (
         f"asks {one_line(event.source, 60)}{'' if event.ok else ', which refuses'}"
     ),
+    ev.RowsMapped: lambda _: "has answers for more rows",
     ev.FunctionWritten: lambda event: f"tries a function: {event.agreed} of {event.compared} rows agree",
     ev.ConnectionMade: lambda event: (
         f"{'connects' if event.ok else 'may not connect'} to {one_line(event.host, 60)}"
