@@ -52,7 +52,7 @@ def test_a_log_is_read_with_the_keyboard_and_the_screen_is_given_back(tmp_path):
         terminal.keys("2")
         assert "█ code" in terminal.wait("[2 Timeline]")
         terminal.keys("3")
-        assert "[3 Answer]" in terminal.wait("╭─ No answer")
+        assert "[3 Answer]" in terminal.wait("╭─ Answer")
         terminal.keys("1", "<")
         terminal.wait("Before the first event.")
         terminal.keys(".")
