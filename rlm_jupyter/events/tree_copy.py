@@ -1,18 +1,17 @@
 """A tree that goes on from another one, which stays as it was: what an event changes is copied first, the rest shared.
 
-To copy a tree of thousands of agents takes a second; an event changes one or two of them.
+To copy a tree of thousands of agents takes a second; an event changes a part or two of one of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TypeVar
 
 from rlm_jupyter.events import events as ev
-from rlm_jupyter.events.agent_state import AgentState, CallState, CellState, ToolState, TurnState
+from rlm_jupyter.events.agent_state import AgentState, CallState, CellState, MapState, ToolState, TurnState
 from rlm_jupyter.events.tree_state import TreeState
 
-Part = TypeVar("Part", AgentState, CallState, CellState, ToolState, TreeState, TurnState)
+Part = TypeVar("Part", AgentState, CallState, CellState, MapState, ToolState, TreeState, TurnState)
 
 
 class BranchedTree:
@@ -29,57 +28,87 @@ class BranchedTree:
         made = self.state = _shallow(base)
         made.agents, made.completions = dict(base.agents), dict(base.completions)
         made.limits, made.notices, made.held = dict(base.limits), list(base.notices), dict(base.held)
-        self._own: set[str] = set()
+        self._own: dict[int, object] = {}
+        """What was copied for this tree, by its identity; held, so that no other object can have the same one."""
 
     def apply(self, event: ev.AnyEvent) -> None:
-        """Fold one event into the tree, as `TreeState.apply`."""
-        for id_ in self._changed_by(event):
-            if id_ not in self._own and id_ in self.state.agents:
-                self._own.add(id_)
-                self.state.agents[id_] = self._copied(self.state.agents[id_])
+        """Fold one event into the tree, as `TreeState.apply`, after what it changes was copied."""
+        if isinstance(event, ev.AgentStarted):
+            self._agent(event.parent)
+        if (agent := self._agent(event.agent)) is not None:
+            self._parts(agent, event)
         self.state.apply(event)
 
-    def _changed_by(self, event: ev.AnyEvent) -> Iterator[str]:
-        yield event.agent
-        if isinstance(event, ev.AgentStarted):
-            if event.agent not in self.state.agents:
-                self._own.add(event.agent)  # this event makes it
-            if event.parent is not None:
-                yield event.parent
-        elif isinstance(event, ev.AgentFinished):
-            agent = self.state.agents.get(event.agent)
-            if agent is not None and agent.parent is not None:
-                yield agent.parent
-        elif isinstance(event, (ev.ReplyDelta, ev.ReplyFinished, ev.ReplyFailed)):
-            # In a log that somebody made, it may be another agent's completion.
-            known = self.state.completions.get(event.call)
-            if known is not None:
-                yield known[0]
+    def _parts(self, agent: AgentState, event: ev.AnyEvent) -> None:
+        match event:
+            case ev.AgentFinished():
+                self._agent(agent.parent)
+            case ev.ReplyDelta() | ev.ReplyFinished() | ev.ReplyFailed():
+                self._call(agent, event.call)
+            case ev.CodeStarted() if agent.turns:
+                self._turn(agent, len(agent.turns) - 1)
+            case ev.CodeOutput() | ev.CodeFinished():
+                self._cell(agent, event.cell)
+            case ev.ToolCalled() | ev.TableQueried():
+                agent.tools = {name: _shallow(tool) for name, tool in agent.tools.items()}
+                for at in range(len(agent.turns) - 1, -1, -1):
+                    if agent.turns[at].turn == event.turn:
+                        self._turn(agent, at)
+                        break
+            case ev.RowsMapped() | ev.FunctionWritten() if agent.mapping is not None:
+                agent.mapping = _shallow(agent.mapping)
+            case _:
+                pass
 
-    def _copied(self, old: AgentState) -> AgentState:
-        made = _shallow(old)
-        made.look = None if old.look is None else _shallow(old.look)
-        made.turns = [self._turn(turn) for turn in old.turns]
-        made.calls = [self._call(call) for call in old.calls]
-        made.tools = {name: _shallow(tool) for name, tool in old.tools.items()}
-        made.variables, made.notices = dict(old.variables), list(old.notices)
-        made.children, made.held, made.held_text = list(old.children), dict(old.held), dict(old.held_text)
+    def _agent(self, id_: str | None) -> AgentState | None:
+        known = self.state.agents.get(id_ or "")
+        if known is None or id(known) in self._own:
+            return known
+        made = _shallow(known)
+        made.turns, made.calls, made.tools = list(known.turns), list(known.calls), dict(known.tools)
+        made.variables, made.notices = dict(known.variables), list(known.notices)
+        made.children, made.held = list(known.children), dict(known.held)
+        made.held_text = dict(known.held_text)
+        self._own[id(made)] = made
+        self.state.agents[known.id] = made
         return made
 
-    def _turn(self, old: TurnState) -> TurnState:
-        made = _shallow(old)
-        made.call = self._call(old.call)
-        made.cells = [_shallow(cell) for cell in old.cells]
-        made.tool_calls = list(old.tool_calls)
+    def _turn(self, agent: AgentState, at: int) -> TurnState:
+        known = agent.turns[at]
+        if id(known) in self._own:
+            return known
+        made = _shallow(known)
+        made.cells, made.tool_calls = list(known.cells), list(known.tool_calls)
+        self._own[id(made)] = made
+        agent.turns[at] = made
         return made
 
-    def _call(self, old: CallState) -> CallState:
-        """Copies a completion; it is reached in two ways: of its agent, and by its number."""
-        made = _shallow(old)
-        known = self.state.completions.get(old.call)
-        if known is not None and known[1] is old:
-            self.state.completions[old.call] = (known[0], made)
-        return made
+    def _call(self, agent: AgentState, number: int) -> None:
+        """Copy a completion; it is reached in two ways: of its agent, and by its number."""
+        owner, known = self.state.completions.get(number, ("", None))
+        if known is None or owner != agent.id or id(known) in self._own:
+            return
+        made = _shallow(known)
+        self._own[id(made)] = made
+        self.state.completions[number] = (owner, made)
+        for at in range(len(agent.turns) - 1, -1, -1):
+            if agent.turns[at].call is known:
+                self._turn(agent, at).call = made
+                return
+        for at in range(len(agent.calls) - 1, -1, -1):
+            if agent.calls[at] is known:
+                agent.calls[at] = made
+                return
+
+    def _cell(self, agent: AgentState, number: int) -> None:
+        for at in range(len(agent.turns) - 1, -1, -1):
+            cells = agent.turns[at].cells
+            for place in range(len(cells) - 1, -1, -1):
+                if cells[place].cell == number:
+                    self._turn(agent, at).cells[place] = _shallow(cells[place])
+                    return
+        if agent.look is not None and agent.look.cell == number:
+            agent.look = _shallow(agent.look)
 
 
 def _shallow(old: Part) -> Part:

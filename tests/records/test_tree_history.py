@@ -48,7 +48,7 @@ def busy(seed):
     agents, open_calls = ["0"], []
     for _ in range(70):
         agent = dice.choice(agents)
-        match dice.randrange(11):
+        match dice.randrange(13):
             case 0:
                 agents.append(f"{agent}.{len(agents)}")
                 story.agent(agents[-1], f"part {len(agents)}")
@@ -73,6 +73,16 @@ def busy(seed):
             case 9:
                 told = {"turn": 1, "seconds": 1.0, "ok": dice.random() < 0.5}
                 story.tell(ev.ToolCalled, agent, name=f"tool{dice.randrange(2)}", **told)
+            case 10:
+                told = {"source": "DuckDB", "text": "SELECT 1", "turn": 1, "seconds": 1.0, "ok": True}
+                story.tell(ev.TableQueried, agent, rows=dice.randrange(9), **told)
+            case 11 if dice.random() < 0.5:
+                story.tell(
+                    ev.FunctionWritten, agent, source=f"f{dice.random()}", agreed=9, compared=10, offered=True
+                )
+            case 11:
+                done = dice.randrange(9)
+                story.tell(ev.RowsMapped, agent, noun="row", total=9, done=done, failed=0)
             case _:
                 story.tell(ev.Notice, dice.choice(("", agent)), text="noted")
     story.tell(ev.ValueReturned, "0", description=FRAME, bytes=9)
