@@ -11,6 +11,7 @@ from typing import Any
 from rlm_jupyter.errors import ContextError
 from rlm_jupyter.values.files.delimited import read_table
 from rlm_jupyter.values.files.encodings import marked_encoding
+from rlm_jupyter.values.files.reading import json_lines
 
 _TABLES = {".csv": ",", ".tsv": "\t"}
 
@@ -58,8 +59,7 @@ def _read_file(where: Path, tell: Callable[[str], object]) -> Any:
     if suffix == ".json":
         return json.loads(text)
     if suffix in (".jsonl", ".ndjson"):
-        # Not by `splitlines`: a text in JSON may hold U+2028 and other characters that it takes for line ends.
-        return [json.loads(line) for line in text.split("\n") if line.strip()]
+        return json_lines(text)
     return text
 
 

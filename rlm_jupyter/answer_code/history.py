@@ -224,8 +224,3 @@ def _read_prompt(content: str, purpose: ev.Purpose) -> Completion:
         question, mark, _ = prompt.partition(_FALLBACK_MARK)
         return Completion(question, typed=typed, fallback=True, with_data=bool(mark))
     return Completion(prompt, typed=typed)
-
-
-def plain_types(types: dict[str, set[str]], immutable: frozenset[str]) -> set[str]:
-    """Returns the names of variables that never were anything but what cannot change."""
-    return {name for name, seen in types.items() if seen and seen <= immutable}

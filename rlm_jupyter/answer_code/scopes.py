@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
+from rlm_jupyter.text.syntax_trees import syntax_tree
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _MOST_CODE = 200_000
-_TRIES = 5
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 
 
@@ -28,16 +29,7 @@ def parsed(code: str) -> ast.Module:
     Raises:
         SyntaxError, ValueError, RecursionError, MemoryError: it cannot be parsed.
     """
-    for _ in range(_TRIES):
-        try:
-            # Not `ast.parse`: code of a model is under no `from __future__` of ours.
-            tree = compile(code, "<cell>", "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
-        except SystemError:
-            # Two threads that parse at once count one depth (https://github.com/python/cpython/issues/106905).
-            continue
-        assert isinstance(tree, ast.Module)
-        return tree
-    raise MemoryError("too many threads parse at once")
+    return syntax_tree(code, "<cell>")
 
 
 def names_in(target: ast.AST) -> set[str]:

@@ -70,18 +70,6 @@ def listed(names: Sequence[str]) -> str:
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
 
 
-def context_of(shell: InteractiveShell, names: Sequence[str]) -> Any:
-    """Returns the data: none for no name, the object for one, a dict of name and object for several.
-
-    Raises:
-        UsageError: a variable that does not exist.
-    """
-    found = {name: variable(shell, name) for name in names}
-    if not found:
-        return None
-    return found[names[0]] if len(found) == 1 else found
-
-
 def variable(shell: InteractiveShell, name: str) -> Any:
     """Returns one variable of the notebook.
 

@@ -40,6 +40,14 @@ def written(tmp_path):
     return [tmp_path / name for name in made]
 
 
+def map_more(story, agent, dice):
+    done = dice.randrange(9)
+    if done % 2:
+        story.tell(ev.RowsMapped, agent, noun="row", total=9, done=done, failed=0)
+    else:
+        story.tell(ev.FunctionWritten, agent, source=f"f{done}", agreed=9, compared=10, offered=True)
+
+
 def busy(seed):
     """A run in which all that can change changes: several agents at once, with everything that events tell."""
     dice = random.Random(seed)
@@ -76,13 +84,8 @@ def busy(seed):
             case 10:
                 told = {"source": "DuckDB", "text": "SELECT 1", "turn": 1, "seconds": 1.0, "ok": True}
                 story.tell(ev.TableQueried, agent, rows=dice.randrange(9), **told)
-            case 11 if dice.random() < 0.5:
-                story.tell(
-                    ev.FunctionWritten, agent, source=f"f{dice.random()}", agreed=9, compared=10, offered=True
-                )
             case 11:
-                done = dice.randrange(9)
-                story.tell(ev.RowsMapped, agent, noun="row", total=9, done=done, failed=0)
+                map_more(story, agent, dice)
             case _:
                 story.tell(ev.Notice, dice.choice(("", agent)), text="noted")
     story.tell(ev.ValueReturned, "0", description=FRAME, bytes=9)

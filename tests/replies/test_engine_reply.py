@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rlm_jupyter.engine.reply import python_syntax
 from rlm_jupyter.engine.reply.parse import Reply, parse_reply
 from rlm_jupyter.engine.reply.python_syntax import SyntaxChecker
+from rlm_jupyter.text import syntax_trees
 
 
 def blocks(text: str, finish_reason: str = "stop") -> tuple[str, ...]:
@@ -514,9 +515,9 @@ def test_code_is_parsed_again_when_another_thread_parsed_at_the_same_time(monkey
             raise error
         return compile(*arguments, **named)
 
-    monkeypatch.setattr(python_syntax, "compile", compiled, raising=False)
+    monkeypatch.setattr(syntax_trees, "compile", compiled, raising=False)
     assert isinstance(python_syntax.parsed("x = 1"), ast.Module)
     monkeypatch.setattr(
-        python_syntax, "compile", lambda *_, **__: (_ for _ in ()).throw(SystemError()), raising=False
+        syntax_trees, "compile", lambda *_, **__: (_ for _ in ()).throw(SystemError()), raising=False
     )
     assert python_syntax.parsed("x = 1") is None

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine.reply.ipython_lines import as_python
 from rlm_jupyter.engine.reply.thinking import CLOSER, TEMPLATE_MARK
+from rlm_jupyter.text.syntax_trees import syntax_tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,30 +38,9 @@ LEXEME = re.compile(
 def parsed(code: str) -> ast.Module | None:
     """Returns the syntax tree of code that was run; None if it is not plain Python, as IPython's own syntax is not."""
     try:
-        return _tree(code)
+        return syntax_tree(code, "<reply>")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-
-
-_TRIES: Final = 5
-
-
-def _tree(code: str) -> ast.Module:
-    """Parse code.
-
-    Raises:
-        SyntaxError, ValueError, RecursionError, MemoryError: it cannot be parsed.
-    """
-    for _ in range(_TRIES):
-        try:
-            # Not `ast.parse`: code of a model is under no `from __future__` of ours.
-            tree = compile(code, "<reply>", "exec", flags=ast.PyCF_ONLY_AST, dont_inherit=True)
-        except SystemError:
-            # Two threads that parse at once count one depth (https://github.com/python/cpython/issues/106905).
-            continue
-        assert isinstance(tree, ast.Module)
-        return tree
-    raise MemoryError("too many threads parse at once")
 
 
 def does_something(tree: ast.Module) -> bool:
@@ -131,7 +111,7 @@ class SyntaxChecker:
         # instead. A dollar is as illegal outside of strings as the backslash was.
         plain = _ESCAPE.sub(_without_escape, code) if "\\" in code else code
         try:
-            tree = _tree(plain)
+            tree = syntax_tree(plain, "<reply>")
         except SyntaxError as error:
             self.error = f"{error.msg}, line {error.lineno}" if error.lineno else error.msg
         except (ValueError, RecursionError, MemoryError, OverflowError) as error:

@@ -5,6 +5,7 @@ Travels as source into kernels: standard library only at import.
 
 from __future__ import annotations
 
+import importlib
 import math
 import re
 import sys
@@ -24,15 +25,18 @@ _MAX_EMPTY_ITEMS = 1 << 20
 
 
 def load_library(name: str) -> Any:
-    """Import the library that a value needs.
+    """Import the library that a value needs, or a module of one.
 
     Raises:
         MissingLibrary: it is not installed here.
     """
     try:
-        return __import__(name)
+        return importlib.import_module(name)
     except ImportError:
-        raise MissingLibrary(f"The value needs `{name}`, which is not installed here; install it.") from None
+        library = name.partition(".")[0]
+        raise MissingLibrary(
+            f"The value needs `{library}`, which is not installed here; install it."
+        ) from None
 
 
 @lru_cache(maxsize=256)

@@ -137,7 +137,7 @@ def _sparse(value: Any, encoder: Any) -> list[Any]:
 
 def _read_sparse(payload: list[Any], decoder: Any) -> Any:
     form, kind, shape, *arrays = payload
-    np, sparse = load_library("numpy"), _sub_library("scipy.sparse")
+    np, sparse = load_library("numpy"), load_library("scipy.sparse")
     data, row, column = (array_of(part, decoder) for part in arrays)
     wide = [type(side) is int and 0 <= side < 1 << 48 for side in shape]
     if form not in _SPARSE or wide != [True, True]:
@@ -160,13 +160,6 @@ def _takes_much(made: Any, form: str) -> bool:
     if form == "dia":
         return bool(len(np.unique(made.col - made.row)) * max(made.shape) > room)
     return bool(form in ("csr", "csc", "lil", "bsr") and max(made.shape) > room)
-
-
-def _sub_library(name: str) -> Any:
-    load_library(name.partition(".")[0])
-    import importlib
-
-    return importlib.import_module(name)
 
 
 # ------------------------------------------------------------------------------------------------ geometry

@@ -144,8 +144,17 @@ def _json(path: Path, form: Form) -> Any:
 
 
 def _json_lines(path: Path, form: Form) -> list[Any]:
+    return json_lines(_text(path, form))
+
+
+def json_lines(text: str) -> list[Any]:
+    """Returns what the lines of a text hold.
+
+    Raises:
+        ValueError: one is no JSON.
+    """
     # Not by `splitlines`: a text in JSON may hold U+2028 and other characters that it takes for line ends.
-    return [json.loads(line) for line in _text(path, form).split("\n") if line.strip()]
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
 def _excel(path: Path, _form: Form) -> dict[str, Any]:
