@@ -147,8 +147,8 @@ def test_sixty_hostile_texts_are_shown_as_text_wherever_they_stand(shown):
             assert bad == [], id_
     assert opened == 60
     assert seen == []
-    known = "b button code details div form h3 h4 i input label li p path pre section small span summary svg table "
-    known += "tbody td textarea th thead tr ul"
+    known = "b button code details div form h3 h4 i input label li option p path pre section select small "
+    known += "span summary svg table tbody td textarea th thead tr ul"
     assert tags <= set(known.split())
     assert page.title().startswith("hostile"), "an escape code set the title"
     assert page.errors == []

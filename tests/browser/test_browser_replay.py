@@ -1,5 +1,6 @@
 """A replay in a browser: in a file from the disk without a kernel, and over a log and a live run in JupyterLab."""
 
+import itertools
 import os
 import re
 from pathlib import Path
@@ -43,29 +44,16 @@ def refunds(tmp_path_factory):
 
 
 @pytest.fixture
-def opened(browser, tmp_path):
-    """Open the file of a run; what it asks for and what goes wrong is in `page.asked` and `page.errors`."""
-    contexts = []
+def opened(from_disk, tmp_path):
+    """Open the file of a run, with its events; see `from_disk`."""
+    numbers = itertools.count()
 
     def show(events, *, width=1200, scheme="light", **options):
-        path = tmp_path / f"{len(contexts)}.html"
+        path = tmp_path / f"{next(numbers)}.html"
         export_run(TreeState.of(events), path, events=events, **options)
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.errors, page.asked = [], []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("console", lambda message: page.errors.append(message.text))
-        page.on("dialog", lambda dialog: (page.errors.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.goto(path.as_uri())
-        page.get_by_role("treeitem").first.wait_for()
-        page.own = path.as_uri()
-        return page
+        return from_disk(path, width=width, scheme=scheme)
 
-    yield show
-    for context in contexts:
-        context.close()
+    return show
 
 
 def go(page, place):

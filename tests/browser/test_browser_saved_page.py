@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import os
 import re
 from pathlib import Path
@@ -27,33 +28,19 @@ LARGEST = 180_000
 
 
 @pytest.fixture
-def opened(browser, tmp_path):
-    """Open a file from the disk; what it asks for and what goes wrong is in `page.asked` and `page.errors`."""
-    contexts = []
+def opened(from_disk, tmp_path):
+    """Open the file of a run, or one that is there; see `from_disk`."""
+    numbers = itertools.count()
 
     def show(tree, *, width=1200, scheme="light", tree_item=True, **options):
         made = (
             tree
             if isinstance(tree, Path)
-            else export_run(tree, tmp_path / f"{len(contexts)}.html", **options)
+            else export_run(tree, tmp_path / f"{next(numbers)}.html", **options)
         )
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.errors, page.asked = [], []
-        page.on("pageerror", lambda error: page.errors.append(str(error)))
-        page.on("console", lambda message: page.errors.append(message.text))
-        page.on("dialog", lambda dialog: (page.errors.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.goto(made.as_uri())
-        if tree_item:
-            page.get_by_role("treeitem").first.wait_for()
-        page.own = made.as_uri()
-        return page
+        return from_disk(made, width=width, scheme=scheme, tree_item=tree_item)
 
-    yield show
-    for context in contexts:
-        context.close()
+    return show
 
 
 def quiet(page):

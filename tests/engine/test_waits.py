@@ -251,6 +251,6 @@ def test_what_a_log_says_of_reading_is_text_and_bounded(call):
     story.tell(ev.Waiting, "0", reason="reading", seconds=None, text="<b>x</b>\n" * 1000, call=call)
     agent = story.state.agents["0"]
     row = widget_messages.row(story.state, agent, None)
-    assert row["wait"] is None or len(row["wait"]) <= 130
+    assert row["wait"] is None or len(row["wait"]) <= 330
     assert "<b>x</b>" not in static_html(story.state)
     assert all(len(line) < 1000 for line in text_tree.tree(story.state).splitlines())

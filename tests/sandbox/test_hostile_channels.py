@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from run_parts import asking
 from scripts import Raw, by_question
-from watchdog import Watchdog
+from loop_watchdog import Watchdog
 
 from rlm_jupyter import host_tool
 from rlm_jupyter.engine.agent_requests.descriptions import (

@@ -466,11 +466,12 @@ async def settled(condition):
 
 
 async def test_thousands_of_slow_look_ups_keep_neither_kernels_from_ending_nor_values_from_moving(
-    pool, slow_names, tmp_path
+    pool, slow_names, tmp_path, monkeypatch
 ):
     from rlm_jupyter.kernels.blocking import in_thread
     from rlm_jupyter.values.store import Buffer, Store
 
+    monkeypatch.setattr("rlm_jupyter.kernels.bridge.connection_broker.SECONDS", 600.0)  # none ends meanwhile
     brokers = [Broker(["*.example.org"], lambda _: None) for _ in range(2)]
     asked = [
         asyncio.create_task(broker.resolve({"host": f"{number}.example.org"}))

@@ -79,6 +79,31 @@ def alone(browser):
         context.close()
 
 
+@pytest.fixture
+def from_disk(browser):
+    """Open a file from the disk; what it asks for and what goes wrong is in `page.asked` and `page.errors`."""
+    contexts = []
+
+    def show(path, *, width=1200, scheme="light", tree_item=True):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.errors, page.asked = [], []
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        page.on("console", lambda message: page.errors.append(message.text))
+        page.on("dialog", lambda dialog: (page.errors.append(dialog.message), dialog.dismiss()))
+        page.on("request", lambda request: page.asked.append(request.url))
+        page.own = path.as_uri()
+        page.goto(page.own)
+        if tree_item:
+            page.get_by_role("treeitem").first.wait_for()
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+
+
 def in_vscode(page, theme: str) -> None:
     """Dress a page as VS Code dresses its web views: variables and classes."""
     variables = "".join(f"--{name}: {value};" for name, value in VSCODE[theme].items())

@@ -10,6 +10,7 @@ import gzip
 import lzma
 import mimetypes
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from .encodings import encoding_of
@@ -93,6 +94,12 @@ def form_of(path: Path) -> Form:
     Raises:
         OSError: it cannot be read.
     """
+    status = path.stat()
+    return _form_of(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(4096)  # a question describes its files, plans what of them to read, and reads them
+def _form_of(path: Path, _changed: int, _size: int) -> Form:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     packed = suffixes.pop() if suffixes and suffixes[-1] in _PACKED else ""
     suffix = suffixes[-1] if suffixes else ""
