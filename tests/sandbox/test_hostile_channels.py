@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 import pytest
+from loop_watchdog import Watchdog
 from run_parts import asking
 from scripts import Raw, by_question
-from loop_watchdog import Watchdog
 
 from rlm_jupyter import host_tool
 from rlm_jupyter.engine.agent_requests.descriptions import (
