@@ -91,6 +91,8 @@ def _of_objects(found: Any, wanted: Any, place: str, depth: int) -> str | None:
         return _of_arrays(found, wanted, place, depth)
     if module in ("polars", "pyarrow") and hasattr(found, "equals"):
         return _of_other_tables(found, wanted, place)
+    if module == "xarray" and hasattr(found, "coords"):
+        return _difference(_labelled(found), _labelled(wanted), place, depth + 1)
     picture = _picture(found), _picture(wanted)
     if picture[0] is not None:
         return _of_pictures(picture, place, depth)
@@ -164,6 +166,15 @@ def _of_other_tables(found: Any, wanted: Any, place: str) -> str | None:
             return f"{place} differs: {' '.join(str(error).split())[:_LONGEST]}"
         return None
     return None if found.equals(wanted) else f"{place} has other rows"
+
+
+def _labelled(value: Any) -> dict[str, Any]:
+    """Returns an array or a dataset of xarray as its arrays, each with the names of its dimensions."""
+    arrays = {**value.coords, **(value.data_vars if hasattr(value, "data_vars") else {None: value})}
+    return {
+        "name": getattr(value, "name", None),
+        "arrays": {str(name): (list(one.dims), one.to_numpy()) for name, one in arrays.items()},
+    }
 
 
 def _picture(value: Any) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from rlm_jupyter.answer_code.plain_functions import READ_INTO
 from rlm_jupyter.answer_code.row_counts import Rows, rows_of, rows_of_data
 from rlm_jupyter.events import events as ev
 
@@ -76,6 +77,7 @@ class AgentHistory:
         question: what it was asked.
         has_data: whether it was given data; without, `context` is the question.
         tools: names of functions that it was handed.
+        read_into: the variable that its small files were read into before its first cell; None if it has none.
         error: why it gave no answer; None if it did.
     """
 
@@ -87,6 +89,7 @@ class AgentHistory:
     types: dict[str, set[str]] = field(default_factory=dict)
     rows: Rows = field(default_factory=dict)
     all_characters: int = 0
+    read_into: str | None = None
     error: str | None = "it gave no answer"
 
     def see(self, event: ev.VariablesChanged) -> None:
@@ -159,6 +162,8 @@ class RunHistory:
         made = AgentHistory(event.agent, event.question, event.context is not None, tools)
         if made.has_data:
             made.rows = rows_of_data(event.context, () if event.parent else self.names)
+            variable = (event.context or {}).get("variable") if event.parent is None else None
+            made.read_into = variable if variable in READ_INTO else None
         self.agents[event.agent] = made
         cell = self._busy.get(event.parent or "")
         if cell is not None and event.agent not in self._retried:

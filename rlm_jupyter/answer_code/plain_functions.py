@@ -7,7 +7,54 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rlm_jupyter.answer_code.rewriting import Names
 
+READ_INTO = ("frame", "sheets", "data", "text", "texts", "loaded")
+"""Variables into which small files are read before an agent's first cell."""
 HELPERS = {
+    "read_files": '''\
+def {read_files}(data):
+    """Read files as the agent had them: tables as one frame, sheets by name, what JSON holds, texts."""
+    import json
+    from pathlib import Path
+
+    import pandas as pd
+
+    def text(path):
+        found = path.read_bytes()
+        try:
+            return found.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return found.decode("cp1252")
+
+    def table(path):
+        ending = path.suffix.lower()
+        if ending in (".parquet", ".pq"):
+            return pd.read_parquet(path)
+        if ending in (".feather", ".arrow"):
+            return pd.read_feather(path)
+        first = pd.read_csv(path, sep="\\0", nrows=1, engine="python", encoding_errors="replace").columns[0]
+        usual = "\\t" if ".tsv" in path.suffixes else ","
+        separator = max((usual, ",", ";", "\\t", "|"), key=first.count)
+        try:
+            return pd.read_csv(path, sep=separator)
+        except UnicodeDecodeError:
+            return pd.read_csv(path, sep=separator, encoding="cp1252")
+
+    if isinstance(data, dict):
+        return {{name: {read_files}(item) for name, item in data.items() if isinstance(item, (list, Path))}}
+    single = isinstance(data, Path) and not data.is_dir()
+    files = [data] if single else data
+    if isinstance(data, Path) and not single:
+        files = sorted(one for one in data.rglob("*") if one.is_file() and not one.name.startswith("."))
+    endings = {{ending for one in files for ending in one.suffixes[-2:]}}
+    if endings & {{".csv", ".tsv", ".tab", ".parquet", ".pq", ".feather", ".arrow"}}:
+        return table(files[0]) if single else pd.concat(map(table, files), ignore_index=True)
+    if not single:
+        return {{one.relative_to(data).as_posix() if isinstance(data, Path) else one.name: text(one) for one in files}}
+    if endings & {{".xlsx", ".xls", ".ods"}}:
+        return dict(pd.read_excel(data, sheet_name=None))
+    if endings & {{".jsonl", ".ndjson"}}:
+        return [json.loads(line) for line in text(data).split("\\n") if line.strip()]
+    return json.loads(text(data)) if ".json" in endings else text(data)''',
     "QueryFailed": """\
 class {QueryFailed}(Exception):
     kind, value, data = "failed", None, None

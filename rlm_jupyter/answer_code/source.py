@@ -148,7 +148,7 @@ class Writer:
         parts = [part for part in [*head, *looks, *helpers, table, *tools, *rest] if part]
         function = "\n\n".join(parts) + "\n"
         call = f"answer({', '.join(parameters)})"
-        own = {*parameters, "context"} if root.has_data else set()
+        own = {*parameters, "context", root.read_into} if root.has_data else set()
         source = f"{function}\n{call}\n"
         places = places_of(source, self._origins)
         return Written(
@@ -275,7 +275,7 @@ class Writer:
     def _begin(self, sliced: AgentSlice, data: tuple[str, ...], handed: tuple[str, ...]) -> list[str]:
         """Returns the lines that bind what the agent's kernel had from the start."""
         used = sliced.reads | sliced.used
-        lines = self._begin_data(sliced, data, used)
+        lines = [*self._begin_data(sliced, data, used), *self._read_files(sliced, data, used)]
         if "question" in sliced.reads and "question" not in sliced.facts.bound | set(data):
             lines.append(f"question = {sliced.history.question!r}")
         if "answer" in used and "answer" not in sliced.facts.bound and "answer" not in data:
@@ -303,8 +303,20 @@ class Writer:
         elif len(data) == 1 and data != ("context",):
             lines.append(f"context = {data[0]}")
         elif len(data) > 1:
-            lines.append(f"context = {{{', '.join(f'{name!r}: {name}' for name in data)}}}")
+            lines.append(_as_dict("context = ", data))
         return lines
+
+    def _read_files(self, sliced: AgentSlice, data: tuple[str, ...], used: set[str]) -> list[str]:
+        """Returns the line that reads small files into the variable in which the agent had them from the start."""
+        variable = sliced.history.read_into
+        if variable is None or variable not in used or variable in data:
+            return []
+        read = self.names("read_files")
+        return [
+            _as_dict(f"{variable} = {read}(", data) + ")"
+            if len(data) > 1
+            else f"{variable} = {read}({(data or ('context',))[0]})"
+        ]
 
     def _returned(self, sliced: AgentSlice, rewriter: Rewriter) -> ast.expr:
         if sliced.returns is None:
@@ -332,6 +344,7 @@ class Writer:
         # An annotation may name what is nowhere, and code that hides what it does may bind anything.
         hidden = sliced.dynamic or any(is_future(unit.node) for unit in sliced.units)
         known = {"context", "question", "answer", "FINAL", *data, *handed, *words.WORDS, *words.FINALS}
+        known |= {sliced.history.read_into} if sliced.history.read_into else set()
         known |= {"Failed", "RLMQueryError", "FinalRejected", "__name__", "__builtins__", *words.SHOWING}
         for name in sorted(sliced.reads - known):
             if name.startswith("<") or name in words.BUILTINS:
@@ -525,6 +538,10 @@ def _ambiguous(body: list[ast.stmt]) -> set[str]:
             for name in import_names(one):
                 meant.setdefault(name, set()).add(ast.unparse(one))
     return {name for name, texts in meant.items() if len(texts) > 1}
+
+
+def _as_dict(begin: str, names: tuple[str, ...]) -> str:
+    return f"{begin}{{{', '.join(f'{name!r}: {name}' for name in names)}}}"
 
 
 def _missing_import(name: str, sliced: AgentSlice) -> str | None:

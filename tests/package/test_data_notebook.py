@@ -7,7 +7,10 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from notebook_proofs import proofs, prove_runs
 
+RUNS = 5
+"""At least so many are asked."""
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 TELL = """
 import json
@@ -38,6 +41,7 @@ def executed(tmp_path_factory):
     cells = nbformat.read(NOTEBOOKS / "data.ipynb", as_version=4).cells
     path = directory / "copy.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=[*cells, nbformat.v4.new_code_cell(TELL)]), path)
+    prove_runs(directory)
     book = _execute(path, directory)
     return book, directory, json.loads(book.cells[-1].outputs[0].text.partition("TOLD ")[2])
 
@@ -79,3 +83,10 @@ def test_databases_give_what_pandas_finds_and_change_nothing(executed):
 
 def test_an_object_of_xarray_comes_back_as_one(executed):
     assert executed[2]["warm"] == ["DataArray", 4, True]
+
+
+def test_the_code_behind_each_answer_is_reproduced(executed):
+    found = proofs(executed[1])
+    assert len(found) >= RUNS
+    assert [proof for proof in found if proof["verdict"] != "reproduced"] == []
+    assert not any("wrote the value itself" in proof["detail"] for proof in found)

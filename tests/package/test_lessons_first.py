@@ -25,7 +25,7 @@ def test_what_is_an_rlm(tmp_path):
     assert "312421.35" in turns
     assert "312421.35" in printed(book, "%rlm replay")
     assert printed(book, 'print(f"read') == (
-        "read 1,229 tokens, wrote 60\nthe data in a prompt would have been at least 30,808 tokens\n"
+        "read 1,229 tokens, wrote 58\nthe data in a prompt would have been at least 30,808 tokens\n"
     )
     text = "".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
     assert "Qwen2.5-Coder-1.5B-Instruct" in text

@@ -8,7 +8,10 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import pytest
+from notebook_proofs import proofs, prove_runs
 
+RUNS = 5
+"""At least so many are asked."""
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 TELL = """
@@ -49,6 +52,7 @@ def executed(tmp_path_factory):
     directory = tmp_path_factory.mktemp("quickstart")
     cells = nbformat.read(quickstart.NOTEBOOK, as_version=4).cells
     path = _copy(directory / "copy.ipynb", [*cells, nbformat.v4.new_code_cell(TELL)])
+    prove_runs(directory)
     book = quickstart.execute(path, directory)
     text = book.cells[-1].outputs[0].text
     return book, directory, json.loads(text.partition("TOLD ")[2])
@@ -152,3 +156,10 @@ def test_the_command_fails_where_the_notebook_fails_or_asks_nothing(
     monkeypatch.setattr("sys.argv", ["run_quickstart.py"])
     assert quickstart.main() == 1
     assert said in capfd.readouterr().err
+
+
+def test_the_code_behind_each_answer_is_reproduced(executed):
+    found = proofs(executed[1])
+    assert len(found) >= RUNS
+    assert [proof for proof in found if proof["verdict"] != "reproduced"] == []
+    assert not any("wrote the value itself" in proof["detail"] for proof in found)

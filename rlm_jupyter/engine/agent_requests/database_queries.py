@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.databases.questions import Asked
     from rlm_jupyter.databases.running import Query
     from rlm_jupyter.engine.agent.agent import Agent
+    from rlm_jupyter.engine.run.services import RunServices
 
 Answer = tuple[Any, list[int]]
 
@@ -37,7 +38,21 @@ async def ask_table(agent: Agent, body: Mapping[str, Any], _fds: list[int]) -> A
     Raises:
         BridgeError: it was refused, failed in the database, took too long or gave too much.
     """
-    database = agent.services.databases.get(str(body.get("source")))
+    return await query_table(agent.services, body, partial(_tell, agent))
+
+
+async def query_table(services: RunServices, body: Mapping[str, Any], tell: Callable[..., object]) -> Answer:
+    """Answer a question to one of a run's databases.
+
+    Args:
+        services: of the run.
+        body: the question, as a kernel sent it.
+        tell: is told what came of it.
+
+    Raises:
+        BridgeError: as of `ask_table`.
+    """
+    database = services.databases.get(str(body.get("source")))
     if database is None:
         raise BridgeError("tool", _NO_TABLE, data={"type": "LookupError"})
     from rlm_jupyter.databases.questions import Asked
@@ -48,7 +63,7 @@ async def ask_table(agent: Agent, body: Mapping[str, Any], _fds: list[int]) -> A
     rows: int | None = None
     try:
         asked = Asked.read(body)
-        limit = agent.services.limits.cell_seconds
+        limit = services.limits.cell_seconds
         seconds = MOST_SECONDS if limit is None else min(MOST_SECONDS, limit)
         value, rows = await database.pool.run(partial(_answered, database, asked), seconds)
         if isinstance(value, Buffer):
@@ -58,11 +73,11 @@ async def ask_table(agent: Agent, body: Mapping[str, Any], _fds: list[int]) -> A
         error = BridgeError("stopped", "The query was cancelled.")
         raise
     except RLMError as trouble:
-        message = agent.services.journal.redact(database.clean(trouble.message))
+        message = services.journal.redact(database.clean(trouble.message))
         error = BridgeError("tool", message, data={"type": "ValueError"})
         raise error from None
     finally:
-        _tell(agent, database, asked, began, rows, error)
+        tell(database, asked, began, rows, error)
 
 
 def _answered(database: Database, asked: Asked, query: Query) -> tuple[Any, int | None]:

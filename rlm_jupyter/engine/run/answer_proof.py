@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.answer_code.answer_code import AnswerCode, answer_code
 from rlm_jupyter.answer_code.comparison import IncomparableError, difference
 from rlm_jupyter.engine.agent import kernel_setup
+from rlm_jupyter.engine.agent_requests.database_queries import query_table
 from rlm_jupyter.errors import (
     ConfigError,
     KernelError,
@@ -21,6 +23,7 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.blocking import in_thread
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.kernels.pool import KernelRequest
+from rlm_jupyter.sandbox_settings import exposed_path
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.tools.tool_source import tool_source
 from rlm_jupyter.values.store import Buffer
@@ -40,14 +43,21 @@ _LISTED = "{missed} = list(globals().get('NOT_RECORDED', ()))[:100]"
 
 
 class _Requests:
-    """Serves what code behind an answer asks of the engine: to take its value, and nothing else."""
+    """Serves what code behind an answer asks of the engine: to take its value, and to ask the run's databases.
 
-    def __init__(self) -> None:
+    Args:
+        conductor: of the run.
+    """
+
+    def __init__(self, conductor: Conductor) -> None:
+        self._conductor = conductor
         self.imported: list[str] = []
         self.value: Buffer | None = None
 
     async def handle(self, op: str, body: dict[str, Any], fds: list[int]) -> tuple[Any, list[int]]:
-        """Take the value, as of an agent; take note of what a cell did; refuse the rest."""
+        """Take the value, as of an agent; take note of what a cell did; ask a table; refuse the rest."""
+        if op == "table":
+            return await query_table(self._conductor, body, lambda *_: None)
         if op == "final" and len(fds) == 1 and self.value is None:
             self.value = Buffer.from_fd(os.dup(fds[0]))
         elif op == "cell_done":
@@ -171,23 +181,37 @@ def _compare(found: Buffer, wanted: Buffer) -> str | None:
     return difference(found.load(), wanted.load())
 
 
-async def run_code(conductor: Conductor, code: AnswerCode, data: Buffer | None) -> _Outcome:
+async def run_code(
+    conductor: Conductor, code: AnswerCode, data: Buffer | None, read: Sequence[str] = ()
+) -> _Outcome:
     """Run code in a fresh kernel, in the sandbox and within the limits of the run's agents.
+
+    Args:
+        conductor: of the run.
+        code: to run.
+        data: that it is given.
+        read: paths in the data, if it is not the run's own: they may be read.
 
     Raises:
         KernelStartError: there is no kernel for it.
     """
     settings = conductor.settings
-    requests = _Requests()
+    requests = _Requests(conductor)
+    limits = conductor.box_limits
+    if read:
+        limits = {**limits, "read": (*limits.get("read", map(str, settings.sandbox.read)), *read)}
     request = KernelRequest(
         run=conductor.run,
         agent="code",
         kernelspec=settings.kernel,
         sandbox=settings.sandbox,
         env=conductor.env,
+        limits=limits,
     )
     kernel = await conductor.pool.start(request, requests.handle)
     try:
+        if conductor.links:
+            await kernel.bridge.request("configure", {"links": dict(conductor.links)})
         return await _run_in(kernel, conductor, code, data, requests)
     except BridgeError as error:
         return _Outcome(failure=one_line(f"its kernel did not take the data: {error.message}", _LONGEST))
@@ -267,7 +291,8 @@ class AnswerFunction:
         context = given if len(code.parameters) != 1 else given[code.parameters[0]]
         buffer = Buffer.encode(context) if code.parameters else None
         try:
-            outcome = self._engine.call(run_code(self._conductor, code, buffer), self._run, timeout=None)
+            work = run_code(self._conductor, code, buffer, _paths_in(given))
+            outcome = self._engine.call(work, self._run, timeout=None)
         finally:
             if buffer is not None:
                 buffer.close()
@@ -298,6 +323,19 @@ class AnswerFunction:
 
     def __repr__(self) -> str:
         return f"<answer({', '.join(self.code.parameters)}) of run {self._run.id} · {self.code.verdict}>"
+
+
+def _paths_in(given: Mapping[str, Any]) -> list[str]:
+    """Returns the paths in data that is handed over: to name one is the consent to read it.
+
+    Raises:
+        NoAnswerCodeError: one leads nowhere, or to where keys are kept.
+    """
+    items = [item for value in given.values() for item in (value if isinstance(value, list) else [value])]
+    try:
+        return [str(exposed_path(item.resolve(strict=True))) for item in items if isinstance(item, Path)]
+    except (OSError, ValueError) as error:
+        raise NoAnswerCodeError(f"The code cannot be run on this data: {error}.") from None
 
 
 def function_of_run(run: Run, conductor: Conductor, engine: EngineThread) -> AnswerFunction:
