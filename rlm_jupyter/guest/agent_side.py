@@ -165,7 +165,7 @@ class Guest(Words):
         if op == "tool":
             return self._take_tool(body, fds), []
         if op == "export":
-            return self._export(body["name"], allow_pickle=bool(body.get("allow_pickle")))
+            return self._export(body)
         if op == "describe":
             return {"variables": self.variables.describe()}, []
         return self._serve_more(op, body)
@@ -229,13 +229,19 @@ class Guest(Words):
         self.variables.words[name] = self.shell.user_ns[name] = tool
         return {}
 
-    def _export(self, name: str, *, allow_pickle: bool) -> tuple[dict[str, Any], list[int]]:
-        current = self.variables.current()
+    def _export(self, body: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:
+        name, current = body["name"], self.variables.current()
         if name not in current:
             raise error_of("missing", f"There is no variable `{name}`.", data=list(current))
         left_out: list[str] = []
         try:
-            fd, kind = codec.dump(current[name], allow_pickle=allow_pickle, name=name, left_out=left_out)
+            fd, kind = codec.dump(
+                current[name],
+                allow_pickle=bool(body.get("allow_pickle")),
+                name=name,
+                left_out=left_out,
+                figures=body.get("figures", True) is not False,
+            )
         except codec.Unencodable as error:
             raise error_of("unencodable", str(error)) from None
         try:

@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 from run_parts import asking
 
-from rlm_jupyter import Chart
+from rlm_jupyter import RLM, Chart
 from rlm_jupyter.engine.agent import cell_pictures
 from rlm_jupyter.errors import UnsafeValueError
 from rlm_jupyter.guest.ipykernel_hooks import shown_pictures
 from rlm_jupyter.kernels import cell_result
+from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.records import load
 from rlm_jupyter.values.charts import png
 
@@ -273,3 +274,12 @@ def bomb_of(width, height):
     stream = io.BytesIO()
     Image.new("1", (width, height)).save(stream, "PNG")
     return stream.getvalue()
+
+
+def test_a_figure_is_not_drawn_beside_the_cell_that_uses_it(tmp_path):
+    draw = "import matplotlib.pyplot as plt\nfigure = plt.figure(figsize=(4, 2))\ndrawn = []\nimport threading\nfigure.savefig = lambda *_, **__: drawn.append(threading.current_thread() is threading.main_thread())"
+    look = "import time\ntime.sleep(1)\nFINAL(drawn.count(False))"
+    model = ScriptedModel([f"```repl\n{code}\n```" for code in (draw, look)])
+    # With a log, variables are kept on disk as the run goes; matplotlib changes a figure while it draws it.
+    with RLM(model=model, cache=False, log_dir=tmp_path).run("Draw.") as run:
+        assert run.value == 0

@@ -139,6 +139,7 @@ async def export(
     name: str,
     *,
     trust: bool = False,
+    figures: bool = True,
     timeout: float = 30.0,  # noqa: ASYNC109 - as of the bridge's requests
 ) -> Buffer:
     """Take a variable out of a kernel.
@@ -147,12 +148,13 @@ async def export(
         kernel: whose.
         name: the variable's.
         trust: whether it may come as a pickle.
+        figures: whether figures may be in it: matplotlib changes a figure while it draws it, beside a cell that runs.
         timeout: seconds.
 
     Raises:
         BridgeError: there is none of that name, or it has no safe form.
     """
-    body = {"name": name, "allow_pickle": trust}
+    body = {"name": name, "allow_pickle": trust, "figures": figures}
     answer, fds = await kernel.bridge.request("export", body, timeout=timeout)
     return Buffer.from_fd(fds[0], answer["description"])
 

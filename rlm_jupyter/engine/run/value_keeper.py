@@ -163,7 +163,7 @@ class ValueKeeper:
         if agent.kernel is None or not agent.kernel.alive or agent.calls.agent is not agent:
             return
         try:
-            exported = await kernel_setup.export(agent.kernel, name, timeout=_EXPORT_SECONDS)
+            exported = await kernel_setup.export(agent.kernel, name, figures=False, timeout=_EXPORT_SECONDS)
         except Exception:
             return  # its kernel ended meanwhile, or it has no form that is data alone
         with exported as buffer:
