@@ -78,7 +78,7 @@ def _relation(folder: Path) -> Any:
 
 def _relation_by_hand(relation: Any) -> list[int]:
     return [
-        relation.query("t", f"SELECT {question}").fetchone()[0]
+        relation.query("t", f"SELECT {question}").fetchall()[0][0]
         for question in ("count(*) FROM t", "sum(amount) FROM t", "count(*) FROM t WHERE refunded")
     ]
 
