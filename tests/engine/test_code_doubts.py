@@ -1,5 +1,6 @@
 """What is doubted in code that ran: each kind of silent mistake, once, and nothing in code that is right."""
 
+import pandas as pd
 import pytest
 
 from rlm_jupyter.engine.agent.code_doubts import CodeDoubts
@@ -82,6 +83,16 @@ def test_what_the_question_names_in_quotes_has_to_be_used():
     [
         ("How many pairs of users are there?", "combinations"),
         ("How many days in a row did it rise?", "cumsum"),
+        ("What was the longest time of consecutive days on which it rose?", "cumsum"),
+        (
+            "Each line has a date of a visit. What is the longest gap in days between two consecutive visits?",
+            "diff().dt.days",
+        ),
+        (
+            "How many users have at least one entry labelled 'praise' and at least one labelled 'billing'?",
+            "&",
+        ),
+        ("Who bought both 'tea' and 'jam'?", "&"),
         ("Which region has the highest share of refunds?", "groupby"),
         ("The share of refunds suddenly rose. Since when?", "pivot_table"),
         ("In which month was it?", "strftime"),
@@ -97,5 +108,15 @@ def test_a_line_of_python_fits_the_question(question, word):
     assert len(idioms(question)) <= 2
 
 
+def test_of_a_table_the_line_that_selects_is_told():
+    found = CodeDoubts("In which month are there the most entries labelled 'billing'?")
+    found.table = "rows"
+    (only,) = found.of("n = rows['date'].dt.month.value_counts()")
+    assert "`rows = rows[(rows == 'billing').any(axis=1)]`" in only
+    rows = pd.DataFrame({"n": [1, 2], "label": ["billing", "praise"]})
+    assert rows[(rows == "billing").any(axis=1)]["n"].tolist() == [1]
+
+
 def test_most_questions_need_no_such_line():
+    assert idioms("Which of two consecutive visits was longer?") == []
     assert idioms("What is the total price of all orders?") == []

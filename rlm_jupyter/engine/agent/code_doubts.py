@@ -31,11 +31,13 @@ class CodeDoubts:
     Attributes:
         mapping: the variable that is a dict of texts; empty for none.
         column: the column of sentences in the data; empty for none.
+        table: the variable of the table that was made of the data; empty for none.
     """
 
     question: str
     mapping: str = ""
     column: str = ""
+    table: str = ""
     _told: set[str] = field(default_factory=set)
 
     def of(self, code: str) -> list[str]:
@@ -54,7 +56,9 @@ class CodeDoubts:
         terms = [one or other for one, other in _QUOTED.findall(self.question[:_READ])]
         for term in list(dict.fromkeys(terms))[:_MOST_TERMS]:
             if term.lower() not in code.lower():
-                yield f"Your code does not use {term!r}, which the question names: it may have to select by it."
+                select = f"{self.table} = {self.table}[({self.table} == {term!r}).any(axis=1)]"
+                how = f" To do so, put `{select}` before it and change nothing else." if self.table else ""
+                yield f"Your code does not use {term!r}, which the question names: it may have to select by it.{how}"
 
 
 def _computes(tree: ast.Module) -> bool:

@@ -103,6 +103,8 @@ class Guidance:
         self.data = look.data
         self.doubts.mapping = "context" if mapping and look.data == "`context`" else ""
         self.doubts.column = self.look.texts
+        table = look.data.strip("`")
+        self.doubts.table = table if table.isidentifier() and table not in {"context", *self._names} else ""
 
     # ---- before a reply's code runs
 

@@ -12,7 +12,15 @@ _IDIOMS: Final = (
         "pairs = list(itertools.combinations(sorted(users), 2))  # each pair once, of a list or set of users",
     ),
     (
-        r"\bin a row\b|\bconsecutive|\bstreak|\bsuccessive",
+        r"\bgaps? in days\b|\bgaps? (?:in time )?between\b|\bdays between\b|\bgap\b.{0,80}\bconsecutive\b",
+        "gaps = rows['date'].sort_values().diff().dt.days  # days from each to the next one",
+    ),
+    (
+        r"\bat least one\b.{0,80}\band at least one\b|\bboth '[^'\n]{1,40}' and '",
+        "both = set(rows[rows['kind'] == 'a']['name']) & set(rows[rows['kind'] == 'b']['name'])  # with a and b",
+    ),
+    (
+        r"\bin a row\b|\bstreak|\b(?:consecutive|successive)\b.{0,80}\b(?:ris|rose|grow|grew|increas|higher|up\b)",
         "up = rows['x'].diff() > 0; longest = up.groupby((~up).cumsum()).sum().max()  # longest run of rises",
     ),
     (
