@@ -196,7 +196,10 @@ LOCAL_PROVIDERS: tuple[str, ...] = tuple(name for name, provider in PROVIDERS.it
 _OLLAMA_PORTS: Final = {"http": 80, "https": 443}
 _VERSION: Final = re.compile(r"/v\d[a-z0-9]*$")
 _ANTHROPIC_VERSION: Final = "2023-06-01"
-"""Of the Messages API: https://platform.claude.com/docs/en/api/versioning"""
+"""Of the Messages API; the next one (2026-10-21) has no `temperature`, and nothing else that would be of use here.
+
+https://platform.claude.com/docs/en/api/versioning
+"""
 
 
 def address_of(name: str, env: Mapping[str, str]) -> str | None:

@@ -53,6 +53,9 @@ RESPONSES_FIELDS = frozenset(
         "safety_identifier",
     )
 )
+SAMPLING = frozenset(("temperature", "top_p", "top_k"))
+NO_SAMPLING = "2026-10-21"
+"""The version of the API since which it has no such parameters."""
 LOOK_BACK = 20
 """Blocks before a mark in which the real cache looks for an earlier one."""
 
@@ -119,8 +122,9 @@ class MessagesServer(OpenAIServer):
         return await super()._answer(request, headers, writer)
 
     def _problem(self, request, headers):  # noqa: PLR0911 - one for each rule of the API
-        if headers.get("x-api-key") != self.key or "authorization" in headers:
-            return 401, "authentication_error", f"invalid x-api-key: {headers.get('x-api-key')}"
+        given = [headers.get("x-api-key"), headers.get("authorization", "").removeprefix("Bearer ")]
+        if [key for key in given if key] != [self.key]:
+            return 401, "authentication_error", f"invalid x-api-key: {given}"
         invalid = "invalid_request_error"
         if "anthropic-version" not in headers:
             return 400, invalid, "anthropic-version: header is required"
@@ -128,6 +132,8 @@ class MessagesServer(OpenAIServer):
             return 400, invalid, "max_tokens: Field required"
         if unknown := sorted(set(request) - MESSAGES_FIELDS):
             return 400, invalid, f"{unknown[0]}: Extra inputs are not permitted"
+        if headers["anthropic-version"] >= NO_SAMPLING and (named := sorted(SAMPLING & request.keys())):
+            return 400, invalid, f"{named[0]}: Extra inputs are not permitted"
         if not 0 <= request.get("temperature", 1) <= 1:
             return 400, invalid, "temperature: Input should be less than or equal to 1"
         roles = [message["role"] for message in request["messages"]]
