@@ -76,7 +76,8 @@ _NO_KEY: Final = pattern(
     r"(?:invalid|incorrect|expired|missing|wrong|no)[ _](?:x-)?(?:api[ _-]?key|access[ _]token|credential)"
     r"|api[ _-]?key[^.]{0,40}(?:invalid|not[ _]valid|expired|incorrect|missing|not[ _]found|is required)"
     r"|(?:invalid |no )?authentication(?:_error|[ _]failed| is required)|invalid authentication"
-    r"|unauthori[sz]ed|unauthenticated|login fail",
+    # The last is what a LiteLLM proxy without a database says of a key that is not its own.
+    r"|unauthori[sz]ed|unauthenticated|login fail|no connected db",
     IGNORECASE,
 )
 _TOO_MANY: Final = pattern(
