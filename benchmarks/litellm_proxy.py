@@ -169,7 +169,7 @@ async def ask(
     url: str,
     *,
     streamed: bool,
-    timeout: float = 60.0,
+    silence: float = 60.0,
     key: str = KEY,
     name: str = "litellm/m",
     **message: Any,
@@ -177,7 +177,7 @@ async def ask(
     """Ask a model of the proxy once; returns the completion or the error."""
     env = {"LITELLM_PROXY_API_BASE": url, "LITELLM_PROXY_API_KEY": key}
     retry = RetryPolicy(attempts=3, first_wait=0.05, longest_backoff=0.1, longest_wait=0.2)
-    model = named_model(name, env=env, retry=retry, timeout=timeout)
+    model = named_model(name, env=env, retry=retry, timeout=silence)
     messages: Any = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "How many?", **message},
@@ -198,8 +198,8 @@ def faults(server: OpenAIServer, url: str) -> Iterator[Outcome]:
             before = server.calls
             answers = iter([fault])
             server.script = lambda _, answers=answers: next(answers, Reply(FINE))
-            timeout = 1.5 if name in SLOW else 60.0
-            result = asyncio.run(ask(url, streamed=streamed, timeout=timeout))
+            silence = 1.5 if name in SLOW else 60.0
+            result = asyncio.run(ask(url, streamed=streamed, silence=silence))
             yield Outcome(name, streamed, result, server.calls - before)
 
 

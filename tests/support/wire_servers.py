@@ -319,6 +319,11 @@ class ResponsesServer(OpenAIServer):
         response: dict[str, Any] = {
             "id": "resp_1",
             "object": "response",
+            "created_at": 1_700_000_000,
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "metadata": {},
             "model": request["model"],
             "status": "incomplete" if short else "completed",
             "incomplete_details": {"reason": short} if short else None,
