@@ -40,7 +40,7 @@ class Provider:
         stream_usage: whether it takes `stream_options`; the others tell the usage of a stream unasked.
         whole_tokens: the most tokens that a reply may have which does not stream; None for any number.
         temperature: the lowest and the highest that it takes; None for OpenAI's own range.
-        fixed_sampling: names of models whose sampling cannot be set: such fields are left out.
+        fixed_sampling: names of models that take no temperature: none is sent that nobody chose.
         refused: fields that it refuses.
         fields: what each request has besides.
         model_prefix: what its names begin with, which may be left out.

@@ -139,6 +139,7 @@ class CompletionRequest:
             and the attempt be counted. What it gives is awaited first, where it can be; an exception ends
             the request.
         parameters: further parameters of the request, such as ``temperature``.
+        optional: names of parameters that nobody chose, which may be left out if the server does not take them.
         code_block: whether the reply is to be one block of code, as in a turn of an agent; a model may then make use
             of what its server can do for it.
         on_begin: called once in each attempt with the first sign of its reply, be it a thought; a model that
@@ -152,6 +153,7 @@ class CompletionRequest:
     on_delta: Callable[[str], None] | None = None
     on_wait: Callable[[str, float], Awaitable[None] | None] | None = None
     parameters: dict[str, object] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
     code_block: bool = False
     on_begin: Callable[[], None] | None = None
     run: str = ""

@@ -354,12 +354,13 @@ async def test_a_client_of_ones_own_sends_the_same_and_is_never_closed(server):
         assert (completion.text, "".join(pieces), len(pieces)) == ("streamed", "streamed", 4)
         assert completion.usage.cache_write_tokens == server.written > 0
         assert (await model.complete(ask())).text == "whole"
-        thought = await model.complete(ask(streamed=True, parameters={"temperature": 0.5}))
-        assert (thought.thought_bytes, thought.attempts) == (
-            2,
-            2,
-        )  # its version of the API has no temperature
+        warm = {"parameters": {"temperature": 0.5}, "optional": frozenset({"temperature"})}
+        thought = await model.complete(ask(streamed=True, **warm))
+        # Its version of the API has no temperature.
+        assert (thought.thought_bytes, thought.attempts) == (2, 2)
         assert "temperature" not in server.requests[-1]
+        with pytest.raises(ModelError, match="temperature: Extra inputs"):
+            await model.complete(ask(parameters={"temperature": 0.5}))
         await model.aclose()
         server.script = lambda _: "open"
         assert (await model.complete(ask())).text == "open"

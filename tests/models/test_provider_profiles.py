@@ -47,7 +47,7 @@ async def ask(monkeypatch, openai_server):
     """Asks a model of a provider, whose endpoint is the test's server; `rules` refuse what the provider refuses."""
     made = []
 
-    async def complete(name, rules, *, streamed=True, path="/v1", most=100, **parameters):
+    async def complete(name, rules, *, streamed=True, path="/v1", most=100, optional=(), **parameters):
         provider = name.partition("/")[0].partition("+")[0]
         url = f"http://127.0.0.1:{openai_server.port}{path}"
         monkeypatch.setitem(PROVIDERS, provider, dataclasses.replace(PROVIDERS[provider], base_url=url))
@@ -62,6 +62,7 @@ async def ask(monkeypatch, openai_server):
                 most,
                 on_delta=(lambda _: None) if streamed else None,
                 parameters=parameters,
+                optional=frozenset(optional),
             )
         )
 
@@ -243,10 +244,30 @@ async def test_a_temperature_that_a_provider_does_not_have_is_the_nearest_that_i
 
 async def test_the_sampling_of_kimi_is_the_platforms(ask):
     def rules(request, _headers):
-        wrong = {"temperature", "top_p"} & request.keys()
+        wrong = "temperature" in request
         return error(400, "invalid temperature: only 1 is allowed for this model") if wrong else "ok"
 
-    assert (await ask("moonshot/kimi-k2.6", rules, temperature=0.7, top_p=0.9)).attempts == 1
+    assert (await ask("moonshot/kimi-k2.6", rules, temperature=0.7, optional=["temperature"])).attempts == 1
+    with pytest.raises(ModelError, match="only 1 is allowed"):  # what somebody chose is not ignored
+        await ask("moonshot/kimi-k2.6", rules, temperature=0.7)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Unsupported value: 'temperature' does not support 0.9 with this model. Only the default (1) value is supported.",
+        "temperature: Extra inputs are not permitted",
+        "`temperature` is deprecated for this model.",
+    ],
+)
+async def test_a_temperature_that_nobody_chose_is_left_out_where_a_model_has_none(ask, words):
+    def rules(request, _headers):
+        return error(400, words, param="temperature") if "temperature" in request else "ok"
+
+    completion = await ask("openai/gpt-5", rules, temperature=0.9, optional=["temperature"])
+    assert (completion.text, completion.attempts) == ("ok", 2)
+    with pytest.raises(ModelError, match="temperature"):
+        await ask("openai/gpt-5", rules, temperature=0.9)
 
 
 async def test_moonshot_tells_the_usage_in_the_choice_of_the_last_chunk(ask):

@@ -245,6 +245,7 @@ class Completions:
             on_delta=deltas,
             on_wait=wait,
             parameters=sampling.parameters,
+            optional=sampling.optional,
             code_block=purpose == "turn",
             on_begin=reading,
             run=self._journal.run,

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.retry import RetryPolicy
 
 _PATH: Final = "/messages"
-_SAMPLING: Final = frozenset(("temperature", "top_p", "top_k"))
 
 
 class AnthropicChat(OpenAIChat):
@@ -79,7 +78,7 @@ class AnthropicChat(OpenAIChat):
             retry=retry,
         )
         self._dialect.stream_usage = False
-        self._marks = self._sampling = True
+        self._marks = True
         if client is not None:
             from rlm_jupyter.models.anthropic.given_client import GivenClient
 
@@ -106,22 +105,11 @@ class AnthropicChat(OpenAIChat):
     def _posted(
         self, wire: Wire, fields: dict[str, object], seconds: float, request: CompletionRequest
     ) -> contextlib.AbstractAsyncContextManager[Response]:
-        if not self._sampling:
-            fields = {name: value for name, value in fields.items() if name not in _SAMPLING}
         body = messages_request(fields, marks_turn=request.code_block, marks=self._marks)
         return wire.posted(body, seconds, _PATH)
 
     def _learn(self, failure: Failure, sent: Mapping[str, object]) -> bool:
-        said = f"{failure.text} {failure.param}"
-        if self._marks and failure.refuses_content and "cache_control" in said:
+        if self._marks and failure.refuses_content and "cache_control" in f"{failure.text} {failure.param}":
             self._marks = False
-            return True
-        # The newest models have none, and so has the version of the API that the SDK asks for since its version 2.
-        if (
-            self._sampling
-            and failure.refuses_content
-            and any(name in said for name in _SAMPLING & sent.keys())
-        ):
-            self._sampling = False
             return True
         return super()._learn(failure, sent)

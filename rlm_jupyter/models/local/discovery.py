@@ -194,7 +194,7 @@ def _model(entry: Mapping[str, object]) -> LocalModel | None:
     meta = entry.get("meta")
     told = meta if isinstance(meta, Mapping) else {}
     named = (entry.get("max_model_len"), told.get("n_ctx_train"), entry.get("max_input_tokens"))
-    window = next((size for value in named if (size := _tokens(value))), None)
+    window = next((tokens for value in named if (tokens := _tokens(value))), None)
     parameters = _tokens(told.get("n_params"), 10**15)
     size = "" if parameters is None else f"{parameters / 1e9:.1f}B"
     loaded = _tokens(told.get("n_ctx"))
@@ -235,9 +235,7 @@ def _with_litellm(server: LocalServer, answer: Answer) -> LocalServer:
         if size is not None:  # of several deployments of one name, any may answer
             name = _name(entry.get("model_name"))
             windows[name] = min(size, windows.get(name, size))
-    models = tuple(
-        replace(model, window=windows.get(model.name, model.window)) for model in server.models
-    )
+    models = tuple(replace(model, window=windows.get(model.name, model.window)) for model in server.models)
     return replace(server, models=models)
 
 

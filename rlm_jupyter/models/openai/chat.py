@@ -182,7 +182,7 @@ class OpenAIChat:
         wanted = decoding = await self._decoding.of(request, self.decoding)
         while True:
             body = self._dialect.body(
-                {**self.parameters, **request.parameters}, most, stream=request.on_delta is not None
+                {**self.parameters, **self._dialect.taken(request)}, most, stream=request.on_delta is not None
             )
             fields, chat = decoding.request(body, messages)
             outcome = await self._attempt(chat, fields, request, decoding.listener(request.on_delta), bill)
@@ -195,6 +195,7 @@ class OpenAIChat:
                 learnt = (
                     room is not None
                     or less is not None
+                    or self._dialect.learn_optional(outcome, body, request.optional)
                     or self._learn(outcome, {**body, "messages": messages})
                 )
                 less = less if learnt else self._decoding.without_all(decoding, outcome)

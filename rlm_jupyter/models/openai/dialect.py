@@ -19,6 +19,7 @@ from rlm_jupyter.providers import PROVIDERS, Provider
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rlm_jupyter.models.base import CompletionRequest
     from rlm_jupyter.models.openai.failures import Failure
 
 OLD_LIMIT: Final = "max_tokens"
@@ -26,7 +27,6 @@ NEW_LIMIT: Final = "max_completion_tokens"
 RESERVED: Final = frozenset({"model", "messages", "stream", "stream_options", "n"})
 """Fields that are ours to set: with them, a reply could no longer be read or accounted for."""
 _REFUSED: Final = (400, 404, 413, 422)
-_SAMPLING: Final = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
 _LEAST_TOKENS: Final = 16
 _LEAST_ROOM: Final = 256
 _LEAST_WINDOW: Final = 1000
@@ -74,7 +74,7 @@ class Dialect:
         reports_cost: whether it is to be asked for the cost of each reply.
         system_role: whether the model takes system messages.
         profile: what the provider's documentation says.
-        fixed_sampling: whether the provider documents that the sampling of this model cannot be set.
+        not_taken: names of optional parameters that the model does not take.
     """
 
     limit: str = OLD_LIMIT
@@ -84,7 +84,7 @@ class Dialect:
     reports_cost: bool = False
     system_role: bool = True
     profile: Provider = field(default_factory=lambda: Provider(None, None))
-    fixed_sampling: bool = False
+    not_taken: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, base_url: str, provider: str | None, model: str = "") -> Dialect:
@@ -102,8 +102,13 @@ class Dialect:
             stream_usage=profile.stream_usage,
             reports_cost=provider == "openrouter",
             profile=profile,
-            fixed_sampling=fixed is not None and fixed.match(model) is not None,
+            not_taken={"temperature"} if fixed is not None and fixed.match(model) else set(),
         )
+
+    def taken(self, request: CompletionRequest) -> dict[str, object]:
+        """Returns the parameters of a request, without those optional ones that the model does not take."""
+        left_out = request.optional & self.not_taken
+        return {name: value for name, value in request.parameters.items() if name not in left_out}
 
     def body(
         self, parameters: Mapping[str, object], max_tokens: int | None, *, stream: bool
@@ -147,8 +152,6 @@ class Dialect:
             vars(error).update(usage=Usage(0, 0), cost=0.0)  # nothing was sent
             raise error
         body = {**self.profile.fields, **body}
-        if self.fixed_sampling:
-            body = {name: value for name, value in body.items() if name not in _SAMPLING}
         temperature, taken = body.get("temperature"), self.profile.temperature
         if isinstance(temperature, (int, float)) and taken is not None:
             body["temperature"] = min(max(temperature, taken[0]), taken[1])
@@ -168,6 +171,18 @@ class Dialect:
         return failure.status in _REFUSED and (
             self._learn_stream(failure, said, sent) or self._learn_limit(said, sent)
         )
+
+    def learn_optional(self, failure: Failure, sent: Mapping[str, object], optional: frozenset[str]) -> bool:
+        """Learn which optional parameter a refusal names; tell whether there is one.
+
+        Models that reason often have no temperature to be set, and say so only when asked with one.
+        """
+        said = f"{failure.text} {failure.param}".lower()
+        named = {name for name in optional & sent.keys() if name in said}
+        if failure.status not in _REFUSED or not named:
+            return False
+        self.not_taken |= named
+        return True
 
     def _learn_stream(self, failure: Failure, said: str, sent: Mapping[str, object]) -> bool:
         if "stream_options" in sent and "stream_options" in said:
