@@ -34,7 +34,7 @@ def test_the_same_failing_code_is_not_run_twice_and_asked_warmer(ask):
 
 
 def test_a_model_that_has_no_temperature_is_asked_without_one_and_the_run_goes_on(ask, openai_server):
-    replies = iter([cell("1 / 0")] * 4 + [cell("FINAL(7)")])
+    replies = iter([cell("1 / 0")] * 3 + [cell("FINAL(7)")])
 
     def script(request):
         if "temperature" in request:
