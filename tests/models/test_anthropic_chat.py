@@ -11,7 +11,7 @@ import pytest
 from limits_parts import limits
 from openai_server import Reply, error, fault, raw
 from scripts import cell
-from wire_servers import MessagesServer
+from wire_servers import MessagesServer, VertexServer
 
 from rlm_jupyter import RLM
 from rlm_jupyter.engine.budget.amounts import Reservation, dollars, true_spend, worst_case
@@ -364,6 +364,29 @@ async def test_a_client_of_ones_own_sends_the_same_and_is_never_closed(server):
         await model.aclose()
         server.script = lambda _: "open"
         assert (await model.complete(ask())).text == "open"
+
+
+async def test_the_client_of_another_cloud_is_used_as_it_is():
+    anthropic = pytest.importorskip("anthropic")
+    with VertexServer(
+        [Reply("streamed", pieces=4), "whole", refusal(529, "overloaded_error", "no"), "ok"]
+    ) as server:
+        client = anthropic.AsyncAnthropicVertex(
+            base_url=server.url, region="europe-west1", project_id="p", access_token=server.key
+        )
+        async with client:
+            model = AnthropicChat("claude-test", client=client, retry=RETRY, timeout=20, price=PRICE)
+            pieces = []
+            completion = await model.complete(ask(on_delta=pieces.append))
+            assert (completion.text, len(pieces)) == ("streamed", 4)
+            assert completion.usage.cache_write_tokens == server.written > 0
+            assert (await model.complete(ask())).text == "whole"
+            assert (await model.complete(ask(streamed=True))).attempts == 2
+            ended = refusal(401, "authentication_error", f"The token {server.key} has ended")
+            server.script = lambda _: ended
+            with pytest.raises(AuthenticationError) as caught:
+                await model.complete(ask())
+            assert server.key not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,18 @@ class MessagesServer(OpenAIServer):
         return True
 
 
+class VertexServer(MessagesServer):
+    """Speaks the Messages API as Google's cloud has it: the model stands in the path, the key is a token."""
+
+    key = "tokenofgooglescloud"
+    path = (":streamRawPredict", ":rawPredict")  # type: ignore[assignment]  # `str.endswith` takes several
+
+    async def _answer(self, request, headers, writer) -> bool:
+        headers = {**headers, "anthropic-version": request.pop("anthropic_version")}
+        assert "model" not in request
+        return await super()._answer({**request, "model": "claude-test"}, headers, writer)
+
+
 class ResponsesServer(OpenAIServer):
     """Speaks the Responses API; it stores nothing, and takes back only reasoning that it encrypted itself.
 

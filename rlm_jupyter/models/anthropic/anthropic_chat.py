@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from pydantic import SecretStr
+
 from rlm_jupyter.errors import MissingKeyError
 from rlm_jupyter.models.anthropic.messages_reply import MessagesReply
 from rlm_jupyter.models.anthropic.messages_request import messages_request
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.retry import RetryPolicy
 
 _PATH: Final = "/messages"
+_CLIENT_SECRETS: Final = (
+    "auth_token",
+    "access_token",
+    "aws_access_key",
+    "aws_secret_key",
+    "aws_session_token",
+)
 
 
 class AnthropicChat(OpenAIChat):
@@ -70,7 +79,7 @@ class AnthropicChat(OpenAIChat):
         super().__init__(
             model,
             base_url=url if client is None else str(client.base_url),
-            api_key=api_key or (client.api_key if client is not None else None) or "none",
+            api_key=api_key or getattr(client, "api_key", None) or "none",
             provider=provider,
             parameters=parameters,
             price=price,
@@ -79,6 +88,9 @@ class AnthropicChat(OpenAIChat):
         )
         self._dialect.stream_usage = False
         self._marks = True
+        # Clients of other clouds have other secrets; what a server quotes of them is not shown either.
+        told = [getattr(client, name, None) for name in _CLIENT_SECRETS]
+        self._given_secrets = [SecretStr(secret) for secret in told if isinstance(secret, str)]
         if client is not None:
             from rlm_jupyter.models.anthropic.given_client import GivenClient
 
@@ -98,6 +110,9 @@ class AnthropicChat(OpenAIChat):
     def identity(self) -> dict[str, object]:
         """What tells this model from others, for the cache of replies."""
         return {**super().identity, "protocol": "messages"}
+
+    def _secrets(self) -> tuple[str, ...]:
+        return (*super()._secrets(), *(secret.get_secret_value() for secret in self._given_secrets))
 
     def _new_reply(self) -> MessagesReply:
         return MessagesReply()
