@@ -53,7 +53,8 @@ _NO_SYSTEM: Final = pattern(
 )
 _WINDOW: Final = pattern(
     # Not "exceeded max context length by 4021 tokens", as Ollama says it.
-    r"(?:maximum context|context (?:length|window|size))(?! by\b)[^.\d]{0,40}(\d[\d,]*)",
+    r"(?:maximum context|context (?:length|window|size)|maximum prompt length|model token limit)(?! by\b)"
+    r"[^.\d]{0,40}(\d[\d,]*)",
     IGNORECASE,
 )
 _USED: Final = pattern(
