@@ -81,7 +81,10 @@ def settings() -> Iterator[str]:
     yield "\n| prefix | key | endpoint |\n|---|---|---|"
     for name, provider in PROVIDERS.items():
         key = f"`{provider.key}`" if provider.key else "none"
-        yield f"| `{name}/` | {key} | {f'`{provider.base_url}`' if provider.base_url else 'its own'} |"
+        named = "its own" if provider.base_url is None else f"`{provider.base_url}`"
+        if provider.url_variable:
+            named = f"`{provider.url_variable}`" + (f", else {named}" if provider.base_url else "")
+        yield f"| `{name}/` | {key} | {named} |"
 
 
 def _fields(owner: Owner) -> Iterator[str]:

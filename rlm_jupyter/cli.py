@@ -8,6 +8,7 @@ interrupt.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser(
         "models",
         help="model servers on this machine",
-        description="List the models of servers on this machine.",
+        description="List the models of servers on this machine, and the providers that can be asked.",
     )
     models.set_defaults(command=_models)
     models.add_argument("--base-url", metavar="URL", help="one more server; default: RLM_MODEL_BASE_URL")
@@ -331,7 +332,7 @@ def _doctor(given: argparse.Namespace) -> int:
 def _models(given: argparse.Namespace) -> int:
     from rlm_jupyter import diagnostics
 
-    for line in diagnostics.local_servers(given.base_url):
+    for line in itertools.chain(diagnostics.local_servers(given.base_url), diagnostics.provider_lines()):
         print(line, flush=True)  # noqa: T201 - it is the command's output
     return DONE
 

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 import rlm_jupyter
 from rlm_jupyter.errors import RLMError
-from rlm_jupyter.models.local_servers import TITLES, LocalModel, LocalServer, ServerKind, find_servers
+from rlm_jupyter.models.local.discovery import TITLES, LocalModel, LocalServer, ServerKind, find_servers
 from rlm_jupyter.models.openai.mask_keys import public_url
+from rlm_jupyter.providers import PROVIDERS, address_of
 from rlm_jupyter.sandbox_settings import Sandbox
-from rlm_jupyter.settings import PROVIDERS
 from rlm_jupyter.text.units import size
 
 _PACKAGES = (
@@ -34,7 +34,7 @@ _PACKAGES = (
 _START_SECONDS = 60.0
 _SERVER_SECONDS = 30.0
 _SHOWN = 8
-_USUAL: tuple[ServerKind, ...] = ("ollama", "lmstudio", "llamacpp", "vllm")
+_USUAL: tuple[ServerKind, ...] = ("ollama", "lmstudio", "llamacpp", "vllm", "sglang")
 
 
 def versions() -> Iterator[str]:
@@ -84,6 +84,40 @@ def models(arguments: Mapping[str, Any]) -> Iterator[str]:
     names = ["RLM_MODEL_API_KEY", *(provider.key for provider in PROVIDERS.values() if provider.key)]
     found = [name for name in names if os.environ.get(name)]
     yield f"Keys in the environment: {', '.join(f'`{name}`' for name in found) or 'none'}"
+    usable, lacking = _providers(os.environ)
+    yield f"Providers that can be asked: {', '.join(f'`{name}/`' for name in usable) or 'none'}"
+    yield from (f"Provider `{name}/`: set `{variable}` to its address" for name, variable in lacking.items())
+
+
+def provider_lines() -> Iterator[str]:
+    """Describes which providers can be asked, by whether their variables are set; never by a value."""
+    usable, lacking = _providers(os.environ)
+    for name in usable:
+        variable = PROVIDERS[name].key
+        key = f"`{variable}` is set" if os.environ.get(variable or "") else f"`{variable}` is not set"
+        yield f"Provider {name}: -m {name}/NAME  ({key})"
+    for name, variable in lacking.items():
+        yield f"Provider {name}: `{PROVIDERS[name].key}` is set; set `{variable}` to its address"
+    others = [f"{name}/" for name, one in PROVIDERS.items() if one.key and name not in {*usable, *lacking}]
+    if others:
+        yield f"Not set up: {', '.join(others)}"
+
+
+def _providers(env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """Returns the providers that can be asked, and those that lack an address only, with its variable."""
+    usable: list[str] = []
+    lacking: dict[str, str] = {}
+    for name, provider in PROVIDERS.items():
+        if provider.key is None:  # servers of this machine, which are asked themselves
+            continue
+        named = bool(provider.url_variable and env.get(provider.url_variable))
+        if not env.get(provider.key) and not (named and not provider.key_needed):
+            continue
+        if provider.base_url is None and provider.url_variable and address_of(name, env) is None:
+            lacking[name] = provider.url_variable
+        else:
+            usable.append(name)
+    return usable, lacking
 
 
 def local_servers(base_url: str | None = None) -> Iterator[str]:
@@ -135,7 +169,12 @@ def _found_servers(base_url: str | None) -> tuple[list[LocalServer], str | None]
 
 def _about(server: LocalServer) -> str:
     if server.locked:
-        return " (asks for a key: set `RLM_MODEL_API_KEY` and the base URL)"
+        own = PROVIDERS[server.provider].key if server.provider else None
+        return (
+            f" (asks for a key: set `{own}`)"
+            if own
+            else " (asks for a key: set `RLM_MODEL_API_KEY` and the base URL)"
+        )
     slots = "" if server.slots is None else f" ({server.slots} request{'s' * (server.slots != 1)} at once)"
     return f" {server.version}{slots}" if server.version else slots
 

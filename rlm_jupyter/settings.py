@@ -1,4 +1,4 @@
-"""What can be set: the limits of a run, the settings of an `RLM`, and the profiles of providers.
+"""What can be set: the limits of a run, the settings of an `RLM`, and where a model is reached.
 
 A value is looked for in this order, the later one wins: defaults, environment (`RLM_MODEL`, …),
 `%config RLMMagics`, arguments.
@@ -14,13 +14,33 @@ from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError
 from rlm_jupyter.options.pydantic_fields import field_of
+from rlm_jupyter.providers import (
+    LOCAL_PROVIDERS,
+    PROVIDERS,
+    WIRE_FORMATS,
+    Provider,
+    WireFormat,
+    address_of,
+    ollama_url,
+)
 from rlm_jupyter.sandbox_settings import Sandbox, read_bytes
+
+__all__ = [
+    "LOCAL_PROVIDERS",
+    "PROVIDERS",
+    "Endpoint",
+    "Limits",
+    "PromptVariant",
+    "Provider",
+    "Settings",
+    "endpoint_for",
+    "ollama_url",
+]
 
 PromptVariant = Literal["auto", "default", "small", "frugal", "small_context"]
 
@@ -79,64 +99,6 @@ def _explain(error: ValidationError, names: list[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Provider:
-    """Where a provider is reached and which variable holds its key.
-
-    Attributes:
-        base_url: of its OpenAI-compatible endpoint; None for OpenAI's own.
-        key: the environment variable of its key; None if it needs none.
-    """
-
-    base_url: str | None
-    key: str | None
-
-
-PROVIDERS: dict[str, Provider] = {
-    "openai": Provider(None, "OPENAI_API_KEY"),
-    "openrouter": Provider("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
-    "anthropic": Provider("https://api.anthropic.com/v1/", "ANTHROPIC_API_KEY"),
-    "gemini": Provider("https://generativelanguage.googleapis.com/v1beta/openai/", "GEMINI_API_KEY"),
-    "deepseek": Provider("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
-    "groq": Provider("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
-    "mistral": Provider("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
-    "ollama": Provider("http://127.0.0.1:11434/v1", None),
-    "lmstudio": Provider("http://127.0.0.1:1234/v1", None),
-    "llamacpp": Provider("http://127.0.0.1:8080/v1", None),
-    "vllm": Provider("http://127.0.0.1:8000/v1", None),
-}
-"""Prefixes that a model's name may carry, as in ``openai/gpt-5``."""
-
-LOCAL_PROVIDERS: tuple[str, ...] = tuple(name for name, provider in PROVIDERS.items() if provider.key is None)
-"""Providers that are servers on one's own machine: they need no key and bill nobody."""
-_OLLAMA_PORTS = {"http": 80, "https": 443}
-
-
-def ollama_url(env: Mapping[str, str] | None = None) -> str:
-    """Returns the base URL of Ollama: where `OLLAMA_HOST` says, as for Ollama's own client, else its usual port.
-
-    An address to listen on at all interfaces (``0.0.0.0``) is reached on the loopback.
-    """
-    default = PROVIDERS["ollama"].base_url or ""
-    given = (os.environ if env is None else env).get("OLLAMA_HOST", "").strip().strip("\"'")
-    if not given:
-        return default
-    scheme, separator, rest = given.rpartition("://")
-    scheme = scheme if separator else "http"
-    try:
-        parts = urlsplit(f"{scheme}://{rest}")
-        port = parts.port
-    except ValueError:
-        return default
-    if scheme not in _OLLAMA_PORTS:
-        return default
-    host = parts.hostname or "127.0.0.1"
-    host = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, nothing listens there
-    host = f"[{host}]" if ":" in host else host
-    port = port or (_OLLAMA_PORTS[scheme] if separator else 11434)
-    return f"{scheme}://{host}:{port}{parts.path.rstrip('/').removesuffix('/v1')}/v1"
-
-
-@dataclass(frozen=True)
 class Endpoint:
     """A model's name as the provider knows it, where it is reached, and the key.
 
@@ -145,12 +107,14 @@ class Endpoint:
         base_url: None for OpenAI's own.
         api_key: never shown: `repr` masks it.
         provider: the profile's name; None for a base URL of the user's own.
+        wire: the wire format in which it is asked.
     """
 
     model: str
     base_url: str | None
     api_key: str
     provider: str | None = None
+    wire: WireFormat = "chat"
 
     def __repr__(self) -> str:
         return f"Endpoint(model={self.model!r}, base_url={self.base_url!r}, provider={self.provider!r})"
@@ -161,6 +125,7 @@ def endpoint_for(
     *,
     base_url: str | None = None,
     api_key: str | None = None,
+    wire: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Endpoint:
     """Returns where `model` is reached and with which key.
@@ -169,8 +134,16 @@ def endpoint_for(
     (local servers need none). Without one, a prefix of `PROVIDERS` names the provider; without a prefix
     it is OpenAI, or OpenRouter when only its key is set.
 
+    Args:
+        model: its name, which may carry a prefix, and in it a wire format: ``openai+responses/gpt-5``.
+        base_url: of a server of one's own.
+        api_key: None: of the environment.
+        wire: one of `WIRE_FORMATS`; None: what the name or the profile says, and with a base URL `RLM_MODEL_WIRE`.
+        env: the environment; None: this process's.
+
     Raises:
-        ConfigError: the prefix names no provider that is known.
+        ConfigError: the prefix names no provider that is known, the provider's address is not set, or there is no
+            such wire format.
         MissingKeyError: the provider needs a key that is not set; the message names the variable.
     """
     env = os.environ if env is None else env
@@ -178,30 +151,63 @@ def endpoint_for(
     given = api_key or env.get("RLM_MODEL_API_KEY") or None
     if base_url:
         key = given or env.get("OPENAI_API_KEY") or env.get("OPENROUTER_API_KEY") or "none"
-        return Endpoint(model, base_url, key)
-    prefix, slash, rest = model.partition("/")
-    if slash and prefix in PROVIDERS:
-        name, sent = prefix, rest
-    elif slash and env.get("OPENROUTER_API_KEY"):
-        name, sent = "openrouter", model
-    elif slash:
-        known = ", ".join(f"`{p}/`" for p in PROVIDERS)
-        raise ConfigError(
-            f"`{prefix}/` is not a provider that is known, in the model name `{model}`. "
-            f"Use one of {known}, or give `base_url=` (or `RLM_MODEL_BASE_URL`)."
+        return Endpoint(
+            model, base_url, key, wire=_wire_format(wire or env.get("RLM_MODEL_WIRE") or "chat", model)
         )
-    elif env.get("OPENROUTER_API_KEY") and not (env.get("OPENAI_API_KEY") or given):
-        name, sent = "openrouter", model
-    else:
-        name, sent = "openai", model
+    name, sent, named = _provider_of(model, env, given)
     provider = PROVIDERS[name]
+    url = address_of(name, env)
+    if url is None and provider.url_variable:
+        raise ConfigError(
+            f"The model `{model}` needs an address: set the environment variable `{provider.url_variable}` "
+            f"to that of your own resource ({provider.page})."
+        )
     key = given or (env.get(provider.key) if provider.key else "none") or ""
+    if not key and not provider.key_needed:
+        key = "none"
     if not key:
         raise MissingKeyError(
             f"The model `{model}` needs a key: set the environment variable `{provider.key}` "
             f'(or `RLM_MODEL_API_KEY`), or choose `model="demo"`, which needs none.'
         )
-    return Endpoint(sent, ollama_url(env) if name == "ollama" else provider.base_url, key, name)
+    sent = sent if "/" in sent else provider.model_prefix + sent
+    return Endpoint(sent, url, key, name, _wire_format(named or wire or provider.wire, model))
+
+
+def _provider_of(model: str, env: Mapping[str, str], given: str | None) -> tuple[str, str, str]:
+    """Returns the profile that a name means, the name to send, and the wire format that it asks for, if any.
+
+    Raises:
+        ConfigError: the prefix names no provider that is known.
+    """
+    prefix, slash, rest = model.partition("/")
+    profile, _, named = prefix.partition("+")
+    if slash and profile in PROVIDERS:
+        return profile, rest, named
+    if slash and env.get("OPENROUTER_API_KEY"):
+        return "openrouter", model, ""
+    if slash:
+        known = ", ".join(f"`{p}/`" for p in PROVIDERS)
+        raise ConfigError(
+            f"`{prefix}/` is not a provider that is known, in the model name `{model}`. "
+            f"Use one of {known}, or give `base_url=` (or `RLM_MODEL_BASE_URL`)."
+        )
+    if env.get("OPENROUTER_API_KEY") and not (env.get("OPENAI_API_KEY") or given):
+        return "openrouter", model, ""
+    return "openai", model, ""
+
+
+def _wire_format(name: str, model: str) -> WireFormat:
+    """Returns a wire format by its name.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    found = next((known for known in WIRE_FORMATS if known == name), None)
+    if found is None:
+        known = ", ".join(f"`{one}`" for one in WIRE_FORMATS)
+        raise ConfigError(f"`{name}` is not a wire format, for the model `{model}`. There are {known}.")
+    return found
 
 
 _OFF_BY_NONE = frozenset({"compact_at", "stuck_after"})

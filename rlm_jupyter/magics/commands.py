@@ -317,12 +317,16 @@ def doctor(magics: MagicsState, _arguments: argparse.Namespace) -> None:
     _print_output(report(magics))
 
 
-@command("models", "The model servers on this machine, their models, and what to type behind -m.")
+@command(
+    "models",
+    "The model servers on this machine, their models, providers with a key, and what to type behind -m.",
+)
 def models(magics: MagicsState, _arguments: argparse.Namespace) -> None:
     """Print the servers that answer on the loopback; takes a second at most."""
     from rlm_jupyter import diagnostics
 
-    _print_output("\n".join(diagnostics.local_servers(magics.arguments_of_rlm({}).get("base_url"))))
+    servers = diagnostics.local_servers(magics.arguments_of_rlm({}).get("base_url"))
+    _print_output("\n".join([*servers, *diagnostics.provider_lines()]))
 
 
 @command("free [RUN]", "End a run's kernels; its value, tree and log stay.")

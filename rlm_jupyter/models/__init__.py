@@ -1,4 +1,4 @@
-"""Language models behind one small protocol: OpenAI-compatible servers, scripts, and the demo.
+"""Language models behind one small protocol: providers and servers, in four wire formats, scripts, and the demo.
 
 Names are loaded when they are first used.
 """
@@ -9,16 +9,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlm_jupyter.models.base import ChatModel, Completion, CompletionRequest, Message, Price, Usage
+    from rlm_jupyter.models.anthropic.anthropic_chat import AnthropicChat
+    from rlm_jupyter.models.base import (
+        CachingPrice,
+        ChatModel,
+        Completion,
+        CompletionRequest,
+        Message,
+        Price,
+        Usage,
+    )
     from rlm_jupyter.models.decoding import DecodingHelps
     from rlm_jupyter.models.images import Image
     from rlm_jupyter.models.interactive import InteractiveModel, PendingReply
     from rlm_jupyter.models.ollama.ollama_chat import OllamaChat
     from rlm_jupyter.models.openai.chat import OpenAIChat
+    from rlm_jupyter.models.provider_models import named_model
+    from rlm_jupyter.models.responses.responses_chat import ResponsesChat
     from rlm_jupyter.models.retry import RetryPolicy
     from rlm_jupyter.models.scripted import ScriptedModel
 
 __all__ = [
+    "AnthropicChat",
+    "CachingPrice",
     "ChatModel",
     "Completion",
     "CompletionRequest",
@@ -30,18 +43,25 @@ __all__ = [
     "OpenAIChat",
     "PendingReply",
     "Price",
+    "ResponsesChat",
     "RetryPolicy",
     "ScriptedModel",
     "Usage",
+    "named_model",
 ]
 
 _ROOMS = {
-    **dict.fromkeys(("ChatModel", "Completion", "CompletionRequest", "Message", "Price", "Usage"), "base"),
+    "AnthropicChat": "anthropic.anthropic_chat",
+    **dict.fromkeys(
+        ("CachingPrice", "ChatModel", "Completion", "CompletionRequest", "Message", "Price", "Usage"), "base"
+    ),
     "DecodingHelps": "decoding",
     "Image": "images",
     **dict.fromkeys(("InteractiveModel", "PendingReply"), "interactive"),
     "OllamaChat": "ollama.ollama_chat",
     "OpenAIChat": "openai.chat",
+    "ResponsesChat": "responses.responses_chat",
+    "named_model": "provider_models",
     "RetryPolicy": "retry",
     "ScriptedModel": "scripted",
 }

@@ -60,6 +60,27 @@ class Price(NamedTuple):
         return cls(*map(float, good))
 
 
+class CachingPrice(Price):
+    """What a model costs whose provider bills its prompt cache apart, in USD per million tokens.
+
+    Attributes:
+        cache_read: of prompt tokens that are read from the cache.
+        cache_write: of prompt tokens that are written to it.
+    """
+
+    cache_read: float
+    cache_write: float
+
+    def __new__(cls, prompt: float, completion: float, cache_read: float, cache_write: float) -> CachingPrice:
+        """Make one; it compares as the `Price` of the same prompt and completion."""
+        price = super().__new__(cls, prompt, completion)
+        price.cache_read, price.cache_write = cache_read, cache_write
+        return price
+
+    def __getnewargs__(self) -> tuple[float, float, float, float]:
+        return (self.prompt, self.completion, self.cache_read, self.cache_write)
+
+
 @dataclass(frozen=True)
 class Usage:
     """Tokens of one completion, all attempts included.
@@ -71,6 +92,7 @@ class Usage:
         estimated: whether the figures are our estimate, because the provider gave none that can be used.
         at_most: of an estimate, the most tokens of the prompt and of the reply that may be billed; None if the
             figures themselves are that.
+        cache_write_tokens: prompt tokens that the provider wrote to its cache, and bills as such.
     """
 
     prompt_tokens: int
@@ -78,6 +100,7 @@ class Usage:
     cached_tokens: int = 0
     estimated: bool = False
     at_most: tuple[int, int] | None = None
+    cache_write_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -116,6 +139,7 @@ class CompletionRequest:
             and the attempt be counted. What it gives is awaited first, where it can be; an exception ends
             the request.
         parameters: further parameters of the request, such as ``temperature``.
+        optional: names of parameters that nobody chose, which may be left out if the server does not take them.
         code_block: whether the reply is to be one block of code, as in a turn of an agent; a model may then make use
             of what its server can do for it.
         on_begin: called once in each attempt with the first sign of its reply, be it a thought; a model that
@@ -129,10 +153,19 @@ class CompletionRequest:
     on_delta: Callable[[str], None] | None = None
     on_wait: Callable[[str, float], Awaitable[None] | None] | None = None
     parameters: dict[str, object] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
     code_block: bool = False
     on_begin: Callable[[], None] | None = None
     run: str = ""
     agent: str = ""
+
+
+@runtime_checkable
+class AddsToPrompt(Protocol):
+    """A model whose requests have more in them than their messages."""
+
+    def added_tokens(self, run: str, agent: str, messages: Sequence[Message]) -> int:
+        """Returns the most tokens that it adds to a prompt of an agent."""
 
 
 @runtime_checkable

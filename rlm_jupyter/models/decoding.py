@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from rlm_jupyter.models.base import Message
 
 if TYPE_CHECKING:
-    from rlm_jupyter.models.local_servers import LocalServer
+    from rlm_jupyter.models.local.discovery import LocalServer
 
 Grammar = Literal["", "grammar", "structured_outputs", "guided_grammar"]
 Prefix = Literal["", "last_message", "continue_final_message", "prefix"]
@@ -118,7 +118,7 @@ def known_helps(server: LocalServer | None, provider: str | None = None, url: st
             version = server.version if server is not None else ""
             grammar: Grammar = "guided_grammar" if _is_old_vllm(version) else "structured_outputs"
             return DecodingHelps(stop=True, grammar=grammar, prefix="continue_final_message")
-        case "lmstudio" | "ollama":
+        case "lmstudio" | "ollama" | "sglang":
             return DecodingHelps(stop=True)
     if provider == "mistral" or (provider == "deepseek" and url.rstrip("/").endswith("/beta")):
         return DecodingHelps(stop=True, prefix="prefix")

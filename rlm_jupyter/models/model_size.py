@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from rlm_jupyter.models.base import ChatModel
-    from rlm_jupyter.models.local_servers import LocalServer
+    from rlm_jupyter.models.local.discovery import LocalServer
 
 _BILLIONS: Final = re.compile(
     r"(?<![\w.])(?:(\d{1,2})x)?e?(\d{1,4}(?:\.\d{1,3})?)\s?b(?![a-z\d])", re.IGNORECASE

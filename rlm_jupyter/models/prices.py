@@ -7,14 +7,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from rlm_jupyter.models.base import Price
-from rlm_jupyter.settings import LOCAL_PROVIDERS
+from rlm_jupyter.models.base import CachingPrice, Price
+from rlm_jupyter.providers import LOCAL_PROVIDERS, PROVIDERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NAMES: Final = {"gemini": "google"}
-"""Names of our profiles that are others there."""
+_HOURS: Final = 25
 
 
 def price_of(
@@ -40,19 +39,45 @@ def price_of(
         return prices[model]
     if provider in LOCAL_PROVIDERS:
         return Price(0.0, 0.0)
+    info = _info(model, provider, base_url)
+    return None if info is None else _dearest(info)
+
+
+def caching_price_of(model: str, provider: str | None, *, base_url: str | None = None) -> Price | None:
+    """Look up what a model costs with what is read from the prompt cache and written to it, each from above.
+
+    Args:
+        model: its name, as it is sent.
+        provider: the name of a profile in `PROVIDERS`; None: told from `base_url`.
+        base_url: of its server.
+
+    Returns:
+        USD per million tokens; a plain `Price` if those of the cache are not known; None if nothing is known.
+    """
+    price = price_of(model, provider, base_url=base_url)
+    info = None if price is None else _info(model, provider, base_url)
+    if price is None or info is None:
+        return price
+    read = _dearest_rate(info, "cache_read_mtok")
+    write = _dearest_rate(info, "cache_write_mtok")
+    return price if read is None or write is None else CachingPrice(*price, read, write)
+
+
+def _info(model: str, provider: str | None, base_url: str | None) -> Any:
+    """Returns what the tables have of a model; None if it is not there."""
     if provider is None and base_url is None:
         return None
     url = _origin(base_url) if provider is None and base_url is not None else None
-    info = _look_up(model, _NAMES.get(provider, provider) if provider else None, url)
-    return None if info is None else _dearest(info)
+    profile = PROVIDERS.get(provider or "")
+    named = (profile.prices if profile is not None else "") or provider
+    return _look_up(model, named or None, url)
 
 
 def window_of(model: str, provider: str | None, *, base_url: str | None = None) -> int | None:
     """Look up how many tokens a model's context window holds; None if it is not known."""
-    if provider in LOCAL_PROVIDERS or (provider is None and base_url is None):
+    if provider in LOCAL_PROVIDERS:
         return None
-    url = _origin(base_url) if provider is None and base_url is not None else None
-    info = _look_up(model, _NAMES.get(provider, provider) if provider else None, url)
+    info = _info(model, provider, base_url)
     window = getattr(info, "context_window", None)
     return window if isinstance(window, int) and window > 0 else None
 
@@ -75,7 +100,7 @@ def _dearest(info: Any) -> Price | None:
     now = datetime.now(UTC)
     prompt: list[float] = []
     completion: list[float] = []
-    for hour in range(25):
+    for hour in range(_HOURS):
         price = info.get_prices(now + timedelta(hours=hour))
         sent, received = _rate(price.input_mtok), _rate(price.output_mtok)
         if sent is None or received is None or _rate(getattr(price, "requests_kcount", None)):
@@ -83,6 +108,15 @@ def _dearest(info: Any) -> Price | None:
         prompt.append(sent)
         completion.append(received)
     return Price(max(prompt), max(completion))
+
+
+def _dearest_rate(info: Any, name: str) -> float | None:
+    """Returns one rate at its dearest hour; None if it is not known at each."""
+    now = datetime.now(UTC)
+    prices = (info.get_prices(now + timedelta(hours=hour)) for hour in range(_HOURS))
+    rates = [_rate(getattr(price, name, None)) for price in prices]
+    known = [rate for rate in rates if rate is not None]
+    return max(known) if len(known) == len(rates) else None
 
 
 def _rate(price: Any) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.models.base import ChatModel
-from rlm_jupyter.settings import PROVIDERS, endpoint_for
+from rlm_jupyter.settings import PROVIDERS
 
 _NEEDED = ("name", "scripted", "price", "complete")
 
@@ -51,17 +51,9 @@ def choose_model(
         return DemoModel()
     if not given.strip():
         raise ConfigError("The model's name is empty: give one such as `openai/gpt-5`, or `demo`.")
-    from rlm_jupyter.models.local_servers import is_ollama
-    from rlm_jupyter.models.openai.chat import OpenAIChat
+    from rlm_jupyter.models.provider_models import named_model
 
-    endpoint = endpoint_for(given, base_url=base_url, api_key=api_key, env=env)
-    if endpoint.provider == "ollama" or is_ollama(endpoint.base_url):
-        from rlm_jupyter.models.ollama.ollama_chat import OllamaChat
-
-        return OllamaChat(endpoint.model, base_url=endpoint.base_url or "", api_key=endpoint.api_key)
-    return OpenAIChat(
-        endpoint.model, base_url=endpoint.base_url, api_key=endpoint.api_key, provider=endpoint.provider
-    )
+    return named_model(given, base_url=base_url, api_key=api_key, env=env)
 
 
 def _key_that_is_set(env: Mapping[str, str], api_key: str | None, base_url: str | None) -> str | None:

@@ -1,12 +1,13 @@
 """Code that failed is not run again: it leaves the chat, a line says what was wrong, and the request is warmer."""
 
 import pytest
+from openai_server import error
 from run_parts import asking
 from scripts import cell
 
 from rlm_jupyter.engine.agent.attempts import Attempt, Attempts, key_of, may_differ
 from rlm_jupyter.errors import AgentFailedError
-from rlm_jupyter.models import ScriptedModel
+from rlm_jupyter.models import OpenAIChat, Price, ScriptedModel
 
 
 @pytest.fixture
@@ -30,6 +31,22 @@ def test_the_same_failing_code_is_not_run_twice_and_asked_warmer(ask):
     assert last[-1]["content"].count("This code failed, so do not send it again") == 1
     assert "ZeroDivisionError: division by zero" in last[-1]["content"]
     assert any("do not send it again" in notice for notice in run.tree.agents["0"].notices)
+
+
+def test_a_model_that_has_no_temperature_is_asked_without_one_and_the_run_goes_on(ask, openai_server):
+    replies = iter([cell("1 / 0")] * 3 + [cell("FINAL(7)")])
+
+    def script(request):
+        if "temperature" in request:
+            said = "Unsupported value: 'temperature' does not support 0.7 with this model."
+            return error(400, said, "unsupported_value", param="temperature")
+        return next(replies)
+
+    openai_server.script = script
+    model = OpenAIChat("m", base_url=openai_server.url, api_key="none", price=Price(0, 0))
+    run = ask({}, model=model)
+    assert run.raise_for_error().value == 7
+    assert [request.get("temperature") for request in openai_server.requests].count(0.7) == 1
 
 
 def test_what_the_log_tells_of_such_a_chat_is_what_was_sent(ask):

@@ -12,7 +12,7 @@ from scripts import cell
 from rlm_jupyter import RLM, Limits
 from rlm_jupyter.engine.agent import first_look, small_prompt
 from rlm_jupyter.models import ScriptedModel
-from rlm_jupyter.models.server_memory import forget_servers
+from rlm_jupyter.models.local.known_servers import forget_servers
 from rlm_jupyter.views.agent_page import detail
 
 LINES = "\n".join(

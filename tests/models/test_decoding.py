@@ -16,7 +16,6 @@ from rlm_jupyter.models import (
     OpenAIChat,
     RetryPolicy,
     bounded_json,
-    server_memory,
 )
 from rlm_jupyter.models.decoding import (
     GRAMMAR,
@@ -29,7 +28,8 @@ from rlm_jupyter.models.decoding import (
     known_helps,
     thinks,
 )
-from rlm_jupyter.models.local_servers import LocalServer
+from rlm_jupyter.models.local import known_servers
+from rlm_jupyter.models.local.discovery import LocalServer
 
 CODE = "I look first.\n```repl\nprint(len(context))\n```"
 FAST = RetryPolicy(first_wait=0.001, longest_backoff=0.002)
@@ -47,9 +47,9 @@ FIELDS = {
 def patience(monkeypatch):
     """Other tests run beside; and ports are used again, by servers of another kind."""
     monkeypatch.setattr(bounded_json, "SECONDS", 60.0)
-    server_memory.forget_servers()
+    known_servers.forget_servers()
     yield
-    server_memory.forget_servers()
+    known_servers.forget_servers()
 
 
 def turn(**changes):

@@ -5,11 +5,23 @@ import json
 import threading
 
 import pytest
-from local_servers import LocalServer, Ollama, listed, llama_cpp, llama_cpp_python, lm_studio, vllm
+from local_servers import (
+    LocalServer,
+    Ollama,
+    listed,
+    litellm,
+    llama_cpp,
+    llama_cpp_python,
+    lm_studio,
+    sglang,
+    vllm,
+)
 
-from rlm_jupyter import cli
-from rlm_jupyter.models import bounded_json, server_memory
-from rlm_jupyter.models.local_servers import find_servers, is_loopback, is_ollama, read_server
+from rlm_jupyter import cli, diagnostics
+from rlm_jupyter.models import bounded_json
+from rlm_jupyter.models.local import known_servers
+from rlm_jupyter.models.local.addresses import is_loopback, is_ollama
+from rlm_jupyter.models.local.discovery import find_servers, read_server
 from rlm_jupyter.models.prices import price_of
 from rlm_jupyter.settings import LOCAL_PROVIDERS, PROVIDERS, Provider, endpoint_for, ollama_url
 
@@ -18,9 +30,9 @@ from rlm_jupyter.settings import LOCAL_PROVIDERS, PROVIDERS, Provider, endpoint_
 def patience(monkeypatch):
     """Other tests run beside; and ports are used again, by servers of another kind."""
     monkeypatch.setattr(bounded_json, "SECONDS", 60.0)
-    server_memory.forget_servers()
+    known_servers.forget_servers()
     yield
-    server_memory.forget_servers()
+    known_servers.forget_servers()
 
 
 @pytest.fixture
@@ -28,7 +40,8 @@ def elsewhere(monkeypatch):
     """Sets providers' usual addresses: the real ports may be in use on the machine that runs the tests."""
     for name in LOCAL_PROVIDERS:
         monkeypatch.setitem(PROVIDERS, name, Provider("http://127.0.0.1:9/v1", None))
-    monkeypatch.delenv("OLLAMA_HOST", raising=False)
+    for name in ("OLLAMA_HOST", "LITELLM_PROXY_API_BASE", "LITELLM_PROXY_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("RLM_MODEL_BASE_URL", raising=False)
     return lambda name, server: monkeypatch.setitem(PROVIDERS, name, Provider(server.url, None))
 
@@ -37,7 +50,7 @@ def read(server, key=""):
     return asyncio.run(read_server(server.url, key))
 
 
-def test_all_four_are_found_side_by_side_with_their_windows(elsewhere):
+def test_all_are_found_side_by_side_with_their_windows(elsewhere):
     ollama = Ollama({"qwen2.5-coder:7b": 32768}, running={"qwen2.5-coder:7b": 8192})
     with (
         LocalServer(ollama.routes()) as one,
@@ -65,6 +78,59 @@ def test_all_four_are_found_side_by_side_with_their_windows(elsewhere):
     )
     (model,) = found["vllm"].models
     assert (model.window, found["vllm"].version) == (40960, "0.11.2")
+
+
+def test_sglang_tells_its_window_and_version(elsewhere):
+    with LocalServer(sglang("Qwen/Qwen3-8B", window=40960)) as server:
+        elsewhere("sglang", server)
+        (found,) = asyncio.run(find_servers({}))
+    assert (found.kind, found.provider, found.version) == ("sglang", "sglang", "0.5.4")
+    assert found.model("Qwen/Qwen3-8B").usable_window == 40960
+
+
+@pytest.mark.parametrize("key", ["", "sk-proxy-0123456789"])
+def test_a_proxy_of_litellm_is_asked_if_its_address_is_set_with_its_own_key_alone(elsewhere, key):
+    windows = {"gpt-5": 400_000, "mine": None}
+    with LocalServer(litellm(windows, key=key)) as server, LocalServer(vllm("m")) as other:
+        elsewhere("vllm", other)
+        env = {"LITELLM_PROXY_API_BASE": server.root, "LITELLM_PROXY_API_KEY": "sk-proxy-0123456789"}
+        assert [one.kind for one in asyncio.run(find_servers({}))] == ["vllm"]
+        found = next(one for one in asyncio.run(find_servers(env)) if one.kind == "litellm")
+        assert set(other.keys) == {""}
+        assert set(server.keys) == {"Bearer sk-proxy-0123456789"}
+    assert (found.provider, found.version) == ("litellm", "1.80.0")
+    assert [(model.name, model.window) for model in found.models] == [("gpt-5", 400_000), ("mine", None)]
+
+
+def test_a_proxy_of_litellm_that_asks_for_a_key_is_told_of_with_its_variable(elsewhere, monkeypatch, capsys):
+    with LocalServer(litellm({"m": 1000}, key="sk-proxy-0123456789")) as server:
+        monkeypatch.setenv("LITELLM_PROXY_API_BASE", server.url)
+        assert cli.main(["models"]) == 0
+    assert "asks for a key: set `LITELLM_PROXY_API_KEY`" in capsys.readouterr().out
+
+
+def test_models_and_the_doctor_say_which_providers_can_be_asked_and_never_a_key(
+    elsewhere, monkeypatch, capsys
+):
+    for provider in PROVIDERS.values():
+        for name in filter(None, (provider.key, provider.url_variable)):
+            monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XAI_API_KEY", "xai-secret-0123456789")
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", "azure-secret-0123456789")
+    assert cli.main(["models"]) == 0
+    shown = capsys.readouterr().out
+    assert "Provider xai: -m xai/NAME  (`XAI_API_KEY` is set)" in shown
+    assert (
+        "Provider azure: `AZURE_OPENAI_API_KEY` is set; set `AZURE_OPENAI_ENDPOINT` to its address" in shown
+    )
+    assert "Not set up: " in shown
+    assert "anthropic/" in shown.partition("Not set up: ")[2]
+    told = "\n".join(diagnostics.models({"model": "demo"}))
+    assert "Providers that can be asked: `xai/`" in told
+    assert "set `AZURE_OPENAI_ENDPOINT`" in told
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://r.openai.azure.com")
+    assert "Provider azure: -m azure/NAME" in "\n".join(diagnostics.provider_lines())
+    assert "secret" not in shown + told
 
 
 def test_all_are_asked_at_once(elsewhere):
@@ -206,18 +272,18 @@ def test_only_addresses_of_this_machine_are_its_own(url, expected):
 
 def test_a_server_elsewhere_is_not_asked_what_it_is(monkeypatch):
     asked = []
-    monkeypatch.setattr("rlm_jupyter.models.local_servers._read", lambda *_: asked.append(1))
-    assert asyncio.run(server_memory.known_server("http://192.0.2.1:8000/v1")) is None
+    monkeypatch.setattr("rlm_jupyter.models.local.discovery._read", lambda *_: asked.append(1))
+    assert asyncio.run(known_servers.known_server("http://192.0.2.1:8000/v1")) is None
     assert not asked
 
 
 def test_a_server_is_asked_once_in_a_process_even_by_many_at_once():
     async def ask():
-        first = [asyncio.ensure_future(server_memory.known_server(server.url)) for _ in range(20)]
+        first = [asyncio.ensure_future(known_servers.known_server(server.url)) for _ in range(20)]
         await asyncio.sleep(0)
         first[0].cancel()
         rest = await asyncio.gather(*first[1:])
-        return [*rest, await server_memory.known_server(server.url)]
+        return [*rest, await known_servers.known_server(server.url)]
 
     with LocalServer(llama_cpp_python("m")) as server:
         found = asyncio.run(ask())
@@ -307,7 +373,7 @@ def test_no_server_is_asked_before_somebody_wants_to_know():
     code = (
         "import sys, IPython\nshell = IPython.InteractiveShell.instance()\n"
         "shell.run_line_magic('load_ext', 'rlm_jupyter')\n"
-        "print([n for n in sys.modules if n in ('openai', 'rlm_jupyter.models.local_servers')])"
+        "print([n for n in sys.modules if n in ('openai', 'rlm_jupyter.models.local.discovery')])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True

@@ -7,9 +7,9 @@ from openai_server import OpenAIServer
 
 from rlm_jupyter.engine.agent.prompt_choice import choose_by_name, choose_prompt
 from rlm_jupyter.models import ScriptedModel
+from rlm_jupyter.models.local.known_servers import forget_servers
 from rlm_jupyter.models.model_size import billions_in, billions_of
 from rlm_jupyter.models.openai.chat import OpenAIChat
-from rlm_jupyter.models.server_memory import forget_servers
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,11 @@ from rlm_jupyter.models import (
     RetryPolicy,
     ScriptedModel,
     bounded_json,
-    server_memory,
 )
 from rlm_jupyter.models.base import text_of
 from rlm_jupyter.models.cache import request_key
 from rlm_jupyter.models.images import Image
+from rlm_jupyter.models.local import known_servers
 from rlm_jupyter.models.ollama import context_size
 from rlm_jupyter.models.openai.chat_messages import sendable, with_parts
 from rlm_jupyter.models.token_estimate import estimate_prompt_tokens
@@ -52,7 +52,7 @@ def shown(text="What is it?", *images):
 def patience(monkeypatch):
     monkeypatch.setattr(bounded_json, "SECONDS", 60.0)
     monkeypatch.setattr(context_size, "_sizes", {})
-    server_memory.forget_servers()
+    known_servers.forget_servers()
 
 
 def ask(model, *messages, client=None):

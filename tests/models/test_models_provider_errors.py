@@ -161,6 +161,9 @@ REFUSALS = {
                                      "details": [{"reason": "API_KEY_INVALID"}]}}, AuthenticationError),
     "a key in a list": (403, [{"error": {"code": 403, "status": "PERMISSION_DENIED"}}], AuthenticationError),
     "a key in words": (401, "Unauthorized", AuthenticationError),
+    "a key that LiteLLM does not know": (
+        400, {"error": {"message": "No connected db.", "type": "no_db_connection", "code": "400"}}, AuthenticationError,
+    ),
     "Anthropic's key": (200, {"type": "error", "error": {"type": "authentication_error", "message": "no"}}, AuthenticationError),
     "MiniMax's key": (200, {"base_resp": {"status_code": 1004, "status_msg": "login fail"}}, AuthenticationError),
     "context in OpenRouter's raw": (400, {"error": {"message": "Provider returned error", "code": 400, "metadata": {

@@ -206,7 +206,7 @@ USAGES = {
     ),
     "cached ones counted apart": (
         {"usage": {"input_tokens": 10, "output_tokens": 3, "cache_read_input_tokens": 70, "cache_creation_input_tokens": 20}},
-        {}, (100, 3, 70),
+        {}, (100, 3, 70, False, None, 20),
     ),
     "thoughts only in the sum": ({"usage": {**FIGURES, "total_tokens": 1336 + 400}}, {}, (1336, 400, 0)),
     "no count of the reply but the sum": ({"usage": {"prompt_tokens": 5, "total_tokens": 9}}, {}, (5, 4, 0)),

@@ -19,7 +19,7 @@ LAYERS = [
     {"text", "system", "background", "forks"},
     {"security", "import_pause"},
     {"options"},
-    {"sandbox_settings"},
+    {"sandbox_settings", "providers"},
     {"settings"},
     {"events", "values"},
     {"databases"},

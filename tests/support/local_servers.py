@@ -1,4 +1,4 @@
-"""Real HTTP servers on loopback that act like Ollama, LM Studio, llama.cpp's server, llama-cpp-python and vLLM.
+"""Real HTTP servers on loopback that act like Ollama, LM Studio, llama.cpp's server, llama-cpp-python, vLLM, SGLang, LiteLLM.
 
 They answer a table of paths, and count what they were asked::
 
@@ -170,6 +170,41 @@ def vllm(name: str, *, window: int = 40960, version: str = "0.11.2") -> dict[str
     return {
         "/v1/models": listed(name, owner="vllm", max_model_len=window, root=name, permission=[]),
         "/version": {"version": version},
+    }
+
+
+def sglang(name: str, *, window: int = 32768, version: str = "0.5.4") -> dict[str, Any]:
+    """Routes of SGLang."""
+    return {
+        "/v1/models": listed(name, owner="sglang", root=name, max_model_len=window),
+        "/get_server_info": {"version": version, "max_total_num_tokens": 100_000},
+    }
+
+
+def litellm(windows: Mapping[str, int | None], *, version: str = "1.80.0", key: str = "") -> dict[str, Any]:
+    """Routes of LiteLLM's proxy; `key` is what it asks for."""
+
+    def guarded(answer: Any) -> Route:
+        def route(_server: LocalServer, handler: _Handler, _body: Any) -> None:
+            if key and handler.headers.get("authorization") != f"Bearer {key}":
+                handler.json(401, {"error": {"message": "Authentication Error, No api key passed in."}})
+            else:
+                handler.json(200, answer)
+
+        return route
+
+    info = [
+        {
+            "model_name": name,
+            "litellm_params": {"model": f"openai/{name}"},
+            "model_info": {"max_input_tokens": size},
+        }
+        for name, size in windows.items()
+    ]
+    return {
+        "/v1/models": guarded(listed(*windows, owner="openai")),
+        "/v1/model/info": guarded({"data": info}),
+        "/health/readiness": {"status": "healthy", "litellm_version": version},
     }
 
 

@@ -56,9 +56,13 @@ class OpenAIServer:
         together: answer nobody until that many requests are in flight at once; then it is 0 again.
         props: what `/props` answers, as llama.cpp tells of itself: JSON, a `Reply`, or None for "not found".
         props_asked: how often it was asked for them.
+        owner: what it writes as the owner of its models, as llama.cpp's server does.
         refuse: names of request fields that this server answers with 400, as old servers do.
+        path: where it takes requests.
         pages: JSON of paths besides, such as llama.cpp's `/props`; `read_pages` has those that were asked for.
     """
+
+    path = "/chat/completions"
 
     def __init__(
         self,
@@ -79,6 +83,7 @@ class OpenAIServer:
         self.received: list[Received] = []
         self.calls = self.prompt_tokens = self.completion_tokens = 0
         self.together = 0
+        self.owner = ""
         self.props: Any = None
         self.props_asked = 0
         self.in_flight = self.peak = self.aborted = self.connections = 0
@@ -164,11 +169,9 @@ class OpenAIServer:
                 self.read_pages.append(path)
                 await _send(writer, 200, self.pages[path])
             elif method == "GET" and path.endswith("/models"):
-                await _send(
-                    writer,
-                    200,
-                    {"object": "list", "data": [{"id": m, "object": "model"} for m in self.models]},
-                )
+                owner = {"owned_by": self.owner} if self.owner else {}
+                data = [{"id": m, "object": "model", **owner} for m in self.models]
+                await _send(writer, 200, {"object": "list", "data": data})
             elif method == "GET" and path == "/props" and self.props is not None:
                 self.props_asked += 1
                 if not isinstance(self.props, Reply):
@@ -177,7 +180,7 @@ class OpenAIServer:
                     await asyncio.sleep(3600)
                 else:
                     await _send(writer, self.props.status, self.props.body, self.props.headers)
-            elif method == "POST" and path.endswith("/chat/completions"):
+            elif method == "POST" and path.endswith(self.path):
                 early = await self._watched(json.loads(body), headers, reader, writer)
             else:
                 await _send(writer, 404, {"detail": "Not Found"})

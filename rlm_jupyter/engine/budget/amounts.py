@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.models.base import CachingPrice, Usage
+
 if TYPE_CHECKING:
-    from rlm_jupyter.models.base import Price, Usage
+    from rlm_jupyter.models.base import Price
 
 MIN_MAX_TOKENS = 16
 """A reply of fewer tokens is of no use: rather than clamp below it, the limit counts as reached."""
@@ -46,12 +48,32 @@ def dollars(amount: int) -> float:
 
 def known_price(price: Price | None) -> bool:
     """Returns whether a price is one: two numbers, neither negative nor infinite."""
-    return price is not None and all(math.isfinite(part) and part >= 0 for part in price)
+    if price is None:
+        return False
+    cache = (price.cache_read, price.cache_write) if isinstance(price, CachingPrice) else ()
+    return all(math.isfinite(part) and part >= 0 for part in (*price, *cache))
 
 
 def cost_units(price: Price, prompt_tokens: int, completion_tokens: int) -> int:
-    """Returns what tokens cost, in units of 1e-18 USD; `price` is in USD per million tokens."""
-    return _per_token(price.prompt) * prompt_tokens + _per_token(price.completion) * completion_tokens
+    """Returns the most that tokens can cost, in units of 1e-18 USD; `price` is in USD per million tokens.
+
+    The provider may write all of a prompt to its cache, which is dearer than to read it.
+    """
+    dearest = max(price.prompt, price.cache_write) if isinstance(price, CachingPrice) else price.prompt
+    return _per_token(dearest) * prompt_tokens + _per_token(price.completion) * completion_tokens
+
+
+def told_units(price: Price, usage: Usage) -> int:
+    """Returns what tokens cost of which the provider told where they came from, in units of 1e-18 USD."""
+    if not isinstance(price, CachingPrice):
+        return cost_units(price, usage.prompt_tokens, usage.completion_tokens)
+    read = min(usage.cached_tokens, usage.prompt_tokens)
+    written = min(usage.cache_write_tokens, usage.prompt_tokens - read)
+    plain = usage.prompt_tokens - read - written
+    rates = ((price.prompt, plain), (price.cache_read, read), (price.cache_write, written))
+    return sum(
+        _per_token(rate) * tokens for rate, tokens in (*rates, (price.completion, usage.completion_tokens))
+    )
 
 
 def affordable(price: Price, amount: int) -> int | None:
@@ -224,8 +246,8 @@ def true_spend(reservation: Reservation, usage: Usage | None, cost: float | None
     Of an estimate, tokens are about what came, and money is the most that may be billed (`Usage.at_most`): thoughts
     that nobody saw are billed too, so that what came is no bound, and a limit in money must not be passed.
     """
-    told = (None, None) if usage is None else (usage.prompt_tokens, usage.completion_tokens)
-    prompt, completion = (_count(value, attempts) for value in told)
+    counts = (None, None) if usage is None else (usage.prompt_tokens, usage.completion_tokens)
+    prompt, completion = (_count(value, attempts) for value in counts)
     estimated = prompt is None or completion is None or (usage is not None and bool(usage.estimated))
     # Each request that was sent and not announced (`Ledger.retry`) may have cost as much as the first.
     more = max(0, attempts - reservation.attempts)
@@ -245,7 +267,12 @@ def true_spend(reservation: Reservation, usage: Usage | None, cost: float | None
             most_prompt, most_completion = bounds if len(bounds) == 2 else (None, None)  # noqa: PLR2004 - a pair
             prompt = max(prompt, worst_prompt if most_prompt is None else most_prompt)
             completion = max(completion, worst_completion if most_completion is None else most_completion)
-        spent.cost = cost_units(reservation.price, prompt, completion)
+        cost_of = cost_units(reservation.price, prompt, completion)
+        if usage is not None and not estimated and not isinstance(usage.at_most, tuple):
+            written = _count(usage.cache_write_tokens, attempts) or 0
+            told = Usage(prompt, completion, spent.cached_tokens, cache_write_tokens=written)
+            cost_of = told_units(reservation.price, told)
+        spent.cost = cost_of
     elif prompt or completion:
         spent.unknown = 1
     return spent

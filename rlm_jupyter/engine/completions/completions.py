@@ -21,6 +21,7 @@ from rlm_jupyter.engine.completions.unreported_usage import broken_usage, estima
 from rlm_jupyter.errors import MalformedReplyError, RLMError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.models.base import (
+    AddsToPrompt,
     ChatModel,
     Completion,
     CompletionRequest,
@@ -182,7 +183,8 @@ class Completions:
         self, agent: str, model: ChatModel, messages: Sequence[Message], sampling: Sampling, *, turn: bool
     ) -> Reservation:
         """Reserve; where that has to wait for others' settlements, show it."""
-        prompt, most = estimate_prompt_tokens(messages, model.name), sampling.max_tokens
+        prompt = estimate_prompt_tokens(messages, model.name) + self._added_tokens(model, agent, messages)
+        most = sampling.max_tokens
         price = self.price_of(model)
         at_once = self._ledger.reserve_at_once(agent, prompt, most, price, turn=turn)
         if at_once is not None:
@@ -204,6 +206,12 @@ class Completions:
             else:
                 wanted.cancel()
             raise
+
+    def _added_tokens(self, model: ChatModel, agent: str, messages: Sequence[Message]) -> int:
+        """Returns the most tokens that a model adds to a prompt."""
+        if not isinstance(model, AddsToPrompt):
+            return 0
+        return model.added_tokens(self._journal.run, agent, messages)
 
     async def _send(
         self,
@@ -237,6 +245,7 @@ class Completions:
             on_delta=deltas,
             on_wait=wait,
             parameters=sampling.parameters,
+            optional=sampling.optional,
             code_block=purpose == "turn",
             on_begin=reading,
             run=self._journal.run,
@@ -265,7 +274,12 @@ class Completions:
             usage = _scripted_usage(messages, completion.text)
         elif usage is None:
             usage = estimated_usage(known.ratio, messages, completion, reservation)
-        elif completion.attempts == 1 and not usage.estimated and not model.scripted:
+        elif (
+            completion.attempts == 1
+            and not usage.estimated
+            and not model.scripted
+            and not self._added_tokens(model, agent, messages)
+        ):
             known.ratio.learn(messages, usage.prompt_tokens)
         if completion.attempts == 1:
             reading.learn(usage)

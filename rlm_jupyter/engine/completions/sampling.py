@@ -21,17 +21,23 @@ class Sampling:
     Attributes:
         max_tokens: the most tokens of the reply, before the limits clamp it.
         parameters: further fields of the request, such as ``temperature``.
+        optional: names of those that nobody chose, which may be left out if the server does not take them.
     """
 
     max_tokens: int
     parameters: dict[str, object] = field(default_factory=dict)
+    optional: frozenset[str] = frozenset()
 
     def warmer(self, temperature: float) -> Sampling:
         """Returns the same at a temperature, if that is higher; models that reason take none."""
         own = self.parameters.get("temperature")
         if "reasoning_effort" in self.parameters or (isinstance(own, (int, float)) and own >= temperature):
             return self
-        return replace(self, parameters={**self.parameters, "temperature": temperature})
+        return replace(
+            self,
+            parameters={**self.parameters, "temperature": temperature},
+            optional=frozenset({"temperature"}),
+        )
 
 
 @dataclass(frozen=True)

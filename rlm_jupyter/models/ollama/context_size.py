@@ -14,7 +14,7 @@ from typing import Final
 
 from rlm_jupyter import forks
 from rlm_jupyter.models.base import Message, images_of
-from rlm_jupyter.models.local_servers import window_shown
+from rlm_jupyter.models.local.discovery import window_shown
 
 _LEAST: Final = 8192
 _MOST_UNKNOWN: Final = 131_072

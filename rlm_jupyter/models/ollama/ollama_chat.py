@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from rlm_jupyter.errors import ContextTooLongError, ModelError
 from rlm_jupyter.models.base import Completion, CompletionRequest, Price
 from rlm_jupyter.models.bounded_json import JsonClient
-from rlm_jupyter.models.local_servers import LocalModel, LocalServer, sees_shown
+from rlm_jupyter.models.local.discovery import LocalModel, LocalServer, sees_shown
 from rlm_jupyter.models.ollama.context_size import context_size
 from rlm_jupyter.models.ollama.ollama_wire import native_request, receive_lines, with_images
 from rlm_jupyter.models.openai.chat import OpenAIChat
@@ -151,7 +151,7 @@ class OllamaChat(OpenAIChat):
             )
 
     def _posted(
-        self, wire: Wire, fields: dict[str, object], seconds: float
+        self, wire: Wire, fields: dict[str, object], seconds: float, _request: CompletionRequest
     ) -> contextlib.AbstractAsyncContextManager[Response]:
         messages = cast("list[Message]", fields["messages"])
         body = native_request({**fields, "messages": with_images(messages)})

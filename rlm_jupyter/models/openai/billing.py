@@ -76,6 +76,7 @@ class Bill:
             at_most=(sum(prompt for prompt, _ in most), sum(reply for _, reply in most))
             if estimated
             else None,
+            cache_write_tokens=sum(part.cache_write_tokens for part in parts),
         )
 
     def _usage(self, reply: Reply, bound: int | None) -> Usage:

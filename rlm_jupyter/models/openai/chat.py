@@ -20,6 +20,8 @@ from pydantic import SecretStr
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
 from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price
+from rlm_jupyter.models.local.known_servers import known_server
+from rlm_jupyter.models.local.server_queue import KNOWN_SECONDS, server_queue, silent_seconds, work_seconds
 from rlm_jupyter.models.model_statistics import statistics_of
 from rlm_jupyter.models.openai.billing import Bill
 from rlm_jupyter.models.openai.chat_messages import sendable, with_parts
@@ -28,21 +30,15 @@ from rlm_jupyter.models.openai.decoding_choice import DecodingChoice
 from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
 from rlm_jupyter.models.openai.failures import Failure, Kind, error_of, failure_of
 from rlm_jupyter.models.openai.image_refusals import of_images
-from rlm_jupyter.models.openai.local_server import (
-    local_server,
-    props_url,
-    silent_seconds,
-    slots_told,
-    work_seconds,
-)
 from rlm_jupyter.models.openai.mask_keys import public_url, quote, quoted
 from rlm_jupyter.models.openai.network_environment import dead_proxy, proxy_for
+from rlm_jupyter.models.openai.reply_usage import cost_in_headers
 from rlm_jupyter.models.openai.silence import Silence
 from rlm_jupyter.models.openai.streaming import fault_of, receive
 from rlm_jupyter.models.openai.wires import Wires
 from rlm_jupyter.models.prices import price_of, window_of
 from rlm_jupyter.models.retry import RetryPolicy
-from rlm_jupyter.models.server_memory import known_server
+from rlm_jupyter.providers import WireFormat, key_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -50,14 +46,13 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
     from rlm_jupyter.models.decoding import DecodingHelps, TurnDecoding
-    from rlm_jupyter.models.local_servers import LocalServer
-    from rlm_jupyter.models.openai.wire import Response, Wire
+    from rlm_jupyter.models.local.discovery import LocalServer
+    from rlm_jupyter.models.openai.wire import Response, Wire, WireChoice
     from rlm_jupyter.models.token_ratio import TokenRatio
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 _SILENCE_SECONDS: Final = 300.0
 _LIST_SECONDS: Final = 3.0
-_SLOTS_SECONDS: Final = 1.0
 _LISTED_MODELS: Final = 8
 _MOST_ADAPTATIONS: Final = 4
 
@@ -91,6 +86,7 @@ class OpenAIChat:
     """
 
     scripted = False
+    wire: WireFormat = "chat"
 
     def __init__(
         self,
@@ -123,9 +119,10 @@ class OpenAIChat:
         self._url = SecretStr(_checked_url(url or OPENAI_URL))
         plain = "extra_query" not in self.parameters
         self._public_url = public_url(self._url.get_secret_value())
-        self._wires = Wires(self._key, self._url, self.timeout, client, plain=plain)
-        self._dialect = Dialect.of(self.base_url, provider)
-        self._server = local_server(self._url.get_secret_value())
+        self._headers = key_headers(provider, self._key, wire=self.wire)
+        self._wires: WireChoice = Wires(self._headers, self._url, self.timeout, client, plain=plain)
+        self._dialect = Dialect.of(self.base_url, provider, model)
+        self._server = server_queue(self._url.get_secret_value())
         self._price = price
         self.decoding: DecodingHelps | None = None
         self._decoding = DecodingChoice(model, self._url, self._key)
@@ -185,19 +182,20 @@ class OpenAIChat:
         wanted = decoding = await self._decoding.of(request, self.decoding)
         while True:
             body = self._dialect.body(
-                {**self.parameters, **request.parameters}, most, stream=request.on_delta is not None
+                {**self.parameters, **self._dialect.taken(request)}, most, stream=request.on_delta is not None
             )
             fields, chat = decoding.request(body, messages)
             outcome = await self._attempt(chat, fields, request, decoding.listener(request.on_delta), bill)
             if isinstance(outcome, Reply):
                 self._decoding.learn(outcome, wanted, decoding)
-                return self._completion(outcome, bill, decoding)
+                return self._completion(outcome, bill, decoding, request)
             if adaptations < _MOST_ADAPTATIONS:
                 room = Dialect.room(outcome, body)
                 less = None if room is not None else self._decoding.without_named(decoding, outcome)
                 learnt = (
                     room is not None
                     or less is not None
+                    or self._dialect.learn_optional(outcome, body, request.optional)
                     or self._learn(outcome, {**body, "messages": messages})
                 )
                 less = less if learnt else self._decoding.without_all(decoding, outcome)
@@ -257,7 +255,7 @@ class OpenAIChat:
     ) -> Reply | Failure:
         """Send one request; give its reply, or what went wrong."""
         bill.attempts += 1
-        reply, fields = Reply(), dict(body)
+        reply, fields = self._new_reply(), dict(body)
         fields |= {"model": self.name, "messages": messages, "stream": bool(fields.get("stream", False))}
         failure: Failure | None = None
         begun = False
@@ -265,9 +263,10 @@ class OpenAIChat:
         try:
             wire = self._wires.choose()
             with self._work(messages, body, bill.ratio, silence):
-                async with silence, self._posted(wire, fields, silence.longest) as response:
+                async with silence, self._posted(wire, fields, silence.longest, request) as response:
                     begun = True
                     await self._receive(response, reply, on_delta, silence.heard)
+                    reply.cost = cost_in_headers(response.headers) if reply.cost is None else reply.cost
         except WireError as error:
             failure = Failure(Kind.MALFORMED, str(error))
         except Exception as error:
@@ -299,8 +298,12 @@ class OpenAIChat:
         """Learn from a refusal; tell whether the request is worth being sent again, built anew."""
         return self._dialect.learn(failure, sent)
 
+    def _new_reply(self) -> Reply:
+        """Returns what a response is read into."""
+        return Reply()
+
     def _posted(
-        self, wire: Wire, fields: dict[str, object], seconds: float
+        self, wire: Wire, fields: dict[str, object], seconds: float, _request: CompletionRequest
     ) -> contextlib.AbstractAsyncContextManager[Response]:
         """Send a request; its response is then open."""
         messages = cast("list[Message]", fields["messages"])
@@ -338,18 +341,13 @@ class OpenAIChat:
         """Ask a server of this machine how many requests it serves at once, as llama.cpp tells.
 
         Raises:
-            Exception: it did not answer in time.
+            TimeoutError: it did not answer in time.
         """
-        url = props_url(self._url.get_secret_value())
-        try:
-            async with asyncio.timeout(_SLOTS_SECONDS):
-                return slots_told(parse_any_json(await self._wires.choose().fetched(url)))
-        except WireError:
-            return None
-        except Exception as error:
-            if hasattr(error, "status_code"):  # it answered: that it knows of no such address
-                return None
-            raise
+        url, key = self._url.get_secret_value(), self._key.get_secret_value()
+        server = await known_server(url, key, seconds=KNOWN_SECONDS)
+        if server is None:
+            raise TimeoutError
+        return server.slots
 
     def _blame_proxy(self, failure: Failure) -> Failure:
         """Name the proxy through which there is no connection, if it is one of the environment."""
@@ -357,7 +355,9 @@ class OpenAIChat:
         proxy = proxy_for(url) if self._wires.own else None
         return failure if proxy is None else Failure(Kind.SETUP, dead_proxy(proxy, url, failure.text))
 
-    def _completion(self, reply: Reply, bill: Bill, decoding: TurnDecoding) -> Completion:
+    def _completion(
+        self, reply: Reply, bill: Bill, decoding: TurnDecoding, _request: CompletionRequest
+    ) -> Completion:
         return Completion(
             text=decoding.whole(reply.text, reply.finish_reason),
             usage=bill.usage,
@@ -369,13 +369,18 @@ class OpenAIChat:
         )
 
     async def _error(self, failure: Failure, bill: Bill) -> ModelError:
-        said = quote(failure.text, self._key.get_secret_value())
+        said = quote(failure.text, *self._secrets())
         error = error_of(failure, model=self.name, url=self.base_url, said=said, sent=bill.attempts)
         if failure.kind in (Kind.MODEL, Kind.ADDRESS):
             error = await self._model_error(failure, said) or error
         # What the failed requests cost, for the ledger: `errors.ModelError` is raised by others without it.
         vars(error).update(attempts=bill.attempts, usage=bill.failed_usage, cost=bill.cost)
         return error
+
+    def _secrets(self) -> tuple[str, ...]:
+        """Returns what must not be shown of what the provider says."""
+        values = (value for name, value in self._headers.items() if name != "anthropic-version")
+        return (self._key.get_secret_value(), *(value.get_secret_value() for value in values))
 
     async def _model_error(self, failure: Failure, said: str) -> ModelError | None:
         """Returns which models there are; None if the address is to blame, where no models are listed either."""
@@ -401,9 +406,7 @@ class OpenAIChat:
                     f"{self._url.get_secret_value().rstrip('/')}/models"
                 )
             listed: Any = parse_any_json(page)
-            names = [
-                quote(str(model["id"]), self._key.get_secret_value(), limit=80) for model in listed["data"]
-            ]
+            names = [quote(str(model["id"]), *self._secrets(), limit=80) for model in listed["data"]]
         except Exception:
             return None  # the list is a courtesy; the error that is being told must not be lost over it
         return names or None

@@ -38,9 +38,20 @@ _FINISHES: Final = {
     **dict.fromkeys(
         ("stop", "end_turn", "eos", "eos_token", "stop_sequence", "completed", "complete"), "stop"
     ),
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "max_length", "model_length"), "length"),
     **dict.fromkeys(
-        ("content_filter", "safety", "content_filtered", "recitation", "sensitive"), "content_filter"
+        (
+            "length",
+            "max_tokens",
+            "max_output_tokens",
+            "max_length",
+            "model_length",
+            "model_context_window_exceeded",
+        ),
+        "length",
+    ),
+    **dict.fromkeys(
+        ("content_filter", "safety", "content_filtered", "recitation", "sensitive", "refusal"),
+        "content_filter",
     ),
     **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call"), "tool_calls"),
     **dict.fromkeys(("error", "network_error", "insufficient_system_resource"), "error"),

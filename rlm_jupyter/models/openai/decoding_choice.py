@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rlm_jupyter.models.decoding import TurnDecoding, default_helps, shows_thoughts, thinks
+from rlm_jupyter.models.local.known_servers import known_server
 from rlm_jupyter.models.openai.failure_kinds import Kind
-from rlm_jupyter.models.server_memory import known_server
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from rlm_jupyter.models.base import CompletionRequest
     from rlm_jupyter.models.decoding import DecodingHelps
-    from rlm_jupyter.models.local_servers import LocalServer
+    from rlm_jupyter.models.local.discovery import LocalServer
     from rlm_jupyter.models.openai.chat_replies import Reply
     from rlm_jupyter.models.openai.failure_kinds import Failure
 

@@ -6,17 +6,20 @@ A refusal that names a field is learnt from once; the next request is built with
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from re import IGNORECASE
 from re import compile as pattern
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.models.base import Usage
+from rlm_jupyter.providers import PROVIDERS, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rlm_jupyter.models.base import CompletionRequest
     from rlm_jupyter.models.openai.failures import Failure
 
 OLD_LIMIT: Final = "max_tokens"
@@ -50,7 +53,8 @@ _NO_SYSTEM: Final = pattern(
 )
 _WINDOW: Final = pattern(
     # Not "exceeded max context length by 4021 tokens", as Ollama says it.
-    r"(?:maximum context|context (?:length|window|size))(?! by\b)[^.\d]{0,40}(\d[\d,]*)",
+    r"(?:maximum context|context (?:length|window|size)|maximum prompt length|model token limit)(?! by\b)"
+    r"[^.\d]{0,40}(\d[\d,]*)",
     IGNORECASE,
 )
 _USED: Final = pattern(
@@ -70,6 +74,8 @@ class Dialect:
         most_tokens: the most tokens that it lets a reply have; None if it named no bound.
         reports_cost: whether it is to be asked for the cost of each reply.
         system_role: whether the model takes system messages.
+        profile: what the provider's documentation says.
+        not_taken: names of optional parameters that the model does not take.
     """
 
     limit: str = OLD_LIMIT
@@ -78,17 +84,32 @@ class Dialect:
     most_tokens: int | None = None
     reports_cost: bool = False
     system_role: bool = True
+    profile: Provider = field(default_factory=lambda: Provider(None, None))
+    not_taken: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, base_url: str, provider: str | None) -> Dialect:
+    def of(cls, base_url: str, provider: str | None, model: str = "") -> Dialect:
         """Returns what is known of a server before the first request.
 
-        Only OpenAI itself is asked with the new name of the limit: a server that does not know a field
-        may ignore it, and a limit must not be ignored.
+        Only those that document it are asked with the new name of the limit: a server that does not know a
+        field may ignore it, and a limit must not be ignored.
         """
+        profile = PROVIDERS.get(provider or "") or Provider(None, None)
+        fixed = profile.fixed_sampling
         host = urlsplit(base_url).hostname or ""
         own = host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
-        return cls(limit=NEW_LIMIT if own else OLD_LIMIT, reports_cost=provider == "openrouter")
+        return cls(
+            limit=NEW_LIMIT if own else profile.limit,
+            stream_usage=profile.stream_usage,
+            reports_cost=provider == "openrouter",
+            profile=profile,
+            not_taken={"temperature"} if fixed is not None and fixed.match(model) else set(),
+        )
+
+    def taken(self, request: CompletionRequest) -> dict[str, object]:
+        """Returns the parameters of a request, without those optional ones that the model does not take."""
+        left_out = request.optional & self.not_taken
+        return {name: value for name, value in request.parameters.items() if name not in left_out}
 
     def body(
         self, parameters: Mapping[str, object], max_tokens: int | None, *, stream: bool
@@ -98,22 +119,43 @@ class Dialect:
         The smallest of all bounds on tokens counts, whichever name it came by.
 
         Raises:
-            ConfigError: a parameter is one of `RESERVED`, or not JSON.
+            ConfigError: a parameter is one of `RESERVED`, not JSON, or one that the provider refuses.
         """
         check_parameters(parameters)
         extra = parameters.get("extra_body")
         body = {**parameters, **(extra if isinstance(extra, dict) else {})}
         body.pop("extra_body", None)
+        body = self._as_documented(body)
         bounds = [max_tokens, body.pop(OLD_LIMIT, None), body.pop(NEW_LIMIT, None), self.most_tokens]
         given = [bound for bound in bounds if isinstance(bound, int)]
         if given:
             body[self.limit] = min(given)
-        if stream and self.streams:
+        most = self.profile.whole_tokens
+        long = most is not None and isinstance(bound := body.get(self.limit), int) and bound > most
+        if (stream or long) and self.streams:
             body["stream"] = True
             if self.stream_usage:
                 body["stream_options"] = {"include_usage": True}
         if self.reports_cost:
             body.setdefault("usage", {"include": True})
+        return body
+
+    def _as_documented(self, body: dict[str, object]) -> dict[str, object]:
+        """Returns the fields of a request as the provider documents that it takes them.
+
+        Raises:
+            ConfigError: it refuses one of them.
+        """
+        if refused := sorted(self.profile.refused & body.keys()):
+            error = ConfigError(
+                f"The provider does not take the parameter `{refused[0]}` ({self.profile.page}). Leave it out."
+            )
+            vars(error).update(usage=Usage(0, 0), cost=0.0)  # nothing was sent
+            raise error
+        body = {**self.profile.fields, **body}
+        temperature, taken = body.get("temperature"), self.profile.temperature
+        if isinstance(temperature, (int, float)) and taken is not None:
+            body["temperature"] = min(max(temperature, taken[0]), taken[1])
         return body
 
     def learn(self, failure: Failure, sent: Mapping[str, object]) -> bool:
@@ -130,6 +172,18 @@ class Dialect:
         return failure.status in _REFUSED and (
             self._learn_stream(failure, said, sent) or self._learn_limit(said, sent)
         )
+
+    def learn_optional(self, failure: Failure, sent: Mapping[str, object], optional: frozenset[str]) -> bool:
+        """Learn which optional parameter a refusal names; tell whether there is one.
+
+        Models that reason often have no temperature to be set, and say so only when asked with one.
+        """
+        said = f"{failure.text} {failure.param}".lower()
+        named = {name for name in optional & sent.keys() if name in said}
+        if failure.status not in _REFUSED or not named:
+            return False
+        self.not_taken |= named
+        return True
 
     def _learn_stream(self, failure: Failure, said: str, sent: Mapping[str, object]) -> bool:
         if "stream_options" in sent and "stream_options" in said:

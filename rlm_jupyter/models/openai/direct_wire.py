@@ -61,12 +61,12 @@ class DirectWire:
     """Carries requests to one server.
 
     Args:
-        key: of the server.
+        headers: by which the server knows who asks.
         url: of the server, with neither a password nor a query.
     """
 
-    def __init__(self, key: SecretStr, url: SecretStr) -> None:
-        self._key = key
+    def __init__(self, headers: Mapping[str, SecretStr], url: SecretStr) -> None:
+        self._own_headers = headers
         self._url = url.get_secret_value().rstrip("/")
         parts = urlsplit(self._url)
         self._server = f"{parts.scheme}://{parts.netloc}"
@@ -121,12 +121,10 @@ class DirectWire:
         await self._own.aclose()
 
     def _headers(self) -> dict[str, str]:
+        own = {name: value.get_secret_value() for name, value in self._own_headers.items()}
         account = {header: os.environ[name] for name, header in _ACCOUNT.items() if os.environ.get(name)}
-        return {
-            "Authorization": f"Bearer {self._key.get_secret_value()}",
-            "Accept": "application/json",
-            **account,
-        }
+        # Accounts are OpenAI's; who is asked with a header of another name has none.
+        return {"Accept": "application/json", **own, **(account if "Authorization" in own else {})}
 
     def _session(self) -> aiohttp.ClientSession:
         kept = _kept.get(asyncio.get_running_loop())

@@ -55,7 +55,10 @@ _THOUGHTS_ATTEMPTS: Final = 2
 _TOO_LONG: Final = pattern(
     r"context[ _](?:length|window|size)|maximum context|(?:prompt|input) is too long|too many tokens"
     r"|(?:prompt|input|request)[ _](?:is )?(?:too|exceeds)[^.]{0,40}(?:long|large|tokens)|reduce the length"
-    r"|input token count[^.]{0,40}exceeds",
+    r"|input token count[^.]{0,40}exceeds"
+    # Moonshot, Z.ai, xAI and Together, in this order.
+    r"|exceeded model token limit|prompt exceeds max(?:imum)? length|maximum prompt length"
+    r"|inputs?['\"`]? tokens \+ ['\"`]?max_new_tokens",
     IGNORECASE,
 )
 _NAME: Final = r"(?:[^.\n]|\.(?=\S)){0,120}?"
@@ -63,20 +66,24 @@ _NAME: Final = r"(?:[^.\n]|\.(?=\S)){0,120}?"
 _NO_MODEL: Final = pattern(
     rf"model{_NAME}(?:not[ _]found|not exist|doesn't exist|not available|is not (?:a )?valid|unknown)"
     rf"|model{_NAME}(?:no longer|decommissioned)|no endpoints found"
-    r"|(?:unknown|invalid|unsupported|no such|not a valid|not find)[ _](?:the )?model",
+    r"|(?:unknown|invalid|unsupported|no such|not a valid|not find|not found|unable to access)[ _](?:the )?model"
+    r"|deploymentnotfound|deployment for this resource does not exist",
     IGNORECASE,
 )
 _NO_CREDIT: Final = pattern(
     r"insufficient[_ ](?:quota|balance|credits?|funds|user[_ ]quota)|credit balance is too low"
-    r"|out of (?:funds|credits?)|exceeded your current quota|billing[_ ](?:hard[_ ]limit|error|not[_ ]active)"
-    r"|payment[_ ]required|requires more credits|balance (?:is )?not enough",
+    r"|out of (?:funds|credits?)|exceeded[_ ](?:your[_ ])?current[_ ]quota|billing[_ ](?:hard[_ ]limit|error|not[_ ]active)"
+    r"|payment[_ ]required|requires more credits|balance (?:is )?not enough"
+    r"|(?:doesn't|does not) have any credits|used all (?:available )?credits|spending limit"
+    r"|account[^.]{0,80}(?:is|was|has been) suspended",
     IGNORECASE,
 )
 _NO_KEY: Final = pattern(
     r"(?:invalid|incorrect|expired|missing|wrong|no)[ _](?:x-)?(?:api[ _-]?key|access[ _]token|credential)"
     r"|api[ _-]?key[^.]{0,40}(?:invalid|not[ _]valid|expired|incorrect|missing|not[ _]found|is required)"
     r"|(?:invalid |no )?authentication(?:_error|[ _]failed| is required)|invalid authentication"
-    r"|unauthori[sz]ed|unauthenticated|login fail",
+    # The last is what a LiteLLM proxy without a database says of a key that is not its own.
+    r"|unauthori[sz]ed|unauthenticated|login fail|no connected db",
     IGNORECASE,
 )
 _TOO_MANY: Final = pattern(

@@ -32,6 +32,7 @@ from rlm_jupyter.models.retry import reset_seconds, retry_after_seconds, seconds
 __all__ = ["Failure", "Kind", "address_hint", "error_of", "failure_of", "failure_of_error_object"]
 
 _MOST_BODY: Final = 1 << 20
+_ERRORS: Final = 400
 _NOT_CONNECTED: Final = frozenset(
     {
         *("ClientConnectorError", "ClientConnectorDNSError", "ClientConnectorSSLError"),
@@ -54,15 +55,27 @@ def failure_of(error: Exception) -> Failure | None:
     """Returns what an exception of the wire or of the connection means; None if it is none of theirs."""
     if isinstance(error, RefusedError):
         return _failure(read_error(_parsed(error.body)), error.status_code, error.headers)
-    openai = sys.modules.get("openai")  # not imported where it was not needed
-    if openai is not None and isinstance(error, openai.APIStatusError):
-        return _failure(read_error(_body(error)), error.status_code, error.response.headers)
+    if (refusal := _refusal_of_sdk(error)) is not None:
+        return refusal
     if isinstance(error, SetupError):
         return Failure(Kind.SETUP, str(error))
     if isinstance(error, TimeoutError) and type(error).__name__ not in _NOT_CONNECTED:
         return Failure(Kind.TIMEOUT)
     if isinstance(error, (OSError, *_http_errors())):
         return _failure_of_connection(error)
+    return None
+
+
+def _refusal_of_sdk(error: Any) -> Failure | None:
+    """Returns what an exception of an SDK means that has a status; an SDK that was not needed is not imported."""
+    openai, anthropic = sys.modules.get("openai"), sys.modules.get("anthropic")
+    if openai is not None and isinstance(error, openai.APIStatusError):
+        return _failure(read_error(_body(error)), error.status_code, error.response.headers)
+    if anthropic is not None and isinstance(error, anthropic.APIStatusError):
+        told = read_error(_body(error) or error.body)
+        # An error in the middle of a stream carries the status of the stream, which had begun well.
+        status = error.status_code if error.status_code >= _ERRORS else told.status
+        return _failure(told, status, error.response.headers)
     return None
 
 
@@ -134,6 +147,7 @@ def _chain(error: BaseException | None) -> list[BaseException]:
 def _http_errors() -> tuple[type[Exception], ...]:
     # Whichever is loaded names its exceptions; openai 2 stands on httpx, openai 3 on httpx2.
     names = {"aiohttp": "ClientError", "openai": "OpenAIError", "httpx": "HTTPError", "httpx2": "HTTPError"}
+    names["anthropic"] = "AnthropicError"
     return tuple(getattr(sys.modules[name], error) for name, error in names.items() if name in sys.modules)
 
 

@@ -91,7 +91,9 @@ def usage_from(raw: Mapping[str, object]) -> Usage | None:
         completion = max(completion or 0, total - prompt)
     if not prompt or completion is None:
         return None
-    return Usage(prompt, completion, min(cached, prompt))
+    cached = min(cached, prompt)
+    written = min(_tokens(raw.get("cache_creation_input_tokens")) or 0, prompt - cached)
+    return Usage(prompt, completion, cached, cache_write_tokens=written)
 
 
 def cost_of(payload: Mapping[str, object]) -> float | None:
@@ -106,6 +108,22 @@ def cost_of(payload: Mapping[str, object]) -> float | None:
             cost += _amount(details.get("upstream_inference_cost")) or 0.0
         return cost
     return _amount(payload.get("cost"))
+
+
+def cost_in_headers(headers: Mapping[str, str]) -> float | None:
+    """Read the cost in USD that LiteLLM's proxy puts into a header of a reply that does not stream.
+
+    Of a model whose price it does not know, it says 0, which is no cost
+    (https://docs.litellm.ai/docs/proxy/response_headers).
+    """
+    if "event-stream" in headers.get(
+        "content-type", ""
+    ):  # sent before anything was written, and so before any cost
+        return None
+    try:
+        return _amount(float(headers.get("x-litellm-response-cost", ""))) or None
+    except ValueError:
+        return None
 
 
 def _cached(raw: Mapping[str, object]) -> int:

@@ -14,7 +14,7 @@ from rlm_jupyter.models.openai.loop_clients import LoopClients
 from rlm_jupyter.models.openai.wire import CHAT_PATH, CONNECT_SECONDS, MOST_FETCHED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from openai import AsyncOpenAI
     from pydantic import SecretStr
@@ -26,14 +26,20 @@ class SdkWire:
     """Carries requests to one server, with a client for each loop on which a model is used.
 
     Args:
-        key: of the server.
+        headers: by which the server knows who asks; a client of the user's own has its own.
         url: of the server.
         timeout: the most seconds of silence.
         given: a client of the user's own, used alone and never closed.
     """
 
-    def __init__(self, key: SecretStr, url: SecretStr, timeout: float, given: AsyncOpenAI | None) -> None:
-        self._key = key
+    def __init__(
+        self,
+        headers: Mapping[str, SecretStr],
+        url: SecretStr,
+        timeout: float,
+        given: AsyncOpenAI | None,
+    ) -> None:
+        self._own_headers = headers
         self._url = url
         self._timeout = timeout
         self._given = given
@@ -54,7 +60,7 @@ class SdkWire:
         """
         headers: Any = fields.pop("extra_headers", None) or {}
         options: Any = {
-            "headers": {"X-Stainless-Raw-Response": "stream", **headers},
+            "headers": {**self._headers(), **headers},
             "params": fields.pop("extra_query", None) or {},
             "timeout": _time_out(seconds),
         }
@@ -74,7 +80,7 @@ class SdkWire:
             openai.OpenAIError: it was refused, or there is no connection.
         """
         # Not to where a redirection leads: the key goes along.
-        options: Any = {"headers": {"X-Stainless-Raw-Response": "stream"}, "follow_redirects": False}
+        options: Any = {"headers": self._headers(), "follow_redirects": False}
         request: Any = self._clients.here(self._make).get
         response: Any = await request(url, cast_to=object, options=options, stream=False)
         try:
@@ -92,6 +98,16 @@ class SdkWire:
         """Close the connections of all loops; those of the user's own client are left alone."""
         await self._clients.aclose()
 
+    def _headers(self) -> dict[str, Any]:
+        """Returns the headers of a request; without the SDK's own for the key, if another one carries it."""
+        import openai
+
+        own: dict[str, Any] = {}
+        if self._given is None:
+            own = {name: value.get_secret_value() for name, value in self._own_headers.items()}
+            own.setdefault("Authorization", openai.Omit())
+        return {"X-Stainless-Raw-Response": "stream", **own}
+
     def _make(self) -> AsyncOpenAI:
         import openai
 
@@ -99,7 +115,7 @@ class SdkWire:
         if self._given is not None:
             return self._given.with_options(max_retries=0, timeout=timeout)
         return openai.AsyncOpenAI(
-            api_key=self._key.get_secret_value(),
+            api_key="none",  # the headers have it
             base_url=self._url.get_secret_value(),
             max_retries=0,
             timeout=timeout,

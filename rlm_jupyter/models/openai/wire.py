@@ -51,6 +51,20 @@ class Wire(Protocol):
         """Close the connections; the wire can be used again after it."""
 
 
+class WireChoice(Protocol):
+    """Chooses what carries the requests of one model (`wires`, or a client of the user's own)."""
+
+    @property
+    def own(self) -> bool:
+        """Whether the client is made here, and is not the user's."""
+
+    def choose(self) -> Wire:
+        """Returns what carries the next request."""
+
+    async def aclose(self) -> None:
+        """Close the connections; those of the user's own client are left alone."""
+
+
 class RefusedError(Exception):
     """The server answered with a status of 400 or more.
 

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from rlm_jupyter.models.openai import network_environment
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from openai import AsyncOpenAI
     from pydantic import SecretStr
 
@@ -22,7 +24,7 @@ class Wires:
     has a client of its own (`given`) is left to the SDK.
 
     Args:
-        key: of the server.
+        headers: by which the server knows who asks.
         url: of the server.
         timeout: the most seconds of silence.
         given: a client of the user's own, never closed.
@@ -30,9 +32,15 @@ class Wires:
     """
 
     def __init__(
-        self, key: SecretStr, url: SecretStr, timeout: float, given: AsyncOpenAI | None, *, plain: bool
+        self,
+        headers: Mapping[str, SecretStr],
+        url: SecretStr,
+        timeout: float,
+        given: AsyncOpenAI | None,
+        *,
+        plain: bool,
     ) -> None:
-        self._key, self._url, self._timeout, self._given = key, url, timeout, given
+        self._headers, self._url, self._timeout, self._given = headers, url, timeout, given
         parts = urlsplit(url.get_secret_value())
         self._direct = plain and given is None and "@" not in parts.netloc and not parts.query
         self._wire: Wire | None = None
@@ -49,11 +57,11 @@ class Wires:
             if self._direct and network_environment.proxy_for(url) is None:
                 from rlm_jupyter.models.openai.direct_wire import DirectWire
 
-                self._wire = DirectWire(self._key, self._url)
+                self._wire = DirectWire(self._headers, self._url)
             else:
                 from rlm_jupyter.models.openai.sdk_wire import SdkWire
 
-                self._wire = SdkWire(self._key, self._url, self._timeout, self._given)
+                self._wire = SdkWire(self._headers, self._url, self._timeout, self._given)
         return self._wire
 
     async def aclose(self) -> None:

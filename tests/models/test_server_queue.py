@@ -10,17 +10,24 @@ from openai_server import OpenAIServer, Reply, fault
 
 from rlm_jupyter.engine.run.engine_thread import engine
 from rlm_jupyter.errors import LimitReachedError, ProviderUnreachableError
+from rlm_jupyter.models import bounded_json
 from rlm_jupyter.models.base import CompletionRequest
+from rlm_jupyter.models.local import known_servers
+from rlm_jupyter.models.local.addresses import is_loopback
+from rlm_jupyter.models.local.discovery import read_server
+from rlm_jupyter.models.local.server_queue import ServerQueue, server_queue, silent_seconds
 from rlm_jupyter.models.openai.chat import OpenAIChat
-from rlm_jupyter.models.openai.local_server import (
-    LocalServer,
-    is_local,
-    local_server,
-    props_url,
-    silent_seconds,
-    slots_told,
-)
 from rlm_jupyter.models.retry import RetryPolicy
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Other tests run beside; and ports are used again."""
+    monkeypatch.setattr(bounded_json, "SECONDS", 10.0)
+    known_servers.forget_servers()
+    yield
+    known_servers.forget_servers()
+
 
 SLOW_READER = 25
 """Tokens a second, as measured on two cores."""
@@ -37,29 +44,42 @@ SLOW_READER = 25
     ],
 )  # fmt: skip
 def test_a_server_of_this_machine_is_known_by_its_address(url, local):
-    assert is_local(url) is local
-    assert (local_server(url) is not None) is local
+    assert is_loopback(url) is local
+    assert (server_queue(url) is not None) is local
 
 
-@pytest.mark.parametrize(
-    ("base", "props"),
-    [
-        ("http://127.0.0.1:8080/v1", "http://127.0.0.1:8080/props"),
-        ("http://127.0.0.1:8080/v1/", "http://127.0.0.1:8080/props"),
-        ("http://127.0.0.1:8080", "http://127.0.0.1:8080/props"),
-        ("http://[::1]:8080/llm/v1?x=1", "http://[::1]:8080/llm/props"),
-    ],
-)
-def test_a_servers_properties_are_beside_its_api(base, props):
-    assert props_url(base) == props
+@pytest.mark.parametrize("path", ["/v1", "/v1/", ""])
+def test_a_servers_properties_are_beside_its_api(openai_server, path):
+    openai_server.owner, openai_server.props = "llamacpp", {"total_slots": 3}
+    server = asyncio.run(read_server(f"http://127.0.0.1:{openai_server.port}{path}"))
+    assert (server.slots, openai_server.props_asked) == (3, 1)
 
 
 @pytest.mark.parametrize(
     "props", [None, [], "2", {}, {"total_slots": "2"}, {"total_slots": 0}, {"total_slots": -1}, {"total_slots": True},
               {"total_slots": 1.5}, {"total_slots": 10**9}, {"error": "Unexpected endpoint"}],
 )  # fmt: skip
-def test_properties_without_slots_tell_nothing(props):
-    assert slots_told(props) is None
+def test_properties_without_slots_tell_nothing(openai_server, props):
+    openai_server.props = props
+    assert asyncio.run(read_server(openai_server.url)).slots is None
+
+
+def test_a_server_that_is_too_busy_to_answer_has_the_slots_that_it_had(openai_server, monkeypatch):
+    openai_server.props = {"total_slots": 2}
+
+    async def slots(seconds):
+        server = await known_servers.known_server(openai_server.url, seconds=seconds)
+        return server.slots
+
+    assert asyncio.run(slots(None)) == 2
+    openai_server.props = Reply(mode="hang")
+    assert asyncio.run(slots(600)) == 2
+    assert openai_server.props_asked == 1
+    monkeypatch.setattr(bounded_json, "SECONDS", 0.5)
+    assert asyncio.run(slots(0)) == 2
+    openai_server.props = {"total_slots": 4}
+    monkeypatch.setattr(bounded_json, "SECONDS", 60.0)
+    assert asyncio.run(slots(0)) == 4
 
 
 @pytest.mark.parametrize("tokens", [300, 1700, 8000, 60_000])
@@ -233,7 +253,7 @@ async def asked(*_):
 
 
 async def test_the_first_to_wait_is_the_first_to_go_on_whoever_gives_up():
-    server, order = LocalServer(), []
+    server, order = ServerQueue(), []
     await server.enter(asked)
 
     async def one(number):
@@ -255,7 +275,7 @@ async def test_the_first_to_wait_is_the_first_to_go_on_whoever_gives_up():
 
 
 async def test_a_place_that_is_given_and_given_up_in_one_step_goes_to_the_next():
-    server = LocalServer()
+    server = ServerQueue()
     await server.enter(asked)
     first, second = (asyncio.create_task(server.enter(asked)) for _ in range(2))
     while len(server._queue) < 2:
@@ -269,7 +289,7 @@ async def test_a_place_that_is_given_and_given_up_in_one_step_goes_to_the_next()
 
 
 def test_requests_of_several_loops_wait_in_one_queue():
-    server, most, lock = LocalServer(), [0, 0], threading.Lock()
+    server, most, lock = ServerQueue(), [0, 0], threading.Lock()
 
     async def work():
         for _ in range(5):
@@ -308,7 +328,7 @@ async def test_behind_others_a_server_with_a_queue_of_its_own_may_be_silent_for_
 
 
 def test_a_server_that_was_restarted_is_asked_again(monkeypatch):
-    server, told = LocalServer(), iter([1, 3])
+    server, told = ServerQueue(), iter([1, 3])
 
     async def ask():
         return next(told)

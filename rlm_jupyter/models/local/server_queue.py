@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import itertools
 import threading
 import time
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from rlm_jupyter.models.local.addresses import is_loopback
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
@@ -25,37 +26,8 @@ _SLOWEST: Final = 5.0
 """Tokens a second that the slowest machine reads or writes which is still of use: a fifth of what two cores read."""
 _AT_ONCE: Final = 256
 """Tokens of a prompt that any machine reads within an ordinary time-out."""
-_KNOWN_SECONDS: Final = 600.0
+KNOWN_SECONDS: Final = 600.0
 """For which an answer holds: the server may be started again with other settings."""
-_MOST_SLOTS: Final = 1024
-
-
-def is_local(url: str) -> bool:
-    """Returns whether a server is on this machine: its host is a loopback address."""
-    host = (urlsplit(url).hostname or "").rstrip(".").lower()
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return (mapped or address).is_loopback
-
-
-def props_url(base_url: str) -> str:
-    """Returns where a llama.cpp server tells of itself, beside its OpenAI-compatible API."""
-    parts = urlsplit(base_url)
-    path = parts.path.rstrip("/").removesuffix("/v1")
-    return parts._replace(path=f"{path}/props", query="", fragment="").geturl()
-
-
-def slots_told(props: object) -> int | None:
-    """Read from llama.cpp's `/props` how many requests the server serves at once; None if it does not tell."""
-    slots = props.get("total_slots") if isinstance(props, dict) else None
-    if isinstance(slots, bool) or not isinstance(slots, int):
-        return None
-    return slots if 1 <= slots <= _MOST_SLOTS else None
 
 
 def silent_seconds(prompt_tokens: int, max_tokens: int | None, *, streams: bool) -> float:
@@ -97,14 +69,14 @@ class _Waiting:
             self.turn.set_result(None)
 
 
-class LocalServer:
+class ServerQueue:
     """What this process does with one server of this machine; shared by all models there, on all loops."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._asking: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = WeakKeyDictionary()
         self._slots: int | None = None
-        self._asked = -_KNOWN_SECONDS
+        self._asked = -KNOWN_SECONDS
         self._busy = 0
         self._queue: deque[_Waiting] = deque()
         self._work: dict[int, float] = {}
@@ -137,7 +109,7 @@ class LocalServer:
     def enter_at_once(self) -> bool:
         """Enter if nobody has to wait and the server need not be asked for its slots; return whether."""
         with self._lock:
-            known = time.monotonic() - self._asked < _KNOWN_SECONDS
+            known = time.monotonic() - self._asked < KNOWN_SECONDS
             room = known and not self._queue and (self._slots is None or self._busy < self._slots)
             if self._busy and not room:
                 return False
@@ -180,7 +152,7 @@ class LocalServer:
         with self._lock:
             asking = self._asking.setdefault(asyncio.get_running_loop(), asyncio.Lock())
         async with asking:  # one asks, the others wait for the answer
-            if time.monotonic() - self._asked >= _KNOWN_SECONDS:
+            if time.monotonic() - self._asked >= KNOWN_SECONDS:
                 slots = self._slots
                 with contextlib.suppress(
                     Exception
@@ -196,16 +168,16 @@ class LocalServer:
                 self._busy += 1
 
 
-_servers: WeakValueDictionary[int, LocalServer] = WeakValueDictionary()
+_queues: WeakValueDictionary[int, ServerQueue] = WeakValueDictionary()
 """By port: a loopback address has several names."""
 _lock = threading.Lock()
 
 
-def local_server(url: str) -> LocalServer | None:
-    """Returns what this process does with a server of this machine; None for one that is elsewhere."""
-    if not is_local(url):
+def server_queue(url: str) -> ServerQueue | None:
+    """Returns the queue of a server of this machine; None for one that is elsewhere."""
+    if not is_loopback(url):
         return None
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     with _lock:
-        return _servers.setdefault(port, LocalServer())
+        return _queues.setdefault(port, ServerQueue())

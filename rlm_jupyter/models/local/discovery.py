@@ -1,25 +1,26 @@
 """Model servers on this machine: which are there, which models they have, and how many tokens these hold.
 
-Only the loopback is asked, and addresses that the user named (`OLLAMA_HOST`, a base URL). What a server says is text
-of a stranger: each answer is bounded in time, bytes and entries, no redirect is followed, and names are cleaned.
+Only the loopback is asked, and addresses that the user named (`OLLAMA_HOST`, `LITELLM_PROXY_API_BASE`, a base URL).
+What a server says is text of a stranger: each answer is bounded in time, bytes and entries, no redirect is followed,
+and names are cleaned.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from rlm_jupyter.models.bounded_json import JsonClient
+from rlm_jupyter.models.bounded_json import Answer, JsonClient
+from rlm_jupyter.models.local.addresses import origin
 from rlm_jupyter.models.openai.mask_keys import public_url
-from rlm_jupyter.settings import LOCAL_PROVIDERS, PROVIDERS, ollama_url
+from rlm_jupyter.providers import LOCAL_PROVIDERS, PROVIDERS, address_of
 from rlm_jupyter.text.sanitize import one_line
 
-ServerKind = Literal["ollama", "lmstudio", "llamacpp", "llama-cpp-python", "vllm", ""]
+ServerKind = Literal["ollama", "lmstudio", "llamacpp", "llama-cpp-python", "vllm", "sglang", "litellm", ""]
 
 TITLES: Final[Mapping[ServerKind, str]] = {
     "ollama": "Ollama",
@@ -27,21 +28,24 @@ TITLES: Final[Mapping[ServerKind, str]] = {
     "llamacpp": "llama.cpp",
     "llama-cpp-python": "llama-cpp-python",
     "vllm": "vLLM",
+    "sglang": "SGLang",
+    "litellm": "LiteLLM",
     "": "Server",
 }
 _OWNERS: Final[Mapping[str, ServerKind]] = {
     "llamacpp": "llamacpp",
     "vllm": "vllm",
+    "sglang": "sglang",
     "organization_owner": "lmstudio",
     "library": "ollama",
 }
 """What servers write as the owner of their models (`owned_by` of `/v1/models`)."""
-_OLLAMA_PORT: Final = 11434
 _MOST_MODELS: Final = 50
 _MOST_SHOWN: Final = 20
 """Models whose window Ollama is asked for: it has no list of windows."""
 _MOST_NAME: Final = 160
 _MOST_TOKENS: Final = 10**9
+_MOST_SLOTS: Final = 1024
 _MOST_TEMPLATE: Final = 200_000
 _THINKING: Final = re.compile(r"<think|enable_thinking|reasoning_content|\[THINK\]|<\|channel\|>")
 _REFUSED: Final = frozenset({401, 403})
@@ -86,6 +90,7 @@ class LocalServer:
         version: of the software, as it says; may be empty.
         thinks: whether its model thinks before it writes, as its chat template tells; None if not told.
         locked: whether it asks for a key, so that nothing else is known.
+        silent: whether it did not answer all that it was asked, so that what is missing may come another time.
     """
 
     kind: ServerKind
@@ -96,6 +101,7 @@ class LocalServer:
     version: str = ""
     thinks: bool | None = None
     locked: bool = False
+    silent: bool = False
 
     def model(self, name: str) -> LocalModel | None:
         """Returns the model of that name; None if there is none."""
@@ -116,28 +122,11 @@ class _Place:
         return self.url.rstrip("/").removesuffix("/v1")
 
 
-def is_loopback(url: str) -> bool:
-    """Returns whether a URL stays on this machine, told by its text alone: no name is looked up."""
-    try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def is_ollama(url: str | None) -> bool:
-    """Returns whether a base URL is that of Ollama on this machine: its own port, and its OpenAI-compatible path."""
-    if url is None or not is_loopback(url):
-        return False
-    parts = urlsplit(url)
-    return parts.port == _OLLAMA_PORT and parts.path.rstrip("/") in ("", "/v1")
-
-
 async def find_servers(env: Mapping[str, str], base_url: str | None = None) -> list[LocalServer]:
     """Ask the usual ports of the loopback, and what the user named, side by side.
 
     Args:
-        env: the environment, for `OLLAMA_HOST`, `RLM_MODEL_BASE_URL` and the key that belongs to it.
+        env: the environment, for the addresses that it names and the keys that belong to them.
         base_url: that the user set; None: of the environment.
 
     Returns:
@@ -145,9 +134,9 @@ async def find_servers(env: Mapping[str, str], base_url: str | None = None) -> l
     """
     places: dict[tuple[str, int | None], _Place] = {}
     for place in _places(env, base_url):
-        origin = _origin(place.url)
-        known = places.get(origin)
-        places[origin] = place if known is None else _Place(place.url, known.provider, place.key)
+        at = origin(place.url)
+        known = places.get(at)
+        places[at] = place if known is None else _Place(place.url, known.provider, place.key)
     async with JsonClient() as client:
         found = await asyncio.gather(*(_read(client, place) for place in places.values()))
     return [server for server in found if server is not None]
@@ -161,20 +150,13 @@ async def read_server(url: str, key: str = "") -> LocalServer | None:
 
 def _places(env: Mapping[str, str], base_url: str | None) -> Iterator[_Place]:
     for name in LOCAL_PROVIDERS:
-        url = ollama_url(env) if name == "ollama" else PROVIDERS[name].base_url
-        yield _Place(url or "", name)
+        yield _Place(address_of(name, env) or "", name)
+    proxy = PROVIDERS["litellm"]
+    if env.get(proxy.url_variable):  # its usual port is used by much else
+        yield _Place(address_of("litellm", env) or "", "litellm", env.get(proxy.key or "", ""))
     named = base_url or env.get("RLM_MODEL_BASE_URL")
     if named and urlsplit(named).scheme in ("http", "https"):
         yield _Place(named, key=env.get("RLM_MODEL_API_KEY", ""))
-
-
-def _origin(url: str) -> tuple[str, int | None]:
-    """Returns what makes an address the same as another one."""
-    try:
-        parts = urlsplit(url)
-        return ("127.0.0.1" if is_loopback(url) else parts.hostname or "", parts.port)
-    except ValueError:
-        return (url, None)
 
 
 async def _read(client: JsonClient, place: _Place) -> LocalServer | None:
@@ -187,7 +169,7 @@ async def _read(client: JsonClient, place: _Place) -> LocalServer | None:
     entries = _entries(answer.body, "data")
     if not entries:
         return None
-    kind = _kind(entries)
+    kind = "litellm" if place.provider == "litellm" else _kind(entries)
     if kind == "ollama":
         return await _ollama(client, place)
     server = LocalServer(
@@ -211,7 +193,8 @@ def _model(entry: Mapping[str, object]) -> LocalModel | None:
     name = _name(entry.get("id"))
     meta = entry.get("meta")
     told = meta if isinstance(meta, Mapping) else {}
-    window = _tokens(entry.get("max_model_len")) or _tokens(told.get("n_ctx_train"))
+    named = (entry.get("max_model_len"), told.get("n_ctx_train"), entry.get("max_input_tokens"))
+    window = next((tokens for value in named if (tokens := _tokens(value))), None)
     parameters = _tokens(told.get("n_params"), 10**15)
     size = "" if parameters is None else f"{parameters / 1e9:.1f}B"
     loaded = _tokens(told.get("n_ctx"))
@@ -221,26 +204,44 @@ def _model(entry: Mapping[str, object]) -> LocalModel | None:
 async def _with_details(client: JsonClient, place: _Place, server: LocalServer) -> LocalServer:
     """Ask for what only this kind of server tells, on paths of its own."""
     match server.kind:
-        case "llamacpp":
-            return _with_props(server, (await client.get(f"{place.root}/props", place.key)).body)
+        case "llamacpp" | "":  # what does not say what it is may be llama.cpp behind something else
+            return _with_props(server, await client.get(f"{place.root}/props", place.key))
         case "lmstudio":
             answer = await client.get(f"{place.root}/api/v0/models", place.key)
             return _with_lm_studio(server, _entries(answer.body, "data"))
         case "vllm":
-            body = (await client.get(f"{place.root}/version", place.key)).body
-            version = body.get("version") if isinstance(body, Mapping) else ""
-            return _changed(server, version=one_line(version, 40) if isinstance(version, str) else "")
+            return _with_version(server, await client.get(f"{place.root}/version", place.key))
+        case "sglang":
+            return _with_version(server, await client.get(f"{place.root}/get_server_info", place.key))
+        case "litellm":
+            ready = await client.get(f"{place.root}/health/readiness", place.key)
+            info = await client.get(f"{place.url.rstrip('/')}/model/info", place.key)
+            return _with_litellm(_with_version(server, ready, "litellm_version"), info)
         case _:
             return server
 
 
-def _changed(server: LocalServer, **fields: Any) -> LocalServer:
-    return LocalServer(**{**vars(server), **fields})
+def _with_version(server: LocalServer, answer: Answer, name: str = "version") -> LocalServer:
+    version = answer.body.get(name) if isinstance(answer.body, Mapping) else ""
+    return replace(server, version=one_line(version, 40) if isinstance(version, str) else "")
 
 
-def _with_props(server: LocalServer, body: object) -> LocalServer:
+def _with_litellm(server: LocalServer, answer: Answer) -> LocalServer:
+    """Read the windows of LiteLLM's `/v1/model/info` (https://docs.litellm.ai/docs/proxy/model_management)."""
+    windows: dict[str, int] = {}
+    for entry in _entries(answer.body, "data"):
+        told = entry.get("model_info")
+        size = _tokens(told.get("max_input_tokens")) if isinstance(told, Mapping) else None
+        if size is not None:  # of several deployments of one name, any may answer
+            name = _name(entry.get("model_name"))
+            windows[name] = min(size, windows.get(name, size))
+    models = tuple(replace(model, window=windows.get(model.name, model.window)) for model in server.models)
+    return replace(server, models=models)
+
+
+def _with_props(server: LocalServer, answer: Answer) -> LocalServer:
     """Read llama.cpp's `/props`: the window of one slot, how many slots there are, and the chat template."""
-    props = body if isinstance(body, Mapping) else {}
+    props = answer.body if isinstance(answer.body, Mapping) else {}
     settings = props.get("default_generation_settings")
     size = _tokens(settings.get("n_ctx")) if isinstance(settings, Mapping) else None
     template = props.get("chat_template")
@@ -254,13 +255,13 @@ def _with_props(server: LocalServer, body: object) -> LocalServer:
         )
         for model in server.models
     )
-    return _changed(
+    thinks = _THINKING.search(template, 0, _MOST_TEMPLATE) is not None if isinstance(template, str) else None
+    return replace(
         server,
         models=models if len(models) == 1 else server.models,  # of several models, it is about another one
-        slots=_tokens(props.get("total_slots")),
-        thinks=_THINKING.search(template, 0, _MOST_TEMPLATE) is not None
-        if isinstance(template, str)
-        else None,
+        slots=_tokens(props.get("total_slots"), _MOST_SLOTS),
+        thinks=thinks,
+        silent=not answer.status,
     )
 
 
@@ -276,7 +277,7 @@ def _with_lm_studio(server: LocalServer, entries: list[Mapping[str, object]]) ->
             loaded = loaded if entry.get("state") == "loaded" else None
             told = isinstance(entry.get("type"), str)
             models.append(LocalModel(name, window, loaded, sees=entry.get("type") == "vlm" if told else None))
-    return _changed(server, models=tuple(models))
+    return replace(server, models=tuple(models))
 
 
 async def _ollama(client: JsonClient, place: _Place) -> LocalServer | None:
