@@ -109,11 +109,15 @@ class RunHistory:
     Attributes:
         names: the variables under which the root had its data.
         continues: the run that it goes on with; None for none.
+        root: the id of the agent whose answer is the run's: of a sampled question that of a sample.
+        own: whether a reconciling agent gave an answer that no sample gave.
     """
 
     question: str = ""
     names: tuple[str, ...] = ()
     continues: str | None = None
+    root: str = "0"
+    own: bool = False
     agents: dict[str, AgentHistory] = field(default_factory=dict)
     _busy: dict[str, Cell] = field(default_factory=dict)
     _asked: dict[int, Completion] = field(default_factory=dict)
@@ -143,6 +147,8 @@ class RunHistory:
                 )
             case ev.AgentStarted():
                 self._start(event)
+            case ev.SamplesCompared():
+                self.root, self.own = event.answering, event.own
             case ev.Command(name="retry"):
                 self._retried.add(event.detail)
                 for cell in self._busy.values():
@@ -158,7 +164,9 @@ class RunHistory:
         tools = (*event.tools,)
         made = AgentHistory(event.agent, event.question, event.context is not None, tools)
         if made.has_data:
-            made.rows = rows_of_data(event.context, () if event.parent else self.names)
+            made.rows = rows_of_data(
+                event.context, () if event.parent and event.sample is None else self.names
+            )
         self.agents[event.agent] = made
         cell = self._busy.get(event.parent or "")
         if cell is not None and event.agent not in self._retried:

@@ -13,6 +13,7 @@ from typing import Any
 from ..values.codec import api as codec
 from ..values.describe import api as describe
 from . import preloaded_data
+from .answer_checks import AnswerChecks
 from .answer_types import read_schema
 from .asyncio_run import run_in_own_loop
 from .bridge.socket_link import Line, Rejected, Reply, error_of
@@ -92,6 +93,7 @@ class Words(ServerWords):
         self.cell = Cell(shell.user_ns)
         self.variables = Variables(shell)
         self.tools = Tools(self.cell, self._finish)
+        self.checks = AnswerChecks()
         self.leaf = False
         self.settings: dict[str, Any] = {}
         self.loaded = self.mapped = False
@@ -270,6 +272,8 @@ class Words(ServerWords):
         faithful = bool(self.settings.get("faithful"))
         fd, kind, description = self._encode(value, "value", faithful=faithful)
         body = {"description": description, "kind": kind}
+        if refusals := self.checks.refusals(value, self.settings):
+            body["refusals"] = refusals
         try:
             Work("FINAL", self._finish).start(self.link, "final", body, [fd]).wait()
         except Rejected as error:
