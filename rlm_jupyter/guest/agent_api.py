@@ -13,7 +13,6 @@ from typing import Any
 from ..values.codec import api as codec
 from ..values.describe import api as describe
 from . import preloaded_data
-from .answer_checks import AnswerChecks
 from .answer_types import read_schema
 from .asyncio_run import run_in_own_loop
 from .bridge.socket_link import Line, Rejected, Reply, error_of
@@ -25,6 +24,7 @@ from .packed_batch import PackedBatch
 from .pending_calls import Batch, Call, Failed, Work, deliver, settled
 from .plain_items import plain_items
 from .tool_functions import Tools, encode_function
+from .user_checks import AnswerChecks
 from .variables import Variables, is_fixed
 
 _BATCH = 1000  # plain completions of one batch under way at once

@@ -12,7 +12,7 @@ from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.tools.checks import read_checks
 
 if TYPE_CHECKING:
-    from rlm_jupyter.engine.plain.plain_data import PlainData
+    from rlm_jupyter.engine.plain.plain_prompt import PlainData
     from rlm_jupyter.models.base import ChatModel, Price
     from rlm_jupyter.run_setup.question import Question
     from rlm_jupyter.run_setup.start import Data

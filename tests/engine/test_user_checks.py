@@ -5,7 +5,7 @@ from run_parts import asking
 from scripts import cell
 
 from rlm_jupyter import ConfigError, Limits, host_tool
-from rlm_jupyter.guest.answer_checks import AnswerChecks
+from rlm_jupyter.guest.user_checks import AnswerChecks
 from rlm_jupyter.models import ScriptedModel
 
 LEAST = 5
@@ -22,13 +22,9 @@ def has_no_remainder(total):
 
 
 def where_it_runs(total):
-    return "here" if "get_ipython" in __builtins__ or _in_agent() else None
-
-
-def _in_agent():
     import sys
 
-    return any(name == "_rlm" or name.startswith("_rlm.") for name in sys.modules)
+    return "in an agent's kernel" if "_rlm" in sys.modules else None
 
 
 @pytest.fixture
@@ -66,7 +62,7 @@ def test_checks_run_in_the_agents_kernel(ask):
     run = ask(
         "FINAL(sum(context))", "FINAL(len(context))", checks=[where_it_runs], limits=Limits(calls_per_agent=2)
     )
-    assert "`where_it_runs` says: here" in sent_back(run)[0]
+    assert "`where_it_runs` says: in an agent's kernel" in sent_back(run)[0]
 
 
 def test_a_value_that_no_check_lets_through_is_what_there_is_of_an_answer(ask):

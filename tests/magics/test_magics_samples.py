@@ -56,7 +56,7 @@ def test_checks_are_named(shell):
     shell.run_cell("def even(answer):\n    assert answer % 2 == 0, 'odd'")
     replies = iter([code("FINAL(len(context))"), code("FINAL(sum(context))")])
     assert ask(shell, "orders --check even", lambda _: next(replies)).result == 6
-    assert "no check" in str(failure(ask(shell, "orders --check orders")))
+    assert "it is not a check" in str(failure(ask(shell, "orders --check orders")))
     assert "no function `odd`" in str(failure(ask(shell, "orders --check odd")))
 
 

@@ -104,7 +104,8 @@ export class CardView {
     if (agreement === null) return;
     attribute(this.#agreement, "data-state", agreement.state);
     const check = agreement.check === "" ? "" : ` (its check gave ${line(agreement.check, 120)})`;
-    const why = agreement.why === "" ? null : h("p.rlm-agreement-why", {}, `Verified: ${agreement.why}${check}`);
+    const why =
+      agreement.why === "" ? null : h("p.rlm-agreement-why", {}, `Verified: ${agreement.why}${check}`);
     this.#agreement.replaceChildren(
       h("strong.rlm-agreement-text", {}, agreement.text),
       ...[why, agreement.table && drawPart(agreement.table)].filter((each) => each !== null),

@@ -11,7 +11,7 @@ from rlm_jupyter.models.base import ChatModel
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.mapping.map_task import MapTask
-    from rlm_jupyter.engine.plain.plain_data import PlainData
+    from rlm_jupyter.engine.plain.plain_prompt import PlainData
     from rlm_jupyter.engine.samples.samples import SamplePlan
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.tools.checks import Checks

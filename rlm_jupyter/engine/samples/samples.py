@@ -51,7 +51,7 @@ class Samples:
         key: the columns by which rows of two tables belong together; None: found.
         relative: by what part of the larger one two numbers may differ; None: whole numbers by nothing, others by one
             in a million.
-        absolute: by how much two numbers may differ; None: as `relative`.
+        absolute: by how much two numbers may differ besides; None: by no more than `relative` says.
         judge: whether a model decides if two texts say the same, which are else compared character by character. A
             text tells it what counts as the same.
 
@@ -64,7 +64,7 @@ class Samples:
     relative: float | None = None
     absolute: float | None = None
     judge: bool | str = False
-    numbers: SampleNumbers | None = field(default=None, repr=False, compare=False)
+    numbers: SampleNumbers | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if isinstance(self.count, bool) or not isinstance(self.count, int) or not 1 <= self.count <= MOST:
@@ -119,7 +119,9 @@ class Samples:
 
     def numbered(self, numbers: SampleNumbers) -> Self:
         """Returns the same as a part of a batch."""
-        return replace(self, numbers=numbers)
+        made = replace(self)
+        object.__setattr__(made, "numbers", numbers)
+        return made
 
     @property
     def keys(self) -> tuple[str, ...]:
