@@ -1,7 +1,7 @@
 """What the views say of samples: the card in the widget's messages, the static tree and the text tree."""
 
 import pytest
-from answer_stories import story_of
+from answer_stories import sampled, story_of
 
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.agreement import Agreement
@@ -11,29 +11,12 @@ from rlm_jupyter.views.answer_card import answer_card
 from rlm_jupyter.views.static_html import static_html
 from rlm_jupyter.views.tui.event_caption import caption
 
-TWO_OF_THREE = {
-    "asked": 3,
-    "ran": 3,
-    "answered": 3,
-    "agreeing": 2,
-    "answering": "0.1",
-    "verified": True,
-    "why": "the sum of <b>Acme</b> is 8",
-    "check": "8",
-    "columns": ("", "samples 1, 3", "sample 2"),
-    "rows": (("supplier Acme · refund", "8.0", "<i>5.0</i>"),),
-}
+TWO_OF_THREE = sampled(8).state.agreement
 
 
 @pytest.fixture
 def story():
-    def story(**fields):
-        made = story_of(8)
-        told = {**TWO_OF_THREE, **fields}
-        made.state.agreement = told
-        return made
-
-    return story
+    return lambda **fields: sampled(8, **fields)
 
 
 def test_a_card_without_samples_says_nothing_of_them():
@@ -74,7 +57,7 @@ def test_the_static_tree_and_the_text_tree_have_the_same_and_nothing_becomes_mar
 def test_how_many_agree_in_words(story, fields, text, state):
     agreement = answer_card(story(**fields).state)["agreement"]
     assert (agreement["text"], agreement["state"]) == (text, state)
-    assert Agreement({**TWO_OF_THREE, "own": False, **fields}).text == text
+    assert Agreement({**TWO_OF_THREE, **fields}).text == text
 
 
 def test_what_a_made_up_log_says_is_bounded_and_checked(story):
@@ -93,7 +76,7 @@ def test_a_redacted_tree_has_the_count_and_no_answers(story):
 
 
 def test_an_agreement_is_a_number_with_a_table():
-    agreement = Agreement(TWO_OF_THREE | {"own": False})
+    agreement = Agreement(TWO_OF_THREE)
     assert agreement == pytest.approx(2 / 3)
     assert agreement.agreeing == 2
     assert list(agreement.frame().columns) == ["where", "samples 1, 3", "sample 2"]
