@@ -50,7 +50,7 @@ class Agreement(float):
         """Returns where the answers differ, as a table with a column for each; empty if they do not."""
         import pandas as pd
 
-        names = ["where", *list(self._told["columns"])[1:]]
+        names = list(self._told["columns"]) or ["where"]
         return pd.DataFrame([list(row) for row in self._told["rows"]], columns=names)
 
     def __repr__(self) -> str:

@@ -121,7 +121,7 @@ def sampled(value: object, **fields: object) -> Story:
         "verified": True,
         "why": "the sum of <b>Acme</b> is 8",
         "check": "8",
-        "columns": ("", "samples 1, 3", "sample 2"),
+        "columns": ("where", "samples 1, 3", "sample 2"),
         "rows": (("supplier Acme · refund", "8.0", "<i>5.0</i>"),),
         "more": 0,
         **fields,

@@ -237,7 +237,7 @@ describe("samples", () => {
     table: {
       kind: "table" as const,
       columns: [
-        { name: "", number: false, index: true },
+        { name: "where", number: false, index: true },
         { name: "samples 1, 3", number: false, index: false },
         { name: "sample 2", number: false, index: false },
       ],
@@ -251,7 +251,7 @@ describe("samples", () => {
     expect(page.find(".rlm-agreement").dataset.state).toBe("some");
     expect(texts(".rlm-agreement-text")).toEqual(["2 of 3 agree"]);
     expect(texts(".rlm-agreement-why")[0]).toContain("(its check gave 8)");
-    expect(texts(".rlm-agreement th")).toEqual(["", "samples 1, 3", "sample 2", "supplier Acme"]);
+    expect(texts(".rlm-agreement th")).toEqual(["where", "samples 1, 3", "sample 2", "supplier Acme"]);
     expect(page.all(".rlm-agreement img, .rlm-agreement b, .rlm-agreement a")).toEqual([]);
   });
 

@@ -200,7 +200,7 @@ class SampleLoop(AgentLoop):
         named = {"verification": value}
         named |= {group_name(group): self._votes.values[group[0]] for group in self._votes.groups}
         rows = await self.calls.work.run(difference_rows, named, self._tolerance)
-        self._tell(sum(map(len, agreeing)), ["", *named], rows, verdict)
+        self._tell(sum(map(len, agreeing)), ["where", *named], rows, verdict)
 
     def _tell(self, agreeing: int, heads: list[str], rows: list[list[str]], verdict: Verdict | None) -> None:
         assert self.answering is not None

@@ -64,7 +64,7 @@ class Votes:
         """
         groups = sorted(self.groups, key=lambda group: (chosen not in group, group[0]))
         named = {group_name(group): self.values[group[0]] for group in groups}
-        return ["", *named], difference_rows(named, tolerance)
+        return ["where", *named], difference_rows(named, tolerance)
 
 
 def decoded(buffer: Buffer) -> Any:
