@@ -269,7 +269,9 @@ _AGENTS: tuple[Column[_Agent], ...] = (
     ),
     Column("depth", "integer", "Levels below the root.", lambda r: r.agent.depth),
     Column("name", "text", "The name that it was given.", lambda r: r.agent.name),
-    Column("sample", "integer", "Number of the sample that it is; missing if none.", lambda r: r.agent.sample),
+    Column(
+        "sample", "integer", "Number of the sample that it is; missing if none.", lambda r: r.agent.sample
+    ),
     Column("question", "text", "Its question, verbatim.", lambda r: r.agent.question),
     Column("status", "text", "`running`, `done`, `failed`, `stopped` or `limit`.", lambda r: r.agent.status),
     Column("model", "text", "Its model.", lambda r: r.agent.model),

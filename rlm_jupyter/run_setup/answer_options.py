@@ -82,7 +82,7 @@ def answer_options(
     usual = not (
         asked.plain or several or asked.continues or asked.recorded or asked.tools or asked.mcp or checks
     )
-    if usual and data.buffer is not None and not data.databases:
+    if usual and data.buffer is not None and not (data.databases or data.grants.read):
         hint = plain_hint(asked.context, data.buffer.size, asked.text, model, settings, price)
         told += [hint] if hint is not None else []
     return AnswerOptions(

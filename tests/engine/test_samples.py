@@ -8,7 +8,16 @@ from openai_server import OpenAIServer
 from run_parts import asking, until
 from scripts import cell
 
-from rlm_jupyter import RLM, ConfigError, LimitReachedError, Limits, NoAnswerCodeError, Samples, rlm
+from rlm_jupyter import (
+    RLM,
+    ConfigError,
+    KernelDiedError,
+    LimitReachedError,
+    Limits,
+    NoAnswerCodeError,
+    Samples,
+    rlm,
+)
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.records.reader import load
@@ -216,6 +225,34 @@ def test_a_run_of_samples_that_is_resumed_asks_no_model(ask, tmp_path):
         assert none.requests == []
         assert again.agreement.text == run.agreement.text
         assert again.value.to_dict() == run.value.to_dict()
+
+
+def test_a_run_of_samples_that_was_resumed_can_be_asked_on(ask, tmp_path):
+    run = ask(
+        {None: [LOOK, RIGHT], "0.2": [LOOK, "found = 1\n" + WRONG], "0.4": [CHECK, verdict(2)]}, verify=True
+    )
+    model = by_agent({"0": ["FINAL(found + 1)"]})
+    with RLM(model=model, log_dir=tmp_path / "logs", cache=False).resume(run.log_path) as again:
+        assert again.wait(60).value["Acme"] == 5.0
+        with again.ask("and one more?") as follow_up:
+            assert follow_up.value == 2
+
+
+def test_no_value_of_sensitive_data_is_quoted_to_the_verification(ask):
+    script = {None: [LOOK, RIGHT], "0.2": [LOOK, WRONG], "0.4": [CHECK, verdict(1)]}
+    run = ask(script, verify=True, settings={"sample_rows": 0})
+    assert run.error is None
+    asked = run.messages("0.4")[1]["content"]
+    assert "in 1 place" in asked
+    assert "Acme" not in asked
+
+
+def test_the_root_of_samples_has_no_kernel_and_says_who_has(ask):
+    run = ask({None: [LOOK, RIGHT]}, samples=2)
+    with pytest.raises(KernelDiedError, match=r"`0\.1`, `0\.2`"):
+        run.agents["0"].pull("context")
+    assert len(run.agents["0.2"].pull("context")) == len(ORDERS)
+    assert run.agents["0"].pull().to_dict() == run.value.to_dict()
 
 
 def test_texts_are_compared_exactly_unless_a_judge_is_asked_for(ask):

@@ -30,7 +30,11 @@ def test_the_card_says_how_many_agree_and_shows_the_difference_as_a_table(story)
     agreement = answer_card(story().state)["agreement"]
     assert (agreement["text"], agreement["state"]) == ("2 of 3 agree", "some")
     assert agreement["table"]["rows"] == [["supplier Acme · refund", "8.0", "<i>5.0</i>"]]
-    assert [column["name"] for column in agreement["table"]["columns"]] == ["where", "samples 1, 3", "sample 2"]
+    assert [column["name"] for column in agreement["table"]["columns"]] == [
+        "where",
+        "samples 1, 3",
+        "sample 2",
+    ]
 
 
 def test_the_static_tree_and_the_text_tree_have_the_same_and_nothing_becomes_markup(story):

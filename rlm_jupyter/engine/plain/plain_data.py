@@ -67,7 +67,7 @@ def plain_hint(
 ) -> str | None:
     """Returns that a plain call would do, and about what it costs; None if it would not, or nobody knows.
 
-    Makes no text of the data, so that no question waits for it.
+    Makes no text of what is large, so that no question waits for it.
 
     Args:
         context: the data.
@@ -85,9 +85,13 @@ def plain_hint(
     except Exception:  # of a table that a library cannot write; nothing is said then
         return None
     if known is None:
-        if not isinstance(context, (dict, list, tuple, set, frozenset)):
+        most = round(window * BYTES_PER_TOKEN)
+        if size > most or not isinstance(context, (dict, list, tuple, set, frozenset)):
             return None
-        known = size
+        try:
+            known = len(data_text(context, most))
+        except NoTextError:
+            return None
     tokens = round((known + len(question)) / BYTES_PER_TOKEN) + _FRAME_TOKENS
     if tokens + settings.completion_tokens > window:
         return None

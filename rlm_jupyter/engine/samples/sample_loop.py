@@ -170,6 +170,7 @@ class SampleLoop(AgentLoop):
             agreeing = next(group for group in self._votes.groups if chosen in group)
             heads, rows = await self._table(chosen)
             self._tell(len(agreeing), heads, rows, verdict)
+        self._votes.values.clear()  # the run may be kept for long
 
     async def _table(self, chosen: int) -> tuple[list[str], list[list[str]]]:
         return await self.calls.work.run(self._votes.table, self._tolerance, chosen)

@@ -12,6 +12,7 @@ from rlm_jupyter.engine.agent.spec import Added, AgentSpec
 from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.engine.samples.votes import MOST_ROWS, group_name
 from rlm_jupyter.errors import NoAnswerCodeError, RLMError
+from rlm_jupyter.text.units import amount
 from rlm_jupyter.tools.tool_source import tool_source
 from rlm_jupyter.values.store import Buffer
 
@@ -217,13 +218,17 @@ def _question(
     table: tuple[list[str], list[list[str]]],
 ) -> str:
     heads, rows = table
+    shows = loop.services.settings.sample_rows > 0  # with 0 no value of the data is to be quoted
     listed = [
-        f"- `candidate_{at}`: {_held(one).description.get('summary', 'a value')}, of {group_name(group)}"
+        f"- `candidate_{at}`: {_held(one).description.get('summary' if shows else 'type', 'a value')}, of "
+        f"{group_name(group)}"
         for at, (group, one) in enumerate(zip(groups, first, strict=True), 1)
     ]
     lines = [" | ".join(heads), *(" | ".join(row) for row in rows[:MOST_ROWS])]
     if len(rows) > MOST_ROWS:
         lines.append(f"… and {len(rows) - MOST_ROWS:,} more places")
+    if not shows:
+        lines = [f"in {amount(len(rows), 'place')}: compare them by code."]
     schema = loop.spec.schema
     return _ASKED.format(
         count=sum(map(len, groups)),
