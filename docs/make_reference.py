@@ -9,9 +9,10 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlm_jupyter import RLM, Chart, Limits, Run, Sandbox, errors
+from rlm_jupyter import RLM, Chart, Limits, Run, Samples, Sandbox, errors
 from rlm_jupyter.engine.agent.handle import AgentHandle
 from rlm_jupyter.engine.mapping.map_run import MapRun
+from rlm_jupyter.events.agreement import Agreement
 from rlm_jupyter.magics import line_magic  # noqa: F401 - registers the commands
 from rlm_jupyter.magics.arguments import CELL, Parser
 from rlm_jupyter.magics.command_registry import COMMANDS
@@ -31,7 +32,7 @@ Made from the code by `make docs`; a test keeps it fresh. In a notebook the same
 
 def page() -> str:
     """Returns the whole page."""
-    parts = [HEAD, *magics(), *settings(), *classes(), *exceptions()]
+    parts = [HEAD, *magics(), *settings(), *classes(), *samples(), *exceptions()]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -101,12 +102,14 @@ def classes() -> Iterator[str]:
         (MapRun, "`MapRun`"),
         (AgentHandle, "`run.agents[ID]`"),
         (Chart, "`Chart`"),
+        (Agreement, "`run.agreement`"),
     ]
     for kind, title in kinds:
         yield f"\n## {title}\n\n{_first(kind)}\n\n| | |\n|---|---|"
         if kind is RLM:
             yield f"| `RLM{_signature(RLM.__init__)}` | |"
-        members = {name: member for one in reversed(kind.__mro__[:-1]) for name, member in vars(one).items()}
+        own = [one for one in kind.__mro__ if one.__module__.startswith("rlm_jupyter")]
+        members = {name: member for one in reversed(own) for name, member in vars(one).items()}
         if kind is MapRun:  # what it has besides
             members = dict(vars(MapRun))
         for name, member in members.items():
@@ -114,6 +117,15 @@ def classes() -> Iterator[str]:
                 continue
             call = "" if isinstance(member, property) else _signature(member)
             yield f"| `{name}{call}` | {_cell(_first(member))} |"
+
+
+def samples() -> Iterator[str]:
+    """Yields the arguments of `Samples`."""
+    yield f"\n## `Samples`\n\n{_first(Samples)}\n\n| argument | |\n|---|---|"
+    told = (inspect.getdoc(Samples) or "").partition("Args:\n")[2].partition("\n\n")[0]
+    for line in re.split(r"\n {4}(?! )", f"\n{told}")[1:]:
+        name, _, text = line.partition(":")
+        yield f"| `{name}` | {_cell(text)} |"
 
 
 def _signature(function: object) -> str:

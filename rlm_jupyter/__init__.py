@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from rlm_jupyter.engine.run.run import Run
+    from rlm_jupyter.engine.samples.samples import Samples
     from rlm_jupyter.errors import (
         AgentFailedError,
         AgentNotFoundError,
@@ -92,6 +93,7 @@ __all__ = [
     "Run",
     "RunNotFoundError",
     "RunStoppedError",
+    "Samples",
     "Sandbox",
     "ToolError",
     "UnknownPriceError",
@@ -109,6 +111,7 @@ _ROOMS = {
     "Chart": "rlm_jupyter.values.charts.chart",
     "Run": "rlm_jupyter.engine.run.run",
     "Limits": "rlm_jupyter.settings",
+    "Samples": "rlm_jupyter.engine.samples.samples",
     "Sandbox": "rlm_jupyter.sandbox_settings",
     "host_tool": "rlm_jupyter.tools.host_tools",
     **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},

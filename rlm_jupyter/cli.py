@@ -94,6 +94,19 @@ def _add_question(run: argparse.ArgumentParser) -> None:
     add(
         "-s", "--schema", metavar="JSON", help="A JSON Schema for the answer, or the path of a file with one."
     )
+    add("--samples", metavar="N", type=int, help="Let N agents answer, and compare their answers.")
+    add(
+        "--verify",
+        action="store_const",
+        const=True,
+        help="Where samples differ, let one more agent compute a check and take the right answer.",
+    )
+    add(
+        "--plain",
+        action="store_const",
+        const=True,
+        help="Send the data whole in one prompt, without agents, if it fits.",
+    )
     add("--quiet", action="store_const", const=True, help="Do not print the tree.")
     add("--tui", action="store_const", const=True, help=_TUI)
 
@@ -134,7 +147,8 @@ def _run(given: argparse.Namespace) -> int:
     if "price" in told:
         settings["price"] = tuple(told["price"])
     limits = {field: told[name] for name, field in arguments_of("limits").items() if name in told}
-    run = RLM(**settings, limits=limits).start(told["question"], context, names=names, schema=schema)
+    how = {name: told[name] for name in ("samples", "verify", "plain") if name in told}
+    run = RLM(**settings, limits=limits).start(told["question"], context, names=names, schema=schema, **how)
     with run:
         if "tui" in told:
             _view(run)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.engine.mapping.map_run import MapRun
     from rlm_jupyter.engine.run.run import Run
+    from rlm_jupyter.engine.samples.samples import SampleNumbers, Samples
     from rlm_jupyter.events.events import AnyEvent
     from rlm_jupyter.registry import find_run, last_run, runs, stop_all
     from rlm_jupyter.wiring import Wiring
@@ -188,7 +189,8 @@ class RLM:
     ) -> list[Run]:
         """Ask many questions, so many at once, and block until all have ended. See `start` for the options.
 
-        Each is a run with limits of its own: the batch may spend as many times the limits as it has questions.
+        Each is a run with limits of its own: the batch may spend as many times the limits as it has questions. Equal
+        questions about equal data are samples: each has replies of its own, also from the cache.
 
         Args:
             questions: one for each run.
@@ -203,13 +205,9 @@ class RLM:
         Raises:
             ConfigError: not as many contexts as questions, or `concurrency` is below 1.
         """
-        from rlm_jupyter.engine.run.batch import pairs, run_all
+        from rlm_jupyter.engine.run.batch import run_all
 
-        asked = pairs(questions, contexts)
-        return run_all(
-            [partial(self._start_or_fail, question, **{**options, **own}) for question, own in asked],
-            concurrency,
-        )
+        return run_all(self._starts(questions, contexts, options), concurrency)
 
     async def arun_batch(
         self,
@@ -220,18 +218,32 @@ class RLM:
         **options: Any,
     ) -> list[Run]:
         """Ask many questions and await them all; see `run_batch`."""
-        from rlm_jupyter.engine.run.batch import pairs, run_all_awaited
+        from rlm_jupyter.engine.run.batch import run_all_awaited
 
-        starts = [
-            partial(self._start_or_fail, question, **{**options, **own})
+        return await run_all_awaited(self._starts(questions, contexts, options), concurrency)
+
+    def _starts(
+        self, questions: Sequence[str], contexts: Sequence[Any] | None, options: Mapping[str, Any]
+    ) -> list[Callable[[], Run]]:
+        """Returns what starts the runs of a batch; equal questions are samples, each with a number of its own."""
+        from rlm_jupyter.engine.run.batch import pairs
+        from rlm_jupyter.engine.samples.samples import SampleNumbers
+
+        numbers = SampleNumbers()
+        return [
+            partial(self._start_or_fail, numbers, question, **{**options, **own})
             for question, own in pairs(questions, contexts)
         ]
-        return await run_all_awaited(starts, concurrency)
 
-    def _start_or_fail(self, question: str, context: Any = None, **options: Any) -> Run:
+    def _start_or_fail(
+        self, numbers: SampleNumbers, question: str, context: Any = None, **options: Any
+    ) -> Run:
         """Start a run; where that cannot be, give one that has failed already."""
+        from rlm_jupyter.engine.samples.samples import Samples
+
         try:
-            return self.start(question, context, **options)
+            samples = Samples.read(options.get("samples"), verify=bool(options.get("verify")))
+            return self.start(question, context, **{**options, "samples": samples.numbered(numbers)})
         except RLMError as error:
             return self._wiring().failed(str(question), error, self.limits)
 
@@ -257,6 +269,10 @@ class RLM:
         limits: Limits | Mapping[str, object] | None = None,
         on_event: Callable[[AnyEvent], None] | None = None,
         continues: Run | None = None,
+        samples: Samples | int | None = None,
+        verify: bool = False,
+        checks: Iterable[Callable[[Any], Any]] = (),
+        plain: bool = False,
     ) -> Run:
         """Ask, and return at once.
 
@@ -276,9 +292,18 @@ class RLM:
             limits: what this run may spend, instead of the limits of this `RLM`.
             on_event: called with each event of the run, on the engine's thread; it must not block.
             continues: the run that this is a follow-up to; see `Run.ask`.
+            samples: how many agents answer, none knowing of the others, under the limits of one run; their answers are
+                compared as objects (`run.agreement`). `Samples(...)` says when they count as the same. It costs as
+                many times as much.
+            verify: where the samples differ, let one more agent compute a check and take the right one. Of 3 samples
+                (the default then) the third is left out if two agree. What it does to the share of right answers has
+                not been measured yet; docs/verification.md has its price, and where not to use it.
+            checks: functions of the answer that run in the agent's kernel. A text or False that one returns, or what
+                it raises, sends the answer back to the agent.
+            plain: send the data whole in one prompt, without agents and kernels, if it fits the model.
 
         Raises:
-            ConfigError: the question is empty, or a setting cannot work.
+            ConfigError: the question is empty, a setting cannot work, or the data does not fit a plain call.
             KernelDiedError: the root kernel of the run that this is a follow-up to is gone.
             ContextError: the data cannot leave this process.
             KernelStartError: the kernelspec or the sandbox that was asked for is not there; nothing was started.
@@ -298,6 +323,10 @@ class RLM:
             step=step,
             on_event=on_event,
             continues=continues,
+            samples=samples,
+            verify=verify,
+            checks=checks,
+            plain=plain,
         )
         return wiring.start(asked, self.limits if limits is None else self._check_limits(Limits.of(limits)))
 

@@ -19,6 +19,7 @@ from rlm_jupyter.errors import ConfigError, ContextError
 from rlm_jupyter.events.events import AnyEvent, Notice
 from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.registry import kernel_pool, let_older_go, refuse_running, register_run, reply_cache, submit
+from rlm_jupyter.run_setup.answer_options import answer_options
 from rlm_jupyter.run_setup.question import Question
 from rlm_jupyter.run_setup.sources import check_local
 from rlm_jupyter.run_setup.start import (
@@ -62,6 +63,7 @@ class _Course:
     exposed: str | None = None
     data: Data = field(default_factory=Data)
     recorded: RecordedRun | None = None
+    told: tuple[str, ...] = ()
 
 
 @dataclass
@@ -110,6 +112,8 @@ class Wiring:
         if asked.recorded is not None and asked.continues is None:
             asked.recorded.check_data(data.buffer.description if data.buffer is not None else None)
         check_local(data.grants, self.settings.kernel, continues=asked.continues is not None)
+        price = self.price if self.price is not None else self.model.price
+        options = answer_options(asked, data, self.model, self.settings, price)
         functions = {**had.tools, **read_tools(asked.tools, data=names)}
         given = {**had.env, **read_environment(asked.env)}
         configs = {**had.servers, **read_servers(asked.mcp)}
@@ -125,6 +129,10 @@ class Wiring:
             schema=answer,
             tools=functions,
             mcp=tuple(configs),
+            samples=options.samples,
+            sample=options.sample,
+            plain=options.plain,
+            checks=options.checks,
         )
         run_id = new_id()
         earlier = asked.continues
@@ -142,7 +150,7 @@ class Wiring:
                 limits,
                 listeners,
                 inherit=inherit,
-                course=_Course(asked.step, exposed, data, asked.recorded),
+                course=_Course(asked.step, exposed, data, asked.recorded, options.told),
             )
         except BaseException:
             if earlier is not None:
@@ -254,7 +262,9 @@ class Wiring:
         """Put a run together, on the engine's loop."""
         completions = Completions(
             journal,
-            ledger := Ledger(limits, shared=_shared_budget(self.settings)),
+            ledger := Ledger(
+                limits, shared=_shared_budget(self.settings), levels_above=int(spec.samples is not None)
+            ),
             samplings=self._samplings,
             price=self.price,
             cache=self._cache(),
@@ -300,6 +310,7 @@ class Wiring:
             step=course.step,
             exposed=course.exposed,
             recorded=course.recorded,
+            told=course.told,
         )
         return (Run if spec.mapping is None else MapRun)(
             conductor,

@@ -92,7 +92,12 @@ class AnswerCode(str):
         if key not in parts:
             known = ", ".join(f"`{one!r}`" for one in list(parts)[:_MOST_NAMED])
             raise ConfigError(f"The answer has no part `{key!r}`. It has: {known}.")
-        return steps_of_part(self.steps, parts[key])
+        return steps_of_part(self.steps, parts[key], self.root)
+
+    @property
+    def root(self) -> str:
+        """The id of the agent whose answer it gives."""
+        return self._written.root.history.id if self._written.root is not None else "0"
 
     @property
     def statements(self) -> int:
@@ -152,7 +157,11 @@ class AnswerCode(str):
 
 
 def answer_code(
-    events: Iterable[ev.AnyEvent], tools: Mapping[str, str] | None = None, *, whole: bool = False
+    events: Iterable[ev.AnyEvent],
+    tools: Mapping[str, str] | None = None,
+    *,
+    whole: bool = False,
+    root: str | None = None,
 ) -> AnswerCode:
     """Returns the code behind the answer of a run, from its events.
 
@@ -160,14 +169,22 @@ def answer_code(
         events: of the run, in their order.
         tools: name of a tool → its source, or a comment (`# ...`) with the reason why there is none.
         whole: keep all code that ran.
+        root: the id of the agent whose answer it is; None: of the run's.
 
     Raises:
         NoAnswerCodeError: there is none; the message says why.
     """
     history = RunHistory.of(events)
+    if root is not None:
+        history.root, history.own = root, False
+    if history.own:
+        raise NoAnswerCodeError(
+            f"There is no code behind this answer alone: agent `{history.root}`, which reconciled the samples, gave "
+            "one of its own. Its cells are in the tree."
+        )
     known = dict(tools or {})
-    root = history.agents.get("0")
-    for name in root.tools if root is not None else ():
+    answering = history.agents.get(history.root)
+    for name in answering.tools if answering is not None else ():
         known.setdefault(name, "# it is not in the log; only the run itself has it.")
     try:
         written = Writer(history, known, whole=whole).write()

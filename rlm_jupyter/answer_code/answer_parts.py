@@ -20,7 +20,6 @@ Key = str | int | float | bool | None
 """Of a dict, a key; of a list or tuple, a place counted from 0."""
 
 
-ROOT = "0"
 _MOST_WORK = 100_000
 """Parts times statements: where there are more, each part rests on the whole."""
 
@@ -67,12 +66,18 @@ def answer_parts(sliced: AgentSlice) -> dict[Key, AnswerPart]:
     return parts
 
 
-def steps_of_part(steps: list[Step], part: AnswerPart) -> list[Step]:
-    """Returns those steps of the code that a part rests on, with those of its sub-agents and all below them."""
+def steps_of_part(steps: list[Step], part: AnswerPart, root: str) -> list[Step]:
+    """Returns those steps of the code that a part rests on, with those of its sub-agents and all below them.
+
+    Args:
+        steps: of the code.
+        part: of the answer.
+        root: the id of the agent that gave it.
+    """
     below = tuple(f"{child}." for child in part.children)
     own = iter(part.of_root)
     return [
-        step for step in steps if (next(own) if step.agent == ROOT else f"{step.agent}.".startswith(below))
+        step for step in steps if (next(own) if step.agent == root else f"{step.agent}.".startswith(below))
     ]
 
 

@@ -112,11 +112,15 @@ class RunHistory:
     Attributes:
         names: the variables under which the root had its data.
         continues: the run that it goes on with; None for none.
+        root: the id of the agent whose answer is the run's: of a sampled question that of a sample.
+        own: whether a reconciling agent gave an answer that no sample gave.
     """
 
     question: str = ""
     names: tuple[str, ...] = ()
     continues: str | None = None
+    root: str = "0"
+    own: bool = False
     agents: dict[str, AgentHistory] = field(default_factory=dict)
     _busy: dict[str, Cell] = field(default_factory=dict)
     _asked: dict[int, Completion] = field(default_factory=dict)
@@ -146,6 +150,8 @@ class RunHistory:
                 )
             case ev.AgentStarted():
                 self._start(event)
+            case ev.SamplesCompared():
+                self.root, self.own = event.answering, event.own
             case ev.Command(name="retry"):
                 self._retried.add(event.detail)
                 for cell in self._busy.values():
@@ -161,8 +167,9 @@ class RunHistory:
         tools = (*event.tools,)
         made = AgentHistory(event.agent, event.question, event.context is not None, tools)
         if made.has_data:
-            made.rows = rows_of_data(event.context, () if event.parent else self.names)
-            variable = (event.context or {}).get("variable") if event.parent is None else None
+            asked = event.parent is None or event.sample is not None
+            made.rows = rows_of_data(event.context, self.names if asked else ())
+            variable = (event.context or {}).get("variable") if asked else None
             made.read_into = variable if variable in READ_INTO else None
         self.agents[event.agent] = made
         cell = self._busy.get(event.parent or "")

@@ -125,7 +125,7 @@ class Writer:
         Raises:
             NoCodeError: there is none, with the reason.
         """
-        root = self.history.agents.get("0")
+        root = self.history.agents.get(self.history.root)
         if root is None:
             raise NoCodeError("The run has no agent.")
         if self.history.all_characters > _MOST_CODE:
@@ -296,7 +296,7 @@ class Writer:
             if history.has_data and changed:
                 lines.append(f"{name} = copy.deepcopy({name})")
                 self._imports["copy"] = "import copy"
-        if history.id != "0" or not ("context" in used or sliced.dynamic):
+        if history.id != self.history.root or not ("context" in used or sliced.dynamic):
             return lines
         if not history.has_data:
             lines.append(f"context = {history.question!r}")

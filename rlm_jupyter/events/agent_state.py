@@ -126,6 +126,8 @@ class AgentState:
     model: str
     started: float
     name: str | None = None
+    sample: int | None = None
+    """Which of the samples of the run's question it is; None if it is none."""
     context: dict[str, Any] | None = None
     """Its data; with a `place` where that is known, as have `value` and `variables`."""
     status: ev.RunStatus = "running"

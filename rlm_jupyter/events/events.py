@@ -22,10 +22,10 @@ SCHEMA_VERSION = 1
 RunStatus = Literal["running", "done", "failed", "stopped", "limit"]
 """`limit`: ended by a limit, with what there was."""
 
-Purpose = Literal["turn", "llm_query", "repair", "fallback", "summary"]
+Purpose = Literal["turn", "llm_query", "repair", "fallback", "summary", "plain"]
 """Of a completion: an agent's turn, a plain call, the second try of one whose answer did not match its schema, a
-sub-agent that the depth limit made a plain call, or the summary of an agent's old turns, when its chat nears the
-model's window."""
+sub-agent that the depth limit made a plain call, the summary of an agent's old turns, when its chat nears the model's
+window, or a whole question that is answered without an agent's code."""
 
 CellStatus = Literal["running", "ok", "error", "interrupted", "timeout", "died"]
 
@@ -91,6 +91,12 @@ class RunStarted(Event):
     """The id of the run whose record it goes through again, in kernels of its own."""
     branch: str | None = None
     """Where and how it leaves that record; None if it goes on where the record ends."""
+    samples: dict[str, Any] | None = None
+    """How many agents answer the question, and when their answers count as the same; None for one agent."""
+    verify: bool = False
+    """Whether answers that differ are reconciled."""
+    plain: bool = False
+    """Whether it is one plain completion with the data in its prompt."""
 
 
 class CellPicture(BaseModel):
@@ -141,6 +147,8 @@ class AgentStarted(Event):
     """Functions that its code may call besides the words."""
     mcp: tuple[str, ...] = ()
     """MCP servers that its code may ask."""
+    sample: int | None = None
+    """Which of the samples of the run's question it is; None if it is none."""
 
 
 class KernelStarted(Event):
@@ -443,6 +451,36 @@ class CodeProved(Event):
     """Answers of plain completions that it holds."""
 
 
+class SamplesCompared(Event):
+    """The samples of the question have answered, and their answers were compared."""
+
+    kind: Literal["samples_compared"] = "samples_compared"
+    asked: int
+    """Samples that were asked for."""
+    ran: int
+    """Those that were begun."""
+    answered: int
+    """Those that gave an answer."""
+    agreeing: int
+    """Those whose answer is the run's."""
+    answering: str
+    """The id of the agent whose answer is the run's."""
+    own: bool = False
+    """Whether that is an answer of the reconciling agent's own, which no sample gave."""
+    verified: bool = False
+    """Whether an agent reconciled them."""
+    why: str = ""
+    """What that agent says of its check."""
+    check: str = ""
+    """What its check gave, shortened."""
+    columns: tuple[str, ...] = ()
+    """Heads of the table of differences: the place, and a name for each of the answers that differ."""
+    rows: tuple[tuple[str, ...], ...] = ()
+    """Where the answers differ: the place, and what each has there."""
+    more: int = 0
+    """Rows that are left out."""
+
+
 class Command(Event):
     """The user did something: stop, pull, exec, next, raise a limit."""
 
@@ -478,6 +516,7 @@ AnyEvent = Annotated[
     | StepPending
     | Notice
     | CodeProved
+    | SamplesCompared
     | Command,
     Field(discriminator="kind"),
 ]

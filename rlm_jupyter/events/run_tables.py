@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.events.agreement import Agreement
 from rlm_jupyter.events.tree_state import AgentState, CallState, TreeState, TurnState
 
 Kind = Literal["text", "integer", "number", "time", "flag"]
@@ -250,6 +251,12 @@ _RUNS: tuple[Column[TreeState], ...] = (
     Column("cost", "number", "What all completions cost, USD; missing if not known.", lambda r: r.cost),
     Column("context", "text", "What the data is, on one line.", lambda r: _summary(r.context)),
     Column("value", "text", "What the answer is, on one line.", lambda r: _summary(r.value)),
+    Column(
+        "agreement",
+        "number",
+        "Share of the samples that agree with it, from 0 to 1; missing without samples.",
+        lambda r: None if r.agreement is None else float(Agreement(r.agreement)),
+    ),
     Column("error", "text", "Why there is no whole answer.", lambda r: r.error),
     Column("error_type", "text", "The class of that error.", lambda r: r.error_type),
 )
@@ -262,6 +269,9 @@ _AGENTS: tuple[Column[_Agent], ...] = (
     ),
     Column("depth", "integer", "Levels below the root.", lambda r: r.agent.depth),
     Column("name", "text", "The name that it was given.", lambda r: r.agent.name),
+    Column(
+        "sample", "integer", "Number of the sample that it is; missing if none.", lambda r: r.agent.sample
+    ),
     Column("question", "text", "Its question, verbatim.", lambda r: r.agent.question),
     Column("status", "text", "`running`, `done`, `failed`, `stopped` or `limit`.", lambda r: r.agent.status),
     Column("model", "text", "Its model.", lambda r: r.agent.model),

@@ -38,6 +38,8 @@ def reduced(tree: TreeState, level: Level) -> TreeState:
         excerpt=None,
         pictures=(),
         proof=None if tree.proof is None else {**tree.proof, "detail": ""},  # it may quote what differs
+        agreement=_agreement(tree.agreement),
+        samples=None if bare else tree.samples,
         error=_error(tree.error),
         notices=[],
         agents={id_: _agent(agent, bare=bare) for id_, agent in tree.agents.items()},
@@ -114,6 +116,11 @@ def _tools(tools: Mapping[str, ToolState], *, bare: bool) -> dict[str, ToolState
         )
         for key, tool in named.items()
     }
+
+
+def _agreement(given: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Returns how many samples agree, without what they said: answers, and words about them, are data."""
+    return None if given is None else {**given, "why": "", "check": "", "columns": (), "rows": (), "more": 0}
 
 
 def _error(error: str | None) -> str | None:

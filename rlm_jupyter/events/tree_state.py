@@ -74,6 +74,13 @@ class TreeState:
     proof: dict[str, Any] | None = None
     """What came of the proof of the code behind the answer: `verdict`, `detail`, `statements`, `characters`, …; None
     before there is one."""
+    agreement: dict[str, Any] | None = None
+    """How many samples agree, and where others differ: the fields of `SamplesCompared`; None without samples."""
+    samples: dict[str, Any] | None = None
+    """How many agents answer the question, as it was asked; None for one."""
+    verify: bool = False
+    plain: bool = False
+    """Whether it is one plain completion."""
     notices: list[str] = field(default_factory=list)
     agents: dict[str, AgentState] = field(default_factory=dict)
     calls: int = 0
@@ -124,7 +131,8 @@ class TreeState:
         if waits_for := agent.waits_for:
             return waits_for
         if not agent.turns:
-            return "kernel"
+            working = any(self.agents[child].status == "running" for child in agent.children)
+            return "model" if agent.in_flight else "children" if working else "kernel"
         last = agent.turns[-1]
         if last.call.status == "running":
             return "model"
@@ -133,7 +141,7 @@ class TreeState:
             return "children" if busy else "code"
         return ""
 
-    def apply(self, event: ev.AnyEvent) -> None:
+    def apply(self, event: ev.AnyEvent) -> None:  # noqa: C901 - one case an event
         """Fold one event into the tree. Unknown agents are ignored (a damaged log stays readable)."""
         self.seq, self.last = event.seq, event.time
         agent = self.agents.get(event.agent)
@@ -158,6 +166,8 @@ class TreeState:
             case ev.CodeProved():
                 told = ("verdict", "detail", "statements", "characters", "of_characters", "recorded")
                 self.proof = {name: getattr(event, name) for name in told}
+            case ev.SamplesCompared():
+                self.agreement = event.model_dump(exclude={"kind", "run", "agent", "seq", "time"})
             case ev.Notice():
                 (agent.notices if agent else self.notices).append(event.text)
             case _ if agent is not None:
@@ -175,6 +185,7 @@ class TreeState:
         self.context, self.context_names = event.context, event.context_names
         self.continues = event.continues
         self.resumes, self.branch = event.resumes, event.branch
+        self.samples, self.verify, self.plain = event.samples, event.verify, event.plain
 
     def _start_agent(self, event: ev.AgentStarted) -> None:
         if event.agent in self.agents:
@@ -187,6 +198,7 @@ class TreeState:
             model=event.model,
             started=event.time,
             name=event.name,
+            sample=event.sample,
             context=_placed(event.context, event.place),
             handed=(*event.tools, *event.mcp),
             seq=event.seq,

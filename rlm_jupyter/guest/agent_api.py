@@ -24,6 +24,7 @@ from .packed_batch import PackedBatch
 from .pending_calls import Batch, Call, Failed, Work, deliver, settled
 from .plain_items import plain_items
 from .tool_functions import Tools, encode_function
+from .user_checks import AnswerChecks
 from .variables import Variables, is_fixed
 
 _BATCH = 1000  # plain completions of one batch under way at once
@@ -92,6 +93,7 @@ class Words(ServerWords):
         self.cell = Cell(shell.user_ns)
         self.variables = Variables(shell)
         self.tools = Tools(self.cell, self._finish)
+        self.checks = AnswerChecks()
         self.leaf = False
         self.settings: dict[str, Any] = {}
         self.loaded = self.mapped = False
@@ -270,6 +272,8 @@ class Words(ServerWords):
         faithful = bool(self.settings.get("faithful"))
         fd, kind, description = self._encode(value, "value", faithful=faithful)
         body = {"description": description, "kind": kind}
+        if refusals := self.checks.refusals(value, self.settings):
+            body["refusals"] = refusals
         try:
             Work("FINAL", self._finish).start(self.link, "final", body, [fd]).wait()
         except Rejected as error:

@@ -155,6 +155,7 @@ class Guest(Words):
         if op == "configure":
             self.leaf = bool(body.get("leaf"))
             self.settings |= body.get("words") or {}
+            self.checks.clear()
             self.variables.rows = int(self.settings.get("rows", self.variables.rows))
             for link, target in (body.get("links") or {}).items():
                 with suppress(OSError):  # a retained kernel has it already
@@ -168,11 +169,13 @@ class Guest(Words):
             return self._export(body)
         if op == "describe":
             return {"variables": self.variables.describe()}, []
-        return self._serve_more(op, body)
+        return self._serve_more(op, body, fds)
 
-    def _serve_more(self, op: str, body: dict[str, Any]) -> tuple[Any, list[int]]:
+    def _serve_more(self, op: str, body: dict[str, Any], fds: list[int]) -> tuple[Any, list[int]]:
         if op == "defined":
             return self.variables.defined(body["names"]), []
+        if op == "check":
+            return self._take_check(body, fds), []
         if op == "helpers":
             return self._bind_helpers(body["question"]), []
         if op == "read_files":
@@ -227,6 +230,11 @@ class Guest(Words):
         tool = self.tools.take(name, body["forms"], fds, body["python"])
         self.data_names.add(name)  # what the agent's code makes of that name stays
         self.variables.words[name] = self.shell.user_ns[name] = tool
+        return {}
+
+    def _take_check(self, body: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        name = body["name"]
+        self.checks.add(name, self.tools.make(name, body["forms"], fds, body["python"]))
         return {}
 
     def _export(self, body: dict[str, Any]) -> tuple[dict[str, Any], list[int]]:

@@ -108,17 +108,20 @@ class Tools:
             fds: the forms, encoded.
             python: version of the Python that wrote the code.
         """
+        self.known[name] = made = self.make(name, forms, fds, python)
+        return made
+
+    def make(self, name: str, forms: Iterable[str], fds: list[int], python: Iterable[int]) -> Any:
+        """Make a function as `take` does, and leave it to the caller."""
         trouble: Exception | None = None
         for form, fd in zip(forms, fds, strict=True):
             try:
                 if form == "code" and tuple(python) != sys.version_info[:2]:
                     # bytecode of another version crashes the interpreter rather than fail
                     raise ValueError(f"it was made by Python {'.'.join(map(str, python))}")
-                self.known[name] = self._make(name, form, fd)
+                return self._make(name, form, fd)
             except Exception as error:
                 trouble = trouble or error
-            else:
-                return self.known[name]
         assert trouble is not None
         raise error_of("failed", f"{type(trouble).__name__}: {trouble}")
 

@@ -84,6 +84,24 @@ def cell_parser() -> Parser:
     add("--env", metavar="NAME", action="append", help="An environment variable to hand over. Repeatable.")
     add("--mcp", metavar="NAME", action="append", help="A dict of MCP servers that agents may use.")
     add_options(parser, options_on(CELL_LINE))
+    add(
+        "--samples",
+        metavar="N",
+        help="Let N agents answer that know nothing of each other, and compare their answers; or a variable with "
+        "Samples(...).",
+    )
+    add(
+        "--verify",
+        action="store_true",
+        help="Let one more agent compute a check where samples differ, and take the right answer.",
+    )
+    add(
+        "--check",
+        metavar="CHECK",
+        action="append",
+        help="A function of the answer that can send it back to the agent. Repeatable.",
+    )
+    add("--plain", action="store_true", help="Send the data whole in one prompt, without agents, if it fits.")
     add("--bg", action="store_true", help="Return the run at once and go on in the background.")
     add("--step", action="store_true", help="Wait for Next before each cell of an agent.")
     add(

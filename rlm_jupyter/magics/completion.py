@@ -108,6 +108,7 @@ def _values(shell: InteractiveShell, argument: str) -> list[str]:
     values: dict[str, Callable[[], list[str]]] = {
         "schema": lambda: [*notebook_lookup.schemas(shell), *notebook_lookup.BUILTIN_TYPES],
         "tool": lambda: notebook_lookup.functions(shell),
+        "check": lambda: notebook_lookup.functions(shell),
         "env": lambda: sorted(os.environ),
         "mcp": lambda: [name for name, value in known.items() if isinstance(value, Mapping)],
         "model": lambda: [

@@ -36,6 +36,7 @@ def report(task: Task) -> str:
         f"Model: {', sub-agents: '.join(models)}{scripted}",
         f"First prompt: {count(chars)} characters, about {count(chars // _CHARS_PER_TOKEN)} tokens",
         f"Cost of the first turn: {_cost(rlm, task.settings['price'] or rlm.model.price, chars)}",
+        *_samples(task),
         f"Limits: {limits or 'none'}",
         f"System message: {count(len(system['content']))} characters, the same for each question",
         "First message:",
@@ -66,6 +67,13 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
             data.buffer.close()
     tools = "\n".join(tool.text for tool in read_tools(task.tools).values())
     settings = rlm.settings
+    if task.plain:
+        from rlm_jupyter.engine.plain.plain_data import plain_data
+
+        name = task.names[0] if len(task.names) == 1 else "context"
+        asked = AnswerSchema(task.schema) if task.schema is not None else None
+        plain = plain_data(task.context if task.names else None, name, task.question, rlm.model, settings)
+        return plain.messages(task.question, asked, settings.instructions)
     offers: dict[str, str | None] = {
         "schema": AnswerSchema(task.schema).text if task.schema is not None else None,
         "tools": tools or None,
@@ -97,6 +105,19 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         images=settings.see is True,
     )
     return prompt.chat(system, first)
+
+
+def _samples(task: Task) -> list[str]:
+    """Returns a line that says how many agents are sent that, if more than one is."""
+    from rlm_jupyter.engine.samples.samples import Samples
+
+    samples = Samples.read(task.samples, verify=task.verify)
+    if samples.count == 1:
+        return []
+    if not task.verify:
+        return [f"Samples: {samples.count}, each with a chat of its own that begins with this"]
+    least = samples.count // 2 + 1
+    return [f"Samples: {least} to {samples.count}, and one more agent if their answers differ"]
 
 
 def _cost(rlm: RLM, price: Price | tuple[float, float] | None, chars: int) -> str:

@@ -112,8 +112,30 @@ def schemas(shell: InteractiveShell) -> list[str]:
     return [n for n, value in variables(shell).items() if isinstance(value, (type, dict, types.GenericAlias))]
 
 
-def tools_of(shell: InteractiveShell, names: Sequence[str]) -> tuple[Callable[..., Any], ...]:
-    """Returns the functions that `-t` names.
+def samples_of(shell: InteractiveShell, text: str) -> Any:
+    """Returns what `--samples` asks for: a number, or the variable that holds `Samples(...)`.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if text.isascii() and text.isdigit():
+        return int(text)
+    from rlm_jupyter.engine.samples.samples import Samples
+
+    found = shell.user_ns.get(text)
+    if not isinstance(found, Samples):
+        known = [name for name, value in variables(shell).items() if isinstance(value, Samples)]
+        held = f" Variables with `Samples(...)`: {listed(known)}." if known else ""
+        raise UsageError(
+            f"`--samples` takes a number, or a variable that holds `Samples(...)`, not `{text}`.{held}"
+        )
+    return found
+
+
+def tools_of(
+    shell: InteractiveShell, names: Sequence[str], noun: str = "tool"
+) -> tuple[Callable[..., Any], ...]:
+    """Returns the functions that `-t` names, or `--check`.
 
     Raises:
         UsageError: one does not exist or cannot be called.
@@ -124,7 +146,9 @@ def tools_of(shell: InteractiveShell, names: Sequence[str]) -> tuple[Callable[..
         if value is None:
             raise missing("function", name, functions(shell), "Functions")
         if not callable(value):
-            raise UsageError(f"`{name}` is a `{type(value).__name__}` and no function, so it is not a tool.")
+            raise UsageError(
+                f"`{name}` is a `{type(value).__name__}` and no function, so it is not a {noun}."
+            )
         found.append(value)
     return tuple(found)
 

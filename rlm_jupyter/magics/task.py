@@ -39,6 +39,10 @@ class Task:
         schema: what the answer must be; None where anything will do.
         out: the name under which the answer is stored; None to store it nowhere.
         continues: the run that this is a follow-up to; None for a question of its own.
+        samples: how many agents answer, or `Samples(...)`; None for one.
+        verify: whether samples that differ are reconciled.
+        checks: functions that can send an answer back.
+        plain: whether the data is sent whole in one prompt.
     """
 
     question: str
@@ -54,6 +58,10 @@ class Task:
     step: bool = False
     dry_run: bool = False
     continues: Run | None = None
+    samples: Any = None
+    verify: bool = False
+    checks: tuple[Callable[..., Any], ...] = ()
+    plain: bool = False
 
     def begin(self, rlm: RLM) -> Run:
         """Start its run, and return at once; see `RLM.start` for what it raises."""
@@ -87,6 +95,10 @@ class Task:
             "mcp": self.mcp,
             "step": self.step,
             "continues": self.continues,
+            "samples": self.samples,
+            "verify": self.verify,
+            "checks": self.checks,
+            "plain": self.plain,
         }
         return {name: value for name, value in asked.items() if value is not None}
 
@@ -128,6 +140,10 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
         step=given.get("step", False),
         dry_run=given.get("dry_run", False),
         continues=earlier,
+        samples=notebook_lookup.samples_of(shell, given["samples"]) if "samples" in given else None,
+        verify=given.get("verify", False),
+        checks=notebook_lookup.tools_of(shell, given.get("check", ()), "check"),
+        plain=given.get("plain", False),
     )
 
 

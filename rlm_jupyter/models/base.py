@@ -146,6 +146,7 @@ class CompletionRequest:
             does not stream need not call it.
         run: the id of the run that asks.
         agent: the id of the agent that asks, or whose code asks for a plain completion.
+        sample: which of several samples of one question it belongs to; no two of them share a cached reply.
     """
 
     messages: Sequence[Message]
@@ -158,6 +159,7 @@ class CompletionRequest:
     on_begin: Callable[[], None] | None = None
     run: str = ""
     agent: str = ""
+    sample: int = 1
 
 
 @runtime_checkable

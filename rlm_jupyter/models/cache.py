@@ -3,9 +3,10 @@
 `ReplyCache` is the file, shared by all runs and processes; `RunCache` is one run's view of it.
 
 What makes a request the same: the model's own `identity` (name, address without secrets, parameters), the
-request's parameters, every message, and the how-manieth time this run asks it. The last, so that three samples
-of one prompt stay three different replies. `max_tokens` is left out, because it is clamped to what a run may
-still spend; only replies that ended by themselves are kept, and those are the same under any bound.
+request's parameters, every message, the sample of the question that it belongs to, and the how-manieth time this run
+asks it. The last two, so that three samples of one prompt stay three different replies. `max_tokens` is left out,
+because it is clamped to what a run may still spend; only replies that ended by themselves are kept, and those are the
+same under any bound.
 """
 
 from __future__ import annotations
@@ -69,6 +70,8 @@ def request_key(model: ChatModel, request: CompletionRequest, occurrence: int = 
         return None
     messages = [_keyed(message) for message in request.messages]
     parts = [_VERSION, dict(identity), request.parameters, messages, occurrence]
+    if request.sample > 1:  # the first is the same request as that of a question without samples
+        parts.append(request.sample)
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rlm_jupyter.answer_code.answer_code import AnswerCode
 from rlm_jupyter.errors import AgentNotFoundError, ConfigError, KernelDiedError, NoAnswerCodeError
 from rlm_jupyter.events import events as ev
+from rlm_jupyter.events.agreement import Agreement
 from rlm_jupyter.events.tree_state import AgentState, CallState, TreeState, TurnState
 from rlm_jupyter.records.reader import load
 
@@ -65,6 +66,16 @@ class PastRun:
             tree = load(self.log_path).tree
             self._read = weakref.ref(tree)
         return tree
+
+    @property
+    def agreement(self) -> Agreement | None:
+        """The share of the samples that agree with its answer; None without samples.
+
+        Raises:
+            RunNotFoundError, LogError: the log is gone, or cannot be read any more.
+        """
+        told = self.tree.agreement
+        return None if told is None else Agreement(told)
 
     @property
     def events(self) -> Sequence[ev.AnyEvent]:

@@ -31,7 +31,12 @@ def root_of(run: Run) -> Agent:
             f"Run `{run.id}` was continued by run `{run.continued_by}`, which has its kernel now: ask that one.",
             run=run,
         )
-    root = run.root
+    root = run.answering
+    if root is not None and root.spec.plain is not None:
+        raise ConfigError(
+            f"Run `{run.id}` was a plain call, which has no kernel to go on in: ask anew, with the data.",
+            run=run,
+        )
     if root is None or not root.messages:
         raise ConfigError(f"Run `{run.id}` ended before it asked anything: ask it anew.", run=run)
     if root.kernel is None or not root.kernel.alive:

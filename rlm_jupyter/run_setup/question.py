@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rlm_jupyter.engine.run.recorded_run import RecordedRun
     from rlm_jupyter.engine.run.run import Run
+    from rlm_jupyter.engine.samples.samples import Samples
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.events.events import AnyEvent
     from rlm_jupyter.run_setup.start import Data
@@ -54,6 +55,10 @@ class Question:
     step: bool = False
     on_event: Callable[[AnyEvent], None] | None = None
     continues: Run | None = None
+    samples: Samples | int | None = None
+    verify: bool = False
+    checks: Iterable[Callable[[Any], Any]] = ()
+    plain: bool = False
     recorded: RecordedRun | None = None
     data: Data | None = None
     inherited: Inherited = field(default_factory=Inherited)

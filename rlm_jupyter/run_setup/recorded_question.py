@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rlm_jupyter.engine.run.recorded_run import Branch
+from rlm_jupyter.engine.samples.samples import Samples
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.run_setup.question import Inherited, Question
 from rlm_jupyter.run_setup.resumption import Recording
@@ -150,7 +151,11 @@ def _branch(change: Mapping[str, Any]) -> Branch:
 def _question(
     recording: Recording, context: Any, branch: Branch | None, options: Mapping[str, Any]
 ) -> Question:
-    asked = Question(recording.tree.question, context, recorded=recording.recorded(branch), **options)
+    tree = recording.tree
+    how: dict[str, Any] = {"plain": tree.plain, "verify": tree.verify}
+    if tree.samples is not None:
+        how["samples"] = Samples.of_record(tree.samples)
+    asked = Question(tree.question, context, recorded=recording.recorded(branch), **{**how, **options})
     if context is None and not asked.names:
         asked.data = recording.data()
     elif not asked.names:

@@ -197,6 +197,7 @@ def emit_run_started(
     step: bool,
     exposed: str | None,
     recorded: RecordedRun | None = None,
+    told: Iterable[str] = (),
 ) -> None:
     """Reports that a run begins: the first event of each."""
     shown = spec.added[-1].data if spec.added else spec.context
@@ -216,7 +217,12 @@ def emit_run_started(
         continues=earlier,
         resumes=recorded.run if recorded is not None else None,
         branch=str(recorded.branch) if recorded is not None and recorded.branch is not None else None,
+        samples=spec.samples.samples.recorded if spec.samples is not None else None,
+        verify=spec.samples is not None and spec.samples.verify,
+        plain=spec.plain is not None,
     )
+    for text in told:
+        journal.emit(Notice, text=text)
     for text in shown.losses if shown is not None else ():
         journal.emit(Notice, text=text)
     if exposed is not None:

@@ -89,7 +89,7 @@ def read_tools(functions: Iterable[Any], *, data: Iterable[str] = ()) -> dict[st
                 options,
             )
         else:
-            tools[name] = Tool(name, text_of(name, function), _travelling(name, function))
+            tools[name] = Tool(name, text_of(name, function), travelling_forms(name, function))
     return tools
 
 
@@ -107,8 +107,16 @@ def tool_from_agent(name: object, signature: object, doc: object, *, awaited: bo
     return Tool(name, render(name, str(signature), str(doc), awaited=awaited), {"code": code})
 
 
-def _travelling(name: str, function: Callable[..., Any]) -> dict[Form, Buffer]:
-    """Encode a function, in all forms that it has."""
+def travelling_forms(name: str, function: Callable[..., Any]) -> dict[Form, Buffer]:
+    """Encode a function, in all forms that it has.
+
+    Args:
+        name: in messages.
+        function: of the notebook.
+
+    Raises:
+        ContextError: it has none.
+    """
     forms: dict[Form, Buffer] = {}
     trouble: Exception | None = None
     with _users_modules_by_value():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, one_line
 from rlm_jupyter.values.charts.embedded import fitted
+from rlm_jupyter.views.agreement_part import agreement_part
 from rlm_jupyter.views.card_protocol import Card, CardColumn, CardPart, CardPicture
 from rlm_jupyter.views.description import description
 from rlm_jupyter.views.json_numbers import whole
@@ -71,6 +72,7 @@ def answer_card(state: TreeState, *, picture_chars: int = PICTURE_CHARS) -> Card
         if isinstance(state.value, dict)
         else "",
         "whole": making.whole,
+        "agreement": agreement_part(state.agreement),
         "error": error,
         "facts": facts(state),
         "seen": seen(state),

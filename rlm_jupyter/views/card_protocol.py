@@ -60,6 +60,21 @@ class CardPart(TypedDict):
     picture: NotRequired[CardPicture]
 
 
+class CardAgreement(TypedDict):
+    """What the samples of a question say of its answer."""
+
+    text: str
+    """Such as `2 of 3 agree`."""
+    state: Literal["all", "some", "none"]
+    """How many agree with the answer: all, more than one, or at most one."""
+    why: str
+    """What the agent that reconciled them says of its check; may be empty."""
+    check: str
+    """What its check gave."""
+    table: CardPart | None
+    """Where the answers differ."""
+
+
 class Card(TypedDict):
     """What a run was asked for, and what that took; there is none while it goes on."""
 
@@ -70,6 +85,8 @@ class Card(TypedDict):
     """What the value is, on one line."""
     whole: bool
     """Whether nothing of the value is missing on the card."""
+    agreement: CardAgreement | None
+    """Of the samples of the question; null if it had none."""
     error: str | None
     facts: list[str]
     seen: str

@@ -50,7 +50,7 @@ def code_text(code: AnswerCode, *, max_bytes: int = MAX_BYTES) -> CodeText:
         "parts": {},
     }
     room = max_bytes - json_size(made) - _ENVELOPE
-    groups = _groups(code.steps)
+    groups = _groups(code.steps, code.root)
     sent: dict[int, int] = {}
     for group in groups:
         for at in group[:_ALIKE]:
@@ -85,11 +85,11 @@ def _fitted(source: str, room: int) -> tuple[str, int]:
     return kept, len(source) - len(kept)
 
 
-def _groups(steps: list[Step]) -> list[list[int]]:
+def _groups(steps: list[Step], root: str) -> list[list[int]]:
     """Returns the places of the steps, together those that stand for the same lines of the code."""
     groups: dict[object, list[int]] = {}
     for at, step in enumerate(steps):
-        alike = (step.places, step.lines) if step.places and step.agent != "0" else at
+        alike = (step.places, step.lines) if step.places and step.agent != root else at
         groups.setdefault(alike, []).append(at)
     return list(groups.values())
 

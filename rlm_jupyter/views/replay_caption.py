@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlm_jupyter.events import events as ev
+from rlm_jupyter.events.agreement import agreement_text
 from rlm_jupyter.events.tree_state import AgentState, TreeState
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.text.units import amount, duration, money, size
@@ -99,6 +100,8 @@ def _of_agent(state: TreeState, agent: AgentState, event: ev.AnyEvent, batch: in
         case ev.ValueReturned():
             to = f"up to {one_line(agent.parent, 40)}" if agent.parent else "as the answer"
             return f"{name} gives a value {to}: {_line(agent.value) or 'a value'}."
+        case ev.SamplesCompared():
+            return f"The samples are compared: {agreement_text(dict(event))}."
         case ev.ValueRejected():
             return f"The value that {name} gave was sent back to it."
         case ev.ToolCalled():

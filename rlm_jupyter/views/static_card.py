@@ -5,8 +5,9 @@ from __future__ import annotations
 from html import escape
 
 from rlm_jupyter.text.sanitize import one_line
+from rlm_jupyter.views.agreement_part import agreement_words
 from rlm_jupyter.views.answer_card import is_inline
-from rlm_jupyter.views.card_protocol import Card, CardPart, TextBlock
+from rlm_jupyter.views.card_protocol import Card, CardAgreement, CardPart, TextBlock
 
 _STYLES = {"strong": "strong", "emphasis": "em", "code": "code"}
 _WIDTH = 640
@@ -23,9 +24,19 @@ def card_html(card: Card) -> str:
     value = f'<div class="rlm-s-answer">{_part(card["value"], large=True)}</div>' if card["value"] else ""
     return (
         f'<div class="rlm-s-card"><div class="rlm-s-dim"><b>{escape(card["title"])}</b></div>{error}{value}'
+        f"{_agreement(card['agreement'])}"
         f'<div class="rlm-s-dim">{escape(" · ".join(card["facts"]))}</div>'
         f'<div class="rlm-s-dim">{escape(card["seen"])}</div></div>'
     )
+
+
+def _agreement(agreement: CardAgreement | None) -> str:
+    if agreement is None:
+        return ""
+    first, *others = [escape(line) for line in agreement_words(agreement)]
+    words = "".join(f'<div class="rlm-s-dim">{line}</div>' for line in others)
+    table = _table(agreement["table"]) if agreement["table"] is not None else ""
+    return f'<div class="rlm-s-agreement"><b>{first}</b>{words}{table}</div>'
 
 
 def _part(part: CardPart, *, large: bool = False) -> str:

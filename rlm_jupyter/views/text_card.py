@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rlm_jupyter.text.sanitize import one_line
+from rlm_jupyter.views.agreement_part import agreement_words
 from rlm_jupyter.views.answer_card import is_inline
 from rlm_jupyter.views.card_protocol import Card, CardPart, TextBlock
 
@@ -30,6 +31,12 @@ def card_lines(card: Card, width: int = _WIDTH) -> list[str]:
             about = f" ({card['summary']})" if card["summary"] else ""
             more = [f"… {len(told) - _MAX_LINES:,} more lines"] if len(told) > _MAX_LINES else []
             lines += [f"{card['title']}{about}:", *(f"   {line}" for line in [*told[:_MAX_LINES], *more])]
+    if (agreement := card["agreement"]) is not None:
+        lines += [
+            f"Samples: {line}" if at == 0 else f"   {line}"
+            for at, line in enumerate(agreement_words(agreement))
+        ]
+        lines += [f"   {line}" for line in (part_lines(agreement["table"]) if agreement["table"] else ())]
     if card["error"]:
         first, *others = card["error"].split("\n")
         lines += [f"Error: {first}", *(f"       {line}" for line in others)]

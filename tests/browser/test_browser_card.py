@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
-from answer_stories import answers, failed, hostile_answers, static_page, stopped, story_of, widget_page
+from answer_stories import answers, failed, hostile_answers, sampled, static_page, stopped, story_of, widget_page
 from lab import watch
 from playwright.sync_api import expect
 from widget_page import ADDRESS, serve, violations
@@ -31,7 +31,7 @@ LOOKS = {
 @pytest.fixture(scope="module")
 def stories():
     found = {kind: story_of(value) for kind, value in answers().items()}
-    return {**found, "failed": failed(), "stopped": stopped()}
+    return {**found, "failed": failed(), "stopped": stopped(), "sampled": sampled(8.0)}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,10 @@ def test_each_kind_is_readable_complete_and_within_its_width(opened, stories, lo
         pictures = page.locator(f"{part} img").evaluate_all("all => all.map(one => one.naturalWidth)")
         assert len(pictures) == (kind in ("chart", "report")), kind
         assert all(each > 300 for each in pictures)
+        if kind == "sampled":
+            told = page.locator(f"{part} :is(.rlm-agreement, .rlm-s-agreement)")
+            for words in ("2 of 3 agree", "the sum of <b>Acme</b> is 8", "supplier Acme · refund", "<i>5.0</i>"):
+                expect(told).to_contain_text(words)
         assert page.asked == page.errors == [], kind
         page.close()
 

@@ -108,6 +108,27 @@ def answers() -> dict[str, object]:
     }
 
 
+def sampled(value: object, **fields: object) -> Story:
+    """Returns a run whose three samples did not agree, and were reconciled."""
+    story = story_of(value)
+    story.state.agreement = {
+        "asked": 3,
+        "ran": 3,
+        "answered": 3,
+        "agreeing": 2,
+        "answering": "0.1",
+        "own": False,
+        "verified": True,
+        "why": "the sum of <b>Acme</b> is 8",
+        "check": "8",
+        "columns": ("where", "samples 1, 3", "sample 2"),
+        "rows": (("supplier Acme · refund", "8.0", "<i>5.0</i>"),),
+        "more": 0,
+        **fields,
+    }
+    return story
+
+
 def hostile_answers() -> dict[str, object]:
     """Answers of which each part would do harm, if it were anything but text."""
     link = "[click](javascript:alert(1)) ![x](http://evil.test/i.png) <img src=http://evil.test/i.png onerror=alert(1)>"

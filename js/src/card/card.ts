@@ -2,7 +2,7 @@
 
 import { attribute, button, h, on, put, putLong, show, tip } from "../dom/dom";
 import { line } from "../dom/format";
-import type { Card, Proof } from "../state/protocol";
+import type { Card, CardAgreement, Proof } from "../state/protocol";
 import { FINAL, type Session } from "../state/session";
 import { PROOF_WORDS } from "./code_panel";
 import { drawPart } from "./parts";
@@ -15,6 +15,7 @@ export class CardView {
   readonly #code: HTMLButtonElement;
   readonly #pulled = h("span.rlm-card-pulled", { role: "status" });
   readonly #value = h("div.rlm-card-value");
+  readonly #agreement = h("div.rlm-agreement");
   readonly #error = h("pre.rlm-card-error");
   readonly #small = h("div.rlm-card-small");
   #drawn: Card | null = null;
@@ -31,6 +32,7 @@ export class CardView {
       head,
       this.#error,
       this.#value,
+      this.#agreement,
       this.#small,
     );
     on(this.element, "keydown", (event) => {
@@ -91,8 +93,23 @@ export class CardView {
     this.#value.replaceChildren(
       ...(card.value ? [drawPart(card.value, true, 0, this.#hasCode(card) ? this.#link : undefined)] : []),
     );
+    this.#drawAgreement(card.agreement ?? null); // a page that was saved earlier has none
     const facts = h("div", {}, card.facts.join(" · "));
     this.#small.replaceChildren(facts, h("div", {}, card.seen));
+  }
+
+  /** How many samples agree with the answer, and where the others differ. */
+  #drawAgreement(agreement: CardAgreement | null): void {
+    show(this.#agreement, agreement !== null);
+    if (agreement === null) return;
+    attribute(this.#agreement, "data-state", agreement.state);
+    const check = agreement.check === "" ? "" : ` (its check gave ${line(agreement.check, 120)})`;
+    const why =
+      agreement.why === "" ? null : h("p.rlm-agreement-why", {}, `Verified: ${agreement.why}${check}`);
+    this.#agreement.replaceChildren(
+      h("strong.rlm-agreement-text", {}, agreement.text),
+      ...[why, agreement.table && drawPart(agreement.table)].filter((each) => each !== null),
+    );
   }
 
   #updateProof(proof: Proof | null | undefined): void {

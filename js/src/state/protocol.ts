@@ -450,6 +450,20 @@ export interface CardPart {
   picture?: CardPicture;
 }
 
+/** What the samples of a question say of its answer. */
+export interface CardAgreement {
+  /** Such as `2 of 3 agree`. */
+  text: string;
+  /** How many agree with the answer: all, more than one, or at most one. */
+  state: "all" | "some" | "none";
+  /** What the agent that reconciled them says of its check; may be empty. */
+  why: string;
+  /** What its check gave. */
+  check: string;
+  /** Where the answers differ. */
+  table: CardPart | null;
+}
+
 /** What a run was asked for, and what that took; there is none while it goes on. */
 export interface Card {
   /** `Answer`, `Partial answer` or `No answer`. */
@@ -459,6 +473,8 @@ export interface Card {
   summary: string;
   /** Whether nothing of the value is missing on the card. */
   whole: boolean;
+  /** Of the samples of the question; null if it had none. */
+  agreement: CardAgreement | null;
   error: string | null;
   facts: string[];
   /** How much of the data the model was shown. */

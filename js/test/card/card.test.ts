@@ -22,6 +22,7 @@ function card(value: CardPart | null, fields: Partial<Card> = {}): Card {
     value,
     summary: "",
     whole: true,
+    agreement: null,
     error: null,
     facts: ["4 agents", "$0.02"],
     seen: "The model was shown 48 characters of samples and outputs; the data has 48.0 MB",
@@ -224,5 +225,38 @@ describe("hostile text", () => {
     for (let depth = 0; depth < 5000; depth += 1) part = { kind: "list", parts: [part] };
     const shown = await draw({ kind: "list", parts: [part] });
     expect(shown.querySelectorAll("*").length).toBeLessThan(100);
+  });
+});
+
+describe("samples", () => {
+  const agreement = {
+    text: "2 of 3 agree",
+    state: "some" as const,
+    why: `the sum ${EVIL}`,
+    check: "8",
+    table: {
+      kind: "table" as const,
+      columns: [
+        { name: "where", number: false, index: true },
+        { name: "samples 1, 3", number: false, index: false },
+        { name: "sample 2", number: false, index: false },
+      ],
+      rows: [["supplier Acme", "8.0", EVIL]],
+      shape: "1 difference",
+    },
+  };
+
+  it("says how many agree, what the check has shown, and where the others differ", async () => {
+    await draw({ kind: "number", text: "8" }, { agreement });
+    expect(page.find(".rlm-agreement").dataset.state).toBe("some");
+    expect(texts(".rlm-agreement-text")).toEqual(["2 of 3 agree"]);
+    expect(texts(".rlm-agreement-why")[0]).toContain("(its check gave 8)");
+    expect(texts(".rlm-agreement th")).toEqual(["where", "samples 1, 3", "sample 2", "supplier Acme"]);
+    expect(page.all(".rlm-agreement img, .rlm-agreement b, .rlm-agreement a")).toEqual([]);
+  });
+
+  it("says nothing of them where there were none", async () => {
+    await draw({ kind: "number", text: "8" });
+    expect(page.find(".rlm-agreement").hidden).toBe(true);
   });
 });

@@ -63,7 +63,16 @@ const VALUE: CardPart = {
 };
 
 async function ended(value: CardPart = VALUE): Promise<void> {
-  const card = { title: "Answer", value, summary: "", whole: true, error: null, facts: [], seen: "" };
+  const card = {
+    title: "Answer",
+    value,
+    summary: "",
+    whole: true,
+    agreement: null,
+    error: null,
+    facts: [],
+    seen: "",
+  };
   page.snapshot([agent("0"), agent("0.3")], { status: "done", card });
   await frame();
 }
@@ -191,7 +200,16 @@ it("leads from the rows of a list of records, and not from those of a frame", as
   };
   await ended({ ...table, type: "DataFrame" });
   expect(page.button("South")).toBeUndefined();
-  const card = { title: "Answer", value: table, summary: "", whole: true, error: null, facts: [], seen: "" };
+  const card = {
+    title: "Answer",
+    value: table,
+    summary: "",
+    whole: true,
+    agreement: null,
+    error: null,
+    facts: [],
+    seen: "",
+  };
   page.receive({ kind: "patch", seq: 2, run: { card } });
   await frame();
   page.button("South")?.click();

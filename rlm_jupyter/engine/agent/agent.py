@@ -98,7 +98,7 @@ class Agent:
     def leaf(self) -> bool:
         """Whether it is at the depth limit, and so has no sub-agents."""
         depth = self.services.limits.depth
-        return depth is not None and self.spec.depth >= depth
+        return depth is not None and self.spec.level >= depth
 
     @property
     def new_data(self) -> Added | None:
@@ -116,7 +116,7 @@ class Agent:
         if self.new_data is not None:
             return (*self.new_data.names, *self.new_data.item_names)
         read = self.spec.context.description.get("variable") if self.spec.context is not None else None
-        own = [read] if isinstance(read, str) and self.spec.parent is None else []
+        own = [read] if isinstance(read, str) and self.spec.is_root else []
         return ("context", *self.spec.names, *self.spec.item_names, *own)
 
     @property

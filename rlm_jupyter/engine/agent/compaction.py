@@ -51,7 +51,7 @@ async def keep_within(agent: Agent) -> None:
     part = agent.services.settings.compact_at
     if part is None or len(agent.messages) <= _HEAD:  # then nothing can go, and no window need be looked up
         return
-    size = window(agent.services, agent.spec.model, root=agent.id == "0")
+    size = window(agent.services, agent.spec.model, root=agent.spec.is_root)
     if size is None:
         return
     # The reply must fit as well; of a small window it gets a quarter.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rlm_jupyter.engine.agent import kernel_setup
 from rlm_jupyter.engine.agent.prompt import LAST_TURN, left_text
 from rlm_jupyter.engine.agent.vision import earlier_chat
+from rlm_jupyter.engine.agent_requests.answer_refusals import install_checks
 from rlm_jupyter.engine.agent_requests.tool_calls import install_tools
 from rlm_jupyter.engine.run.retained_kernels import kept_kernels
 from rlm_jupyter.errors import KernelDiedError
@@ -87,6 +88,7 @@ async def furnish(agent: Agent, root: Agent, kernel: AgentKernel) -> AgentKernel
     if (new := agent.new_data) is not None:
         await kernel_setup.load(kernel, new.data, new.names, new.item_names)
     await install_tools(kernel.bridge, _new_tools(agent, root))
+    await install_checks(kernel.bridge, agent.spec.checks)
     agent.services.journal.emit(
         ev.KernelStarted, agent.id, pid=kernel.pid, confinement=kernel.confinement, seconds=0.0
     )

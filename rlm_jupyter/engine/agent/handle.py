@@ -197,6 +197,11 @@ class AgentHandle:
 
     def _kernel(self, wanted: str) -> AgentKernel:
         kernel = self._agent.kernel
+        spec = self._agent.spec
+        if spec.samples is not None or spec.plain is not None:
+            below = ", ".join(f"`{child}`" for child in self.state.children)
+            where = f"its samples have some: {below}" if below else "it asked one plain completion"
+            raise KernelDiedError(f"Agent `{self.id}` has no kernel of its own for {wanted}; {where}.")
         if kernel is None and (ended := self.state.kernel_ended) is not None:
             saved = [name for agent, name in self._conductor.holdings.saved if agent == self.id]
             left = [f"`{name}`" for name in saved[:_LISTED]]

@@ -19,11 +19,11 @@ _SHAPE = ("type", "summary", "shape", "preview", "length")
 async def begin(agent: Agent) -> bool:
     """Find the record of an agent that begins; return whether its answer was kept, so that it need not work.
 
-    The root works in any case: its kernel is to have its variables again.
+    The root works in any case, and so do samples in its place: their kernels are to have their variables again.
     """
     recorded = agent.services.recorded
     known = recorded.begin(agent.spec) if recorded is not None else None
-    if recorded is None or known is None or agent.spec.parent is None or not known.done:
+    if recorded is None or known is None or agent.spec.is_root or not known.done:
         return False
     kept = await in_thread(recorded.value, ValueKey("answer", known.id))
     if kept is None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.sandbox_notes import sandbox_notifier
+from rlm_jupyter.engine.agent_requests.answer_refusals import install_checks
 from rlm_jupyter.engine.agent_requests.tool_calls import install_tools
 from rlm_jupyter.errors import KernelDiedError, KernelError
 from rlm_jupyter.events import events as ev
@@ -40,7 +41,8 @@ async def open_kernel(agent: Agent) -> AgentKernel:
         tell=sandbox_notifier(agent.calls),
     )
     began = time.monotonic()
-    await _share_data(agent)
+    if agent.spec.parent is None:
+        await share_data(agent)
     try:
         kernel = await services.pool.start(request, agent.calls.handle)
     finally:
@@ -58,10 +60,10 @@ async def open_kernel(agent: Agent) -> AgentKernel:
     return kernel
 
 
-async def _share_data(agent: Agent) -> None:
+async def share_data(agent: Agent) -> None:
     """Load the root's large data once, in a process from which the run's kernels are forked; tell what is held."""
     services, context = agent.services, agent.spec.context
-    if agent.spec.parent is not None or context is None:
+    if context is None:
         return
     forked = services.settings.kernel is None and services.settings.sandbox.mode != "bwrap"
     if context.size >= _SHARED_BYTES and forked:
@@ -84,11 +86,12 @@ async def _furnish(agent: Agent, kernel: AgentKernel) -> None:
     await configure(agent, kernel)
     context = agent.spec.context or agent.services.question_buffer(agent.spec.question)
     await load(kernel, context, ("context", *agent.spec.names), agent.spec.item_names)
-    if agent.spec.parent is None and context.description.get("variable"):
+    if agent.spec.is_root and context.description.get("variable"):
         await _read_files(agent, kernel)
     for added in agent.spec.added:
         await load(kernel, added.data, added.names, added.item_names)
     await install_tools(kernel.bridge, agent.spec.tools)
+    await install_checks(kernel.bridge, agent.spec.checks)
 
 
 async def _read_files(agent: Agent, kernel: AgentKernel) -> None:
@@ -108,7 +111,7 @@ async def configure(agent: Agent, kernel: AgentKernel) -> None:
         "configure",
         {
             "agent": agent.id,
-            "depth": agent.spec.depth,
+            "depth": agent.spec.level,
             # What is switched off is refused, and not done as a plain completion instead.
             "leaf": agent.leaf and agent.services.settings.sub_calls and agent.services.settings.sub_agents,
             "words": agent.services.words(agent),

@@ -89,7 +89,7 @@ class AgentLoop(Agent):
         self._tails = ChatTails()
         self.calls = AgentCalls(self)
         earlier = self.spec.earlier
-        self._known_data = len(earlier.spec.added) if earlier is not None else 0
+        self._known_data = len((earlier or self).spec.added)
         self.guidance = Guidance(self.spec.question, self.data_names, self.services.redact)
         self.looked = earlier is not None and self.new_data is None
 

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from rlm_jupyter.models.base import ChatModel
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.mapping.map_task import MapTask
+    from rlm_jupyter.engine.plain.plain_prompt import PlainData
+    from rlm_jupyter.engine.samples.samples import SamplePlan
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+    from rlm_jupyter.tools.checks import Checks
     from rlm_jupyter.tools.functions import Tool
     from rlm_jupyter.values.store import Buffer
+
+
+class Acceptance(Protocol):
+    """Looks at what an agent gives to FINAL, besides its schema."""
+
+    def refuse(self, agent: Agent, value: Buffer) -> str | None:
+        """Returns why a value is sent back; None to take it. Not called on the engine's loop."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,14 @@ class AgentSpec:
         added: data that came with follow-up questions, the newest last.
         earlier: of a follow-up: the root whose kernel and chat it goes on with.
         mapping: what it asks about each item of a table; None: it is an agent that writes code.
+        samples: of a question that several agents answer: how many, and whether they are verified; it then starts
+            these. None: it answers itself.
+        sample: the number of the sample that it is, or works for, which makes its requests others than those of the
+            other samples; None for none.
+        levels_above: how many agents above it only start others, and do not count for the limit `depth`.
+        plain: its data as text, if it is to be one plain completion; None: it has a kernel.
+        checks: functions of the user that look at what it gives to FINAL.
+        acceptance: looks at that in this process.
     """
 
     id: str
@@ -68,3 +86,19 @@ class AgentSpec:
     added: tuple[Added, ...] = ()
     earlier: Agent | None = field(default=None, repr=False, compare=False)
     mapping: MapTask | None = field(default=None, repr=False, compare=False)
+    samples: SamplePlan | None = None
+    sample: int | None = None
+    levels_above: int = 0
+    plain: PlainData | None = field(default=None, repr=False)
+    checks: Checks | None = field(default=None, repr=False)
+    acceptance: Acceptance | None = field(default=None, repr=False)
+
+    @property
+    def level(self) -> int:
+        """How many agents above it count for the limit `depth`."""
+        return self.depth - self.levels_above
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it works on the question of the run itself: the root, or a sample."""
+        return self.level == 0

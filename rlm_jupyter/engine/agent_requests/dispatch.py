@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rlm_jupyter.engine.agent.compaction import check_fits
 from rlm_jupyter.engine.agent_requests.added_imports import told_imports
+from rlm_jupyter.engine.agent_requests.answer_refusals import refusal_of
 from rlm_jupyter.engine.agent_requests.database_queries import ask_table
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
 from rlm_jupyter.engine.agent_requests.packed_items import answer_items, read_item_schema
@@ -219,13 +220,11 @@ class AgentCalls:
             raise BridgeError("rejected", reason)
         buffer = self._received(fds[0], body)
         if (reason := await self._not_found(buffer)) is not None:
-            if agent.draft is not None:
-                agent.draft.close()
-            agent.draft = await agent.services.holdings.keep(buffer)
-            agent.services.journal.emit(ev.ValueRejected, agent.id, reason=reason)
-            raise BridgeError("rejected", reason)
+            await self._send_back(buffer, reason)
         if agent.spec.schema is not None:
             await self._check(agent.spec.schema, buffer)
+        if (reason := await refusal_of(agent, body, buffer)) is not None:
+            await self._send_back(buffer, reason)
         await agent.services.holdings.keep(buffer)
         for older in (agent.value, agent.draft):
             if older is not None:
@@ -276,16 +275,21 @@ class AgentCalls:
         return await self.work.run(partial(typed_value, buffer, list(agent.codes), seen, small=agent.small))
 
     async def _check(self, schema: AnswerSchema, buffer: Buffer) -> None:
-        agent = self._agent
         try:
             await self.work.run(_load_and_check, buffer, schema)
         except (ValueError, RLMError) as error:
-            if agent.draft is not None:
-                agent.draft.close()
-            agent.draft = await agent.services.holdings.keep(buffer)
-            reason = f"The value does not match what was asked for ({schema.text:.300}).\n{error}"
-            agent.services.journal.emit(ev.ValueRejected, agent.id, reason=reason)
-            raise BridgeError("rejected", reason) from None
+            await self._send_back(
+                buffer, f"The value does not match what was asked for ({schema.text:.300}).\n{error}"
+            )
+
+    async def _send_back(self, buffer: Buffer, reason: str) -> NoReturn:
+        """Keep a value as a draft, which is the answer if the agent ends without another one, and send it back."""
+        agent = self._agent
+        if agent.draft is not None:
+            agent.draft.close()
+        agent.draft = await agent.services.holdings.keep(buffer)
+        agent.services.journal.emit(ev.ValueRejected, agent.id, reason=reason)
+        raise BridgeError("rejected", reason) from None
 
     async def _schema(self, schema: object) -> AnswerSchema | None:
         """Read a schema that the agent's code made, before anything is asked or started for it.

@@ -24,6 +24,7 @@ class Accounts:
     Args:
         limits: what it may spend.
         clock: seconds that only grow; the run's time begins now.
+        levels_above: levels of agents that do not count for the limit `depth`.
 
     Attributes:
         spent: of the whole run.
@@ -31,8 +32,9 @@ class Accounts:
         turns_held: turns in flight, by agent.
     """
 
-    def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
+    def __init__(self, limits: Limits, clock: Callable[[], float], levels_above: int = 0) -> None:
         self.limits = limits
+        self._levels_above = levels_above
         self.spent = Account()
         self.held = Account()
         self.turns_held: dict[str, int] = {}
@@ -61,7 +63,7 @@ class Accounts:
         if agent in self._agents:
             return
         depth, agents = self.limits.depth, self.limits.agents
-        if depth is not None and _depth(agent) > depth:
+        if depth is not None and self._depth(agent) > depth:
             raise depth_reached(agent, depth)
         if agents is not None and len(self._agents) >= agents:
             raise limit_reached("agents", agents, len(self._agents), 0, 1)
@@ -91,7 +93,7 @@ class Accounts:
             calls=_positive(rooms["calls"]),
             turns=None if turns is None else max(0, turns - self.turns(agent)),
             seconds=None if seconds is None else max(0.0, seconds - self.elapsed()),
-            depth=None if depth is None else max(0, depth - _depth(agent)),
+            depth=None if depth is None else max(0, depth - self._depth(agent)),
         )
 
     def half_gone(self, agent: str | None = None) -> bool:
@@ -162,15 +164,14 @@ class Accounts:
             return limit_reached(name, self.limits.cost, dollars(spent), dollars(held), dollars(wanted))
         return limit_reached(name, getattr(self.limits, name), spent, held, wanted)
 
+    def _depth(self, agent: str) -> int:
+        return max(0, agent.count(".") - self._levels_above)
+
     def _limit(self, name: str) -> int | None:
         limit = getattr(self.limits, name)
         if limit is None:
             return None
         return units(limit, down=True) if name == "cost" else int(limit)
-
-
-def _depth(agent: str) -> int:
-    return agent.count(".")
 
 
 def _positive(amount: int | None) -> int | None:

@@ -57,6 +57,7 @@ class Ledger:
         limits: what it may spend; None anywhere is no limit.
         clock: seconds that only grow; the run's time begins now.
         shared: a budget that others spend of, too; None for none.
+        levels_above: levels of agents that only start others, and do not count for the limit `depth`.
     """
 
     def __init__(
@@ -65,9 +66,10 @@ class Ledger:
         *,
         clock: Callable[[], float] = time.monotonic,
         shared: SharedBudget | None = None,
+        levels_above: int = 0,
     ) -> None:
         self._shared = shared
-        self._accounts = Accounts(limits, clock)
+        self._accounts = Accounts(limits, clock, levels_above)
         self._clock = clock
         self._open: set[Reservation] = set()
         self._queue: deque[tuple[Request, asyncio.Future[Reservation]]] = deque()

@@ -15,11 +15,19 @@ if TYPE_CHECKING:
 _SPEND = re.compile(r"^(?:You may spend|Left to spend): [^\n]*\n*", re.MULTILINE)
 
 
-def cache_request(messages: Sequence[Message], sampling: Sampling) -> CompletionRequest:
+def cache_request(
+    messages: Sequence[Message], sampling: Sampling, sample: int | None = None
+) -> CompletionRequest:
     """Returns a request as the cache knows it: without what was left to spend when it was sent.
 
     Seconds, tokens and money that are left differ from run to run, most of all in a run that is answered
     from the cache: with them in the key, a notebook that is run again would be paid for again.
+
+    Args:
+        messages: that are sent.
+        sampling: how they are asked.
+        sample: the number of the sample for which they are sent. The first one is asked as a question without samples
+            is, so that it is not paid for a second time if that was asked before.
     """
     known: list[Message] = [
         {**message, "content": _SPEND.sub("", message["content"]).rstrip("\n")}
@@ -27,4 +35,6 @@ def cache_request(messages: Sequence[Message], sampling: Sampling) -> Completion
         else message
         for message in messages
     ]
-    return CompletionRequest(messages=known, max_tokens=sampling.max_tokens, parameters=sampling.parameters)
+    return CompletionRequest(
+        messages=known, max_tokens=sampling.max_tokens, parameters=sampling.parameters, sample=sample or 1
+    )

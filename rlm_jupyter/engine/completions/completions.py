@@ -101,6 +101,8 @@ class Completions:
         self._cache_told = False
         self._recorded = recorded
         self._numbers = itertools.count(1)
+        self._roots = {"0"}
+        self._sample_of: dict[str, int | None] = {}
 
     def price_of(self, model: ChatModel) -> Price | None:
         """Returns what a model costs here; None if it is not known."""
@@ -134,7 +136,7 @@ class Completions:
             LimitReachedError: its worst case does not fit under the limits.
             ModelError: the provider failed for good.
         """
-        sampling = self._samplings.of_request(agent, purpose)
+        sampling = self._samplings.of_request(purpose, root=agent in self._roots)
         redact = self._redact
         messages = redact.of_chat(agent, messages) if purpose == "turn" else redact.of_request(messages)
         if max_tokens is not None:
@@ -153,7 +155,7 @@ class Completions:
 
         if self._cache is None:
             return await buy()
-        key = cache_request(messages, sampling)
+        key = cache_request(messages, sampling, self._sample_of.get(agent))
         known = await self._cache.get(model, key)
         self._tell_of_cache(self._cache)
         if known is not None:
@@ -170,6 +172,18 @@ class Completions:
         if cache.problem is not None and not self._cache_told:
             self._cache_told = True
             self._journal.emit(ev.Notice, text=cache.problem)
+
+    def admit(self, agent: str, *, root: bool, sample: int | None) -> None:
+        """Take note of an agent that begins.
+
+        Args:
+            agent: its id.
+            root: whether it works on the question of the run itself, so that it is asked as the root is.
+            sample: the number of the sample that it works for; None for none.
+        """
+        if root:
+            self._roots.add(agent)
+        self._sample_of[agent] = sample
 
     def agent_ended(self, agent: str) -> None:
         """Let go of what was kept for an agent's next turn."""

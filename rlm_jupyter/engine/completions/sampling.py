@@ -72,9 +72,14 @@ class Samplings:
             _sampling({**rest, **_given(sub)}, settings.sub_completion_tokens or most),
         )
 
-    def of_request(self, agent: str, purpose: Purpose) -> Sampling:
-        """Returns how a model is asked for an agent."""
-        return self.root if agent == "0" and purpose in ("turn", "summary") else self.sub
+    def of_request(self, purpose: Purpose, *, root: bool) -> Sampling:
+        """Returns how a model is asked.
+
+        Args:
+            purpose: of the request.
+            root: whether it is of the root, or of a sample in its place.
+        """
+        return self.root if root and purpose in ("turn", "summary", "plain") else self.sub
 
 
 def _given(named: Mapping[str, object]) -> dict[str, object]:

@@ -123,11 +123,15 @@ async def run_all_awaited(starts: Sequence[Callable[[], Run]], concurrency: int)
     if concurrency < 1:
         raise ConfigError(f"`concurrency` cannot be {concurrency}: give 1 or more.")
     places = asyncio.Semaphore(concurrency)
+    in_turn = (
+        asyncio.Lock()
+    )  # equal questions are numbered as they start: the same batch has the same numbers again
     runs: dict[int, Run] = {}
 
     async def one(number: int, start: Callable[[], Run]) -> None:
         async with places:
-            runs[number] = await started(start)
+            async with in_turn:
+                runs[number] = await started(start)
             await runs[number]
 
     try:

@@ -14,8 +14,10 @@ from rlm_jupyter.engine.agent.loop import AgentLoop
 from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.budget.limit_errors import retry_refused
 from rlm_jupyter.engine.mapping.map_loop import MapLoop
+from rlm_jupyter.engine.plain.plain_loop import PlainLoop
 from rlm_jupyter.engine.run.retained_kernels import KeptKernels, kept_kernels
 from rlm_jupyter.engine.run.services import RunServices
+from rlm_jupyter.engine.samples.sample_loop import SampleLoop
 from rlm_jupyter.errors import AgentFailedError, LimitReachedError, RLMError, RunStoppedError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
@@ -109,8 +111,9 @@ class Conductor(RunServices):
             LimitReachedError: there is no room for another agent.
         """
         self.ledger.admit_agent(spec.id)
-        agent = AgentLoop(spec, self) if spec.mapping is None else MapLoop(spec, self)
+        agent = _loop_of(spec)(spec, self)
         self.agents[spec.id] = agent
+        self.completions.admit(spec.id, root=spec.is_root, sample=spec.sample)
         self.journal.emit(
             ev.AgentStarted,
             spec.id,
@@ -123,6 +126,7 @@ class Conductor(RunServices):
             tools=tuple(spec.tools),
             mcp=spec.mcp,
             place=spec.context.place if spec.context else None,
+            sample=spec.sample if spec.is_root and spec.parent is not None else None,
         )
         return agent
 
@@ -190,6 +194,29 @@ class Conductor(RunServices):
 
     # ---- sub-agents
 
+    def next_child(self, parent: str) -> str:
+        """Returns the id of the next agent below another one."""
+        number = self._children[parent] = self._children.get(parent, 0) + 1
+        return f"{parent}.{number}"
+
+    async def run_agent(self, spec: AgentSpec) -> AgentLoop:
+        """Run an agent that the engine itself wants, to its end.
+
+        Raises:
+            RLMError: why there is no answer.
+        """
+        try:
+            return await self._work(self._admit(spec))
+        except asyncio.CancelledError:
+            if not _cancelled_here():
+                raise RunStoppedError(f"Agent `{spec.id}` was stopped by the user.") from None
+            raise
+
+    def value_of(self, agent_id: str) -> Buffer | None:
+        """Returns what an agent gave, or had of an answer when it ended early; None if it had none."""
+        agent = self.agents.get(agent_id)
+        return agent.value if agent is not None else None
+
     async def sub_agent(
         self,
         parent: Agent,
@@ -206,10 +233,8 @@ class Conductor(RunServices):
         Raises:
             BridgeError: it did not give one; the error carries its partial value.
         """
-        number = self._children.get(parent.id, 0) + 1
-        self._children[parent.id] = number
         spec = AgentSpec(
-            id=f"{parent.id}.{number}",
+            id=self.next_child(parent.id),
             parent=parent.id,
             depth=parent.spec.depth + 1,
             question=question,
@@ -219,6 +244,8 @@ class Conductor(RunServices):
             name=name,
             tools=tools or {},
             mcp=mcp,
+            sample=parent.spec.sample,
+            levels_above=parent.spec.levels_above,
         )
         try:
             agent = await self._work(self._admit(spec))
@@ -341,6 +368,14 @@ class Conductor(RunServices):
         for agent in list(self.agents.values()):
             agent.dismantle()
         self.agents.clear()
+
+
+def _loop_of(spec: AgentSpec) -> type[AgentLoop]:
+    if spec.mapping is not None:
+        return MapLoop
+    if spec.samples is not None:
+        return SampleLoop
+    return AgentLoop if spec.plain is None else PlainLoop
 
 
 def _cancelled_here() -> bool:

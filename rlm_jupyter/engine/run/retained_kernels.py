@@ -122,7 +122,7 @@ class KeptKernels:
 
     def _of_sub_agents(self) -> list[AgentKernel]:
         self._drop_dead()
-        return [kernel for kernel, (agent, _) in self._sizes.items() if agent.spec.parent is not None]
+        return [kernel for kernel, (agent, _) in self._sizes.items() if not agent.spec.is_root]
 
     def _surplus(self, times: int) -> int:
         """Return how many kernels of sub-agents are more than may stay, by the settings of the last agent."""

@@ -20,6 +20,7 @@ from rlm_jupyter.engine.run.answer_proof import AnswerFunction, code_of_run, fun
 from rlm_jupyter.engine.run.batch import started
 from rlm_jupyter.engine.run.engine_thread import EngineThread
 from rlm_jupyter.engine.run.run_answer import RunAnswer
+from rlm_jupyter.engine.run.run_samples import SampledAnswer
 from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.blocking import in_thread
@@ -64,7 +65,7 @@ _CLOSE_SECONDS = 40.0
 _TICK = 0.1  # an awaited cell is interrupted only when its loop wakes (ipykernel issue 881)
 
 
-class Run:
+class Run(SampledAnswer):
     """One question and what came of it: value, status, spend, agents, events.
 
     Made by `RLM.run`, `RLM.start` and `%%rlm`. It keeps its agents' kernels until `close`, so that every

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import RLMError, UnsafeValueError
+from rlm_jupyter.events.agreement import Agreement
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.run.conductor import Conductor
@@ -67,9 +68,16 @@ class RunAnswer:
         except UnsafeValueError as error:
             how = "`run.pull_value(trust=True)` does; `%rlm last` gives the newest run."
             raise UnsafeValueError(f"{error.message} For the answer {how}") from None
+        self._mark(value)
         if final:
             self._value, self._is_decoded = value, True
         return value
+
+    def _mark(self, value: Any) -> None:
+        """Note on a table of pandas how many samples agree with it."""
+        told = self._conductor.journal.state.agreement
+        if told is not None and isinstance(getattr(value, "attrs", None), dict):
+            value.attrs["agreement"] = float(Agreement(told))
 
     @property
     def encoded(self) -> Buffer | None:

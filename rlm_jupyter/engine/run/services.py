@@ -22,6 +22,7 @@ from rlm_jupyter.values.store import Buffer, Store
 if TYPE_CHECKING:
     from rlm_jupyter.databases.database import Database
     from rlm_jupyter.engine.agent.agent import Agent
+    from rlm_jupyter.engine.agent.spec import AgentSpec
     from rlm_jupyter.engine.budget.ledger import Ledger
     from rlm_jupyter.engine.completions.completions import Completions
     from rlm_jupyter.engine.run.recorded_run import RecordedRun
@@ -98,6 +99,22 @@ class RunServices(ABC):
     ) -> Buffer:
         """Start a sub-agent and wait for its value."""
 
+    @abstractmethod
+    def next_child(self, parent: str) -> str:
+        """Returns the id of the next agent below another one."""
+
+    @abstractmethod
+    async def run_agent(self, spec: AgentSpec) -> Agent:
+        """Run an agent that the engine itself wants, to its end; its answer is in `value`.
+
+        Raises:
+            RLMError: why there is no answer.
+        """
+
+    @abstractmethod
+    def value_of(self, agent_id: str) -> Buffer | None:
+        """Returns what an agent gave, or had of an answer when it ended early; None if it had none."""
+
     def tell_once(self, sentences: Iterable[object]) -> None:
         """Notifies the user of each of these, once for each run."""
         for sentence in map(str, sentences):
@@ -112,11 +129,13 @@ class RunServices(ABC):
 
     def words(self, agent: Agent) -> dict[str, Any]:
         """Settings of the words in an agent's kernel."""
-        faithful = agent.spec.parent is not None and agent.spec.schema is None
+        faithful = not agent.spec.is_root and agent.spec.schema is None
         size = window(self, self.sub_model, root=False)
         room = {"fallback_chars": min(60_000, 2 * size)} if size is not None else {}
         fields = list(agent.spec.schema.fields) if agent.spec.schema is not None else []
-        return {**room, "rows": self.settings.sample_rows, "faithful": faithful, "fields": fields}
+        checked = agent.spec.checks.part if agent.spec.checks is not None else None
+        told = {"rows": self.settings.sample_rows, "faithful": faithful, "fields": fields}
+        return {**room, **told, "checked_part": checked}
 
     def tools_text(self, agent: Agent) -> str | None:
         """Tools as the model is shown them."""

@@ -152,6 +152,20 @@ class AnswerSchema:
                 raise ValueError(str(problem) if deep else "it holds no JSON") from None
         return self.validate(found) if self._columns is None else _rows(found, self._columns)
 
+    def from_json(self, found: Any) -> Any:
+        """Returns what `read` gave as plain data, and a table as one.
+
+        Args:
+            found: an answer that matches.
+        """
+        if self._columns is not None:
+            import pandas as pd
+
+            return _check_frame(
+                pd.DataFrame(found, columns=None if found else list(self._columns)), self._columns
+            )
+        return found if self._adapter is None else self._adapter.dump_python(found, mode="json")
+
     def _validate_type(self, value: object) -> Any:
         try:
             return validated(self._adapter, value)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rlm_jupyter.events import events as ev
+from rlm_jupyter.events.agreement import agreement_text
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.views.widget_messages import summary
@@ -90,5 +91,6 @@ _TOLD: dict[type[ev.Event], Callable[[Any], str]] = {
     ev.StepPending: lambda event: f"waits for Next before cell {event.cell}",
     ev.Notice: lambda event: f"notes: {one_line(event.text, _TEXT)}",
     ev.CodeProved: lambda event: f"has run the code behind its answer again: {event.verdict}",
+    ev.SamplesCompared: lambda event: f"compares its samples: {agreement_text(dict(event))}",
     ev.Command: lambda event: f"is told by the user: {one_line(event.name, 40)} {one_line(event.detail, 60)}",
 }
