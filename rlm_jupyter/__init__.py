@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     )
     from rlm_jupyter.rlm import RLM
     from rlm_jupyter.sandbox_settings import Sandbox
+    from rlm_jupyter.security.hidden.hidden_columns import Hidden
     from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.host_tools import host_tool
     from rlm_jupyter.values.charts.chart import Chart
@@ -75,6 +76,7 @@ __all__ = [
     "ContextError",
     "ContextTooLongError",
     "EmptyReplyError",
+    "Hidden",
     "ImagesRefusedError",
     "KernelDiedError",
     "KernelError",
@@ -106,6 +108,7 @@ __all__ = [
 
 _ROOMS = {
     "RLM": "rlm_jupyter.rlm",
+    "Hidden": "rlm_jupyter.security.hidden.hidden_columns",
     "Chart": "rlm_jupyter.values.charts.chart",
     "Run": "rlm_jupyter.engine.run.run",
     "Limits": "rlm_jupyter.settings",

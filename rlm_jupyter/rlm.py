@@ -257,6 +257,7 @@ class RLM:
         limits: Limits | Mapping[str, object] | None = None,
         on_event: Callable[[AnyEvent], None] | None = None,
         continues: Run | None = None,
+        hide: object = None,
     ) -> Run:
         """Ask, and return at once.
 
@@ -276,6 +277,7 @@ class RLM:
             limits: what this run may spend, instead of the limits of this `RLM`.
             on_event: called with each event of the run, on the engine's thread; it must not block.
             continues: the run that this is a follow-up to; see `Run.ask`.
+            hide: columns whose values no provider sees, besides those of the settings: names, patterns, `Hidden(...)`.
 
         Raises:
             ConfigError: the question is empty, or a setting cannot work.
@@ -298,6 +300,7 @@ class RLM:
             step=step,
             on_event=on_event,
             continues=continues,
+            hide=hide,
         )
         return wiring.start(asked, self.limits if limits is None else self._check_limits(Limits.of(limits)))
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError
 from rlm_jupyter.options.pydantic_fields import field_of
+from rlm_jupyter.security.hidden.hidden_columns import read_hide
 from rlm_jupyter.sandbox_settings import Sandbox, read_bytes
 
 PromptVariant = Literal["auto", "default", "small", "frugal", "small_context"]
@@ -44,6 +45,7 @@ class Limits(BaseModel):
     tokens: int | None = _limit("tokens")
     depth: int | None = _limit("depth")
     agents: int | None = _limit("agents")
+    exposure: int | None = _limit("exposure")
     concurrency: int | None = _limit("concurrency")
     seconds: float | None = _limit("seconds")
     cell_seconds: float | None = _limit("cell_seconds")
@@ -234,6 +236,7 @@ class Settings(BaseModel):
     prompt: PromptVariant = _setting("prompt")
     instructions: str | None = _setting("instructions")
     see: bool | None = _setting("see")
+    hide: tuple[Any, ...] = _setting("hide")
     require_look: bool = _setting("require_look")
     inherit_tools: bool = _setting("inherit_tools")
     tool_seconds: float = _setting("tool_seconds")
@@ -258,6 +261,11 @@ class Settings(BaseModel):
     budget: Path | None = _setting("budget")
     early_start: bool = _setting("early_start")
     telemetry: bool = _setting("telemetry")
+
+    @field_validator("hide", mode="before")
+    @classmethod
+    def _read_hide(cls, value: object) -> object:
+        return read_hide(value)
 
     @field_validator("value_memory", "kernel_memory", mode="before")
     @classmethod

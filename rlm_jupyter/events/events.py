@@ -91,6 +91,8 @@ class RunStarted(Event):
     """The id of the run whose record it goes through again, in kernels of its own."""
     branch: str | None = None
     """Where and how it leaves that record; None if it goes on where the record ends."""
+    hidden: tuple[str, ...] = ()
+    """Columns of whose values models see tokens alone."""
 
 
 class CellPicture(BaseModel):
@@ -196,6 +198,8 @@ class PromptSent(Event):
     start: int = 0
     """Index of the first message below in the whole prompt; those before it were sent with an earlier call."""
     messages: tuple[dict[str, str], ...] = Field((), alias="gen_ai.input.messages")
+    data_tokens: int = 0
+    """Tokens of data that left with it: see the limit `exposure`; 0 for a reply from the cache."""
 
 
 class ReplyDelta(Event):

@@ -54,6 +54,7 @@ class Question:
     step: bool = False
     on_event: Callable[[AnyEvent], None] | None = None
     continues: Run | None = None
+    hide: object = None
     recorded: RecordedRun | None = None
     data: Data | None = None
     inherited: Inherited = field(default_factory=Inherited)

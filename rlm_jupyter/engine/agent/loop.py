@@ -176,8 +176,15 @@ class AgentLoop(Agent):
             "schema": self.spec.schema.text if self.spec.schema else None,
             "tools": self.services.tools_text(self),
             "servers": await self.services.servers.shown(self.spec.mcp),
-            "allowed": describe_sandbox_permissions(settings.sandbox, settings.kernel),
+            "allowed": self._allowed(),
         }
+
+    def _allowed(self) -> str | None:
+        """Returns what the sandbox lets code reach, and what is hidden from the model."""
+        settings, hidden = self.services.settings, self.services.hidden
+        told = describe_sandbox_permissions(settings.sandbox, settings.kernel)
+        notes = [text for text in (told, hidden.told if hidden is not None else None) if text]
+        return "\n\n".join(notes) or None
 
     async def _begin_small(self) -> None:
         """Begin a small model's chat: what is asked, then a first look at the data as code and output."""
@@ -470,6 +477,7 @@ class AgentLoop(Agent):
         if services.recorded is not None:
             code = services.recorded.code(self.id, number, code)
         code = await services.gate.before(self.id, number, code)
+        code = services.hidden.code(code) if services.hidden is not None else code
         self.codes.append(code)
         self.looked = self.looked or reads_any(code, (*self.data_names, *self._derived))
         journal.emit(ev.CodeStarted, self.id, cell=number, turn=self.turn, code=code)
