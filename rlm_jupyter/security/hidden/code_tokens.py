@@ -51,13 +51,73 @@ def code_with_values(code: str, tokens: Sequence[tuple[int, int, Any]]) -> str:
     ast.fix_missing_locations(wanted)
     places = _literal_places(syntax_tree(marked, "<reply>"), marked)
     text = _written(code, tokens, marked, places, rewriting)
-    if _same(text, wanted):
+    if _same(text, wanted) or _MARKED.search(ast.dump(wanted)):  # a token within a name: Python says what is wrong
         return text
-    try:
-        again = ast.unparse(wanted)
-    except _FAILURES:
-        return _escaped(code, tokens)
-    return again if _same(again, wanted) else _escaped(code, tokens)
+    return _unparsed(wanted, rewriting.changed) or _escaped(code, tokens)
+
+
+def _unparsed(wanted: ast.Module, changed: set[int]) -> str | None:
+    """Write code anew; None if Python cannot."""
+    for hoisted in (False, True):
+        try:
+            if hoisted:
+                _hoist(wanted, changed)
+            text = ast.unparse(wanted)
+        except _FAILURES:
+            continue
+        if _same(text, wanted):
+            return text
+    return None
+
+
+def _hoist(tree: ast.Module, changed: set[int]) -> None:
+    """Give names to the values within f-strings: before Python 3.12 no backslash may stand there."""
+    hoisting = _Hoisting(changed)
+    hoisting.visit(tree)
+    first = next(
+        (
+            number
+            for number, node in enumerate(tree.body)
+            if not (isinstance(node, ast.ImportFrom) and node.module == "__future__")
+            and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        ),
+        len(tree.body),
+    )
+    tree.body[first:first] = [
+        ast.Assign([ast.Name(name, ast.Store())], value) for name, value in hoisting.values.items()
+    ]
+    ast.fix_missing_locations(tree)
+
+
+class _Hoisting(ast.NodeTransformer):
+    """Puts names in the place of values within f-strings.
+
+    Args:
+        changed: the literals that have values in them, by their identity.
+
+    Attributes:
+        values: by the names.
+    """
+
+    def __init__(self, changed: set[int]) -> None:
+        self._changed = changed
+        self._inside = 0
+        self.values: dict[str, ast.expr] = {}
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
+        """Look into the expression."""
+        self._inside += 1
+        node.value = self.visit(node.value)
+        self._inside -= 1
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        """Name a value."""
+        if not self._inside or id(node) not in self._changed:
+            return node
+        name = f"_hidden_value_{len(self.values) + 1}"
+        self.values[name] = ast.Constant(node.value)
+        return ast.copy_location(ast.Name(name, ast.Load()), node)
 
 
 def _with_marks(code: str, tokens: Iterable[tuple[int, int, Any]]) -> str:
@@ -83,13 +143,16 @@ class _Values(ast.NodeTransformer):
     Attributes:
         bare: numbers of the marks that stand as names of their own.
         as_pattern: numbers of the marks that stand in regular expressions.
+        changed: the literals that have values in them, by their identity.
     """
 
     def __init__(self, values: Sequence[Any], patterns: set[int]) -> None:
         self.values = values
         self._patterns = patterns
+        self._made: list[ast.AST] = []  # identities stay theirs as long as they are held
         self.bare: set[int] = set()
         self.as_pattern: set[int] = set()
+        self.changed: set[int] = set()
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         """A token without quotes is the value itself."""
@@ -101,8 +164,11 @@ class _Values(ast.NodeTransformer):
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         """A token in a literal is the value's text."""
-        if isinstance(node.value, str):
-            return ast.copy_location(ast.Constant(self._put(node, node.value), node.kind), node)
+        if isinstance(node.value, str) and _MARKED.search(node.value):
+            made = ast.copy_location(ast.Constant(self._put(node, node.value), node.kind), node)
+            self.changed.add(id(made))
+            self._made.append(made)
+            return made
         if isinstance(node.value, bytes) and b"RLM_HIDDEN_" in node.value:
             text = self._put(node, node.value.decode("latin-1"), is_bytes=True)
             return ast.copy_location(ast.Constant(text.encode("latin-1")), node)

@@ -52,7 +52,10 @@ _ESCAPE = re.compile(rf"{_BYTE_ESCAPES}|\\+(?:u[0-9a-fA-F]{{4}}|U[0-9a-fA-F]{{8}
 _PERCENT = re.compile(r"(?:%(?:25)*[0-9A-Fa-f]{2})+")
 _ENTITY = re.compile(r"&(?:amp;)*(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,8});")
 _CONTROLS: Final = dict(zip("nrtbfv", "\n\r\t\b\f\v", strict=True))
-_FOLDED = re.compile(r"(?<=[A-Za-z0-9+/_-]{60})\r?\n(?=[A-Za-z0-9+/_-]{4})|(?<=[0-9a-fA-F]{2})[ :](?=[0-9a-fA-F]{2}[ :])")
+_FOLDED = re.compile(
+    r"(?<=[A-Za-z0-9+/_-]{60})\r?\n(?=[A-Za-z0-9+/_-]{4})"
+    r"|(?<=(?<![0-9A-Za-z])[0-9a-fA-F]{2})[ :](?=[0-9a-fA-F]{2}(?![0-9A-Za-z]))"
+)
 """What stands between the lines of base64, and between the pairs of digits of bytes."""
 _LEAST_BYTES: Final = 4
 _NONE: Final = 255

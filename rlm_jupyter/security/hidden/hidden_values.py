@@ -57,7 +57,7 @@ class _Index:
                 if how == "reversed" and match.stop - match.start < _REVERSED:
                     continue
                 place = None if match.number is None else self.column.place_of_text(match.number)
-                first, last = reading.span(*text.span(match.start, match.stop))
+                first, last = reading.span(*self.texts.edges(text, match))
                 yield _Found(3 if place is not None and not how else 2, first, last, token(label, place, how))
             if not how:
                 for first, last in cut_beginnings(text, self.texts, at_end=cut_end):

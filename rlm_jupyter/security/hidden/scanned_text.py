@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -14,9 +14,13 @@ from rlm_jupyter.security.hidden.normal_form import squash
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from rlm_jupyter.security.hidden.hashed_bytes import Integers, Words
+    from rlm_jupyter.security.hidden.hashed_bytes import Words
 
     Flags = npt.NDArray[np.bool_]
+
+
+_BARRIER: Final = 1
+"""What stands in a normal form for what is no part of the text."""
 
 
 @dataclass
@@ -44,7 +48,8 @@ class ScannedText:
             return np.zeros(0, np.bool_)
         codes = np.frombuffer(self.text.encode("utf-32-le", "surrogatepass"), np.uint32)[self.places]
         small, capital = (codes >= ord("a")) & (codes <= ord("z")), (codes >= ord("A")) & (codes <= ord("Z"))
-        return np.asarray((np.diff(self.places) > 1) | (small[:-1] & capital[1:]))
+        apart = (np.diff(self.places) > 1) | (self.data[:-1] == _BARRIER) | (self.data[1:] == _BARRIER)
+        return np.asarray(apart | (small[:-1] & capital[1:]))
 
     @cached_property
     def opens(self) -> Flags:
@@ -70,6 +75,7 @@ class ScannedText:
         first, last = self.span(start, stop)
         return not (self.text[first - 1 : first].isdigit() or self.text[last : last + 1].isdigit())
 
-    def pieces(self) -> Integers:
-        """Returns the places at which words begin."""
-        return np.flatnonzero(self.opens)
+    def are_decimals(self, start: int, stop: int) -> bool:
+        """Whether the digits of a piece are those after the point of a number."""
+        first, _ = self.span(start, stop)
+        return self.text[first - 1 : first] == "." and self.text[first - 2 : first - 1].isdigit()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -38,6 +39,8 @@ _DIGITS: Final = 4
 _PAIRS: Final = 1 << 20
 _KNOWN: Final = 10_000
 
+_FIRST: Final = re.compile(r"[^\W_]")
+_LAST: Final = re.compile(r"[\W_]{1,20}$")
 _PYTHON: Final = frozenset(word.casefold().encode() for word in keyword.kwlist)
 
 
@@ -97,6 +100,19 @@ class TextIndex:
                 found.append(match)
                 end = match.stop
         return found
+
+    def edges(self, text: ScannedText, match: Match) -> tuple[int, int]:
+        """Returns which characters a match is, with the punctuation that the value itself begins and ends with."""
+        first, last = text.span(match.start, match.stop)
+        if match.number is not None:
+            value = self.values[match.number]
+            if not value[:1].isalnum() and (found := _FIRST.search(value)) is not None:
+                before = value[: found.start()]
+                first -= len(before) if before and text.text.endswith(before, 0, first) else 0
+            if not value[-1:].isalnum() and (found := _LAST.search(value)) is not None:
+                after = value[found.start() :]
+                last += len(after) if text.text.startswith(after, last) else 0
+        return first, last
 
     def begins(self, text: ScannedText) -> Integers:
         """Returns the places at which the beginning of a value may stand."""
@@ -174,7 +190,9 @@ class TextIndex:
         if piece.isdigit():
             if length < _DIGITS:
                 return False
-            return whole if length < _ANYWHERE else text.apart_from_digits(start, start + length)
+            if length < _ANYWHERE:
+                return whole and not text.are_decimals(start, start + length)
+            return text.apart_from_digits(start, start + length)
         value = self.values[number]
         if length <= _EXACT and text.original(start, start + length) != value.strip():
             return False
