@@ -1,6 +1,5 @@
 """Hidden columns in runs: a server on loopback sees none of their values, and the answers hold them."""
 
-import base64
 import json
 
 import pandas as pd
@@ -40,6 +39,7 @@ def ask(openai_server, tmp_path):
             cache=False,
             hide=hide,
             limits=limits,
+            require_look=False,
         )
         run = rlm.start("What is there?", context, **options).wait(120)
         runs.append(run)
@@ -127,18 +127,19 @@ def test_tokens_that_a_model_writes_are_the_values(ask, openai_server):
 
 
 def test_replies_of_plain_completions_have_the_values(ask, openai_server):
-    turns = ["x = llm_query('Who?', schema={'who': str})\ny = llm_query('Again')\nFINAL([x, y])"]
+    turns = ["x = llm_query('Who?', schema={'type': 'object', 'properties': {'who': {'type': 'string'}}})\ny = llm_query('Again')\nFINAL([x, y])"]
     run = ask(turns, frame(), plain=lambda prompt: '{"who": "⟨email:7⟩"}' if "JSON" in prompt else "It is ⟨email:8⟩.")
     assert run.value == [{"who": EMAILS[6]}, f"It is {EMAILS[7]}."]
 
 
 def test_descriptions_show_types_and_tokens(ask, openai_server):
     data = frame().assign(born=BORN)
-    run = ask(["FINAL(1)"], {"people": data, "rows": data.to_dict("records")[:2]}, hide=[*HIDE, "born"])
+    run = ask(["FINAL(1)"], data, hide=[*HIDE, "born"])
+    ask(["FINAL(1)"], {"people": data, "rows": data.to_dict("records")[:2]}, hide=[*HIDE, "born"])
+    ask(["FINAL(1)"], data.to_dict("records"), hide=[*HIDE, "born"])
     first = seen(openai_server)[0]
     assert "`email`" in first
-    assert "⟨email:" in first
-    assert "Kiel" in first
+    assert "⟨email:1⟩ | ⟨name:1⟩ | ⟨salary:1⟩ | ⟨phone:1⟩ | Kiel | ⟨born:1⟩" in first
     assert_nothing_left(openai_server, [*PLANTED, *map(str, BORN)])
     assert run.value == 1
 
@@ -204,7 +205,7 @@ def test_rows_are_mapped_with_tokens(openai_server, tmp_path):
     def answer(request):
         text = request["messages"][-1]["content"]
         assert "⟨email:1⟩" in text
-        return json.dumps([{"id": number, "answer": f"⟨email:{number}⟩"} for number in (1, 2)])
+        return json.dumps([{"n": number, "answer": f"⟨email:{number}⟩"} for number in (1, 2)])
 
     openai_server.script = answer
     rlm = RLM(
@@ -216,8 +217,11 @@ def test_rows_are_mapped_with_tokens(openai_server, tmp_path):
 
 
 def test_pictures_are_not_sent(ask):
-    png = base64.b64encode(b"x").decode()
-    run = ask([f"a = llm_query('What is it?', images=[{png!r}])", "FINAL(1)"], frame())
+    png = (
+        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+    )
+    code = f"import base64\na = llm_query('What is it?', images=[base64.b64decode({png!r})])"
+    run = ask([code, "FINAL(1)"], frame())
     cell = next(iter(run.tree.agents["0"].turns)).cells[0]
     assert "see=False" in cell.output
 
@@ -232,7 +236,7 @@ def test_a_resumed_run_goes_through_the_record(ask, openai_server, tmp_path):
         "test-model", base_url=openai_server.url, api_key="sk-test-0123456789", log_dir=tmp_path / "logs", hide=HIDE,
         cache=False,
     )  # fmt: skip
-    again = rlm.resume(run.log_path, frame())
+    again = rlm.resume(run.log_path, frame()).wait(60)
     assert again.value == [EMAILS[0]]
     assert not openai_server.received
     again.close()

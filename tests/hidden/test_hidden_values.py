@@ -304,6 +304,13 @@ def test_a_reply_has_the_values_and_json_stays_json(planted):
         assert (found["who"] if "who" in found else found["a"] if "a" in found else found[0]) in EMAILS
 
 
+def test_a_token_is_known_with_the_escapes_of_json(planted):
+    assert json.loads(planted.restored(json.dumps(["⟨email:8⟩"]))) == [EMAILS[7]]
+    sizes = hidden(pd.DataFrame({"größe": ["riesenhaft"]}), ["größe"])
+    assert json.loads(sizes.restored(json.dumps({"a": "⟨größe:1⟩"}))) == {"a": "riesenhaft"}
+    assert planted.code(r'x = "\u27e8email:1\u27e9"') == f'x = "{EMAILS[0]}"'
+
+
 def test_ends_of_a_text_that_was_cut_hold_no_part(planted):
     redact = HidingRedactor(["sk-0123456789"], planted)
     head, tail = redact.ends("key sk-0123456789 of zelda.quist@nord", "tail")

@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 OPEN: Final = "⟨"
 PART: Final = "part"
-_SHAPE = re.compile(r"⟨([^⟨⟩:\s]{1,40}):(\d{1,10})⟩")
-_ANY = re.compile(r"⟨([^⟨⟩:\s]{1,40}):(\d{1,10}|part)(?: in (?:base64|hex|reverse))?⟩")
+_BEGIN, _LABEL, _END = r"(?:⟨|\\u27[eE]8)", r"((?:[^⟨⟩:\s\\]|\\u[0-9a-fA-F]{4}){1,40})", r"(?:⟩|\\u27[eE]9)"
+"""A reply that is JSON may have escapes in a token."""
+_SHAPE = re.compile(rf"{_BEGIN}{_LABEL}:(\d{{1,10}}){_END}")
+_ANY = re.compile(rf"⟨{_LABEL}:(\d{{1,10}}|{PART})(?: in (?:base64|hex|reverse))?⟩")
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _FENCE = re.compile(r"```[^\n]*\n(.*?)```", re.DOTALL)
 
 
@@ -60,13 +63,14 @@ class Tokens:
 
     def known(self, text: str) -> list[tuple[int, int, Any]]:
         """Returns where tokens of whole values stand, and the values."""
-        if OPEN not in text:
+        if OPEN not in text and "\\u27" not in text:
             return []
         found = []
         for match in _SHAPE.finditer(text):
-            if match[1] in self._labels:
+            label = _ESCAPED.sub(lambda escape: chr(int(escape[1], 16)), match[1])
+            if label in self._labels:
                 try:
-                    found.append((*match.span(), self.value(match[1], int(match[2]) - 1)))
+                    found.append((*match.span(), self.value(label, int(match[2]) - 1)))
                 except IndexError:
                     continue
         return found
