@@ -59,6 +59,10 @@ _FOLDED = re.compile(
 """What stands between the lines of base64, and between the pairs of digits of bytes."""
 _LEAST_BYTES: Final = 4
 _NONE: Final = 255
+_MARK: Final = 1
+"""A byte of no text, which stands before each run of what is readable."""
+_TAIL, _LEAD, _NO_LEAD = 0x80, 0xC2, 0xF5
+"""Of UTF-8: from where on bytes go on with a character, and begin one; no byte is as large as the last."""
 _MOST_CODE: Final = 0x10FFFF
 
 
@@ -95,26 +99,22 @@ def readings(text: str) -> Iterator[Reading]:
 def _replaced(text: str, pattern: re.Pattern[str], decode: Callable[[str], str]) -> Reading | None:
     """Decode each match of a pattern, and leave the rest as it is."""
     parts: list[str] = []
-    starts: list[Integers] = []
-    stops: list[Integers] = []
+    segments: list[tuple[int, int, int]] = []  # where each begins and ends in the original, and its length
     last = 0
-
-    def add(piece: str, first: Integers, end: Integers) -> None:
-        parts.append(piece)
-        starts.append(first)
-        stops.append(end)
-
     for match in pattern.finditer(text):
-        plain = np.arange(last, match.start())
-        add(text[last : match.start()], plain, plain + 1)
+        first, end = match.span()
         piece = decode(match.group())
-        add(piece, np.full(len(piece), match.start()), np.full(len(piece), match.end()))
-        last = match.end()
+        parts += [text[last:first], piece]
+        segments += [(last, last + 1, first - last), (first, end, len(piece))]
+        last = end
     if not parts:
         return None
-    plain = np.arange(last, len(text))
-    add(text[last:], plain, plain + 1)
-    return Reading("".join(parts), np.concatenate(starts), np.concatenate(stops))
+    parts.append(text[last:])
+    segments.append((last, last + 1, len(text) - last))
+    begins, ends, lengths = np.array(segments, np.int64).T
+    within = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    within[np.repeat(np.arange(len(segments)) % 2 == 1, lengths)] = 0
+    return Reading("".join(parts), np.repeat(begins, lengths) + within, np.repeat(ends, lengths) + within)
 
 
 def _escape(written: str) -> str:
@@ -164,7 +164,8 @@ def _base64_pieces(text: str, places: Integers) -> Iterator[_Piece]:
         first = known[:, 0] & known[:, 1]
         second = first & known[:, 2]
         told = np.stack([first, second, second & known[:, 3]], axis=1)
-        yield from _readable(raw, told, places, phase, 4)
+        if (found := _readable(raw, told, places, phase, 4)) is not None:
+            yield found
 
 
 def _hex_pieces(text: str, places: Integers) -> Iterator[_Piece]:
@@ -173,11 +174,12 @@ def _hex_pieces(text: str, places: Integers) -> Iterator[_Piece]:
         digits = _digits(text, _FOUR_BITS, 2, phase)
         told = (digits != _NONE).all(axis=1, keepdims=True)
         raw = (digits[:, :1] << 4 | digits[:, 1:] & 15).astype(np.uint8)
-        yield from _readable(raw, told, places, phase, 2)
+        if (found := _readable(raw, told, places, phase, 2)) is not None:
+            yield found
 
 
-def _readable(raw: Bytes, told: Flags, places: Integers, phase: int, size: int) -> Iterator[_Piece]:
-    """Yields the runs of groups that say readable text; what no digits tell is left out.
+def _readable(raw: Bytes, told: Flags, places: Integers, phase: int, size: int) -> _Piece | None:
+    """Returns what groups of digits say where it is readable text, with a barrier before each run of them.
 
     Args:
         raw: the bytes of each group.
@@ -186,30 +188,28 @@ def _readable(raw: Bytes, told: Flags, places: Integers, phase: int, size: int) 
         phase: the character at which the first group begins.
         size: characters of a group.
     """
+    width = raw.shape[1]
     flat = np.where(told, raw, 0).ravel()
-    lead, tail = (flat >= 0xC2) & (flat < 0xF5), (flat >= 0x80) & (flat < 0xC0)
+    lead, tail = (flat >= _LEAD) & (flat < _NO_LEAD), (flat >= _TAIL) & (flat < _LEAD - 2)
     near = np.zeros(len(flat), np.bool_)
     near[:-1] |= lead[:-1] & tail[1:]
     near[1:] |= tail[1:] & (lead[:-1] | tail[:-1])
     good = ((_READABLE[flat] | near).reshape(raw.shape) | ~told).all(axis=1) & told[:, 0]
-    whole = told.all(axis=1)
-    edges = np.flatnonzero(good)
-    if not len(edges):
-        return
-    breaks = np.flatnonzero((np.diff(edges) > 1) | ~whole[edges[:-1]])
-    for first, last in zip(
-        np.concatenate([edges[:1], edges[breaks + 1]]).tolist(),
-        np.concatenate([edges[breaks], edges[-1:]]).tolist(),
-        strict=True,
-    ):
-        if (last + 1 - first) * raw.shape[1] < _LEAST_BYTES:
-            continue
-        kept = np.flatnonzero(told[first : last + 1].ravel())
-        said, of_bytes = _decoded(flat[first * raw.shape[1] :][kept].tobytes())
-        groups, within = np.divmod(kept[of_bytes], raw.shape[1])
-        begins = phase + (first + groups) * size + within
-        ends = np.minimum(begins + size // raw.shape[1], len(places) - 1)
-        yield said, places[begins], places[ends] + 1
+    if not good.any():
+        return None
+    begins = good.copy()
+    begins[1:] &= ~(good[:-1] & told[:-1].all(axis=1))
+    run = np.cumsum(begins)
+    kept = good & (np.bincount(run[good], minlength=int(run[-1]) + 1)[run] * width >= _LEAST_BYTES)
+    if not kept.any():
+        return None
+    shown = np.concatenate([(begins & kept)[:, None], told & kept[:, None]], axis=1)
+    codes = np.concatenate([np.full((len(raw), 1), _MARK, np.uint8), flat.reshape(raw.shape)], axis=1)[shown]
+    offsets = np.array([0, *range(width)], np.int64)
+    firsts = (phase + np.arange(len(raw))[:, None] * size + offsets)[shown]
+    said, of_bytes = _decoded(codes.tobytes())
+    firsts = np.minimum(firsts[of_bytes], len(places) - 1)
+    return said.replace(chr(_MARK), BARRIER), places[firsts], places[np.minimum(firsts + size // width, len(places) - 1)] + 1
 
 
 def _decoded(raw: bytes) -> tuple[str, Integers]:

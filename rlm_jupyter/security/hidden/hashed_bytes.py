@@ -21,15 +21,16 @@ _A, _B, _C, _D = (
 )
 _HALF: Final = np.uint64(32)
 _BITS: Final = 64
-_LEAST_SIZE, _MOST_SIZE = 12, 27
+_LEAST_SIZE, _MOST_SIZE = 12, 26
 """Powers of two."""
+_SLOTS_OF_EACH: Final = 8
 
 
-def words_of(data: npt.NDArray[np.uint8]) -> Words:
+def words_of(data: bytes | npt.NDArray[np.uint8]) -> Words:
     """Returns the eight bytes from each place on, as integers; after the end there are zeros."""
-    padded = np.concatenate([data, np.zeros(WORD, np.uint8)])
+    padded = bytes(data) + bytes(WORD)
     # A view of each eight bytes, which overlap: nothing is copied.
-    return np.ndarray((len(data) + 1,), np.dtype("<u8"), padded.tobytes(), strides=(1,))
+    return np.ndarray((len(padded) - WORD + 1,), np.dtype("<u8"), padded, strides=(1,))
 
 
 def hash_words(words: Words) -> Words:
@@ -62,13 +63,16 @@ class HashFilter:
     """Says of a hash whether it may be one of many; what it denies is none of them.
 
     Args:
-        hashes: the many.
+        count: of the many, about.
     """
 
-    def __init__(self, hashes: Words) -> None:
-        bits = min(max((8 * len(hashes)).bit_length(), _LEAST_SIZE), _MOST_SIZE)
+    def __init__(self, count: int) -> None:
+        bits = min(max((_SLOTS_OF_EACH * count).bit_length(), _LEAST_SIZE), _MOST_SIZE)
         self._shift = np.uint64(_BITS - bits)
         self._slots = np.zeros(1 << bits, np.bool_)
+
+    def add(self, hashes: Words) -> None:
+        """Remember hashes."""
         self._slots[hashes >> self._shift] = True
 
     def __call__(self, hashes: Words) -> Any:
@@ -90,7 +94,8 @@ class HashTable:
         self._low = np.uint64((1 << max(1, most.bit_length())) - 1)
         self._high = ~self._low
         self._keys = np.sort((hashes & self._high) | numbers.astype(np.uint64))
-        self._may_have = HashFilter(hashes)
+        self._may_have = HashFilter(len(hashes))
+        self._may_have.add(hashes)
 
     def known(self, hashes: Words) -> npt.NDArray[np.bool_]:
         """Returns for each hash whether anything has it; of a million, one or none is wrong."""

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.security.hidden.arrow_texts import arrow_texts
 
 _DEPTH: Final = 8
 _LABEL: Final = 40
@@ -85,7 +86,7 @@ class HiddenColumn:
     """
 
     label: str
-    texts: list[str] = dataclasses.field(default_factory=list)
+    texts: Sequence[str] = dataclasses.field(default_factory=list)
     values: list[Any] = dataclasses.field(default_factory=list)
     owners: list[int] | None = None
     numbers: list[Any] = dataclasses.field(default_factory=list)
@@ -108,8 +109,11 @@ class HiddenColumn:
     def __len__(self) -> int:
         return self.place_of_number(len(self.numbers))
 
-    def add(self, values: list[Any]) -> None:
+    def add(self, values: Sequence[Any], are_texts: bool = False) -> None:  # noqa: FBT001, FBT002 - as `_listed` returns it
         """Add values of any kinds; missing ones, flags and single letters tell nothing and are left out."""
+        if are_texts:
+            self._add_texts(values)
+            return
         kinds = set(map(type, values))
         if kinds <= {str}:
             self._add_texts(values)
@@ -125,21 +129,20 @@ class HiddenColumn:
                 self._add_forms(texts)
         self.numbers = [number for number in self.numbers if number == number] if _has_nan(self.numbers) else self.numbers
 
-    def _add_texts(self, texts: list[str]) -> None:
+    def _add_texts(self, texts: Sequence[str]) -> None:
         if self.owners is not None:
-            self._add_forms(texts)
-        elif self.texts:
-            self.texts += texts
+            self._add_forms(list(texts))
         else:
-            self.texts = texts
+            self.texts = [*self.texts, *texts] if self.texts else texts
 
     def _add_forms(self, values: list[Any]) -> None:
         if self.owners is None:
             self.values, self.owners = list(self.texts), list(range(len(self.texts)))
+        self.texts = texts = list(self.texts)
         for value in values:
             forms = _forms(value)
             self.owners += [len(self.values)] * len(forms)
-            self.texts += forms
+            texts += forms
             self.values.append(value if type(value) is str else forms[0])
 
 
@@ -279,15 +282,33 @@ class ColumnFinder:
             return
         self.found.add(name)
         label = "".join(char for char in name if char.isalnum() or char in "_-.")[:_LABEL] or "hidden"
-        self.columns.setdefault(label, HiddenColumn(label)).add(_listed(values))
+        self.columns.setdefault(label, HiddenColumn(label)).add(*_listed(values))
 
 
 def _joined_name(name: object) -> str:
     return "_".join(map(str, name)) if isinstance(name, tuple) else str(name)
 
 
-def _listed(values: Any) -> list[Any]:
-    """Returns a list of values of a column, without the missing ones."""
+def _listed(values: Any) -> tuple[Sequence[Any], bool]:
+    """Returns the values of a column, without the missing ones, and whether it is known that all are texts."""
+    if (texts := _texts(values)) is not None:
+        return texts, True
+    return _any_values(values), False
+
+
+def _texts(values: Any) -> Sequence[str] | None:
+    """Returns the values of a column of pandas if all are texts; of ten million, each is not looked at."""
+    pd = sys.modules.get("pandas")
+    if pd is None or not isinstance(values, pd.Series):
+        return None
+    if (found := arrow_texts(values.dropna())) is not None:
+        return found
+    if values.dtype == object and pd.api.types.infer_dtype(values, skipna=False) == "string":
+        return list(values.tolist())
+    return None
+
+
+def _any_values(values: Any) -> list[Any]:
     if hasattr(values, "dropna"):  # pandas
         values = values.dropna()
     for method in ("tolist", "to_list", "to_pylist"):

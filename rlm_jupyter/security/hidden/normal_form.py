@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from rlm_jupyter.security.hidden.arrow_texts import ArrowTexts
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -26,7 +28,7 @@ BARRIER: Final = "\ue000"
 _ASCII: Final = 128
 _LOWER: Final = bytes(ord(chr(code).lower()) if code < _ASCII else code for code in range(256))
 _DROPPED: Final = bytes(code for code in range(1, _ASCII) if not chr(code).isalnum())
-_CHUNK: Final = 8192
+CHUNK: Final = 16384
 """Values of which the normal forms are made at once: one that is not ASCII makes its chunk slow, and no other."""
 
 _TABLE: Final = np.zeros(_ASCII, np.uint8)
@@ -69,17 +71,20 @@ def normal_form(text: str) -> bytes:
 
 def joined_normal_forms(values: Sequence[str]) -> bytes:
     """Returns the normal forms of values, with a zero byte after each."""
-    parts: list[bytes] = []
-    for start in range(0, len(values), _CHUNK):
-        chunk = values[start : start + _CHUNK]
-        text = SEPARATOR.join(chunk) + SEPARATOR
+    return b"".join(chunks_of_normal_forms(values))
+
+
+def chunks_of_normal_forms(values: Sequence[str]) -> Iterator[bytes]:
+    """Yields the normal forms of `CHUNK` values at a time, with a zero byte after each."""
+    for start in range(0, len(values), CHUNK):
+        chunk = values[start : start + CHUNK]
+        text = chunk.joined(SEPARATOR) if isinstance(chunk, ArrowTexts) else SEPARATOR.join(chunk) + SEPARATOR
         if text.count(SEPARATOR) != len(chunk):  # a value has one inside
             text = SEPARATOR.join(value.replace(SEPARATOR, "") for value in chunk) + SEPARATOR
         if text.isascii():
-            parts.append(text.encode().translate(_LOWER, _DROPPED))
+            yield text.encode().translate(_LOWER, _DROPPED)
         else:
-            parts.append(text.translate(_CHARACTERS).encode("utf-8", "surrogatepass"))
-    return b"".join(parts)
+            yield text.translate(_CHARACTERS).encode("utf-8", "surrogatepass")
 
 
 def squash(text: str) -> Squashed:
@@ -92,15 +97,12 @@ def squash(text: str) -> Squashed:
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     other = np.flatnonzero(codes >= _ASCII)
     found = _TABLE[np.where(codes < _ASCII, codes, 0)]
-    forms = {int(place): form for place in other.tolist() if (form := _form_of(int(codes[place])))}
-    if not forms:
+    kinds, which = np.unique(codes[other], return_inverse=True)
+    forms = [_CHARACTERS[int(code)].encode("utf-8", "surrogatepass") for code in kinds]
+    if not any(forms):
         places = np.flatnonzero(found)
         return Squashed(found[places], places)
-    return _with_others(found, forms)
-
-
-def _form_of(code: int) -> bytes:
-    return _CHARACTERS[code].encode("utf-8", "surrogatepass")
+    return _with_others(found, {int(place): forms[kind] for place, kind in zip(other, which, strict=True) if forms[kind]})
 
 
 def _with_others(found: Bytes, forms: dict[int, bytes]) -> Squashed:

@@ -16,7 +16,7 @@ from rlm_jupyter.security.hidden.hashed_bytes import (
     hash_words,
     words_of,
 )
-from rlm_jupyter.security.hidden.normal_form import joined_normal_forms, normal_form
+from rlm_jupyter.security.hidden.normal_form import chunks_of_normal_forms, normal_form
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -69,24 +69,33 @@ class TextIndex:
     def __init__(self, values: Sequence[str], ordinary: Collection[bytes] = ()) -> None:
         self.values = values
         self._ordinary = frozenset(ordinary) | _PYTHON
-        joined = np.frombuffer(joined_normal_forms(values), np.uint8)
-        ends = np.flatnonzero(joined == 0)
-        starts = np.concatenate([np.zeros(min(1, len(ends)), np.int64), ends[:-1] + 1])
-        lengths = ends - starts
-        self.total = len(joined)
-        numbers = np.flatnonzero(lengths >= SHORTEST)
-        if len(numbers) < len(lengths):
-            starts, lengths = starts[numbers], lengths[numbers]
-        np.minimum(lengths, _HEAD, out=lengths)
-        words = words_of(joined)
-        hashes = hash_pieces(words, starts, lengths)
-        self._table = HashTable(hashes, numbers)
-        sizes = np.flatnonzero(np.bincount(lengths, minlength=_HEAD + 1))
-        self._short = sizes[sizes < _ANYWHERE]
-        self._long = sizes[sizes >= _ANYWHERE]
-        beginnings = starts[lengths >= _ANYWHERE] if len(self._short) else starts
-        self._beginnings = HashFilter(hash_words(words[beginnings] & MASKS[_ANYWHERE]))
+        self._beginnings = HashFilter(len(values))
         self._numbers: dict[bytes, int | None] = {}
+        hashes, numbers, sizes = self._hashed()
+        self._table = HashTable(hashes, numbers)
+        found = np.flatnonzero(sizes)
+        self._short, self._long = found[found < _ANYWHERE], found[found >= _ANYWHERE]
+
+    def _hashed(self) -> tuple[Words, Integers, Integers]:
+        """Returns the hashes of the values that are looked for, their numbers, and how many have each length."""
+        hashes = np.zeros(len(self.values), np.uint64)
+        enough = np.zeros(len(self.values), np.bool_)
+        sizes = np.zeros(_HEAD + 1, np.int64)
+        first = 0
+        for chunk in chunks_of_normal_forms(self.values):
+            ends = np.flatnonzero(np.frombuffer(chunk, np.uint8) == 0)
+            starts = np.concatenate([np.zeros(min(1, len(ends)), np.int64), ends[:-1] + 1])
+            lengths = np.minimum(ends - starts, _HEAD)
+            sizes += np.bincount(lengths, minlength=_HEAD + 1)
+            words = words_of(chunk)
+            hashes[first : first + len(ends)] = hash_pieces(words, starts, np.maximum(lengths, 1))
+            enough[first : first + len(ends)] = lengths >= SHORTEST
+            long = starts[lengths >= _ANYWHERE]
+            self._beginnings.add(hash_words(words[long] & MASKS[_ANYWHERE]))
+            first += len(ends)
+        sizes[:SHORTEST] = 0
+        numbers = np.flatnonzero(enough)
+        return (hashes if len(numbers) == len(hashes) else hashes[numbers]), numbers, sizes
 
     def find(self, text: ScannedText) -> list[Match]:
         """Returns where values stand in a text; the longest of those that begin at a place, and none that overlap."""
