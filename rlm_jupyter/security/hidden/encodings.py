@@ -57,6 +57,7 @@ _FOLDED = re.compile(
     r"|(?<=(?<![0-9A-Za-z])[0-9a-fA-F]{2})[ :](?=[0-9a-fA-F]{2}(?![0-9A-Za-z]))"
 )
 """What stands between the lines of base64, and between the pairs of digits of bytes."""
+_HEX = re.compile(r"[0-9a-fA-F]{8}")
 _LEAST_BYTES: Final = 4
 _NONE: Final = 255
 _MARK: Final = 1
@@ -143,18 +144,23 @@ _INLINE: Final = (("\\", _ESCAPE, _escape), ("%", _PERCENT, _percent), ("&", _EN
 _Piece = tuple[str, "Integers", "Integers"]
 
 
-def _digits(text: str, table: Bytes, size: int, phase: int) -> Bytes:
-    """Returns the values of the digits of a text in groups from a place on, `_NONE` for what is none."""
-    raw = np.frombuffer(text.encode("ascii", "replace"), np.uint8)[phase:]
-    padded = np.full(-(-len(raw) // size) * size, _NONE, np.uint8)
-    padded[: len(raw)] = table[raw]
-    return padded.reshape(-1, size)
+def _digits(text: str, table: Bytes, size: int) -> Bytes:
+    """Returns the values of the digits of a text, `_NONE` for what is none, and room for groups after its end."""
+    raw = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
+    return np.concatenate([table[raw], np.full(2 * size, _NONE, np.uint8)])
+
+
+def _groups(digits: Bytes, size: int, phase: int) -> Bytes:
+    """Returns digits in groups from a place on."""
+    count = (len(digits) - phase) // size
+    return digits[phase : phase + count * size].reshape(-1, size)
 
 
 def _base64_pieces(text: str, places: Integers) -> Iterator[_Piece]:
     """Yields what is text when it is decoded, in groups of four that begin at each of four places."""
+    all_digits = _digits(text, _SIX_BITS, 4)
     for phase in range(4):
-        digits = _digits(text, _SIX_BITS, 4, phase)
+        digits = _groups(all_digits, 4, phase)
         known = digits != _NONE
         values = np.where(known, digits, 0)
         raw = np.empty((len(digits), 3), np.uint8)
@@ -170,8 +176,11 @@ def _base64_pieces(text: str, places: Integers) -> Iterator[_Piece]:
 
 def _hex_pieces(text: str, places: Integers) -> Iterator[_Piece]:
     """Yields what is text when pairs of digits are bytes, from each of two places on."""
+    if _HEX.search(text) is None:
+        return
+    all_digits = _digits(text, _FOUR_BITS, 2)
     for phase in range(2):
-        digits = _digits(text, _FOUR_BITS, 2, phase)
+        digits = _groups(all_digits, 2, phase)
         told = (digits != _NONE).all(axis=1, keepdims=True)
         raw = (digits[:, :1] << 4 | digits[:, 1:] & 15).astype(np.uint8)
         if (found := _readable(raw, told, places, phase, 2)) is not None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _REVERSED: Final = 8
 """Letters and digits of a value that is looked for reversed."""
-_MOST_PARTS: Final = 2_000_000
+_MOST_PARTS: Final = 500_000
 """Values of a column up to which parts of them are looked for."""
 _WHOLE: Final = 2
 """Rank from which on something is a whole value, which is replaced as a whole or not at all."""
