@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError
 from rlm_jupyter.options.pydantic_fields import field_of
-from rlm_jupyter.security.hidden.hidden_columns import read_hide
 from rlm_jupyter.sandbox_settings import Sandbox, read_bytes
+from rlm_jupyter.security.hidden.hidden_columns import read_hide
 
 PromptVariant = Literal["auto", "default", "small", "frugal", "small_context"]
 

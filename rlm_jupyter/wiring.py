@@ -194,7 +194,14 @@ class Wiring:
         heard = (self.on_event, on_event, tracer(self.settings, self.sub_model))
         listeners = [listener for listener in heard if listener is not None]
         run = self._begin(
-            new_id(), spec, {}, {}, limits, listeners, inherit=False, course=_Course(exposed=exposed, hidden=hidden)
+            new_id(),
+            spec,
+            {},
+            {},
+            limits,
+            listeners,
+            inherit=False,
+            course=_Course(exposed=exposed, hidden=hidden),
         )
         assert isinstance(run, MapRun)
         self._begin_life(run)

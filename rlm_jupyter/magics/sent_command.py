@@ -33,7 +33,7 @@ def _data_of(run: Run | PastRun) -> Any:
     """Returns the data that a run was asked about; None if it is not held, or is no plain data."""
     root = getattr(run, "root", None)
     context = root.spec.context if root is not None else None
-    if context is None or context.closed:
+    if root is None or context is None or context.closed:
         return None
     try:
         return {name: context.load() for name in root.spec.names[:1] or ("context",)}

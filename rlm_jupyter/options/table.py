@@ -140,7 +140,7 @@ _LIMITS = (
         "exposure",
         "integer",
         None,
-        "Tokens of data that may be sent: descriptions, outputs, prompts made by code; not the question and fixed text.",
+        "Tokens of data that may be sent: descriptions, outputs, prompts of code; not the question and fixed text.",
         argument="exposure",
         metavar="N",
     ),

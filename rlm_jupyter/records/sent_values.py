@@ -108,17 +108,23 @@ def sent_text(tree: TreeState, sent: list[SentValues], *, with_data: bool) -> st
     limit = tree.limits.get("exposure")
     most = f" of {count(int(limit))}" if limit is not None else ""
     requests = sum(not one.cached for one in sent)
-    lines = [f"Run {one_line(tree.run, 40)}: {count(tree.data_tokens)}{most} tokens of data in {amount(requests, 'request')}"]
+    run, sums = one_line(tree.run, 40), f"{count(tree.data_tokens)}{most} tokens of data"
+    lines = [f"Run {run}: {sums} in {amount(requests, 'request')}"]
     if tree.hidden:
-        lines.append(f"Hidden: {', '.join(one_line(label, _LONGEST) for label in tree.hidden)}. No value of these was found in what was sent.")
+        labels = ", ".join(one_line(label, _LONGEST) for label in tree.hidden)
+        lines.append(f"Hidden: {labels}. Tokens were sent in the place of their values.")
     if not with_data:
-        lines.append("The run's data is no longer held: values of columns that are not hidden are not listed.")
+        lines.append(
+            "The run's data is no longer held: values of columns that are not hidden are not listed."
+        )
     elif not any(one.values for one in sent):
         lines.append("No value of any other column was found in what was sent.")
     lines += _columns("In all", _summed(sent, "tokens"), _summed(sent, "values"))
     for one in sent:
         where = f"Agent {one_line(one.agent, 40)}, turn {one.turn}, {one.purpose}"
-        told = "from the cache, nothing was sent" if one.cached else f"{count(one.data_tokens)} tokens of data"
+        told = (
+            "from the cache, nothing was sent" if one.cached else f"{count(one.data_tokens)} tokens of data"
+        )
         lines.append(f"{where}: {told}")
         lines += _columns("", one.tokens, one.values)
     return "\n".join(lines)
@@ -134,7 +140,9 @@ def _summed(sent: list[SentValues], name: str) -> dict[str, Counter[str]]:
 
 def _columns(title: str, tokens: dict[str, Counter[str]], values: dict[str, Counter[str]]) -> list[str]:
     lines = [f"  {one_line(label, _LONGEST)}: {_listed(found)}" for label, found in sorted(values.items())]
-    lines += [f"  {one_line(label, _LONGEST)} (hidden): {_listed(found)}" for label, found in sorted(tokens.items())]
+    lines += [
+        f"  {one_line(label, _LONGEST)} (hidden): {_listed(found)}" for label, found in sorted(tokens.items())
+    ]
     return [f"{title}:", *lines] if title and lines else lines
 
 

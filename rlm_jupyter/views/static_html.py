@@ -31,9 +31,9 @@ from rlm_jupyter.views.text_tree import (
     count_states,
     doing,
     placed,
-    sent_told,
     prose,
     roots,
+    sent_told,
     tool_calls_told,
     tools_told,
 )

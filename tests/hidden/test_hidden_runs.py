@@ -20,7 +20,10 @@ def ask(openai_server, tmp_path):
     runs = []
 
     def start(turns, context=None, *, plain=lambda prompt: "ok", hide=tuple(HIDE), limits=None, **options):
-        waiting = {name: list(replies) for name, replies in (turns if isinstance(turns, dict) else {"": turns}).items()}
+        waiting = {
+            name: list(replies)
+            for name, replies in (turns if isinstance(turns, dict) else {"": turns}).items()
+        }
 
         def answer(request):
             first = next((one for one in request["messages"] if one["role"] == "user"), {})
@@ -115,8 +118,14 @@ def test_forty_values_in_all_ways_out_and_none_leaves(ask, openai_server):
 def test_tokens_that_a_model_writes_are_the_values(ask, openai_server):
     turns = [
         "print(people.email[0], people.salary[3])",
-        "# ⟨email:1⟩ was first\nfound = people[people.email == '⟨email:1⟩']\npaid = people[people.salary < ⟨salary:1⟩]\n"
-        "import re\nagain = [m for m in people.email if re.fullmatch(r'⟨email:2⟩', m)]\nprint(len(found), again)",
+        """\
+import re
+# ⟨email:1⟩ was first
+found = people[people.email == '⟨email:1⟩']
+paid = people[people.salary < ⟨salary:1⟩]
+again = [mail for mail in people.email if re.fullmatch(r'⟨email:2⟩', mail)]
+print(len(found), again)
+""",
         "FINAL([list(found.email), len(paid), f'{again[0]} and ⟨email:8⟩', '⟨salary:4⟩'])",
     ]
     run = ask(turns, frame(), names=("people",))
@@ -127,8 +136,14 @@ def test_tokens_that_a_model_writes_are_the_values(ask, openai_server):
 
 
 def test_replies_of_plain_completions_have_the_values(ask, openai_server):
-    turns = ["x = llm_query('Who?', schema={'type': 'object', 'properties': {'who': {'type': 'string'}}})\ny = llm_query('Again')\nFINAL([x, y])"]
-    run = ask(turns, frame(), plain=lambda prompt: '{"who": "⟨email:7⟩"}' if "JSON" in prompt else "It is ⟨email:8⟩.")
+    turns = [
+        "x = llm_query('Who?', schema={'type': 'object', 'properties': {'who': {'type': 'string'}}})\ny = llm_query('Again')\nFINAL([x, y])"
+    ]
+    run = ask(
+        turns,
+        frame(),
+        plain=lambda prompt: '{"who": "⟨email:7⟩"}' if "JSON" in prompt else "It is ⟨email:8⟩.",
+    )
     assert run.value == [{"who": EMAILS[6]}, f"It is {EMAILS[7]}."]
 
 
@@ -173,7 +188,7 @@ def test_hidden_objects_and_an_option_of_one_question(ask, openai_server):
     assert run.value == EMAILS
     assert_nothing_left(openai_server, EMAILS)
     openai_server.received.clear()
-    run = ask(["print(context)\nFINAL(1)"], frame(), hide=(), **{"names": ("people",)})
+    run = ask(["print(context)\nFINAL(1)"], frame(), hide=(), names=("people",))
     assert leaks("".join(seen(openai_server)), EMAILS)  # what is not hidden leaves
 
 
@@ -195,7 +210,9 @@ def test_a_name_that_nothing_has_is_told(ask):
 
 def test_columns_of_files_are_refused_before_anything_is_sent(openai_server, tmp_path):
     frame().to_csv(tmp_path / "people.csv", index=False)
-    rlm = RLM("test-model", base_url=openai_server.url, api_key="sk-test-0123456789", log_dir=None, hide=["email"])
+    rlm = RLM(
+        "test-model", base_url=openai_server.url, api_key="sk-test-0123456789", log_dir=None, hide=["email"]
+    )
     with pytest.raises(ConfigError, match="Load it into a DataFrame"):
         rlm.start("Who?", tmp_path / "people.csv")
     assert not openai_server.received
@@ -209,7 +226,12 @@ def test_rows_are_mapped_with_tokens(openai_server, tmp_path):
 
     openai_server.script = answer
     rlm = RLM(
-        "test-model", base_url=openai_server.url, api_key="sk-test-0123456789", log_dir=None, cache=False, hide=HIDE
+        "test-model",
+        base_url=openai_server.url,
+        api_key="sk-test-0123456789",
+        log_dir=None,
+        cache=False,
+        hide=HIDE,
     )
     out = rlm.map(frame()[:2], "Which mail is it?", write_function=False, confirm=False)
     assert_nothing_left(openai_server)
@@ -217,9 +239,7 @@ def test_rows_are_mapped_with_tokens(openai_server, tmp_path):
 
 
 def test_pictures_are_not_sent(ask):
-    png = (
-        "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
-    )
+    png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
     code = f"import base64\na = llm_query('What is it?', images=[base64.b64decode({png!r})])"
     run = ask([code, "FINAL(1)"], frame())
     cell = next(iter(run.tree.agents["0"].turns)).cells[0]

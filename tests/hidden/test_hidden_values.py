@@ -2,7 +2,7 @@
 
 import ast
 import base64
-import datetime
+import datetime as dt
 import html
 import json
 import re
@@ -101,7 +101,18 @@ def test_values_that_are_glued_to_others_are_found(planted):
 
 @pytest.mark.parametrize(
     "written",
-    ["81234", "81,234", "81'234", "81_234", "81 234", "81234.0", "81234.00", "8.1234e4", "8.1234e+04", "81.234,00"],
+    [
+        "81234",
+        "81,234",
+        "81'234",
+        "81_234",
+        "81 234",
+        "81234.0",
+        "81234.00",
+        "8.1234e4",
+        "8.1234e+04",
+        "81.234,00",
+    ],
 )
 def test_a_number_is_found_in_all_its_forms(planted, written):
     assert planted.hide(f"pay {written}, then") == "pay ⟨salary:1⟩, then"
@@ -124,7 +135,13 @@ def test_a_rounded_number_is_found():
 
 def test_dates_are_found_as_they_are_written():
     born = hidden(pd.DataFrame({"born": pd.to_datetime(["1980-05-17", "2001-11-02"])}), ["born"])
-    for written in ("1980-05-17", "1980-05-17 00:00:00", "17.05.1980", "05/17/1980", "datetime.date(1980, 5, 17)"):
+    for written in (
+        "1980-05-17",
+        "1980-05-17 00:00:00",
+        "17.05.1980",
+        "05/17/1980",
+        "datetime.date(1980, 5, 17)",
+    ):
         assert "⟨born:1⟩" in born.hide(f"on {written}."), written
         assert "1980" not in born.hide(f"on {written}."), written
     assert born.hide("1999-05-17") == "1999-05-17"
@@ -180,7 +197,10 @@ def test_tokens_stay_as_they_are(planted):
 
 
 def test_the_same_value_in_two_tables_has_one_token():
-    data = {"a": pd.DataFrame({"email": ["x@mail.example", "y@mail.example"]}), "b": [{"email": "y@mail.example"}]}
+    data = {
+        "a": pd.DataFrame({"email": ["x@mail.example", "y@mail.example"]}),
+        "b": [{"email": "y@mail.example"}],
+    }
     assert hidden(data, ["email"]).hide("y@mail.example x@mail.example") == "⟨email:2⟩ ⟨email:1⟩"
 
 
@@ -203,7 +223,11 @@ def test_the_same_value_in_two_tables_has_one_token():
     ids=lambda data: type(data).__name__,
 )
 def test_columns_are_found_in_data_of_all_kinds(data):
-    assert hidden(data, "*mail").hide("to x@mail.example") in ("to ⟨E-Mail:1⟩", "to ⟨e-mail:1⟩", "to ⟨contact_E-mail:1⟩")
+    assert hidden(data, "*mail").hide("to x@mail.example") in (
+        "to ⟨E-Mail:1⟩",
+        "to ⟨e-mail:1⟩",
+        "to ⟨contact_E-mail:1⟩",
+    )
 
 
 def test_hidden_values_are_named_and_unwrapped():
@@ -224,7 +248,20 @@ def test_what_cannot_be_hidden_is_refused(wrong):
 
 # ---- tokens in code
 
-ODD = ["it's", 'say "hi"', "a\\b", "line\nbreak", "{x}", "tab\t", "ünï", "'''", '"""', "a+b.c", "\\", "x'y\"z\\n{w}\n"]
+ODD = [
+    "it's",
+    'say "hi"',
+    "a\\b",
+    "line\nbreak",
+    "{x}",
+    "tab\t",
+    "ünï",
+    "'''",
+    '"""',
+    "a+b.c",
+    "\\",
+    "x'y\"z\\n{w}\n",
+]
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +291,7 @@ def test_a_token_in_code_is_the_value_and_nothing_else(odd, case):
     for number, value in enumerate(ODD, 1):
         made = odd.code(code.format(n=number))
         names = {}
-        exec(made, names)  # noqa: S102 - code of this test
+        exec(made, names)
         assert names["x"] == wanted(value), made
 
 
@@ -274,7 +311,7 @@ def test_a_token_in_code_is_the_value_and_nothing_else(odd, case):
 def test_a_token_in_a_pattern_matches_its_value(odd, code):
     for number, value in enumerate(ODD, 1):
         names = {"re": re, "pd": pd, "value": value}
-        exec(odd.code(code.format(n=number)), names)  # noqa: S102 - code of this test
+        exec(odd.code(code.format(n=number)), names)
         assert names["x"], (value, odd.code(code.format(n=number)))
 
 
@@ -297,7 +334,11 @@ def test_unknown_tokens_and_code_that_is_no_python_stay(planted):
 
 def test_a_reply_has_the_values_and_json_stays_json(planted):
     assert planted.restored("It is ⟨email:1⟩.") == f"It is {EMAILS[0]}."
-    for shape in ('{"who": "⟨email:7⟩", "n": 1}', 'Here:\n```json\n["⟨email:7⟩"]\n```', 'So {"a": "⟨email:8⟩"} it is'):
+    for shape in (
+        '{"who": "⟨email:7⟩", "n": 1}',
+        'Here:\n```json\n["⟨email:7⟩"]\n```',
+        'So {"a": "⟨email:8⟩"} it is',
+    ):
         text = planted.restored(shape)
         first, last = min(text.find(c) for c in "{[" if c in text), max(text.rfind(c) for c in "}]")
         found = json.loads(text[first : last + 1])
@@ -318,5 +359,5 @@ def test_ends_of_a_text_that_was_cut_hold_no_part(planted):
 
 
 def test_a_date_that_is_shown_becomes_its_text():
-    born = hidden(pd.DataFrame({"born": [datetime.date(1980, 5, 17)]}), ["born"])
+    born = hidden(pd.DataFrame({"born": [dt.date(1980, 5, 17)]}), ["born"])
     assert born.code("x = '⟨born:1⟩'") == "x = '1980-05-17'"

@@ -1,7 +1,8 @@
 """Forty values in hidden columns, and the ways in which they may try to leave."""
 
 import base64
-import datetime
+import contextlib
+import datetime as dt
 import html
 import json
 import urllib.parse
@@ -10,7 +11,7 @@ import pandas as pd
 
 EMAILS = [
     "zelda.quist@nordmail.example", "o'hara+news@b-und-b.example", "Kx7_42@post.example", "jürgen.möß@köln.example",
-    "a.b@c-d.example", "UPPER.Case@MAIL.example", "quote\"d@odd.example", "back\\slash@odd.example",
+    "a.b@c-d.example", "UPPER.Case@MAIL.example", 'quote"d@odd.example', "back\\slash@odd.example",
     "very.long.address.of.some.person.whose.name.does.not.end@department.of.long.names.example", "99887766@num.example",
 ]  # fmt: skip
 NAMES = [
@@ -22,7 +23,7 @@ PHONES = [
     "+49 170 5553131", "0170-5554242", "(030) 555 90 17", "+1-202-555-0147", "00441632960961", "4155550133", "555-0188",
     "+33 1 99 00 12 34", "+81 3 5550 1234", "12345",
 ]  # fmt: skip
-BORN = [datetime.date(1951 + 3 * number, 1 + number, 7 + 2 * number) for number in range(10)]
+BORN = [dt.date(1951 + 3 * number, 1 + number, 7 + 2 * number) for number in range(10)]
 PLANTED = [*EMAILS, *NAMES, *map(str, SALARIES), *PHONES]
 HIDE = ["email", "name", "sal*", "phone"]
 
@@ -43,11 +44,11 @@ def frame():
 def leaks(text, values=PLANTED):
     """Returns which values stand in a text: as they are, in any case, in the encodings in which code may put them."""
     variants = {text, text.casefold(), "".join(text.split()).casefold()}
-    try:
+    with contextlib.suppress(ValueError):
         variants |= {one.casefold() for one in _strings(json.loads(text))}
-    except ValueError:
-        pass
-    return sorted(value for value in values if any(_stands(form, one) for form in _forms(value) for one in variants))
+    return sorted(
+        value for value in values if any(_stands(form, one) for form in _forms(value) for one in variants)
+    )
 
 
 def _strings(value):
@@ -63,7 +64,9 @@ def _stands(form, text):
     if form.isdigit():  # a figure counts as a whole only
         start = text.find(form)
         while start >= 0:
-            if not (text[start - 1 : start].isalnum() or text[start + len(form) : start + len(form) + 1].isalnum()):
+            if not (
+                text[start - 1 : start].isalnum() or text[start + len(form) : start + len(form) + 1].isalnum()
+            ):
                 return True
             start = text.find(form, start + 1)
         return False

@@ -28,7 +28,7 @@ from rlm_jupyter.engine.agent.guidance import Guidance, Retraction, failure_of
 from rlm_jupyter.engine.agent.prompt_choice import choose_prompt
 from rlm_jupyter.engine.agent.prose_answer import decide
 from rlm_jupyter.engine.agent.repeat_guard import StuckGuard
-from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
+from rlm_jupyter.engine.agent.sandbox_notes import allowed_and_hidden
 from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
 from rlm_jupyter.engine.reply.blank_reply import ONLY_THOUGHTS, shown_reply
 from rlm_jupyter.engine.reply.parse import parse_reply
@@ -176,15 +176,8 @@ class AgentLoop(Agent):
             "schema": self.spec.schema.text if self.spec.schema else None,
             "tools": self.services.tools_text(self),
             "servers": await self.services.servers.shown(self.spec.mcp),
-            "allowed": self._allowed(),
+            "allowed": allowed_and_hidden(settings, self.services.hidden),
         }
-
-    def _allowed(self) -> str | None:
-        """Returns what the sandbox lets code reach, and what is hidden from the model."""
-        settings, hidden = self.services.settings, self.services.hidden
-        told = describe_sandbox_permissions(settings.sandbox, settings.kernel)
-        notes = [text for text in (told, hidden.told if hidden is not None else None) if text]
-        return "\n\n".join(notes) or None
 
     async def _begin_small(self) -> None:
         """Begin a small model's chat: what is asked, then a first look at the data as code and output."""

@@ -276,7 +276,9 @@ class AgentCalls:
         if not (agent.small or may_be_typed(agent.codes)):
             return None
         seen = [message["content"] for message in agent.messages if message["role"] == "user"]
-        if (hidden := agent.services.hidden) is not None:  # what the model read as a token, its code has as the value
+        if (
+            hidden := agent.services.hidden
+        ) is not None:  # what the model read as a token, its code has as the value
             seen = [hidden.restored(text) for text in seen]
         return await self.work.run(partial(typed_value, buffer, list(agent.codes), seen, small=agent.small))
 

@@ -267,7 +267,9 @@ class Completions:
     ) -> Completion:
         call = next(self._numbers)
         exposure = reservation.held.exposure
-        self._emit_prompt(agent, model, call, reservation.max_tokens, messages, purpose, turn, start, exposure)
+        self._emit_prompt(
+            agent, model, call, reservation.max_tokens, messages, purpose, turn, start, exposure
+        )
         began = time.monotonic()
         deltas = _Deltas(self._journal, agent, call)
 

@@ -47,8 +47,10 @@ class ArrowTexts(Sequence[str]):
 
 def arrow_texts(series: Any) -> ArrowTexts | None:
     """Returns the texts of a series of pandas that Arrow holds; None if it is another."""
-    array = getattr(series, "array", None)
-    if getattr(getattr(series, "dtype", None), "storage", "") != "pyarrow" or not hasattr(array, "__arrow_array__"):
+    array: Any = getattr(series, "array", None)
+    if getattr(getattr(series, "dtype", None), "storage", "") != "pyarrow" or not hasattr(
+        array, "__arrow_array__"
+    ):
         return None
     import pyarrow as pa
 

@@ -23,7 +23,17 @@ _PATTERN_FUNCTIONS: Final = frozenset(
     {"compile", "search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn"}
 )
 _PATTERN_METHODS: Final = frozenset(
-    {"contains", "match", "fullmatch", "count", "extract", "extractall", "findall", "str_contains", "filter_regex"}
+    {
+        "contains",
+        "match",
+        "fullmatch",
+        "count",
+        "extract",
+        "extractall",
+        "findall",
+        "str_contains",
+        "filter_regex",
+    }
 )
 _REPLACING: Final = frozenset({"replace", "split", "rsplit"})
 """Methods whose text is a pattern with `regex=True` only."""
@@ -51,7 +61,9 @@ def code_with_values(code: str, tokens: Sequence[tuple[int, int, Any]]) -> str:
     ast.fix_missing_locations(wanted)
     places = _literal_places(syntax_tree(marked, "<reply>"), marked)
     text = _written(code, tokens, marked, places, rewriting)
-    if _same(text, wanted) or _MARKED.search(ast.dump(wanted)):  # a token within a name: Python says what is wrong
+    if _same(text, wanted) or _MARKED.search(
+        ast.dump(wanted)
+    ):  # a token within a name: Python says what is wrong
         return text
     return _unparsed(wanted, rewriting.changed) or _escaped(code, tokens)
 
@@ -199,7 +211,7 @@ def _literal(value: Any) -> ast.expr:
 
 
 def _patterns(tree: ast.Module) -> set[int]:
-    """Returns the literals that are regular expressions: arguments of what takes one, and names that are given to it."""
+    """Returns the literals that are patterns: arguments of what takes one, and values of names that are given to it."""
     names: set[str] = set()
     found: set[int] = set()
     for node in ast.walk(tree):

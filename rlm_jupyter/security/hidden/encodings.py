@@ -218,7 +218,8 @@ def _readable(raw: Bytes, told: Flags, places: Integers, phase: int, size: int) 
     firsts = (phase + np.arange(len(raw))[:, None] * size + offsets)[shown]
     said, of_bytes = _decoded(codes.tobytes())
     firsts = np.minimum(firsts[of_bytes], len(places) - 1)
-    return said.replace(chr(_MARK), BARRIER), places[firsts], places[np.minimum(firsts + size // width, len(places) - 1)] + 1
+    lasts = np.minimum(firsts + size // width, len(places) - 1)
+    return said.replace(chr(_MARK), BARRIER), places[firsts], places[lasts] + 1
 
 
 def _decoded(raw: bytes) -> tuple[str, Integers]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import fnmatch
+import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
@@ -41,7 +42,7 @@ class Hidden:
         if isinstance(values, Hidden):
             values, name = values.values, name or values.name
         own = getattr(values, "name", None)
-        self.values = values
+        self.values: Any = values
         self.name = name if name is not None else own if isinstance(own, str) else "hidden"
 
     def __repr__(self) -> str:
@@ -67,7 +68,8 @@ def read_hide(hide: object) -> tuple[str | Hidden, ...]:
             found += [part.strip() for part in one.split(",") if part.strip()]
         else:
             raise ConfigError(
-                f"`hide` takes names of columns, patterns such as `*mail*`, or `Hidden(df.column)`, not `{type(one).__name__}`."
+                "`hide` takes names of columns, patterns such as `*mail*`, or `Hidden(df.column)`, not a "
+                f"`{type(one).__name__}`."
             )
     return tuple(found)
 
@@ -109,7 +111,7 @@ class HiddenColumn:
     def __len__(self) -> int:
         return self.place_of_number(len(self.numbers))
 
-    def add(self, values: Sequence[Any], are_texts: bool = False) -> None:  # noqa: FBT001, FBT002 - as `_listed` returns it
+    def add(self, values: Sequence[Any], are_texts: bool = False) -> None:
         """Add values of any kinds; missing ones, flags and single letters tell nothing and are left out."""
         if are_texts:
             self._add_texts(values)
@@ -127,7 +129,7 @@ class HiddenColumn:
                 self._add_texts(texts)
             else:
                 self._add_forms(texts)
-        self.numbers = [number for number in self.numbers if number == number] if _has_nan(self.numbers) else self.numbers
+        self.numbers = [number for number in self.numbers if not _is_nan(number)]
 
     def _add_texts(self, texts: Sequence[str]) -> None:
         if self.owners is not None:
@@ -146,15 +148,15 @@ class HiddenColumn:
             self.values.append(value if type(value) is str else forms[0])
 
 
-def _has_nan(numbers: list[Any]) -> bool:
-    return any(number != number for number in numbers)  # noqa: PLR0124 - NaN alone is not itself
+def _is_nan(number: Any) -> bool:
+    return isinstance(number, (float, Decimal)) and math.isnan(number)
 
 
-def _leaves(value: Any, depth: int = 0) -> list[Any]:
+def _leaves(value: Any, depth: int = 0) -> list[Any]:  # noqa: PLR0911 - one for each kind
     """Returns the texts, numbers and dates of a value, whatever holds them."""
     if value is None or isinstance(value, bool) or _is_missing(value):
         return []
-    if isinstance(value, (str, *_NUMBERS, datetime.date, datetime.time)):
+    if isinstance(value, (str, *_NUMBERS, dt.date, dt.time)):
         return [value]
     if isinstance(value, (bytes, bytearray)):
         return [bytes(value).decode("utf-8", "replace")]
@@ -175,9 +177,9 @@ def _is_missing(value: Any) -> bool:
 
 def _forms(value: Any) -> list[str]:
     """Returns how a value is written; of a date, the orders of its parts that are in use."""
-    if not isinstance(value, (datetime.date, datetime.datetime)):
+    if not isinstance(value, (dt.date, dt.datetime)):
         return [str(value)]
-    has_time = isinstance(value, datetime.datetime) and value.time() != datetime.time()
+    has_time = isinstance(value, dt.datetime) and value.time() != dt.time()
     forms = [str(value)] if has_time else []
     orders = ("%Y-%m-%d", "%d.%m.%Y", "%m/%d/%Y", "%d %B %Y", "%B %d %Y", "%d %b %Y", "%b %d %Y")
     forms += [value.strftime(order) for order in orders]
@@ -214,16 +216,17 @@ class ColumnFinder:
             path: the names of what it is in, with a point after each.
         """
         if isinstance(name, tuple):
-            return any([self.hides(part, path) for part in name])
+            found = [self.hides(part, path) for part in name]  # all of them: each remembers its pattern
+            return any(found)
         if not isinstance(name, str):
             return False
-        found = {
+        patterns = {
             pattern
             for pattern in self.patterns
             if self.matches(name, pattern) or (path and self.matches(f"{path}{name}", pattern))
         }
-        self.matched |= found
-        return bool(found)
+        self.matched |= patterns
+        return bool(patterns)
 
     @staticmethod
     def matches(name: str, pattern: str) -> bool:
@@ -246,7 +249,7 @@ class ColumnFinder:
             return [self.unwrap(value) for value in data]
         return data
 
-    def search(self, data: Any, path: str = "", depth: int = 0) -> None:
+    def search(self, data: Any, path: str = "", depth: int = 0) -> None:  # noqa: C901 - one case for each kind
         """Find the columns, keys and attributes whose names are hidden."""
         if not self.patterns or depth > _DEPTH or isinstance(data, (str, bytes, *_NUMBERS)):
             return
@@ -257,13 +260,12 @@ class ColumnFinder:
             for name, values in columns:
                 if self.hides(name, path):
                     self._take(_joined_name(name), values())
+        elif isinstance(data, tuple) and isinstance(names := getattr(data, "_fields", None), tuple):
+            for name, part in zip(names, data, strict=False):
+                self._search_part(name, part, path, depth)
         elif isinstance(data, (list, tuple, set, frozenset)):
-            names = getattr(data, "_fields", None)
-            for number, part in enumerate(data):
-                if isinstance(names, tuple):
-                    self._search_part(names[number], part, path, depth)
-                else:
-                    self.search(part, path, depth + 1)
+            for part in data:
+                self.search(part, path, depth + 1)
         elif dataclasses.is_dataclass(data) and not isinstance(data, type):
             for field in dataclasses.fields(data):
                 self._search_part(field.name, getattr(data, field.name, None), path, depth)
@@ -322,17 +324,20 @@ def _any_values(values: Any) -> list[Any]:
     return [values]
 
 
-def columns_of(data: Any) -> list[tuple[Any, Any]] | None:
+def columns_of(data: Any) -> list[tuple[Any, Any]] | None:  # noqa: PLR0911 - one for each library
     """Returns the columns of a table as pairs of a name and a function that returns its values; None if it is none."""
     kind = type(data)
     module = kind.__module__.partition(".")[0]
     if module == "pandas" and hasattr(data, "index"):
         index = data.index
         levels = [
-            (name, lambda number=number: index.get_level_values(number)) for number, name in enumerate(index.names)
+            (name, lambda number=number: index.get_level_values(number))
+            for number, name in enumerate(index.names)
         ]
         if hasattr(data, "columns"):
-            own = [(name, lambda number=number: data.iloc[:, number]) for number, name in enumerate(data.columns)]
+            own = [
+                (name, lambda number=number: data.iloc[:, number]) for number, name in enumerate(data.columns)
+            ]
             return own + [level for level in levels if level[0] is not None]
         return [(data.name, lambda: data), *(level for level in levels if level[0] is not None)]
     if module == "polars" and hasattr(data, "get_columns"):

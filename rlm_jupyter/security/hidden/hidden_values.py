@@ -121,11 +121,10 @@ class HiddenValues:
     def told(self) -> str:
         """What agents are told of tokens."""
         labels = ", ".join(f"`{label}`" for label in self.columns)
-        some = next(iter(self.columns), "column")
         return (
-            f"Values of {labels} are hidden from you: a token such as `{OPEN}{some}:17⟩` stands for each. Your code works "
-            f'on the real values. In code, `"{OPEN}{some}:17⟩"` is the real text, and a token of a number, without quotes, '
-            "is the number. Return variables rather than tokens where you can."
+            f"Values of {labels} are hidden from you: a token such as `{OPEN}name:17⟩` stands for each. Your code "
+            f'works on the real values: in it, `"{OPEN}name:17⟩"` is the real text, and the token of a number, without '
+            "quotes, the number. Return variables rather than tokens where you can."
         )
 
     def described(self, description: dict[str, Any]) -> dict[str, Any]:
@@ -181,7 +180,9 @@ def _replaced(text: str, found: list[_Found]) -> str:
     chosen: list[_Found] = []
     taken = bytearray(len(text))
     for one in sorted(found, key=lambda each: (-each.rank, each.start - each.stop, each.start)):
-        for start, stop in _free(taken, one.start, one.stop) if one.rank < _WHOLE else [(one.start, one.stop)]:
+        for start, stop in (
+            _free(taken, one.start, one.stop) if one.rank < _WHOLE else [(one.start, one.stop)]
+        ):
             if taken.find(1, start, stop) < 0:
                 taken[start:stop] = b"\1" * (stop - start)
                 chosen.append(one._replace(start=start, stop=stop))

@@ -102,7 +102,8 @@ def squash(text: str) -> Squashed:
     if not any(forms):
         places = np.flatnonzero(found)
         return Squashed(found[places], places)
-    return _with_others(found, {int(place): forms[kind] for place, kind in zip(other, which, strict=True) if forms[kind]})
+    placed = zip(other.tolist(), which.tolist(), strict=True)
+    return _with_others(found, {place: forms[kind] for place, kind in placed if forms[kind]})
 
 
 def _with_others(found: Bytes, forms: dict[int, bytes]) -> Squashed:

@@ -139,9 +139,7 @@ class TextIndex:
         lengths = np.concatenate([pair[1] for pair in pairs])
         hashes = np.concatenate([pair[2] for pair in pairs])
         order = np.lexsort((-lengths, starts))
-        yield from zip(
-            starts[order].tolist(), lengths[order].tolist(), hashes[order].tolist(), strict=True
-        )
+        yield from zip(starts[order].tolist(), lengths[order].tolist(), hashes[order].tolist(), strict=True)
 
     def _long_pairs(self, text: ScannedText) -> Iterator[tuple[Integers, Integers, Words]]:
         places = self.begins(text)
@@ -154,9 +152,7 @@ class TextIndex:
     def _short_pairs(self, text: ScannedText) -> Iterator[tuple[Integers, Integers, Words]]:
         for length in self._short.tolist():
             if length <= len(text.data):
-                starts = np.flatnonzero(
-                    text.opens[: len(text.data) - length + 1] & text.closes[length - 1 :]
-                )
+                starts = np.flatnonzero(text.opens[: len(text.data) - length + 1] & text.closes[length - 1 :])
                 yield self._known(text, starts, np.full(len(starts), length))
 
     def _known(
@@ -215,4 +211,5 @@ def _same(one: bytes, other: bytes) -> int:
     """Returns how many bytes two have in common at their beginning."""
     if one == other:
         return len(one)
-    return next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
