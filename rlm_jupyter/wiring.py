@@ -19,7 +19,7 @@ from rlm_jupyter.errors import ConfigError, ContextError
 from rlm_jupyter.events.events import AnyEvent, Notice
 from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.registry import kernel_pool, let_older_go, refuse_running, register_run, reply_cache, submit
-from rlm_jupyter.run_setup.hidden_data import Hiding, settings_with_hidden
+from rlm_jupyter.run_setup.hidden_data import Hiding, outside, settings_with_hidden
 from rlm_jupyter.run_setup.question import Question
 from rlm_jupyter.run_setup.sources import check_local
 from rlm_jupyter.run_setup.start import (
@@ -140,7 +140,7 @@ class Wiring:
         if earlier is not None:
             spec, given, configs = inherit_from_run(earlier, run_id, spec, given, configs)
         inherit = self.settings.inherit_tools if asked.inherit_tools is None else asked.inherit_tools
-        heard = (self.on_event, asked.on_event, tracer(self.settings, self.model))
+        heard = (self.on_event, asked.on_event, _traced(tracer(self.settings, self.model), hidden))
         listeners = [listener for listener in heard if listener is not None]
         try:
             run = self._begin(
@@ -191,7 +191,7 @@ class Wiring:
             context=data.buffer,
             mapping=task,
         )
-        heard = (self.on_event, on_event, tracer(self.settings, self.sub_model))
+        heard = (self.on_event, on_event, _traced(tracer(self.settings, self.sub_model), hidden))
         listeners = [listener for listener in heard if listener is not None]
         run = self._begin(
             new_id(),
@@ -355,6 +355,12 @@ class Wiring:
         from rlm_jupyter.models.cache import RunCache
 
         return RunCache(reply_cache())
+
+
+def _traced(
+    listener: Callable[[AnyEvent], None] | None, hidden: HiddenValues | None
+) -> Callable[[AnyEvent], None] | None:
+    return listener if listener is None or hidden is None else outside(listener, hidden.hide)
 
 
 def _shared_budget(settings: Settings) -> SharedBudget | None:

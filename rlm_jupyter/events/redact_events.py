@@ -117,6 +117,12 @@ _AS_THEY_ARE = frozenset({"run", "agent", "kind", "png", "resumes", "continues"}
 """Fields of events that name something, or hold a picture: no values stand in them."""
 
 
+def event_with_tokens(event: ev.AnyEvent, hide: Redact) -> ev.AnyEvent:
+    """Returns an event with tokens in the place of hidden values."""
+    fields = with_tokens(type(event), event.model_dump(by_alias=True), hide)
+    return type(event).model_validate(fields)
+
+
 def with_tokens(kind: type[ev.Event], fields: dict[str, Any], hide: Redact) -> dict[str, Any]:
     """Returns the fields of an event, by their aliases, with tokens in the place of hidden values.
 

@@ -254,6 +254,7 @@ def _is_run(named: str) -> bool:
 def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Write the run to a file that does not exist yet."""
     from rlm_jupyter.export_file import KINDS, export_run
+    from rlm_jupyter.run_setup.hidden_data import exported
 
     prefix, out = arguments.run, arguments.out
     if out is None and prefix is not None and prefix.endswith(tuple(KINDS)):  # `%rlm export run.html`
@@ -263,13 +264,14 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     events = run.events if str(path).endswith(".html") and not arguments.static else ()
     try:
         with run.lock:
+            hiding = exported(run)
             written = export_run(
-                run.tree,
+                run.tree if hiding is None else hiding[0],
                 path,
                 level=arguments.level or "all",
                 static=arguments.static,
-                events=events,
-                code=lambda: run.code(prove=False),
+                events=events if hiding is None or not events else hiding[1],
+                code=(lambda: run.code(prove=False)) if hiding is None else None,
             )
     except ConfigError as error:
         raise UsageError(error.message) from None

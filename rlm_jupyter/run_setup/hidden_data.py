@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.fixed_text import fixed_prompt_text
 from rlm_jupyter.errors import ConfigError, RLMError
+from rlm_jupyter.events.events import PASSING, PromptSent
+from rlm_jupyter.events.redact_events import event_with_tokens
+from rlm_jupyter.events.tree_state import TreeState
 from rlm_jupyter.security.hidden.hidden_columns import ColumnFinder, Hidden, described_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from rlm_jupyter.engine.run.run import Run
+    from rlm_jupyter.events.events import AnyEvent
+    from rlm_jupyter.records.past_run import PastRun
     from rlm_jupyter.run_setup.start import Data
     from rlm_jupyter.security.hidden.hidden_values import HiddenValues
     from rlm_jupyter.settings import Settings
@@ -68,7 +73,7 @@ class Hiding:
         else:
             finder.search(context)
         shown = described_columns(description)
-        _check_found(finder, shown)
+        _check_found(finder, shown, in_files=bool(data.grants.read or data.databases))
         from rlm_jupyter.security.hidden.hidden_values import HiddenValues
 
         def hides(name: object) -> bool:
@@ -102,8 +107,14 @@ def _loaded(data: Data) -> Any:
         ) from None
 
 
-def _check_found(finder: ColumnFinder, shown: set[str]) -> None:
+def _check_found(finder: ColumnFinder, shown: set[str], *, in_files: bool) -> None:
     """Refuse to hide columns of files and databases, whose values only the agents' kernels will read."""
+    unknown = [pattern for pattern in finder.patterns if pattern not in finder.matched]
+    if in_files and not shown and unknown:
+        raise ConfigError(
+            f"`hide` cannot tell whether `{unknown[0]}` is in the files or databases that were handed over: only "
+            "agents' kernels read them. Load the data into a DataFrame first, or leave out `hide`."
+        )
     missing = [
         name
         for name in sorted(shown)
@@ -114,6 +125,34 @@ def _check_found(finder: ColumnFinder, shown: set[str]) -> None:
             f"`hide` cannot hide the column `{missing[0]}`: its values are in a file or a database and not in this "
             "process. Load it into a DataFrame first, or leave the column out of what you hand over."
         )
+
+
+def exported(run: Run | PastRun) -> tuple[TreeState, Sequence[AnyEvent]] | None:
+    """Returns a run's tree and events as a file may have them that others read: with tokens.
+
+    Args:
+        run: hold its lock while it is live.
+
+    Returns:
+        None if nothing is hidden in it, or if it was read from a log, which has tokens already.
+    """
+    root = getattr(run, "root", None)
+    hidden = root.services.hidden if root is not None else None
+    if hidden is None:
+        return None
+    events = [event_with_tokens(event, hidden.hide) for event in run.events]
+    return TreeState.of(events), events
+
+
+def outside(listener: Callable[[AnyEvent], None], hide: Callable[[str], str]) -> Callable[[AnyEvent], None]:
+    """Returns a listener that is told tokens in the place of hidden values, since it sends on what it is told."""
+
+    def listen(event: AnyEvent) -> None:
+        if not isinstance(event, (*PASSING, PromptSent)):  # a prompt has tokens already
+            event = event_with_tokens(event, hide)
+        listener(event)
+
+    return listen
 
 
 def settings_with_hidden(settings: Settings) -> Settings:

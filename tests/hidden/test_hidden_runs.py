@@ -8,6 +8,11 @@ from planted_values import BORN, EMAILS, HIDE, NAMES, PHONES, PLANTED, SALARIES,
 
 from rlm_jupyter import RLM, Hidden
 from rlm_jupyter.errors import ConfigError, RLMError
+from rlm_jupyter.events.events import AgentStarted
+from rlm_jupyter.export_file import export_run
+from rlm_jupyter.run_setup.hidden_data import exported, outside
+from rlm_jupyter.security.hidden.hidden_columns import HiddenColumn
+from rlm_jupyter.security.hidden.hidden_values import HiddenValues
 
 
 def block(code):
@@ -216,6 +221,47 @@ def test_columns_of_files_are_refused_before_anything_is_sent(openai_server, tmp
     with pytest.raises(ConfigError, match="Load it into a DataFrame"):
         rlm.start("Who?", tmp_path / "people.csv")
     assert not openai_server.received
+
+
+def test_files_of_which_nothing_is_known_are_refused(openai_server, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text(f"mail {EMAILS[0]}")
+    rlm = RLM(
+        "test-model", base_url=openai_server.url, api_key="sk-test-0123456789", log_dir=None, hide=["email"]
+    )
+    with pytest.raises(ConfigError, match="DataFrame first"):
+        rlm.start("Who?", tmp_path / "notes")
+    assert not openai_server.received
+
+
+def test_an_exported_page_has_tokens(ask, tmp_path):
+    turns = ["x = people.email[0]\nprint(x)", "FINAL(people[people.email == '⟨email:1⟩'])"]
+    run = ask(turns, frame(), names=("people",))
+    tree, events = exported(run)
+    for path in (tmp_path / "run.html", tmp_path / "run.ipynb"):
+        export_run(tree, path, events=events if path.suffix == ".html" else ())
+        assert leaks(path.read_text()) == []
+    assert "email:1" in (tmp_path / "run.ipynb").read_text()
+
+
+def test_what_is_traced_has_tokens(tmp_path):
+    heard = []
+    values = HiddenValues([HiddenColumn("email", texts=EMAILS)])
+    listen = outside(heard.append, values.hide)
+    listen(
+        AgentStarted(
+            run="r",
+            agent="0.1",
+            seq=1,
+            time=0.0,
+            parent="0",
+            depth=1,
+            question=EMAILS[0],
+            model="m",
+            name=EMAILS[1],
+        )
+    )
+    assert (heard[0].question, heard[0].name, heard[0].agent) == ("⟨email:1⟩", "⟨email:2⟩", "0.1")
 
 
 def test_rows_are_mapped_with_tokens(openai_server, tmp_path):

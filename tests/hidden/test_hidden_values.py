@@ -218,7 +218,13 @@ def test_the_same_value_in_two_tables_has_one_token():
         pa.table({"e-mail": ["x@mail.example"]}),
         np.array([(1, "x@mail.example")], dtype=[("n", int), ("e-mail", "U20")]),
         [{"e-mail": "x@mail.example"}],
+        pd.DataFrame({"record": [None, {"e-mail": "x@mail.example"}]}),
         {"people": [{"contact": {"e-mail": ["x@mail.example"]}}]},
+        "id;e-mail;n\n1;x@mail.example;7\n",
+        'id,e-mail\r\n1,"x@mail.example"\r\n',
+        '{"people": [{"e-mail": "x@mail.example"}]}',
+        '{"n": 1}\n{"e-mail": "x@mail.example"}\n',
+        {"doc": "id\te-mail\n1\tx@mail.example\n"},
     ],
     ids=lambda data: type(data).__name__,
 )
@@ -228,6 +234,13 @@ def test_columns_are_found_in_data_of_all_kinds(data):
         "to ⟨e-mail:1⟩",
         "to ⟨contact_E-mail:1⟩",
     )
+
+
+def test_many_records_are_one_column():
+    found = hidden(
+        [{"e-mail": f"x{number}@mail.example", "n": number} for number in range(50_000)], ["e-mail", "n"]
+    )
+    assert found.hide("x49999@mail.example 49999") == "⟨e-mail:50000⟩ ⟨n:50000⟩"
 
 
 def test_hidden_values_are_named_and_unwrapped():

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.security.hidden.arrow_texts import arrow_texts
+from rlm_jupyter.security.hidden.text_columns import columns_of_text
 
 _DEPTH: Final = 8
 _LABEL: Final = 40
@@ -113,29 +114,29 @@ class HiddenColumn:
 
     def add(self, values: Sequence[Any], are_texts: bool = False) -> None:
         """Add values of any kinds; missing ones, flags and single letters tell nothing and are left out."""
-        if are_texts:
-            self._add_texts(values)
-            return
-        kinds = set(map(type, values))
-        if kinds <= {str}:
+        kinds = {str} if are_texts else set(map(type, values))
+        if kinds == {str}:
             self._add_texts(values)
         elif kinds <= {int, float}:
-            self.numbers += values
+            self.numbers += [number for number in values if not _is_nan(number)]
         else:
             leaves = [leaf for value in values for leaf in _leaves(value)]
-            self.numbers += [leaf for leaf in leaves if isinstance(leaf, _NUMBERS)]
+            self.numbers += [leaf for leaf in leaves if isinstance(leaf, _NUMBERS) and not _is_nan(leaf)]
             texts = [leaf for leaf in leaves if not isinstance(leaf, _NUMBERS)]
             if all(type(leaf) is str for leaf in texts):
                 self._add_texts(texts)
             else:
                 self._add_forms(texts)
-        self.numbers = [number for number in self.numbers if not _is_nan(number)]
 
     def _add_texts(self, texts: Sequence[str]) -> None:
         if self.owners is not None:
             self._add_forms(list(texts))
+        elif not self.texts:
+            self.texts = texts
         else:
-            self.texts = [*self.texts, *texts] if self.texts else texts
+            if not isinstance(self.texts, list):
+                self.texts = list(self.texts)
+            self.texts += texts
 
     def _add_forms(self, values: list[Any]) -> None:
         if self.owners is None:
@@ -249,26 +250,25 @@ class ColumnFinder:
             return [self.unwrap(value) for value in data]
         return data
 
-    def search(self, data: Any, path: str = "", depth: int = 0) -> None:  # noqa: C901 - one case for each kind
+    def search(self, data: Any, path: str = "", depth: int = 0) -> None:
         """Find the columns, keys and attributes whose names are hidden."""
-        if not self.patterns or depth > _DEPTH or isinstance(data, (str, bytes, *_NUMBERS)):
+        if not self.patterns or depth > _DEPTH or isinstance(data, (bytes, *_NUMBERS)):
             return
-        if isinstance(data, Mapping):
-            for key, value in data.items():
-                self._search_part(key, value, path, depth)
+        if isinstance(data, str):
+            for name, values in columns_of_text(data, lambda name: self.hides(name, path)):
+                self._take(name, values)
         elif (columns := columns_of(data)) is not None:
             for name, values in columns:
                 if self.hides(name, path):
                     self._take(_joined_name(name), values())
-        elif isinstance(data, tuple) and isinstance(names := getattr(data, "_fields", None), tuple):
-            for name, part in zip(names, data, strict=False):
-                self._search_part(name, part, path, depth)
+                elif (nested := _nested(values())) is not None:
+                    self.search(nested, path, depth + 1)
+        elif (parts := _named_parts(data)) is not None:
+            for name, value in parts:
+                self._search_part(name, value, path, depth)
         elif isinstance(data, (list, tuple, set, frozenset)):
             for part in data:
                 self.search(part, path, depth + 1)
-        elif dataclasses.is_dataclass(data) and not isinstance(data, type):
-            for field in dataclasses.fields(data):
-                self._search_part(field.name, getattr(data, field.name, None), path, depth)
 
     def _search_part(self, name: object, value: Any, path: str, depth: int) -> None:
         if self.hides(name, path):
@@ -285,6 +285,25 @@ class ColumnFinder:
         self.found.add(name)
         label = "".join(char for char in name if char.isalnum() or char in "_-.")[:_LABEL] or "hidden"
         self.columns.setdefault(label, HiddenColumn(label)).add(*_listed(values))
+
+
+def _named_parts(data: Any) -> Iterable[tuple[Any, Any]] | None:
+    """Returns the parts of a record by their names; None if it is none."""
+    if isinstance(data, Mapping):
+        return data.items()
+    if isinstance(data, tuple) and isinstance(names := getattr(data, "_fields", None), tuple):
+        return zip(names, data, strict=False)
+    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+        return [(field.name, getattr(data, field.name, None)) for field in dataclasses.fields(data)]
+    return None
+
+
+def _nested(values: Any) -> list[Any] | None:
+    """Returns the cells of a column that hold records or lists; None if there are none, as of nearly all columns."""
+    if str(getattr(values, "dtype", "")) != "object" or not hasattr(values, "tolist"):
+        return None
+    cells = values.tolist()
+    return cells if any(isinstance(cell, (dict, list, tuple)) for cell in cells) else None
 
 
 def _joined_name(name: object) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rlm_jupyter.security.hidden.code_tokens import code_with_values
+from rlm_jupyter.security.hidden.decoded_readings import Reading, readings
 from rlm_jupyter.security.hidden.described import described_with_tokens
-from rlm_jupyter.security.hidden.encodings import Reading, readings
 from rlm_jupyter.security.hidden.normal_form import BARRIER, normal_form
 from rlm_jupyter.security.hidden.number_index import NumberIndex
 from rlm_jupyter.security.hidden.part_index import PartIndex, cut_beginnings
