@@ -134,9 +134,9 @@ class HiddenColumn:
         elif not self.texts:
             self.texts = texts
         else:
-            if not isinstance(self.texts, list):
-                self.texts = list(self.texts)
-            self.texts += texts
+            known: list[str] = self.texts if isinstance(self.texts, list) else list(self.texts)
+            known.extend(texts)
+            self.texts = known
 
     def _add_forms(self, values: list[Any]) -> None:
         if self.owners is None:
@@ -259,16 +259,19 @@ class ColumnFinder:
                 self._take(name, values)
         elif (columns := columns_of(data)) is not None:
             for name, values in columns:
-                if self.hides(name, path):
-                    self._take(_joined_name(name), values())
-                elif (nested := _nested(values())) is not None:
-                    self.search(nested, path, depth + 1)
+                self._search_column(name, values(), path, depth)
         elif (parts := _named_parts(data)) is not None:
             for name, value in parts:
                 self._search_part(name, value, path, depth)
         elif isinstance(data, (list, tuple, set, frozenset)):
             for part in data:
                 self.search(part, path, depth + 1)
+
+    def _search_column(self, name: object, values: Any, path: str, depth: int) -> None:
+        if self.hides(name, path):
+            self._take(_joined_name(name), values)
+        elif (nested := _nested(values)) is not None:
+            self.search(nested, path, depth + 1)
 
     def _search_part(self, name: object, value: Any, path: str, depth: int) -> None:
         if self.hides(name, path):
