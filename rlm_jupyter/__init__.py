@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     )
     from rlm_jupyter.rlm import RLM
     from rlm_jupyter.sandbox_settings import Sandbox
+    from rlm_jupyter.security.hidden.hidden_columns import Hidden
     from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.host_tools import host_tool
     from rlm_jupyter.values.charts.chart import Chart
@@ -76,6 +77,7 @@ __all__ = [
     "ContextError",
     "ContextTooLongError",
     "EmptyReplyError",
+    "Hidden",
     "ImagesRefusedError",
     "KernelDiedError",
     "KernelError",
@@ -108,6 +110,7 @@ __all__ = [
 
 _ROOMS = {
     "RLM": "rlm_jupyter.rlm",
+    "Hidden": "rlm_jupyter.security.hidden.hidden_columns",
     "Chart": "rlm_jupyter.values.charts.chart",
     "Run": "rlm_jupyter.engine.run.run",
     "Limits": "rlm_jupyter.settings",

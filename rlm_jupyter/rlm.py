@@ -273,6 +273,7 @@ class RLM:
         verify: bool = False,
         checks: Iterable[Callable[[Any], Any]] = (),
         plain: bool = False,
+        hide: object = None,
     ) -> Run:
         """Ask, and return at once.
 
@@ -301,6 +302,7 @@ class RLM:
             checks: functions of the answer that run in the agent's kernel. A text or False that one returns, or what
                 it raises, sends the answer back to the agent.
             plain: send the data whole in one prompt, without agents and kernels, if it fits the model.
+            hide: columns whose values no provider sees, besides those of the settings: names, patterns, `Hidden(...)`.
 
         Raises:
             ConfigError: the question is empty, a setting cannot work, or the data does not fit a plain call.
@@ -327,6 +329,7 @@ class RLM:
             verify=verify,
             checks=checks,
             plain=plain,
+            hide=hide,
         )
         return wiring.start(asked, self.limits if limits is None else self._check_limits(Limits.of(limits)))
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -29,6 +29,7 @@ from rlm_jupyter.providers import (
     ollama_url,
 )
 from rlm_jupyter.sandbox_settings import Sandbox, read_bytes
+from rlm_jupyter.security.hidden.hidden_columns import read_hide
 
 __all__ = [
     "LOCAL_PROVIDERS",
@@ -64,6 +65,7 @@ class Limits(BaseModel):
     tokens: int | None = _limit("tokens")
     depth: int | None = _limit("depth")
     agents: int | None = _limit("agents")
+    exposure: int | None = _limit("exposure")
     concurrency: int | None = _limit("concurrency")
     seconds: float | None = _limit("seconds")
     cell_seconds: float | None = _limit("cell_seconds")
@@ -240,6 +242,7 @@ class Settings(BaseModel):
     prompt: PromptVariant = _setting("prompt")
     instructions: str | None = _setting("instructions")
     see: bool | None = _setting("see")
+    hide: tuple[Any, ...] = _setting("hide")
     require_look: bool = _setting("require_look")
     inherit_tools: bool = _setting("inherit_tools")
     tool_seconds: float = _setting("tool_seconds")
@@ -264,6 +267,11 @@ class Settings(BaseModel):
     budget: Path | None = _setting("budget")
     early_start: bool = _setting("early_start")
     telemetry: bool = _setting("telemetry")
+
+    @field_validator("hide", mode="before")
+    @classmethod
+    def _read_hide(cls, value: object) -> object:
+        return read_hide(value)
 
     @field_validator("value_memory", "kernel_memory", mode="before")
     @classmethod

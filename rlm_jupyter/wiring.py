@@ -20,6 +20,7 @@ from rlm_jupyter.events.events import AnyEvent, Notice
 from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.registry import kernel_pool, let_older_go, refuse_running, register_run, reply_cache, submit
 from rlm_jupyter.run_setup.answer_options import answer_options
+from rlm_jupyter.run_setup.hidden_data import Hiding, outside, settings_with_hidden
 from rlm_jupyter.run_setup.question import Question
 from rlm_jupyter.run_setup.sources import check_local
 from rlm_jupyter.run_setup.start import (
@@ -32,10 +33,11 @@ from rlm_jupyter.run_setup.start import (
     new_id,
     open_log,
     redactor,
+    redactor_with,
     tracer,
 )
 from rlm_jupyter.run_setup.variable_names import read_names
-from rlm_jupyter.security.redactor import Redactor
+from rlm_jupyter.security.hidden.hidden_columns import read_hide
 from rlm_jupyter.security.secret_names import secrets_in
 from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.errors import RLMError
     from rlm_jupyter.models.base import ChatModel, Price
     from rlm_jupyter.records.log import LogWriter
+    from rlm_jupyter.security.hidden.hidden_values import HiddenValues
     from rlm_jupyter.settings import Limits, Settings
 
 
@@ -64,6 +67,7 @@ class _Course:
     data: Data = field(default_factory=Data)
     recorded: RecordedRun | None = None
     told: tuple[str, ...] = ()
+    hidden: HiddenValues | None = None
 
 
 @dataclass
@@ -108,7 +112,12 @@ class Wiring:
         had = asked.inherited
         answer = _answer_schema(asked.schema) if asked.schema is not None else had.schema
         names = read_names(asked.names, asked.context)
-        data = asked.data or encode(asked.context, names, rows=self.settings.sample_rows)
+        hiding = Hiding((*self.settings.hide, *read_hide(asked.hide)), asked.continues)
+        context = hiding.unwrap(asked.context)
+        data = asked.data or encode(context, names, rows=self.settings.sample_rows)
+        hidden = hiding.values(context, data, names)
+        if asked.recorded is not None and hidden is not None:
+            asked.recorded.hide = hidden.hide
         if asked.recorded is not None and asked.continues is None:
             asked.recorded.check_data(data.buffer.description if data.buffer is not None else None)
         check_local(data.grants, self.settings.kernel, continues=asked.continues is not None)
@@ -139,7 +148,7 @@ class Wiring:
         if earlier is not None:
             spec, given, configs = inherit_from_run(earlier, run_id, spec, given, configs)
         inherit = self.settings.inherit_tools if asked.inherit_tools is None else asked.inherit_tools
-        heard = (self.on_event, asked.on_event, tracer(self.settings, self.model))
+        heard = (self.on_event, asked.on_event, _traced(tracer(self.settings, self.model), hidden))
         listeners = [listener for listener in heard if listener is not None]
         try:
             run = self._begin(
@@ -150,7 +159,7 @@ class Wiring:
                 limits,
                 listeners,
                 inherit=inherit,
-                course=_Course(asked.step, exposed, data, asked.recorded, options.told),
+                course=_Course(asked.step, exposed, data, asked.recorded, options.told, hidden),
             )
         except BaseException:
             if earlier is not None:
@@ -171,6 +180,7 @@ class Wiring:
             on_event: called with each event of the run.
         """
         exposed = check_start(self.settings, task.question, on_event)
+        hiding = Hiding(self.settings.hide)
         if task.by_group and limits.depth == 0:
             raise ConfigError("`by` gives each group to a sub-agent, and the limit `depth` of 0 allows none.")
         try:
@@ -179,6 +189,7 @@ class Wiring:
             if task.by_group:
                 raise
             data, exposed = Data(), exposed or f"No function is written instead of requests: {error.message}"
+        hidden = hiding.values(task.frame, data, ())
         spec = AgentSpec(
             id="0",
             parent=None,
@@ -188,10 +199,17 @@ class Wiring:
             context=data.buffer,
             mapping=task,
         )
-        heard = (self.on_event, on_event, tracer(self.settings, self.sub_model))
+        heard = (self.on_event, on_event, _traced(tracer(self.settings, self.sub_model), hidden))
         listeners = [listener for listener in heard if listener is not None]
         run = self._begin(
-            new_id(), spec, {}, {}, limits, listeners, inherit=False, course=_Course(exposed=exposed)
+            new_id(),
+            spec,
+            {},
+            {},
+            limits,
+            listeners,
+            inherit=False,
+            course=_Course(exposed=exposed, hidden=hidden),
         )
         assert isinstance(run, MapRun)
         self._begin_life(run)
@@ -231,8 +249,9 @@ class Wiring:
         journal = Journal(run_id, redactor([*self.secrets, *handed]))
         for listener in listeners:
             journal.subscribe(listener)
-        writer = open_log(self.settings.log_dir, run_id, journal)
-        redact = Redactor([*self.secrets, *handed])
+        hidden = course.hidden if course is not None else None
+        writer = open_log(self.settings.log_dir, run_id, journal, hidden.hide if hidden is not None else None)
+        redact = redactor_with([*self.secrets, *handed], hidden)
         offered = Servers(servers, journal.redact, lambda text: journal.emit(Notice, text=text))
         toolkit = Toolkit(env=env, servers=offered, inherit=inherit, redact=redact)
         return submit(
@@ -270,7 +289,10 @@ class Wiring:
             cache=self._cache(),
             redact=toolkit.redact,
             recorded=course.recorded,
+            question=spec.question,
+            hidden=course.hidden,
         )
+        settings = settings_with_hidden(self.settings) if course.hidden is not None else self.settings
         grants, databases = course.data.grants, dict(course.data.databases)
         if spec.earlier is not None:
             databases = {**spec.earlier.services.databases, **databases}
@@ -280,7 +302,7 @@ class Wiring:
                 store.share(held)
         conductor = Conductor(
             run=run_id,
-            settings=self.settings,
+            settings=settings,
             limits=limits,
             journal=journal,
             ledger=ledger,
@@ -298,8 +320,9 @@ class Wiring:
             links=grants.links,
             recorded=course.recorded,
             databases=databases,
+            hidden=course.hidden,
         )
-        log = keep_values(conductor, writer, self.settings)
+        log = keep_values(conductor, writer, settings)
         emit_run_started(
             journal,
             spec,
@@ -311,6 +334,7 @@ class Wiring:
             exposed=course.exposed,
             recorded=course.recorded,
             told=course.told,
+            hidden=course.hidden,
         )
         return (Run if spec.mapping is None else MapRun)(
             conductor,
@@ -342,6 +366,12 @@ class Wiring:
         from rlm_jupyter.models.cache import RunCache
 
         return RunCache(reply_cache())
+
+
+def _traced(
+    listener: Callable[[AnyEvent], None] | None, hidden: HiddenValues | None
+) -> Callable[[AnyEvent], None] | None:
+    return listener if listener is None or hidden is None else outside(listener, hidden.hide)
 
 
 def _shared_budget(settings: Settings) -> SharedBudget | None:

@@ -45,6 +45,8 @@ class CallState:
     started: float
     start: int = 0
     messages: tuple[dict[str, str], ...] = ()
+    data_tokens: int = 0
+    """Tokens of data that left with it."""
     status: Literal["running", "done", "failed"] = "running"
     text: str = ""
     error: str | None = None

@@ -97,6 +97,8 @@ class RunStarted(Event):
     """Whether answers that differ are reconciled."""
     plain: bool = False
     """Whether it is one plain completion with the data in its prompt."""
+    hidden: tuple[str, ...] = ()
+    """Columns of whose values models see tokens alone."""
 
 
 class CellPicture(BaseModel):
@@ -204,6 +206,8 @@ class PromptSent(Event):
     start: int = 0
     """Index of the first message below in the whole prompt; those before it were sent with an earlier call."""
     messages: tuple[dict[str, str], ...] = Field((), alias="gen_ai.input.messages")
+    data_tokens: int = 0
+    """Tokens of data that left with it: see the limit `exposure`; 0 for a reply from the cache."""
 
 
 class ReplyDelta(Event):

@@ -111,3 +111,38 @@ class Cleaner:
 
     def _item(self, key: Any, item: Any) -> Any:
         return item if key == "role" and item in _ROLES else self._clean(item)
+
+
+_AS_THEY_ARE = frozenset({"run", "agent", "kind", "png", "resumes", "continues"})
+"""Fields of events that name something, or hold a picture: no values stand in them."""
+
+
+def event_with_tokens(event: ev.AnyEvent, hide: Redact) -> ev.AnyEvent:
+    """Returns an event with tokens in the place of hidden values."""
+    fields = with_tokens(type(event), event.model_dump(by_alias=True), hide)
+    return type(event).model_validate(fields)
+
+
+def with_tokens(kind: type[ev.Event], fields: dict[str, Any], hide: Redact) -> dict[str, Any]:
+    """Returns the fields of an event, by their aliases, with tokens in the place of hidden values.
+
+    Args:
+        kind: of the event.
+        fields: as they go to a log.
+        hide: puts tokens into one text.
+    """
+    kept = _AS_THEY_ARE | _fixed(kind)
+
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {
+                key if key in _KEYS or key in kept else hide(key) if isinstance(key, str) else key: (
+                    item if key in kept or (key == "role" and item in _ROLES) else cleaned(item)
+                )
+                for key, item in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [cleaned(item) for item in value]
+        return hide(value) if isinstance(value, str) else value
+
+    return {name: value if name in kept else cleaned(value) for name, value in fields.items()}

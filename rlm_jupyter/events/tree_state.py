@@ -98,6 +98,10 @@ class TreeState:
     """Whether some of the tokens are our estimate, because a provider gave none."""
     seen_chars: int = 0
     """Characters of the data and of outputs that the model was shown, each counted once."""
+    data_tokens: int = 0
+    """Tokens of data that were sent: what the limit `exposure` counts."""
+    hidden: tuple[str, ...] = ()
+    """Columns of whose values models see tokens alone."""
     cost: float | None = 0.0
     """USD; None as soon as one completion's is not known."""
     held: dict[str, int] = field(default_factory=dict)
@@ -186,6 +190,7 @@ class TreeState:
         self.continues = event.continues
         self.resumes, self.branch = event.resumes, event.branch
         self.samples, self.verify, self.plain = event.samples, event.verify, event.plain
+        self.hidden = event.hidden
 
     def _start_agent(self, event: ev.AgentStarted) -> None:
         if event.agent in self.agents:
@@ -263,7 +268,9 @@ class TreeState:
             started=event.time,
             start=event.start,
             messages=event.messages,
+            data_tokens=event.data_tokens,
         )
+        self.data_tokens += event.data_tokens
         self.completions[event.call] = (agent.id, call)
         self.calls += 1
         self.requests += 1

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.magics.task import Task
     from rlm_jupyter.models.base import Message, Price
     from rlm_jupyter.rlm import RLM
+    from rlm_jupyter.security.hidden.hidden_values import HiddenValues
 
 _CHARS_PER_TOKEN = 4
 """A rough measure: no tokenizer is at hand that works without a network."""
@@ -53,18 +54,21 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     """
     from rlm_jupyter.engine.agent import prompt, small_prompt
     from rlm_jupyter.engine.agent.prompt_choice import choose_by_name
-    from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
+    from rlm_jupyter.engine.agent.sandbox_notes import allowed_and_hidden
     from rlm_jupyter.engine.budget.ledger import Ledger
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
-    from rlm_jupyter.run_setup.start import encode
+    from rlm_jupyter.run_setup.hidden_data import Hiding
+    from rlm_jupyter.run_setup.start import Data, encode
     from rlm_jupyter.tools.functions import read_tools
 
     description: dict[str, Any] | None = None
-    if task.names:
-        data = encode(task.context, task.names, rows=rlm.settings.sample_rows)
-        if data.buffer is not None:
-            description = data.buffer.description
-            data.buffer.close()
+    hiding = Hiding(rlm.settings.hide)
+    context = hiding.unwrap(task.context)
+    data = encode(context, task.names, rows=rlm.settings.sample_rows) if task.names else Data()
+    hidden = hiding.values(context, data, task.names)
+    if data.buffer is not None:
+        description = data.buffer.description
+        data.buffer.close()
     tools = "\n".join(tool.text for tool in read_tools(task.tools).values())
     settings = rlm.settings
     if task.plain:
@@ -77,7 +81,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     offers: dict[str, str | None] = {
         "schema": AnswerSchema(task.schema).text if task.schema is not None else None,
         "tools": tools or None,
-        "allowed": describe_sandbox_permissions(settings.sandbox, settings.kernel),
+        "allowed": allowed_and_hidden(settings, hidden),
     }
     variant = choose_by_name(settings.prompt, rlm.model)
     if variant == "small":
@@ -85,7 +89,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         told = small_prompt.system_prompt(
             sub_calls=settings.sub_calls, instructions=settings.instructions, images=settings.see is True
         )
-        return prompt.chat(told, first)
+        return _as_sent(prompt.chat(told, first), hidden)
     first = prompt.first_message(
         task.question,
         description,
@@ -104,7 +108,14 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         kind=prompt.kind_of_data(description),
         images=settings.see is True,
     )
-    return prompt.chat(system, first)
+    return _as_sent(prompt.chat(system, first), hidden)
+
+
+def _as_sent(messages: list[Message], hidden: HiddenValues | None) -> list[Message]:
+    """Returns messages with tokens in the place of hidden values."""
+    if hidden is None:
+        return messages
+    return [{**message, "content": hidden.hide(message["content"])} for message in messages]
 
 
 def _samples(task: Task) -> list[str]:

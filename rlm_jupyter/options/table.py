@@ -136,6 +136,14 @@ _LIMITS = (
         metavar="N",
     ),
     _limit("agents", "integer", 200, "Agents in all, the root included.", least=1),
+    _limit(
+        "exposure",
+        "integer",
+        None,
+        "Tokens of data that may be sent: descriptions, outputs, prompts of code; not the question and fixed text.",
+        argument="exposure",
+        metavar="N",
+    ),
     _limit("concurrency", "integer", 200, "Requests to the model in flight at once.", least=1),
     _limit(
         "seconds", "number", 1800.0, "Seconds that a run may take.", above=0, argument="timeout", metavar="S"
@@ -382,6 +390,16 @@ _AGENTS = (
         "False: no image is sent at all.",
         flags=("--see",),
         usage="Send the pictures that cells show to the model, which must be one that takes images.",
+    ),
+    _setting(
+        "hide",
+        "hosts",
+        (),
+        "Columns whose values no provider sees, by names or patterns such as `*mail*`, separated by commas; in Python "
+        "also `Hidden(df.email)`. See docs/privacy.md.",
+        nullable=False,
+        flags=("--hide",),
+        metavar="NAMES",
     ),
     _setting(
         "require_look",

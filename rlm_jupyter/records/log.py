@@ -14,6 +14,7 @@ from typing import Final, Self
 
 from rlm_jupyter.background import BackgroundThread
 from rlm_jupyter.events import events as ev
+from rlm_jupyter.events.redact_events import with_tokens
 
 CLOSE_SECONDS: Final = 5.0
 _MOST_WAITING: Final = 100_000
@@ -35,6 +36,7 @@ class LogWriter:
         path: of the file; it and its directory are made at the first event.
         on_error: told once, in words, when the log cannot be written; on any thread.
         most: how many events may wait for the disk; what comes above that is lost, and told.
+        hide: puts tokens in the place of hidden values, on the writer's thread; None: there are none.
     """
 
     def __init__(
@@ -43,10 +45,12 @@ class LogWriter:
         *,
         on_error: Callable[[str], object] | None = None,
         most: int = _MOST_WAITING,
+        hide: Callable[[str], str] | None = None,
     ) -> None:
         self.path = Path(path).absolute()
         self._on_error = on_error
         self._most = most
+        self._hide = hide
         self._thread = BackgroundThread("rlm-log", most=1 << 62)  # what waits is counted here
         self._lock = threading.Lock()  # for moments only: the engine's loop takes it
         self._waiting: deque[ev.AnyEvent] = deque()
@@ -111,6 +115,8 @@ class LogWriter:
 
     def _line(self, event: ev.AnyEvent) -> bytes:
         fields = event.model_dump(mode="python", by_alias=True)
+        if self._hide is not None:
+            fields = with_tokens(type(event), fields, self._hide)
         line = json.dumps(fields, default=str, ensure_ascii=False)
         try:
             return line.encode() + b"\n"

@@ -59,6 +59,7 @@ class Question:
     verify: bool = False
     checks: Iterable[Callable[[Any], Any]] = ()
     plain: bool = False
+    hide: object = None
     recorded: RecordedRun | None = None
     data: Data | None = None
     inherited: Inherited = field(default_factory=Inherited)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.run.recorded_run import RecordedRun
     from rlm_jupyter.events.journal import Journal
     from rlm_jupyter.models.base import ChatModel
+    from rlm_jupyter.security.hidden.hidden_values import HiddenValues
     from rlm_jupyter.settings import Limits, Settings
     from rlm_jupyter.tools.mcp_config import ServerConfig
 
@@ -146,6 +147,15 @@ def encode(context: Any, names: tuple[str, ...], *, rows: int) -> Data:
     return Data(data, () if several else own, names if several else (), grants, handled.databases)
 
 
+def redactor_with(secrets: Iterable[str], hidden: HiddenValues | None) -> Redactor:
+    """Returns what takes secrets and hidden values out of what a model is told."""
+    if hidden is None:
+        return Redactor(secrets)
+    from rlm_jupyter.security.hidden.hidden_values import HidingRedactor
+
+    return HidingRedactor(secrets, hidden)
+
+
 def redactor(handed: Iterable[str]) -> Redactor | None:
     """Keep secrets out of what is told: what the environment calls a secret, keys, what is handed over."""
     found = [*secrets_in(os.environ), *handed]
@@ -161,8 +171,17 @@ def tracer(settings: Settings, model: ChatModel) -> Callable[[AnyEvent], None] |
     return tracing(getattr(model, "provider", None))
 
 
-def open_log(directory: Path | None, run_id: str, journal: Journal) -> LogWriter | None:
-    """Write a run's events to a log of its own; None if none is wanted."""
+def open_log(
+    directory: Path | None, run_id: str, journal: Journal, hide: Callable[[str], str] | None = None
+) -> LogWriter | None:
+    """Write a run's events to a log of its own; None if none is wanted.
+
+    Args:
+        directory: of logs.
+        run_id: after which it is named.
+        journal: of the run.
+        hide: puts tokens in the place of hidden values; None: there are none.
+    """
     if directory is None:
         return None
     loop = engine()
@@ -170,7 +189,7 @@ def open_log(directory: Path | None, run_id: str, journal: Journal) -> LogWriter
     def tell(text: str) -> None:  # the writer's thread calls it, and events are made on the engine's
         loop.call_soon(lambda: journal.emit(Notice, text=text))
 
-    writer = LogWriter(directory.expanduser() / f"{run_id}.jsonl", on_error=tell)
+    writer = LogWriter(directory.expanduser() / f"{run_id}.jsonl", on_error=tell, hide=hide)
     journal.subscribe(writer.write)
     return writer
 
@@ -198,6 +217,7 @@ def emit_run_started(
     exposed: str | None,
     recorded: RecordedRun | None = None,
     told: Iterable[str] = (),
+    hidden: HiddenValues | None = None,
 ) -> None:
     """Reports that a run begins: the first event of each."""
     shown = spec.added[-1].data if spec.added else spec.context
@@ -220,8 +240,9 @@ def emit_run_started(
         samples=spec.samples.samples.recorded if spec.samples is not None else None,
         verify=spec.samples is not None and spec.samples.verify,
         plain=spec.plain is not None,
+        hidden=tuple(hidden.columns) if hidden is not None else (),
     )
-    for text in told:
+    for text in (*told, *(hidden.notices if hidden is not None else ())):
         journal.emit(Notice, text=text)
     for text in shown.losses if shown is not None else ():
         journal.emit(Notice, text=text)

@@ -86,6 +86,11 @@ class Run(TypedDict):
     context_bytes: int | None
     context_summary: str | None
     seen_tokens: int | None
+    data_tokens: int
+    """Tokens of data that were sent."""
+    exposure_limit: int | None
+    hidden: list[str]
+    """Columns of whose values models see tokens alone."""
     sandbox: str | None
     values: Places | None
     value: str | None
@@ -127,6 +132,9 @@ RUN_DEFAULTS: Run = {
     "context_bytes": None,
     "context_summary": None,
     "seen_tokens": None,
+    "data_tokens": 0,
+    "exposure_limit": None,
+    "hidden": [],
     "sandbox": None,
     "values": None,
     "value": None,

@@ -33,6 +33,7 @@ from rlm_jupyter.views.text_tree import (
     placed,
     prose,
     roots,
+    sent_told,
     tool_calls_told,
     tools_told,
 )
@@ -173,6 +174,8 @@ class _Page:
             parts.append(
                 f'<div class="rlm-s-dim">Context: {line(summary(state.context))}{escape(seen)}</div>'
             )
+        if (sent := sent_told(state)) is not None:
+            parts.append(f'<div class="rlm-s-dim">{line(sent, 300)}</div>')
         if self._card and (held := fmt.places(state.held)):
             parts.append(f'<div class="rlm-s-dim">{escape(held[0].upper() + held[1:])}</div>')
         if state.scripted or state.provenance:

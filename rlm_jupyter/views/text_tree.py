@@ -128,10 +128,22 @@ def head_lines(state: TreeState, at: float | None = None, *, with_card: bool = T
     if state.context is not None:
         seen = f"the model has seen {fmt.count(state.seen_chars // 4)} tokens"
         lines.append(f"Context: {summary(state.context)} · {seen}")
+    if (sent := sent_told(state)) is not None:
+        lines.append(sent)
     if state.scripted or state.provenance:
         lines.append(f"Note: {one_line(state.provenance or 'scripted: no language model answers here', 300)}")
     lines += [f"Note: {one_line(text, 300)}" for text in state.notices]
     return lines
+
+
+def sent_told(state: TreeState) -> str | None:
+    """Returns how much data was sent and what is hidden; None where neither is limited or hidden."""
+    limit = state.limits.get("exposure")
+    if limit is None and not state.hidden:
+        return None
+    most = "" if limit is None else f" of {fmt.count(int(limit))}"
+    hidden = f" · hidden: {one_line(', '.join(state.hidden), 200)}" if state.hidden else ""
+    return f"Data sent: {fmt.count(state.data_tokens)}{most} tokens{hidden}"
 
 
 def placed(given: dict[str, Any]) -> str:

@@ -30,6 +30,7 @@ _TEXT = 2000
 _NAME, _PROGRESS = 80, 200
 _ENVELOPE = 200
 _MAX_NOTICES = 12
+_MOST_HIDDEN = 50
 _PICO = 10**12
 _MOST_USD = 1e12
 _PENDING = 32_000
@@ -149,6 +150,9 @@ def run_fields(
         "context_bytes": whole(context.get("bytes")),
         "context_summary": summary(state.context),
         "seen_tokens": state.seen_chars // 4,
+        "data_tokens": count(state.data_tokens),
+        "exposure_limit": whole(state.limits.get("exposure")),
+        "hidden": [one_line(label, 80) for label in state.hidden[:_MOST_HIDDEN]],
         "sandbox": one_line(state.sandbox, 200),
         "values": _values(state.held),
         "value": summary(state.value),

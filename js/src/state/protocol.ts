@@ -71,6 +71,11 @@ export interface Run {
   context_bytes: number | null;
   context_summary: string | null;
   seen_tokens: number | null;
+  /** Tokens of data that were sent. */
+  data_tokens: number;
+  exposure_limit: number | null;
+  /** Columns of whose values models see tokens alone. */
+  hidden: string[];
   sandbox: string | null;
   values: Places | null;
   value: string | null;
@@ -113,6 +118,9 @@ export const RUN_DEFAULTS: Run = {
   context_bytes: null,
   context_summary: null,
   seen_tokens: null,
+  data_tokens: 0,
+  exposure_limit: null,
+  hidden: [],
   sandbox: null,
   values: null,
   value: null,

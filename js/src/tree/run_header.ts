@@ -29,6 +29,8 @@ export class HeadView {
   readonly #model = fact("Model");
   readonly #values = fact("Values");
   readonly #meters: Meter[];
+  readonly #exposure: Meter;
+  readonly #hidden = fact("Hidden");
   readonly #card: CardView;
   readonly #code: CodePanel;
   readonly #seen = new SeenView();
@@ -53,9 +55,15 @@ export class HeadView {
       ]),
       new Meter(session, "Calls", "calls", whole, whole, (run) => [run.calls, run.call_limit]),
     ];
+    this.#exposure = new Meter(session, "Data sent", "exposure", tokens, tokens, (run) => [
+      run.data_tokens,
+      run.exposure_limit,
+    ]);
     this.#facts.append(
       this.#time.element,
       ...this.#meters.map((meter) => meter.element),
+      this.#exposure.element,
+      this.#hidden.element,
       this.#agents.element,
       this.#flight.element,
       this.#model.element,
@@ -107,7 +115,9 @@ export class HeadView {
       this.#values.element,
       run.values?.limit ? `Above ${bytes(run.values.limit)} values go to disk` : null,
     );
-    for (const meter of this.#meters) meter.update(run);
+    for (const meter of [...this.#meters, this.#exposure]) meter.update(run);
+    show(this.#exposure.element, run.exposure_limit !== null || run.hidden.length > 0);
+    this.#hidden.put(run.hidden.join(", "));
     this.#seen.update(run);
     this.#card.update();
     this.#code.update();

@@ -28,7 +28,7 @@ from rlm_jupyter.engine.agent.guidance import Guidance, Retraction, failure_of
 from rlm_jupyter.engine.agent.prompt_choice import choose_prompt
 from rlm_jupyter.engine.agent.prose_answer import decide
 from rlm_jupyter.engine.agent.repeat_guard import StuckGuard
-from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
+from rlm_jupyter.engine.agent.sandbox_notes import allowed_and_hidden
 from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
 from rlm_jupyter.engine.reply.blank_reply import ONLY_THOUGHTS, shown_reply
 from rlm_jupyter.engine.reply.parse import parse_reply
@@ -176,7 +176,7 @@ class AgentLoop(Agent):
             "schema": self.spec.schema.text if self.spec.schema else None,
             "tools": self.services.tools_text(self),
             "servers": await self.services.servers.shown(self.spec.mcp),
-            "allowed": describe_sandbox_permissions(settings.sandbox, settings.kernel),
+            "allowed": allowed_and_hidden(settings, self.services.hidden),
         }
 
     async def _begin_small(self) -> None:
@@ -470,6 +470,7 @@ class AgentLoop(Agent):
         if services.recorded is not None:
             code = services.recorded.code(self.id, number, code)
         code = await services.gate.before(self.id, number, code)
+        code = services.hidden.code(code) if services.hidden is not None else code
         self.codes.append(code)
         self.looked = self.looked or reads_any(code, (*self.data_names, *self._derived))
         journal.emit(ev.CodeStarted, self.id, cell=number, turn=self.turn, code=code)

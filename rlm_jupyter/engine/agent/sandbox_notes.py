@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Requests
     from rlm_jupyter.kernels.bridge.connection_broker import SandboxEvent
     from rlm_jupyter.sandbox_settings import Sandbox
+    from rlm_jupyter.security.hidden.hidden_values import HiddenValues
+    from rlm_jupyter.settings import Settings
 
 
 def sandbox_notifier(calls: Requests) -> Callable[[SandboxEvent], None]:
@@ -69,3 +71,10 @@ def describe_sandbox_permissions(sandbox: Sandbox, kernel: str | None) -> str | 
 
 _MOST_NOTICES = 100
 """Different sentences of one kernel; the log has the connections themselves."""
+
+
+def allowed_and_hidden(settings: Settings, hidden: HiddenValues | None) -> str | None:
+    """Returns what agents are told of what their code may reach, and of what is hidden from them; None for nothing."""
+    told = describe_sandbox_permissions(settings.sandbox, settings.kernel)
+    notes = [text for text in (told, hidden.told if hidden is not None else None) if text]
+    return "\n\n".join(notes) or None

@@ -243,7 +243,10 @@ class AgentCalls:
 
     def _received(self, fd: int, body: Mapping[str, Any]) -> Buffer:
         """Own what came with a request, whose descriptor stays the bridge's."""
-        return self._agent.services.store.adopt(os.dup(fd), description_of(body.get("description")))
+        description = description_of(body.get("description"))
+        if (hidden := self._agent.services.hidden) is not None:
+            description = hidden.described(description)
+        return self._agent.services.store.adopt(os.dup(fd), description)
 
     def _not_looked(self) -> str | None:
         """Ask to look first, where the code answers without having read data that was not shown whole.
@@ -272,6 +275,10 @@ class AgentCalls:
         if not (agent.small or may_be_typed(agent.codes)):
             return None
         seen = [message["content"] for message in agent.messages if message["role"] == "user"]
+        if (
+            hidden := agent.services.hidden
+        ) is not None:  # what the model read as a token, its code has as the value
+            seen = [hidden.restored(text) for text in seen]
         return await self.work.run(partial(typed_value, buffer, list(agent.codes), seen, small=agent.small))
 
     async def _check(self, schema: AnswerSchema, buffer: Buffer) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.base import Price
     from rlm_jupyter.settings import Limits
 
-_SUMS = ("calls", "cost", "tokens", "prompt_tokens", "completion_tokens")
+_SUMS = ("calls", "cost", "tokens", "prompt_tokens", "completion_tokens", "exposure")
 """Limits on what the whole run adds up."""
 
 

@@ -100,6 +100,7 @@ class Spend:
         turns: turns of agents.
         cached: replies that came from our own cache, and cost nothing.
         estimated: whether any figure is our estimate.
+        exposure: tokens of data that were sent.
     """
 
     calls: int = 0
@@ -110,6 +111,7 @@ class Spend:
     turns: int = 0
     cached: int = 0
     estimated: bool = False
+    exposure: int = 0
 
     @property
     def tokens(self) -> int:
@@ -151,6 +153,7 @@ class Account:
     cached: int = 0
     unknown: int = 0
     estimated: int = 0
+    exposure: int = 0
 
     def add(self, other: Account, sign: int = 1) -> None:
         """Add another account, or take it away."""
@@ -168,6 +171,7 @@ class Account:
             turns=self.turns,
             cached=self.cached,
             estimated=self.estimated > 0,
+            exposure=self.exposure,
         )
 
     def amount(self, limit: str) -> int:
@@ -188,6 +192,7 @@ class Request:
     max_tokens: int
     price: Price | None
     turn: bool
+    exposure: int = 0
 
     @property
     def least(self) -> int:
@@ -196,7 +201,9 @@ class Request:
 
     def worst(self, max_tokens: int) -> Account:
         """Returns the most that it can spend with a reply of that many tokens."""
-        return worst_case(self.prompt_tokens, max_tokens, self.price, turn=self.turn)
+        worst = worst_case(self.prompt_tokens, max_tokens, self.price, turn=self.turn)
+        worst.exposure = self.exposure  # of the first attempt: what is sent once more has left already
+        return worst
 
 
 @dataclass(eq=False)
@@ -256,6 +263,7 @@ def true_spend(reservation: Reservation, usage: Usage | None, cost: float | None
     prompt = worst_prompt if prompt is None else prompt
     completion = worst_completion if completion is None else completion
     spent = Account(attempts, prompt, completion, turns=int(reservation.turn), estimated=int(estimated))
+    spent.exposure = reservation.held.exposure
     cached = None if usage is None else _count(usage.cached_tokens, attempts)
     spent.cached_tokens = min(cached or 0, prompt)
     if _is_cost(cost):

@@ -89,6 +89,7 @@ class Ledger:
         price: Price | None,
         *,
         turn: bool = False,
+        exposure: int = 0,
     ) -> Reservation:
         """Reserve the worst case of a request, waiting while requests in flight may free enough.
 
@@ -101,6 +102,7 @@ class Ledger:
             max_tokens: most tokens of the reply.
             price: USD per million tokens; None if it is not known.
             turn: whether it is a turn of the agent, rather than a plain call.
+            exposure: tokens of data in it that were not sent before.
 
         Returns:
             The reservation, with `max_tokens` clamped to what is left.
@@ -109,7 +111,7 @@ class Ledger:
             LimitReachedError: a limit leaves no room for it.
             UnknownPriceError: there is a limit in money, and no price.
         """
-        request = Request(agent, max(0, prompt_tokens), max(1, max_tokens), price, turn)
+        request = Request(agent, max(0, prompt_tokens), max(1, max_tokens), price, turn, exposure)
         if (reservation := self._try(request)) is not None:
             return reservation
         self._check_hope(request)
@@ -134,9 +136,10 @@ class Ledger:
         price: Price | None,
         *,
         turn: bool = False,
+        exposure: int = 0,
     ) -> Reservation | None:
         """As `reserve`, but return None if it would have to wait."""
-        return self._try(Request(agent, max(0, prompt_tokens), max(1, max_tokens), price, turn))
+        return self._try(Request(agent, max(0, prompt_tokens), max(1, max_tokens), price, turn, exposure))
 
     def _try(self, request: Request) -> Reservation | None:
         """Check a request, and reserve if nothing has to be waited for."""

@@ -13,6 +13,7 @@ _OPTIONS = {
     "tokens": "--max-tokens",
     "seconds": "--timeout",
     "depth": "--depth",
+    "exposure": "--exposure",
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rlm_jupyter.engine.budget.ledger import Ledger, Reservation, estimate_prompt_tokens
 from rlm_jupyter.engine.completions.cache_key import cache_request
+from rlm_jupyter.engine.completions.data_tokens import data_tokens
 from rlm_jupyter.engine.completions.person_wait import person_wait
 from rlm_jupyter.engine.completions.reading_wait import ReadingNotifier
 from rlm_jupyter.engine.completions.redact_chats import ChatRedactor
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from rlm_jupyter.events.journal import Journal
+    from rlm_jupyter.security.hidden.hidden_values import HiddenValues
 
 _DELTA_SECONDS = 0.1
 
@@ -79,6 +81,8 @@ class Completions:
         cache: replies on disk; None for no cache.
         redact: takes secrets out of what a model is told.
         recorded: replies that are taken before any model or cache is asked; None for none.
+        question: of the run, which is the user's own text and no data.
+        hidden: values that a model is told tokens of, which become the values again in its replies; None for none.
     """
 
     def __init__(
@@ -91,6 +95,8 @@ class Completions:
         cache: Cache | None = None,
         redact: Callable[[str], str] = str,
         recorded: RecordedReplies | None = None,
+        question: str = "",
+        hidden: HiddenValues | None = None,
     ) -> None:
         self._journal = journal
         self._ledger = ledger
@@ -100,6 +106,8 @@ class Completions:
         self._redact = ChatRedactor(lambda text: clean_text(redact(text)))
         self._cache_told = False
         self._recorded = recorded
+        self._own = self._redact.of_text(question) if question.strip() else ""
+        self._hidden = hidden
         self._numbers = itertools.count(1)
         self._roots = {"0"}
         self._sample_of: dict[str, int | None] = {}
@@ -119,8 +127,9 @@ class Completions:
         start: int = 0,
         max_tokens: int | None = None,
         temperature: float | None = None,
+        is_code: bool = False,
     ) -> Completion:
-        """Get one completion.
+        """Get one completion. The text of one that is no code has values in the place of their tokens.
 
         Args:
             agent: on whose account.
@@ -131,11 +140,38 @@ class Completions:
             start: how many of the messages were sent with an earlier call already.
             max_tokens: the most tokens of the reply, where that is fewer than the settings say.
             temperature: for this request, where it is higher than the settings say.
+            is_code: whether a plain completion is code, whose tokens stay: they become literals when it is run.
 
         Raises:
             LimitReachedError: its worst case does not fit under the limits.
             ModelError: the provider failed for good.
         """
+        completion = await self._ask(
+            agent,
+            model,
+            messages,
+            purpose=purpose,
+            turn=turn,
+            start=start,
+            max_tokens=max_tokens,
+            temperature=temperature,
+        )
+        if self._hidden is None or is_code or purpose in ("turn", "summary"):
+            return completion
+        return replace(completion, text=self._hidden.restored(completion.text))
+
+    async def _ask(
+        self,
+        agent: str,
+        model: ChatModel,
+        messages: Sequence[Message],
+        *,
+        purpose: ev.Purpose,
+        turn: int,
+        start: int,
+        max_tokens: int | None,
+        temperature: float | None,
+    ) -> Completion:
         sampling = self._samplings.of_request(purpose, root=agent in self._roots)
         redact = self._redact
         messages = redact.of_chat(agent, messages) if purpose == "turn" else redact.of_request(messages)
@@ -149,8 +185,12 @@ class Completions:
             return self._from_cache(agent, model, messages, recorded, purpose, turn, start)
 
         async def buy() -> Completion:
+            own = (self._own,) if self._own and agent == "0" else ()
+            exposure = data_tokens(messages[start:], purpose, own)
             async with place_at_server(self._journal, self._ledger, agent, model):
-                reservation = await self._reserve(agent, model, messages, sampling, turn=purpose == "turn")
+                reservation = await self._reserve(
+                    agent, model, messages, sampling, turn=purpose == "turn", exposure=exposure
+                )
                 return await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
 
         if self._cache is None:
@@ -194,16 +234,25 @@ class Completions:
         return None if self._cache is None or self._cache.problem else self._cache.drained()
 
     async def _reserve(
-        self, agent: str, model: ChatModel, messages: Sequence[Message], sampling: Sampling, *, turn: bool
+        self,
+        agent: str,
+        model: ChatModel,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        *,
+        turn: bool,
+        exposure: int,
     ) -> Reservation:
         """Reserve; where that has to wait for others' settlements, show it."""
         prompt = estimate_prompt_tokens(messages, model.name) + self._added_tokens(model, agent, messages)
         most = sampling.max_tokens
         price = self.price_of(model)
-        at_once = self._ledger.reserve_at_once(agent, prompt, most, price, turn=turn)
+        at_once = self._ledger.reserve_at_once(agent, prompt, most, price, turn=turn, exposure=exposure)
         if at_once is not None:
             return at_once
-        wanted = asyncio.ensure_future(self._ledger.reserve(agent, prompt, most, price, turn=turn))
+        wanted = asyncio.ensure_future(
+            self._ledger.reserve(agent, prompt, most, price, turn=turn, exposure=exposure)
+        )
         try:
             done, _ = await asyncio.wait({wanted}, timeout=0.05)
             if done:
@@ -239,7 +288,10 @@ class Completions:
         start: int,
     ) -> Completion:
         call = next(self._numbers)
-        self._emit_prompt(agent, model, call, reservation.max_tokens, messages, purpose, turn, start)
+        exposure = reservation.held.exposure
+        self._emit_prompt(
+            agent, model, call, reservation.max_tokens, messages, purpose, turn, start, exposure
+        )
         began = time.monotonic()
         deltas = _Deltas(self._journal, agent, call)
 
@@ -383,6 +435,7 @@ class Completions:
         purpose: ev.Purpose,
         turn: int,
         start: int,
+        exposure: int = 0,
     ) -> None:
         new = tuple({"role": str(m["role"]), "content": text_of(m)} for m in messages[start:])
         self._journal.emit(
@@ -395,6 +448,7 @@ class Completions:
             max_tokens=max_tokens,
             start=start,
             messages=new,
+            data_tokens=exposure,
         )
 
 

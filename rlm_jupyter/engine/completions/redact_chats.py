@@ -33,6 +33,10 @@ class ChatRedactor:
         self._chats[agent] = cleaned
         return [{**one, "content": pair[1]} for one, pair in zip(messages, cleaned, strict=True)]
 
+    def of_text(self, text: str) -> str:
+        """Return a text as it is sent."""
+        return self._redact(text)
+
     def of_request(self, messages: Sequence[Message]) -> list[Message]:
         """Return the messages of a single request without secrets."""
         return [{**one, "content": self._redact(one["content"])} for one in messages]

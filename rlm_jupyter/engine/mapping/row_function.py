@@ -103,12 +103,13 @@ async def written(loop: MapLoop) -> RowFunction | None:
     services = loop.services
     try:
         completion = await services.completions.ask(
-            loop.id, loop.spec.model, _messages(loop, shown), purpose="llm_query", turn=0
+            loop.id, loop.spec.model, _messages(loop, shown), purpose="llm_query", turn=0, is_code=True
         )
         reply = await loop.calls.work.run(
             partial(parse_reply, completion.text, finish_reason=completion.finish_reason)
         )
         source = "\n\n".join(reply.blocks).strip()
+        source = services.hidden.code(source) if services.hidden is not None else source
         if "def f(" not in source:
             _tell(loop, "The model wrote no function that does the same: one request was made for that.")
             return None

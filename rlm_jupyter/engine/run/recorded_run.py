@@ -87,6 +87,7 @@ class RecordedRun:
     Attributes:
         run: the id of the recorded run.
         differing: agents of which a cell gave another output than recorded; told once for each.
+        hide: puts tokens in the place of hidden values, as the log has them.
 
     Raises:
         ConfigError: there is no such turn, or it cannot be changed in that way.
@@ -100,6 +101,7 @@ class RecordedRun:
         self._tools = sorted({name for agent in tree.agents.values() for name in agent.tools})
         self.branch = branch
         self._values = values
+        self.hide: Callable[[str], str] = str
         self._plain: defaultdict[str, deque[Completion]] = defaultdict(deque)
         self._agents: dict[str, RecordedAgent] = {}
         self._live: dict[str, RecordedAgent] = {}
@@ -181,8 +183,8 @@ class RecordedRun:
             for one in self._agents.values()
             if not one.taken
             and one.parent == (parent.id if parent is not None else None)
-            and one.question == spec.question
-            and (one.context == context or spec.parent is None)
+            and one.question in (spec.question, self.hide(spec.question))
+            and (spec.parent is None or one.context in (context, self.hide(context)))
         ]
         if not found:
             return None

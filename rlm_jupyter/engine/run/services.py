@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.events.journal import Journal
     from rlm_jupyter.kernels.pool import KernelPool
     from rlm_jupyter.models.base import ChatModel
+    from rlm_jupyter.security.hidden.hidden_values import HiddenValues
     from rlm_jupyter.settings import Limits, Settings
     from rlm_jupyter.tools.functions import Tool
 
@@ -49,6 +50,7 @@ class RunServices(ABC):
         recorded: the record of an earlier run that this one goes through; None for none.
         links: names in the working directory of its kernels, to the granted files and folders that they stand for.
         databases: that its agents may ask by handles, by the number that the handles have.
+        hidden: values that models are told tokens of; None for none.
         box_limits: of its kernels' boxes, over those of the sandbox: what may be read because it was handed over.
     """
 
@@ -75,6 +77,7 @@ class RunServices(ABC):
     box_limits: dict[str, Any] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     databases: Mapping[str, Database] = field(default_factory=dict)
+    hidden: HiddenValues | None = None
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))
