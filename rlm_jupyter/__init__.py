@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.sandbox_settings import Sandbox
     from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.host_tools import host_tool
+    from rlm_jupyter.user_questions.audience import answering
     from rlm_jupyter.values.charts.chart import Chart
 
 __version__ = "0.1.0"
@@ -99,6 +100,7 @@ __all__ = [
     "ValueTransferError",
     "VariableNotFoundError",
     "__version__",
+    "answering",
     "host_tool",
     "load_ipython_extension",
     "unload_ipython_extension",
@@ -110,6 +112,7 @@ _ROOMS = {
     "Run": "rlm_jupyter.engine.run.run",
     "Limits": "rlm_jupyter.settings",
     "Sandbox": "rlm_jupyter.sandbox_settings",
+    "answering": "rlm_jupyter.user_questions.audience",
     "host_tool": "rlm_jupyter.tools.host_tools",
     **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},
 }

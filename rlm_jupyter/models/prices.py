@@ -40,21 +40,29 @@ def price_of(
         return prices[model]
     if provider in LOCAL_PROVIDERS:
         return Price(0.0, 0.0)
-    if provider is None and base_url is None:
-        return None
-    url = _origin(base_url) if provider is None and base_url is not None else None
-    info = _look_up(model, _NAMES.get(provider, provider) if provider else None, url)
-    return None if info is None else _dearest(info)
+    info = known_model(model, provider, base_url)
+    return None if info is None else dearest_price(info)
 
 
 def window_of(model: str, provider: str | None, *, base_url: str | None = None) -> int | None:
     """Look up how many tokens a model's context window holds; None if it is not known."""
+    info = known_model(model, provider, base_url)
+    window = getattr(info, "context_window", None)
+    return window if isinstance(window, int) and window > 0 else None
+
+
+def known_model(model: str, provider: str | None, base_url: str | None) -> Any:
+    """Returns what the tables have of a model; None if they do not know it, or its server is one's own.
+
+    Args:
+        model: its name, as it is sent.
+        provider: the name of a profile in `PROVIDERS`; None: told from `base_url`.
+        base_url: of its server.
+    """
     if provider in LOCAL_PROVIDERS or (provider is None and base_url is None):
         return None
     url = _origin(base_url) if provider is None and base_url is not None else None
-    info = _look_up(model, _NAMES.get(provider, provider) if provider else None, url)
-    window = getattr(info, "context_window", None)
-    return window if isinstance(window, int) and window > 0 else None
+    return _look_up(model, _NAMES.get(provider, provider) if provider else None, url)
 
 
 @lru_cache(maxsize=256)
@@ -71,12 +79,18 @@ def _look_up(model: str, provider: str | None, url: str | None) -> Any:
     return found.model
 
 
-def _dearest(info: Any) -> Price | None:
+def dearest_price(info: Any, context: Mapping[str, str] | None = None) -> Price | None:
+    """Returns the price of a model from above: its dearest tier of length and its dearest hour of the day.
+
+    Args:
+        info: what the tables have of it.
+        context: of requests of another kind, such as ``{"service_tier": "flex"}``.
+    """
     now = datetime.now(UTC)
     prompt: list[float] = []
     completion: list[float] = []
     for hour in range(25):
-        price = info.get_prices(now + timedelta(hours=hour))
+        price = info.get_prices(now + timedelta(hours=hour), dict(context) if context else None)
         sent, received = _rate(price.input_mtok), _rate(price.output_mtok)
         if sent is None or received is None or _rate(getattr(price, "requests_kcount", None)):
             return None  # not priced by tokens, or not by tokens alone

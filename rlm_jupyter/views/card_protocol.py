@@ -72,5 +72,7 @@ class Card(TypedDict):
     """Whether nothing of the value is missing on the card."""
     error: str | None
     facts: list[str]
+    assumptions: NotRequired[list[str]]
+    """What agents asked the user and took for granted, because nobody answered; with the reason."""
     seen: str
     """How much of the data the model was shown."""

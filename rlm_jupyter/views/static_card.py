@@ -23,9 +23,17 @@ def card_html(card: Card) -> str:
     value = f'<div class="rlm-s-answer">{_part(card["value"], large=True)}</div>' if card["value"] else ""
     return (
         f'<div class="rlm-s-card"><div class="rlm-s-dim"><b>{escape(card["title"])}</b></div>{error}{value}'
+        f"{_assumptions(card.get('assumptions', []))}"
         f'<div class="rlm-s-dim">{escape(" · ".join(card["facts"]))}</div>'
         f'<div class="rlm-s-dim">{escape(card["seen"])}</div></div>'
     )
+
+
+def _assumptions(lines: list[str]) -> str:
+    if not lines:
+        return ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<div class="rlm-s-note"><b>Assumptions</b><ul>{items}</ul></div>'
 
 
 def _part(part: CardPart, *, large: bool = False) -> str:

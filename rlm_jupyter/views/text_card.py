@@ -30,6 +30,8 @@ def card_lines(card: Card, width: int = _WIDTH) -> list[str]:
             about = f" ({card['summary']})" if card["summary"] else ""
             more = [f"… {len(told) - _MAX_LINES:,} more lines"] if len(told) > _MAX_LINES else []
             lines += [f"{card['title']}{about}:", *(f"   {line}" for line in [*told[:_MAX_LINES], *more])]
+    if taken := card.get("assumptions"):
+        lines += ["Assumptions:", *(f"   {line}" for line in taken)]
     if card["error"]:
         first, *others = card["error"].split("\n")
         lines += [f"Error: {first}", *(f"       {line}" for line in others)]

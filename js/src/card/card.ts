@@ -16,6 +16,7 @@ export class CardView {
   readonly #pulled = h("span.rlm-card-pulled", { role: "status" });
   readonly #value = h("div.rlm-card-value");
   readonly #error = h("pre.rlm-card-error");
+  readonly #assumed = h("div.rlm-card-assumed");
   readonly #small = h("div.rlm-card-small");
   #drawn: Card | null = null;
 
@@ -31,6 +32,7 @@ export class CardView {
       head,
       this.#error,
       this.#value,
+      this.#assumed,
       this.#small,
     );
     on(this.element, "keydown", (event) => {
@@ -91,6 +93,9 @@ export class CardView {
     this.#value.replaceChildren(
       ...(card.value ? [drawPart(card.value, true, 0, this.#hasCode(card) ? this.#link : undefined)] : []),
     );
+    const assumed = (card.assumptions ?? []).map((each) => h("li", {}, each));
+    show(this.#assumed, assumed.length > 0);
+    this.#assumed.replaceChildren(h("b", {}, "Assumptions"), h("ul", {}, ...assumed));
     const facts = h("div", {}, card.facts.join(" · "));
     this.#small.replaceChildren(facts, h("div", {}, card.seen));
   }

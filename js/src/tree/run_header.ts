@@ -9,6 +9,7 @@ import type { Places, Run } from "../state/protocol";
 import type { Session } from "../state/session";
 import { stateOf, stateWords } from "../state/visible_rows";
 import { icon, setIcon } from "./icons";
+import { QuestionView } from "./question_form";
 import { shortModel } from "./tree_row";
 
 /** A token is about this many bytes of text; the share of the context that was seen is an estimate. */
@@ -31,6 +32,7 @@ export class HeadView {
   readonly #meters: Meter[];
   readonly #card: CardView;
   readonly #code: CodePanel;
+  readonly #asked: QuestionView;
   readonly #seen = new SeenView();
   readonly #result = h("div.rlm-result");
   readonly #notes = h("ul.rlm-notes");
@@ -43,6 +45,7 @@ export class HeadView {
     this.#pause = button("Pause", {}, () => {
       session.send({ kind: session.store.run.paused ? "resume" : "pause" });
     });
+    this.#asked = new QuestionView(session);
     this.#card = new CardView(session);
     this.#code = new CodePanel(session, () => this.#card.focusCode());
     this.#meters = [
@@ -74,6 +77,7 @@ export class HeadView {
         this.#pause,
         this.#stop,
       ),
+      this.#asked.element,
       this.#card.element,
       this.#code.element,
       this.#facts,
@@ -108,6 +112,7 @@ export class HeadView {
       run.values?.limit ? `Above ${bytes(run.values.limit)} values go to disk` : null,
     );
     for (const meter of this.#meters) meter.update(run);
+    this.#asked.update();
     this.#seen.update(run);
     this.#card.update();
     this.#code.update();
@@ -159,6 +164,7 @@ export class HeadView {
     } else if (slow && run.status === "running") {
       notes.push("The kernel has not answered for a while: it may be busy with another cell, or gone.");
     }
+    if (run.expected !== null) notes.push(run.expected);
     notes.push(...run.notices.slice(-3));
     if (run.sandbox !== null && run.sandbox !== "") notes.push(`Sandbox: ${run.sandbox}`);
     const drawn = notes.join("\n");

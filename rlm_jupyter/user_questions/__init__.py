@@ -1,0 +1,1 @@
+"""Questions of agents' code to the user: who answers them, and those that wait for an answer."""
