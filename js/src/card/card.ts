@@ -95,7 +95,10 @@ export class CardView {
     );
     const assumed = (card.assumptions ?? []).map((each) => h("li", {}, each));
     show(this.#assumed, assumed.length > 0);
-    this.#assumed.replaceChildren(h("b", {}, "Assumptions"), h("ul", {}, ...assumed));
+    this.#assumed.replaceChildren(
+      h("div.rlm-card-assumed-title", {}, "Assumptions"),
+      h("ul", {}, ...assumed),
+    );
     const facts = h("div", {}, card.facts.join(" · "));
     this.#small.replaceChildren(facts, h("div", {}, card.seen));
   }

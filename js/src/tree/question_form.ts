@@ -10,10 +10,14 @@ export class QuestionView {
   readonly #who = h("span.rlm-label");
   readonly #text = h("pre.rlm-prose.rlm-ask-text");
   readonly #options = h("div.rlm-pull");
-  readonly #field = h("input.rlm-field", { "aria-label": "Your answer", autocomplete: "off", maxlength: 2000 });
+  readonly #field = h("input.rlm-field", {
+    "aria-label": "Your answer",
+    autocomplete: "off",
+    maxlength: 2000,
+  });
   readonly #send: HTMLButtonElement;
   readonly #line: HTMLElement;
-  readonly #note = h("span.rlm-answer");
+  readonly #note = h("span.rlm-answer.rlm-ask-note");
   #asked: UserQuestion | null = null;
   #number = 0;
 
@@ -28,7 +32,7 @@ export class QuestionView {
       this.#answer(null);
     });
     this.element = h(
-      "section.rlm-reply.rlm-ask",
+      "section.rlm-ask",
       { "aria-label": "Question to you", hidden: true },
       this.#who,
       this.#text,
