@@ -228,3 +228,18 @@ def test_a_branch_takes_the_answers_of_its_record(tmp_path):
     with rlm.branch(first.log_path, 1, code=other) as again:
         assert again.wait(60).value == "EUROS"
     first.close()
+
+
+def test_the_code_behind_an_answer_has_what_the_user_answered(ask):
+    code = (
+        "unit = ask_user('In cents?', options=[True, False], default=True)\n"
+        "name = ask_user('Which name?', default=None)\n"
+        "FINAL([sum(context) / (100 if unit else 1), name])"
+    )
+    with answering(lambda asked: "False" if asked.options else None):
+        run = ask({"root": [code]}, context=[100, 200])
+    assert run.value == [300.0, None]
+    made = run.code()
+    assert (made.verdict, made.detail) == ("reproduced", "")
+    assert "ask_user" not in str(made)
+    assert "'In cents?': ['False']" in str(made)
