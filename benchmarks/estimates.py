@@ -54,13 +54,18 @@ class Checked:
         )
 
 
-def runs_below(directories: Sequence[Path]) -> list[RunFigures]:
-    """Returns the runs of language models whose logs lie below directories, each once."""
+def runs_below(directories: Sequence[Path], model: str = "") -> list[RunFigures]:
+    """Returns the runs of language models whose logs lie below directories, each once.
+
+    Args:
+        directories: with logs below them.
+        model: how the names of the models begin.
+    """
     found: dict[str, RunFigures] = {}
     for directory in directories:
         for path in sorted(directory.rglob("*.jsonl")):
             run = read_figures(path)
-            if run is not None and run.whole and not run.scripted:
+            if run is not None and run.whole and not run.scripted and run.model.startswith(model):
                 found.setdefault(run.run, run)
     return sorted(found.values(), key=lambda run: run.started)
 
@@ -96,8 +101,11 @@ def main(words: Sequence[str]) -> int:
     )
     parser.add_argument("directory", nargs="+", type=Path, metavar="DIR", help="with logs below it")
     parser.add_argument("--after", action="store_true", help="use only the runs before each run")
+    parser.add_argument(
+        "--model", default="", metavar="NAME", help="only runs of models whose names begin so"
+    )
     given = parser.parse_args(words)
-    runs = runs_below(given.directory)
+    runs = runs_below(given.directory, given.model)
     if len(runs) < 2:
         sys.exit("There are fewer than two logs of runs of a language model there.")
     for one in check(runs, after=given.after):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.base import ChatModel, Price
     from rlm_jupyter.settings import Limits, Settings
 
+_DELAY_SECONDS = 0.5
 _SECONDS = 2.0
 """How long logs are read; those that were not read in it are read with the next run."""
 
@@ -68,7 +69,10 @@ def announce_estimate(
 
         on_engine(tell)
 
-    threading.Thread(target=work, name="rlm-estimate", daemon=True).start()
+    # Not at once: to read logs would keep the run from starting.
+    timer = threading.Timer(_DELAY_SECONDS, work)
+    timer.name, timer.daemon = "rlm-estimate", True
+    timer.start()
 
 
 def _pair(spread: Spread | None) -> tuple[float, float] | None:

@@ -16,7 +16,7 @@ from rlm_jupyter.models.base import Price
 from rlm_jupyter.models.cache import default_path
 from rlm_jupyter.models.tier_prices import tier_prices
 from rlm_jupyter.run_setup.resolve_model import choose_model
-from rlm_jupyter.run_setup.start import encode
+from rlm_jupyter.run_setup.start import describe_data
 from rlm_jupyter.run_setup.variable_names import read_names
 from rlm_jupyter.settings import Limits, Settings
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.base import ChatModel
 
 _MOST_MODELS = 8
+_SCRIPTED = "A script answers, and no language model: nothing is paid."
 _NO_KEY = "none"
 """In the place of a key: nothing is sent."""
 
@@ -91,11 +92,7 @@ def estimate_question(
         ContextError: the data cannot leave this process.
         ConfigError: the shared budget cannot be read.
     """
-    data = encode(context, read_names(names, context), rows=0)
-    description: Mapping[str, Any] | None = None
-    if data.buffer is not None:
-        description = data.buffer.description
-        data.buffer.close()
+    description = describe_data(context, read_names(names, context))
     logged = runs_logged(settings)
     budget = _budget(settings)
     kind, size = figures_of_description(description)
@@ -105,7 +102,8 @@ def estimate_question(
         asked = Asked(model.name, sub.name, kind, size, words_of(question))
         own = price if price is not None else price_of_both(model, sub)
         tiers = {} if price is not None or sub is not model else tier_prices(model)
-        made.append(estimate(asked, logged, limits, own, tiers=tiers, budget=budget))
+        one = estimate(asked, logged, limits, own, tiers=tiers, budget=budget)
+        made.append(replace(one, note=_SCRIPTED) if model.scripted else one)
     return replace(made[0], beside=tuple(made[1:]))
 
 
