@@ -321,7 +321,7 @@ def _log_directory(given: argparse.Namespace) -> int:
 
     if given.tui or given.agent is not None:
         raise ConfigError(f"`{given.file}` is a directory: `--tui` and `--agent` take the log of one run.")
-    print(summary_of(logged_runs(Path(given.file), cache=default_path().parent)))  # noqa: T201 - the command's output
+    print(summary_of(logged_runs(Path(given.file), cache=default_path().parent, seconds=120)))  # noqa: T201 - the command's output
     return DONE
 
 

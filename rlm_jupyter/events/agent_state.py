@@ -116,6 +116,17 @@ class MapState:
 
 
 @dataclass(frozen=True)
+class EstimateState:
+    """What a run was expected to cost and take: what half, and what nine of ten, of runs alike took at most."""
+
+    runs: int
+    cost: tuple[float, float] | None
+    tokens: tuple[float, float] | None
+    seconds: tuple[float, float] | None
+    why: str
+
+
+@dataclass(frozen=True)
 class UserQuestionState:
     """What an agent's code asks the user, as long as it waits for the answer."""
 

@@ -40,7 +40,7 @@ def reduced(tree: TreeState, level: Level) -> TreeState:
         proof=None if tree.proof is None else {**tree.proof, "detail": ""},  # it may quote what differs
         error=_error(tree.error),
         notices=[],
-        estimate=None if tree.estimate is None else tree.estimate.model_copy(update={"why": ""}),
+        estimate=None if tree.estimate is None else replace(tree.estimate, why=""),
         user_question=None,
         user_answers=[],
         agents={id_: _agent(agent, bare=bare) for id_, agent in tree.agents.items()},

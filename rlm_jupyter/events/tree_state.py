@@ -16,6 +16,7 @@ from rlm_jupyter.events.agent_state import (
     AgentState,
     CallState,
     CellState,
+    EstimateState,
     MapState,
     ToolCallState,
     ToolState,
@@ -29,6 +30,7 @@ __all__ = [
     "AgentState",
     "CallState",
     "CellState",
+    "EstimateState",
     "MapState",
     "ToolCallState",
     "ToolState",
@@ -79,7 +81,7 @@ class TreeState:
     """What came of the proof of the code behind the answer: `verdict`, `detail`, `statements`, `characters`, …; None
     before there is one."""
     notices: list[str] = field(default_factory=list)
-    estimate: ev.RunEstimated | None = None
+    estimate: EstimateState | None = None
     """What it was expected to cost and take when it began; None if there were too few runs alike."""
     user_question: UserQuestionState | None = None
     """What the user is asked now."""
@@ -177,7 +179,7 @@ class TreeState:
     def _about_run(self, event: ev.RunEstimated | ev.ValuesHeld | ev.CodeProved) -> None:
         match event:
             case ev.RunEstimated():
-                self.estimate = event
+                self.estimate = EstimateState(event.runs, event.cost, event.tokens, event.seconds, event.why)
             case ev.ValuesHeld():
                 self.held = {name: getattr(event, name) for name in (*_PLACES, "limit")}
             case ev.CodeProved():

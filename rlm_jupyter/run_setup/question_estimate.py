@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.base import ChatModel
 
 _MOST_MODELS = 8
+_MOST_SECONDS = 20.0
+"""How long logs are read; the rest is read the next time."""
 _SCRIPTED = "A script answers, and no language model: nothing is paid."
 _NO_KEY = "none"
 """In the place of a key: nothing is sent."""
@@ -93,7 +95,7 @@ def estimate_question(
         ConfigError: the shared budget cannot be read.
     """
     description = describe_data(context, read_names(names, context))
-    logged = runs_logged(settings)
+    logged = runs_logged(settings, seconds=_MOST_SECONDS)
     budget = _budget(settings)
     kind, size = figures_of_description(description)
     made = []

@@ -10,7 +10,7 @@ from rlm_jupyter.text.sanitize import one_line
 
 if TYPE_CHECKING:
     from rlm_jupyter.events.events import RunEstimated
-    from rlm_jupyter.events.tree_state import TreeState
+    from rlm_jupyter.events.tree_state import EstimateState, TreeState
 
 _WORDS: dict[str, Callable[[float], str]] = {
     "cost": units.money,
@@ -37,7 +37,7 @@ def expected_line(state: TreeState) -> str | None:
     )
 
 
-def expected(event: RunEstimated, name: Literal["cost", "tokens", "seconds"]) -> str:
+def expected(event: RunEstimated | EstimateState, name: Literal["cost", "tokens", "seconds"]) -> str:
     """Returns one figure in words: `about $0.012, 9 of 10 up to $0.030`."""
     pair = getattr(event, name)
     if pair is None:

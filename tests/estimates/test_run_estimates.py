@@ -1,6 +1,7 @@
 """Estimates from the logs of runs alike: of real runs against a server, in Python, in a cell, on the command line."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,9 +11,11 @@ from run_parts import until
 from scripts import cell
 
 from rlm_jupyter import RLM, ConfigError, Limits, cli
+from rlm_jupyter.estimates.run_figures import figures_of_description
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.records.reader import load
+from rlm_jupyter.run_setup.start import describe_data, encode
 from rlm_jupyter.views.text_tree import tree
 from rlm_jupyter.views.widget_messages import run_fields
 
@@ -220,3 +223,19 @@ def test_figures_are_kept_and_a_log_that_changes_is_read_again(server, logs, tmp
 def test_a_model_that_is_none_is_refused(server, logs):
     with pytest.raises(ConfigError, match="not a provider"):
         asking_of(server, logs).estimate(QUESTION, models=["nowhere/x"])
+
+
+@pytest.mark.parametrize(
+    "value", [None, "a text", frame(7), [1, "x"], {"a": 1, "b": [2]}, Path("notes.txt"), 5, b"raw"]
+)
+def test_data_is_described_as_a_run_would_log_it(tmp_path, monkeypatch, value):
+    monkeypatch.chdir(tmp_path)
+    Path("notes.txt").write_text("three words here")
+    data = encode(value, (), rows=3)
+    whole = data.buffer.description if data.buffer is not None else None
+    assert figures_of_description(describe_data(value, ())) == figures_of_description(whole)
+
+
+def test_a_script_is_paid_nothing(tmp_path):
+    made = RLM(model="demo", log_dir=tmp_path).estimate(QUESTION, frame(3))
+    assert "nothing is paid" in str(made)

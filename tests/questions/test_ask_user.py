@@ -129,7 +129,7 @@ def test_a_run_may_ask_a_few_questions_and_not_more(ask):
     wait_for_question(60, run=run.id).answer("x")
     assert run.wait(60).value == ["x", "d", "d"]
     assert answer_card(run.tree)["assumptions"] == [
-        f"{n}? Assumed: d (1 questions had been asked)" for n in (1, 2)
+        f"{n}? Assumed: d (1 question had been asked)" for n in (1, 2)
     ]
 
 

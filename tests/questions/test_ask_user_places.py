@@ -6,15 +6,20 @@ import pty
 import select
 import sys
 import time
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+from magics_parts import terminal_shell
 from nbclient import NotebookClient
 from openai_server import OpenAIServer
 from run_parts import asking, until
 from scripts import cell
 
-from rlm_jupyter import answering, cli
+from rlm_jupyter import RLM, answering, cli
+from rlm_jupyter.magics.user_present import who_answers
+from rlm_jupyter.models.openai.chat import OpenAIChat
+from rlm_jupyter.user_questions import audience
 from rlm_jupyter.user_questions.pending import pending_questions
 from rlm_jupyter.views.widget_messages import run_fields
 
@@ -119,6 +124,20 @@ def test_nbclient_is_not_kept_waiting(tmp_path, monkeypatch):
     assert "<b>Assumptions</b>" in shown["text/html"]
 
 
+def test_a_run_that_asked_and_one_that_cannot_share_the_replies_that_were_paid_for(
+    server, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model = OpenAIChat("test-model", base_url=server.url, api_key="sk-test-0123456789")
+    rlm = RLM(model=model, log_dir=None)
+    with answering(lambda asked: "euros"), rlm.start("Which?") as asked:
+        assert asked.wait(120).value == "euros"
+    with rlm.start("Which?") as alone:
+        assert alone.wait(120).value == "cents"
+    assert server.calls == 1
+    assert asked.messages()[1] != alone.messages()[1]
+
+
 def test_a_click_answers_and_a_wrong_one_is_refused_in_words(browse, tmp_path):
     with asking(tmp_path) as ask, answering("tree"):
         run = ask({"root": [CENTS]}, wait=False)
@@ -146,3 +165,20 @@ def test_a_click_answers_and_a_wrong_one_is_refused_in_words(browse, tmp_path):
         assert browser.ask("answer", agent="0", number=1, option=1, text=None)["kind"] == "ok"
         assert run.wait(60).value == "euros"
         assert run_fields(run.tree)["asked"] is None
+
+
+def test_a_shell_asks_where_its_user_is_and_in_the_background_nobody(tmp_path, monkeypatch):
+    monkeypatch.setattr(audience, "can_ask_in_terminal", lambda: True)
+    with terminal_shell(tmp_path) as shell:
+        assert [who_answers(shell, cell) for cell in ("blocking", "background")] == ["terminal", None]
+        monkeypatch.setattr(audience, "can_ask_in_terminal", lambda: False)
+        assert who_answers(shell, "blocking") is None
+        monkeypatch.setenv("RLM_JUPYTER_DISPLAY", "widget")
+        shell.kernel = SimpleNamespace(_allow_stdin=True)
+        assert who_answers(shell, "background") == "tree"
+        assert who_answers(shell, "blocking") is None, "no click arrives"
+        shell.kernel._allow_stdin = False
+        assert who_answers(shell, "background") is None, "as in nbclient"
+        monkeypatch.setenv("RLM_JUPYTER_DISPLAY", "html")
+        shell.kernel._allow_stdin = True
+        assert who_answers(shell, "background") is None

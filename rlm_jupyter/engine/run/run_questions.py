@@ -12,6 +12,7 @@ from rlm_jupyter.errors import RLMError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.security.redactor import MARK
+from rlm_jupyter.text.units import amount
 from rlm_jupyter.user_questions.pending import Chosen, UserQuestion
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class UserQuestions:
             why = "questions are switched off" if self._most == 0 else "nobody could be asked"
             return Chosen(reason=why), "default"
         if self._put >= self._most:
-            return Chosen(reason=f"{self._most} questions had been asked"), "default"
+            return Chosen(reason=f"{amount(self._most, 'question')} had been asked"), "default"
         self._put += 1
         redact = self._journal.redact
         question = UserQuestion(
