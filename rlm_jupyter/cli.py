@@ -219,8 +219,8 @@ def _finish(run: Run, *, quiet: bool) -> int:
         print(drawn, file=sys.stderr)  # noqa: T201 - it is the command's output
         if run.log_path is not None:
             print(f"Log: {run.log_path}", file=sys.stderr)  # noqa: T201 - the same
-    elif error is not None:
-        _complain(error)
+    else:
+        _tell_quietly(run, error)
     if isinstance(error, LimitReachedError):
         code = LIMIT
     elif isinstance(error, RunStoppedError):  # by the user, in the viewer
@@ -232,6 +232,18 @@ def _finish(run: Run, *, quiet: bool) -> int:
         sys.stdout.write(_safe(_printed(value)))
         sys.stdout.flush()
     return code
+
+
+def _tell_quietly(run: Run, error: RLMError | None) -> None:
+    """Tell what must be said of a run without its tree: what was assumed, and why there is no whole answer."""
+    from rlm_jupyter.views.answer_card import assumptions
+
+    with run.lock:
+        assumed = assumptions(run.tree)
+    for line in assumed:
+        _note(line)
+    if error is not None:
+        _complain(error)
 
 
 def _printed(value: Any) -> str:

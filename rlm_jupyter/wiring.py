@@ -21,7 +21,7 @@ from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.registry import kernel_pool, let_older_go, refuse_running, register_run, reply_cache, submit
 from rlm_jupyter.run_setup.announced_estimate import announce_estimate
 from rlm_jupyter.run_setup.question import Question
-from rlm_jupyter.run_setup.question_estimate import price_of_both
+from rlm_jupyter.run_setup.question_estimate import expected_price
 from rlm_jupyter.run_setup.sources import check_local
 from rlm_jupyter.run_setup.start import (
     Data,
@@ -198,14 +198,14 @@ class Wiring:
 
     def _announce(self, run: Run, spec: AgentSpec, limits: Limits) -> None:
         """Let the head of the run's tree say what it will cost and take, as soon as that is known."""
-        model, sub_model, given = self.model, self.sub_model, self.price
+        settings, model, sub_model, given = self.settings, self.model, self.sub_model, self.price
         announce_estimate(
             run._journal,  # noqa: SLF001 - as below
             spec,
             sub_model,
-            self.settings,
+            settings,
             limits,
-            lambda: given if given is not None else price_of_both(model, sub_model),
+            lambda: given if given is not None else expected_price(settings, model, sub_model),
             engine().call_soon,
         )
 

@@ -14,7 +14,7 @@ from rlm_jupyter.estimates.run_figures import figures_of_description, words_of
 from rlm_jupyter.estimates.similar_runs import Asked
 from rlm_jupyter.models.base import Price
 from rlm_jupyter.models.cache import default_path
-from rlm_jupyter.models.tier_prices import tier_prices
+from rlm_jupyter.models.tier_prices import tier_price, tier_prices
 from rlm_jupyter.run_setup.resolve_model import choose_model
 from rlm_jupyter.run_setup.start import describe_data
 from rlm_jupyter.run_setup.variable_names import read_names
@@ -102,19 +102,31 @@ def estimate_question(
     for model in models:
         sub = model if sub_model is None else sub_model
         asked = Asked(model.name, sub.name, kind, size, words_of(question))
-        own = price if price is not None else price_of_both(model, sub)
+        own = price if price is not None else expected_price(settings, model, sub)
         tiers = {} if price is not None or sub is not model else tier_prices(model)
         one = estimate(asked, logged, limits, own, tiers=tiers, budget=budget)
         made.append(replace(one, note=_SCRIPTED) if model.scripted else one)
     return replace(made[0], beside=tuple(made[1:]))
 
 
-def price_of_both(model: ChatModel, sub: ChatModel) -> Price | None:
-    """Returns the price from above where two models share the work; None if one is not known."""
-    one, other = model.price, sub.price
+def expected_price(settings: Settings, model: ChatModel, sub_model: ChatModel) -> Price | None:
+    """Returns the price at which a run is estimated: the dearer of its two models; None if one is not known.
+
+    Args:
+        settings: whose service tiers count where the table of prices has them.
+        model: of the root.
+        sub_model: of sub-agents and plain completions.
+    """
+    one = _at_tier(model, settings.service_tier)
+    other = _at_tier(sub_model, settings.sub_service_tier or settings.service_tier)
     if one is None or other is None:
         return None
-    return type(one)(max(one.prompt, other.prompt), max(one.completion, other.completion))
+    return Price(max(one.prompt, other.prompt), max(one.completion, other.completion))
+
+
+def _at_tier(model: ChatModel, tier: str | None) -> Price | None:
+    found = tier_price(model, tier) if tier is not None else None
+    return model.price if found is None else found
 
 
 def _budget(settings: Settings) -> list[dict[str, Any]]:

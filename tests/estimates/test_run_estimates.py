@@ -117,6 +117,10 @@ def test_providers_are_priced_beside_each_other_without_their_keys(server, logs,
     assert made.beside[1].cost.p50 == 0
     assert made.tiers["flex"].p50 == pytest.approx(made.cost.p50 / 2)
     assert made.tiers["batch"].p50 == pytest.approx(made.cost.p50 / 2)
+    cheap = RLM(model=rlm.model, log_dir=logs, service_tier="flex").estimate(
+        QUESTION, frame(100), models=["openai/gpt-5"]
+    )
+    assert cheap.cost.p50 == pytest.approx(made.cost.p50 / 2)
     lines = str(made).splitlines()
     assert lines[0].split() == [
         "model",

@@ -105,6 +105,9 @@ def test_the_command_without_a_terminal_takes_the_default_and_says_so(server, tm
     assert "Assumptions:" in err
     assert "Assumed: cents (nobody could be asked)" in err
     assert "ask_user" not in server.received[0].json["messages"][1]["content"]
+    assert cli.main([*words(server, tmp_path), "--quiet"]) == 0
+    said = "rlm-jupyter: Is revenue in cents? Assumed: cents (nobody could be asked)"
+    assert capsys.readouterr() == ("cents\n", f"{said}\n")
 
 
 def test_nbclient_is_not_kept_waiting(tmp_path, monkeypatch):
