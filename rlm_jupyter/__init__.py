@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.security.hidden.hidden_columns import Hidden
     from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.host_tools import host_tool
+    from rlm_jupyter.user_questions.audience import answering
     from rlm_jupyter.values.charts.chart import Chart
 
 __version__ = "0.1.0"
@@ -103,6 +104,7 @@ __all__ = [
     "ValueTransferError",
     "VariableNotFoundError",
     "__version__",
+    "answering",
     "host_tool",
     "load_ipython_extension",
     "unload_ipython_extension",
@@ -116,6 +118,7 @@ _ROOMS = {
     "Limits": "rlm_jupyter.settings",
     "Samples": "rlm_jupyter.engine.samples.samples",
     "Sandbox": "rlm_jupyter.sandbox_settings",
+    "answering": "rlm_jupyter.user_questions.audience",
     "host_tool": "rlm_jupyter.tools.host_tools",
     **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},
 }

@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     add_options(run, options_on(RUN))
     log = commands.add_parser("log", help="statistics and tree of a log", description="Show a run's log.")
     log.set_defaults(command=_log)
-    log.add_argument("file", metavar="FILE", help="a .jsonl of a run")
+    log.add_argument(
+        "file", metavar="LOG", help="a .jsonl of a run; or a directory of logs: what its runs took"
+    )
     log.add_argument("--agent", metavar="ID", help="one agent, turn by turn")
     log.add_argument("--tui", action="store_true", help=_TUI)
     _add_export(
@@ -107,6 +109,12 @@ def _add_question(run: argparse.ArgumentParser) -> None:
         const=True,
         help="Send the data whole in one prompt, without agents, if it fits.",
     )
+    add(
+        "--estimate",
+        action="store_const",
+        const=True,
+        help="Tell what it will cost and take, from earlier runs alike, and send nothing; `-m A,B` compares models.",
+    )
     add("--quiet", action="store_const", const=True, help="Do not print the tree.")
     add("--tui", action="store_const", const=True, help=_TUI)
 
@@ -148,11 +156,28 @@ def _run(given: argparse.Namespace) -> int:
         settings["price"] = tuple(told["price"])
     limits = {field: told[name] for name, field in arguments_of("limits").items() if name in told}
     how = {name: told[name] for name in ("samples", "verify", "plain") if name in told}
-    run = RLM(**settings, limits=limits).start(told["question"], context, names=names, schema=schema, **how)
+    if "estimate" in told:
+        return _estimate(told["question"], context, names, settings, limits)
+    from rlm_jupyter.user_questions.audience import answering, can_ask_in_terminal
+
+    attended = "tui" not in told and can_ask_in_terminal()  # the viewer takes the terminal for itself
+    with answering("terminal" if attended else None):
+        run = RLM(**settings, limits=limits).start(told["question"], context, names=names, schema=schema, **how)
     with run:
         if "tui" in told:
             _view(run)
         return _finish(run, quiet="quiet" in told)
+
+
+def _estimate(
+    question: str, context: Any, names: tuple[str, ...], settings: dict[str, Any], limits: dict[str, Any]
+) -> int:
+    """Print what a question will cost and take."""
+    from rlm_jupyter.run_setup.question_estimate import estimate_arguments
+
+    said = estimate_arguments({**settings, "limits": limits}, question, context, names)
+    print(said)  # noqa: T201 - it is the command's output
+    return DONE
 
 
 def _view(run: Run) -> None:
@@ -209,8 +234,8 @@ def _finish(run: Run, *, quiet: bool) -> int:
         print(drawn, file=sys.stderr)  # noqa: T201 - it is the command's output
         if run.log_path is not None:
             print(f"Log: {run.log_path}", file=sys.stderr)  # noqa: T201 - the same
-    elif error is not None:
-        _complain(error)
+    else:
+        _tell_quietly(run, error)
     if isinstance(error, LimitReachedError):
         code = LIMIT
     elif isinstance(error, RunStoppedError):  # by the user, in the viewer
@@ -222,6 +247,18 @@ def _finish(run: Run, *, quiet: bool) -> int:
         sys.stdout.write(_safe(_printed(value)))
         sys.stdout.flush()
     return code
+
+
+def _tell_quietly(run: Run, error: RLMError | None) -> None:
+    """Tell what must be said of a run without its tree: what was assumed, and why there is no whole answer."""
+    from rlm_jupyter.views.answer_card import assumptions
+
+    with run.lock:
+        assumed = assumptions(run.tree)
+    for line in assumed:
+        _note(line)
+    if error is not None:
+        _complain(error)
 
 
 def _printed(value: Any) -> str:
@@ -280,10 +317,14 @@ def _schema(given: str | None) -> Any:
 
 
 def _log(given: argparse.Namespace) -> int:
+    from pathlib import Path
+
     from rlm_jupyter.records import load
     from rlm_jupyter.views import text_tree as text
     from rlm_jupyter.views.run_statistics import statistics
 
+    if Path(given.file).is_dir():
+        return _log_directory(given)
     if given.tui:
         return _log_viewer(given.file, given.agent)
     record = load(given.file)
@@ -294,6 +335,20 @@ def _log(given: argparse.Namespace) -> int:
     if record.torn:
         lines.append("Note: the log ends in the middle; what was written until then is shown.")
     print("\n".join(lines))  # noqa: T201 - the same
+    return DONE
+
+
+def _log_directory(given: argparse.Namespace) -> int:
+    """Print what the runs of a directory took: the figures behind estimates."""
+    from pathlib import Path
+
+    from rlm_jupyter.estimates.log_index import logged_runs
+    from rlm_jupyter.estimates.log_summary import summary_of
+    from rlm_jupyter.models.cache import default_path
+
+    if given.tui or given.agent is not None:
+        raise ConfigError(f"`{given.file}` is a directory: `--tui` and `--agent` take the log of one run.")
+    print(summary_of(logged_runs(Path(given.file), cache=default_path().parent, seconds=120)))  # noqa: T201 - the command's output
     return DONE
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.mapping.map_run import MapRun
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.engine.samples.samples import SampleNumbers, Samples
+    from rlm_jupyter.estimates.run_estimate import Estimate
     from rlm_jupyter.events.events import AnyEvent
     from rlm_jupyter.registry import find_run, last_run, runs, stop_all
     from rlm_jupyter.wiring import Wiring
@@ -140,7 +141,11 @@ class RLM:
         Raises:
             RLMError: there is no whole answer; the error's `.run` has what there is.
         """
-        return self.start(question, context, **options).wait_interruptibly().raise_for_error()
+        from rlm_jupyter.user_questions.audience import answering_in_terminal
+
+        with answering_in_terminal():
+            run = self.start(question, context, **options)
+        return run.wait_interruptibly().raise_for_error()
 
     async def arun(self, question: str, context: Any = None, **options: Any) -> Run:
         """Ask, and await the answer. See `start` for the options.
@@ -231,19 +236,21 @@ class RLM:
 
         numbers = SampleNumbers()
         return [
-            partial(self._start_or_fail, numbers, question, **{**options, **own})
+            partial(self._start_unattended, numbers, question, **{**options, **own})
             for question, own in pairs(questions, contexts)
         ]
 
-    def _start_or_fail(
+    def _start_unattended(
         self, numbers: SampleNumbers, question: str, context: Any = None, **options: Any
     ) -> Run:
-        """Start a run; where that cannot be, give one that has failed already."""
+        """Start a run whose agents ask nobody; where that cannot be, give one that has failed already."""
         from rlm_jupyter.engine.samples.samples import Samples
+        from rlm_jupyter.user_questions.audience import unattended
 
         try:
             samples = Samples.read(options.get("samples"), verify=bool(options.get("verify")))
-            return self.start(question, context, **{**options, "samples": samples.numbered(numbers)})
+            with unattended():
+                return self.start(question, context, **{**options, "samples": samples.numbered(numbers)})
         except RLMError as error:
             return self._wiring().failed(str(question), error, self.limits)
 
@@ -332,6 +339,44 @@ class RLM:
             hide=hide,
         )
         return wiring.start(asked, self.limits if limits is None else self._check_limits(Limits.of(limits)))
+
+    def estimate(
+        self,
+        question: str,
+        context: Any = None,
+        *,
+        names: Sequence[str] = (),
+        limits: Limits | Mapping[str, object] | None = None,
+        models: Sequence[str | ChatModel] = (),
+    ) -> Estimate:
+        """Estimate what a question will cost and take, from the logs of runs alike; nothing is sent or started.
+
+        Args:
+            question: verbatim.
+            context: the data.
+            names: the variables' names that the data has.
+            limits: what the run may spend, instead of the limits of this `RLM`.
+            models: estimate it for these instead, beside each other; their keys need not be set.
+
+        Returns:
+            What it says when it is printed; for the first model, with those of the others in `beside`.
+
+        Raises:
+            ConfigError: a model's name means nothing, or the shared budget cannot be read.
+            ContextError: the data cannot leave this process.
+        """
+        from rlm_jupyter.run_setup.question_estimate import estimate_question, model_for_estimate
+
+        return estimate_question(
+            self.settings,
+            self.limits if limits is None else Limits.of(limits),
+            [model_for_estimate(one, self.settings) for one in models] or [self.model],
+            question,
+            context,
+            names=names,
+            sub_model=self.sub_model if self.sub_model is not self.model else None,
+            price=self._price,
+        )
 
     # ---- one question for each row
 

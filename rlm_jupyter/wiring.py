@@ -21,7 +21,9 @@ from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.registry import kernel_pool, let_older_go, refuse_running, register_run, reply_cache, submit
 from rlm_jupyter.run_setup.answer_options import answer_options
 from rlm_jupyter.run_setup.hidden_data import Hiding, outside, settings_with_hidden
+from rlm_jupyter.run_setup.announced_estimate import announce_estimate
 from rlm_jupyter.run_setup.question import Question
+from rlm_jupyter.run_setup.question_estimate import expected_price
 from rlm_jupyter.run_setup.sources import check_local
 from rlm_jupyter.run_setup.start import (
     Data,
@@ -43,6 +45,7 @@ from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.tools.mcp_config import ServerConfig, read_servers
 from rlm_jupyter.tools.run_tools import Toolkit, read_environment
+from rlm_jupyter.user_questions.audience import audience
 from rlm_jupyter.values.store import Store
 
 if TYPE_CHECKING:
@@ -56,11 +59,12 @@ if TYPE_CHECKING:
     from rlm_jupyter.records.log import LogWriter
     from rlm_jupyter.security.hidden.hidden_values import HiddenValues
     from rlm_jupyter.settings import Limits, Settings
+    from rlm_jupyter.user_questions.audience import Audience
 
 
 @dataclass(frozen=True)
 class _Course:
-    """How a run goes: cell by cell, what is said of its logs' place, what agents may read, whose record it follows."""
+    """How a run goes: cell by cell, its logs' place, what agents may read, whose record it follows, who is asked."""
 
     step: bool = False
     exposed: str | None = None
@@ -68,6 +72,7 @@ class _Course:
     recorded: RecordedRun | None = None
     told: tuple[str, ...] = ()
     hidden: HiddenValues | None = None
+    audience: Audience = None
 
 
 @dataclass
@@ -159,7 +164,7 @@ class Wiring:
                 limits,
                 listeners,
                 inherit=inherit,
-                course=_Course(asked.step, exposed, data, asked.recorded, options.told, hidden),
+                course=_Course(asked.step, exposed, data, asked.recorded, options.told, hidden, audience()),
             )
         except BaseException:
             if earlier is not None:
@@ -167,6 +172,8 @@ class Wiring:
             raise
         run.arguments = RunArguments(self.ask_again, given, configs)
         self._begin_life(run)
+        if earlier is None and asked.recorded is None:  # the others do not begin at their beginning
+            self._announce(run, spec, limits)
         return run
 
     def start_map(
@@ -214,6 +221,19 @@ class Wiring:
         assert isinstance(run, MapRun)
         self._begin_life(run)
         return run
+
+    def _announce(self, run: Run, spec: AgentSpec, limits: Limits) -> None:
+        """Let the head of the run's tree say what it will cost and take, as soon as that is known."""
+        settings, model, sub_model, given = self.settings, self.model, self.sub_model, self.price
+        announce_estimate(
+            run._journal,  # noqa: SLF001 - as below
+            spec,
+            sub_model,
+            settings,
+            limits,
+            lambda: given if given is not None else expected_price(settings, model, sub_model),
+            engine().call_soon,
+        )
 
     def failed(self, question: str, error: RLMError, limits: Limits) -> Run:
         """Returns a run that has failed already.
@@ -321,6 +341,7 @@ class Wiring:
             recorded=course.recorded,
             databases=databases,
             hidden=course.hidden,
+            audience=course.audience,
         )
         log = keep_values(conductor, writer, settings)
         emit_run_started(

@@ -25,6 +25,7 @@ class Completion:
         fallback: whether it stands for a sub-agent, at the depth limit.
         with_data: whether data stood in the prompt that the code gave as an object (the depth limit).
         error: why there is no reply.
+        by_user: whether it is the user's answer to `ask_user`, or what was assumed instead.
     """
 
     prompt: str
@@ -33,6 +34,7 @@ class Completion:
     fallback: bool = False
     with_data: bool = False
     error: str | None = None
+    by_user: bool = False
 
 
 @dataclass
@@ -201,14 +203,20 @@ class RunHistory:
                 cell.answers += 1
             case ev.ToolCalled() if cell is not None:
                 cell.called.add(event.name if event.server is None else f"{event.server}.{event.name}")
-            case ev.PromptSent() | ev.ReplyFinished() | ev.ReplyFailed():
+            case ev.PromptSent() | ev.ReplyFinished() | ev.ReplyFailed() | ev.QuestionAnswered():
                 self._completion(cell, event)
             case _:
                 pass
 
     def _completion(
-        self, cell: Cell | None, event: ev.PromptSent | ev.ReplyFinished | ev.ReplyFailed
+        self,
+        cell: Cell | None,
+        event: ev.PromptSent | ev.ReplyFinished | ev.ReplyFailed | ev.QuestionAnswered,
     ) -> None:
+        if isinstance(event, ev.QuestionAnswered):  # a table of answers has it beside those of models
+            if cell is not None:
+                cell.completions.append(Completion(event.question, event.answer, by_user=True))
+            return
         if isinstance(event, ev.PromptSent):
             if cell is not None and event.purpose in _PURPOSES and event.messages:
                 known = _read_prompt(event.messages[0].get("content", ""), event.purpose)

@@ -89,6 +89,12 @@ def {recorded_answer}(prompt, *_, **__):
     if isinstance(answer, Exception):
         raise answer
     return answer''',
+    "recorded_choice": '''\
+def {recorded_choice}(question, options=None, default=None):
+    """Return what the user has answered, or what was assumed instead."""
+    told = {recorded_answer}(question)
+    known = [*(options or ()), default]
+    return next((one for one in known if " ".join(str(one).split()) == told), told)''',
     "later": """\
 async def {later}(value):
     return value""",
@@ -99,7 +105,7 @@ def {in_own_loop}(work):
         return thread.submit(asyncio.run, work).result()''',
 }
 """By name, in the order in which they stand in code."""
-NEEDS = {"attempt": ("QueryFailed", "Failed")}
+NEEDS = {"recorded_choice": ("recorded_answer",), "attempt": ("QueryFailed", "Failed")}
 IMPORTS = {"in_own_loop": ("import asyncio", "import concurrent.futures")}
 
 

@@ -12,7 +12,7 @@ from rlm_jupyter.answer_code.facts import Facts
 from rlm_jupyter.answer_code.slicing import given_to_final
 
 _BATCHES = ("llm_query_batched", "llm_query_batch", "llm_batch")
-_FUNCTIONS = {"llm_query": "recorded_answer", "rlm_query": "ask"}
+_FUNCTIONS = {"llm_query": "recorded_answer", "rlm_query": "ask", "ask_user": "recorded_choice"}
 _FAILURES = {"RLMQueryError": "QueryFailed", "FinalRejected": "QueryFailed"}
 
 
@@ -141,6 +141,8 @@ class Rewriter(ast.NodeTransformer):
             if name == "rlm_query" and self.leaf:
                 name = "llm_query"
             self.dispatches |= name == "rlm_query"
+            if name == "ask_user":
+                self.names("recorded_answer")
             return ast.Name(self.names(_FUNCTIONS[name]), ast.Load())
         return node
 
@@ -176,6 +178,9 @@ class Rewriter(ast.NodeTransformer):
         for keyword in node.keywords:
             keyword.value = self.visit(keyword.value)
         self.awaits = awaits
+        if name == "ask_user":
+            self.names("recorded_answer")
+            return ast.Call(ast.Name(self.names("recorded_choice"), ast.Load()), node.args, node.keywords)
         return self._plain(name, node)
 
     def _plain(self, name: str, node: ast.Call) -> ast.expr:

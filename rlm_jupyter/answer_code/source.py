@@ -157,7 +157,7 @@ class Writer:
             parameters=parameters,
             steps=[replace(step, places=found) for step, found in zip(self._steps, places, strict=True)],
             statements=len(self._distinct),
-            recorded=len(self._completions),
+            recorded=sum(not one.by_user for one in self._completions),
             with_data=sum(one.with_data for one in self._completions),
             characters=sum(map(len, [*head, *tools, *rest])) + len(call),
             reads_data=bool(own & sliced.used),

@@ -142,6 +142,7 @@ CONSUMABLE = words(
 WORDS = words(
     """
     llm_query llm_query_batched llm_query_batch llm_batch batch_llm_query rlm_query rlm_query_batched
+    ask_user
     """
 )
 FINALS = words(

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from rlm_jupyter.events import events as ev
 
-Activity = Literal["", "model", "code", "children"] | ev.WaitReason
+Activity = Literal["", "model", "code", "children", "question"] | ev.WaitReason
 """What a running agent is doing or waiting for."""
 
 TOOL_CALLS = 100
@@ -117,6 +117,43 @@ class MapState:
     """The source of a function that does the same, if the model wrote one."""
 
 
+@dataclass(frozen=True)
+class EstimateState:
+    """What a run was expected to cost and take: what half, and what nine of ten, of runs alike took at most."""
+
+    runs: int
+    cost: tuple[float, float] | None
+    tokens: tuple[float, float] | None
+    seconds: tuple[float, float] | None
+    why: str
+
+
+@dataclass(frozen=True)
+class UserQuestionState:
+    """What an agent's code asks the user, as long as it waits for the answer."""
+
+    agent: str
+    number: int
+    question: str
+    options: tuple[str, ...]
+    default: str
+    until: float
+    """Seconds since the epoch: then the default is taken."""
+
+
+@dataclass(frozen=True)
+class UserAnswerState:
+    """What an agent's code asked the user, with the answer or what was assumed instead."""
+
+    agent: str
+    question: str
+    options: tuple[str, ...]
+    answer: str
+    option: int | None
+    by: Literal["user", "default", "withdrawn"]
+    reason: str
+
+
 @dataclass
 class AgentState:
     """One agent: a row of the tree and all that its page shows."""
@@ -152,6 +189,8 @@ class AgentState:
     notices: list[str] = field(default_factory=list)
     children: list[str] = field(default_factory=list)
     pending_code: str | None = None
+    asks_user: int | None = None
+    """The number of the question to the user for whose answer its code waits."""
     kernel_ended: str | None = None
     """Why its kernel is gone, where that was ended to free memory."""
     in_flight: int = 0
@@ -172,6 +211,8 @@ class AgentState:
     @property
     def waits_for(self) -> Activity:
         """What it waits for; nothing where a completion of its is being served meanwhile."""
+        if self.asks_user is not None:
+            return "question"
         if self.waiting and not (self.waiting in _QUEUED and self.in_flight):
             return self.waiting
         if self.held and len(self.held) >= self.in_flight:

@@ -119,6 +119,23 @@ class CellPicture(BaseModel):
         return png if len(png) <= _MAX_PICTURE and _BASE64.fullmatch(png) else ""
 
 
+class RunEstimated(Event):
+    """What the run will cost and take, from the logs of runs alike.
+
+    Half of them took at most the first figure of each pair, nine of ten the second one.
+    """
+
+    kind: Literal["run_estimated"] = "run_estimated"
+    runs: int
+    """How many runs alike there are."""
+    cost: tuple[float, float] | None = None
+    """USD; None if the price is not known."""
+    tokens: tuple[float, float] | None = None
+    seconds: tuple[float, float] | None = None
+    why: str = ""
+    """What it rests on, in a line."""
+
+
 class RunFinished(Event):
     """The run ended; nothing follows but commands on what is left."""
 
@@ -415,6 +432,38 @@ class Waiting(Event):
     """The completion that is sent again after it, or whose prompt is read; None if it is the agent that waits."""
 
 
+class QuestionAsked(Event):
+    """An agent's code asks the user, by `ask_user`, and waits for the answer."""
+
+    kind: Literal["question_asked"] = "question_asked"
+    number: int
+    """Counts the run's questions from 1."""
+    question: str
+    options: tuple[str, ...] = ()
+    """What may be chosen from; empty if the answer is a text."""
+    default: str
+    """What is taken if nobody answers."""
+    seconds: float
+    """How long an answer is waited for."""
+
+
+class QuestionAnswered(Event):
+    """What an agent's code asked the user has an answer: the user's, or its default, which is then an assumption."""
+
+    kind: Literal["question_answered"] = "question_answered"
+    number: int
+    question: str
+    options: tuple[str, ...] = ()
+    answer: str
+    """As it is shown."""
+    option: int | None = None
+    """The number of the option that it is, from 0."""
+    by: Literal["user", "default", "withdrawn"]
+    """`withdrawn`: the code that asked was stopped."""
+    reason: str = ""
+    """Why the default was taken."""
+
+
 class StepPending(Event):
     """In step mode: this code waits for `Next`."""
 
@@ -495,6 +544,7 @@ class Command(Event):
 
 AnyEvent = Annotated[
     RunStarted
+    | RunEstimated
     | RunFinished
     | AgentStarted
     | KernelStarted
@@ -517,6 +567,8 @@ AnyEvent = Annotated[
     | TableQueried
     | ConnectionMade
     | Waiting
+    | QuestionAsked
+    | QuestionAnswered
     | StepPending
     | Notice
     | CodeProved

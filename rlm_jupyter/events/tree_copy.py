@@ -28,6 +28,7 @@ class BranchedTree:
         made = self.state = _shallow(base)
         made.agents, made.completions = dict(base.agents), dict(base.completions)
         made.limits, made.notices, made.held = dict(base.limits), list(base.notices), dict(base.held)
+        made.user_answers = list(base.user_answers)
         self._own: dict[int, object] = {}
         """What was copied for this tree, by its identity; held, so that no other object can have the same one."""
 

@@ -42,6 +42,9 @@ def reduced(tree: TreeState, level: Level) -> TreeState:
         samples=None if bare else tree.samples,
         error=_error(tree.error),
         notices=[],
+        estimate=None if tree.estimate is None else replace(tree.estimate, why=""),
+        user_question=None,
+        user_answers=[],
         agents={id_: _agent(agent, bare=bare) for id_, agent in tree.agents.items()},
         completions={},
     )

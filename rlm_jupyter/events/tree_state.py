@@ -16,10 +16,13 @@ from rlm_jupyter.events.agent_state import (
     AgentState,
     CallState,
     CellState,
+    EstimateState,
     MapState,
     ToolCallState,
     ToolState,
     TurnState,
+    UserAnswerState,
+    UserQuestionState,
 )
 
 __all__ = [
@@ -27,11 +30,14 @@ __all__ = [
     "AgentState",
     "CallState",
     "CellState",
+    "EstimateState",
     "MapState",
     "ToolCallState",
     "ToolState",
     "TreeState",
     "TurnState",
+    "UserAnswerState",
+    "UserQuestionState",
 ]
 
 _STREAM_TAIL = 4000
@@ -82,6 +88,12 @@ class TreeState:
     plain: bool = False
     """Whether it is one plain completion."""
     notices: list[str] = field(default_factory=list)
+    estimate: EstimateState | None = None
+    """What it was expected to cost and take when it began; None if there were too few runs alike."""
+    user_question: UserQuestionState | None = None
+    """What the user is asked now."""
+    user_answers: list[UserAnswerState] = field(default_factory=list)
+    """What the user was asked, with answers and with what was assumed."""
     agents: dict[str, AgentState] = field(default_factory=dict)
     calls: int = 0
     """Completions, those from the cache among them."""
@@ -159,19 +171,14 @@ class TreeState:
                 self.value = _placed(event.value, place)
                 self.excerpt, self.pictures = event.excerpt, event.pictures
                 self.error, self.error_type = event.error, event.error_type
-                self.in_flight = 0
+                self.in_flight, self.user_question = 0, None
             case ev.AgentStarted():
                 self._start_agent(event)
             case ev.Command() if event.name == "limit":
                 name, _, value = event.detail.partition("=")
                 self.limits[name] = float(value) if value != "none" else None
-            case ev.ValuesHeld():
-                self.held = {name: getattr(event, name) for name in (*_PLACES, "limit")}
-            case ev.CodeProved():
-                told = ("verdict", "detail", "statements", "characters", "of_characters", "recorded")
-                self.proof = {name: getattr(event, name) for name in told}
-            case ev.SamplesCompared():
-                self.agreement = event.model_dump(exclude={"kind", "run", "agent", "seq", "time"})
+            case ev.RunEstimated() | ev.ValuesHeld() | ev.CodeProved() | ev.SamplesCompared():
+                self._about_run(event)
             case ev.Notice():
                 (agent.notices if agent else self.notices).append(event.text)
             case _ if agent is not None:
@@ -180,6 +187,20 @@ class TreeState:
                 pass
         if agent is not None:
             agent.seq = event.seq
+
+    def _about_run(
+        self, event: ev.RunEstimated | ev.ValuesHeld | ev.CodeProved | ev.SamplesCompared
+    ) -> None:
+        match event:
+            case ev.RunEstimated():
+                self.estimate = EstimateState(event.runs, event.cost, event.tokens, event.seconds, event.why)
+            case ev.ValuesHeld():
+                self.held = {name: getattr(event, name) for name in (*_PLACES, "limit")}
+            case ev.CodeProved():
+                told = ("verdict", "detail", "statements", "characters", "of_characters", "recorded")
+                self.proof = {name: getattr(event, name) for name in told}
+            case ev.SamplesCompared():
+                self.agreement = event.model_dump(exclude={"kind", "run", "agent", "seq", "time"})
 
     def _start(self, event: ev.RunStarted) -> None:
         self.run, self.question, self.started = event.run, event.question, event.time
@@ -219,7 +240,7 @@ class TreeState:
                 agent.status, agent.finished, agent.waiting = event.status, event.time, ""
                 place = agent.value.get("place") if agent.value else None
                 agent.value = _placed(event.value, place)
-                agent.error, agent.pending_code = event.error, None
+                agent.error, agent.pending_code, agent.asks_user = event.error, None, None
                 if agent.parent in self.agents:
                     self.agents[agent.parent].seq = event.seq
             case ev.KernelStarted():
@@ -254,10 +275,37 @@ class TreeState:
                 _query(agent, event)
             case ev.Waiting():
                 _wait(agent, event)
+            case ev.QuestionAsked() | ev.QuestionAnswered():
+                self._question(agent, event)
             case ev.StepPending():
                 agent.pending_code, agent.waiting, agent.waiting_text = event.code, "step", ""
             case _:
                 pass
+
+    def _question(self, agent: AgentState, event: ev.QuestionAsked | ev.QuestionAnswered) -> None:
+        if isinstance(event, ev.QuestionAsked):
+            agent.asks_user = event.number
+            self.user_question = UserQuestionState(
+                agent=agent.id,
+                number=event.number,
+                question=event.question,
+                options=event.options,
+                default=event.default,
+                until=event.time + event.seconds,
+            )
+            return
+        agent.asks_user = self.user_question = None
+        answered = UserAnswerState(
+            agent=agent.id,
+            question=event.question,
+            options=event.options,
+            answer=event.answer,
+            option=event.option,
+            by=event.by,
+            reason=event.reason,
+        )
+        self.user_answers.append(answered)
+        agent.notices.append(_answer_told(answered))
 
     def _prompt(self, agent: AgentState, event: ev.PromptSent) -> None:
         call = CallState(
@@ -316,6 +364,15 @@ class TreeState:
         self.cached += event.cached
         call.cached_tokens = event.cached_tokens
         self.cached_tokens += event.cached_tokens
+
+
+def _answer_told(answered: UserAnswerState) -> str:
+    """Returns what the user was asked, and what came of it."""
+    if answered.by == "withdrawn":
+        return f"You were asked, and the agent was stopped meanwhile: {answered.question}"
+    if answered.by == "user":
+        return f"You were asked: {answered.question} → {answered.answer}"
+    return f"Assumed, as {answered.reason or 'nobody answered'}: {answered.question} → {answered.answer}"
 
 
 def _confined(confinement: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from ..values.codec import api as codec
 from ..values.describe import api as describe
 from . import preloaded_data
 from .answer_types import read_schema
+from .asked_user import NO_DEFAULT, AskedUser
 from .asyncio_run import run_in_own_loop
 from .bridge.socket_link import Line, Rejected, Reply, error_of
 from .caller_kind import Cell, caller_awaits
@@ -323,6 +324,24 @@ class Words(ServerWords):
     def budget(self) -> Budget:
         """Returns what is left: money, tokens, calls, depth, seconds."""
         return Budget(Work("budget", self._finish).start(self.link, "budget", {}).wait())
+
+    def ask_user(self, question: str, options: Any = None, default: Any = NO_DEFAULT) -> Any:
+        """Ask the user what neither the data nor the question says, and wait for the answer.
+
+        Args:
+            question: one short sentence.
+            options: what may be chosen from: 2 to 8 objects; None: the answer is a text.
+            default: what holds if nobody answers in time, or nobody can be asked; without one, the first option.
+
+        Returns:
+            The object of the options that was chosen, or the text that was typed, or the default.
+
+        Raises:
+            RLMQueryError: too many questions were asked in this run.
+        """
+        asked = AskedUser(question, options, default)
+        work = Work("ask_user", lambda reply: asked.answer(self._finish(reply)))
+        return deliver(work.start(self.link, "ask_user", asked.body), self.cell)
 
     # -- how they are done
 

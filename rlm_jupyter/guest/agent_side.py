@@ -50,6 +50,7 @@ class Guest(Words):
         connect(self.link, self._finish)
         words: list[Any] = [self.llm_query, self.rlm_query, self.llm_query_batched, self.rlm_query_batched]
         words += [self.batch_llm_query, self.FINAL, self.FINAL_VAR, self.SUBMIT, self.SHOW_VARS, self.budget]
+        words += [self.ask_user]
         words += [self.mcp_list_tools, self.mcp_tool_schema, self.mcp_call]
         words += [self.mcp_list_resources, self.mcp_list_resource_templates, self.mcp_read_resource]
         self.variables.words = {

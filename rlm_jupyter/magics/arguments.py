@@ -107,6 +107,11 @@ def cell_parser() -> Parser:
     add(
         "--continue", dest="go_on", action="store_true", help="Ask on in the newest run: its kernel and chat."
     )
+    add(
+        "--estimate",
+        action="store_true",
+        help="Tell what it will cost and take, from earlier runs alike, and send nothing; `-m A,B` compares models.",
+    )
     add("--dry-run", action="store_true", help="Show what would be sent, and send nothing.")
     return parser
 

@@ -13,6 +13,7 @@ from rlm_jupyter.magics.notebook_lookup import models_hint
 from rlm_jupyter.magics.run_display import TICK, keep_up
 from rlm_jupyter.magics.several_models import conclude_all, tasks_of
 from rlm_jupyter.magics.task import Task, read
+from rlm_jupyter.magics.user_present import attended, who_answers
 from rlm_jupyter.magics.value_display import on_card_only, show_no_more
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ Reader = Callable[["MagicsState", str, str], Task]
 def ask(magics: MagicsState, line: str, body: str, read: Reader = read) -> Any:
     """Run a cell and block until it has its answer (or give the run at once, where that was asked for)."""
     task = read(magics, line, body)
+    if task.estimate:
+        return _show_estimate(magics, task)
     if several := tasks_of(magics, task):
         runs: dict[str, Run] = {}
         for name, one in several:
@@ -42,7 +45,10 @@ def ask(magics: MagicsState, line: str, body: str, read: Reader = read) -> Any:
         return conclude_all(magics, task, runs)
     if task.dry_run:
         return _dry_run(task)
-    return show_to_end(magics, task, start(magics, task))
+    returns = task.background or _needs_clicks(task)
+    with attended(magics.shell, "background" if returns else "blocking"):
+        run = start(magics, task)
+    return show_to_end(magics, task, run)
 
 
 def show_to_end(magics: MagicsState, task: Task, run: Run) -> Any:
@@ -62,6 +68,8 @@ def show_to_end(magics: MagicsState, task: Task, run: Run) -> Any:
 async def ask_awaited(magics: MagicsState, line: str, body: str, read: Reader = read) -> Any:
     """Run a cell and await its answer; clicks arrive meanwhile."""
     task = read(magics, line, body)
+    if task.estimate:
+        return _show_estimate(magics, task)
     if several := tasks_of(magics, task):
         runs: dict[str, Run] = {}
         for name, one in several:
@@ -70,8 +78,10 @@ async def ask_awaited(magics: MagicsState, line: str, body: str, read: Reader = 
         return conclude_all(magics, task, runs)
     if task.dry_run:
         return _dry_run(task)
-    run = start(magics, task)
-    if task.background or (_needs_clicks(task) and not _can_click(magics.shell)):
+    returns = task.background or (_needs_clicks(task) and not _can_click(magics.shell))
+    with attended(magics.shell, "background" if returns else "awaited"):
+        run = start(magics, task)
+    if returns:
         return _follow(magics, task, run)
     interrupted = await _wait_awaiting(run, _show(run, "awaited"))
     return _answer(magics, task, run, interrupted=interrupted)
@@ -158,11 +168,7 @@ def _needs_clicks(task: Task) -> bool:
 
 def _can_click(shell: InteractiveShell) -> bool:
     """Returns whether the user can press Next, or Send, while the cell awaits."""
-    from rlm_jupyter.views.display import clicks_arrive, display_mode
-
-    # What runs a notebook without a person, such as nbclient, says so by refusing requests for input.
-    attended = getattr(getattr(shell, "kernel", None), "_allow_stdin", True)
-    return attended and display_mode(shell) == "widget" and clicks_arrive("awaited")
+    return who_answers(shell, "awaited") == "tree"
 
 
 def _wait(run: Run, view: View) -> bool:
@@ -236,6 +242,10 @@ def _hand_over_later(shell: InteractiveShell, task: Task, run: Run) -> None:
     run.wait()
     with contextlib.suppress(RLMError):
         conclude(shell, task, run)
+
+
+def _show_estimate(magics: MagicsState, task: Task) -> None:
+    print(task.estimated(magics.shell))  # noqa: T201 - it is the cell's output
 
 
 def _dry_run(task: Task) -> None:

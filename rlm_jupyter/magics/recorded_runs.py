@@ -11,6 +11,7 @@ from rlm_jupyter.magics.cell_magic import show_to_end
 from rlm_jupyter.magics.command_registry import command
 from rlm_jupyter.magics.lexer import lex
 from rlm_jupyter.magics.task import Task, read
+from rlm_jupyter.magics.user_present import attended
 
 if TYPE_CHECKING:
     import argparse
@@ -38,14 +39,15 @@ def resume(magics: MagicsState, line: str) -> Any:
     log_dir = _log_dir(magics)
     recording = Recording.of(lex(first)[0].text if lex(first) else first, log_dir)
     task = read(magics, rest, recording.tree.question)
-    if task.continues is not None or task.dry_run:
-        raise UsageError("`%rlm resume` takes neither `--continue` nor `--dry-run`.")
+    if task.continues is not None or task.dry_run or task.estimate:
+        raise UsageError("`%rlm resume` takes neither `--continue` nor `--dry-run` nor `--estimate`.")
     if task.context is None and not recording.has_data:
         names = [name for name in recording.names if name.isidentifier() and name in magics.shell.user_ns]
         if names and len(names) == len(recording.names):  # as the line of then had them
             task = read(magics, f"{rest} {' '.join(names)}", recording.tree.question)
     rlm = RLM(**task.settings)
-    run = rlm.resume(_source(recording.log), **task.asked)
+    with attended(magics.shell, "background" if task.background else "blocking"):
+        run = rlm.resume(_source(recording.log), **task.asked)
     magics.runs.add(run)
     return show_to_end(magics, task, run)
 
@@ -72,9 +74,10 @@ def branch(magics: MagicsState, arguments: argparse.Namespace) -> Any:
     if arguments.code is None and arguments.observation is None:
         return _next_cell(magics, run, arguments.run, agent, turn)
     change = {name: _text_of(magics, name, getattr(arguments, name)) for name in ("code", "observation")}
-    branched = _asker(magics, run, arguments.m).branch(
-        run, turn, agent=agent, code=change["code"], observation=change["observation"]
-    )
+    with attended(magics.shell, "blocking"):
+        branched = _asker(magics, run, arguments.m).branch(
+            run, turn, agent=agent, code=change["code"], observation=change["observation"]
+        )
     magics.runs.add(branched)
     value = show_to_end(magics, Task(branched.question, (), None, {}), branched)
     _show(compare(run, branched))

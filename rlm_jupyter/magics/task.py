@@ -57,6 +57,7 @@ class Task:
     background: bool = False
     step: bool = False
     dry_run: bool = False
+    estimate: bool = False
     continues: Run | None = None
     samples: Any = None
     verify: bool = False
@@ -82,6 +83,22 @@ class Task:
         from rlm_jupyter.magics.dry_run import report
 
         return report(self)
+
+    def estimated(self, shell: InteractiveShell) -> str:
+        """Returns what it will cost and take, of each model that the line names.
+
+        Args:
+            shell: whose variables may hold models.
+
+        Raises:
+            ConfigError: a model that cannot be, or a shared budget that cannot be read.
+            ContextError: the data cannot leave this process.
+        """
+        from rlm_jupyter.run_setup.question_estimate import estimate_arguments, model_names
+
+        models = [notebook_lookup.model_of(shell, name) for name in model_names(self.settings["model"])]
+        settings = {**self.settings, "model": models}
+        return str(estimate_arguments(settings, self.question, self.context, self.names))
 
     @property
     def asked(self) -> dict[str, Any]:
@@ -117,6 +134,8 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
     out = notebook_lookup.out_name(given["out"]) if "out" in given else None
     if given.get("go_on") and given.get("dry_run"):
         raise UsageError("`--dry-run` shows the prompt of a new question: leave out `--continue`.")
+    if given.get("go_on") and given.get("estimate"):
+        raise UsageError("`--estimate` is for a new question: leave out `--continue`.")
     earlier = _newest_run() if given.get("go_on") else None
     settings = settings_of(magics, given)
     arguments = magics.arguments_of_rlm(settings)
@@ -139,6 +158,7 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
         background=given.get("bg", False),
         step=given.get("step", False),
         dry_run=given.get("dry_run", False),
+        estimate=given.get("estimate", False),
         continues=earlier,
         samples=notebook_lookup.samples_of(shell, given["samples"]) if "samples" in given else None,
         verify=given.get("verify", False),

@@ -115,6 +115,7 @@ class Completion:
         finish_reason: ``"stop"``, ``"length"``, ``"content_filter"`` or what else the provider says.
         attempts: requests that were sent for it, retries included.
         thought_bytes: bytes of the model's thoughts that came beside the text.
+        service_tier: at which the provider served it, as it says; None if it does not say.
     """
 
     text: str
@@ -124,6 +125,7 @@ class Completion:
     finish_reason: str = "stop"
     attempts: int = 1
     thought_bytes: int = 0
+    service_tier: str | None = None
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,8 @@ def price_of(
         return prices[model]
     if provider in LOCAL_PROVIDERS:
         return Price(0.0, 0.0)
-    info = _info(model, provider, base_url)
-    return None if info is None else _dearest(info)
+    info = known_model(model, provider, base_url)
+    return None if info is None else dearest_price(info)
 
 
 def caching_price_of(model: str, provider: str | None, *, base_url: str | None = None) -> Price | None:
@@ -55,7 +55,7 @@ def caching_price_of(model: str, provider: str | None, *, base_url: str | None =
         USD per million tokens; a plain `Price` if those of the cache are not known; None if nothing is known.
     """
     price = price_of(model, provider, base_url=base_url)
-    info = None if price is None else _info(model, provider, base_url)
+    info = None if price is None else known_model(model, provider, base_url)
     if price is None or info is None:
         return price
     read = _dearest_rate(info, "cache_read_mtok")
@@ -63,23 +63,27 @@ def caching_price_of(model: str, provider: str | None, *, base_url: str | None =
     return price if read is None or write is None else CachingPrice(*price, read, write)
 
 
-def _info(model: str, provider: str | None, base_url: str | None) -> Any:
-    """Returns what the tables have of a model; None if it is not there."""
-    if provider is None and base_url is None:
+def window_of(model: str, provider: str | None, *, base_url: str | None = None) -> int | None:
+    """Look up how many tokens a model's context window holds; None if it is not known."""
+    info = known_model(model, provider, base_url)
+    window = getattr(info, "context_window", None)
+    return window if isinstance(window, int) and window > 0 else None
+
+
+def known_model(model: str, provider: str | None, base_url: str | None) -> Any:
+    """Returns what the tables have of a model; None if they do not know it, or its server is one's own.
+
+    Args:
+        model: its name, as it is sent.
+        provider: the name of a profile in `PROVIDERS`; None: told from `base_url`.
+        base_url: of its server.
+    """
+    if provider in LOCAL_PROVIDERS or (provider is None and base_url is None):
         return None
     url = _origin(base_url) if provider is None and base_url is not None else None
     profile = PROVIDERS.get(provider or "")
     named = (profile.prices if profile is not None else "") or provider
     return _look_up(model, named or None, url)
-
-
-def window_of(model: str, provider: str | None, *, base_url: str | None = None) -> int | None:
-    """Look up how many tokens a model's context window holds; None if it is not known."""
-    if provider in LOCAL_PROVIDERS:
-        return None
-    info = _info(model, provider, base_url)
-    window = getattr(info, "context_window", None)
-    return window if isinstance(window, int) and window > 0 else None
 
 
 @lru_cache(maxsize=256)
@@ -96,12 +100,18 @@ def _look_up(model: str, provider: str | None, url: str | None) -> Any:
     return found.model
 
 
-def _dearest(info: Any) -> Price | None:
+def dearest_price(info: Any, context: Mapping[str, str] | None = None) -> Price | None:
+    """Returns the price of a model from above: its dearest tier of length and its dearest hour of the day.
+
+    Args:
+        info: what the tables have of it.
+        context: of requests of another kind, such as ``{"service_tier": "flex"}``.
+    """
     now = datetime.now(UTC)
     prompt: list[float] = []
     completion: list[float] = []
     for hour in range(_HOURS):
-        price = info.get_prices(now + timedelta(hours=hour))
+        price = info.get_prices(now + timedelta(hours=hour), dict(context) if context else None)
         sent, received = _rate(price.input_mtok), _rate(price.output_mtok)
         if sent is None or received is None or _rate(getattr(price, "requests_kcount", None)):
             return None  # not priced by tokens, or not by tokens alone

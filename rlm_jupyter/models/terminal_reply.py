@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from rlm_jupyter.text.sanitize import clean, head_tail
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rlm_jupyter.models.interactive import PendingReply
 
 _SHOWN = 4000
@@ -45,7 +47,7 @@ def read_reply(waiting: PendingReply) -> str:
     )
     lines: list[str] = []
     while True:
-        line = _line(waiting)
+        line = read_line(lambda: waiting.waits)
         if line is None:
             if any(lines):
                 return "\n".join(lines)
@@ -56,8 +58,15 @@ def read_reply(waiting: PendingReply) -> str:
         lines.append(line)
 
 
-def _line(waiting: PendingReply) -> str | None:
-    """Returns the next line without its end; None at the end of the input."""
+def read_line(wanted: Callable[[], bool]) -> str | None:
+    """Returns the next line that is typed without its end; None at the end of the input.
+
+    Args:
+        wanted: whether a line is still wanted.
+
+    Raises:
+        InterruptedError: it is not.
+    """
     if os.name == "nt":  # `select` knows sockets only
         try:
             return input()
@@ -65,7 +74,7 @@ def _line(waiting: PendingReply) -> str | None:
             return None
     descriptor = sys.stdin.fileno()
     while not select.select([descriptor], [], [], _LOOK_SECONDS)[0]:
-        if not waiting.waits:
+        if not wanted():
             raise InterruptedError("no reply is wanted any more")
     # Byte by byte, since what is read beyond the line would be lost to the shell.
     raw = bytearray()

@@ -459,6 +459,26 @@ _AGENTS = (
     ),
 )
 
+_QUESTIONS = (
+    _setting(
+        "ask_user",
+        "integer",
+        3,
+        "How many questions agents' code may ask you in one run by `ask_user`, in the live tree or in a terminal; for "
+        "others, and where nobody can be asked, the default is taken and listed as an assumption. 0: none.",
+        least=0,
+        flags=("--ask-user",),
+        metavar="N",
+    ),
+    _setting(
+        "ask_user_seconds",
+        "number",
+        120.0,
+        "Seconds that such a question waits for your answer before its default is taken.",
+        above=0,
+    ),
+)
+
 _REQUESTS = (
     _setting(
         "parameters", "mapping", None, "Further fields of the root's requests, such as `{'top_p': 0.9}`."
@@ -481,6 +501,16 @@ _REQUESTS = (
         "The reasoning effort of the root's requests, such as `low`; None: the provider's own.",
     ),
     _of_sub("reasoning_effort", "text"),
+    _setting(
+        "service_tier",
+        "text",
+        None,
+        "The service tier of the root's requests, where the provider has some, such as `flex` (cheaper and slower); it "
+        "is priced if the table of prices has it. None: the provider's own.",
+        flags=("--service-tier",),
+        metavar="TIER",
+    ),
+    _of_sub("service_tier", "text"),
     _setting("extra_body", "mapping", None, "Fields of the root's requests that OpenAI does not have."),
     _of_sub("extra_body", "mapping"),
     _setting(
@@ -550,7 +580,7 @@ _NOTEBOOK = (
     ),
 )
 
-OPTIONS: tuple[Option, ...] = (*_MODELS, *_AGENTS, *_REQUESTS, *_LIMITS, *_SANDBOX, *_NOTEBOOK)
+OPTIONS: tuple[Option, ...] = (*_MODELS, *_AGENTS, *_QUESTIONS, *_REQUESTS, *_LIMITS, *_SANDBOX, *_NOTEBOOK)
 """All options, in the order in which they are shown."""
 
 

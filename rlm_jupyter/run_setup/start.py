@@ -24,6 +24,7 @@ from rlm_jupyter.run_setup.sources import Grants, grants_for, locate
 from rlm_jupyter.sandbox_settings import check_log_dir
 from rlm_jupyter.security.redactor import Redactor
 from rlm_jupyter.security.secret_names import secrets_in
+from rlm_jupyter.values.describe.api import describe
 from rlm_jupyter.values.store import Buffer
 from rlm_jupyter.values.value_files import ValueFiles, directory_of
 
@@ -154,6 +155,21 @@ def redactor_with(secrets: Iterable[str], hidden: HiddenValues | None) -> Redact
     from rlm_jupyter.security.hidden.hidden_values import HidingRedactor
 
     return HidingRedactor(secrets, hidden)
+
+
+def describe_data(context: Any, names: tuple[str, ...]) -> dict[str, Any] | None:
+    """Returns what `encode` would say of the data, without a copy of it; None where there is nothing but the question.
+
+    Raises:
+        ContextError: it cannot leave this process.
+    """
+    if context is None and not names:
+        return None
+    name = names[0] if len(names) == 1 else "context"
+    handled = take_databases(context, name, rows=0)
+    check_whole(handled.value, name)
+    located = locate(handled.value, name, rows=0)
+    return located.description if located.description is not None else describe(located.value, rows=0)
 
 
 def redactor(handed: Iterable[str]) -> Redactor | None:

@@ -38,6 +38,7 @@ _COLUMNS = 17
 _CELL = 120
 _LINE = 300
 _ERROR = 1500
+_ASSUMPTIONS = 20
 _PICTURES = 6
 _LEAST_PICTURE = 400
 _NUMBER_TEXT = 40
@@ -65,7 +66,7 @@ def answer_card(state: TreeState, *, picture_chars: int = PICTURE_CHARS) -> Card
     if state.error or partial:
         name = f"{one_line(state.error_type, 60)}: " if state.error_type else ""
         error = name + clean(state.error or _ENDS.get(state.status, state.status), _ERROR)
-    return {
+    card: Card = {
         "title": "No answer" if value is None else "Partial answer" if partial else "Answer",
         "value": value,
         "summary": one_line((state.value or {}).get("summary") or "")
@@ -77,6 +78,9 @@ def answer_card(state: TreeState, *, picture_chars: int = PICTURE_CHARS) -> Card
         "facts": facts(state),
         "seen": seen(state),
     }
+    if taken := assumptions(state):
+        card["assumptions"] = taken
+    return card
 
 
 _ENDS = {
@@ -96,6 +100,17 @@ def facts(state: TreeState) -> list[str]:
         "cost unknown" if state.cost is None else fmt.money(state.cost),
         fmt.duration(state.elapsed),
     ]
+
+
+def assumptions(state: TreeState) -> list[str]:
+    """Returns what agents asked the user and took for granted instead, a line each."""
+    taken = [one for one in state.user_answers if one.by == "default"]
+    lines = [
+        f"{one_line(one.question, _LINE)} Assumed: {one_line(one.answer, _CELL)}"
+        f" ({one_line(one.reason or 'nobody answered', _CELL)})"
+        for one in taken[:_ASSUMPTIONS]
+    ]
+    return [*lines, *([f"{len(taken) - len(lines):,} more"] if len(taken) > len(lines) else [])]
 
 
 def seen(state: TreeState) -> str:

@@ -89,5 +89,7 @@ class Card(TypedDict):
     """Of the samples of the question; null if it had none."""
     error: str | None
     facts: list[str]
+    assumptions: NotRequired[list[str]]
+    """What agents asked the user and took for granted, because nobody answered; with the reason."""
     seen: str
     """How much of the data the model was shown."""

@@ -90,6 +90,18 @@ class ReplyCommand(TypedDict):
     text: str
 
 
+class AnswerCommand(TypedDict):
+    """Answers what an agent's code asks the user."""
+
+    kind: Literal["answer"]
+    agent: str
+    number: int
+    option: int | None
+    """The number of the option that was chosen, from 0."""
+    text: str | None
+    """What was typed, if there are no options."""
+
+
 class PauseCommand(TypedDict):
     """Makes each turn wait for `next`."""
 
@@ -136,6 +148,7 @@ Command = (
     | LimitCommand
     | NextCommand
     | ReplyCommand
+    | AnswerCommand
     | PauseCommand
     | ResumeCommand
     | SeekCommand

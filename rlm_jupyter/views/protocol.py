@@ -28,6 +28,7 @@ Waiting = Literal[
     "kernel",
     "step",
     "reply",
+    "question",
 ]
 """What an agent waits for, besides the model and its own code."""
 
@@ -60,6 +61,20 @@ class Proof(TypedDict):
     """What differs, or why it failed or was not tried, in one line; may be empty."""
     recorded: int
     """Answers of plain completions that the code holds."""
+
+
+class UserQuestion(TypedDict):
+    """What an agent's code asks the user."""
+
+    agent: str
+    number: int
+    question: str
+    options: list[str]
+    """What may be chosen from; empty if the answer is a text."""
+    default: str
+    """What is taken if nobody answers."""
+    until: float | None
+    """When it is taken."""
 
 
 class Run(TypedDict):
@@ -99,6 +114,10 @@ class Run(TypedDict):
     card: Card | None
     error: str | None
     notices: list[str]
+    expected: str | None
+    """What it will cost and take, from runs alike, in a line; null if that is not known, and when it has ended."""
+    asked: UserQuestion | None
+    """Of the user, as long as an answer is waited for."""
     provenance: str | None
     clicks: bool
     """False: clicks arrive only after the cell has ended."""
@@ -142,6 +161,8 @@ RUN_DEFAULTS: Run = {
     "card": None,
     "error": None,
     "notices": [],
+    "expected": None,
+    "asked": None,
     "provenance": None,
     "clicks": True,
     "step": False,

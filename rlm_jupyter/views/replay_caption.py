@@ -13,6 +13,7 @@ from rlm_jupyter.events.agreement import agreement_text
 from rlm_jupyter.events.tree_state import AgentState, TreeState
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.text.units import amount, duration, money, size
+from rlm_jupyter.views.expected_spend import expected
 from rlm_jupyter.views.json_numbers import count, whole
 from rlm_jupyter.views.replay_protocol import Flow
 
@@ -68,6 +69,10 @@ def _of_run(state: TreeState, event: ev.AnyEvent) -> str:  # noqa: PLR0911 - one
                 if value
                 else (f"The run {_ENDS[event.status]} ({spent}).")
             )
+        case ev.RunEstimated():
+            return (
+                f"It is expected to cost {expected(event, 'cost')}, as {amount(event.runs, 'run')} alike did."
+            )
         case ev.ValuesHeld():
             return f"The values of the run take {size(event.memory)} of memory."
         case ev.CodeProved():
@@ -111,6 +116,13 @@ def _of_agent(state: TreeState, agent: AgentState, event: ev.AnyEvent, batch: in
         case ev.Waiting():
             over = event.seconds == 0
             return f"{name} {'goes on after a wait' if over else 'waits'}: {event.reason.replace('_', ' ')}."
+        case ev.QuestionAsked():
+            asked = state.user_question
+            return f"{name} asks the user{f': {_short(asked.question)}' if asked else ' a question'}."
+        case ev.QuestionAnswered():
+            return (
+                f"{_short(agent.notices[-1])}." if agent.notices else f"{name} has an answer to its question."
+            )
         case ev.StepPending():
             return f"The code of {name} waits for Next."
         case ev.Notice():

@@ -28,9 +28,11 @@ def rich_card(card: Card) -> RenderableType:
     whole = card["value"] is not None and card["error"] is None
     parts: list[RenderableType] = []
     if card["error"]:
-        parts.append(Text("\n".join(card_lines({**card, "value": None})), style="red"))
+        parts.append(Text("\n".join(card_lines({**card, "value": None, "assumptions": []})), style="red"))
     if card["value"] is not None:
         parts.append(_part(card["value"], large=True))
+    if taken := card.get("assumptions"):
+        parts.append(Text("\n".join(["Assumptions:", *(f"  {line}" for line in taken)]), style="yellow"))
     parts.append(Text(" · ".join(card["facts"]), style="dim"))
     parts.append(Text(card["seen"], style="dim"))
     return Panel(

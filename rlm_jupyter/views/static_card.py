@@ -25,6 +25,7 @@ def card_html(card: Card) -> str:
     return (
         f'<div class="rlm-s-card"><div class="rlm-s-dim"><b>{escape(card["title"])}</b></div>{error}{value}'
         f"{_agreement(card['agreement'])}"
+        f"{_assumptions(card.get('assumptions', []))}"
         f'<div class="rlm-s-dim">{escape(" · ".join(card["facts"]))}</div>'
         f'<div class="rlm-s-dim">{escape(card["seen"])}</div></div>'
     )
@@ -37,6 +38,13 @@ def _agreement(agreement: CardAgreement | None) -> str:
     words = "".join(f'<div class="rlm-s-dim">{line}</div>' for line in others)
     table = _table(agreement["table"]) if agreement["table"] is not None else ""
     return f'<div class="rlm-s-agreement"><b>{first}</b>{words}{table}</div>'
+
+
+def _assumptions(lines: list[str]) -> str:
+    if not lines:
+        return ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<div class="rlm-s-note"><b>Assumptions</b><ul>{items}</ul></div>'
 
 
 def _part(part: CardPart, *, large: bool = False) -> str:

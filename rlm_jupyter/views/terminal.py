@@ -115,10 +115,11 @@ class RichView(View):
         self._live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def _is_typed_at(self) -> bool:
-        """Returns whether somebody types a model's reply, which what is redrawn would write over."""
+        """Returns whether somebody types a model's reply or an answer, which what is redrawn would write over."""
         tree = self._run.tree
         with self._run.lock:
-            return any(tree.activity(agent) == "reply" for agent in tree.agents.values())
+            doing = map(tree.activity, tree.agents.values())
+            return tree.user_question is not None or "reply" in doing
 
     def finish(self) -> None:
         """Leave the whole tree in the terminal."""

@@ -37,6 +37,8 @@ def card_lines(card: Card, width: int = _WIDTH) -> list[str]:
             for at, line in enumerate(agreement_words(agreement))
         ]
         lines += [f"   {line}" for line in (part_lines(agreement["table"]) if agreement["table"] else ())]
+    if taken := card.get("assumptions"):
+        lines += ["Assumptions:", *(f"   {line}" for line in taken)]
     if card["error"]:
         first, *others = card["error"].split("\n")
         lines += [f"Error: {first}", *(f"       {line}" for line in others)]

@@ -25,6 +25,7 @@ from rlm_jupyter.text.sanitize import clean, head_tail, one_line
 from rlm_jupyter.views.agent_page import newest_tool_calls, tool_names
 from rlm_jupyter.views.answer_card import answer_card
 from rlm_jupyter.views.description import description
+from rlm_jupyter.views.expected_spend import expected_line
 from rlm_jupyter.views.find_agent import find_agent
 from rlm_jupyter.views.mapped_rows import row_name
 from rlm_jupyter.views.protocol import Agent
@@ -58,6 +59,7 @@ _DOING = {
     "kernel": "starting its kernel",
     "step": "waiting for Next",
     "reply": "waiting for your reply",
+    "question": "asking you",
 }
 
 
@@ -130,6 +132,8 @@ def head_lines(state: TreeState, at: float | None = None, *, with_card: bool = T
         lines.append(f"Context: {summary(state.context)} · {seen}")
     if (sent := sent_told(state)) is not None:
         lines.append(sent)
+    if (expected := expected_line(state)) is not None:
+        lines.append(expected)
     if state.scripted or state.provenance:
         lines.append(f"Note: {one_line(state.provenance or 'scripted: no language model answers here', 300)}")
     lines += [f"Note: {one_line(text, 300)}" for text in state.notices]

@@ -11,6 +11,7 @@ import keyword
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from types import NoneType
 from typing import Any, Protocol
 
 from rlm_jupyter.errors import ConfigError, RLMError
@@ -18,6 +19,7 @@ from rlm_jupyter.events.events import AnyEvent
 from rlm_jupyter.events.tree_state import TreeState
 from rlm_jupyter.models.interactive import answer_pending
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
+from rlm_jupyter.user_questions.pending import answer_question
 from rlm_jupyter.views.find_agent import find_agent
 from rlm_jupyter.views.widget_messages import pending_code, summary
 
@@ -159,6 +161,7 @@ class Commands:
             "exec": self._exec,
             "next": self._next,
             "reply": self._reply,
+            "answer": self._answer,
             "limit": self._limit,
             "pause": self._pause,
             "resume": self._resume,
@@ -232,6 +235,13 @@ class Commands:
             raise ConfigError("The reply must be text.")
         answer_pending(run.id, agent, text)
         reply(success(message, f"Agent {agent} has its reply."))
+
+    def _answer(self, message: Mapping[str, Any], reply: Reply) -> None:
+        number, option, text = message.get("number"), message.get("option"), message.get("text")
+        if type(number) is not int or not isinstance(text, (str, NoneType)):
+            raise ConfigError("An answer names the question by its number, and is an option or a text.")
+        answer_question(self._run().id, number, option=option, text=text)
+        reply(success(message, "The agent has your answer."))
 
     def _retry(self, message: Mapping[str, Any], reply: Reply) -> None:
         agent = self._agent(message)

@@ -19,6 +19,7 @@ from rlm_jupyter.events.tree_state import AgentState, TreeState
 from rlm_jupyter.text.sanitize import clean, one_line
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.answer_card import answer_card
+from rlm_jupyter.views.expected_spend import expected_line
 from rlm_jupyter.views.json_numbers import count, finite, whole
 from rlm_jupyter.views.mapped_rows import row_name
 from rlm_jupyter.views.replay_protocol import Replay
@@ -36,6 +37,7 @@ _MOST_USD = 1e12
 _PENDING = 32_000
 _SPANS = 48
 _MAX_GONE = 1000
+_MOST_OPTIONS = 8
 
 Row = dict[str, Any]
 """Changed fields of a run or an agent: `Partial<Run>` or `Partial<Agent>` of the protocol."""
@@ -160,6 +162,8 @@ def run_fields(
         "card": answer_card(state),
         "error": None if state.error is None else clean(state.error, _TEXT),
         "notices": [clean(text, 500) for text in [*notices, *state.notices][-_MAX_NOTICES:]],
+        "expected": expected_line(state),
+        "asked": _asked(state),
         "provenance": None if state.provenance is None else clean(state.provenance, 500),
         "clicks": clicks,
         "step": state.step,
@@ -177,6 +181,20 @@ def _proof(state: TreeState) -> protocol.Proof | None:
         "verdict": known["verdict"],
         "detail": one_line(known["detail"], 300),
         "recorded": known["recorded"],
+    }
+
+
+def _asked(state: TreeState) -> protocol.UserQuestion | None:
+    asked = state.user_question
+    if asked is None or state.status != "running":
+        return None
+    return {
+        "agent": asked.agent,
+        "number": asked.number,
+        "question": clean(asked.question, _TEXT),
+        "options": [one_line(option) for option in asked.options[:_MOST_OPTIONS]],
+        "default": one_line(asked.default),
+        "until": finite(asked.until),
     }
 
 

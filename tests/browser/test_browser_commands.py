@@ -101,6 +101,19 @@ def test_a_person_writes_the_replies_in_the_tree(notebook):
     assert "100" in book.output(2)
 
 
+def test_what_an_agent_asks_is_answered_in_the_head_of_the_tree(notebook):
+    book = notebook("ask.ipynb", [SETUP, "%%rlm table -m script -o answer\nasks", "answer"])
+    book.ask(1)
+    asked = book.head.get_by_role("region", name="Question to you")
+    expect(asked.get_by_text("Is the price in cents?")).to_be_visible(timeout=SOON)
+    expect(book.agent("0")).to_have_accessible_name(state("asking you"), timeout=SOON)
+    asked.get_by_role("button", name="euros").click()
+    book.wait_done(1)
+    expect(asked).to_be_hidden()
+    book.run(2)
+    assert "euros" in book.output(2)
+
+
 @pytest.mark.parametrize("when", ["while its run goes on", "after the end of its run"])
 def test_a_failed_sub_agent_is_asked_again_and_its_value_pulled(lab, notebook, when):
     book = notebook("retry.ipynb", [SETUP, "%%rlm table -m script\nfragile", "found.shape"])

@@ -27,9 +27,9 @@ LAYERS = [
     {"guest"},  # runs in an agent's kernel
     {"supervisor"},  # runs in the fork server
     {"models", "tools", "kernels"},
-    {"demo_model", "answer_code"},
+    {"demo_model", "answer_code", "user_questions"},
     {"engine"},
-    {"records", "views"},
+    {"records", "views", "estimates"},
     {"run_setup", "registry"},
     {"wiring"},
     {"rlm"},

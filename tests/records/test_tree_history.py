@@ -48,6 +48,15 @@ def map_more(story, agent, dice):
         story.tell(ev.FunctionWritten, agent, source=f"f{done}", agreed=9, compared=10, offered=True)
 
 
+def ask_user(story, agent, dice):
+    told = {"number": dice.randrange(3), "question": "Cents?", "options": ("yes", "no")}
+    if dice.random() < 0.5:
+        story.tell(ev.QuestionAsked, agent, default="no", seconds=9.0, **told)
+    else:
+        story.tell(ev.QuestionAnswered, agent, answer="no", option=1, by="default", **told)
+        story.tell(ev.RunEstimated, runs=told["number"], cost=(0.1, 0.2))
+
+
 def busy(seed):
     """A run in which all that can change changes: several agents at once, with everything that events tell."""
     dice = random.Random(seed)
@@ -56,7 +65,7 @@ def busy(seed):
     agents, open_calls = ["0"], []
     for _ in range(70):
         agent = dice.choice(agents)
-        match dice.randrange(13):
+        match dice.randrange(14):
             case 0:
                 agents.append(f"{agent}.{len(agents)}")
                 story.agent(agents[-1], f"part {len(agents)}")
@@ -84,8 +93,8 @@ def busy(seed):
             case 10:
                 told = {"source": "DuckDB", "text": "SELECT 1", "turn": 1, "seconds": 1.0, "ok": True}
                 story.tell(ev.TableQueried, agent, rows=dice.randrange(9), **told)
-            case 11:
-                map_more(story, agent, dice)
+            case 11 | 12:
+                dice.choice((map_more, ask_user))(story, agent, dice)
             case _:
                 story.tell(ev.Notice, dice.choice(("", agent)), text="noted")
     story.tell(ev.ValueReturned, "0", description=FRAME, bytes=9)

@@ -132,6 +132,7 @@ CELLS = {
     "quick a": ["first = context.head(2)", "FINAL(first)"],
     "quick b": ["FINAL(context.tail(2))"],
     "endless": ["mine = context.head(3)\nimport time\nwhile True: time.sleep(0.05)"],
+    "asks": ["unit = ask_user('Is the price in cents?', options=['cents', 'euros'], default='cents')", "FINAL(unit)"],
     "teach": ["number = len(context) - 1179", "FINAL(number * 2)"],
     "fragile": ["part = rlm_query_batched(['breaks once'], contexts=[context])", "FINAL('went on')"],
     "breaks once": ["found = context.head(4)", "FINAL(found)"],

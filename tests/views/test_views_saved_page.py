@@ -137,6 +137,10 @@ def marked():
     story.tell(ev.Notice, "0", text="DATA-notice")
     story.tell(ev.Notice, text="DATA-notice")
     story.tell(ev.ValueRejected, "0", reason="DATA-reason")
+    story.tell(ev.RunEstimated, runs=3, cost=(0.1, 0.2), why="DATA-directory")
+    asked = {"number": 1, "question": "DATA-question", "options": ("DATA-option", "no")}
+    story.tell(ev.QuestionAsked, "0", default="DATA-option", seconds=9.0, **asked)
+    story.tell(ev.QuestionAnswered, "0", answer="DATA-option", by="default", reason="DATA-reason", **asked)
     story.agent("0.1", "ASKED-agent")
     story.end_agent("0.1", "failed", error="no class here: DATA-error")
     story.end_agent("0", value=described)
@@ -146,6 +150,8 @@ def marked():
     proof = {"verdict": "differs", "detail": "DATA-proof", "statements": 1, "characters": 2}
     story.tell(ev.CodeProved, of_characters=4, **proof)
     assert story.state.excerpt
+    assert story.state.user_answers
+    assert story.state.estimate
     assert story.state.proof
     return story.state
 

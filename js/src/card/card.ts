@@ -17,6 +17,7 @@ export class CardView {
   readonly #value = h("div.rlm-card-value");
   readonly #agreement = h("div.rlm-agreement");
   readonly #error = h("pre.rlm-card-error");
+  readonly #assumed = h("div.rlm-card-assumed");
   readonly #small = h("div.rlm-card-small");
   #drawn: Card | null = null;
 
@@ -33,6 +34,7 @@ export class CardView {
       this.#error,
       this.#value,
       this.#agreement,
+      this.#assumed,
       this.#small,
     );
     on(this.element, "keydown", (event) => {
@@ -94,6 +96,12 @@ export class CardView {
       ...(card.value ? [drawPart(card.value, true, 0, this.#hasCode(card) ? this.#link : undefined)] : []),
     );
     this.#drawAgreement(card.agreement ?? null); // a page that was saved earlier has none
+    const assumed = (card.assumptions ?? []).map((each) => h("li", {}, each));
+    show(this.#assumed, assumed.length > 0);
+    this.#assumed.replaceChildren(
+      h("div.rlm-card-assumed-title", {}, "Assumptions"),
+      h("ul", {}, ...assumed),
+    );
     const facts = h("div", {}, card.facts.join(" · "));
     this.#small.replaceChildren(facts, h("div", {}, card.seen));
   }

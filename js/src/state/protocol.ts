@@ -18,7 +18,8 @@ export type Waiting =
   | "reading"
   | "kernel"
   | "step"
-  | "reply";
+  | "reply"
+  | "question";
 
 export type Activity = "model" | "code" | "children" | Waiting | "";
 
@@ -46,6 +47,19 @@ export interface Proof {
   detail: string;
   /** Answers of plain completions that the code holds. */
   recorded: number;
+}
+
+/** What an agent's code asks the user. */
+export interface UserQuestion {
+  agent: string;
+  number: number;
+  question: string;
+  /** What may be chosen from; empty if the answer is a text. */
+  options: string[];
+  /** What is taken if nobody answers. */
+  default: string;
+  /** When it is taken. */
+  until: number | null;
 }
 
 /** The header of a run. */
@@ -84,6 +98,10 @@ export interface Run {
   card: Card | null;
   error: string | null;
   notices: string[];
+  /** What it will cost and take, from runs alike, in a line; null if that is not known, and when it has ended. */
+  expected: string | null;
+  /** Of the user, as long as an answer is waited for. */
+  asked: UserQuestion | null;
   provenance: string | null;
   /** False: clicks arrive only after the cell has ended. */
   clicks: boolean;
@@ -128,6 +146,8 @@ export const RUN_DEFAULTS: Run = {
   card: null,
   error: null,
   notices: [],
+  expected: null,
+  asked: null,
   provenance: null,
   clicks: true,
   step: false,
@@ -485,6 +505,8 @@ export interface Card {
   agreement: CardAgreement | null;
   error: string | null;
   facts: string[];
+  /** What agents asked the user and took for granted, because nobody answered; with the reason. */
+  assumptions?: string[];
   /** How much of the data the model was shown. */
   seen: string;
 }
@@ -669,6 +691,17 @@ export interface ReplyCommand {
   text: string;
 }
 
+/** Answers what an agent's code asks the user. */
+export interface AnswerCommand {
+  kind: "answer";
+  agent: string;
+  number: number;
+  /** The number of the option that was chosen, from 0. */
+  option: number | null;
+  /** What was typed, if there are no options. */
+  text: string | null;
+}
+
 /** Makes each turn wait for `next`. */
 export interface PauseCommand {
   kind: "pause";
@@ -710,6 +743,7 @@ export type Command =
   | LimitCommand
   | NextCommand
   | ReplyCommand
+  | AnswerCommand
   | PauseCommand
   | ResumeCommand
   | SeekCommand

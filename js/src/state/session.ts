@@ -341,6 +341,7 @@ export class Session {
     };
     say("waiting for Next", (fields) => fields.activity === "step");
     say("waiting for your reply", (fields) => fields.activity === "reply");
+    say("asking you", (fields) => fields.activity === "question");
     say("failed", (fields) => fields.status === "failed");
   }
 

@@ -137,6 +137,7 @@ const WORDS: Record<State, string> = {
   kernel: "starting kernel",
   step: "waiting for Next",
   reply: "waiting for your reply",
+  question: "asking you",
   done: "done",
   failed: "failed",
   stopped: "stopped",
@@ -182,6 +183,7 @@ const SHORT: Record<State, string> = {
   kernel: "kernel",
   step: "paused",
   reply: "your reply",
+  question: "asks you",
   limit: "over budget",
 };
 

@@ -18,6 +18,7 @@ const PATHS: { readonly [name in State | "group" | "open" | "close"]?: string } 
     "M8 2.5v2M8 11.5v2M2.5 8h2M11.5 8h2M4.1 4.1l1.4 1.4M10.5 10.5l1.4 1.4M4.1 11.9l1.4-1.4M10.5 5.5l1.4-1.4",
   step: "M6 4v8M10 4v8",
   reply: "M2.5 3.5h11v7h-6l-3 2.5v-2.5h-2z",
+  question: "M5.5 6a2.5 2.5 0 1 1 3.6 2.2c-.8.4-1.1.8-1.1 1.8M8 12.6v.4",
   group: "M3 4.5h10M3 8h10M3 11.5h10",
   open: "M6 4l4 4-4 4",
   close: "M4.5 4.5l7 7M11.5 4.5l-7 7",

@@ -9,6 +9,7 @@ import type { Places, Run } from "../state/protocol";
 import type { Session } from "../state/session";
 import { stateOf, stateWords } from "../state/visible_rows";
 import { icon, setIcon } from "./icons";
+import { QuestionView } from "./question_form";
 import { shortModel } from "./tree_row";
 
 /** A token is about this many bytes of text; the share of the context that was seen is an estimate. */
@@ -33,6 +34,7 @@ export class HeadView {
   readonly #hidden = fact("Hidden");
   readonly #card: CardView;
   readonly #code: CodePanel;
+  readonly #asked: QuestionView;
   readonly #seen = new SeenView();
   readonly #result = h("div.rlm-result");
   readonly #notes = h("ul.rlm-notes");
@@ -45,6 +47,7 @@ export class HeadView {
     this.#pause = button("Pause", {}, () => {
       session.send({ kind: session.store.run.paused ? "resume" : "pause" });
     });
+    this.#asked = new QuestionView(session);
     this.#card = new CardView(session);
     this.#code = new CodePanel(session, () => this.#card.focusCode());
     this.#meters = [
@@ -82,6 +85,7 @@ export class HeadView {
         this.#pause,
         this.#stop,
       ),
+      this.#asked.element,
       this.#card.element,
       this.#code.element,
       this.#facts,
@@ -118,6 +122,7 @@ export class HeadView {
     for (const meter of [...this.#meters, this.#exposure]) meter.update(run);
     show(this.#exposure.element, run.exposure_limit !== null || run.hidden.length > 0);
     this.#hidden.put(run.hidden.join(", "));
+    this.#asked.update();
     this.#seen.update(run);
     this.#card.update();
     this.#code.update();
@@ -169,6 +174,7 @@ export class HeadView {
     } else if (slow && run.status === "running") {
       notes.push("The kernel has not answered for a while: it may be busy with another cell, or gone.");
     }
+    if (run.expected !== null) notes.push(run.expected);
     notes.push(...run.notices.slice(-3));
     if (run.sandbox !== null && run.sandbox !== "") notes.push(`Sandbox: ${run.sandbox}`);
     const drawn = notes.join("\n");

@@ -55,6 +55,17 @@ it("is not there while the run goes on, and stands before the facts when the val
   expect(page.find(".rlm-result").hidden).toBe(true);
 });
 
+it("lists what was assumed, and nothing where nothing was", async () => {
+  await draw({ kind: "number", text: "6" });
+  expect(page.find(".rlm-card-assumed").hidden).toBe(true);
+  const assumptions = ["Cents? Assumed: yes (no answer within 120 s)"];
+  const other = card({ kind: "number", text: "6" }, { assumptions });
+  page.receive({ kind: "patch", seq: page.session.store.seq + 1, run: { card: other } });
+  await frame();
+  expect(page.find(".rlm-card-assumed").hidden).toBe(false);
+  expect(texts(".rlm-card-assumed li")).toEqual(assumptions);
+});
+
 it.each([
   ["9007199254740993", "orders"],
   ["nan", undefined],
@@ -211,7 +222,13 @@ describe("hostile text", () => {
   ];
 
   it.each(KINDS.map((part) => [part.kind, part] as const))("is text in a %s", async (_, part) => {
-    const shown = await draw(part, { title: EVIL, error: EVIL, facts: [EVIL], seen: EVIL });
+    const shown = await draw(part, {
+      title: EVIL,
+      error: EVIL,
+      facts: [EVIL],
+      seen: EVIL,
+      assumptions: [EVIL],
+    });
     expect([...shown.querySelectorAll("img, a, b, script, iframe")]).toEqual([]);
     expect(shown.textContent).toContain("<img src=x");
     expect(["\u202e", "\0"].filter((hidden) => shown.textContent.includes(hidden))).toEqual([]);

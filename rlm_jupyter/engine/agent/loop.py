@@ -152,6 +152,7 @@ class AgentLoop(Agent):
             self.spec.question,
             self.spec.context.description if self.spec.context is not None else None,
             names=(*self.spec.names, *self.spec.item_names),
+            asks=self.spec.parent is None and self.services.questions.open,
             left=self.services.ledger.left(self.id),
             last_turn=self._last_turn(),
             **await self._offers(),

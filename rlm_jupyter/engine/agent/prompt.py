@@ -294,6 +294,7 @@ def first_message(
     tools: str | None = None,
     servers: str | None = None,
     allowed: str | None = None,
+    asks: bool = False,
     left: Left | None = None,
     last_turn: bool = False,
 ) -> str:
@@ -307,6 +308,7 @@ def first_message(
         tools: signatures and docstrings of the tools.
         servers: the MCP servers, with what they offer in numbers.
         allowed: what the sandbox lets its code reach besides the data.
+        asks: whether the user can be asked; if not, no word of that is in the text.
         left: what may still be spent.
         last_turn: whether there is no turn after this one.
     """
@@ -323,6 +325,8 @@ def first_message(
         parts.append(_SERVERS.format(servers=servers))
     if allowed:
         parts.append(allowed)
+    if asks:
+        parts.append(_ASK_USER)
     if schema:
         parts.append(f"FINAL takes {schema}")
     if left is not None and (text := left_text(left)):
@@ -336,6 +340,11 @@ MCP servers: {servers}.
 `mcp_list_tools(server)`, `mcp_tool_schema(server, tool)`, `mcp_call(server, tool, {{...}})` -> a dict with `text`, \
 `structured` and `content`; `mcp_list_resources(server)`, `mcp_list_resource_templates(server)`, \
 `mcp_read_resource(server, uri)`."""
+_ASK_USER = (
+    "The user can be asked, a few times: `ask_user(question, options=[...], default=...)` returns the option chosen. "
+    "Ask only if the answer depends on what neither the data nor the question says, such as a unit or a definition, "
+    "and only after you have looked."
+)
 LAST_TURN = "This is your last turn: call FINAL(...) now, with the best answer you have."
 """What stands at the end of the message that the last turn answers."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from rlm_jupyter.engine.agent.compaction import check_fits
 from rlm_jupyter.engine.agent_requests.added_imports import told_imports
 from rlm_jupyter.engine.agent_requests.answer_refusals import refusal_of
+from rlm_jupyter.engine.agent_requests.asked_questions import ask_user
 from rlm_jupyter.engine.agent_requests.database_queries import ask_table
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
 from rlm_jupyter.engine.agent_requests.packed_items import answer_items, read_item_schema
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
 Answer = tuple[Any, list[int]]
 
-_WHILE_RUNNING = ("llm_query", "llm_pack", "rlm_query", "final", "tool", "mcp", "table")
+_WHILE_RUNNING = ("llm_query", "llm_pack", "rlm_query", "final", "tool", "mcp", "table", "ask_user")
 _MAX_TEXT = 64_000_000
 _FORM = {False: ", with JSON only", True: " by text"}
 
@@ -83,6 +84,7 @@ class AgentCalls:
             "tool": partial(call_tool, agent),
             "mcp": partial(ask_server, agent),
             "table": partial(ask_table, agent),
+            "ask_user": partial(ask_user, agent),
         }
 
     def dismantle(self, agent: Agent) -> None:

@@ -12,16 +12,21 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.engine.completions.sampling import Sampling
 
-_SPEND = re.compile(r"^(?:You may spend|Left to spend): [^\n]*\n*", re.MULTILINE)
+_OF_THE_DAY = re.compile(
+    r"^(?:(?:You may spend|Left to spend): |The user can be asked, a few times: `ask_user\()[^\n]*\n*",
+    re.MULTILINE,
+)
+"""Lines of a prompt that differ between runs of the same question; see `rlm_jupyter.engine.agent.prompt`."""
 
 
 def cache_request(
     messages: Sequence[Message], sampling: Sampling, sample: int | None = None
 ) -> CompletionRequest:
-    """Returns a request as the cache knows it: without what was left to spend when it was sent.
+    """Returns a request as the cache knows it: without what was left to spend, and that the user could be asked.
 
     Seconds, tokens and money that are left differ from run to run, most of all in a run that is answered
-    from the cache: with them in the key, a notebook that is run again would be paid for again.
+    from the cache: with them in the key, a notebook that is run again would be paid for again. The same holds of a
+    notebook that was run by hand and is run again by a program, where nobody can be asked.
 
     Args:
         messages: that are sent.
@@ -30,7 +35,7 @@ def cache_request(
             is, so that it is not paid for a second time if that was asked before.
     """
     known: list[Message] = [
-        {**message, "content": _SPEND.sub("", message["content"]).rstrip("\n")}
+        {**message, "content": _OF_THE_DAY.sub("", message["content"]).rstrip("\n")}
         if message["role"] == "user"
         else message
         for message in messages

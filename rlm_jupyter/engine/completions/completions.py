@@ -34,6 +34,7 @@ from rlm_jupyter.models.base import (
 )
 from rlm_jupyter.models.model_statistics import statistics_of
 from rlm_jupyter.models.openai.chat_replies import clean_text
+from rlm_jupyter.models.tier_prices import asked_tier, cost_at_tier, price_to_reserve
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -246,7 +247,7 @@ class Completions:
         """Reserve; where that has to wait for others' settlements, show it."""
         prompt = estimate_prompt_tokens(messages, model.name) + self._added_tokens(model, agent, messages)
         most = sampling.max_tokens
-        price = self.price_of(model)
+        price = self._price or price_to_reserve(model, asked_tier(sampling.parameters))
         at_once = self._ledger.reserve_at_once(agent, prompt, most, price, turn=turn, exposure=exposure)
         if at_once is not None:
             return at_once
@@ -349,7 +350,10 @@ class Completions:
             known.ratio.learn(messages, usage.prompt_tokens)
         if completion.attempts == 1:
             reading.learn(usage)
-        spend = self._ledger.settle(reservation, usage, completion.cost, attempts=completion.attempts)
+        cost = (
+            completion.cost if completion.cost is not None else self._tier_cost(model, sampling, completion)
+        )
+        spend = self._ledger.settle(reservation, usage, cost, attempts=completion.attempts)
         self._journal.emit(
             ev.ReplyFinished,
             agent,
@@ -366,6 +370,15 @@ class Completions:
             seconds=time.monotonic() - began,
         )
         return completion
+
+    def _tier_cost(self, model: ChatModel, sampling: Sampling, completion: Completion) -> float | None:
+        """Returns what a reply cost at the service tier that was asked for, or that it got; None if nobody asked."""
+        tier, usage = completion.service_tier, completion.usage
+        if self._price is not None or asked_tier(sampling.parameters) is None:
+            return None
+        if usage is None or tier is None or completion.attempts != 1:
+            return None
+        return cost_at_tier(model, tier, usage)
 
     def _settle_failed(
         self,

@@ -57,11 +57,13 @@ class Samplings:
         root = {
             "temperature": settings.temperature,
             "reasoning_effort": settings.reasoning_effort,
+            "service_tier": settings.service_tier,
             "extra_body": settings.extra_body,
         }
         sub = {
             "temperature": settings.sub_temperature,
             "reasoning_effort": settings.sub_reasoning_effort,
+            "service_tier": settings.sub_service_tier,
             "extra_body": settings.sub_extra_body,
         }
         own = {**(settings.parameters or {}), **_given(root)}

@@ -86,6 +86,7 @@ class RecordedRun:
 
     Attributes:
         run: the id of the recorded run.
+        user_answers: what its user was asked, with the answers.
         differing: agents of which a cell gave another output than recorded; told once for each.
         hide: puts tokens in the place of hidden values, as the log has them.
 
@@ -97,6 +98,7 @@ class RecordedRun:
         self, tree: TreeState, values: Callable[[ValueKey], Buffer | None], branch: Branch | None = None
     ) -> None:
         self.run = tree.run
+        self.user_answers = tuple(tree.user_answers)
         self._context = tree.context
         self._tools = sorted({name for agent in tree.agents.values() for name in agent.tools})
         self.branch = branch

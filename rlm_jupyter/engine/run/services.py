@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.chat_size import window
 from rlm_jupyter.engine.agent_requests.received_images import ImageRoom
+from rlm_jupyter.engine.run.run_questions import UserQuestions
 from rlm_jupyter.engine.run.run_values import Holdings
 from rlm_jupyter.engine.run.step_gate import Gate
 from rlm_jupyter.errors import LimitReachedError
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.security.hidden.hidden_values import HiddenValues
     from rlm_jupyter.settings import Limits, Settings
     from rlm_jupyter.tools.functions import Tool
+    from rlm_jupyter.user_questions.audience import Audience
 
 
 @dataclass
@@ -51,6 +53,8 @@ class RunServices(ABC):
         links: names in the working directory of its kernels, to the granted files and folders that they stand for.
         databases: that its agents may ask by handles, by the number that the handles have.
         hidden: values that models are told tokens of; None for none.
+        audience: who answers what agents' code asks by `ask_user`.
+        questions: these questions.
         box_limits: of its kernels' boxes, over those of the sandbox: what may be read because it was handed over.
     """
 
@@ -78,10 +82,18 @@ class RunServices(ABC):
     links: Mapping[str, str] = field(default_factory=dict)
     databases: Mapping[str, Database] = field(default_factory=dict)
     hidden: HiddenValues | None = None
+    audience: Audience = None
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))
         self.gate = Gate(self.journal, step=self.step)
+        self.questions = UserQuestions(
+            self.journal,
+            self.audience,
+            most=self.settings.ask_user,
+            seconds=self.settings.ask_user_seconds,
+            recorded=self.recorded.user_answers if self.recorded is not None else (),
+        )
         self._told: set[str] = set()
 
     @abstractmethod

@@ -366,6 +366,7 @@ class OpenAIChat:
             finish_reason="tool_calls" if reply.tool_calls and reply.blank else reply.finish_reason or "stop",
             attempts=bill.attempts,
             thought_bytes=reply.thought_bytes,
+            service_tier=reply.service_tier,
         )
 
     async def _error(self, failure: Failure, bill: Bill) -> ModelError:

@@ -178,6 +178,7 @@ class Reply:
         usage: its tokens; None if none, or none that can be, was given.
         cost: USD as the provider reports it.
         model: the name of the model that answered.
+        service_tier: at which it was served, as the provider says.
         error: the error that came in the place of a reply, or in its middle.
         complaint: what is an error if nothing else comes.
         tool_calls: whether the model called tools, which nobody offered.
@@ -192,6 +193,7 @@ class Reply:
     usage: Usage | None = None
     cost: float | None = None
     model: str = ""
+    service_tier: str | None = None
     error: object = None
     complaint: object = None
     tool_calls: bool = False
@@ -239,6 +241,8 @@ class Reply:
         usage = usage_of(payload)
         if usage is not None and (self.usage is None or self.usage.estimated or not usage.estimated):
             self.usage = usage
+        if isinstance(tier := payload.get("service_tier"), str):
+            self.service_tier = tier[:_MOST_NAME]
         cost = cost_of(payload)
         self.cost = self.cost if cost is None else cost
         return text

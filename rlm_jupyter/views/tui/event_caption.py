@@ -9,6 +9,7 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.agreement import agreement_text
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import one_line
+from rlm_jupyter.views.expected_spend import expected
 from rlm_jupyter.views.widget_messages import summary
 
 _TEXT = 120
@@ -62,6 +63,7 @@ def _tool(event: ev.ToolCalled) -> str:
 
 _TOLD: dict[type[ev.Event], Callable[[Any], str]] = {
     ev.RunStarted: lambda event: f"starts: {one_line(event.question, _TEXT)}",
+    ev.RunEstimated: lambda event: f"is expected to cost {expected(event, 'cost')}",
     ev.RunFinished: _ended,
     ev.AgentStarted: lambda event: f"starts: {one_line(event.name or event.question, _TEXT)}",
     ev.AgentFinished: _ended,
@@ -87,6 +89,10 @@ _TOLD: dict[type[ev.Event], Callable[[Any], str]] = {
     ),
     ev.Waiting: lambda event: (
         "goes on" if event.seconds == 0 else f"waits ({event.reason.replace('_', ' ')})"
+    ),
+    ev.QuestionAsked: lambda event: f"asks the user: {one_line(event.question, _TEXT)}",
+    ev.QuestionAnswered: lambda event: (
+        f"{'is answered by the user' if event.by == 'user' else 'assumes'}: {one_line(event.answer, _TEXT)}"
     ),
     ev.StepPending: lambda event: f"waits for Next before cell {event.cell}",
     ev.Notice: lambda event: f"notes: {one_line(event.text, _TEXT)}",

@@ -1,0 +1,144 @@
+"""Runs alike: how much each earlier run says of one that is asked now, and the spread of what they took."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rlm_jupyter.estimates.run_figures import RunFigures
+
+_OTHER_WORDS: Final = 2.0
+_OTHER_KIND: Final = 1.5
+_OTHER_MODEL: Final = 2.5
+_OTHER_SUB_MODEL: Final = 0.5
+_DOUBLE_SIZE: Final = 0.2
+"""What makes two runs unlike: each of these divides the weight of one for the other by e; a difference in size by that
+for each doubling."""
+_FARTHEST: Final = 8.0
+_LEAST_WEIGHT: Final = 0.02
+"""Of the nearest run's weight: what is less alike does not count at all."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of a run before it starts.
+
+    Attributes:
+        model, sub_model: their names.
+        kind: of the data, as `kind_of` says it.
+        bytes: of the data.
+        words: of the question, as `words_of` gives them.
+        mapped: whether it asks one question for each row.
+    """
+
+    model: str
+    sub_model: str
+    kind: str
+    bytes: int
+    words: tuple[int, ...]
+    mapped: bool = False
+
+    @classmethod
+    def of(cls, run: RunFigures) -> Asked:
+        """Returns what was known of a run before it started."""
+        return cls(run.model, run.sub_model, run.kind, run.bytes, run.words, run.mapped)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What is to be expected: half of runs alike took at most `p50`, nine of ten at most `p90`."""
+
+    p50: float
+    p90: float
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Runs alike with their weights, the most alike first.
+
+    Attributes:
+        runs: each with its weight, from 0 to 1.
+        same_model: whether all are of the model that is asked.
+    """
+
+    runs: tuple[tuple[RunFigures, float], ...]
+    same_model: bool
+
+    def spread(self, figure: Callable[[RunFigures], float | None]) -> Spread | None:
+        """Returns the spread of a figure among them; None if none has it."""
+        known = [(value, weight) for run, weight in self.runs if (value := figure(run)) is not None]
+        if not known:
+            return None
+        half = weighted_quantile(known, 0.5)
+        return Spread(half, max(half, weighted_quantile(known, _share_for(known, 0.9))))
+
+
+def alike(asked: Asked, runs: Sequence[RunFigures]) -> Alike:
+    """Returns the earlier runs that say something of this one: of the same model if there are such.
+
+    Args:
+        asked: what is asked now.
+        runs: earlier runs, in any order.
+    """
+    usable = [run for run in runs if run.whole and not run.scripted and run.mapped == asked.mapped]
+    own = [run for run in usable if run.model == asked.model]
+    weighed = [(run, math.exp(-distance(asked, run))) for run in own or usable]
+    weighed.sort(key=lambda one: one[1], reverse=True)
+    least = weighed[0][1] * _LEAST_WEIGHT if weighed else 0.0
+    return Alike(tuple(one for one in weighed if one[1] >= least), bool(own))
+
+
+def distance(asked: Asked, run: RunFigures) -> float:
+    """Returns how unlike two runs are; 0 for the same question about the same data."""
+    known, words = set(asked.words), set(run.words)
+    together = len(known | words)
+    far = _OTHER_WORDS * (1 - len(known & words) / together) if together else 0.0
+    far += _OTHER_KIND * (asked.kind != run.kind)
+    far += _OTHER_MODEL * (asked.model != run.model)
+    far += _OTHER_SUB_MODEL * (asked.sub_model != run.sub_model)
+    doublings = abs(math.log2((asked.bytes + 1000) / (run.bytes + 1000)))
+    return min(_FARTHEST, far + _DOUBLE_SIZE * doublings)
+
+
+def _share_for(values: Sequence[tuple[float, float]], wanted: float) -> float:
+    """Returns the share of the weight below which the next value lies with a probability: more, the fewer there are.
+
+    Of n values, the next one is as likely to lie above all of them as between any two.
+    """
+    total = sum(weight for _, weight in values)
+    number = total * total / sum(weight * weight for _, weight in values)
+    return min(1.0, wanted * (number + 1) / number)
+
+
+def weighted_quantile(values: Sequence[tuple[float, float]], share: float) -> float:
+    """Returns the value below which a share of the weight lies, between its neighbours on a scale of ratios.
+
+    Args:
+        values: each with its weight, above 0.
+        share: from 0 to 1.
+    """
+    ordered = sorted(values)
+    total = sum(weight for _, weight in ordered)
+    below, places = 0.0, []
+    for value, weight in ordered:
+        places.append(((below + weight / 2) / total, value))
+        below += weight
+    before = places[0]
+    for place in places:
+        if place[0] >= share:
+            return _between(before, place, share)
+        before = place
+    return before[1]
+
+
+def _between(low: tuple[float, float], high: tuple[float, float], share: float) -> float:
+    if high[0] <= low[0]:
+        return high[1]
+    part = (share - low[0]) / (high[0] - low[0])
+    if low[1] == high[1]:
+        return low[1]
+    if low[1] > 0 and high[1] > 0:
+        return math.exp(math.log(low[1]) * (1 - part) + math.log(high[1]) * part)
+    return low[1] * (1 - part) + high[1] * part
