@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.host_tools import host_tool
     from rlm_jupyter.values.charts.chart import Chart
+    from rlm_jupyter.values.codec.spans import Span
 
 __version__ = "0.1.0"
 
@@ -93,6 +94,7 @@ __all__ = [
     "RunNotFoundError",
     "RunStoppedError",
     "Sandbox",
+    "Span",
     "ToolError",
     "UnknownPriceError",
     "UnsafeValueError",
@@ -110,6 +112,7 @@ _ROOMS = {
     "Run": "rlm_jupyter.engine.run.run",
     "Limits": "rlm_jupyter.settings",
     "Sandbox": "rlm_jupyter.sandbox_settings",
+    "Span": "rlm_jupyter.values.codec.spans",
     "host_tool": "rlm_jupyter.tools.host_tools",
     **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},
 }

@@ -344,4 +344,4 @@ def _shared_budget(settings: Settings) -> SharedBudget | None:
 def _answer_schema(schema: object) -> AnswerSchema:
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
 
-    return AnswerSchema(schema)
+    return schema if isinstance(schema, AnswerSchema) else AnswerSchema(schema)

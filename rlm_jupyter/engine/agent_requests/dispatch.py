@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from rlm_jupyter.engine.agent.compaction import check_fits
 from rlm_jupyter.engine.agent_requests.added_imports import told_imports
 from rlm_jupyter.engine.agent_requests.database_queries import ask_table
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
 from rlm_jupyter.engine.agent_requests.packed_items import answer_items, read_item_schema
+from rlm_jupyter.engine.agent_requests.passage_check import NotCitedError, check_passages, sources_of
 from rlm_jupyter.engine.agent_requests.received_images import load_images
 from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.engine.agent_requests.tool_calls import (
@@ -42,6 +43,7 @@ from rlm_jupyter.kernels.host_work import CHECKS, HostWork
 from rlm_jupyter.models.base import ChatModel, Completion, Message
 from rlm_jupyter.models.images import Image
 from rlm_jupyter.models.openai.chat_replies import is_blank
+from rlm_jupyter.values.codec.spans import has_spans
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
@@ -219,11 +221,9 @@ class AgentCalls:
             raise BridgeError("rejected", reason)
         buffer = self._received(fds[0], body)
         if (reason := await self._not_found(buffer)) is not None:
-            if agent.draft is not None:
-                agent.draft.close()
-            agent.draft = await agent.services.holdings.keep(buffer)
-            agent.services.journal.emit(ev.ValueRejected, agent.id, reason=reason)
-            raise BridgeError("rejected", reason)
+            await self._send_back(buffer, reason)
+        if has_spans(buffer.fd):
+            await self._check_passages(buffer)
         if agent.spec.schema is not None:
             await self._check(agent.spec.schema, buffer)
         await agent.services.holdings.keep(buffer)
@@ -275,17 +275,33 @@ class AgentCalls:
         seen = [message["content"] for message in agent.messages if message["role"] == "user"]
         return await self.work.run(partial(typed_value, buffer, list(agent.codes), seen, small=agent.small))
 
+    async def _check_passages(self, buffer: Buffer) -> None:
+        """Compare the passages that a value cites with the data; send it back if one does not stand there."""
+        sources = sources_of(self._agent)
+        try:
+            buffer.passages = await self.work.run(partial(check_passages, buffer, sources))
+        except (NotCitedError, RLMError) as error:
+            await self._send_back(buffer, str(error))
+
     async def _check(self, schema: AnswerSchema, buffer: Buffer) -> None:
-        agent = self._agent
         try:
             await self.work.run(_load_and_check, buffer, schema)
         except (ValueError, RLMError) as error:
-            if agent.draft is not None:
-                agent.draft.close()
-            agent.draft = await agent.services.holdings.keep(buffer)
             reason = f"The value does not match what was asked for ({schema.text:.300}).\n{error}"
-            agent.services.journal.emit(ev.ValueRejected, agent.id, reason=reason)
-            raise BridgeError("rejected", reason) from None
+            await self._send_back(buffer, reason)
+
+    async def _send_back(self, buffer: Buffer, reason: str) -> NoReturn:
+        """Keep a value as a draft, and send it back with the reason.
+
+        Raises:
+            BridgeError: the reason.
+        """
+        agent = self._agent
+        if agent.draft is not None:
+            agent.draft.close()
+        agent.draft = await agent.services.holdings.keep(buffer)
+        agent.services.journal.emit(ev.ValueRejected, agent.id, reason=reason)
+        raise BridgeError("rejected", reason) from None
 
     async def _schema(self, schema: object) -> AnswerSchema | None:
         """Read a schema that the agent's code made, before anything is asked or started for it.
