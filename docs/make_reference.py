@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlm_jupyter import RLM, Chart, Limits, Run, Sandbox, errors
+from rlm_jupyter import RLM, Chart, Limits, Run, Sandbox, Span, errors
 from rlm_jupyter.engine.agent.handle import AgentHandle
 from rlm_jupyter.engine.mapping.map_run import MapRun
 from rlm_jupyter.magics import line_magic  # noqa: F401 - registers the commands
@@ -98,12 +98,15 @@ def classes() -> Iterator[str]:
         (MapRun, "`MapRun`"),
         (AgentHandle, "`run.agents[ID]`"),
         (Chart, "`Chart`"),
+        (Span, "`Span`"),
     ]
     for kind, title in kinds:
         yield f"\n## {title}\n\n{_first(kind)}\n\n| | |\n|---|---|"
         if kind is RLM:
             yield f"| `RLM{_signature(RLM.__init__)}` | |"
         members = {name: member for one in reversed(kind.__mro__[:-1]) for name, member in vars(one).items()}
+        if kind is Span:  # a text, whose methods are known
+            members = dict(vars(Span))
         if kind is MapRun:  # what it has besides
             members = dict(vars(MapRun))
         for name, member in members.items():

@@ -47,7 +47,8 @@ function more(part: CardPart): HTMLElement | null {
 function passageNode(passage: CardPassage): HTMLElement {
   const words = h("span.rlm-passage-quote", {}, `“${line(passage.quote, 160)}”`);
   const place = h("span.rlm-passage-place", {}, line(passage.place, 200));
-  const around = [passage.before, h("mark", {}, passage.quote), passage.after];
+  const quote = h("mark", {}, plain(passage.quote, TEXT));
+  const around = [plain(passage.before, TEXT), quote, plain(passage.after, TEXT)];
   return h(
     "details.rlm-passage",
     {},
