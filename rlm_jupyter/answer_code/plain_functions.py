@@ -42,6 +42,10 @@ def {recorded_answer}(prompt, *_, **__):
     if isinstance(answer, Exception):
         raise answer
     return answer''',
+    "cited": '''\
+def {cited}(text, start, end=None):
+    """Return a passage of a text."""
+    return start if isinstance(start, str) else text[start:end]''',
     "later": """\
 async def {later}(value):
     return value""",

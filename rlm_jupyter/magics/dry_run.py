@@ -51,6 +51,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     For a small model that is without the first look, which needs a kernel.
     """
     from rlm_jupyter.engine.agent import prompt, small_prompt
+    from rlm_jupyter.engine.agent.citing_words import with_citing
     from rlm_jupyter.engine.agent.prompt_choice import choose_by_name
     from rlm_jupyter.engine.agent.sandbox_notes import describe_sandbox_permissions
     from rlm_jupyter.engine.budget.ledger import Ledger
@@ -66,10 +67,11 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
             data.buffer.close()
     tools = "\n".join(tool.text for tool in read_tools(task.tools).values())
     settings = rlm.settings
+    allowed = describe_sandbox_permissions(settings.sandbox, settings.kernel)
     offers: dict[str, str | None] = {
         "schema": AnswerSchema(task.schema).text if task.schema is not None else None,
         "tools": tools or None,
-        "allowed": describe_sandbox_permissions(settings.sandbox, settings.kernel),
+        "allowed": with_citing(task.question, description, allowed),
     }
     variant = choose_by_name(settings.prompt, rlm.model)
     if variant == "small":

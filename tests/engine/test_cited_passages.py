@@ -1,11 +1,16 @@
 """`cite`: passages of the data as values, compared with the data by the engine, and shown where they stand."""
 
+import os
+
+import numpy as np
 import pandas as pd
 import pytest
 from run_parts import asking
+from scripts import by_question
 
-from rlm_jupyter import Span
+from rlm_jupyter import RLM, Span
 from rlm_jupyter.values.codec import api as codec
+from rlm_jupyter.values.codec.spans import has_spans
 from rlm_jupyter.views.answer_card import answer_card
 from rlm_jupyter.views.static_html import static_html
 from rlm_jupyter.views.text_tree import tree as text_tree
@@ -150,3 +155,48 @@ def test_a_span_of_a_run_is_data_of_the_next_one_and_a_claim_again(ask):
 def test_a_variable_of_that_name_stays_the_agents_own(ask):
     run = ask({"root": ["cite = 5", "FINAL(cite)"]}, context=pd.DataFrame({"a": [1]}))
     assert run.value == 5
+
+
+def test_agents_are_told_of_it_where_the_question_asks_for_passages(ask):
+    def told(question, context):
+        run = ask({question: ["FINAL(1)"]}, question, context=context)
+        return "cite(" in run.messages()[1]["content"]
+
+    assert told("Cite the passages that say so.", TEXT)
+    assert told("What is wrong? Quote it.", {"a.txt": TEXT})
+    assert not told("What is wrong?", TEXT)
+    assert not told("Quote the highest price.", pd.DataFrame({"price": [1]}))
+    assert not told("What is the recitation about?", TEXT)
+
+
+def test_the_code_behind_an_answer_that_cites_runs_without_this_package(ask):
+    code = "at = context.index('the pump')\nfound = {'p': [cite(context, at, at + 8)]}"
+    run = ask({"root": [code, "FINAL({**found, 'q': cite(context, 'leaks')})"]}, context=TEXT)
+    behind = run.code()
+    assert (behind.verdict, "rlm_jupyter" in behind.source) == ("reproduced", False)
+
+
+def test_in_a_table_passages_are_ordinary_texts(ask):
+    code = "import pandas as pd\nFINAL(pd.DataFrame({'why': [cite(context, 'the pump'), 'x']}))"
+    assert ask({"root": [code]}, context=TEXT).raise_for_error().value["why"].tolist() == ["the pump", "x"]
+
+
+def test_passages_of_a_resumed_run_are_found_again(ask, tmp_path):
+    first = ask({"root": ["FINAL([cite(context, 'the pump')])"]}, context=TEXT)
+    first.close()
+    model = by_question({"root": ["FINAL(0)"]})
+    with RLM(model=model, log_dir=tmp_path / "logs", cache=False).resume(first.log_path) as again:
+        assert again.wait(100).value[0].place.first_line == 3
+
+
+def test_whether_a_value_cites_is_learnt_of_its_structure_alone(tmp_path):
+    values = [{"a": np.zeros(4_000_000), "b": Span("x")}, {"a": np.zeros(4_000_000), "b": "x"}, [["span"]]]
+    made = [codec.dump(value, allow_pickle=False)[0] for value in values]
+    # A text of that name may be the mark of one; it is then looked at more closely.
+    assert [has_spans(fd) for fd in made] == [True, False, True]
+    with (tmp_path / "cut").open("w+b") as cut:
+        cut.write(b"RLMVALUE")
+        cut.flush()
+        assert not has_spans(cut.fileno())
+    for fd in made:
+        os.close(fd)

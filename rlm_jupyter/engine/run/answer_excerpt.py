@@ -43,8 +43,9 @@ async def excerpt_of(answer: RunAnswer) -> tuple[dict[str, Any] | None, tuple[ev
 
 def _read(encoded: Buffer) -> Excerpt | None:
     try:
+        cites = has_spans(encoded.fd)
         value = encoded.load()
-        return excerpt(settled(value, encoded.passages) if has_spans(encoded.fd) else value)
+        return excerpt(settled(value, encoded.passages) if cites else value)
     except RLMError:
         return None
     except (

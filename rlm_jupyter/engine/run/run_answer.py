@@ -65,8 +65,9 @@ class RunAnswer:
         if encoded is None:
             return None
         try:
+            cites = has_spans(encoded.fd)
             value = self._typed(encoded.load(trust=trust))
-            if encoded.passages or has_spans(encoded.fd):
+            if cites:
                 value = settled(value, encoded.passages)
         except UnsafeValueError as error:
             how = "`run.pull_value(trust=True)` does; `%rlm last` gives the newest run."

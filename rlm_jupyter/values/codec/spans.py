@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .container import Container, Malformed
+from .container import Malformed, read_head, read_kind
 
 MOST_CHARS = 100_000
 """Of a passage."""
@@ -95,8 +95,7 @@ def plain_text(span: Span) -> str:
 def has_spans(fd: int) -> bool:
     """Returns whether an encoded value may hold spans, by its structure alone; the descriptor stays the caller's."""
     try:
-        opened = Container(fd)
-        return opened.kind == "safe" and b'"span"' in bytes(opened.head)
+        return read_kind(fd) == "safe" and b'"span"' in read_head(fd)
     except (Malformed, OSError):
         return False
 
