@@ -14,7 +14,8 @@ from rlm_jupyter.mcp_server.refusals import RequestRefusedError
 
 MOST_SOURCES = 64
 MOST_RUNS = 32
-MOST_SESSIONS = 256
+MOST_SESSIONS = 64
+"""Of one client."""
 IDLE_SECONDS = 3600.0
 
 
@@ -127,9 +128,13 @@ class ClientSessions:
         )
         found = self._sessions.get((client, connection))
         if found is None:
-            if len(self._sessions) >= MOST_SESSIONS:
-                idle = [(one.used, key) for key, one in self._sessions.items() if not one.busy]
-                self._drop(key for _, key in sorted(idle)[:1])
+            own = {key: one for key, one in self._sessions.items() if key[0] == client}
+            if len(own) >= MOST_SESSIONS:  # nobody's sessions end because of another client's
+                self._drop(
+                    [key for _, key in sorted((one.used, key) for key, one in own.items() if not one.busy)][
+                        :1
+                    ]
+                )
             found = self._sessions[client, connection] = ClientSession()
         found.used = now
         return found

@@ -20,6 +20,7 @@ from rlm_jupyter.mcp_server.asked_runs import AskedRun, Questions, error_of
 from rlm_jupyter.mcp_server.audit_log import AuditLog
 from rlm_jupyter.mcp_server.bounded_answers import bounded, part_of
 from rlm_jupyter.mcp_server.client_sessions import ClientSession, ClientSessions, new_id
+from rlm_jupyter.mcp_server.hidden_paths import without_any_path, without_paths
 from rlm_jupyter.mcp_server.refusals import RequestRefusedError
 from rlm_jupyter.mcp_server.request_time import work_within
 from rlm_jupyter.mcp_server.shared_roots import SharedRoots
@@ -271,24 +272,13 @@ class ServedTools:
                 raise
             note("ok", **noted)
         except RLMError as error:
-            raise ToolError(self._without_paths(error.message, session)) from None
+            raise ToolError(without_any_path(self._without_paths(error.message, session))) from None
         return answer if verbatim else self._without_paths(answer, session)
 
     def _without_paths(self, told: Any, session: ClientSession) -> Any:
         """Returns an answer in which handles stand in the place of paths of this machine."""
         named = [(str(file.path), handle) for handle, file in session.sources.items()]
-        hidden = [*named, *((root, "(root)") for root in self._roots.paths)]
-        return _replaced(told, sorted(hidden, key=lambda one: -len(one[0])))
-
-
-def _replaced(told: Any, hidden: list[tuple[str, str]]) -> Any:
-    if isinstance(told, str):
-        for path, name in hidden:
-            told = told.replace(path, name)
-        return told
-    if isinstance(told, dict):
-        return {_replaced(key, hidden): _replaced(item, hidden) for key, item in told.items()}
-    return [_replaced(item, hidden) for item in told] if isinstance(told, list) else told
+        return without_paths(told, [*named, *((root, "(root)") for root in self._roots.paths)])
 
 
 def _client_of(ctx: Context[Any, Any]) -> tuple[str, str]:
@@ -313,6 +303,7 @@ def _answer_of(asked: AskedRun) -> dict[str, Any]:
             "Another file took the place of the source while agents read it: what they answered is not handed out."
         )
     problem = error_of(asked)
+    problem = None if problem is None else without_any_path(problem)
     answer: dict[str, Any] = {**asked.spent(), "error": problem, "answer": None, "passages": []}
     try:
         value = asked.run.value

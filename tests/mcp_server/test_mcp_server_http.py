@@ -4,9 +4,11 @@ import asyncio
 import json
 
 import httpx
+import psutil
 import pytest
 from mcp_client_parts import OTHER, TOKEN, call, opened, over_http, served_over_http
 from openai_server import OpenAIServer
+from run_parts import until
 from scripts import cell, question_of
 
 from rlm_jupyter.errors import ConfigError
@@ -142,3 +144,22 @@ def test_tokens_of_a_file_which_is_made_where_there_is_none(tmp_path, monkeypatc
     with pytest.raises(ConfigError, match="20 characters"):
         read_tokens(str(file))
     assert read_tokens(None)[1]
+
+
+async def test_the_end_of_the_server_ends_all_kernels(tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "notes.txt").write_text("one\n")
+    with (
+        OpenAIServer(lambda _: cell("import time\nwhile True: time.sleep(0.1)")) as model,
+        served_over_http(tmp_path / "shared", model, audit=tmp_path / "audit.jsonl") as url,
+    ):
+        async with over_http(url) as client:
+            handle = await opened(client, "notes.txt")
+            asking = asyncio.create_task(client.call_tool("ask", {"handle": handle, "question": "Slow?"}))
+            while model.calls == 0:
+                await asyncio.sleep(0.05)
+            started = psutil.Process().children(recursive=True)
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+    assert len(started) > 1
+    until(lambda: not [one for one in started if one.is_running() and one.status() != psutil.STATUS_ZOMBIE])
