@@ -102,6 +102,22 @@ def test_each_kind_is_readable_complete_and_within_its_width(opened, stories, lo
         page.close()
 
 
+@pytest.mark.parametrize("look", ["light", "static-dark"])
+def test_a_passage_opens_where_it_stands_by_mouse_and_keys(opened, stories, look):
+    width, dark, made = LOOKS[look]
+    page = opened(made(stories["passages"], dark=dark), width=width, dark=dark)
+    first, second = page.locator(".rlm-passage:visible, .rlm-s-passage").all()
+    expect(first.locator("summary")).to_contain_text("context['letters.txt'], line 120")
+    expect(first.locator("mark")).to_be_hidden()
+    first.locator("summary").click()
+    expect(first.locator("pre")).to_have_text(
+        re.compile("a letter:\\s+three valves .* after a week; more is in")
+    )
+    second.locator("summary").press("Enter")
+    expect(second.locator("mark")).to_have_text("since then we **send back**\nevery second one")
+    assert violations(page, ".rlm-card" if made is widget_page else ".rlm-static") == []
+
+
 @pytest.mark.parametrize("look", ["light", "static"])
 def test_hostile_values_run_nothing_and_fetch_nothing(opened, hostile, look):
     width, dark, made = LOOKS[look]

@@ -53,7 +53,10 @@ function passageNode(passage: CardPassage): HTMLElement {
     "details.rlm-passage",
     {},
     h("summary", {}, words, " ", place),
-    scrollable(h("pre.rlm-text-code", {}, ...around), "The passage where it stands"),
+    scrollable(
+      h("pre.rlm-text-code", {}, ...around),
+      `${line(passage.place, 200)}: ${line(passage.quote, 60)}`,
+    ),
   );
 }
 
