@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlm_jupyter import RLM, Chart, Limits, Run, Samples, Sandbox, errors
+from rlm_jupyter import RLM, Chart, Limits, Run, Samples, Sandbox, Span, errors
 from rlm_jupyter.engine.agent.handle import AgentHandle
 from rlm_jupyter.engine.mapping.map_run import MapRun
 from rlm_jupyter.events.agreement import Agreement
@@ -103,6 +103,7 @@ def classes() -> Iterator[str]:
         (AgentHandle, "`run.agents[ID]`"),
         (Chart, "`Chart`"),
         (Agreement, "`run.agreement`"),
+        (Span, "`Span`"),
     ]
     for kind, title in kinds:
         yield f"\n## {title}\n\n{_first(kind)}\n\n| | |\n|---|---|"

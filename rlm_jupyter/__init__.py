@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.tools.host_tools import host_tool
     from rlm_jupyter.user_questions.audience import answering
     from rlm_jupyter.values.charts.chart import Chart
+    from rlm_jupyter.values.codec.spans import Span
 
 __version__ = "0.1.0"
 
@@ -98,6 +99,7 @@ __all__ = [
     "RunStoppedError",
     "Samples",
     "Sandbox",
+    "Span",
     "ToolError",
     "UnknownPriceError",
     "UnsafeValueError",
@@ -119,6 +121,7 @@ _ROOMS = {
     "Samples": "rlm_jupyter.engine.samples.samples",
     "Sandbox": "rlm_jupyter.sandbox_settings",
     "answering": "rlm_jupyter.user_questions.audience",
+    "Span": "rlm_jupyter.values.codec.spans",
     "host_tool": "rlm_jupyter.tools.host_tools",
     **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},
 }

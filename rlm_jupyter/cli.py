@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_doctor)
     add_options(doctor, [option for option in options_on(RUN) if option.argument in ("kernel", "sandbox")])
     doctor.set_defaults(kernel=None, sandbox="auto")
+    from rlm_jupyter.mcp_server.mcp_command import add_command
+
+    add_command(commands)
     models = commands.add_parser(
         "models",
         help="model servers on this machine",
@@ -162,7 +165,9 @@ def _run(given: argparse.Namespace) -> int:
 
     attended = "tui" not in told and can_ask_in_terminal()  # the viewer takes the terminal for itself
     with answering("terminal" if attended else None):
-        run = RLM(**settings, limits=limits).start(told["question"], context, names=names, schema=schema, **how)
+        run = RLM(**settings, limits=limits).start(
+            told["question"], context, names=names, schema=schema, **how
+        )
     with run:
         if "tui" in told:
             _view(run)

@@ -19,9 +19,9 @@ from rlm_jupyter.errors import ConfigError, ContextError
 from rlm_jupyter.events.events import AnyEvent, Notice
 from rlm_jupyter.events.journal import Journal
 from rlm_jupyter.registry import kernel_pool, let_older_go, refuse_running, register_run, reply_cache, submit
+from rlm_jupyter.run_setup.announced_estimate import announce_estimate
 from rlm_jupyter.run_setup.answer_options import answer_options
 from rlm_jupyter.run_setup.hidden_data import Hiding, outside, settings_with_hidden
-from rlm_jupyter.run_setup.announced_estimate import announce_estimate
 from rlm_jupyter.run_setup.question import Question
 from rlm_jupyter.run_setup.question_estimate import expected_price
 from rlm_jupyter.run_setup.sources import check_local
@@ -406,4 +406,4 @@ def _shared_budget(settings: Settings) -> SharedBudget | None:
 def _answer_schema(schema: object) -> AnswerSchema:
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
 
-    return AnswerSchema(schema)
+    return schema if isinstance(schema, AnswerSchema) else AnswerSchema(schema)

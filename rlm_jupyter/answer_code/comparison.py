@@ -9,6 +9,8 @@ from collections.abc import Set as AbstractSet
 from numbers import Number
 from typing import Any
 
+from rlm_jupyter.values.codec.spans import Span, plain_text
+
 _RELATIVE, _ABSOLUTE = 1e-12, 1e-12
 """Sums in another order differ by less; times of two runs by more."""
 _DEEPEST = 100
@@ -40,6 +42,7 @@ def _difference(found: Any, wanted: Any, place: str, depth: int) -> str | None: 
         raise IncomparableError("the values are nested too deeply to be compared")
     if isinstance(found, Number) and isinstance(wanted, Number):
         return _of_numbers(found, wanted, place)
+    found, wanted = _unquoted(found), _unquoted(wanted)
     kinds = type(found), type(wanted)
     if kinds[0] is not kinds[1]:
         return f"{place} is a `{kinds[0].__name__}`, and was a `{kinds[1].__name__}`"
@@ -55,6 +58,11 @@ def _difference(found: Any, wanted: Any, place: str, depth: int) -> str | None: 
     if isinstance(found, AbstractSet):
         return None if found == wanted else f"{place} is {_short(found)}, and was {_short(wanted)}"
     return _of_objects(found, wanted, place, depth)
+
+
+def _unquoted(value: Any) -> Any:
+    """Returns a passage of the data as the text that plain code makes of it."""
+    return plain_text(value) if isinstance(value, Span) else value
 
 
 def _of_numbers(found: Any, wanted: Any, place: str) -> str | None:

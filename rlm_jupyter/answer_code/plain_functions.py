@@ -95,6 +95,10 @@ def {recorded_choice}(question, options=None, default=None):
     told = {recorded_answer}(question)
     known = [*(options or ()), default]
     return next((one for one in known if " ".join(str(one).split()) == told), told)''',
+    "cited": '''\
+def {cited}(text, start, end=None):
+    """Return a passage of a text."""
+    return start if isinstance(start, str) else text[start:end]''',
     "later": """\
 async def {later}(value):
     return value""",

@@ -12,7 +12,12 @@ from rlm_jupyter.answer_code.facts import Facts
 from rlm_jupyter.answer_code.slicing import given_to_final
 
 _BATCHES = ("llm_query_batched", "llm_query_batch", "llm_batch")
-_FUNCTIONS = {"llm_query": "recorded_answer", "rlm_query": "ask", "ask_user": "recorded_choice"}
+_FUNCTIONS = {
+    "llm_query": "recorded_answer",
+    "rlm_query": "ask",
+    "ask_user": "recorded_choice",
+    "cite": "cited",
+}
 _FAILURES = {"RLMQueryError": "QueryFailed", "FinalRejected": "QueryFailed"}
 
 

@@ -343,7 +343,17 @@ class Writer:
         local: list[str] = []
         # An annotation may name what is nowhere, and code that hides what it does may bind anything.
         hidden = sliced.dynamic or any(is_future(unit.node) for unit in sliced.units)
-        known = {"context", "question", "answer", "FINAL", *data, *handed, *words.WORDS, *words.FINALS}
+        known = {
+            "context",
+            "question",
+            "answer",
+            "cite",
+            "FINAL",
+            *data,
+            *handed,
+            *words.WORDS,
+            *words.FINALS,
+        }
         known |= {sliced.history.read_into} if sliced.history.read_into else set()
         known |= {"Failed", "RLMQueryError", "FinalRejected", "__name__", "__builtins__", *words.SHOWING}
         for name in sorted(sliced.reads - known):

@@ -30,7 +30,7 @@ DYNAMIC = words(
 FRESH_FUNCTIONS = words(
     """
     abs all any ascii bin bool bytes chr complex divmod float format hash hex id int isinstance issubclass len max
-    min oct ord pow print range repr round str sum type deepcopy
+    min oct ord pow print range repr round str sum type deepcopy cite
     """
 )
 """Functions whose results share nothing with their arguments that could be changed; `min` and `max` of plain values."""

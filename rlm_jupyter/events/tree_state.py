@@ -157,7 +157,7 @@ class TreeState:
             return "children" if busy else "code"
         return ""
 
-    def apply(self, event: ev.AnyEvent) -> None:  # noqa: C901 - one case an event
+    def apply(self, event: ev.AnyEvent) -> None:
         """Fold one event into the tree. Unknown agents are ignored (a damaged log stays readable)."""
         self.seq, self.last = event.seq, event.time
         agent = self.agents.get(event.agent)
@@ -188,9 +188,7 @@ class TreeState:
         if agent is not None:
             agent.seq = event.seq
 
-    def _about_run(
-        self, event: ev.RunEstimated | ev.ValuesHeld | ev.CodeProved | ev.SamplesCompared
-    ) -> None:
+    def _about_run(self, event: ev.RunEstimated | ev.ValuesHeld | ev.CodeProved | ev.SamplesCompared) -> None:
         match event:
             case ev.RunEstimated():
                 self.estimate = EstimateState(event.runs, event.cost, event.tokens, event.seconds, event.why)

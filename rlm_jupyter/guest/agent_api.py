@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..values.codec import api as codec
+from ..values.codec.spans import has_spans
 from ..values.describe import api as describe
 from . import preloaded_data
 from .answer_types import read_schema
@@ -18,6 +19,7 @@ from .asked_user import NO_DEFAULT, AskedUser
 from .asyncio_run import run_in_own_loop
 from .bridge.socket_link import Line, Rejected, Reply, error_of
 from .caller_kind import Cell, caller_awaits
+from .cited_passages import in_own_data, seen_from
 from .depth_fallback import fallback_prompt
 from .image_files import encode_images
 from .mcp_api import ServerWords
@@ -272,6 +274,10 @@ class Words(ServerWords):
         # Among agents an instance keeps its class; towards the notebook it becomes plain data.
         faithful = bool(self.settings.get("faithful"))
         fd, kind, description = self._encode(value, "value", faithful=faithful)
+        if has_spans(fd):
+            os.close(fd)
+            value = in_own_data(self.cited_data(), value)
+            fd, kind, description = self._encode(value, "value", faithful=faithful)
         body = {"description": description, "kind": kind}
         if refusals := self.checks.refusals(value, self.settings):
             body["refusals"] = refusals
@@ -343,6 +349,10 @@ class Words(ServerWords):
         work = Work("ask_user", lambda reply: asked.answer(self._finish(reply)))
         return deliver(work.start(self.link, "ask_user", asked.body), self.cell)
 
+    def cited_data(self) -> dict[str, Any]:
+        """Returns the data that passages are of, by the names of its variables."""
+        return {}
+
     # -- how they are done
 
     def _together(self, *values: Any) -> Any:
@@ -409,8 +419,13 @@ class Words(ServerWords):
             for fd in fds:
                 os.close(fd)
             raise
-        work = Work("rlm_query", lambda reply: convert(self._finish(reply)))
-        return work.start(self.link, "rlm_query", body, fds)
+
+        def finish(reply: Reply) -> Any:
+            cited = bool(reply.fds) and has_spans(reply.fds[0])
+            value = convert(self._finish(reply))
+            return seen_from(self.cited_data(), value, context) if cited else value
+
+        return Work("rlm_query", finish).start(self.link, "rlm_query", body, fds)
 
     def _fall_back(self, prompt: str, context: Any, plan: Any) -> Work:
         if context is not None:

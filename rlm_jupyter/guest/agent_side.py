@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from ..values.codec import api as codec
+from ..values.codec.spans import Span
 from .agent_api import FinalRejected, Nothing, Words
 from .asyncio_run import allow_nested_asyncio_run
 from .bridge.control_link import ControlLink
 from .bridge.socket_link import Link, RLMQueryError, error_of
+from .cited_passages import make_span
 from .clean_tables import clean_table, join_tables
 from .code_table import parse_code
 from .data_outline import outline_data
@@ -50,7 +52,7 @@ class Guest(Words):
         connect(self.link, self._finish)
         words: list[Any] = [self.llm_query, self.rlm_query, self.llm_query_batched, self.rlm_query_batched]
         words += [self.batch_llm_query, self.FINAL, self.FINAL_VAR, self.SUBMIT, self.SHOW_VARS, self.budget]
-        words += [self.ask_user]
+        words += [self.ask_user, self.cite]
         words += [self.mcp_list_tools, self.mcp_tool_schema, self.mcp_call]
         words += [self.mcp_list_resources, self.mcp_list_resource_templates, self.mcp_read_resource]
         self.variables.words = {
@@ -72,11 +74,12 @@ class Guest(Words):
         return _here, ()  # a function that calls a word travels to another agent, and calls that agent's word
 
     def bind_words(self, *_: Any) -> None:
-        """Put the words (back) in place. What was made of the plain names `answer` and `budget` stays."""
+        """Put the words (back) in place. What was made of the plain names `answer`, `budget` and `cite` stays."""
         namespace = self.shell.user_ns
         for name, word in self.variables.words.items():
             kept = name in namespace and (
-                name in self.helpers or (name in {"answer", "budget"} and not callable(namespace[name]))
+                name in self.helpers
+                or (name in {"answer", "budget", "cite"} and not callable(namespace[name]))
             )
             if not kept and name not in self.data_names:
                 namespace[name] = word
@@ -90,6 +93,25 @@ class Guest(Words):
                     "`answer` is empty. Pass the value itself: FINAL(value), with a variable that you made."
                 )
         return super().FINAL(value, *more)
+
+    def cite(self, text: str, start: Any, end: Any = None) -> Span:
+        """Returns a passage of the data as a value that knows where it stands, for the answer.
+
+        Args:
+            text: of the data: `context`, a text in it, or a part that was cut out of it unchanged.
+            start: the first character of the passage in `text`; or the passage's own words.
+            end: the character behind its last one; None with words.
+
+        Raises:
+            ValueError: there is no such passage in the data.
+        """
+        return make_span(self.cited_data(), text, start, end)
+
+    def cited_data(self) -> dict[str, Any]:
+        """Returns the data that passages are of, by the names of its variables."""
+        namespace = self.shell.user_ns
+        names = ("context", *sorted(self.data_names - {"context"}))
+        return {name: namespace[name] for name in names if name in namespace}
 
     # -- after each cell
 

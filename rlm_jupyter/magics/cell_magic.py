@@ -60,7 +60,7 @@ def show_to_end(magics: MagicsState, task: Task, run: Run) -> Any:
         run: which was started.
     """
     if task.background or _needs_clicks(task):  # none arrives here while the cell blocks
-        return _follow(magics, task, run)
+        return follow(magics, task, run)
     interrupted = _wait(run, _show(run, "blocking"))
     return _answer(magics, task, run, interrupted=interrupted)
 
@@ -82,7 +82,7 @@ async def ask_awaited(magics: MagicsState, line: str, body: str, read: Reader = 
     with attended(magics.shell, "background" if returns else "awaited"):
         run = start(magics, task)
     if returns:
-        return _follow(magics, task, run)
+        return follow(magics, task, run)
     interrupted = await _wait_awaiting(run, _show(run, "awaited"))
     return _answer(magics, task, run, interrupted=interrupted)
 
@@ -214,7 +214,7 @@ async def _wait_awaiting(run: Run, view: View) -> bool:
     return False
 
 
-def _follow(magics: MagicsState, task: Task, run: Run) -> Run:
+def follow(magics: MagicsState, task: Task, run: Run) -> Run:
     """Go on without the cell: keep the view up to date, and hand the answer over at the end."""
     if task.waits:
         print(task.how_to_go_on)  # noqa: T201

@@ -53,6 +53,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     For a small model that is without the first look, which needs a kernel.
     """
     from rlm_jupyter.engine.agent import prompt, small_prompt
+    from rlm_jupyter.engine.agent.citing_words import with_citing
     from rlm_jupyter.engine.agent.prompt_choice import choose_by_name
     from rlm_jupyter.engine.agent.sandbox_notes import allowed_and_hidden
     from rlm_jupyter.engine.budget.ledger import Ledger
@@ -81,7 +82,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     offers: dict[str, str | None] = {
         "schema": AnswerSchema(task.schema).text if task.schema is not None else None,
         "tools": tools or None,
-        "allowed": allowed_and_hidden(settings, hidden),
+        "allowed": with_citing(task.question, description, allowed_and_hidden(settings, hidden)),
     }
     variant = choose_by_name(settings.prompt, rlm.model)
     if variant == "small":

@@ -10,6 +10,7 @@ from rlm_jupyter.errors import ContextError, MalformedValueError, UnsafeValueErr
 from rlm_jupyter.values.codec import api as codec
 from rlm_jupyter.values.codec import container
 from rlm_jupyter.values.codec.charts import ChartParts
+from rlm_jupyter.values.codec.spans import SpanPlace
 from rlm_jupyter.values.describe import api as describe
 
 _FIXED = (str, bytes, int, float, bool, type(None))
@@ -30,6 +31,7 @@ class Buffer:
         spilled: whether the bytes lie on disk rather than in memory.
         origin: what buffers that share their bytes have in common.
         shared: whether it is the notebook's own data, which no limit of values is for.
+        passages: of the data that the value cites, as far as they were found there, by `Span.key`.
         released: whether only a token is left of the bytes here, because a template of kernels holds the value.
     """
 
@@ -47,6 +49,7 @@ class Buffer:
         self._lock = threading.Lock()
         self._fixed: tuple[object] | None = None
         self.spilled = self.shared = self.released = False
+        self.passages: dict[Any, SpanPlace] = {}
         self.description = {} if description is None else description
         try:
             self.kind = codec.kind(fd)
@@ -142,6 +145,7 @@ class Buffer:
             copy = Buffer(os.dup(self.fd), self.description)
             copy.spilled, copy.origin, copy.size = self.spilled, self.origin, self.size
             copy.shared, copy.released, copy._fixed = self.shared, self.released, self._fixed
+            copy.passages = self.passages
         return copy
 
     # ---- bytes that are held elsewhere

@@ -19,6 +19,7 @@ from rlm_jupyter.values.charts.chart import Chart
 from rlm_jupyter.values.charts.embedded import MAX_BYTES as PICTURE_BYTES
 from rlm_jupyter.values.charts.shrink import smaller
 from rlm_jupyter.values.codec.container import type_name
+from rlm_jupyter.values.codec.spans import Span, SpanPlace, plain_text
 from rlm_jupyter.values.describe.pictures import describe_picture
 from rlm_jupyter.values.describe.short_text import short
 from rlm_jupyter.values.describe.tables import outline_table, short_name
@@ -47,9 +48,9 @@ class Excerpt:
     """A part of a value.
 
     Attributes:
-        part: JSON-able, by its `kind`: `text`, `number`, `plain` (with `text`), `table` (with `columns`, `rows` and
-            `shape`), `record`, `list` (with `parts`, `length`), `picture` (with `text`, and `picture`, an index of
-            `pictures`).
+        part: JSON-able, by its `kind`: `text` (with `passage`, if it is one of the data), `number`, `plain` (with
+            `text`), `table` (with `columns`, `rows` and `shape`), `record`, `list` (with `parts`, `length`), `picture`
+            (with `text`, and `picture`, an index of `pictures`).
         pictures: PNG files of this process's own making.
         whole: whether nothing of the value is missing.
     """
@@ -98,6 +99,8 @@ class _Reading:
         self._made.whole = False
 
     def _scalar(self, value: Any) -> dict[str, Any]:
+        if isinstance(value, Span) and value.place is not None:
+            return self._passage(value, value.place)
         if isinstance(value, str):
             return {"kind": "text", "text": self._take(str.__str__(value)), "length": str.__len__(value)}
         text = _date(value, short(value, _INLINE))
@@ -107,6 +110,20 @@ class _Reading:
         return {
             "kind": "number" if number and not text.startswith("<") else "plain",
             "text": self._take(text),
+        }
+
+    def _passage(self, span: Span, place: SpanPlace) -> dict[str, Any]:
+        """Quote a passage of the data, with where it stands and what stands around it."""
+        return {
+            "kind": "text",
+            "text": self._take(plain_text(span)),
+            "length": len(span),
+            "passage": {
+                "source": self._take(span.source, _CELL),
+                "lines": [place.first_line, place.last_line],
+                "before": self._take(place.before),
+                "after": self._take(place.after),
+            },
         }
 
     # ---- containers
@@ -288,6 +305,8 @@ def _counts(value: Any) -> bool:
 
 
 def _is_short(value: Any) -> bool:
+    if isinstance(value, Span):  # a cell of a table could not be opened
+        return value.place is None
     return not isinstance(value, (dict, *_SEQUENCES)) and (not isinstance(value, str) or len(value) <= _CELL)
 
 

@@ -15,7 +15,14 @@ from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, one_line
 from rlm_jupyter.values.charts.embedded import fitted
 from rlm_jupyter.views.agreement_part import agreement_part
-from rlm_jupyter.views.card_protocol import Card, CardColumn, CardPart, CardPicture
+from rlm_jupyter.views.card_protocol import (
+    Card,
+    CardColumn,
+    CardPart,
+    CardPassage,
+    CardPicture,
+    TextBlock,
+)
 from rlm_jupyter.views.description import description
 from rlm_jupyter.views.json_numbers import whole
 from rlm_jupyter.views.markdown_blocks import blocks
@@ -39,6 +46,8 @@ _CELL = 120
 _LINE = 300
 _ERROR = 1500
 _ASSUMPTIONS = 20
+_PASSAGE = 4000
+_AROUND = 400
 _PICTURES = 6
 _LEAST_PICTURE = 400
 _NUMBER_TEXT = 40
@@ -191,6 +200,8 @@ class _Making:
 
     def _text(self, given: Mapping[str, Any]) -> CardPart:
         text = given["text"] if isinstance(given.get("text"), str) else ""
+        if isinstance(given.get("passage"), Mapping):
+            return self._passage(text, given["passage"])
         if (number := _number_of(text)) is not None:
             return number
         length = whole(given.get("length"))
@@ -204,6 +215,16 @@ class _Making:
             self.whole = False
             part["more"] = fmt.amount(missing, "more character")
         return part
+
+    def _passage(self, text: str, given: Mapping[str, Any]) -> CardPart:
+        quote = self._take(clean(text, _PASSAGE))
+        around = (given.get(side) if isinstance(given.get(side), str) else "" for side in ("before", "after"))
+        before, after = (clean(side, _AROUND) for side in around)
+        self._chars -= len(before) + len(after)
+        block: TextBlock = {"kind": "quote", "text": [("", quote)], "level": 0, "number": None}
+        place = self._take(f"{one_line(given.get('source') or 'context', _CELL)}{_lines(given.get('lines'))}")
+        passage: CardPassage = {"place": place, "quote": quote, "before": before, "after": after}
+        return {"kind": "text", "blocks": [block], "passage": passage}
 
     def _scalar(self, given: Mapping[str, Any]) -> CardPart:
         kind: Any = "number" if given["kind"] == "number" else "plain"
@@ -318,6 +339,14 @@ class _Making:
             made = {"kind": "plain", "text": self._take(known.get("preview") or summary)}
         made["type"] = kind
         return made
+
+
+def _lines(given: object) -> str:
+    """Returns `, lines 3` and so on; nothing if it is not known which they are."""
+    ends = [whole(end) for end in given[:2]] if isinstance(given, (list, tuple)) else []
+    if len(ends) != 2 or ends[0] is None or ends[1] is None:  # noqa: PLR2004
+        return ""
+    return f", line {ends[0]:,}" if ends[0] == ends[1] else f", lines {ends[0]:,}–{ends[1]:,}"  # noqa: RUF001 - a range
 
 
 def is_inline(part: CardPart) -> bool:

@@ -38,6 +38,16 @@ class CardPicture(TypedDict):
     """Base64, written by the notebook's process."""
 
 
+class CardPassage(TypedDict):
+    """A passage of the data that an answer cites, as it was found there: where it stands, and what is around it."""
+
+    place: str
+    """Such as `context, line 3`."""
+    quote: str
+    before: str
+    after: str
+
+
 class CardPart(TypedDict):
     """A value on a card, or a part of one; each has its `kind`, and what goes with it."""
 
@@ -50,6 +60,8 @@ class CardPart(TypedDict):
     unit: NotRequired[str]
     blocks: NotRequired[list[TextBlock]]
     """A text, cut into what it consists of."""
+    passage: NotRequired[CardPassage]
+    """Of a text that is a passage of the data; it is quoted, not set as Markdown."""
     columns: NotRequired[list[CardColumn]]
     rows: NotRequired[list[list[str]]]
     parts: NotRequired[list[CardPart]]

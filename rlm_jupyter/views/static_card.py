@@ -7,9 +7,11 @@ from html import escape
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.views.agreement_part import agreement_words
 from rlm_jupyter.views.answer_card import is_inline
-from rlm_jupyter.views.card_protocol import Card, CardAgreement, CardPart, TextBlock
+from rlm_jupyter.views.card_protocol import Card, CardAgreement, CardPart, CardPassage, TextBlock
 
 _STYLES = {"strong": "strong", "emphasis": "em", "code": "code"}
+_QUOTE = 160
+"""Characters of a passage that is closed."""
 _WIDTH = 640
 """Pixels of a chart on the page at most."""
 
@@ -49,6 +51,8 @@ def _assumptions(lines: list[str]) -> str:
 
 def _part(part: CardPart, *, large: bool = False) -> str:
     match part["kind"]:
+        case "text" if "passage" in part:
+            made = _passage(part["passage"])
         case "text":
             made = "".join(_blocks(part.get("blocks", []))) + _more(part)
         case "table":
@@ -64,6 +68,16 @@ def _part(part: CardPart, *, large: bool = False) -> str:
         case _:
             made = escape(part.get("text", ""))
     return made
+
+
+def _passage(passage: CardPassage) -> str:
+    """Render a passage as what opens it where it stands: without a script, and without the kernel."""
+    inside = f"{escape(passage['before'])}<mark>{escape(passage['quote'])}</mark>{escape(passage['after'])}"
+    short = escape(one_line(passage["quote"], _QUOTE))
+    return (
+        f'<details class="rlm-s-passage"><summary>“{short}” <u>{escape(passage["place"])}</u></summary>'
+        f"<pre>{inside}</pre></details>"
+    )
 
 
 def _items(part: CardPart) -> str:

@@ -12,6 +12,8 @@ from rlm_jupyter.views.card_protocol import Card, CardPart, TextBlock
 _WIDTH = 100
 _CELL = 32
 _TABLE = 120
+_QUOTE = 200
+"""Characters of a passage of the data; its place says where all of it is."""
 _MAX_LINES = 120
 
 
@@ -64,6 +66,9 @@ def part_lines(part: CardPart) -> Iterator[str]:
     match part["kind"]:
         case "number":
             yield " ".join(filter(None, [part.get("text", ""), part.get("unit", "")]))
+        case "text" if "passage" in part:
+            passage = part["passage"]
+            yield f"“{one_line(passage['quote'], _QUOTE)}” [{passage['place']}]"
         case "text":
             yield from _text(part.get("blocks", []))
         case "table":

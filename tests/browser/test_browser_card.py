@@ -9,7 +9,16 @@ import re
 from pathlib import Path
 
 import pytest
-from answer_stories import answers, failed, hostile_answers, sampled, static_page, stopped, story_of, widget_page
+from answer_stories import (
+    answers,
+    failed,
+    hostile_answers,
+    sampled,
+    static_page,
+    stopped,
+    story_of,
+    widget_page,
+)
 from lab import watch
 from playwright.sync_api import expect
 from widget_page import ADDRESS, serve, violations
@@ -100,10 +109,31 @@ def test_each_kind_is_readable_complete_and_within_its_width(opened, stories, lo
         assert all(each > 300 for each in pictures)
         if kind == "sampled":
             told = page.locator(f"{part} :is(.rlm-agreement, .rlm-s-agreement)")
-            for words in ("2 of 3 agree", "the sum of <b>Acme</b> is 8", "supplier Acme · refund", "<i>5.0</i>"):
+            for words in (
+                "2 of 3 agree",
+                "the sum of <b>Acme</b> is 8",
+                "supplier Acme · refund",
+                "<i>5.0</i>",
+            ):
                 expect(told).to_contain_text(words)
         assert page.asked == page.errors == [], kind
         page.close()
+
+
+@pytest.mark.parametrize("look", ["light", "static-dark"])
+def test_a_passage_opens_where_it_stands_by_mouse_and_keys(opened, stories, look):
+    width, dark, made = LOOKS[look]
+    page = opened(made(stories["passages"], dark=dark), width=width, dark=dark)
+    first, second = page.locator(".rlm-passage:visible, .rlm-s-passage").all()
+    expect(first.locator("summary")).to_contain_text("context['letters.txt'], line 120")
+    expect(first.locator("mark")).to_be_hidden()
+    first.locator("summary").click()
+    expect(first.locator("pre")).to_have_text(
+        re.compile("a letter:\\s+three valves .* after a week; more is in")
+    )
+    second.locator("summary").press("Enter")
+    expect(second.locator("mark")).to_have_text("since then we **send back**\nevery second one")
+    assert violations(page, ".rlm-card" if made is widget_page else ".rlm-static") == []
 
 
 @pytest.mark.parametrize("look", ["light", "static"])

@@ -33,7 +33,7 @@ LAYERS = [
     {"run_setup", "registry"},
     {"wiring"},
     {"rlm"},
-    {"diagnostics", "export_file"},
+    {"diagnostics", "export_file", "mcp_server", "jupyter_mcp_tools"},
     {"magics", "cli"},
     {"__init__"},
 ]

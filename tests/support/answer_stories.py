@@ -17,6 +17,7 @@ from run_story import Story
 from rlm_jupyter.engine.run.answer_excerpt import _picture
 from rlm_jupyter.values.charts.chart import Chart
 from rlm_jupyter.values.codec.charts import ChartParts
+from rlm_jupyter.values.codec.spans import Span, SpanPlace
 from rlm_jupyter.values.describe.api import describe
 from rlm_jupyter.values.excerpt import excerpt
 from rlm_jupyter.views.static_html import static_html
@@ -105,6 +106,13 @@ def answers() -> dict[str, object]:
             "refunds": chart(),
             "suppliers": suppliers(),
         },
+        "passages": {
+            "supplier": "Corvus",
+            "passages": [
+                passage("three valves of Corvus leaked after a week", 120, "On Monday came a letter:\n"),
+                passage("since then we **send back**\nevery second one", 341, "They wrote: "),
+            ],
+        },
     }
 
 
@@ -129,6 +137,12 @@ def sampled(value: object, **fields: object) -> Story:
     return story
 
 
+def passage(text, line, before=""):
+    """A passage of the data as the engine has found it."""
+    place = SpanPlace(line, line + text.count("\n"), before, "; more is in the annex.\n")
+    return Span(text, "context", "letters.txt", 7, place)
+
+
 def hostile_answers() -> dict[str, object]:
     """Answers of which each part would do harm, if it were anything but text."""
     link = "[click](javascript:alert(1)) ![x](http://evil.test/i.png) <img src=http://evil.test/i.png onerror=alert(1)>"
@@ -145,6 +159,10 @@ def hostile_answers() -> dict[str, object]:
         "records": [{link: payload, "b": 1} for payload in PAYLOADS[:6]],
         "chart": Chart(ChartParts("matplotlib", link, link, (link,), 1, (6, 3), chart().png)),
         "unit": {"value": 1, "unit": "<img src=x>"},
+        "passage": [
+            Span(link, link, link, 7, SpanPlace(1, 2, link * 9, link * 9)),
+            *map(passage, PAYLOADS[:5], range(5)),
+        ],
     }
 
 

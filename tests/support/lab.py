@@ -34,9 +34,11 @@ class Lab:
     Args:
         directory: of its notebooks, settings and kernels.
         application: `lab` or `notebook`.
+        assistants: whether Jupyter's MCP server runs in it, at a port of its own; else it is off, as the default port
+            is one for all servers of a machine.
     """
 
-    def __init__(self, directory: Path, application: str = "lab") -> None:
+    def __init__(self, directory: Path, application: str = "lab", *, assistants: bool = False) -> None:
         self.directory = directory
         self.application = application
         with socket.socket() as probe:
@@ -49,6 +51,9 @@ class Lab:
         (settings / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings").write_text(
             '{"fetchNews": "false", "checkForUpdates": false}'
         )
+        own = {"ServerApp": {"jpserver_extensions": {"jupyter_server_mcp": assistants}}}
+        own["MCPExtensionApp"] = {"mcp_port": 0}
+        (directory / "config" / "jupyter_server_config.json").write_text(json.dumps(own))
         self._log = (directory / "server.log").open("wb")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -102,6 +107,12 @@ class Lab:
     def url(self) -> str:
         """Where it is."""
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def mcp_url(self) -> str:
+        """Where its MCP server is."""
+        (told,) = (self.directory / "runtime").glob("*mcp*.json")
+        return json.loads(told.read_text())["url"]
 
     def write(self, name: str, cells: list[str]) -> Path:
         """Make a notebook of code cells."""

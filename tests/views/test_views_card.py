@@ -175,6 +175,7 @@ def test_of_each_kind_there_is_a_static_and_a_text_form(values, kind):
         "wide-table": ["Kestrel", "40 rows", "28 more rows"],
         "chart": [],
         "report": ["66.4 %", "Kestrel"],
+        "passages": ["three valves of Corvus leaked after a week", "context['letters.txt'], line 120"],
     }[kind]:
         assert words in outline.text
         assert words in told

@@ -3,7 +3,7 @@
 import { h } from "../dom/dom";
 import { line, plain } from "../dom/format";
 import { scrollable } from "../page/value_view";
-import type { CardPart, CardPicture, TextBlock } from "../state/protocol";
+import type { CardPart, CardPassage, CardPicture, TextBlock } from "../state/protocol";
 
 const DEEPEST = 8;
 const TEXT = 20_000;
@@ -43,7 +43,25 @@ function more(part: CardPart): HTMLElement | null {
 
 // ---- texts
 
+/** A passage of the data: what opens it where it stands. */
+function passageNode(passage: CardPassage): HTMLElement {
+  const words = h("span.rlm-passage-quote", {}, `“${line(passage.quote, 160)}”`);
+  const place = h("span.rlm-passage-place", {}, line(passage.place, 200));
+  const quote = h("mark", {}, plain(passage.quote, TEXT));
+  const around = [plain(passage.before, TEXT), quote, plain(passage.after, TEXT)];
+  return h(
+    "details.rlm-passage",
+    {},
+    h("summary", {}, words, " ", place),
+    scrollable(
+      h("pre.rlm-text-code", {}, ...around),
+      `${line(passage.place, 200)}: ${line(passage.quote, 60)}`,
+    ),
+  );
+}
+
 function text(part: CardPart): HTMLElement {
+  if (part.passage) return passageNode(part.passage);
   const body = h("div.rlm-text", {}, ...textNodes(part.blocks ?? []), more(part));
   const long = (part.blocks ?? []).length > 12 || body.textContent.length > 1200;
   return long ? scrollable(body, "Text of the answer") : body;

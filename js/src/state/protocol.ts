@@ -457,6 +457,15 @@ export interface CardPicture {
   png: string;
 }
 
+/** A passage of the data that an answer cites, as it was found there: where it stands, and what is around it. */
+export interface CardPassage {
+  /** Such as `context, line 3`. */
+  place: string;
+  quote: string;
+  before: string;
+  after: string;
+}
+
 /** A value on a card, or a part of one; each has its `kind`, and what goes with it. */
 export interface CardPart {
   kind: "text" | "number" | "plain" | "table" | "record" | "list" | "picture";
@@ -468,6 +477,8 @@ export interface CardPart {
   unit?: string;
   /** A text, cut into what it consists of. */
   blocks?: TextBlock[];
+  /** Of a text that is a passage of the data; it is quoted, not set as Markdown. */
+  passage?: CardPassage;
   columns?: CardColumn[];
   rows?: string[][];
   parts?: CardPart[];

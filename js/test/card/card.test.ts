@@ -42,6 +42,17 @@ function block(words: string, fields: Partial<TextBlock> = {}): TextBlock {
 
 const texts = (selector: string) => page.all(`.rlm-card ${selector}`).map((each) => each.textContent);
 
+it("shows a passage of the data as what opens it where it stands, and none of it as markup", async () => {
+  const passage = { place: "context, lines 3–4", quote: EVIL, before: "before <i>", after: "after" };
+  await draw({ kind: "text", blocks: [block(EVIL)], passage });
+  const opens = page.find<HTMLDetailsElement>(".rlm-card details.rlm-passage");
+  expect(opens.open).toBe(false);
+  expect(opens.querySelector("summary")?.textContent).toContain("context, lines 3–4");
+  expect(opens.querySelector("pre")?.textContent).toMatch(/^before <i><img src=x .*after$/s);
+  expect(opens.querySelector("mark")?.textContent).toContain('<img src=x onerror="alert(1)">');
+  expect(opens.querySelector("img, b, i, a")).toBeNull();
+});
+
 it("is not there while the run goes on, and stands before the facts when the value is", async () => {
   page.snapshot([agent("0")], { status: "running" });
   await frame();

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.engine.agent_requests.passage_check import NotCitedError, check_passages, sources_of
+from rlm_jupyter.errors import RLMError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.blocking import in_thread
+from rlm_jupyter.values.codec.spans import has_spans
 from rlm_jupyter.values.value_files import ValueKey
 
 if TYPE_CHECKING:
@@ -64,6 +68,9 @@ async def end(agent: Agent) -> None:
 
 
 async def _take(agent: Agent, value: Buffer) -> None:
+    if has_spans(value.fd):  # what stands in the data is found there again
+        with contextlib.suppress(NotCitedError, RLMError):
+            value.passages = await in_thread(check_passages, value, sources_of(agent))
     agent.value = await agent.services.holdings.keep(value)
     agent.services.journal.emit(
         ev.ValueReturned,

@@ -22,6 +22,7 @@ from rlm_jupyter.engine.agent import (
 )
 from rlm_jupyter.engine.agent.agent import Agent
 from rlm_jupyter.engine.agent.chat_tail import ChatTails, Tail
+from rlm_jupyter.engine.agent.citing_words import with_citing
 from rlm_jupyter.engine.agent.error_hints import tell_hint
 from rlm_jupyter.engine.agent.first_look import DERIVED, Look, plan_look
 from rlm_jupyter.engine.agent.guidance import Guidance, Retraction, failure_of
@@ -172,12 +173,16 @@ class AgentLoop(Agent):
 
     async def _offers(self) -> dict[str, str | None]:
         """Returns what the first message tells of what may be called and reached, and of the answer's form."""
-        settings = self.services.settings
+        settings, data = self.services.settings, self.spec.context
         return {
             "schema": self.spec.schema.text if self.spec.schema else None,
             "tools": self.services.tools_text(self),
             "servers": await self.services.servers.shown(self.spec.mcp),
-            "allowed": allowed_and_hidden(settings, self.services.hidden),
+            "allowed": with_citing(
+                self.spec.question,
+                data.description if data is not None else None,
+                allowed_and_hidden(settings, self.services.hidden),
+            ),
         }
 
     async def _begin_small(self) -> None:

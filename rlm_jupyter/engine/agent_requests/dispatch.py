@@ -21,6 +21,7 @@ from rlm_jupyter.engine.agent_requests.asked_questions import ask_user
 from rlm_jupyter.engine.agent_requests.database_queries import ask_table
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
 from rlm_jupyter.engine.agent_requests.packed_items import answer_items, read_item_schema
+from rlm_jupyter.engine.agent_requests.passage_check import NotCitedError, check_passages, sources_of
 from rlm_jupyter.engine.agent_requests.received_images import load_images
 from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.engine.agent_requests.tool_calls import (
@@ -44,6 +45,7 @@ from rlm_jupyter.kernels.host_work import CHECKS, HostWork
 from rlm_jupyter.models.base import ChatModel, Completion, Message
 from rlm_jupyter.models.images import Image
 from rlm_jupyter.models.openai.chat_replies import is_blank
+from rlm_jupyter.values.codec.spans import has_spans
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
@@ -223,6 +225,8 @@ class AgentCalls:
         buffer = self._received(fds[0], body)
         if (reason := await self._not_found(buffer)) is not None:
             await self._send_back(buffer, reason)
+        if has_spans(buffer.fd):
+            await self._check_passages(buffer)
         if agent.spec.schema is not None:
             await self._check(agent.spec.schema, buffer)
         if (reason := await refusal_of(agent, body, buffer)) is not None:
@@ -283,16 +287,27 @@ class AgentCalls:
             seen = [hidden.restored(text) for text in seen]
         return await self.work.run(partial(typed_value, buffer, list(agent.codes), seen, small=agent.small))
 
+    async def _check_passages(self, buffer: Buffer) -> None:
+        """Compare the passages that a value cites with the data; send it back if one does not stand there."""
+        sources = sources_of(self._agent)
+        try:
+            buffer.passages = await self.work.run(partial(check_passages, buffer, sources))
+        except (NotCitedError, RLMError) as error:
+            await self._send_back(buffer, str(error))
+
     async def _check(self, schema: AnswerSchema, buffer: Buffer) -> None:
         try:
             await self.work.run(_load_and_check, buffer, schema)
         except (ValueError, RLMError) as error:
-            await self._send_back(
-                buffer, f"The value does not match what was asked for ({schema.text:.300}).\n{error}"
-            )
+            reason = f"The value does not match what was asked for ({schema.text:.300}).\n{error}"
+            await self._send_back(buffer, reason)
 
     async def _send_back(self, buffer: Buffer, reason: str) -> NoReturn:
-        """Keep a value as a draft, which is the answer if the agent ends without another one, and send it back."""
+        """Keep a value as a draft, which is the answer if the agent ends without another one, and send it back.
+
+        Raises:
+            BridgeError: the reason.
+        """
         agent = self._agent
         if agent.draft is not None:
             agent.draft.close()

@@ -6,9 +6,11 @@ import base64
 import struct
 from typing import TYPE_CHECKING, Any
 
+from rlm_jupyter.engine.agent_requests.passage_check import settled
 from rlm_jupyter.errors import RLMError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.blocking import in_thread
+from rlm_jupyter.values.codec.spans import has_spans
 from rlm_jupyter.values.excerpt import Excerpt, excerpt
 
 if TYPE_CHECKING:
@@ -41,7 +43,9 @@ async def excerpt_of(answer: RunAnswer) -> tuple[dict[str, Any] | None, tuple[ev
 
 def _read(encoded: Buffer) -> Excerpt | None:
     try:
-        return excerpt(encoded.load())
+        cites = has_spans(encoded.fd)
+        value = encoded.load()
+        return excerpt(settled(value, encoded.passages) if cites else value)
     except RLMError:
         return None
     except (

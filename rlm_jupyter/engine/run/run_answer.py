@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from rlm_jupyter.engine.agent_requests.passage_check import settled
 from rlm_jupyter.errors import RLMError, UnsafeValueError
 from rlm_jupyter.events.agreement import Agreement
+from rlm_jupyter.values.codec.spans import has_spans
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.run.conductor import Conductor
@@ -64,7 +66,10 @@ class RunAnswer:
         if encoded is None:
             return None
         try:
+            cites = has_spans(encoded.fd)
             value = self._typed(encoded.load(trust=trust))
+            if cites:
+                value = settled(value, encoded.passages)
         except UnsafeValueError as error:
             how = "`run.pull_value(trust=True)` does; `%rlm last` gives the newest run."
             raise UnsafeValueError(f"{error.message} For the answer {how}") from None

@@ -210,10 +210,10 @@ def _little_endian(numbers: array[int]) -> array[int]:
     return numbers
 
 
-def _read_at(fd: int, length: int) -> bytes:
+def _read_at(fd: int, length: int, start: int = 0) -> bytes:
     if hasattr(os, "pread"):
-        return os.pread(fd, length, 0)
-    os.lseek(fd, 0, os.SEEK_SET)
+        return os.pread(fd, length, start)
+    os.lseek(fd, start, os.SEEK_SET)
     return os.read(fd, length)
 
 
@@ -265,6 +265,20 @@ def read_head_size(fd: int) -> int:
         return _parse_header(_read_at(fd, _HEADER.size), size)[1]
     except (OSError, struct.error):
         raise Malformed("The header of an encoded value cannot be read.") from None
+
+
+def read_head(fd: int) -> bytes:
+    """Return the structure of a value, and none of its buffers.
+
+    Raises:
+        Malformed: `fd` holds no value.
+    """
+    size = size_of(fd)
+    try:
+        _, head, buffers = _parse_header(_read_at(fd, _HEADER.size), size)
+        return _read_at(fd, head, _HEADER.size + buffers * _ENTRY)
+    except (OSError, struct.error):
+        raise Malformed("The head of an encoded value cannot be read.") from None
 
 
 def _copy(fd: int, size: int) -> mmap.mmap:

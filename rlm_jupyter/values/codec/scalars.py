@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .container import Malformed, Unencodable
+from .spans import Span, span_form, span_of
 from .table_handle import Table, table_form, table_of
 
 Form = Callable[[Any, Callable[[Any], int]], list[Any]]
@@ -245,6 +246,7 @@ FORMS: dict[type, Form] = {
     ipaddress.IPv6Interface: lambda v, _: ["interface", str(v)],
     array: _array_form,
     Table: table_form,
+    Span: span_form,
 }
 """Type to the function that gives its form: (value, function that stores a buffer) -> list."""
 
@@ -271,5 +273,6 @@ BUILDERS: dict[str, Built] = {
     "interface": lambda p, _: ipaddress.ip_interface(p[0]),
     "array": lambda p, b: _array_of(p[0], b(p[1])),
     "table": table_of,
+    "span": span_of,
 }
 """Tag to the function that builds the value: (rest of the form, function that gives a buffer) -> value."""
