@@ -9,7 +9,19 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlm_jupyter import RLM, Chart, Limits, Run, Sandbox, errors
+from rlm_jupyter import (
+    RLM,
+    Chart,
+    Chat,
+    EventChunk,
+    Limits,
+    Run,
+    Sandbox,
+    TextChunk,
+    ValueChunk,
+    errors,
+    view,
+)
 from rlm_jupyter.engine.agent.handle import AgentHandle
 from rlm_jupyter.engine.mapping.map_run import MapRun
 from rlm_jupyter.magics import line_magic  # noqa: F401 - registers the commands
@@ -31,7 +43,7 @@ Made from the code by `make docs`; a test keeps it fresh. In a notebook the same
 
 def page() -> str:
     """Returns the whole page."""
-    parts = [HEAD, *magics(), *settings(), *classes(), *exceptions()]
+    parts = [HEAD, *magics(), *settings(), *classes(), *conversation_parts(), *exceptions()]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -97,6 +109,7 @@ def classes() -> Iterator[str]:
         (Run, "`Run`"),
         (MapRun, "`MapRun`"),
         (AgentHandle, "`run.agents[ID]`"),
+        (Chat, "`Chat`"),
         (Chart, "`Chart`"),
     ]
     for kind, title in kinds:
@@ -111,6 +124,14 @@ def classes() -> Iterator[str]:
                 continue
             call = "" if isinstance(member, property) else _signature(member)
             yield f"| `{name}{call}` | {_cell(_first(member))} |"
+
+
+def conversation_parts() -> Iterator[str]:
+    """Yields what `Chat.send` gives, and the function that shows a run or a conversation."""
+    yield "\n## What `Chat.send` yields\n\n| | |\n|---|---|"
+    for kind in (TextChunk, EventChunk, ValueChunk):
+        yield f"| `{kind.__name__}{_signature(kind)}` | {_cell(_first(kind))} |"
+    yield f"\n## `rlm_jupyter.view{_signature(view)}`\n\n{_first(view)}"
 
 
 def _signature(function: object) -> str:

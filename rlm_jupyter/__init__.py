@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from rlm_jupyter.conversation.chunks import EventChunk, TextChunk, ValueChunk
+    from rlm_jupyter.conversation.conversation import Chat
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.errors import (
         AgentFailedError,
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
         VariableNotFoundError,
     )
     from rlm_jupyter.rlm import RLM
+    from rlm_jupyter.run_view import view
     from rlm_jupyter.sandbox_settings import Sandbox
     from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.host_tools import host_tool
@@ -71,10 +74,12 @@ __all__ = [
     "AuthenticationError",
     "CellTimeoutError",
     "Chart",
+    "Chat",
     "ConfigError",
     "ContextError",
     "ContextTooLongError",
     "EmptyReplyError",
+    "EventChunk",
     "ImagesRefusedError",
     "KernelDiedError",
     "KernelError",
@@ -93,20 +98,26 @@ __all__ = [
     "RunNotFoundError",
     "RunStoppedError",
     "Sandbox",
+    "TextChunk",
     "ToolError",
     "UnknownPriceError",
     "UnsafeValueError",
+    "ValueChunk",
     "ValueTransferError",
     "VariableNotFoundError",
     "__version__",
     "host_tool",
     "load_ipython_extension",
     "unload_ipython_extension",
+    "view",
 ]
 
 _ROOMS = {
     "RLM": "rlm_jupyter.rlm",
     "Chart": "rlm_jupyter.values.charts.chart",
+    "Chat": "rlm_jupyter.conversation.conversation",
+    "view": "rlm_jupyter.run_view",
+    **dict.fromkeys(("EventChunk", "TextChunk", "ValueChunk"), "rlm_jupyter.conversation.chunks"),
     "Run": "rlm_jupyter.engine.run.run",
     "Limits": "rlm_jupyter.settings",
     "Sandbox": "rlm_jupyter.sandbox_settings",

@@ -89,6 +89,11 @@ def cell_parser() -> Parser:
     add(
         "--continue", dest="go_on", action="store_true", help="Ask on in the newest run: its kernel and chat."
     )
+    add(
+        "--chat",
+        action="store_true",
+        help="Ask in the notebook's conversation, which has one kernel, one chat and one tree.",
+    )
     add("--dry-run", action="store_true", help="Show what would be sent, and send nothing.")
     return parser
 
@@ -127,5 +132,8 @@ Examples::
 
     %%rlm --continue
     And which of them came back within a week?
+
+    %%rlm --chat
+    And how do they compare to last year's?
 
 """

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+import rlm_jupyter.magics.chat_cell
 import rlm_jupyter.magics.commands
 import rlm_jupyter.magics.recorded_runs
-import rlm_jupyter.magics.tour  # noqa: F401 - both declare some
+import rlm_jupyter.magics.tour  # noqa: F401 - they declare some
 from rlm_jupyter.magics.arguments import parse
 from rlm_jupyter.magics.command_registry import COMMANDS, Command
 from rlm_jupyter.magics.lexer import lex

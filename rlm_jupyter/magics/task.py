@@ -39,6 +39,7 @@ class Task:
         schema: what the answer must be; None where anything will do.
         out: the name under which the answer is stored; None to store it nowhere.
         continues: the run that this is a follow-up to; None for a question of its own.
+        chat: whether it is a question of the notebook's conversation.
     """
 
     question: str
@@ -54,6 +55,7 @@ class Task:
     step: bool = False
     dry_run: bool = False
     continues: Run | None = None
+    chat: bool = False
 
     def begin(self, rlm: RLM) -> Run:
         """Start its run, and return at once; see `RLM.start` for what it raises."""
@@ -108,8 +110,10 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
     earlier = _newest_run() if given.get("go_on") else None
     settings = settings_of(magics, given)
     arguments = magics.arguments_of_rlm(settings)
-    if earlier is not None:  # the models stay, unless the line names others
-        models = {"model": earlier.model, "sub_model": earlier.sub_model}
+    chat = magics.chat if given.get("chat") else None
+    before = earlier if chat is None or chat.closed else chat.newest
+    if before is not None:  # the models stay, unless the line names others
+        models = {"model": before.model, "sub_model": before.sub_model}
         arguments |= {name: model for name, model in models.items() if name not in settings}
     words = tuple(dict.fromkeys(given.get("names", ())))
     _check_names(tuple(word for word in words if not is_path(word)), shell.user_ns)
@@ -128,6 +132,7 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
         step=given.get("step", False),
         dry_run=given.get("dry_run", False),
         continues=earlier,
+        chat=given.get("chat", False),
     )
 
 

@@ -97,7 +97,8 @@ def inherit_from_run(
         raise ConfigError("`env` is set when a kernel starts: a follow-up has that of the run it continues.")
     both = {**(earlier.servers if earlier is not None else {}), **servers}
     with run.lock:
-        spec = replace(follow_up_spec(spec, root_of(run)), mcp=tuple(both))
+        root = root_of(run, replace_kernel=spec.memory is not None)
+        spec = replace(follow_up_spec(spec, root), mcp=tuple(both))
         run.continued_by = run_id
     return spec, known, both
 

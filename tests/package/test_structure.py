@@ -32,8 +32,9 @@ LAYERS = [
     {"records", "views"},
     {"run_setup", "registry"},
     {"wiring"},
+    {"conversation"},
     {"rlm"},
-    {"diagnostics", "export_file"},
+    {"diagnostics", "export_file", "run_view"},
     {"magics", "cli"},
     {"__init__"},
 ]
