@@ -71,6 +71,7 @@ class RootReplies:
     def __init__(self) -> None:
         self._turns: set[int] = set()
         self._pieces: dict[int, ReplyPieces] = {}
+        self._heard: dict[int, str] = {}
 
     def chunks(self, event: ev.AnyEvent) -> Iterator[Chunk]:
         """Yields the chunks that an event becomes."""
@@ -85,6 +86,7 @@ class RootReplies:
             case ev.ReplyFailed():
                 self._turns.discard(event.call)
                 self._pieces.pop(event.call, None)
+                self._heard.pop(event.call, None)
             case _:
                 pass
         yield EventChunk(event)
@@ -94,19 +96,23 @@ class RootReplies:
         restart = event.restart and known is not None
         if known is None or restart:
             known = self._pieces[event.call] = ReplyPieces()
-        pieces = known.feed(event.text)
-        if restart and not pieces:
-            yield TextChunk("", restart=True)
-        for number, (text, code) in enumerate(pieces):
-            yield TextChunk(text, code, restart=restart and number == 0)
+            self._heard[event.call] = ""
+        self._heard[event.call] += event.text
+        yield from _told(known.feed(event.text), restart=restart)
 
     def _rest(self, event: ev.ReplyFinished) -> Iterator[TextChunk]:
-        """Yields what was held back; of a reply that did not stream, such as one from the cache, all of it."""
+        """Yields what was not told yet: not all that streams is, and a reply from the cache does not stream."""
         self._turns.discard(event.call)
-        known = self._pieces.pop(event.call, None)
-        pieces = []
-        if known is None:
-            known = ReplyPieces()
-            pieces = known.feed(event.text)
-        for text, code in (*pieces, *known.end()):
-            yield TextChunk(text, code)
+        known, heard = self._pieces.pop(event.call, None), self._heard.pop(event.call, "")
+        again = known is not None and not event.text.startswith(heard)
+        if known is None or again:
+            known, heard = ReplyPieces(), ""
+        pieces = known.feed(event.text[len(heard) :])
+        yield from _told([*pieces, *known.end()], restart=again)
+
+
+def _told(pieces: list[tuple[str, bool]], *, restart: bool) -> Iterator[TextChunk]:
+    if restart and not pieces:
+        yield TextChunk("", restart=True)
+    for number, (text, code) in enumerate(pieces):
+        yield TextChunk(text, code, restart=restart and number == 0)

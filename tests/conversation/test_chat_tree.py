@@ -137,5 +137,5 @@ def test_the_widget_of_a_conversation_shows_it(talked, browse):
     browser.click("hello")
     (snapshot,) = browser.got
     assert list(snapshot["agents"]) == ["0", "0.1", "0.1.1", "0.2", "0.3"]
-    assert browser.ask("pull", agent="0.1.1", name="mine", target="taken")["kind"] in ("ok", "error")
+    assert browser.ask("exec", agent="0.3", code="print(part)")["output"].strip() == "6"
     assert browser.ask("open", agent="0.1.1")["detail"]["variables"][0]["name"] == "mine"

@@ -10,7 +10,6 @@ import tornado.httpserver
 import tornado.netutil
 from chat_parts import chatting
 from tornado.httpclient import AsyncHTTPClient
-from tornado.iostream import StreamClosedError
 from tornado.tcpclient import TCPClient
 
 PAGE = Path(__file__).parents[2] / "docs" / "chat.md"
@@ -90,8 +89,6 @@ async def test_a_browser_that_goes_away_stops_its_question(served):
     )
     await stream.read_until(b"event: text")
     stream.close()
-    with pytest.raises(StreamClosedError):
-        await stream.read_bytes(1)
     async with asyncio.timeout(60):
         while chat.busy:
             await asyncio.sleep(0.02)
