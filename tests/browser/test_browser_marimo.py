@@ -95,7 +95,7 @@ def served(app):
     command = [sys.executable, "-m", "marimo", "-q", "run", str(app), "--headless", "--no-token"]
     with log.open("wb") as file:
         server = subprocess.Popen(
-            [*command, "--host=127.0.0.1", f"--port={port}", "--skip-update-check"],
+            [*command, "--host=127.0.0.1", f"--port={port}"],
             cwd=app.parent,
             env=environment(app.parent),
             stdout=file,
