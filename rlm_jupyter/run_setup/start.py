@@ -224,8 +224,8 @@ def emit_run_started(
         journal.emit(Notice, text=exposed)
     if recorded is not None:
         journal.emit(Notice, text=recorded.told)
-    if earlier is not None:
+    if earlier is not None and spec.memory is None:  # of a conversation, the tree shows it
         journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")
-        if spec.earlier is not None and spec.earlier.services.settings.sandbox != settings.sandbox:
-            text = "The root's kernel keeps the sandbox that it was started with; new agents get this one."
-            journal.emit(Notice, text=text)
+    if spec.earlier is not None and spec.earlier.services.settings.sandbox != settings.sandbox:
+        text = "The root's kernel keeps the sandbox that it was started with; new agents get this one."
+        journal.emit(Notice, text=text)

@@ -61,6 +61,19 @@ def test_the_model_is_told_of_history_from_the_second_question_on(begin):
     assert "`history` has the earlier questions and answers of this conversation (1," in asked
 
 
+def test_what_was_found_before_may_be_said_again_though_only_notes_have_it(begin):
+    script = {
+        "find": ["print('word ' * 3000)\nname = ''.join(context[:2])\nFINAL(name)"],
+        "again": ["FINAL('It was Elm, as I said.')"],
+    }
+    chat = begin(None, ["E", "lm"] * 500, model=talking(script, plain="- the supplier: Elm"), memory=2000)
+    chat.run("find")
+    run = chat.run("again")
+    assert any("My notes on my turns so far" in one["content"] for one in run.messages())
+    assert run.value == "It was Elm, as I said."
+    assert not any(event.kind == "value_rejected" for event in run.events)
+
+
 def test_history_has_questions_that_failed_and_no_answers_that_are_large(begin):
     large = "FINAL('x' * 3_000_000)"
     chat = begin({"large": [large], "bad": [ModelError("no such model")], "now": ["FINAL(history)"]})

@@ -112,6 +112,25 @@ def test_unloading_closes_it(shell):
     shell.extension_manager.load_extension("rlm_jupyter")
 
 
+def test_a_conversation_streams_in_a_notebooks_cell(tmp_path):
+    with notebook(tmp_path) as book:
+        begin = "from rlm_jupyter import RLM, TextChunk, ValueChunk\nchat = RLM(model='demo').chat([1, 2, 3])"
+        assert book.run(begin)[0]["status"] == "ok"
+        loop = (
+            "async for chunk in chat.send('How many items are there?'):\n"
+            "    if isinstance(chunk, TextChunk): print(chunk.text, end='')\n"
+            "    elif isinstance(chunk, ValueChunk): print('ANSWER', chunk.text)"
+        )
+        reply, outputs = book.run(loop)
+        assert reply["status"] == "ok"
+        printed = [
+            content["text"] for kind, content in outputs if kind == "stream" and content["name"] == "stdout"
+        ]
+        assert "ANSWER" in "".join(printed)
+        assert "FINAL(" in "".join(printed)
+        assert book.run("chat.close()")[0]["status"] == "ok"
+
+
 def test_in_a_notebook_each_cell_keeps_the_tree_up_to_its_question(tmp_path):
     with notebook(tmp_path, display="html") as book:
         _, first = book.run("%%rlm --chat\nCount the words in 'a b c'\n")

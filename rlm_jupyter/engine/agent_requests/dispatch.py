@@ -272,7 +272,13 @@ class AgentCalls:
             return None
         if not (agent.small or may_be_typed(agent.codes)):
             return None
-        seen = [message["content"] for message in agent.messages if message["role"] == "user"]
+        # In a conversation, what was said with earlier questions is known, and may stand in notes alone.
+        known = agent.asked if agent.spec.memory is not None else 0
+        seen = [
+            message["content"]
+            for place, message in enumerate(agent.messages)
+            if message["role"] == "user" or place < known
+        ]
         return await self.work.run(partial(typed_value, buffer, list(agent.codes), seen, small=agent.small))
 
     async def _check(self, schema: AnswerSchema, buffer: Buffer) -> None:
