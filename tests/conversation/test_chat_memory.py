@@ -73,7 +73,10 @@ def test_what_was_forgotten_became_notes_and_each_log_is_whole(talked):
     run = chat.newest
     assert any("My notes on my turns so far" in m["content"] for m in run.messages())
     notices = [text for shown in chat.view.tree.agents.values() for text in shown.notices]
-    assert any("more than its 6,000 tokens" in text and "a summary" in text for text in notices)
+    assert any(
+        "passed its `memory`" in text and "of 6,000 tokens" in text and "a summary" in text
+        for text in notices
+    )
     prompt = next(e for e in load(run.log_path).events if e.kind == "prompt_sent" and e.purpose == "turn")
     assert prompt.start == 0
     assert prompt.messages[0]["role"] == "system"

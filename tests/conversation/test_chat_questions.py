@@ -63,14 +63,18 @@ def test_the_model_is_told_of_history_from_the_second_question_on(begin):
 
 def test_what_was_found_before_may_be_said_again_though_only_notes_have_it(begin):
     script = {
-        "find": ["print('word ' * 3000)\nname = ''.join(context[:2])\nFINAL(name)"],
-        "again": ["FINAL('It was Elm, as I said.')"],
+        "find": [
+            "print('word ' * 3000)\nname = ''.join(context[:2])",
+            *["print('word ' * 3000)"] * 3,
+            "FINAL(name)",
+        ],
+        "again": ["FINAL('4711')"],
     }
-    chat = begin(None, ["E", "lm"] * 500, model=talking(script, plain="- the supplier: Elm"), memory=2000)
+    chat = begin(None, ["47", "11"] * 500, model=talking(script, plain="- the supplier: 4711"), memory=2000)
     chat.run("find")
     run = chat.run("again")
     assert any("My notes on my turns so far" in one["content"] for one in run.messages())
-    assert run.value == "It was Elm, as I said."
+    assert run.value == "4711"
     assert not any(event.kind == "value_rejected" for event in run.events)
 
 

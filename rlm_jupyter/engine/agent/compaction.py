@@ -67,14 +67,15 @@ async def between_questions(agent: Agent) -> None:
 
     While a question is answered, the chat has the whole window: what it is about is not to be forgotten.
     """
-    memory = agent.spec.memory
-    if memory is None or agent.gauge.tokens(agent.messages) <= memory.tokens:
+    memory, gauge = agent.spec.memory, agent.gauge
+    if memory is None:
         return
-    reason = (
-        f"The chat of this conversation had more than its {memory.tokens:,} tokens",
-        "This conversation has grown long",
-    )
-    await compact(agent, memory.tokens, reason=reason)
+    # What must stay may be as large as that; then notes on each question would be paid for and gain nothing.
+    most = max(memory.tokens, gauge.tokens(agent.messages[:_HEAD]) + 2 * _NOTES_TOKENS)
+    if gauge.tokens(agent.messages) <= most:
+        return
+    reason = ("The chat of this conversation passed its `memory`", "This conversation has grown long")
+    await compact(agent, most, reason=reason)
 
 
 async def after_refusal(agent: Agent, error: ContextTooLongError) -> bool:
