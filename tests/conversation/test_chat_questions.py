@@ -1,5 +1,6 @@
 """Conversations: one kernel and one chat for many questions, with data and tools that come later, and errors on the way."""
 
+import asyncio
 import os
 import signal
 import threading
@@ -10,6 +11,8 @@ from chat_parts import chatting, talking
 from run_parts import until
 
 from rlm_jupyter import RLM, Limits
+from rlm_jupyter.engine.agent import kernel_setup, loop
+from rlm_jupyter.engine.agent.loop import AgentLoop
 from rlm_jupyter.errors import (
     ConfigError,
     ContextError,
@@ -204,6 +207,71 @@ def test_a_question_that_is_stopped_at_once_leaves_nothing_out(begin, first):
             pytest.skip("it was quicker than the stop")
     found = chat.run("next").value
     assert found == ([7, "data"] if not first else [7, {"data": "data", "more": 7}])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_question_that_is_stopped_while_its_data_is_loaded_leaves_nothing_out(begin, first, monkeypatch):
+    at_work, load, waits = threading.Event(), kernel_setup.load, [True]
+
+    async def slow(*arguments):
+        if waits:
+            at_work.set()
+            await asyncio.sleep(600)
+        await load(*arguments)
+
+    def double(number: int) -> int:
+        """Returns twice a number."""
+        return 2 * number
+
+    chat = begin({"one": ["FINAL(1)"], "gone": ["FINAL(0)"], "next": ["FINAL([double(more), history])"]})
+    if not first:
+        chat.run("one")
+    chat.add(more=7)
+    chat.register(double)
+    monkeypatch.setattr(kernel_setup, "load", slow)
+    run = chat.start("gone")
+    assert at_work.wait(60)
+    run.stop()
+    assert run.wait(60).status == "stopped"
+    waits.clear()
+    found, history = chat.run("next").value
+    assert found == 14
+    assert history[-1]["question"] == "gone"
+
+
+def test_a_question_that_is_cancelled_before_it_took_the_kernel_gives_it_back(begin, monkeypatch):
+    """As a stop that comes before the agent's first step."""
+    chat = begin({"one": ["x = 5\nFINAL(x)"], "gone": ["FINAL(0)"], "next": ["FINAL([x, more])"]})
+    chat.run("one")
+    chat.add(more=7)
+    work = AgentLoop.work
+    monkeypatch.setattr(AgentLoop, "work", lambda agent: asyncio.sleep(600))
+    run = chat.start("gone")
+    run.stop()
+    assert run.wait(60).status == "stopped"
+    monkeypatch.setattr(AgentLoop, "work", work)
+    assert chat.run("next").value == [5, 7]
+    assert [one.status for one in chat.history] == ["done", "stopped", "done"]
+
+
+def test_a_question_that_is_stopped_before_its_prompt_is_made_keeps_the_chat(begin, monkeypatch):
+    chat = begin({"one": ["x = 5\nFINAL(x)"], "gone": ["FINAL(0)"], "next": ["FINAL(x + 1)"]})
+    first = chat.run("one")
+    at_work, choose = threading.Event(), loop.choose_prompt
+
+    async def slow(*_arguments):
+        at_work.set()
+        await asyncio.sleep(600)
+
+    monkeypatch.setattr(loop, "choose_prompt", slow)
+    run = chat.start("gone")
+    assert at_work.wait(60)
+    run.stop()
+    run.wait(60)
+    monkeypatch.setattr(loop, "choose_prompt", choose)
+    found = chat.run("next")
+    assert found.value == 6
+    assert found.messages()[: len(first.messages())] == first.messages()
 
 
 def test_a_model_that_fails_and_a_limit_that_is_reached_leave_it_usable(begin):
