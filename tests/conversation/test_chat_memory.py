@@ -77,7 +77,9 @@ def test_what_was_forgotten_became_notes_and_each_log_is_whole(talked):
         "passed its `memory`" in text and "of 6,000 tokens" in text and "a summary" in text
         for text in notices
     )
-    prompt = next(e for e in load(run.log_path).events if e.kind == "prompt_sent" and e.purpose == "turn")
-    assert prompt.start == 0
-    assert prompt.messages[0]["role"] == "system"
-    assert "question 0" in prompt.messages[1]["content"]  # where the data is described
+    for shown in chat._tree.shown:
+        events = load(shown.run.log_path).events
+        prompt = next(e for e in events if e.kind == "prompt_sent" and e.purpose == "turn")
+        assert prompt.start == 0
+        assert prompt.messages[0]["role"] == "system"
+        assert "question 0" in prompt.messages[1]["content"]  # where the data is described
