@@ -269,6 +269,7 @@ def test_a_question_that_is_stopped_before_its_prompt_is_made_keeps_the_chat(beg
     run.stop()
     run.wait(60)
     monkeypatch.setattr(loop, "choose_prompt", choose)
+    assert chat.history[-1].status == "stopped"
     rlm = RLM(model=ScriptedModel(lambda _: "```repl\nFINAL(0)\n```"), log_dir=None, cache=False)
     others = [rlm.run("other") for _ in range(5)]
     until(lambda: others[0].closed and (first.closed or run.closed))
