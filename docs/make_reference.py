@@ -9,7 +9,21 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlm_jupyter import RLM, Chart, Limits, Run, Samples, Sandbox, Span, errors
+from rlm_jupyter import (
+    RLM,
+    Chart,
+    Chat,
+    EventChunk,
+    Limits,
+    Run,
+    Samples,
+    Sandbox,
+    Span,
+    TextChunk,
+    ValueChunk,
+    errors,
+    view,
+)
 from rlm_jupyter.engine.agent.handle import AgentHandle
 from rlm_jupyter.engine.mapping.map_run import MapRun
 from rlm_jupyter.events.agreement import Agreement
@@ -32,7 +46,7 @@ Made from the code by `make docs`; a test keeps it fresh. In a notebook the same
 
 def page() -> str:
     """Returns the whole page."""
-    parts = [HEAD, *magics(), *settings(), *classes(), *samples(), *exceptions()]
+    parts = [HEAD, *magics(), *settings(), *classes(), *samples(), *conversation_parts(), *exceptions()]
     return "\n".join(parts).rstrip() + "\n"
 
 
@@ -101,6 +115,7 @@ def classes() -> Iterator[str]:
         (Run, "`Run`"),
         (MapRun, "`MapRun`"),
         (AgentHandle, "`run.agents[ID]`"),
+        (Chat, "`Chat`"),
         (Chart, "`Chart`"),
         (Agreement, "`run.agreement`"),
         (Span, "`Span`"),
@@ -127,6 +142,14 @@ def samples() -> Iterator[str]:
     for line in re.split(r"\n {4}(?! )", f"\n{told}")[1:]:
         name, _, text = line.partition(":")
         yield f"| `{name}` | {_cell(text)} |"
+
+
+def conversation_parts() -> Iterator[str]:
+    """Yields what `Chat.send` gives, and the function that shows a run or a conversation."""
+    yield "\n## What `Chat.send` yields\n\n| | |\n|---|---|"
+    for kind in (TextChunk, EventChunk, ValueChunk):
+        yield f"| `{kind.__name__}{_signature(kind)}` | {_cell(_first(kind))} |"
+    yield f"\n## `rlm_jupyter.view{_signature(view)}`\n\n{_first(view)}"
 
 
 def _signature(function: object) -> str:

@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from rlm_jupyter.conversation.chunks import EventChunk, TextChunk, ValueChunk
+    from rlm_jupyter.conversation.conversation import Chat
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.engine.samples.samples import Samples
     from rlm_jupyter.errors import (
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
         VariableNotFoundError,
     )
     from rlm_jupyter.rlm import RLM
+    from rlm_jupyter.run_view import view
     from rlm_jupyter.sandbox_settings import Sandbox
     from rlm_jupyter.security.hidden.hidden_columns import Hidden
     from rlm_jupyter.settings import Limits
@@ -75,10 +78,12 @@ __all__ = [
     "AuthenticationError",
     "CellTimeoutError",
     "Chart",
+    "Chat",
     "ConfigError",
     "ContextError",
     "ContextTooLongError",
     "EmptyReplyError",
+    "EventChunk",
     "Hidden",
     "ImagesRefusedError",
     "KernelDiedError",
@@ -100,9 +105,11 @@ __all__ = [
     "Samples",
     "Sandbox",
     "Span",
+    "TextChunk",
     "ToolError",
     "UnknownPriceError",
     "UnsafeValueError",
+    "ValueChunk",
     "ValueTransferError",
     "VariableNotFoundError",
     "__version__",
@@ -110,12 +117,16 @@ __all__ = [
     "host_tool",
     "load_ipython_extension",
     "unload_ipython_extension",
+    "view",
 ]
 
 _ROOMS = {
     "RLM": "rlm_jupyter.rlm",
     "Hidden": "rlm_jupyter.security.hidden.hidden_columns",
     "Chart": "rlm_jupyter.values.charts.chart",
+    "Chat": "rlm_jupyter.conversation.conversation",
+    "view": "rlm_jupyter.run_view",
+    **dict.fromkeys(("EventChunk", "TextChunk", "ValueChunk"), "rlm_jupyter.conversation.chunks"),
     "Run": "rlm_jupyter.engine.run.run",
     "Limits": "rlm_jupyter.settings",
     "Samples": "rlm_jupyter.engine.samples.samples",

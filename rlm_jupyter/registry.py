@@ -33,6 +33,8 @@ _LISTED = 20
 _CLOSE_SECONDS = 40.0
 _pool: KernelPool | None = None
 _runs: list[_Entry] = []
+_open: weakref.WeakKeyDictionary[Run, weakref.ref[object]] = weakref.WeakKeyDictionary()
+"""Runs that are not closed because there are newer ones, as long as what goes on with their kernels exists."""
 _runs_lock = threading.Lock()
 _replies: dict[Path, ReplyCache] = {}
 
@@ -105,13 +107,35 @@ def register_run(run: Run) -> None:
     let_older_go()
 
 
+def keep_open(run: Run, owner: object) -> None:
+    """Do not close a run because there are newer ones, until `allow_closing`, or the end of its owner.
+
+    Args:
+        run: whose kernels stay.
+        owner: what will go on with them.
+    """
+    with _runs_lock:
+        _open[run] = weakref.ref(owner)
+
+
+def allow_closing(run: Run) -> None:
+    """Let a run be closed again when there are newer ones."""
+    with _runs_lock:
+        _open.pop(run, None)
+    let_older_go()
+
+
 def let_older_go() -> None:
     """Close runs that have ended but the last few; of these, only small ones stay besides the newest.
 
     What a run holds, in its kernels and as the bytes of its values, is memory that no other figure shows.
     """
     with _runs_lock:
-        ended = [(entry, run) for entry in _runs if (run := entry.held) is not None and run.done]
+        ended = [
+            (entry, run)
+            for entry in _runs
+            if (run := entry.held) is not None and run.done and not _is_kept_open(run)
+        ]
         over = [entry for entry, _ in ended[:-_KEPT_RUNS]]
         room = max(_KEPT_BYTES, ended[-1][1].kernel_memory or 0) if ended else 0
         for entry, run in reversed(ended[-_KEPT_RUNS:-1]):
@@ -124,6 +148,11 @@ def let_older_go() -> None:
     for entry in over:
         if (held := entry.held) is not None:
             held.begin_close().add_done_callback(partial(_closed, entry))
+
+
+def _is_kept_open(run: Run) -> bool:
+    owner = _open.get(run)
+    return owner is not None and owner() is not None
 
 
 def _closed(entry: _Entry, _closing: Future[None]) -> None:
@@ -200,6 +229,7 @@ def _forked() -> None:
     forks.never_finalize([_pool, *_runs, *_replies.values()])
     _pool = None
     _runs.clear()
+    _open.clear()
     _replies.clear()
 
 

@@ -22,6 +22,7 @@ from rlm_jupyter.settings import Limits, Settings
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rlm_jupyter.conversation.conversation import Asker, Chat
     from rlm_jupyter.engine.mapping.map_run import MapRun
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.engine.samples.samples import SampleNumbers, Samples
@@ -475,6 +476,59 @@ class RLM:
         )
         allowed = self.limits if limits is None else self._check_limits(Limits.of(limits))
         return wiring.start_map(task, allowed, on_event)
+
+    # ---- many questions
+
+    def chat(
+        self,
+        context: Any = None,
+        *,
+        names: Sequence[str] = (),
+        tools: Iterable[Callable[..., Any]] = (),
+        inherit_tools: bool | None = None,
+        env: Mapping[str, str] | None = None,
+        mcp: Mapping[str, Mapping[str, Any]] | None = None,
+        budget: Limits | Mapping[str, object] | None = None,
+        memory: int = 32_000,
+    ) -> Chat:
+        """Begin a conversation: each question goes on with the kernel, the variables and the chat of those before it.
+
+        Usage:
+            >>> chat = rlm.chat(context=orders)
+            >>> async for chunk in chat.send("Which supplier explains the rise in refunds?"):
+            ...     print(chunk)
+
+        Args:
+            context: the data, as of `start`; more is added by `Chat.add`.
+            names: as of `start`.
+            tools: functions that the root's code may call; more are added by `Chat.register`.
+            inherit_tools: as of `start`.
+            env: as of `start`.
+            mcp: as of `start`.
+            budget: what all questions together may spend: `cost`, `calls`, `tokens`, `prompt_tokens`,
+                `completion_tokens`, `agents` or `seconds`. Each has the limits of this `RLM` besides.
+            memory: about how many tokens of the chat go along with a new question; beyond it, notes take the place of
+                old turns.
+
+        Raises:
+            ConfigError: a setting that cannot work.
+        """
+        with no_collections():
+            from rlm_jupyter.conversation.conversation import Chat
+            from rlm_jupyter.run_setup.question import Question
+
+        asked = Question(
+            "", context, names=names, tools=tuple(tools), inherit_tools=inherit_tools, env=env, mcp=mcp
+        )
+        return Chat(self.asker, asked, budget=budget, memory=memory)
+
+    @property
+    def asker(self) -> Asker:
+        """Asks questions of a conversation with the models and settings of this `RLM`."""
+        from rlm_jupyter.conversation.conversation import Asker
+
+        wiring = self._wiring()
+        return Asker(lambda asked, limits: wiring.start(asked, self._check_limits(limits)), self.limits)
 
     def resume(self, run: Run | str | Path, context: Any = None, **options: Any) -> Run:
         """Go on with a run of a process that has ended, and return at once.

@@ -147,6 +147,7 @@ class Wiring:
             sample=options.sample,
             plain=options.plain,
             checks=options.checks,
+            memory=asked.memory,
         )
         run_id = new_id()
         earlier = asked.continues
@@ -317,7 +318,8 @@ class Wiring:
         if spec.earlier is not None:
             databases = {**spec.earlier.services.databases, **databases}
         store = Store(limit=self.settings.value_memory)
-        for held in (spec.context, *(one.data for one in spec.added)):
+        history = spec.memory.history if spec.memory is not None else None
+        for held in (spec.context, history, *(one.data for one in spec.added)):
             if held is not None:
                 store.share(held)
         conductor = Conductor(

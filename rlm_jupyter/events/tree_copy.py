@@ -36,6 +36,8 @@ class BranchedTree:
         """Fold one event into the tree, as `TreeState.apply`, after what it changes was copied."""
         if isinstance(event, ev.AgentStarted):
             self._agent(event.parent)
+        if isinstance(event, ev.RunStarted):
+            self._agent("0")
         if (agent := self._agent(event.agent)) is not None:
             self._parts(agent, event)
         self.state.apply(event)

@@ -146,14 +146,13 @@ class TreeState:
             return ""
         if waits_for := agent.waits_for:
             return waits_for
+        busy = any(self.agents[child].status == "running" for child in agent.children)
         if not agent.turns:
-            working = any(self.agents[child].status == "running" for child in agent.children)
-            return "model" if agent.in_flight else "children" if working else "kernel"
+            return "model" if agent.in_flight else "children" if busy else "kernel"
         last = agent.turns[-1]
         if last.call.status == "running":
             return "model"
         if last.cells and last.cells[-1].status == "running":
-            busy = any(self.agents[child].status == "running" for child in agent.children)
             return "children" if busy else "code"
         return ""
 
@@ -163,7 +162,7 @@ class TreeState:
         agent = self.agents.get(event.agent)
         match event:
             case ev.RunStarted():
-                self._start(event)
+                self._start(event, self.started)
             case ev.RunFinished():
                 self.status, self.finished = event.status, event.time
                 root = self.agents.get("0")
@@ -200,8 +199,15 @@ class TreeState:
             case ev.SamplesCompared():
                 self.agreement = event.model_dump(exclude={"kind", "run", "agent", "seq", "time"})
 
-    def _start(self, event: ev.RunStarted) -> None:
-        self.run, self.question, self.started = event.run, event.question, event.time
+    def _start(self, event: ev.RunStarted, earlier: float) -> None:
+        """Begin; in the tree of a conversation, whose first question came `earlier`, begin the next question."""
+        if earlier:
+            self.status, self.finished, self.error, self.error_type = "running", None, None, None
+            self.value = self.excerpt = self.proof = self.agreement = None
+            self.pictures = ()
+            if (root := self.agents.get("0")) is not None:
+                root.status, root.finished, root.error, root.seq = "running", None, None, event.seq
+        self.run, self.question, self.started = event.run, event.question, earlier or event.time
         self.model, self.sub_model = event.model, event.sub_model
         self.scripted, self.provenance, self.sandbox = event.scripted, event.provenance, event.sandbox
         self.limits, self.step = dict(event.limits), event.step

@@ -112,6 +112,11 @@ def cell_parser() -> Parser:
         action="store_true",
         help="Tell what it will cost and take, from earlier runs alike, and send nothing; `-m A,B` compares models.",
     )
+    add(
+        "--chat",
+        action="store_true",
+        help="Ask in the notebook's conversation, which has one kernel, one chat and one tree.",
+    )
     add("--dry-run", action="store_true", help="Show what would be sent, and send nothing.")
     return parser
 
@@ -150,5 +155,8 @@ Examples::
 
     %%rlm --continue
     And which of them came back within a week?
+
+    %%rlm --chat
+    And how do they compare to last year's?
 
 """

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import MissingKeyError, RLMError, RunStoppedError
+from rlm_jupyter.magics.chat_cell import read
 from rlm_jupyter.magics.notebook_lookup import models_hint
 from rlm_jupyter.magics.run_display import TICK, keep_up
 from rlm_jupyter.magics.several_models import conclude_all, tasks_of
-from rlm_jupyter.magics.task import Task, read
+from rlm_jupyter.magics.task import Task
 from rlm_jupyter.magics.user_present import attended, who_answers
 from rlm_jupyter.magics.value_display import on_card_only, show_no_more
 
@@ -41,7 +42,7 @@ def ask(magics: MagicsState, line: str, body: str, read: Reader = read) -> Any:
         runs: dict[str, Run] = {}
         for name, one in several:
             runs[name] = run = start(magics, one)
-            _raise_if(run, interrupted=_wait(run, _show(run, "blocking")))
+            _raise_if(run, interrupted=_wait(run, _show(magics, run, "blocking")))
         return conclude_all(magics, task, runs)
     if task.dry_run:
         return _dry_run(task)
@@ -61,7 +62,7 @@ def show_to_end(magics: MagicsState, task: Task, run: Run) -> Any:
     """
     if task.background or _needs_clicks(task):  # none arrives here while the cell blocks
         return follow(magics, task, run)
-    interrupted = _wait(run, _show(run, "blocking"))
+    interrupted = _wait(run, _show(magics, run, "blocking"))
     return _answer(magics, task, run, interrupted=interrupted)
 
 
@@ -74,7 +75,7 @@ async def ask_awaited(magics: MagicsState, line: str, body: str, read: Reader = 
         runs: dict[str, Run] = {}
         for name, one in several:
             runs[name] = run = start(magics, one)
-            _raise_if(run, interrupted=await _wait_awaiting(run, _show(run, "awaited")))
+            _raise_if(run, interrupted=await _wait_awaiting(run, _show(magics, run, "awaited")))
         return conclude_all(magics, task, runs)
     if task.dry_run:
         return _dry_run(task)
@@ -83,7 +84,7 @@ async def ask_awaited(magics: MagicsState, line: str, body: str, read: Reader = 
         run = start(magics, task)
     if returns:
         return follow(magics, task, run)
-    interrupted = await _wait_awaiting(run, _show(run, "awaited"))
+    interrupted = await _wait_awaiting(run, _show(magics, run, "awaited"))
     return _answer(magics, task, run, interrupted=interrupted)
 
 
@@ -147,12 +148,17 @@ def _raise_if(run: Run, *, interrupted: bool) -> None:
         )
 
 
-def _show(run: Run, cell: Cell) -> View:
+def _show(magics: MagicsState, run: Run, cell: Cell) -> View:
     from rlm_jupyter.rlm import find_run
     from rlm_jupyter.views.display import show
 
+    face = magics.faces.get(run)
     try:
-        return show(run, cell=cell, find=find_run)
+        return (
+            show(run, cell=cell, find=find_run)
+            if face is None
+            else show(face, cell=cell, find=lambda _: face)
+        )
     except BaseException:
         run.stop()
         raise
@@ -226,7 +232,7 @@ def follow(magics: MagicsState, task: Task, run: Run) -> Run:
         threading.Thread(target=_hand_over_later, args=(magics.shell, task, run), daemon=True).start()
         return run
     magics.shown = (run.id, magics.shell.execution_count)
-    following = loop.create_task(_follow_awaiting(magics.shell, task, run, _show(run, "background")))
+    following = loop.create_task(_follow_awaiting(magics.shell, task, run, _show(magics, run, "background")))
     magics.following.add(following)
     following.add_done_callback(magics.following.discard)
     return run

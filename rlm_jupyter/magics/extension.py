@@ -19,6 +19,7 @@ from rlm_jupyter.magics.tour import end_tour
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from rlm_jupyter.conversation.conversation import Chat
     from rlm_jupyter.engine.run.run import Run
 
 
@@ -52,6 +53,8 @@ class RLMMagics(Magics, MagicsState):
         """Runs that were started here; ended when the extension is unloaded."""
         self.following: set[Any] = set()
         """What follows a background run; held so that it is not collected."""
+        self.chat: Chat | None = None
+        self.faces: weakref.WeakKeyDictionary[Run, Any] = weakref.WeakKeyDictionary()
         self.shown: tuple[str, int] | None = None
         """The run that a cell shows of its own accord, and the cell's number: its value need not show it again."""
         self.await_rlm = await_transform.transformer(shell)
@@ -117,6 +120,8 @@ def unload(shell: InteractiveShell) -> None:
     run_display.remove(shell)
     end_tour(shell)
     shell.configurables.remove(magics)
+    if magics.chat is not None:
+        magics.chat.close()
     for run in list(magics.runs):
         run.stop()
         run.close()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+import rlm_jupyter.magics.chat_cell
 import rlm_jupyter.magics.commands
 import rlm_jupyter.magics.permitted_assistant
 import rlm_jupyter.magics.recorded_runs

@@ -43,6 +43,7 @@ class Task:
         verify: whether samples that differ are reconciled.
         checks: functions that can send an answer back.
         plain: whether the data is sent whole in one prompt.
+        chat: whether it is a question of the notebook's conversation.
     """
 
     question: str
@@ -63,6 +64,7 @@ class Task:
     verify: bool = False
     checks: tuple[Callable[..., Any], ...] = ()
     plain: bool = False
+    chat: bool = False
 
     def begin(self, rlm: RLM) -> Run:
         """Start its run, and return at once; see `RLM.start` for what it raises."""
@@ -139,8 +141,10 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
     earlier = _newest_run() if given.get("go_on") else None
     settings = settings_of(magics, given)
     arguments = magics.arguments_of_rlm(settings)
-    if earlier is not None:  # the models stay, unless the line names others
-        models = {"model": earlier.model, "sub_model": earlier.sub_model}
+    chat = magics.chat if given.get("chat") else None
+    before = earlier if chat is None or chat.closed else chat.newest
+    if before is not None:  # the models stay, unless the line names others
+        models = {"model": before.model, "sub_model": before.sub_model}
         arguments |= {name: model for name, model in models.items() if name not in settings}
     words = tuple(dict.fromkeys(given.get("names", ())))
     _check_names(tuple(word for word in words if not is_path(word)), shell.user_ns)
@@ -164,6 +168,7 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
         verify=given.get("verify", False),
         checks=notebook_lookup.tools_of(shell, given.get("check", ()), "check"),
         plain=given.get("plain", False),
+        chat=given.get("chat", False),
     )
 
 

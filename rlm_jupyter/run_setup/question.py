@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent.spec import ChatMemory
     from rlm_jupyter.engine.run.recorded_run import RecordedRun
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.engine.samples.samples import Samples
@@ -39,6 +40,7 @@ class Question:
     """What was asked, as the arguments of `RLM.start` say it.
 
     Attributes:
+        memory: of a question of a conversation: what is remembered of it.
         recorded: the record that the run goes through; None for a question of its own.
         data: in the place of `context`, if it is encoded already.
         inherited: what the run has besides of the one that it goes through.
@@ -60,6 +62,7 @@ class Question:
     checks: Iterable[Callable[[Any], Any]] = ()
     plain: bool = False
     hide: object = None
+    memory: ChatMemory | None = None
     recorded: RecordedRun | None = None
     data: Data | None = None
     inherited: Inherited = field(default_factory=Inherited)

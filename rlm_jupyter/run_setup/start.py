@@ -99,7 +99,8 @@ def inherit_from_run(
         raise ConfigError("`env` is set when a kernel starts: a follow-up has that of the run it continues.")
     both = {**(earlier.servers if earlier is not None else {}), **servers}
     with run.lock:
-        spec = replace(follow_up_spec(spec, root_of(run)), mcp=tuple(both))
+        root = root_of(run, replace_kernel=spec.memory is not None)
+        spec = replace(follow_up_spec(spec, root), mcp=tuple(both))
         run.continued_by = run_id
     return spec, known, both
 
@@ -266,8 +267,8 @@ def emit_run_started(
         journal.emit(Notice, text=exposed)
     if recorded is not None:
         journal.emit(Notice, text=recorded.told)
-    if earlier is not None:
+    if earlier is not None and spec.memory is None:  # of a conversation, the tree shows it
         journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")
-        if spec.earlier is not None and spec.earlier.services.settings.sandbox != settings.sandbox:
-            text = "The root's kernel keeps the sandbox that it was started with; new agents get this one."
-            journal.emit(Notice, text=text)
+    if spec.earlier is not None and spec.earlier.services.settings.sandbox != settings.sandbox:
+        text = "The root's kernel keeps the sandbox that it was started with; new agents get this one."
+        journal.emit(Notice, text=text)

@@ -233,7 +233,9 @@ class Commands:
         run, agent, text = self._run(), self._agent(message), message.get("text")
         if not isinstance(text, str):
             raise ConfigError("The reply must be text.")
-        answer_pending(run.id, agent, text)
+        place = getattr(run, "place", None)  # of a tree of several runs: whose agent it is
+        owner, own = (run, agent) if place is None else place(agent)
+        answer_pending(owner.id, own, text)
         reply(success(message, f"Agent {agent} has its reply."))
 
     def _answer(self, message: Mapping[str, Any], reply: Reply) -> None:

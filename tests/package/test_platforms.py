@@ -176,3 +176,34 @@ with tempfile.TemporaryDirectory() as logs:
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_images_for_models_come_from_stock_kernels_too(platform):
     assert "done 4x3 900x700 ['4x3', '900x700']" in on(platform, f"PLATFORM = {platform!r}\n{SHOWING}")
+
+
+CONVERSATION = """
+import json
+from chat_parts import talking
+from rlm_jupyter import RLM
+from rlm_jupyter.kernels.launch import manager
+if True:
+    manager.ARGV = (fake_platform.__file__, "kernel", PLATFORM, *manager.ARGV[2:])
+    script = {
+        "one": ["total = sum(orders)\\nFINAL(total)"],
+        "stop": ["import time\\ntime.sleep(600)"],
+        "two": ["FINAL([total, sum(more), [one['status'] for one in history]])"],
+        "three": ["FINAL(['total' in globals(), sum(orders), sum(more)])"],
+    }
+    with RLM(model=talking(script), log_dir=None, cache=False).chat([1, 2], names=("orders",)) as chat:
+        first = chat.run("one").value
+        run = chat.start("stop", on_event=lambda event: event.kind == "code_started" and chat.stop())
+        run.wait(90)
+        chat.add(more=[3, 4])
+        second = chat.run("two").value
+        kernel = chat.newest.root.kernel
+        chat.newest._engine.call(kernel.stop(), chat.newest)
+        print(json.dumps([first, second, chat.run("three").value]))
+"""
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_a_conversation_goes_on_in_its_kernel_and_in_a_new_one(platform):
+    told = json.loads(on(platform, f"PLATFORM = {platform!r}\n{CONVERSATION}").splitlines()[-1])
+    assert told == [3, [3, 7, ["done", "stopped"]], [False, 3, 7]]

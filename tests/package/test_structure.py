@@ -32,8 +32,9 @@ LAYERS = [
     {"records", "views", "estimates"},
     {"run_setup", "registry"},
     {"wiring"},
+    {"conversation"},
     {"rlm"},
-    {"diagnostics", "export_file", "mcp_server", "jupyter_mcp_tools"},
+    {"diagnostics", "export_file", "mcp_server", "jupyter_mcp_tools", "run_view"},
     {"magics", "cli"},
     {"__init__"},
 ]

@@ -59,6 +59,7 @@ class Agent:
         turn: the number of its newest turn.
         looked: whether its code has read its data.
         small: whether its model is a small one.
+        furnished: whether its kernel has all that it was started with.
         codes: the newest cells that it ran.
         asked_to_look: whether it was sent back to look at its data.
         look_wanted: whether it answered without, so that a look is to be taken for it.
@@ -81,13 +82,13 @@ class Agent:
     asked_to_look: bool = False
     look_wanted: bool = False
     small: bool = False
+    furnished: bool = False
     codes: deque[str] = field(default_factory=lambda: deque(maxlen=_MOST_CODES))
     told: list[str] = field(default_factory=list)
     sees: bool = False
     pictures: list[Image] = field(default_factory=list, repr=False)
     _sent: int = 0
     calls: Requests = field(init=False, repr=False, compare=False)
-    _known_data: int = field(init=False, repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -103,7 +104,7 @@ class Agent:
     @property
     def new_data(self) -> Added | None:
         """The data that came with this very question, where that is a follow-up."""
-        return self.spec.added[-1] if len(self.spec.added) > self._known_data else None
+        return self.spec.added[-1] if self.spec.brings_data else None
 
     @property
     def data(self) -> Buffer | None:

@@ -62,6 +62,22 @@ async def keep_within(agent: Agent) -> None:
         await compact(agent, size)
 
 
+async def between_questions(agent: Agent) -> None:
+    """Compact the chat of a conversation that has grown beyond its memory, before a question begins.
+
+    While a question is answered, the chat has the whole window: what it is about is not to be forgotten.
+    """
+    memory, gauge = agent.spec.memory, agent.gauge
+    if memory is None:
+        return
+    # What must stay may be as large as that; then notes on each question would be paid for and gain nothing.
+    most = max(memory.tokens, gauge.tokens(agent.messages[:_HEAD]) + 2 * _NOTES_TOKENS)
+    if gauge.tokens(agent.messages) <= most:
+        return
+    reason = ("The chat of this conversation passed its `memory`", "This conversation has grown long")
+    await compact(agent, most, reason=reason)
+
+
 async def after_refusal(agent: Agent, error: ContextTooLongError) -> bool:
     """Compact a chat that the provider has refused as too long; tell whether it is any shorter."""
     from rlm_jupyter.models.openai.dialect import window_told
@@ -75,12 +91,13 @@ async def after_refusal(agent: Agent, error: ContextTooLongError) -> bool:
     return await compact(agent, min(told, now))
 
 
-async def compact(agent: Agent, size: int) -> bool:
+async def compact(agent: Agent, size: int, *, reason: tuple[str, str] | None = None) -> bool:
     """Put notes in the place of old turns.
 
     Args:
         agent: whose chat it is.
-        size: tokens that the model holds.
+        size: tokens that the model holds, or that the chat may have.
+        reason: why, as the user and as the model are told it; None: the window of the model.
 
     Returns:
         Whether the chat is shorter than it was.
@@ -95,7 +112,11 @@ async def compact(agent: Agent, size: int) -> bool:
     redact = agent.services.redact
     old = [{"role": one["role"], "content": redact(one["content"])} for one in old]
     notes, how = await _notes(agent, old, size)
-    said = _notice(agent, len(old) // 2)
+    for_user, for_model = reason or (
+        f"The chat neared the window of `{agent.spec.model.name}`",
+        "The chat neared your model's window",
+    )
+    said = _notice(agent, len(old) // 2, for_model)
     if agent.asked >= _HEAD and agent.asked < len(messages) - keep:
         said += "\n\n" + messages[agent.asked]["content"]
     elif not new:
@@ -113,7 +134,7 @@ async def compact(agent: Agent, size: int) -> bool:
     agent.asked = _HEAD + 1 if _HEAD <= agent.asked < len(messages) - keep else max(1, agent.asked - moved)
     agent.replace_chat(folded, sent=_HEAD)
     text = (
-        f"The chat neared the window of `{agent.spec.model.name}` (about {before:,} of {size:,} tokens): "
+        f"{for_user} (about {before:,} of {size:,} tokens): "
         f"{len(old) // 2} old turns became {how}; it has about {after:,} tokens now. The kernel keeps everything."
     )
     agent.services.journal.emit(ev.Notice, agent.id, text=text)
@@ -182,12 +203,12 @@ def _first_lines(old: Sequence[Message], size: int) -> str:
     return "\n".join(lines)
 
 
-def _notice(agent: Agent, turns: int) -> str:
+def _notice(agent: Agent, turns: int, reason: str) -> str:
     known = list(agent.services.journal.state.agents[agent.id].variables)
     names = ", ".join(f"`{name}`" for name in known[:_NAMES]) + (", …" if len(known) > _NAMES else "")
     variables = f" Your variables: {names}." if known else ""
     return (
-        f"The chat neared your model's window, so {turns} of your turns were replaced by the notes above. "
+        f"{reason}, so {turns} of your turns were replaced by the notes above. "
         f"Nothing changed in your kernel.{variables}"
     )
 

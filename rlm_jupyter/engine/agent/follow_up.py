@@ -6,7 +6,8 @@ keeps its value, its tree and the kernels of its sub-agents.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent import kernel_setup
 from rlm_jupyter.engine.agent.prompt import LAST_TURN, left_text
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from rlm_jupyter.tools.functions import Tool
 
 
+_SAME_KERNEL = "A follow-up question; your kernel and all its variables are as you left them."
+_OTHER_KERNEL = (
+    "A follow-up question. Your kernel was lost meanwhile and replaced: all variables but the data are gone. Define "
+    "again what you need."
+)
+
+
 async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
     """Returns the earlier chat with the follow-up at its end; what it has told already is not told again."""
     tools = tools_prompt(_new_tools(agent, root))
@@ -39,8 +47,13 @@ async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
         said = f"Your answer was taken: {root.value.description.get('summary', 'a value')}."
     else:
         said = "That run ended before there was an answer."
-    parts = [f"{said} A follow-up question; your kernel and all its variables are as you left them."]
+    parts = [f"{said} {_SAME_KERNEL if agent.calls is root.calls else _OTHER_KERNEL}"]
     parts.append(f"Question:\n{agent.spec.question}")
+    if (memory := agent.spec.memory) is not None and memory.count:
+        parts.append(
+            f"`history` has the earlier questions and answers of this conversation ({memory.count}, the newest last): "
+            "a list of dicts with `question`, `answer`, `summary` (of the answer) and `status`."
+        )
     if (new := agent.new_data) is not None:
         names = ", ".join(f"`{name}`" for name in (*new.names, *new.item_names))
         parts.append(f"More data ({names}); the earlier data stays:\n{render(dict(new.data.description))}")
@@ -56,6 +69,22 @@ async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
         parts.append(LAST_TURN)
     messages.append({"role": "user", "content": "\n\n".join(parts)})
     return messages
+
+
+async def kernel_of(agent: Agent, root: Agent) -> Coroutine[Any, Any, AgentKernel]:
+    """Returns what makes the kernel of a follow-up ready: the earlier root's, which is the agent's from now on.
+
+    In a conversation, one that is gone is replaced, with what was saved of its variables if that is all of them.
+
+    Raises:
+        KernelDiedError: it is gone, and the question is not one of a conversation.
+    """
+    if agent.spec.memory is not None and (root.kernel is None or not root.kernel.alive):
+        agent.messages = earlier_chat(root.messages)
+        if not await kernel_setup.restore_kernel(root):
+            agent.services.journal.emit(ev.Notice, agent.id, text=ev.KERNEL_REPLACED)
+            return kernel_setup.open_kernel(agent)
+    return furnish(agent, root, take_over(agent, root))
 
 
 def take_over(agent: Agent, root: Agent) -> AgentKernel:
@@ -76,6 +105,7 @@ def take_over(agent: Agent, root: Agent) -> AgentKernel:
     agent.calls = root.calls
     agent.calls.serve(agent)
     agent.kernel = kernel
+    agent.messages = earlier_chat(root.messages)  # however soon it ends, a later question can go on with it
     known = tuple(root.services.journal.state.agents[root.id].variables.values())
     if known:
         services.journal.emit(ev.VariablesChanged, agent.id, turn=0, variables=known)
@@ -83,12 +113,19 @@ def take_over(agent: Agent, root: Agent) -> AgentKernel:
 
 
 async def furnish(agent: Agent, root: Agent, kernel: AgentKernel) -> AgentKernel:
-    """Tell a kernel that was taken over whom it serves, and load what is new into it."""
-    await kernel_setup.configure(agent, kernel)
-    if (new := agent.new_data) is not None:
-        await kernel_setup.load(kernel, new.data, new.names, new.item_names)
-    await install_tools(kernel.bridge, _new_tools(agent, root))
-    await install_checks(kernel.bridge, agent.spec.checks)
+    """Tell a kernel that was taken over whom it serves, and load what is new into it.
+
+    All of it, if the earlier run ended before its kernel had everything.
+    """
+    if not root.furnished:
+        await kernel_setup.furnish(agent, kernel)
+    else:
+        await kernel_setup.configure(agent, kernel)
+        if (new := agent.new_data) is not None:
+            await kernel_setup.load(kernel, new.data, new.names, new.item_names)
+        await kernel_setup.load_history(agent, kernel)
+        await install_tools(kernel.bridge, _new_tools(agent, root))
+        await install_checks(kernel.bridge, agent.spec.checks)
     agent.services.journal.emit(
         ev.KernelStarted, agent.id, pid=kernel.pid, confinement=kernel.confinement, seconds=0.0
     )

@@ -48,7 +48,7 @@ async def open_kernel(agent: Agent) -> AgentKernel:
     finally:
         services.tell_once(services.pool.standing)
     agent.kernel = kernel
-    await _furnish(agent, kernel)
+    await furnish(agent, kernel)
     services.journal.emit(
         ev.KernelStarted,
         agent.id,
@@ -81,7 +81,7 @@ async def share_data(agent: Agent) -> None:
     services.holdings.tell()
 
 
-async def _furnish(agent: Agent, kernel: AgentKernel) -> None:
+async def furnish(agent: Agent, kernel: AgentKernel) -> None:
     """Tells the kernel which agent it serves, and loads the data into it."""
     await configure(agent, kernel)
     context = agent.spec.context or agent.services.question_buffer(agent.spec.question)
@@ -90,8 +90,15 @@ async def _furnish(agent: Agent, kernel: AgentKernel) -> None:
         await _read_files(agent, kernel)
     for added in agent.spec.added:
         await load(kernel, added.data, added.names, added.item_names)
+    await load_history(agent, kernel)
     await install_tools(kernel.bridge, agent.spec.tools)
     await install_checks(kernel.bridge, agent.spec.checks)
+
+
+async def load_history(agent: Agent, kernel: AgentKernel) -> None:
+    """Bind `history` to the earlier questions and answers, if the agent is the root of a conversation."""
+    if agent.spec.memory is not None:
+        await load(kernel, agent.spec.memory.history, ("history",))
 
 
 async def _read_files(agent: Agent, kernel: AgentKernel) -> None:
@@ -190,7 +197,7 @@ async def furnish_again(agent: Agent) -> None:
     agent.services.journal.emit(ev.VariablesChanged, agent.id, turn=agent.turn, variables=(), removed=gone)
     agent.services.journal.emit(ev.Notice, agent.id, text=ev.KERNEL_REPLACED)
     try:
-        await _furnish(agent, agent.kernel)
+        await furnish(agent, agent.kernel)
     except KernelError as error:
         raise KernelDiedError(
             f"The kernel of agent `{agent.id}` died and could not be replaced: {error}"

@@ -90,7 +90,6 @@ class AgentLoop(Agent):
         self._tails = ChatTails()
         self.calls = AgentCalls(self)
         earlier = self.spec.earlier
-        self._known_data = len((earlier or self).spec.added)
         self.guidance = Guidance(self.spec.question, self.data_names, self.services.redact)
         self.looked = earlier is not None and self.new_data is None
 
@@ -103,11 +102,11 @@ class AgentLoop(Agent):
         earlier = self.spec.earlier
         if await kept_answers.begin(self):
             return
-        if earlier is None:
-            opening = kernel_setup.open_kernel(self)
-        else:
-            opening = follow_up.furnish(self, earlier, follow_up.take_over(self, earlier))
+        opening = (
+            kernel_setup.open_kernel(self) if earlier is None else await follow_up.kernel_of(self, earlier)
+        )
         self._opening = asyncio.create_task(opening)
+        self._opening.add_done_callback(self._opened)
         # A chain of follow-ups would hold all runs before it.
         self.spec = replace(self.spec, earlier=None)
         try:
@@ -129,6 +128,9 @@ class AgentLoop(Agent):
             with contextlib.suppress(BaseException):
                 await self._opening
 
+    def _opened(self, opening: asyncio.Task[AgentKernel]) -> None:
+        self.furnished = not opening.cancelled() and opening.exception() is None
+
     async def _keep_partial(self) -> None:
         """Take what code has put into `answer["content"]`, so that an agent that ends early gives what it has."""
         if self.value is None and self.cells and self.kernel is not None and self.kernel.alive:
@@ -145,6 +147,8 @@ class AgentLoop(Agent):
         if earlier is not None:
             self.messages = await follow_up.chat(self, earlier, last_turn=self._last_turn())
             self.asked = len(self.messages) - 1
+            await compaction.between_questions(self)
+            self._sent = 0  # the log of each run is whole by itself
             return
         if self.guidance.small:
             await self._begin_small()

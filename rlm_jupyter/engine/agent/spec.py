@@ -41,6 +41,21 @@ class Added:
     item_names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class ChatMemory:
+    """What the root of a conversation remembers of it, besides its kernel and its chat.
+
+    Attributes:
+        tokens: about how many the chat may have when a question begins; beyond it, old turns become notes.
+        history: the earlier questions and answers, encoded: the variable `history`.
+        count: how many these are.
+    """
+
+    tokens: int
+    history: Buffer
+    count: int
+
+
 @dataclass
 class AgentSpec:
     """What an agent is started with.
@@ -59,6 +74,8 @@ class AgentSpec:
         tools: functions that its code may call, by name.
         mcp: names of the MCP servers that its code may ask.
         added: data that came with follow-up questions, the newest last.
+        brings_data: whether the last of these came with this very question.
+        memory: of the root of a conversation: what it remembers; None for a question on its own.
         earlier: of a follow-up: the root whose kernel and chat it goes on with.
         mapping: what it asks about each item of a table; None: it is an agent that writes code.
         samples: of a question that several agents answer: how many, and whether they are verified; it then starts
@@ -84,6 +101,8 @@ class AgentSpec:
     tools: Mapping[str, Tool] = field(default_factory=dict)
     mcp: tuple[str, ...] = ()
     added: tuple[Added, ...] = ()
+    brings_data: bool = False
+    memory: ChatMemory | None = field(default=None, repr=False, compare=False)
     earlier: Agent | None = field(default=None, repr=False, compare=False)
     mapping: MapTask | None = field(default=None, repr=False, compare=False)
     samples: SamplePlan | None = None

@@ -280,11 +280,15 @@ class AgentCalls:
             return None
         if not (agent.small or may_be_typed(agent.codes)):
             return None
-        seen = [message["content"] for message in agent.messages if message["role"] == "user"]
-        if (
-            hidden := agent.services.hidden
-        ) is not None:  # what the model read as a token, its code has as the value
-            seen = [hidden.restored(text) for text in seen]
+        # In a conversation, what was said with earlier questions is known, and may stand in notes alone.
+        known = agent.asked if agent.spec.memory is not None else 0
+        seen = [
+            message["content"]
+            for place, message in enumerate(agent.messages)
+            if message["role"] == "user" or place < known
+        ]
+        if (hidden := agent.services.hidden) is not None:
+            seen = [hidden.restored(text) for text in seen]  # a token that the model read is the value in its code
         return await self.work.run(partial(typed_value, buffer, list(agent.codes), seen, small=agent.small))
 
     async def _check_passages(self, buffer: Buffer) -> None:
