@@ -354,9 +354,8 @@ class Wiring:
             limits,
             self.settings,
             step=course.step,
-            exposed=course.exposed,
             recorded=course.recorded,
-            told=course.told,
+            told=(*course.told, *([course.exposed] if course.exposed is not None else [])),
             hidden=course.hidden,
         )
         return (Run if spec.mapping is None else MapRun)(

@@ -231,7 +231,6 @@ def emit_run_started(
     settings: Settings,
     *,
     step: bool,
-    exposed: str | None,
     recorded: RecordedRun | None = None,
     told: Iterable[str] = (),
     hidden: HiddenValues | None = None,
@@ -263,8 +262,6 @@ def emit_run_started(
         journal.emit(Notice, text=text)
     for text in shown.losses if shown is not None else ():
         journal.emit(Notice, text=text)
-    if exposed is not None:
-        journal.emit(Notice, text=exposed)
     if recorded is not None:
         journal.emit(Notice, text=recorded.told)
     if earlier is not None and spec.memory is None:  # of a conversation, the tree shows it

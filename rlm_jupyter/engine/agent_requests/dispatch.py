@@ -288,7 +288,9 @@ class AgentCalls:
             if message["role"] == "user" or place < known
         ]
         if (hidden := agent.services.hidden) is not None:
-            seen = [hidden.restored(text) for text in seen]  # a token that the model read is the value in its code
+            seen = [
+                hidden.restored(text) for text in seen
+            ]  # a token that the model read is the value in its code
         return await self.work.run(partial(typed_value, buffer, list(agent.codes), seen, small=agent.small))
 
     async def _check_passages(self, buffer: Buffer) -> None:
