@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.conversation.conversation import Asker, Chat
     from rlm_jupyter.engine.mapping.map_run import MapRun
     from rlm_jupyter.engine.run.run import Run
-    from rlm_jupyter.engine.samples.samples import SampleNumbers, Samples
+    from rlm_jupyter.engine.samples.samples import Samples
     from rlm_jupyter.estimates.run_estimate import Estimate
     from rlm_jupyter.events.events import AnyEvent
     from rlm_jupyter.registry import find_run, last_run, runs, stop_all
@@ -231,29 +231,12 @@ class RLM:
     def _starts(
         self, questions: Sequence[str], contexts: Sequence[Any] | None, options: Mapping[str, Any]
     ) -> list[Callable[[], Run]]:
-        """Returns what starts the runs of a batch; equal questions are samples, each with a number of its own."""
-        from rlm_jupyter.engine.run.batch import pairs
-        from rlm_jupyter.engine.samples.samples import SampleNumbers
+        from rlm_jupyter.engine.run.batch import starts
 
-        numbers = SampleNumbers()
-        return [
-            partial(self._start_unattended, numbers, question, **{**options, **own})
-            for question, own in pairs(questions, contexts)
-        ]
+        def failed(question: str, error: RLMError) -> Run:
+            return self._wiring().failed(question, error, self.limits)
 
-    def _start_unattended(
-        self, numbers: SampleNumbers, question: str, context: Any = None, **options: Any
-    ) -> Run:
-        """Start a run whose agents ask nobody; where that cannot be, give one that has failed already."""
-        from rlm_jupyter.engine.samples.samples import Samples
-        from rlm_jupyter.user_questions.audience import unattended
-
-        try:
-            samples = Samples.read(options.get("samples"), verify=bool(options.get("verify")))
-            with unattended():
-                return self.start(question, context, **{**options, "samples": samples.numbered(numbers)})
-        except RLMError as error:
-            return self._wiring().failed(str(question), error, self.limits)
+        return starts(self.start, failed, questions, contexts, options)
 
     async def _close_models(self) -> None:
         """Close connections that were made here."""
@@ -302,11 +285,8 @@ class RLM:
             on_event: called with each event of the run, on the engine's thread; it must not block.
             continues: the run that this is a follow-up to; see `Run.ask`.
             samples: how many agents answer, none knowing of the others, under the limits of one run; their answers are
-                compared as objects (`run.agreement`). `Samples(...)` says when they count as the same. It costs as
-                many times as much.
-            verify: where the samples differ, let one more agent compute a check and take the right one. Of 3 samples
-                (the default then) the third is left out if two agree. What it does to the share of right answers has
-                not been measured yet; docs/verification.md has its price, and where not to use it.
+                compared as objects (`run.agreement`, `Samples(...)`). It costs as many times as much.
+            verify: where the samples (3 by default) differ, one more agent takes the right one: docs/verification.md.
             checks: functions of the answer that run in the agent's kernel. A text or False that one returns, or what
                 it raises, sends the answer back to the agent.
             plain: send the data whole in one prompt, without agents and kernels, if it fits the model.
@@ -500,15 +480,11 @@ class RLM:
 
         Args:
             context: the data, as of `start`; more is added by `Chat.add`.
-            names: as of `start`.
             tools: functions that the root's code may call; more are added by `Chat.register`.
-            inherit_tools: as of `start`.
-            env: as of `start`.
-            mcp: as of `start`.
+            names, inherit_tools, env, mcp: as of `start`.
             budget: what all questions together may spend: `cost`, `calls`, `tokens`, `prompt_tokens`,
                 `completion_tokens`, `agents` or `seconds`. Each has the limits of this `RLM` besides.
-            memory: about how many tokens of the chat go along with a new question; beyond it, notes take the place of
-                old turns.
+            memory: about how many tokens of the chat go along with a question; of older turns notes are left.
 
         Raises:
             ConfigError: a setting that cannot work.

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.engine.samples.samples import SampleNumbers, Samples
+from rlm_jupyter.errors import ConfigError, RLMError
 from rlm_jupyter.events import events as ev
+from rlm_jupyter.user_questions.audience import unattended
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.run.run import Run
@@ -33,6 +36,38 @@ def pairs(questions: Sequence[str], contexts: Sequence[Any] | None) -> list[tupl
             f"There are {len(asked)} questions and {len(given)} contexts: give one for each, or `context=` for all."
         )
     return [(question, {"context": context}) for question, context in zip(asked, given, strict=True)]
+
+
+def starts(
+    start: Callable[..., Run],
+    failed: Callable[[str, RLMError], Run],
+    questions: Sequence[str],
+    contexts: Sequence[Any] | None,
+    options: Mapping[str, Any],
+) -> list[Callable[[], Run]]:
+    """Returns what starts the runs of a batch: nobody is asked, and equal questions are samples.
+
+    Args:
+        start: starts a run.
+        failed: makes one that has failed already, of a question that cannot be asked.
+        questions: of the batch.
+        contexts: one for each; None: all have the same, or none.
+        options: of all runs.
+
+    Raises:
+        ConfigError: as of `pairs`.
+    """
+    numbers = SampleNumbers()
+
+    def begin(question: str, own: Mapping[str, Any]) -> Run:
+        try:
+            samples = Samples.read(options.get("samples"), verify=bool(options.get("verify")))
+            with unattended():
+                return start(question, **{**options, **own, "samples": samples.numbered(numbers)})
+        except RLMError as error:
+            return failed(str(question), error)
+
+    return [partial(begin, question, own) for question, own in pairs(questions, contexts)]
 
 
 def run_all(starts: Sequence[Callable[[], Run]], concurrency: int) -> list[Run]:
