@@ -473,15 +473,13 @@ class RLM:
     ) -> Chat:
         """Begin a conversation: each question goes on with the kernel, the variables and the chat of those before it.
 
-        Usage:
-            >>> chat = rlm.chat(context=orders)
-            >>> async for chunk in chat.send("Which supplier explains the rise in refunds?"):
-            ...     print(chunk)
-
         Args:
             context: the data, as of `start`; more is added by `Chat.add`.
+            names: as of `start`.
             tools: functions that the root's code may call; more are added by `Chat.register`.
-            names, inherit_tools, env, mcp: as of `start`.
+            inherit_tools: as of `start`.
+            env: as of `start`.
+            mcp: as of `start`.
             budget: what all questions together may spend: `cost`, `calls`, `tokens`, `prompt_tokens`,
                 `completion_tokens`, `agents` or `seconds`. Each has the limits of this `RLM` besides.
             memory: about how many tokens of the chat go along with a question; of older turns notes are left.
