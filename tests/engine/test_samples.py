@@ -181,6 +181,16 @@ def test_all_samples_are_under_the_limits_of_one_run(ask):
     assert run.tree.requests <= 5
 
 
+def test_without_room_for_a_verification_the_answer_of_most_is_partial(ask):
+    script = {None: [LOOK, RIGHT], "0.2": [LOOK, WRONG], "0.4": [CHECK, verdict(2)]}
+    run = ask(script, verify=True, limits=Limits(calls=7))
+    assert isinstance(run.error, LimitReachedError)
+    assert run.status == "limit"
+    assert run.value["Acme"] == 8.0
+    assert run.agreement.text == "2 of 3 agree"
+    assert run.tree.requests <= 7
+
+
 def test_levels_of_sub_agents_count_from_the_samples(ask):
     deep = ["part = rlm_query('sum', context=[1, 2])\nprint(part)", "FINAL(part)"]
     script = {"0.1": deep, "0.2": deep, None: ["FINAL(sum(context))"]}
@@ -341,6 +351,25 @@ class TestCache:
         more = asking_rlm.run("How many?", [1, 2], samples=4)
         assert server.calls == 8  # one sample more
         assert more.agents["0.4"].value == 302
+
+    def test_a_verification_is_free_the_second_time_too(self, rlm_of):
+        asking_rlm, server = rlm_of
+        draw = server.script
+
+        def script(request):
+            said = [message["content"] for message in request["messages"]]
+            if "and their answers differ" not in said[1]:
+                return draw(request)
+            turns = ["print(context, candidate_1)", "FINAL({'take': 3, 'why': 'it was checked', 'check': 2})"]
+            return cell(turns[len(said) > 2])
+
+        server.script = script
+        first = asking_rlm.run("How many?", [1, 2], verify=True)
+        calls = server.calls
+        assert first.agreement.verified
+        again = asking_rlm.run("How many?", [1, 2], verify=True)
+        assert (server.calls, again.cost, again.value) == (calls, 0, first.value)
+        assert again.agreement.why == "it was checked"
 
     @pytest.mark.parametrize("contexts", ["same object", "equal objects"])
     def test_equal_questions_of_a_batch_differ_and_are_free_the_second_time(self, rlm_of, contexts):
