@@ -132,7 +132,7 @@ class Wiring:
             samples=options.samples,
             sample=options.sample,
             plain=options.plain,
-            checks=options.checks,
+            checks=options.checks or had.checks,
         )
         run_id = new_id()
         earlier = asked.continues
