@@ -119,6 +119,22 @@ def test_a_wrong_sample_is_found_and_reconciled_by_a_check_within_the_limit(ask)
     assert "refunds by supplier?" in asked
 
 
+@pytest.mark.parametrize(
+    "cell_before",
+    ["n = len(context)", "print(context.nothing, candidate_1)", "print(candidate_1)", "print('checked')"],
+)
+def test_a_check_reads_the_data_ends_well_and_shows_what_it_has_found(ask, cell_before):
+    script = {
+        None: [LOOK, RIGHT],
+        "0.2": [LOOK, WRONG],
+        "0.4": [cell_before, f"context\n{verdict(1)}", CHECK, verdict(1)],
+    }
+    run = ask(script, verify=True)
+    assert run.agreement.verified
+    assert len(run.tree.agents["0.4"].turns) == 4
+    assert any("No check was computed" in text for text in run.tree.agents["0.4"].notices)
+
+
 def test_the_candidate_of_the_fewer_may_be_the_right_one(ask):
     script = {None: [LOOK, WRONG], "0.2": [LOOK, RIGHT], "0.4": [CHECK, verdict(2)]}
     run = ask(script, samples=None, verify=True)

@@ -336,6 +336,8 @@ MCP servers: {servers}.
 `mcp_list_tools(server)`, `mcp_tool_schema(server, tool)`, `mcp_call(server, tool, {{...}})` -> a dict with `text`, \
 `structured` and `content`; `mcp_list_resources(server)`, `mcp_list_resource_templates(server)`, \
 `mcp_read_resource(server, uri)`."""
+NO_OUTPUT = "(no output"
+"""How the text begins that stands for the output of a cell that has none."""
 LAST_TURN = "This is your last turn: call FINAL(...) now, with the best answer you have."
 """What stands at the end of the message that the last turn answers."""
 
@@ -408,7 +410,7 @@ def show_result(result: CellResult, limit: int) -> tuple[str, int]:
         parts.append("The cell was interrupted.")
     elif result.status == "died":
         parts.append(f"The kernel died while this cell ran. {result.error_value}".strip())
-    return "\n".join(parts) or "(no output; print what you want to see, or end with an expression)", cut
+    return "\n".join(parts) or f"{NO_OUTPUT}; print what you want to see, or end with an expression)", cut
 
 
 def chat(system: str, first: str) -> list[Message]:
