@@ -514,7 +514,7 @@ class RLM:
         Args:
             run: a log's path, a part of a run's id in `log_dir`, or a run.
             context: its data, if that was not kept: large data and files are not.
-            options: as of `start`; `schema`, `tools` and `mcp` are not in a log, and to be given again.
+            options: as of `start`; `schema`, `tools`, `mcp` and `checks` are not in a log, and to be given again.
 
         Raises:
             RunNotFoundError, LogError: there is no such log, or it cannot be read.

@@ -146,7 +146,7 @@ class Wiring:
             samples=options.samples,
             sample=options.sample,
             plain=options.plain,
-            checks=options.checks,
+            checks=options.checks or had.checks,
             memory=asked.memory,
         )
         run_id = new_id()

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from rlm_jupyter.events.agreement import agreement_text
 from rlm_jupyter.models.openai.chat_replies import clean_text
 from rlm_jupyter.values.charts.embedded import checked
 
@@ -71,6 +72,8 @@ def _head(tree: TreeState) -> str:
         f"{tree.status} · {len(tree.agents)} agents · {tree.calls} calls · {tokens:,} tokens · {cost} USD · model",
         _quoted(tree.model),
     ]
+    if tree.agreement is not None:
+        lines.append(f"Samples: {agreement_text(tree.agreement)}")
     if tree.provenance:
         lines.append(_quoted(tree.provenance))
     return "\n\n".join(lines)

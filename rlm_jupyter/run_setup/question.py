@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.events.events import AnyEvent
     from rlm_jupyter.run_setup.start import Data
+    from rlm_jupyter.tools.checks import Checks
     from rlm_jupyter.tools.functions import Tool
     from rlm_jupyter.tools.mcp_config import ServerConfig
 
@@ -27,12 +28,14 @@ class Inherited:
         tools: functions that agents may call.
         env: environment variables of the kernels.
         servers: MCP servers.
+        checks: of answers.
     """
 
     schema: AnswerSchema | None = None
     tools: Mapping[str, Tool] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     servers: Mapping[str, ServerConfig] = field(default_factory=dict)
+    checks: Checks | None = None
 
 
 @dataclass

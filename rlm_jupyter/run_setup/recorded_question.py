@@ -164,6 +164,10 @@ def _question(
         known = recording.live.arguments
         servers = known.servers if known is not None else {}
         asked.inherited = Inherited(
-            root.spec.schema, root.spec.tools, known.env if known is not None else {}, servers
+            root.spec.schema,
+            root.spec.tools,
+            known.env if known is not None else {},
+            servers,
+            root.spec.checks,
         )
     return asked

@@ -21,7 +21,7 @@ def ask(tmp_path):
 
         def ask(*replies, context=FRAME, **options):
             model = ScriptedModel(list(replies))
-            run = start({}, "Who has 2?", context, model=model, plain=True, **options)
+            run = start({}, "Who has 2?", context, model=model, **{"plain": True, **options})
             run.requests = model.requests
             return run
 
@@ -97,11 +97,17 @@ def test_a_plain_call_cannot_be_gone_on_with(ask):
         ({"checks": [lambda answer: None]}, "`checks`"),
         ({"tools": [json.dumps]}, "`tools`"),
         ({"step": True}, "`step`"),
+        ({"plain": 1}, "True or False"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_reason(ask, options, said):
     with pytest.raises(ConfigError, match=said):
         ask("Bob", **options)
+
+
+def test_the_demo_model_is_a_script_and_reads_no_data():
+    with pytest.raises(ConfigError, match="needs a language model"):
+        RLM(model="demo", log_dir=None).start("Who has 2?", FRAME, plain=True)
 
 
 @pytest.mark.parametrize(

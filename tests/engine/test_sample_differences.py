@@ -53,6 +53,13 @@ def told(one, other, **tolerance):
         (pd.DataFrame(), pd.DataFrame()),
         ("", ""),
         (None, None),
+        (np.arange(6.0).reshape(2, 3), np.arange(6).reshape(2, 3)),
+        (np.array([1.0, np.nan, np.inf]), np.array([1.0, np.nan, np.inf])),
+        (np.array(["a", "b"]), ["a", "b"]),
+        (np.array(["2025-03-01"], dtype="M8[D]"), [dt.date(2025, 3, 1)]),
+        (pd.Timedelta("1h"), dt.timedelta(hours=1)),
+        (pd.Index(["a", "b"]), ["a", "b"]),
+        (pd.Categorical(["a", "b"]), ["a", "b"]),
     ],
 )
 def test_the_same_answer_in_another_form_is_the_same(one, other):
@@ -80,6 +87,10 @@ def test_the_same_answer_in_another_form_is_the_same(one, other):
         ({"t": FRAME}, {"t": FRAME.assign(x=9.0)}, [f"t · name {n} · x" for n in "abc"]),
         (pd.DataFrame({"x": [0.1, 0.2]}), pd.DataFrame({"x": [0.1]}), ["rows"]),
         (FRAME, 3, ["the answer"]),
+        (np.array([[1, 2], [3, 4]]), np.array([[1, 2], [3, 5]]), ["item 2, 2"]),
+        (np.zeros((2, 3)), np.zeros((3, 2)), ["shape"]),
+        (np.array([True, False]), np.array([True, True]), ["item 2"]),
+        ([[1], [2, 3]], np.array([[1, 2], [2, 3]]), ["item 1 · length"]),
         (Opaque("a model"), Opaque("a model"), ["the answer"]),
     ],
 )
@@ -141,6 +152,17 @@ def test_rows_of_a_table_are_told_to_a_bound():
 def test_a_table_of_three_answers_has_a_column_for_each():
     rows = difference_rows({"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 4, "y": 2}}, Tolerance())
     assert rows == [["y", "2", "3", "2"], ["x", "1", "1", "4"]]
+
+
+def test_arrays_of_other_libraries_are_compared_as_numbers():
+    sparse = pytest.importorskip("scipy.sparse")
+    xarray = pytest.importorskip("xarray")
+    one = np.array([[0.0, 2.0], [0.0, 0.0]])
+    assert told(sparse.csr_array(one), sparse.coo_array(one)) == []
+    assert told(sparse.csr_array(one), one + 1)[0][0] == "item 1, 1"
+    assert told(xarray.DataArray(one), xarray.DataArray(one * (1 + 1e-9))) == []
+    assert told(xarray.Dataset({"x": ("n", [1, 2])}), xarray.Dataset({"x": ("n", [1, 2])})) == []
+    assert told(xarray.Dataset({"x": ("n", [1, 2])}), xarray.Dataset({"x": ("n", [1, 3])})) != []
 
 
 def test_other_tables_are_compared_as_those_of_pandas():

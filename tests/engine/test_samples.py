@@ -4,7 +4,6 @@ import json
 
 import pandas as pd
 import pytest
-from openai_server import OpenAIServer
 from run_parts import asking, until
 from scripts import cell
 
@@ -16,10 +15,8 @@ from rlm_jupyter import (
     Limits,
     NoAnswerCodeError,
     Samples,
-    rlm,
 )
 from rlm_jupyter.models import ScriptedModel
-from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.records.reader import load
 
 ORDERS = pd.DataFrame({"supplier": ["Acme", "Borg", "Acme", "Core"], "refund": [3.0, 4.0, 5.0, 1.0]})
@@ -122,6 +119,22 @@ def test_a_wrong_sample_is_found_and_reconciled_by_a_check_within_the_limit(ask)
     assert "refunds by supplier?" in asked
 
 
+@pytest.mark.parametrize(
+    "cell_before",
+    ["n = len(context)", "print(context.nothing, candidate_1)", "print(candidate_1)", "print('checked')"],
+)
+def test_a_check_reads_the_data_ends_well_and_shows_what_it_has_found(ask, cell_before):
+    script = {
+        None: [LOOK, RIGHT],
+        "0.2": [LOOK, WRONG],
+        "0.4": [cell_before, f"context\n{verdict(1)}", CHECK, verdict(1)],
+    }
+    run = ask(script, verify=True)
+    assert run.agreement.verified
+    assert len(run.tree.agents["0.4"].turns) == 4
+    assert any("No check was computed" in text for text in run.tree.agents["0.4"].notices)
+
+
 def test_the_candidate_of_the_fewer_may_be_the_right_one(ask):
     script = {None: [LOOK, WRONG], "0.2": [LOOK, RIGHT], "0.4": [CHECK, verdict(2)]}
     run = ask(script, samples=None, verify=True)
@@ -179,6 +192,16 @@ def test_all_samples_are_under_the_limits_of_one_run(ask):
     run = ask({None: [LOOK, LOOK, RIGHT]}, limits=Limits(calls=5))
     assert isinstance(run.error, LimitReachedError)
     assert run.tree.requests <= 5
+
+
+def test_without_room_for_a_verification_the_answer_of_most_is_partial(ask):
+    script = {None: [LOOK, RIGHT], "0.2": [LOOK, WRONG], "0.4": [CHECK, verdict(2)]}
+    run = ask(script, verify=True, limits=Limits(calls=7))
+    assert isinstance(run.error, LimitReachedError)
+    assert run.status == "limit"
+    assert run.value["Acme"] == 8.0
+    assert run.agreement.text == "2 of 3 agree"
+    assert run.tree.requests <= 7
 
 
 def test_levels_of_sub_agents_count_from_the_samples(ask):
@@ -300,69 +323,3 @@ def test_what_cannot_be_is_refused_before_anything_is_started(ask, options, said
 def test_samples_take_what_they_can_use(fields):
     with pytest.raises(ConfigError):
         Samples(3, **fields)
-
-
-class TestCache:
-    """Run All costs nothing, and equal questions are no copies of one reply."""
-
-    @pytest.fixture
-    def rlm_of(self, tmp_path, monkeypatch):
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-        numbers = iter(range(1000))
-
-        def script(request):
-            said = [message["content"] for message in request["messages"] if message["role"] == "assistant"]
-            return (
-                cell("FINAL(drawn + len(context))")
-                if said
-                else cell(f"drawn = {100 * next(numbers)}\nprint(context)")
-            )
-
-        with OpenAIServer(script) as server:
-            model = OpenAIChat("test-model", base_url=server.url, api_key="sk-test-0123456789")
-            yield RLM(model=model, log_dir=None, price=(1.0, 1.0), limits=Limits(cost=1.0)), server
-        rlm.stop_all()
-
-    def test_samples_are_free_the_second_time_and_the_first_is_the_plain_question(self, rlm_of):
-        asking_rlm, server = rlm_of
-        first = asking_rlm.run("How many?", [1, 2], samples=3)
-        assert server.calls == 6
-        assert sorted(first.agents[f"0.{n}"].value for n in (1, 2, 3)) == [2, 102, 202]
-        again = asking_rlm.run("How many?", [1, 2], samples=3)
-        assert server.calls == 6
-        assert again.cost == 0
-        assert again.value == first.value
-        assert [again.agents[f"0.{n}"].value for n in (1, 2, 3)] == [
-            first.agents[f"0.{n}"].value for n in (1, 2, 3)
-        ]
-        single = asking_rlm.run("How many?", [1, 2])
-        assert server.calls == 6
-        assert single.value == first.agents["0.1"].value
-        more = asking_rlm.run("How many?", [1, 2], samples=4)
-        assert server.calls == 8  # one sample more
-        assert more.agents["0.4"].value == 302
-
-    @pytest.mark.parametrize("contexts", ["same object", "equal objects"])
-    def test_equal_questions_of_a_batch_differ_and_are_free_the_second_time(self, rlm_of, contexts):
-        asking_rlm, server = rlm_of
-        data = [1, 2]
-        given = [data] * 5 if contexts == "same object" else [[1, 2] for _ in range(5)]
-        values = [run.value for run in asking_rlm.run_batch(["How many?"] * 5, given)]
-        assert sorted(values) == [2, 102, 202, 302, 402]
-        assert server.calls == 10
-        assert [run.value for run in asking_rlm.run_batch(["How many?"] * 5, given)] == values
-        assert server.calls == 10
-
-    def test_other_questions_of_a_batch_are_asked_as_if_alone(self, rlm_of):
-        asking_rlm, server = rlm_of
-        alone = asking_rlm.run("How many?", [1, 2]).value
-        runs = asking_rlm.run_batch(["What?", "How many?", "How many?"], [[1, 2], [1, 2], [1, 2, 3]])
-        assert runs[1].value == alone
-        assert server.calls == 6
-
-    async def test_a_batch_that_is_awaited_is_numbered_in_the_same_order(self, rlm_of):
-        asking_rlm, server = rlm_of
-        values = [run.value for run in await asking_rlm.arun_batch(["How many?"] * 4, context=[1, 2])]
-        assert len(set(values)) == 4
-        assert [run.value for run in asking_rlm.run_batch(["How many?"] * 4, context=[1, 2])] == values
-        assert server.calls == 8

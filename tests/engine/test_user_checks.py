@@ -4,7 +4,7 @@ import pytest
 from run_parts import asking
 from scripts import cell
 
-from rlm_jupyter import ConfigError, Limits, host_tool
+from rlm_jupyter import RLM, ConfigError, Limits, host_tool
 from rlm_jupyter.guest.user_checks import AnswerChecks
 from rlm_jupyter.models import ScriptedModel
 
@@ -90,6 +90,14 @@ def test_a_follow_up_has_checks_of_its_own(ask):
         assert second.value == 1  # those of the first question are gone
         with second.ask("large?", checks=[large_enough]) as third:
             assert third.value == 8
+
+
+def test_a_run_that_is_branched_off_in_the_same_process_is_checked_too(ask, tmp_path):
+    run = ask("FINAL(sum(context))", checks=[large_enough])
+    rlm = RLM(model=ScriptedModel([cell("FINAL(8)")]), log_dir=tmp_path / "logs", cache=False)
+    with rlm.branch(run, 1, code="FINAL(len(context))") as other:
+        assert other.wait(60).value == 8
+        assert "3 is below 5" in sent_back(other)[0]
 
 
 def test_sub_agents_are_not_checked(ask, tmp_path):

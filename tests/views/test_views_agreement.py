@@ -6,6 +6,7 @@ from answer_stories import sampled, story_of
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.agreement import Agreement
 from rlm_jupyter.events.tree_levels import reduced
+from rlm_jupyter.records.export import to_script
 from rlm_jupyter.views import replay_caption, text_tree
 from rlm_jupyter.views.answer_card import answer_card
 from rlm_jupyter.views.static_html import static_html
@@ -77,6 +78,10 @@ def test_a_redacted_tree_has_the_count_and_no_answers(story):
         kept = reduced(story().state, level)
         assert answer_card(kept)["agreement"]["text"] == "2 of 3 agree"
         assert "Acme" not in str(kept.agreement)
+
+
+def test_notebooks_and_scripts_of_a_run_say_how_many_agree(story):
+    assert "Samples: 2 of 3 agree" in to_script(story().state)
 
 
 def test_an_agreement_is_a_number_with_a_table():

@@ -345,6 +345,8 @@ _ASK_USER = (
     "Ask only if the answer depends on what neither the data nor the question says, such as a unit or a definition, "
     "and only after you have looked."
 )
+NO_OUTPUT = "(no output"
+"""How the text begins that stands for the output of a cell that has none."""
 LAST_TURN = "This is your last turn: call FINAL(...) now, with the best answer you have."
 """What stands at the end of the message that the last turn answers."""
 
@@ -417,7 +419,7 @@ def show_result(result: CellResult, limit: int) -> tuple[str, int]:
         parts.append("The cell was interrupted.")
     elif result.status == "died":
         parts.append(f"The kernel died while this cell ran. {result.error_value}".strip())
-    return "\n".join(parts) or "(no output; print what you want to see, or end with an expression)", cut
+    return "\n".join(parts) or f"{NO_OUTPUT}; print what you want to see, or end with an expression)", cut
 
 
 def chat(system: str, first: str) -> list[Message]:

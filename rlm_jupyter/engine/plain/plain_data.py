@@ -19,6 +19,8 @@ MOST_CHARS = 200_000
 _REPLY_TOKENS = 500
 """Of a usual answer, in an estimate."""
 _CHARS_PER_TOKEN = 4
+_MOST_BYTES_PER_TOKEN = 48
+"""Of encoded data: a table of numbers takes up to eight bytes for what is a character or two as text."""
 _FRAME_TOKENS = 300
 """Of the prompt besides the question and the data."""
 
@@ -36,6 +38,11 @@ def plain_data(context: Any, name: str, question: str, model: ChatModel, setting
     Raises:
         ConfigError: the data does not fit the model, or has no form as text; the message says why.
     """
+    if model.scripted and model.name == "demo":
+        raise ConfigError(
+            "The demo model is a script that writes code for agents, and reads no data itself: a plain call needs a "
+            "language model. Name one (`-m`, `model=`), or ask without `plain`."
+        )
     window = window_of(model, settings)
     if window is None:
         most = MOST_CHARS
@@ -78,7 +85,7 @@ def plain_hint(
         price: of the model; None if it is not known.
     """
     window = window_of(model, settings)
-    if window is None or model.scripted or context is None:
+    if window is None or model.scripted or context is None or size > _MOST_BYTES_PER_TOKEN * window:
         return None
     try:
         known = about_chars(context)

@@ -15,6 +15,7 @@ from numbers import Number
 from typing import Any
 
 from rlm_jupyter.answer_code import comparison
+from rlm_jupyter.engine.samples.array_differences import array_differences, as_arrays
 from rlm_jupyter.engine.samples.compared_parts import (
     LONGEST,
     MISSING,
@@ -47,7 +48,7 @@ def differences(one: object, other: object, tolerance: Tolerance) -> list[Differ
         return [Difference(WHOLE, "nested too deeply", "nested too deeply")]
 
 
-def walk(one: Any, other: Any, tolerance: Tolerance, place: str, depth: int) -> Iterator[Difference]:  # noqa: C901 - one case each
+def walk(one: Any, other: Any, tolerance: Tolerance, place: str, depth: int) -> Iterator[Difference]:  # noqa: C901, PLR0912 - one case each
     """Yields where two values differ.
 
     Args:
@@ -59,6 +60,9 @@ def walk(one: Any, other: Any, tolerance: Tolerance, place: str, depth: int) -> 
     """
     if depth > _DEEPEST:
         yield Difference(place or WHOLE, "nested too deeply", "nested too deeply")
+        return
+    if (arrays := as_arrays(one, other)) is not None:
+        yield from array_differences(*arrays, tolerance, place)
         return
     one, other = _alike(_plain(one), _plain(other))
     if isinstance(one, Opaque) or isinstance(other, Opaque):
@@ -115,8 +119,15 @@ def _plain(value: Any) -> Any:
             value = value.item()
         elif hasattr(value, "tolist") and getattr(value.dtype, "names", None) is None:
             value = value.tolist()
-    if module == "pandas" and type(value).__name__ == "Timestamp":
-        return value.to_pydatetime(warn=False)
+    if module == "pandas" and type(value).__name__ in ("Timestamp", "Timedelta"):
+        made = value.to_pydatetime(warn=False) if hasattr(value, "to_pydatetime") else None
+        return value.to_pytimedelta() if made is None else made
+    if (
+        module == "pandas"
+        and type(value).__name__ not in ("DataFrame", "Series")
+        and hasattr(value, "tolist")
+    ):
+        return value.tolist()  # an index, or an array of pandas' own
     if type(value) is dt.date:
         return dt.datetime(value.year, value.month, value.day)  # noqa: DTZ001 - as naive as the date
     return value
@@ -209,6 +220,8 @@ def _same_objects(one: Any, other: Any) -> bool:
     if type(one) is not type(other):
         return False
     try:
+        if type(one).__module__.partition(".")[0] in ("xarray", "pyarrow", "polars"):
+            return bool(one.equals(other))
         return comparison.difference(one, other) is None
-    except comparison.IncomparableError:
+    except (comparison.IncomparableError, AttributeError, TypeError, ValueError):
         return False

@@ -61,8 +61,9 @@ def table_differences(
         if len(left) != len(right):
             yield Difference(joined(place, "rows"), f"{len(left):,}", f"{len(right):,}")
         left, right = _sorted(left, columns), _sorted(right, columns)
-        rest, names = columns, [f"row {at + 1}" for at in range(min(len(left), len(right)))]
-        left, right = left.iloc[: len(names)], right.iloc[: len(names)]
+        rest, least = columns, min(len(left), len(right))
+        left, right = left.iloc[:least], right.iloc[:least]
+        rows: list[tuple[Any, ...]] = []
     else:
         rest = [name for name in columns if name not in keys]
         places, only = _paired(left, right, keys)
@@ -70,12 +71,13 @@ def table_differences(
             said = ("in it", MISSING) if in_left else (MISSING, "in it")
             yield Difference(joined(place, _row(keys, key)), *said)
         left, right = left.iloc[[a for a, _ in places]], right.iloc[[b for _, b in places]]
-        names = [_row(keys, key) for key in _keys_of(left, keys)] if rest else []
+        rows = _keys_of(left, keys)
     for column in rest:
         for at in _differing(left[column], right[column], tolerance, same):
             one, other = left[column].iloc[at], right[column].iloc[at]
             texts = (one, other) if isinstance(one, str) and isinstance(other, str) else None
-            yield Difference(joined(place, f"{names[at]} · {column}"), told(one), told(other), texts)
+            row = _row(keys, rows[at]) if keys else f"row {at + 1}"
+            yield Difference(joined(place, f"{row} · {column}"), told(one), told(other), texts)
 
 
 def find_keys(left: pd.DataFrame, right: pd.DataFrame, named: tuple[str, ...]) -> list[str]:
@@ -176,9 +178,8 @@ def _differing(
 
 def _sorted(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Returns a table with its rows in an order that does not depend on the one that they came in."""
-    texts = [frame[name].map(_order) for name in columns]
-    order = sorted(range(len(frame)), key=lambda at: tuple(column.iloc[at] for column in texts))
-    return frame.iloc[order]
+    keys = list(zip(*([_order(item) for item in frame[name].tolist()] for name in columns), strict=True))
+    return frame.iloc[sorted(range(len(keys)), key=keys.__getitem__)]
 
 
 def _order(value: object) -> tuple[int, float, str]:

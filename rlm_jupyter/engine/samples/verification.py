@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.answer_code.answer_code import answer_code
 from rlm_jupyter.engine.agent.loop import reads_any
+from rlm_jupyter.engine.agent.prompt import NO_OUTPUT
 from rlm_jupyter.engine.agent.spec import Added, AgentSpec
 from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.engine.samples.votes import MOST_ROWS, group_name
@@ -93,12 +94,11 @@ class VerdictForm:
         if agent.last_turn():
             return None
         names = [f"candidate_{number}" for number in range(1, self.candidates + 1)]
-        earlier = list(agent.codes)[:-1]
         data = agent.data_names if agent.data is not None else names
-        if not any(reads_any(code, data) for code in earlier):
+        if not any(reads_any(code, data) for code in _shown(agent)):
             return (
-                "No check was computed: no earlier cell reads the data. Compute one, look at its output, and call "
-                "FINAL in a later turn."
+                "No check was computed: no earlier cell reads the data and shows what it has found. Compute one, look "
+                "at its output, and call FINAL in a later turn."
             )
         if not any(reads_any(code, (*names, _CODE)) for code in agent.codes):
             return "Your code has looked at no candidate yet: compare them with what your check gives."
@@ -152,6 +152,15 @@ class VerdictForm:
         return Verdict(
             said["take"], said["why"].strip()[:_LONGEST_WHY], short(said["check"], _LONGEST_WHY), own
         )
+
+
+def _shown(agent: Agent) -> list[str]:
+    """Returns the code of those cells of an agent that ended well, and whose output it has been shown."""
+    journal = agent.services.journal
+    with journal.lock:
+        turns = journal.state.agents[agent.id].turns
+        cells = [cell for turn in turns[:-1] for cell in turn.cells]
+        return [cell.code for cell in cells if cell.status == "ok" and not cell.output.startswith(NO_OUTPUT)]
 
 
 async def reconcile(
