@@ -216,6 +216,20 @@ def test_a_follow_up_hides_what_the_run_before_hid(ask, openai_server):
     again.close()
 
 
+def test_words_of_the_prompts_and_of_python_stay_in_them(ask, openai_server):
+    words = ["print", "context", "FINAL", "question", "answer", "Begin", "Output", "import", "pandas", "Zorgonia"]
+    data = pd.DataFrame({"word": words, "n": range(10)})
+    ask(["print(list(context.word))", "FINAL(1)"], data, hide=["word"])
+    told = [[m["content"] for m in one.json["messages"]] for one in openai_server.received]
+    openai_server.received.clear()
+    ask(["print(list(context.word))", "FINAL(1)"], data, hide=["nothing"])
+    plain = [[m["content"] for m in one.json["messages"]] for one in openai_server.received]
+    assert told[0][0] == plain[0][0]
+    assert told[1][2] == plain[1][2]
+    assert told[1][3].startswith("Output:\n['print', 'context', 'FINAL'")
+    assert "Zorgonia" not in told[1][3]
+
+
 def test_a_name_that_nothing_has_is_told(ask):
     run = ask(["FINAL(1)"], frame(), hide=["email", "emial"])
     assert any("`emial`" in notice for notice in run.tree.notices)

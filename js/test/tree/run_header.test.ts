@@ -66,7 +66,7 @@ it("tells how much data was sent and what is hidden, where either is set", async
     run: { data_tokens: 1234, exposure_limit: 2000, hidden: ["email", "<b>pay"] },
   });
   await frame();
-  expect(facts()["Data sent"]).toBe("1.2k / 2.0k");
+  expect(facts()["Data sent"]).toBe("1,234 / 2,000");
   expect(facts().Hidden).toBe("email, <b>pay");
   expect(page.find('[role="meter"][aria-label="Data sent"]').getAttribute("aria-valuenow")).toBe("1234");
 });
