@@ -24,7 +24,16 @@ def ask(openai_server, tmp_path):
     """Asks with a script of a real server: replies of turns in order, and a function for other prompts."""
     runs = []
 
-    def start(turns, context=None, *, plain=lambda prompt: "ok", hide=tuple(HIDE), limits=None, prompt="default", **options):
+    def start(
+        turns,
+        context=None,
+        *,
+        plain=lambda prompt: "ok",
+        hide=tuple(HIDE),
+        limits=None,
+        prompt="default",
+        **options,
+    ):
         waiting = {
             name: list(replies)
             for name, replies in (turns if isinstance(turns, dict) else {"": turns}).items()
@@ -217,7 +226,18 @@ def test_a_follow_up_hides_what_the_run_before_hid(ask, openai_server):
 
 
 def test_words_of_the_prompts_and_of_python_stay_in_them(ask, openai_server):
-    words = ["print", "context", "FINAL", "question", "answer", "Begin", "Output", "import", "pandas", "Zorgonia"]
+    words = [
+        "print",
+        "context",
+        "FINAL",
+        "question",
+        "answer",
+        "Begin",
+        "Output",
+        "import",
+        "pandas",
+        "Zorgonia",
+    ]
     data = pd.DataFrame({"word": words, "n": range(10)})
     ask(["print(list(context.word))", "FINAL(1)"], data, hide=["word"])
     told = [[m["content"] for m in one.json["messages"]] for one in openai_server.received]

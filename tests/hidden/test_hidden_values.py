@@ -137,7 +137,11 @@ def test_a_number_over_two_lines_or_encoded_is_found(planted):
     for place in range(1, 5):
         assert planted.hide(f"a\n{'81234'[:place]}\n{'81234'[place:]}\nb") == "a\n⟨salary:1⟩\nb"
     assert planted.hide("7\n42\n8") == "7\n42\n8"
-    for coded in (base64.b64encode(b"81234"), base64.b64encode(b"pay: 81234 EUR"), b"pay 81234 EUR".hex().encode()):
+    for coded in (
+        base64.b64encode(b"81234"),
+        base64.b64encode(b"pay: 81234 EUR"),
+        b"pay 81234 EUR".hex().encode(),
+    ):
         assert planted.hide(f"see {coded.decode()}.").count("⟨salary:1 in ") == 1
 
 
