@@ -6,12 +6,13 @@ import time
 
 import pandas as pd
 
-from benchmarks.parts import RUNS, Figure
+from benchmarks.parts import Figure
 from rlm_jupyter.security.hidden.hidden_columns import ColumnFinder
 from rlm_jupyter.security.hidden.hidden_values import HiddenValues
 
 ROWS = 10_000_000
 REQUESTS = 50
+RUNS = 3
 _FIRST = ("anna", "bernd", "carla", "dieter", "eva", "frank", "gina", "hans")
 _LAST = ("schmidt", "meier", "mueller", "krause", "wolf", "lange")
 

@@ -24,7 +24,16 @@ def ask(openai_server, tmp_path):
     """Asks with a script of a real server: replies of turns in order, and a function for other prompts."""
     runs = []
 
-    def start(turns, context=None, *, plain=lambda prompt: "ok", hide=tuple(HIDE), limits=None, **options):
+    def start(
+        turns,
+        context=None,
+        *,
+        plain=lambda prompt: "ok",
+        hide=tuple(HIDE),
+        limits=None,
+        prompt="default",
+        **options,
+    ):
         waiting = {
             name: list(replies)
             for name, replies in (turns if isinstance(turns, dict) else {"": turns}).items()
@@ -33,7 +42,7 @@ def ask(openai_server, tmp_path):
         def answer(request):
             first = next((one for one in request["messages"] if one["role"] == "user"), {})
             text = first["content"] if isinstance(first["content"], str) else json.dumps(first["content"])
-            if request["messages"][0]["role"] != "system" or not text.startswith("Question:"):
+            if request["messages"][0]["role"] != "system" or not text.startswith("Question"):
                 return plain(text)
             name = next((name for name in waiting if name and f"Question:\n{name}" in text), "")
             return block(waiting[name].pop(0))
@@ -48,6 +57,7 @@ def ask(openai_server, tmp_path):
             hide=hide,
             limits=limits,
             require_look=False,
+            prompt=prompt,
         )
         run = rlm.start("What is there?", context, **options).wait(120)
         runs.append(run)
@@ -197,6 +207,14 @@ def test_hidden_objects_and_an_option_of_one_question(ask, openai_server):
     assert leaks("".join(seen(openai_server)), EMAILS)  # what is not hidden leaves
 
 
+@pytest.mark.parametrize("prompt", ["small", "frugal", "small_context"])
+def test_other_prompts_hide_the_same(ask, openai_server, prompt):
+    turns = ["print(people)", "mails = list(people.email)\nprint(mails)", "FINAL(mails)"]
+    run = ask(turns, frame(), names=("people",), prompt=prompt)
+    assert run.value == EMAILS
+    assert_nothing_left(openai_server)
+
+
 def test_a_follow_up_hides_what_the_run_before_hid(ask, openai_server):
     run = ask(["FINAL(1)"], frame(), names=("people",))
     openai_server.script = [block("print(people, more)"), block("FINAL(list(more.email))")]
@@ -205,6 +223,31 @@ def test_a_follow_up_hides_what_the_run_before_hid(ask, openai_server):
     assert again.value == ["newcomer@mail.example", EMAILS[1]]
     assert_nothing_left(openai_server, [*PLANTED, "newcomer@mail.example"])
     again.close()
+
+
+def test_words_of_the_prompts_and_of_python_stay_in_them(ask, openai_server):
+    words = [
+        "print",
+        "context",
+        "FINAL",
+        "question",
+        "answer",
+        "Begin",
+        "Output",
+        "import",
+        "pandas",
+        "Zorgonia",
+    ]
+    data = pd.DataFrame({"word": words, "n": range(10)})
+    ask(["print(list(context.word))", "FINAL(1)"], data, hide=["word"])
+    told = [[m["content"] for m in one.json["messages"]] for one in openai_server.received]
+    openai_server.received.clear()
+    ask(["print(list(context.word))", "FINAL(1)"], data, hide=["nothing"])
+    plain = [[m["content"] for m in one.json["messages"]] for one in openai_server.received]
+    assert told[0][0] == plain[0][0]
+    assert told[1][2] == plain[1][2]
+    assert told[1][3].startswith("Output:\n['print', 'context', 'FINAL'")
+    assert "Zorgonia" not in told[1][3]
 
 
 def test_a_name_that_nothing_has_is_told(ask):

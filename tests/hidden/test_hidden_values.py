@@ -133,6 +133,18 @@ def test_a_rounded_number_is_found():
     assert column.hide("1.234568e+06 | 1234568 | -4321.55 | -4322") == "⟨pay:1⟩ | ⟨pay:1⟩ | ⟨pay:2⟩ | ⟨pay:2⟩"
 
 
+def test_a_number_over_two_lines_or_encoded_is_found(planted):
+    for place in range(1, 5):
+        assert planted.hide(f"a\n{'81234'[:place]}\n{'81234'[place:]}\nb") == "a\n⟨salary:1⟩\nb"
+    assert planted.hide("7\n42\n8") == "7\n42\n8"
+    for coded in (
+        base64.b64encode(b"81234"),
+        base64.b64encode(b"pay: 81234 EUR"),
+        b"pay 81234 EUR".hex().encode(),
+    ):
+        assert planted.hide(f"see {coded.decode()}.").count("⟨salary:1 in ") == 1
+
+
 def test_dates_are_found_as_they_are_written():
     born = hidden(pd.DataFrame({"born": pd.to_datetime(["1980-05-17", "2001-11-02"])}), ["born"])
     for written in (

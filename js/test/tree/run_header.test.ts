@@ -56,6 +56,21 @@ it("tells spend against its limits", async () => {
   expect([meter.getAttribute("aria-valuenow"), meter.getAttribute("aria-valuemax")]).toEqual(["0.0421", "1"]);
 });
 
+it("tells how much data was sent and what is hidden, where either is set", async () => {
+  await show({ data_tokens: 1234 });
+  expect(facts()).not.toHaveProperty("Data sent");
+  expect(facts()).not.toHaveProperty("Hidden");
+  page.receive({
+    kind: "patch",
+    seq: page.session.store.seq + 1,
+    run: { data_tokens: 1234, exposure_limit: 2000, hidden: ["email", "<b>pay"] },
+  });
+  await frame();
+  expect(facts()["Data sent"]).toBe("1,234 / 2,000");
+  expect(facts().Hidden).toBe("email, <b>pay");
+  expect(page.find('[role="meter"][aria-label="Data sent"]').getAttribute("aria-valuenow")).toBe("1234");
+});
+
 it("tells where the values of the run are, where that is known", async () => {
   await show();
   expect(facts()).not.toHaveProperty("Values");

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from rlm_jupyter.security.hidden.hidden_values import HiddenValues
 
 _DELTA_SECONDS = 0.1
+_LONG = 100_000
+"""Characters of a prompt from which on hidden values are looked for on a thread: half a second for a million."""
 
 
 class Cache(Protocol):
@@ -175,7 +177,12 @@ class Completions:
     ) -> Completion:
         sampling = self._samplings.of_request(purpose, root=agent in self._roots)
         redact = self._redact
-        messages = redact.of_chat(agent, messages) if purpose == "turn" else redact.of_request(messages)
+        if purpose == "turn":
+            messages = redact.of_chat(agent, messages)
+        elif self._hidden is not None and sum(len(one["content"]) for one in messages) > _LONG:
+            messages = await asyncio.to_thread(redact.of_request, messages)
+        else:
+            messages = redact.of_request(messages)
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
         if temperature is not None:

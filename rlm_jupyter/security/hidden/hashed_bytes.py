@@ -33,13 +33,6 @@ def words_of(data: bytes | npt.NDArray[np.uint8]) -> Words:
     return np.ndarray((len(padded) - WORD + 1,), np.dtype("<u8"), padded, strides=(1,))
 
 
-def hash_words(words: Words) -> Words:
-    """Returns hashes of single words."""
-    mixed = words * _A
-    mixed ^= mixed >> _HALF
-    return mixed * _B
-
-
 def hash_pieces(words: Words, starts: Integers, lengths: Integers) -> Words:
     """Returns hashes of pieces: of their first, middle and last eight bytes, and their lengths.
 
@@ -50,10 +43,18 @@ def hash_pieces(words: Words, starts: Integers, lengths: Integers) -> Words:
     """
     mixed = (words[starts] & MASKS[np.minimum(lengths, WORD)]) * _A
     mixed ^= mixed >> _HALF
+    if not len(lengths) or int(lengths.max()) <= WORD:
+        return _ended(mixed, lengths)
     longer = np.maximum(lengths - WORD, 0)
-    mixed += words[starts + (longer >> 1)] * (longer > 0) * _B
+    more = longer > 0
+    mixed += words[starts + (longer >> 1)] * more * _B
+    mixed ^= (mixed >> _HALF) * more
+    mixed += words[starts + longer] * more * _C
+    return _ended(mixed, lengths)
+
+
+def _ended(mixed: Words, lengths: Integers) -> Words:
     mixed ^= mixed >> _HALF
-    mixed += words[starts + longer] * (longer > 0) * _C
     mixed += lengths.astype(np.uint64) * _D
     mixed ^= mixed >> _HALF
     return mixed * _A

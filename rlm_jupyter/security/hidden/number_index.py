@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _DIGITS: Final = 4
 """Significant digits of a number that is looked for."""
 _MOST_DIGITS: Final = 40
+_FEW: Final = 100_000
+"""Numbers up to which those that stand on two lines are looked for: of more, any two numbers may be one."""
+_TWO_LINES = re.compile(r"^(?=(\d{1,9})\n(\d{1,9})$)", re.MULTILINE)
 _NUMBER = re.compile(
     r"(?<![A-Za-z0-9_])"
     r"(?:\d{1,3}(?:\.\d{3})++(?=,\d)|\d{1,3}(?:[,_'\u00a0\u202f\u2009 ]\d{3})++(?!\d)"
@@ -55,7 +58,14 @@ class NumberIndex:
                 found.append(NumberMatch(self._start(text, match.start(), number), match.end(), number))
             elif " " in match.group() or "," in match.group():  # two numbers side by side, and not one
                 found += self._parts(text, match.start(), match.end())
-        return found
+        return found + (list(self._over_two_lines(text)) if len(self._sorted) <= _FEW else [])
+
+    def _over_two_lines(self, text: str) -> Iterator[NumberMatch]:
+        """Yields numbers whose digits were printed in two parts, each a line of its own."""
+        for match in _TWO_LINES.finditer(text):
+            number = self._number(match[1] + match[2])
+            if number is not None:
+                yield NumberMatch(match.start(1), match.end(2), number)
 
     def _parts(self, text: str, start: int, end: int) -> Iterator[NumberMatch]:
         for match in _PLAIN.finditer(text, start, end):

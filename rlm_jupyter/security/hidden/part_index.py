@@ -87,12 +87,11 @@ class PartIndex:
             covered[match.start + 1 : match.stop + 1] = 1
         covered = np.cumsum(covered)
         for size, table in self._tables:
-            if len(text.data) < size:
+            hashes = text.hashes(size)
+            if not len(hashes):
                 continue
-            places = np.arange(len(text.data) - size + 1)
-            hashes = hash_pieces(text.words, places, np.full(len(places), size))
             free = covered[size:] == covered[:-size]
-            hits = np.flatnonzero(table.known(hashes) & free[: len(places)])
+            hits = np.flatnonzero(table.known(hashes) & free[: len(hashes)])
             for first, last in _runs(hits, self._step):
                 if self._is_part(text, first, last + size, self._owners(table, hashes, first, last)):
                     yield self._widened(text, first, last + size)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from rlm_jupyter.security.hidden.hashed_bytes import words_of
+from rlm_jupyter.security.hidden.hashed_bytes import hash_pieces, words_of
 from rlm_jupyter.security.hidden.normal_form import squash
 
 if TYPE_CHECKING:
@@ -35,11 +35,19 @@ class ScannedText:
 
     def __post_init__(self) -> None:
         self.data, self.places = squash(self.text)
+        self._hashes: dict[int, Words] = {}
 
     @cached_property
     def words(self) -> Words:
         """The eight bytes from each place of the normal form on."""
         return words_of(self.data)[: len(self.data)]
+
+    def hashes(self, size: int) -> Words:
+        """Returns the hashes of all pieces of a size, from each place on at which one fits."""
+        if size not in self._hashes:
+            places = np.arange(max(0, len(self.data) - size + 1))
+            self._hashes[size] = hash_pieces(self.words, places, np.full(len(places), size))
+        return self._hashes[size]
 
     @cached_property
     def _breaks(self) -> Flags:

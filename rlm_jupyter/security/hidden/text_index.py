@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from rlm_jupyter.security.hidden.hashed_bytes import (
-    MASKS,
     HashFilter,
     HashTable,
     hash_pieces,
-    hash_words,
     words_of,
 )
 from rlm_jupyter.security.hidden.normal_form import chunks_of_normal_forms, normal_form
@@ -91,7 +89,7 @@ class TextIndex:
             hashes[first : first + len(ends)] = hash_pieces(words, starts, np.maximum(lengths, 1))
             enough[first : first + len(ends)] = lengths >= SHORTEST
             long = starts[lengths >= _ANYWHERE]
-            self._beginnings.add(hash_words(words[long] & MASKS[_ANYWHERE]))
+            self._beginnings.add(hash_pieces(words, long, np.full(len(long), _ANYWHERE)))
             first += len(ends)
         sizes[:SHORTEST] = 0
         numbers = np.flatnonzero(enough)
@@ -127,8 +125,7 @@ class TextIndex:
         """Returns the places at which the beginning of a value may stand."""
         if not len(self._long) or len(text.data) < _ANYWHERE:
             return np.zeros(0, np.int64)
-        places = np.flatnonzero(self._beginnings(hash_words(text.words & MASKS[_ANYWHERE])))
-        return places[places + _ANYWHERE <= len(text.data)]
+        return np.flatnonzero(self._beginnings(text.hashes(_ANYWHERE)))
 
     def _candidates(self, text: ScannedText) -> Iterator[tuple[int, int, int]]:
         """Yields start, length and hash of what may be a value, by start and with the longest first."""
