@@ -124,6 +124,7 @@ def test_runs_alike_are_of_the_same_model_and_the_nearest_count_most():
     other = [figures(5, model="x")] * 50
     found = alike(asked, [*far, *near, *other])
     assert found.same_model
+    assert {run.model for run, _ in found.runs} == {"m"}
     assert 90 <= found.spread(lambda run: float(run.tokens)).p50 <= 110
     assert distance(asked, near[0]) == 0 < distance(asked, far[0])
     found = alike(Asked("new", "new", "table", 5000, words_of("How many rows?")), other)
