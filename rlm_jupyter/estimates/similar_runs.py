@@ -16,6 +16,8 @@ _OTHER_SUB_MODEL: Final = 0.5
 _DOUBLE_SIZE: Final = 0.2
 """What makes two runs unlike: each of these divides the weight of one for the other by e; a difference in size by that
 for each doubling."""
+_HALF_AS_MUCH: Final = 7
+"""Runs in between, after which a run counts half as much: what one asks, and with which instructions, changes."""
 _FARTHEST: Final = 8.0
 _LEAST_WEIGHT: Final = 0.02
 """Of the nearest run's weight: what is less alike does not count at all."""
@@ -31,6 +33,7 @@ class Asked:
         bytes: of the data.
         words: of the question, as `words_of` gives them.
         mapped: whether it asks one question for each row.
+        at: when it is asked, in seconds since the epoch; None: now.
     """
 
     model: str
@@ -39,11 +42,12 @@ class Asked:
     bytes: int
     words: tuple[int, ...]
     mapped: bool = False
+    at: float | None = None
 
     @classmethod
     def of(cls, run: RunFigures) -> Asked:
         """Returns what was known of a run before it started."""
-        return cls(run.model, run.sub_model, run.kind, run.bytes, run.words, run.mapped)
+        return cls(run.model, run.sub_model, run.kind, run.bytes, run.words, run.mapped, run.started)
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,12 @@ def alike(asked: Asked, runs: Sequence[RunFigures]) -> Alike:
     """
     usable = [run for run in runs if run.whole and not run.scripted and run.mapped == asked.mapped]
     own = [run for run in usable if run.model == asked.model]
-    weighed = [(run, math.exp(-distance(asked, run))) for run in own or usable]
+    at = math.inf if asked.at is None else asked.at
+    near = sorted(own or usable, key=lambda run: (abs(at - run.started), -run.started))
+    weighed = [
+        (run, math.exp(-distance(asked, run)) * 0.5 ** (number / _HALF_AS_MUCH))
+        for number, run in enumerate(near)
+    ]
     weighed.sort(key=lambda one: one[1], reverse=True)
     least = weighed[0][1] * _LEAST_WEIGHT if weighed else 0.0
     return Alike(tuple(one for one in weighed if one[1] >= least), bool(own))

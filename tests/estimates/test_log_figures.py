@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -90,10 +91,29 @@ def test_kinds_and_words():
     assert len(words_of(" ".join(f"w{n}" for n in range(1000)))) <= 64
 
 
-def figures(tokens, *, question="How many rows?", size=5000, model="m", kind="table", run="r", seconds=1.0):
+def test_the_newest_runs_count_most_and_at_an_earlier_time_those_near_it():
+    old = [figures(100, started=float(number)) for number in range(30)]
+    new = [figures(1000, started=float(number)) for number in range(100, 130)]
+    asked = Asked("m", "m", "table", 5000, words_of("How many rows?"))
+    for at, tokens in ((None, 1000), (115.0, 1000), (15.0, 100)):
+        found = alike(replace(asked, at=at), [*new, *old])
+        assert found.spread(lambda run: float(run.tokens)).p50 == pytest.approx(tokens)
+
+
+def figures(
+    tokens,
+    *,
+    question="How many rows?",
+    size=5000,
+    model="m",
+    kind="table",
+    run="r",
+    seconds=1.0,
+    started=0.0,
+):
     return RunFigures(
         run, model, model, kind, size, words_of(question), False, False, "done",
-        tokens, 0, 1, 0, 1, None, seconds, 0.0,
+        tokens, 0, 1, 0, 1, None, seconds, started,
     )  # fmt: skip
 
 
@@ -104,11 +124,12 @@ def test_runs_alike_are_of_the_same_model_and_the_nearest_count_most():
     other = [figures(5, model="x")] * 50
     found = alike(asked, [*far, *near, *other])
     assert found.same_model
+    assert {run.model for run, _ in found.runs} == {"m"}
     assert 90 <= found.spread(lambda run: float(run.tokens)).p50 <= 110
     assert distance(asked, near[0]) == 0 < distance(asked, far[0])
     found = alike(Asked("new", "new", "table", 5000, words_of("How many rows?")), other)
     assert not found.same_model
-    assert len(found.runs) == 50
+    assert {run.model for run, _ in found.runs} == {"x"}
 
 
 def test_quantiles_lie_between_values_and_keep_their_order():

@@ -106,7 +106,8 @@ def test_one_question_at_a_time_is_put_and_the_others_wait(ask):
     )
     run = in_tree(ask, code)
     first = wait_for_question(60, run=run.id)
-    assert len(pending_questions(run.id)) == 1
+    until(lambda: run.root.kernel.bridge.pending == 2)
+    assert pending_questions(run.id) == [first]
     first.answer("this")
     until(lambda: [one.number for one in pending_questions(run.id)] == [2])
     assert len(pending_questions(run.id)) == 1
