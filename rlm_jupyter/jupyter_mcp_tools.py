@@ -91,7 +91,8 @@ async def _request(
         return await _ask_kernel(kernel, request)
     except TimeoutError:
         return busy or {
-            "error": "The notebook's kernel is busy with a cell and did not answer in time: ask again when it is done."
+            "error": "The notebook's kernel did not answer in time: it is busy with a cell, or still hands over "
+            "data that is large. Ask `rlm_status` before you ask again."
         }
     except RLMError as error:
         return {"error": error.message}

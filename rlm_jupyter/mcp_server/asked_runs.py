@@ -39,19 +39,27 @@ class AskedRun:
         handle: of the source that it is about.
         run: of this package.
         file: the source, which the answer's passages stand in.
-        by_path: whether agents read the file themselves, because it is large, rather than what this process read.
+        place: of a file that agents read themselves, because it is large: see `OpenedFile.place`.
+        exchanged: whether another file may have been in its place, so that nothing of the answer is handed out.
     """
 
     id: str
     handle: str
     run: Run
     file: OpenedFile
-    by_path: bool
+    place: int | None = None
+    exchanged: bool = False
 
     @property
     def done(self) -> bool:
         """Whether it has ended."""
         return self.run.done
+
+    def look_for_exchange(self) -> None:
+        """Stop the run if the file that its agents read is not in its place any more."""
+        if self.place is not None and not self.exchanged and self.file.place() != self.place:
+            self.exchanged = True
+            self.run.stop()
 
     def close(self) -> None:
         """Stop it, and end its kernels in the background."""
@@ -139,12 +147,13 @@ class Questions:
             checked = (
                 None if schema is None else await asyncio.to_thread(AnswerSchema, schema, from_agent=True)
             )
+            place = file.place()
             name, data = await asyncio.to_thread(file.data)
             names = () if name == "path" else (name,)
             run = await started(
                 partial(rlm.start, question, data, names=names, schema=checked, limits=limits)
             )
-            asked = AskedRun(run_id, handle, run, file, by_path=name == "path")
+            asked = AskedRun(run_id, handle, run, file, place if name == "path" else None)
             keep(asked)
             await _watch(asked, progress)
             return asked
@@ -167,6 +176,7 @@ async def _watch(asked: AskedRun, progress: Progress) -> None:
     waited = _EVERY
     try:
         while not asked.done:
+            asked.look_for_exchange()
             spent = asked.spent()
             words = _words(spent)
             if waited >= _EVERY and words != last:
@@ -177,6 +187,7 @@ async def _watch(asked: AskedRun, progress: Progress) -> None:
     except BaseException:
         asked.run.stop()
         raise
+    asked.look_for_exchange()
     await progress(told + 1, _words(asked.spent()))
 
 

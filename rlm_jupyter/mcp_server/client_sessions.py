@@ -12,9 +12,9 @@ from rlm_jupyter.mcp_server.asked_runs import AskedRun
 from rlm_jupyter.mcp_server.opened_file import OpenedFile
 from rlm_jupyter.mcp_server.refusals import RequestRefusedError
 
-MOST_SOURCES = 64
+MOST_SOURCES = 32
 MOST_RUNS = 32
-MOST_SESSIONS = 64
+MOST_SESSIONS = 16
 """Of one client."""
 IDLE_SECONDS = 3600.0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from array import array
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -101,24 +100,13 @@ class LineIndex:
             at, left = at + found, 0
         return at
 
-    def line_at(self, position: int, time: RequestTime) -> int:
-        """Returns the number of the line in which a byte stands."""
-        while self._scanned <= position < self.size and not time.over:
-            self.scan(time, self._feeds + _STEP)
-        mark = max(0, bisect_right(self._marks, position) - 1)
-        line, at = mark * _STEP + 1, self._marks[mark]
-        while at < position:
-            data = self._read(min(_CHUNK, position - at), at)
-            if not data:
-                break
-            line, at = line + data.count(b"\n"), at + len(data)
-        return line
-
     def read(self, length: int, start: int) -> bytes:
         """Read bytes of the text."""
         return self._read(length, start)
 
-    def pieces(self, line: int, start: int, window: int, overlap: int) -> Iterator[Piece]:
+    def pieces(
+        self, line: int, start: int, window: int, overlap: int, skips: Callable[[bytes], bool]
+    ) -> Iterator[Piece]:
         """Yields the lines from one on; long ones in pieces that overlap, so that no memory holds them whole.
 
         Args:
@@ -126,11 +114,17 @@ class LineIndex:
             start: where it begins.
             window: bytes of a piece at most.
             overlap: bytes that a piece has in common with the one before.
+            skips: whether no line of a block is wanted; in their place there is an empty piece.
         """
         rest, at, column = b"", start, 0
         while data := self._read(_CHUNK, at):
             at += len(data)
-            *whole, rest = (rest + data).split(b"\n")
+            block = rest + data
+            if (feeds := block.count(b"\n")) and skips(block):
+                line, column, rest = line + feeds, 0, block[block.rfind(b"\n") + 1 :]
+                yield Piece(line, 0, b"")
+                continue
+            *whole, rest = block.split(b"\n")
             for text in whole:
                 yield from _cut(text, line, column, window, overlap, last=True)
                 line, column = line + 1, 0

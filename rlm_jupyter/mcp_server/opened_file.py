@@ -179,11 +179,19 @@ class OpenedFile:
     @property
     def in_place(self) -> bool:
         """Whether its path, which leads through no link, still leads to this file."""
+        return self.place() is not None
+
+    def place(self) -> int | None:
+        """Returns what stays the same as long as nobody takes the file from its path; None if it is not there.
+
+        The time of the last change of its entry, which nobody can set, tells of a file that was moved away and back.
+        """
         try:
             status = self.path.stat(follow_symlinks=False)
-            return (status.st_dev, status.st_ino) == self._identity and self.path.resolve() == self.path
+            here = (status.st_dev, status.st_ino) == self._identity and self.path.resolve() == self.path
         except OSError:
-            return False
+            return None
+        return status.st_ctime_ns if here else None
 
     def close(self) -> None:
         """Serve no more requests; twice is fine."""

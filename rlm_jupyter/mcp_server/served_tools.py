@@ -298,10 +298,7 @@ def _client_of(ctx: Context[Any, Any]) -> tuple[str, str]:
 
 def _answer_of(asked: AskedRun) -> dict[str, Any]:
     """Returns what a run that has ended answers."""
-    if asked.by_path and not asked.file.in_place:
-        raise RequestRefusedError(
-            "Another file took the place of the source while agents read it: what they answered is not handed out."
-        )
+    _check_source(asked)
     problem = error_of(asked)
     problem = None if problem is None else without_any_path(problem)
     answer: dict[str, Any] = {**asked.spent(), "error": problem, "answer": None, "passages": []}
@@ -315,7 +312,17 @@ def _answer_of(asked: AskedRun) -> dict[str, Any]:
     return answer
 
 
+def _check_source(asked: AskedRun) -> None:
+    """Refuse to hand out what agents may have read of another file than the one that was opened."""
+    if asked.exchanged:
+        raise RequestRefusedError(
+            "The source was moved, or another file took its place, while agents read it: what they answered is not "
+            "handed out. Open the file and ask again."
+        )
+
+
 def _part(asked: AskedRun, path: str, start: int) -> dict[str, Any]:
     if not asked.done:
         raise RequestRefusedError("The run goes on: `status` says how far it is.")
+    _check_source(asked)
     return {"run": asked.id, "path": path, **bounded(part_of(asked.run.value, path), start=start)}

@@ -135,7 +135,7 @@ def search(
     Raises:
         RequestRefusedError: it is not a pattern that can be matched within bounds, or there is no such line.
     """
-    finder = _Finder(pattern, literal=literal)
+    finder = _Finder(pattern, index.encoding, literal=literal)
     if not 1 <= start <= _FURTHEST:
         raise RequestRefusedError("`start` is 1 or more.")
     at = index.start_of(start, time) if index.size else 0
@@ -144,14 +144,15 @@ def search(
     matches: list[dict[str, Any]] = []
     room, line, done = MOST_BYTES, start, 0
     complete = True
-    for number, piece in enumerate(index.pieces(start, at, finder.window, min(_OVERLAP, finder.window // 2))):
+    overlap = min(_OVERLAP, finder.window // 2)
+    for number, piece in enumerate(index.pieces(start, at, finder.window, overlap, finder.skips)):
         line = piece.line
-        if (number % _CHECKED == 0 or finder.slow) and time.over:
+        if (number % _CHECKED == 0 or finder.slow or not piece.text) and time.over:
             complete = False
             break
         if line == done:  # one match of a line is told
             continue
-        excerpt = finder.find(piece, index.encoding)
+        excerpt = finder.find(piece)
         if excerpt is None:
             continue
         if len(matches) >= MOST_FOUND or room < len(excerpt.encode()):
@@ -171,12 +172,14 @@ def search(
 class _Finder:
     """A pattern, and how much text is matched against it at once."""
 
-    def __init__(self, pattern: str, *, literal: bool) -> None:
+    def __init__(self, pattern: str, encoding: str, *, literal: bool) -> None:
         if not pattern or len(pattern) > _LONGEST_PATTERN or "\n" in pattern:
             raise RequestRefusedError(
                 f"A pattern has 1 to {_LONGEST_PATTERN:,} characters and no line feed: it is searched for in each line."
             )
+        self._encoding = encoding
         self._literal = pattern if literal else None
+        self._anywhere: Pattern | None = None  # the same pattern, for many lines at once
         self._pattern: Pattern | None = None
         self.window, self.slow = _WINDOW, False
         if literal:
@@ -189,10 +192,29 @@ class _Finder:
             ) from None
         self.window = max(64, min(_WINDOW, MOST_WORK // self._pattern.weight - 64))
         self.slow = self._pattern.weight > 20  # noqa: PLR2004 - then a piece takes more than a moment
+        if not any(anchor in pattern for anchor in ("\\A", "\\z", "\\Z")):
+            self._anywhere = Pattern(f"(?m:{pattern})", trusted=True)
 
-    def find(self, piece: Piece, encoding: str) -> str | None:
+    def skips(self, block: bytes) -> bool:
+        """Returns whether the pattern is surely in no line of a block of lines."""
+        if self._literal is not None:
+            return self._literal.encode(self._encoding, "replace") not in block
+        if (
+            self._pattern is None or self._anywhere is None or b"\r" in block
+        ):  # of a line, the end is before that
+            return False
+        text = block.decode(self._encoding, "replace")
+        size, at = MOST_WORK // self._pattern.weight, 0
+        while at < len(text):
+            end = len(text) if len(text) - at <= size else text.rfind("\n", at, at + size) + 1
+            if end <= at or self._anywhere.found_in(text[at:end]):
+                return False
+            at = end
+        return True
+
+    def find(self, piece: Piece) -> str | None:
         """Returns an excerpt of a line around the first place where the pattern is found; None if it is nowhere."""
-        text = piece.text.decode(encoding, "replace").removesuffix("\r")
+        text = piece.text.decode(self._encoding, "replace").removesuffix("\r")
         if self._literal is not None:
             at = text.find(self._literal)
             return None if at < 0 else _excerpt(text, at, at + len(self._literal))

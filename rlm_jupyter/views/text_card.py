@@ -58,6 +58,8 @@ def _fits(part: CardPart) -> bool:
         lines = [[column["name"] for column in part.get("columns", [])], *part.get("rows", [])]
         wide = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
         return all(width <= _CELL for width in wide) and sum(wide) + 2 * len(wide) <= _TABLE
+    if "passage" in part:
+        return len(part["passage"]["quote"]) <= _QUOTE
     return part["kind"] != "picture" and all(map(_fits, part.get("parts", [])))
 
 

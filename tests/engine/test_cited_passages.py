@@ -127,6 +127,20 @@ def test_a_text_file_that_agents_read_is_cited_too(ask, tmp_path):
     assert (run.value.source, run.value.place.first_line) == ("text", 3)
 
 
+def test_no_file_is_opened_that_an_agent_names(ask, tmp_path):
+    """A sub-agent whose data is a path of its parent's choice, and who claims to have read it."""
+    path = tmp_path / "secret.txt"
+    path.write_text("the key is 4711, and more")
+    parent = f"import pathlib\nfound = rlm_query('part', context=pathlib.Path({str(path)!r}))\nFINAL(found)"
+    span = "sys.modules['_rlm.values.codec.spans'].Span"
+    claim = f"import sys\nprint(context)\nFINAL([{span}('the key is 4711', 'text', None, 0)])"
+    run = ask({"root": [parent], "part": [claim, "print(context)\nFINAL(['gave up'])"]}, context=TEXT)
+    assert run.value == ["gave up"]
+    rejected = [event.reason for event in run.events if event.kind == "value_rejected"]
+    assert "does not stand" in rejected[0]
+    assert "and more" not in str([event.model_dump() for event in run.events if event.agent == "0.1"])
+
+
 @pytest.mark.parametrize(
     ("call", "error"),
     [

@@ -1,12 +1,11 @@
 """Jupyter's own MCP server with our tools: an assistant asks about a variable of a notebook, in its kernel."""
 
-import ast
 import asyncio
 import json
-import time
 import urllib.request
 
 import pytest
+from jupyter_client.asynchronous import AsyncKernelClient
 from jupyter_client.blocking import BlockingKernelClient
 from lab import Lab
 from magics_parts import REPOSITORY, Notebook
@@ -14,7 +13,6 @@ from mcp import Client
 from mcp_client_parts import call
 
 from rlm_jupyter import jupyter_mcp_tools
-from rlm_jupyter.magics import permitted_assistant
 
 SET_UP = f"""
 import sys
@@ -152,26 +150,41 @@ async def test_an_assistant_overwrites_nothing_of_the_notebook(assistant, book):
     assert book.value("len(orders)") == "100000"
 
 
-async def test_a_busy_kernel_is_said_and_the_request_is_not_done_later(book):
+class Manager:
+    """What the server has of a kernel: it makes clients."""
 
-    book.run("%rlm assistant")
-    runs = book.value("len(__import__('rlm_jupyter.rlm').rlm.runs())")
-    message = book.client.session.msg(
-        "execute_request",
-        {"code": "", "silent": True, "user_expressions": {"answer": jupyter_mcp_tools._CODE}},
-        metadata={
-            permitted_assistant.METADATA: {
-                "what": "ask",
-                "variable": "orders",
-                "question": "How many?",
-                "until": time.time() - 1,
-            }
-        },
-    )
-    book.client.shell_channel.send(message)
-    found = book.reply(message["header"]["msg_id"])["user_expressions"]["answer"]["data"]["text/plain"]
-    assert "too old" in json.loads(ast.literal_eval(found))["error"]
-    assert book.value("len(__import__('rlm_jupyter.rlm').rlm.runs())") == runs
+    def __init__(self, book):
+        self.file = book.client.connection_file
+
+    def client(self):
+        client = AsyncKernelClient(connection_file=self.file)
+        client.load_connection_file()
+        return client
+
+
+async def test_a_busy_kernel_is_said_and_the_request_is_not_done_later(book, monkeypatch):
+    book.run("%rlm assistant\nfrom rlm_jupyter.rlm import runs")
+    before = book.value("len(runs())")
+    monkeypatch.setattr(jupyter_mcp_tools, "_REPLY_SECONDS", 0.5)
+    cell = book.send("import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.05)")
+    with pytest.raises(TimeoutError):
+        await jupyter_mcp_tools._ask_kernel(
+            Manager(book), {"what": "ask", "variable": "orders", "question": "How many?"}
+        )
+    (book.directory / "go").touch()
+    assert book.reply(cell)["status"] == "ok"
+    assert book.value("len(runs())") == before
+    monkeypatch.setattr(jupyter_mcp_tools, "_REPLY_SECONDS", 60.0)
+    told = await jupyter_mcp_tools._ask_kernel(Manager(book), {"what": "hack"})
+    assert told == {"error": "There is no such request."}
+
+
+async def test_a_notebook_that_never_heard_of_this_is_told_how_to_allow_it(assistant, lab, book):
+    lab.write("bare.ipynb", [])
+    bare = opened(lab, "bare.ipynb")
+    told = await assistant("rlm_ask", variable="x", question="How many?", notebook="bare.ipynb")
+    assert "%rlm assistant" in told["error"]
+    bare.client.stop_channels()
 
 
 async def test_taking_the_permission_back_stops_the_runs(assistant, book):

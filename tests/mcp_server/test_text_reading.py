@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from rlm_jupyter.engine.typed_answers.bounded_patterns import Pattern
 from rlm_jupyter.mcp_server.line_index import LineIndex
 from rlm_jupyter.mcp_server.opened_file import OpenedFile
 from rlm_jupyter.mcp_server.refusals import RequestRefusedError
@@ -156,6 +157,39 @@ def test_a_match_in_a_huge_line_is_found_and_shown_with_little_around_it(lines_o
         assert [match["line"] for match in got["matches"]] == [1, 2]
         assert "NEEDLE" in got["matches"][0]["text"]
         assert len(got["matches"][0]["text"]) < 300
+
+
+ANCHORED = [
+    r"^\w+ 7$",
+    r"\A7",
+    r"7\z",
+    r"^7",
+    r"7$",
+    r"(?i)LINE 7$",
+    r"^$",
+    r"\s7\b",
+    r"[^x]$",
+    r"^.{6}$",
+    r"7\b.*",
+]
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("pattern", ANCHORED)
+def test_lines_found_among_many_are_those_found_one_by_one(lines_of, pattern, ends):
+    lines = [f"line {n}" if n % 3 else ("7" if n % 2 else "") for n in range(1, 40)] + ["x" * 2000] * 1500
+    index = lines_of(ends.join(lines) + ends)
+    one_by_one = [n for n, line in enumerate(lines, 1) if lines_of_one(line, pattern)]
+    seen, start = [], 1
+    while start is not None:
+        got = found(index, pattern, start=start)
+        seen += [match["line"] for match in got["matches"]]
+        start = got["next_start"]
+    assert seen == one_by_one
+
+
+def lines_of_one(line, pattern):
+    return Pattern(pattern, trusted=False).found_in(line)
 
 
 EXPLODING = [

@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from answer_stories import TEXT, answers, failed, hostile_answers, stopped, story_of, suppliers
+from answer_stories import TEXT, answers, failed, hostile_answers, passage, stopped, story_of, suppliers
 from html_outline import Outline
 from run_story import FRAME, Story
 
@@ -386,3 +386,20 @@ def test_rich_draws_the_card_in_a_frame_and_obeys_no_markup():
     assert "[bold]k" in drawn
     assert str(2**60) in drawn
     assert drawn.lstrip().startswith("╭─ Answer")
+
+
+def test_a_long_passage_is_not_whole_in_a_terminal_and_none_of_a_passage_is_set_as_markdown():
+    long = card([passage("word " * 100, 3), "x"])
+    short = card([passage("some *words*", 3), "x"])
+    assert (fits(long), fits(short)) == (False, True)
+    assert "- “some *words*” [context['letters.txt'], line 3]" in "\n".join(card_lines(short))
+
+
+@pytest.mark.parametrize(
+    "given", [{"lines": "3"}, {"lines": [1, "x"]}, {"lines": [None, 2]}, {"source": 5, "before": 7}, {}]
+)
+def test_a_passage_of_a_forged_log_is_checked(given):
+    story = story_of("x")
+    story.state.excerpt = {"kind": "text", "text": ["x"], "passage": given, "whole": True}
+    made = answer_card(story.state)["value"]["passage"]
+    assert made == {"place": made["place"], "quote": "", "before": "", "after": ""}

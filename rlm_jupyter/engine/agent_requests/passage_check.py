@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,15 +38,31 @@ class NotCitedError(ValueError):
     """A passage does not stand in the data; the message says which, and what to do."""
 
 
-def sources_of(agent: Agent) -> dict[str, Buffer]:
-    """Returns the data that an agent's passages may stand in, by the names of its variables."""
+@dataclass(frozen=True)
+class Sources:
+    """The data that an agent's passages may stand in.
+
+    Attributes:
+        data: by the names of its variables.
+        file: data that is the path of a file which the user named, and which agents read; None for all else. What an
+            agent hands to a sub-agent is never opened, whatever it says of itself.
+    """
+
+    data: Mapping[str, Buffer]
+    file: Buffer | None = None
+
+
+def sources_of(agent: Agent) -> Sources:
+    """Returns the data that an agent's passages may stand in."""
+    context = agent.spec.context
     sources = {name: one.data for one in agent.spec.added for name in one.names}
-    if agent.spec.context is not None:
-        sources |= dict.fromkeys(("context", *agent.spec.names), agent.spec.context)
-    return sources
+    if context is not None:
+        sources |= dict.fromkeys(("context", *agent.spec.names), context)
+    users = context is not None and agent.spec.parent is None and context.description.get("type") == "Path"
+    return Sources(sources, context if users else None)
 
 
-def check_passages(buffer: Buffer, sources: Mapping[str, Buffer]) -> dict[Any, SpanPlace]:
+def check_passages(buffer: Buffer, sources: Sources) -> dict[Any, SpanPlace]:
     """Compare all passages of an answer with the data.
 
     Args:
@@ -72,10 +89,10 @@ def check_passages(buffer: Buffer, sources: Mapping[str, Buffer]) -> dict[Any, S
     return found
 
 
-def _load(sources: Mapping[str, Buffer], variable: str) -> Any:
+def _load(sources: Sources, variable: str) -> Any:
     """Returns the data of a variable, or what of its files agents have in one."""
-    if variable in sources:
-        source = sources[variable]
+    source = sources.data.get(variable)
+    if source is not None:
         if source.size > MOST_SOURCE_BYTES:
             raise NotCitedError(
                 f"`{variable}` is too large for passages to be compared with it: give them as plain text, `str(span)`."
@@ -84,10 +101,7 @@ def _load(sources: Mapping[str, Buffer], variable: str) -> Any:
             return source.load()
         except RLMError:
             return None
-    for source in sources.values():
-        if variable in ("text", "texts") and source.description.get("type") == "Path":
-            return _text_of_file(source.load())
-    return None
+    return _text_of_file(sources.file.load()) if variable == "text" and sources.file is not None else None
 
 
 def _text_of_file(path: Any) -> Any:
