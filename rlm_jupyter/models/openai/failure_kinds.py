@@ -72,7 +72,8 @@ _NO_MODEL: Final = pattern(
 )
 _NO_CREDIT: Final = pattern(
     r"insufficient[_ ](?:quota|balance|credits?|funds|user[_ ]quota)|credit balance is too low"
-    r"|out of (?:funds|credits?)|exceeded[_ ](?:your[_ ])?current[_ ]quota|billing[_ ](?:hard[_ ]limit|error|not[_ ]active)"
+    r"|out of (?:funds|credits?)|exceeded[_ ](?:your[_ ])?current[_ ]quota"
+    r"|billing[_ ](?:hard[_ ]limit|error|not[_ ]active)"
     r"|payment[_ ]required|requires more credits|balance (?:is )?not enough"
     r"|(?:doesn't|does not) have any credits|used all (?:available )?credits|spending limit"
     r"|account[^.]{0,80}(?:is|was|has been) suspended",
