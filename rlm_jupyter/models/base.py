@@ -64,17 +64,24 @@ class CachingPrice(Price):
     """What a model costs whose provider bills its prompt cache apart, in USD per million tokens.
 
     Attributes:
-        cache_read: of prompt tokens that are read from the cache.
-        cache_write: of prompt tokens that are written to it.
+        cache_read: of prompt tokens that are read from the cache; if not given, as of all others.
+        cache_write: of prompt tokens that are written to it; if not given, as of all others.
     """
 
     cache_read: float
     cache_write: float
 
-    def __new__(cls, prompt: float, completion: float, cache_read: float, cache_write: float) -> CachingPrice:
+    def __new__(
+        cls,
+        prompt: float,
+        completion: float,
+        cache_read: float | None = None,
+        cache_write: float | None = None,
+    ) -> CachingPrice:
         """Make one; it compares as the `Price` of the same prompt and completion."""
         price = super().__new__(cls, prompt, completion)
-        price.cache_read, price.cache_write = cache_read, cache_write
+        price.cache_read = prompt if cache_read is None else cache_read
+        price.cache_write = prompt if cache_write is None else cache_write
         return price
 
     def __getnewargs__(self) -> tuple[float, float, float, float]:
