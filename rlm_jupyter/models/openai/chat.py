@@ -121,7 +121,7 @@ class OpenAIChat:
         self._public_url = public_url(self._url.get_secret_value())
         self._headers = key_headers(provider, self._key, wire=self.wire)
         self._wires: WireChoice = Wires(self._headers, self._url, self.timeout, client, plain=plain)
-        self._dialect = Dialect.of(self.base_url, provider, model)
+        self._dialect = Dialect.of(self.base_url, provider, model, self.wire)
         self._server = server_queue(self._url.get_secret_value())
         self._price = price
         self.decoding: DecodingHelps | None = None
