@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
+from typing import Final, Literal, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.models.images import Image
+
+_READ: Final = 0.1
+_WRITE: Final = 1.25
 
 
 class Message(TypedDict):
@@ -64,8 +67,9 @@ class CachingPrice(Price):
     """What a model costs whose provider bills its prompt cache apart, in USD per million tokens.
 
     Attributes:
-        cache_read: of prompt tokens that are read from the cache; if not given, as of all others.
-        cache_write: of prompt tokens that are written to it; if not given, as of all others.
+        cache_read: of prompt tokens that are read from the cache; if not given, a tenth of the others.
+        cache_write: of prompt tokens that are written to it; if not given, a quarter more than the others. Both are
+            Anthropic's multipliers: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
     """
 
     cache_read: float
@@ -80,8 +84,8 @@ class CachingPrice(Price):
     ) -> CachingPrice:
         """Make one; it compares as the `Price` of the same prompt and completion."""
         price = super().__new__(cls, prompt, completion)
-        price.cache_read = prompt if cache_read is None else cache_read
-        price.cache_write = prompt if cache_write is None else cache_write
+        price.cache_read = prompt * _READ if cache_read is None else cache_read
+        price.cache_write = prompt * _WRITE if cache_write is None else cache_write
         return price
 
     def __getnewargs__(self) -> tuple[float, float, float, float]:
@@ -165,6 +169,17 @@ class CompletionRequest:
     on_begin: Callable[[], None] | None = None
     run: str = ""
     agent: str = ""
+
+
+@runtime_checkable
+class BillsCache(Protocol):
+    """A model whose provider bills what it writes to its prompt cache dearer than other tokens.
+
+    Attributes:
+        bills_cache: whether it does.
+    """
+
+    bills_cache: bool
 
 
 @runtime_checkable

@@ -326,11 +326,14 @@ def test_the_prices_of_the_cache_are_those_of_the_tables():
     assert AnthropicChat("claude-sonnet-5-5", api_key=KEY).price.cache_write == 2.5
 
 
-def test_a_run_costs_what_the_server_bills_for_with_its_cache(server):
+@pytest.mark.parametrize("given", [None, (2.0, 10.0)], ids=["the model's price", "a price of one's own"])
+def test_a_run_costs_what_the_server_bills_for_with_its_cache(server, given):
     turns = iter([cell("x = len(context); print(x)"), cell("print('again')"), cell("FINAL(x)")])
     server.script = lambda _: next(turns)
     model = AnthropicChat("claude-test", base_url=server.url, api_key=KEY, retry=RETRY, price=PRICE)
-    rlm = RLM(model=model, limits=limits(cost=1.0), log_dir=None, cache=False, completion_tokens=300)
+    rlm = RLM(
+        model=model, limits=limits(cost=1.0), log_dir=None, cache=False, completion_tokens=300, price=given
+    )
     with rlm.run("How long is it?", context="x" * 1000) as run:
         assert run.value == 1000
         plain = server.prompt_tokens - server.read - server.written

@@ -59,6 +59,7 @@ class AnthropicChat(OpenAIChat):
     """
 
     wire: WireFormat = "messages"
+    bills_cache = True
 
     def __init__(
         self,
