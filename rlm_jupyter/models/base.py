@@ -173,13 +173,11 @@ class CompletionRequest:
 
 @runtime_checkable
 class BillsCache(Protocol):
-    """A model whose provider bills what it writes to its prompt cache dearer than other tokens.
+    """A model that knows whether its provider bills what it writes to its prompt cache."""
 
-    Attributes:
-        bills_cache: whether it does.
-    """
-
-    bills_cache: bool
+    @property
+    def bills_cache(self) -> bool:
+        """Whether what is written to the prompt cache costs more than the rest."""
 
 
 @runtime_checkable
