@@ -34,6 +34,7 @@ class Provider:
         key_needed: whether it cannot be asked without a key.
         url_variable: the environment variable that names another address; empty if there is none.
         url_path: what is put behind such an address, unless it has a path that ends in a version.
+        messages_url: of its endpoint for the Messages API, if that is another one.
         key_header: the header that carries the key; `Authorization` carries it as a bearer token.
         headers: further headers, each with the environment variable of its value; sent if that is set.
         limit: the field that bounds a reply's tokens.
@@ -54,6 +55,7 @@ class Provider:
     key_needed: bool = True
     url_variable: str = ""
     url_path: str = ""
+    messages_url: str = ""
     key_header: str = _BEARER
     headers: Mapping[str, str] = field(default_factory=dict)
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -82,7 +84,12 @@ PROVIDERS: dict[str, Provider] = {
     "gemini": Provider(
         "https://generativelanguage.googleapis.com/v1beta/openai/", "GEMINI_API_KEY", prices="google"
     ),
-    "deepseek": Provider("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    "deepseek": Provider(
+        "https://api.deepseek.com/v1",
+        "DEEPSEEK_API_KEY",
+        page="https://api-docs.deepseek.com/guides/anthropic_api",
+        messages_url="https://api.deepseek.com/anthropic/v1",
+    ),
     "groq": Provider("https://api.groq.com/openai/v1", "GROQ_API_KEY"),
     "mistral": Provider("https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
     # The v1 API takes no `api-version`; the model is the name of a deployment.
@@ -142,6 +149,7 @@ PROVIDERS: dict[str, Provider] = {
         limit="max_completion_tokens",
         temperature=(0.0, 1.0),
         fixed_sampling=re.compile(r"kimi-"),
+        messages_url="https://api.moonshot.ai/anthropic/v1",
         prices="moonshotai",
     ),
     "zai": Provider(
@@ -150,6 +158,7 @@ PROVIDERS: dict[str, Provider] = {
         page="https://docs.z.ai/api-reference/llm/chat-completion",
         stream_usage=False,
         temperature=(0.0, 1.0),
+        messages_url="https://api.z.ai/api/anthropic/v1",
     ),
     # Without `reasoning_split`, thoughts come in the text, between `<think>` tags.
     "minimax": Provider(
@@ -159,6 +168,7 @@ PROVIDERS: dict[str, Provider] = {
         limit="max_completion_tokens",
         temperature=(0.01, 1.0),
         fields={"reasoning_split": True},
+        messages_url="https://api.minimax.io/anthropic/v1",
     ),
     "cerebras": Provider(
         "https://api.cerebras.ai/v1",
@@ -202,14 +212,14 @@ https://platform.claude.com/docs/en/api/versioning
 """
 
 
-def address_of(name: str, env: Mapping[str, str]) -> str | None:
+def address_of(name: str, env: Mapping[str, str], wire: WireFormat = "chat") -> str | None:
     """Returns the base URL of a provider: what its variable says, else its own; None for OpenAI's or if unknown."""
     if name == "ollama":
         return ollama_url(env)
     provider = PROVIDERS[name]
     named = env.get(provider.url_variable, "").strip().rstrip("/") if provider.url_variable else ""
     if not named:
-        return provider.base_url
+        return provider.messages_url if wire == "messages" and provider.messages_url else provider.base_url
     try:
         path = urlsplit(named).path
     except ValueError:

@@ -158,7 +158,8 @@ def endpoint_for(
         )
     name, sent, named = _provider_of(model, env, given)
     provider = PROVIDERS[name]
-    url = address_of(name, env)
+    wire_format = _wire_format(named or wire or provider.wire, model)
+    url = address_of(name, env, wire_format)
     if url is None and provider.url_variable:
         raise ConfigError(
             f"The model `{model}` needs an address: set the environment variable `{provider.url_variable}` "
@@ -173,7 +174,7 @@ def endpoint_for(
             f'(or `RLM_MODEL_API_KEY`), or choose `model="demo"`, which needs none.'
         )
     sent = sent if "/" in sent else provider.model_prefix + sent
-    return Endpoint(sent, url, key, name, _wire_format(named or wire or provider.wire, model))
+    return Endpoint(sent, url, key, name, wire_format)
 
 
 def _provider_of(model: str, env: Mapping[str, str], given: str | None) -> tuple[str, str, str]:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
+from typing import Final, Literal, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.models.images import Image
+
+_READ: Final = 0.1
+_WRITE: Final = 1.25
 
 
 class Message(TypedDict):
@@ -64,17 +67,25 @@ class CachingPrice(Price):
     """What a model costs whose provider bills its prompt cache apart, in USD per million tokens.
 
     Attributes:
-        cache_read: of prompt tokens that are read from the cache.
-        cache_write: of prompt tokens that are written to it.
+        cache_read: of prompt tokens that are read from the cache; if not given, a tenth of the others.
+        cache_write: of prompt tokens that are written to it; if not given, a quarter more than the others. Both are
+            Anthropic's multipliers: https://platform.claude.com/docs/en/build-with-claude/prompt-caching
     """
 
     cache_read: float
     cache_write: float
 
-    def __new__(cls, prompt: float, completion: float, cache_read: float, cache_write: float) -> CachingPrice:
+    def __new__(
+        cls,
+        prompt: float,
+        completion: float,
+        cache_read: float | None = None,
+        cache_write: float | None = None,
+    ) -> CachingPrice:
         """Make one; it compares as the `Price` of the same prompt and completion."""
         price = super().__new__(cls, prompt, completion)
-        price.cache_read, price.cache_write = cache_read, cache_write
+        price.cache_read = prompt * _READ if cache_read is None else cache_read
+        price.cache_write = prompt * _WRITE if cache_write is None else cache_write
         return price
 
     def __getnewargs__(self) -> tuple[float, float, float, float]:
@@ -162,6 +173,15 @@ class CompletionRequest:
     run: str = ""
     agent: str = ""
     sample: int = 1
+
+
+@runtime_checkable
+class BillsCache(Protocol):
+    """A model that knows whether its provider bills what it writes to its prompt cache."""
+
+    @property
+    def bills_cache(self) -> bool:
+        """Whether what is written to the prompt cache costs more than the rest."""
 
 
 @runtime_checkable

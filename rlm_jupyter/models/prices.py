@@ -33,34 +33,26 @@ def price_of(
         prices: prices of one's own by model name; they win.
 
     Returns:
-        USD per million tokens; None if it is not known.
+        USD per million tokens; a `CachingPrice` if the provider bills what it writes to its prompt cache; None if it is
+        not known.
     """
     if prices is not None and model in prices:
         return prices[model]
     if provider in LOCAL_PROVIDERS:
         return Price(0.0, 0.0)
     info = known_model(model, provider, base_url)
-    return None if info is None else dearest_price(info)
+    return None if info is None else _with_cache(dearest_price(info), info)
 
 
-def caching_price_of(model: str, provider: str | None, *, base_url: str | None = None) -> Price | None:
-    """Look up what a model costs with what is read from the prompt cache and written to it, each from above.
+def _with_cache(price: Price | None, info: Any) -> Price | None:
+    """Returns a price with those of the prompt cache, if the tables have one for what is written there.
 
-    Args:
-        model: its name, as it is sent.
-        provider: the name of a profile in `PROVIDERS`; None: told from `base_url`.
-        base_url: of its server.
-
-    Returns:
-        USD per million tokens; a plain `Price` if those of the cache are not known; None if nothing is known.
+    Of providers that bill no writes, all of a prompt is counted as if it were read anew: from above.
     """
-    price = price_of(model, provider, base_url=base_url)
-    info = None if price is None else known_model(model, provider, base_url)
-    if price is None or info is None:
+    read, write = _dearest_rate(info, "cache_read_mtok"), _dearest_rate(info, "cache_write_mtok")
+    if price is None or read is None or write is None:
         return price
-    read = _dearest_rate(info, "cache_read_mtok")
-    write = _dearest_rate(info, "cache_write_mtok")
-    return price if read is None or write is None else CachingPrice(*price, read, write)
+    return CachingPrice(*price, read, write)
 
 
 def window_of(model: str, provider: str | None, *, base_url: str | None = None) -> int | None:

@@ -202,12 +202,14 @@ def test_doctor_tells_versions_model_key_kernels_and_sandbox_but_no_key(shell, c
 
 def test_models_lists_those_of_local_servers_and_the_doctor_too(shell, capsys, monkeypatch):
     monkeypatch.setattr("rlm_jupyter.models.bounded_json.SECONDS", 60.0)
+    monkeypatch.setenv("XAI_API_KEY", "xai-secret-0123456789")
     with LocalServer(vllm("Qwen/Qwen3-8B", window=40960)) as server:
         shell.run_line_magic("config", f"RLMMagics.base_url = {server.url!r}")
         shell.run_line_magic("config", "RLMMagics.model = 'Qwen/Qwen3-8B'")
-        assert f"vLLM at {server.url} 0.11.2\n  -m Qwen/Qwen3-8B  (40,960 tokens)" in say(
-            shell, capsys, "%rlm models"
-        )
+        shown = say(shell, capsys, "%rlm models")
+        assert f"vLLM at {server.url} 0.11.2\n  -m Qwen/Qwen3-8B  (40,960 tokens)" in shown
+        assert "Provider xai: -m xai/NAME  (`XAI_API_KEY` is set)" in shown
+        assert "secret" not in shown
         doctor = say(shell, capsys, "%rlm doctor")
         shell.run_line_magic("config", "RLMMagics.base_url = None")
         shell.run_line_magic("config", "RLMMagics.model = None")

@@ -25,7 +25,7 @@ from rlm_jupyter.errors import (
 from rlm_jupyter.guest.image_files import encode_images
 from rlm_jupyter.models import AnthropicChat, CachingPrice, CompletionRequest, Price, Usage
 from rlm_jupyter.models.images import Image
-from rlm_jupyter.models.prices import caching_price_of
+from rlm_jupyter.models.prices import price_of
 from rlm_jupyter.models.retry import RetryPolicy
 
 KEY = MessagesServer.key
@@ -318,19 +318,22 @@ def test_a_price_with_a_cache_is_a_price_and_can_be_copied():
 
 
 def test_the_prices_of_the_cache_are_those_of_the_tables():
-    price = caching_price_of("claude-sonnet-5-5", "anthropic")
+    price = price_of("claude-sonnet-5-5", "anthropic")
     assert (*price, price.cache_read, price.cache_write) == (2.0, 10.0, 0.1, 2.5)
-    assert caching_price_of("claude-2", "anthropic") is not None
-    assert not isinstance(caching_price_of("claude-2", "anthropic"), CachingPrice)
-    assert caching_price_of("claude-99", "anthropic") is None
+    assert price_of("claude-2", "anthropic") is not None
+    assert not isinstance(price_of("claude-2", "anthropic"), CachingPrice)
+    assert price_of("claude-99", "anthropic") is None
     assert AnthropicChat("claude-sonnet-5-5", api_key=KEY).price.cache_write == 2.5
 
 
-def test_a_run_costs_what_the_server_bills_for_with_its_cache(server):
+@pytest.mark.parametrize("given", [None, (2.0, 10.0)], ids=["the model's price", "a price of one's own"])
+def test_a_run_costs_what_the_server_bills_for_with_its_cache(server, given):
     turns = iter([cell("x = len(context); print(x)"), cell("print('again')"), cell("FINAL(x)")])
     server.script = lambda _: next(turns)
     model = AnthropicChat("claude-test", base_url=server.url, api_key=KEY, retry=RETRY, price=PRICE)
-    rlm = RLM(model=model, limits=limits(cost=1.0), log_dir=None, cache=False, completion_tokens=300)
+    rlm = RLM(
+        model=model, limits=limits(cost=1.0), log_dir=None, cache=False, completion_tokens=300, price=given
+    )
     with rlm.run("How long is it?", context="x" * 1000) as run:
         assert run.value == 1000
         plain = server.prompt_tokens - server.read - server.written

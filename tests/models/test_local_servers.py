@@ -102,6 +102,13 @@ def test_a_proxy_of_litellm_is_asked_if_its_address_is_set_with_its_own_key_alon
     assert [(model.name, model.window) for model in found.models] == [("gpt-5", 400_000), ("mine", None)]
 
 
+def test_a_window_that_stands_in_the_list_of_models_is_enough(elsewhere):
+    with LocalServer({"/v1/models": listed("m", owner="openai", max_input_tokens=4096)}) as server:
+        env = {"LITELLM_PROXY_API_BASE": server.root}
+        (found,) = asyncio.run(find_servers(env))
+    assert (found.kind, found.models[0].window) == ("litellm", 4096)
+
+
 def test_a_proxy_of_litellm_that_asks_for_a_key_is_told_of_with_its_variable(elsewhere, monkeypatch, capsys):
     with LocalServer(litellm({"m": 1000}, key="sk-proxy-0123456789")) as server:
         monkeypatch.setenv("LITELLM_PROXY_API_BASE", server.url)

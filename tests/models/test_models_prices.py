@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rlm_jupyter.models.base import Price
+from rlm_jupyter.models.base import CachingPrice, Price
+from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.prices import price_of, window_of
 
 
@@ -42,6 +43,29 @@ def test_an_unknown_price_is_none_and_never_0(model, provider, base_url):
 def test_a_known_providers_address_is_as_good_as_its_name():
     assert price_of("gpt-5", None, base_url="https://u:p@api.openai.com/v1?x=1") == Price(1.25, 10.0)
     assert window_of("gpt-5", "openai") == 400_000
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"),
+    [("gpt-6-sol", "openai"), ("claude-sonnet-5-5", "anthropic"), ("kimi-k3", "moonshot"), ("MiniMax-M2", "minimax"),
+     ("anthropic/claude-opus-5.5", "openrouter")],
+)  # fmt: skip
+def test_a_provider_that_bills_what_it_writes_to_its_cache_has_prices_for_it_and_settles_them(
+    model, provider
+):
+    price = price_of(model, provider)
+    assert isinstance(price, CachingPrice)
+    assert price.cache_read < price.prompt <= price.cache_write
+    chat = OpenAIChat(
+        model, provider=provider, api_key="sk-test-0123456789", base_url="https://models.example/v1"
+    )
+    assert chat.bills_cache
+    assert isinstance(chat.price, CachingPrice)
+
+
+def test_of_a_provider_that_bills_no_writes_all_of_a_prompt_costs_the_same():
+    assert not isinstance(price_of("gpt-5", "openai"), CachingPrice)
+    assert not OpenAIChat("gpt-5", provider="openai", api_key="sk-test-0123456789").bills_cache
 
 
 def test_a_price_of_ones_own_wins():

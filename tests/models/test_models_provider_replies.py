@@ -208,6 +208,18 @@ USAGES = {
         {"usage": {"input_tokens": 10, "output_tokens": 3, "cache_read_input_tokens": 70, "cache_creation_input_tokens": 20}},
         {}, (100, 3, 70, False, None, 20),
     ),
+    "OpenAI's writes to its cache": (
+        {"usage": {"prompt_tokens": 100, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 30}}},
+        {}, (100, 3, 60, False, None, 30),
+    ),
+    "the Responses API's writes": (
+        {"usage": {"input_tokens": 100, "output_tokens": 3, "input_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 90}}},
+        {}, (100, 3, 60, False, None, 40),
+    ),
+    "LiteLLM's writes": (
+        {"usage": {"prompt_tokens": 100, "completion_tokens": 3, "prompt_tokens_details": {"cache_creation_tokens": 30}}},
+        {}, (100, 3, 0, False, None, 30),
+    ),
     "thoughts only in the sum": ({"usage": {**FIGURES, "total_tokens": 1336 + 400}}, {}, (1336, 400, 0)),
     "no count of the reply but the sum": ({"usage": {"prompt_tokens": 5, "total_tokens": 9}}, {}, (5, 4, 0)),
     "a sum that cannot be": ({"usage": {**FIGURES, "total_tokens": 1}}, {}, (1336, 31, 0)),

@@ -5,6 +5,7 @@ import re
 
 import pytest
 from openai_server import OpenAIServer, Reply, chunk, error, events, raw, whole
+from wire_servers import MessagesServer
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
 from rlm_jupyter.models import named_model
@@ -406,6 +407,34 @@ def test_with_a_base_url_the_environment_says_the_wire_format():
         type(named_model("openai/gpt-5", api_key=KEY, env={"RLM_MODEL_WIRE": "messages"})).__name__
         == "OpenAIChat"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("deepseek+messages/m", "https://api.deepseek.com/anthropic/v1"),
+        ("moonshot+messages/m", "https://api.moonshot.ai/anthropic/v1"),
+        ("zai+messages/m", "https://api.z.ai/api/anthropic/v1"),
+        ("minimax+messages/m", "https://api.minimax.io/anthropic/v1"),
+        ("minimax/m", "https://api.minimax.io/v1"),
+        ("litellm+messages/m", "http://127.0.0.1:4000/v1"),
+    ],
+)
+def test_the_messages_api_of_a_provider_may_be_at_another_address(name, url):
+    assert endpoint_for(name, api_key=KEY, env={}).base_url == url
+
+
+async def test_what_a_profile_says_of_chat_completions_does_not_go_into_other_formats(monkeypatch):
+    with MessagesServer(lambda _: "ok") as server:
+        profile = dataclasses.replace(PROVIDERS["minimax"], messages_url=server.url)
+        monkeypatch.setitem(PROVIDERS, "minimax", profile)
+        model = named_model("minimax+messages/m", api_key=server.key, env={}, timeout=20)
+        try:
+            completion = await model.complete(CompletionRequest([{"role": "user", "content": "hi"}], 100))
+        finally:
+            await model.aclose()
+        assert (completion.text, completion.attempts) == ("ok", 1)
+        assert server.received[0].headers["authorization"] == f"Bearer {server.key}"
 
 
 @pytest.mark.parametrize("name", ["openai+telepathy/gpt-5", "openai+/gpt-5x"])

@@ -212,6 +212,20 @@ async def test_the_tokens_of_kept_reasoning_are_known_before_a_request_is_sent(s
     assert chat.added_tokens("r", "0", messages) == 0
 
 
+def test_each_turn_of_a_run_carries_the_reasoning_of_the_turns_before(server):
+    cells = iter([cell("print('a')"), cell("print('b')"), cell("FINAL(1)")])
+    server.script = lambda _: Reply(next(cells), message={"reasoning": "thought"})
+    model = ResponsesChat("test-model", base_url=server.url, api_key=KEY, retry=RETRY)
+    model.keep_reasoning = True
+    rlm = RLM(model=model, limits=limits(), log_dir=None, cache=False)
+    with rlm.run("What is it?") as run:
+        assert run.raise_for_error().value == 1
+        assert [len(returned) for returned in server.returned] == [0, 1, 2]
+        told = [event for event in run.events if event.kind == "reply_finished"]
+        assert sum(event.input_tokens for event in told) == server.prompt_tokens
+        assert "sealed" not in str(run.events)
+
+
 def test_a_run_reserves_them(server):
     cells = iter([cell("print('a')"), cell("print('b')"), cell("FINAL(1)")])
     server.script = lambda _: Reply(next(cells), message={"reasoning": "thought " * 2000})

@@ -1,11 +1,13 @@
 """A server on this machine: how long it may be silent while it reads, and how many requests are sent to it at once."""
 
 import asyncio
+import base64
 import threading
 import time
 
 import pytest
 from limits_parts import asking, limits, until
+from local_servers import LocalServer, listed
 from openai_server import OpenAIServer, Reply, fault
 
 from rlm_jupyter.engine.run.engine_thread import engine
@@ -62,6 +64,22 @@ def test_a_servers_properties_are_beside_its_api(openai_server, path):
 def test_properties_without_slots_tell_nothing(openai_server, props):
     openai_server.props = props
     assert asyncio.run(read_server(openai_server.url)).slots is None
+
+
+def test_a_server_behind_a_password_in_its_address_is_asked_with_it(openai_server):
+    openai_server.props = {"total_slots": 3}
+    seen = []
+    with LocalServer(
+        {
+            "/v1/models": lambda _s, handler, _b: (
+                seen.append(handler.headers["authorization"]),
+                handler.json(200, listed("m")),
+            )
+        }
+    ) as server:
+        url = server.url.replace("//", "//user:word@")
+        assert asyncio.run(read_server(url, "sk-test-0123456789")).models[0].name == "m"
+    assert seen == ["Basic " + base64.b64encode(b"user:word").decode()]
 
 
 def test_a_server_that_is_too_busy_to_answer_has_the_slots_that_it_had(openai_server, monkeypatch):

@@ -88,7 +88,7 @@ def test_runs_find_the_connections_of_those_before_them_open(openai_server):
         with rlm.run("Five at once?"):
             pass
     assert openai_server.calls > 3
-    assert openai_server.connections <= 5
+    assert openai_server.connections <= 6  # five at once, and the one that asked what the server is
 
 
 async def test_models_on_a_loop_of_the_users_share_nothing_and_close_their_connections(openai_server):

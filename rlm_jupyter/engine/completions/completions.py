@@ -23,6 +23,8 @@ from rlm_jupyter.errors import MalformedReplyError, RLMError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.models.base import (
     AddsToPrompt,
+    BillsCache,
+    CachingPrice,
     ChatModel,
     Completion,
     CompletionRequest,
@@ -117,7 +119,11 @@ class Completions:
 
     def price_of(self, model: ChatModel) -> Price | None:
         """Returns what a model costs here; None if it is not known."""
-        return self._price if self._price is not None else model.price
+        price = self._price if self._price is not None else model.price
+        if price is None or isinstance(price, CachingPrice):
+            return price
+        # A price that somebody gave says nothing of the cache, which may be dearer.
+        return CachingPrice(*price) if isinstance(model, BillsCache) and model.bills_cache else price
 
     async def ask(
         self,

@@ -10,7 +10,6 @@ from rlm_jupyter.errors import MissingKeyError
 from rlm_jupyter.models.anthropic.messages_reply import MessagesReply
 from rlm_jupyter.models.anthropic.messages_request import messages_request
 from rlm_jupyter.models.openai.chat import OpenAIChat
-from rlm_jupyter.models.prices import caching_price_of
 from rlm_jupyter.providers import PROVIDERS, WireFormat
 
 if TYPE_CHECKING:
@@ -100,11 +99,9 @@ class AnthropicChat(OpenAIChat):
         return f"AnthropicChat({self.name!r}, base_url={self.base_url!r})"
 
     @property
-    def price(self) -> Price | None:
-        """USD per million tokens, with those of the prompt cache; None if it is not known."""
-        if self._price is None:
-            self._price = caching_price_of(self.name, self.provider, base_url=self.base_url)
-        return self._price
+    def bills_cache(self) -> bool:
+        """Whether what is written to the prompt cache costs more than the rest."""
+        return True
 
     @property
     def identity(self) -> dict[str, object]:

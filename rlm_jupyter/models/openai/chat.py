@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
-from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price
+from rlm_jupyter.models.base import CachingPrice, Completion, CompletionRequest, Message, Price
 from rlm_jupyter.models.local.known_servers import known_server
 from rlm_jupyter.models.local.server_queue import KNOWN_SECONDS, server_queue, silent_seconds, work_seconds
 from rlm_jupyter.models.model_statistics import statistics_of
@@ -121,7 +121,7 @@ class OpenAIChat:
         self._public_url = public_url(self._url.get_secret_value())
         self._headers = key_headers(provider, self._key, wire=self.wire)
         self._wires: WireChoice = Wires(self._headers, self._url, self.timeout, client, plain=plain)
-        self._dialect = Dialect.of(self.base_url, provider, model)
+        self._dialect = Dialect.of(self.base_url, provider, model, self.wire)
         self._server = server_queue(self._url.get_secret_value())
         self._price = price
         self.decoding: DecodingHelps | None = None
@@ -141,6 +141,11 @@ class OpenAIChat:
         if self._price is None:
             self._price = price_of(self.name, self.provider, base_url=self.base_url)
         return self._price
+
+    @property
+    def bills_cache(self) -> bool:
+        """Whether its provider bills what it writes to its prompt cache dearer than the rest, as far as is known."""
+        return isinstance(price_of(self.name, self.provider, base_url=self.base_url), CachingPrice)
 
     @property
     def window(self) -> int | None:

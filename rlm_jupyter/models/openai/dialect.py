@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.models.base import Usage
-from rlm_jupyter.providers import PROVIDERS, Provider
+from rlm_jupyter.providers import PROVIDERS, Provider, WireFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,7 +88,7 @@ class Dialect:
     not_taken: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, base_url: str, provider: str | None, model: str = "") -> Dialect:
+    def of(cls, base_url: str, provider: str | None, model: str = "", wire: WireFormat = "chat") -> Dialect:
         """Returns what is known of a server before the first request.
 
         Only those that document it are asked with the new name of the limit: a server that does not know a
@@ -96,12 +96,14 @@ class Dialect:
         """
         profile = PROVIDERS.get(provider or "") or Provider(None, None)
         fixed = profile.fixed_sampling
+        if wire != "chat":  # the rest is documented of chat completions alone
+            profile = Provider(None, None, page=profile.page, temperature=profile.temperature)
         host = urlsplit(base_url).hostname or ""
         own = host == "api.openai.com" or host.endswith((".api.openai.com", ".openai.azure.com"))
         return cls(
             limit=NEW_LIMIT if own else profile.limit,
             stream_usage=profile.stream_usage,
-            reports_cost=provider == "openrouter",
+            reports_cost=provider == "openrouter" and wire == "chat",
             profile=profile,
             not_taken={"temperature"} if fixed is not None and fixed.match(model) else set(),
         )

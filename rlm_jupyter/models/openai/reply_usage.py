@@ -17,6 +17,8 @@ _CACHED: Final = (
     "cached_prompt_tokens",
 )
 """Names at the top of a usage: DeepSeek's, Moonshot's, Anthropic's, xAI's."""
+_WRITTEN: Final = ("cache_write_tokens", "cache_creation_tokens")
+"""Names in the details: OpenAI's and OpenRouter's, LiteLLM's."""
 
 
 def usages_in(payload: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
@@ -92,7 +94,7 @@ def usage_from(raw: Mapping[str, object]) -> Usage | None:
     if not prompt or completion is None:
         return None
     cached = min(cached, prompt)
-    written = min(_tokens(raw.get("cache_creation_input_tokens")) or 0, prompt - cached)
+    written = min(_written(raw), prompt - cached)
     return Usage(prompt, completion, cached, cache_write_tokens=written)
 
 
@@ -108,6 +110,14 @@ def cost_of(payload: Mapping[str, object]) -> float | None:
             cost += _amount(details.get("upstream_inference_cost")) or 0.0
         return cost
     return _amount(payload.get("cost"))
+
+
+def _written(raw: Mapping[str, object]) -> int:
+    """Returns the tokens of a prompt that were written to the provider's cache, under any of their names."""
+    details = [found for name in _DETAILS if isinstance(found := raw.get(name), Mapping)]
+    figures = [_tokens(found.get(name)) for found in details for name in _WRITTEN]
+    figures.append(_tokens(raw.get("cache_creation_input_tokens")))
+    return next((figure for figure in figures if figure), 0)
 
 
 def cost_in_headers(headers: Mapping[str, str]) -> float | None:

@@ -78,6 +78,7 @@ class ResponsesReply(Reply):
         return {
             "object": "chat.completion",
             "model": response.get("model"),
+            "service_tier": response.get("service_tier"),
             "choices": [{"message": message, "finish_reason": finish}],
             "usage": usage,
         }
