@@ -50,7 +50,9 @@ def docker_spec(name: str) -> KernelSpec:
             f"`{name[:80]}` names no image: write `docker:IMAGE`, such as `docker:jupyter/scipy-notebook`."
         )
     if sys.platform == "win32":
-        raise KernelStartError(f"The kernel `{name[:80]}` does not work on Windows: use one behind a gateway.")
+        raise KernelStartError(
+            f"The kernel `{name[:80]}` does not work on Windows: use one behind a gateway."
+        )
     if shutil.which("docker") is None:
         raise KernelStartError(
             f"The kernel `{name[:80]}` needs the program `docker`, which is not on the `PATH`: install it, or leave "
