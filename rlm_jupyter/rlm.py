@@ -50,7 +50,7 @@ class RLM:
         limits: what one run may spend.
         price: USD per million tokens (prompt, completion), where the model's price is not known or wrong.
         sandbox: what agents' kernels may touch: `auto`, `none`, `bwrap`, `Sandbox(...)` or a dict of its fields.
-        kernel: the kernelspec of agents' kernels, or `gateway:URL/KERNELSPEC`; None: this Python.
+        kernel: the kernelspec of agents' kernels, `gateway:URL/KERNELSPEC` or `docker:IMAGE`; None: this Python.
         log_dir: where logs are written, one file a run; None writes none.
         cache: whether replies are kept on disk and used again.
         on_event: called with each event of each run, on the engine's thread; it must not block.

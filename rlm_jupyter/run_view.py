@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rlm_jupyter.conversation.conversation import Chat
 from rlm_jupyter.engine.run.run import Run
 from rlm_jupyter.registry import find_run
 from rlm_jupyter.views.main_thread import MainThread
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.views.widget_commands import RunFace
 
 
-def view(run: RunFace, namespace: dict[str, Any] | None = None) -> RunWidget:
+def view(run: RunFace | Chat, namespace: dict[str, Any] | None = None) -> RunWidget:
     """Returns the tree of a run as a widget (an anywidget): the last expression of a cell shows it.
 
     It shows what happens as long as the loop of the thread that calls this runs, as in Jupyter and in marimo; without
@@ -24,16 +25,17 @@ def view(run: RunFace, namespace: dict[str, Any] | None = None) -> RunWidget:
         >>> rlm_jupyter.view(run)
 
     Args:
-        run: a run, or the tree of a conversation (`chat.view`).
+        run: a run; or a conversation, whose tree goes on with each question.
         namespace: where the button Pull puts variables; None: it is refused.
     """
     from rlm_jupyter.views.widget import RunWidget
 
     main = MainThread()
+    shown = run.growing_view if isinstance(run, Chat) else run
     # A run is found again in this process, or in its log; the tree of a conversation is nowhere else.
-    find = find_run if isinstance(run, Run) else lambda _id: run
-    widget = RunWidget(run, namespace=namespace, main=main, find=find)
-    run.subscribe(_Waking(widget, main).wake)
+    find = find_run if isinstance(shown, Run) else lambda _id: shown
+    widget = RunWidget(shown, namespace=namespace, main=main, find=find)
+    shown.subscribe(_Waking(widget, main).wake)
     return widget
 
 

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from rlm_jupyter.conversation.conversation_budget import ConversationBudget, Spending
 from rlm_jupyter.conversation.conversation_tree import ConversationTree, QuestionView
 from rlm_jupyter.conversation.exchanges import Exchange, Exchanges, exchange_of
+from rlm_jupyter.conversation.growing_view import GrowingView
 from rlm_jupyter.conversation.run_chunks import EventQueue, run_chunks
 from rlm_jupyter.engine.agent.spec import ChatMemory
 from rlm_jupyter.engine.run.batch import started
 from rlm_jupyter.errors import ConfigError, ContextError, KernelDiedError
+from rlm_jupyter.events.events import Command
 from rlm_jupyter.registry import allow_closing, keep_open
 from rlm_jupyter.run_setup.question import Question
 from rlm_jupyter.run_setup.variable_names import read_names
@@ -104,6 +106,7 @@ class Chat:
         self._names_of_data = set(self._names)
         self._sent = _Waiting()
         self._tree = ConversationTree(self.id)
+        self._growing = GrowingView(self._tree)
         self._exchanges = Exchanges()
         self._before = Spending()
         self._last: Run | None = None  # whose root goes on
@@ -146,8 +149,13 @@ class Chat:
 
     @property
     def view(self) -> QuestionView | None:
-        """The tree of the whole conversation, for `rlm_jupyter.view`; None before the first question."""
+        """The tree up to the newest question, which stays as it is when another one begins; None before the first."""
         return self._tree.shown[-1] if self._tree.shown else None
+
+    @property
+    def growing_view(self) -> GrowingView:
+        """The one tree that goes on with each question: what `rlm_jupyter.view(chat)` shows."""
+        return self._growing
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "answering" if self.busy else "ready"
@@ -232,9 +240,11 @@ class Chat:
         Raises:
             RLMError: there is no whole answer; the conversation goes on.
         """
-        run = self.start(question, **options).wait_interruptibly()
-        with self._lock:
-            self._settle()
+        run = self.start(question, **options)
+        try:
+            run.wait_interruptibly()
+        finally:
+            self._end(run)
         return run.raise_for_error()
 
     async def arun(self, question: str, **options: Any) -> Run:
@@ -414,16 +424,24 @@ class Chat:
 
     def _await_stopped(self) -> None:
         run = self._run
-        if run is not None and not run.done and self._stopping:
+        if run is not None and self._is_stopping(run):
             with suppress(TimeoutError):
                 run.wait(_STOP_SECONDS)
+
+    def _is_stopping(self, run: Run) -> bool:
+        """Returns whether a run is about to end because somebody stopped it, here or by the run itself."""
+        if run.done:
+            return False
+        return self._stopping or any(
+            isinstance(event, Command) and event.name == "stop" and event.agent == "0" for event in run.events
+        )
 
     async def _until_free(self) -> None:
         """Let a stream that was just left end its question, before the next one is asked."""
         for _ in range(3):  # a loop closes an asynchronous generator that was left in a task of its own
             await asyncio.sleep(0)
         run = self._run
-        if run is not None and not run.done and self._stopping:
+        if run is not None and self._is_stopping(run):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_SECONDS):
                     await run

@@ -50,6 +50,22 @@ class ConversationTree:
         self._events: list[ev.AnyEvent] = []
         self._seq = self._calls = 0
         self._limits: dict[str, Any] = {}
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call a function with each event of all questions, on the engine's thread; returns what ends this."""
+        self._listeners.append(listener)
+        return lambda: _drop(self._listeners, listener)
+
+    def call(self, event: ev.AnyEvent, listeners: list[Listener]) -> None:
+        """Tell those who listen to one question, and those who listen to all; one that fails is not heard again."""
+        for heard in (listeners, self._listeners):
+            for listener in list(heard):
+                try:
+                    listener(event)
+                except Exception:
+                    logger.exception("a listener of conversation `%s` failed and was dropped", self.id)
+                    _drop(heard, listener)
 
     def begin(self, limits: Mapping[str, float | None]) -> QuestionView:
         """Begin the next question: what is told to the view that this returns belongs to it from now on.
@@ -170,12 +186,7 @@ class QuestionView:
         """Take in an event of the question's run, and tell those who listen; on the engine's thread."""
         self._run = event.run
         for one in self._whole.tell(self, event):
-            for listener in list(self._listeners):
-                try:
-                    listener(one)
-                except Exception:
-                    logger.exception("a listener of conversation `%s` failed and was dropped", self.id)
-                    self._listeners.remove(listener)
+            self._whole.call(one, self._listeners)
 
     def agent_id(self, agent: str) -> str:
         """Returns what the tree calls an agent of this question's run."""
@@ -225,12 +236,7 @@ class QuestionView:
     def subscribe(self, listener: Listener, /) -> Callable[[], None]:
         """Call a function with each event from now on, on the engine's thread; returns what ends this."""
         self._listeners.append(listener)
-
-        def unsubscribe() -> None:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
-
-        return unsubscribe
+        return lambda: _drop(self._listeners, listener)
 
     # ---- what is asked of its run
 
@@ -272,6 +278,11 @@ class QuestionView:
         if not 0 < number <= min(self.number, len(shown)):
             raise AgentNotFoundError(f"This conversation has no agent `{agent[:40]}`.")
         return shown[number - 1].run, ".".join([ROOT, *parts[2:]])
+
+
+def _drop(listeners: list[Listener], listener: Listener) -> None:
+    if listener in listeners:
+        listeners.remove(listener)
 
 
 class _Agents(Mapping[str, Any]):

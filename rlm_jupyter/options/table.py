@@ -304,7 +304,7 @@ _AGENTS = (
         "kernel",
         "text",
         None,
-        "The kernelspec of agents' kernels, or `gateway:URL/KERNELSPEC`; None: this Python.",
+        "The kernelspec of agents' kernels, `gateway:URL/KERNELSPEC` or `docker:IMAGE`; None: this Python.",
         flags=("--kernel",),
         metavar="SPEC",
     ),

@@ -153,6 +153,8 @@ class RunWidget(anywidget.AnyWidget):
         if run is None:
             return None
         with run.lock:
+            if run.tree is not self._patcher.state:  # of a conversation, whose next question has begun
+                self._patcher.show(run.tree, None)
             self._patcher.paused = bool(getattr(run, "paused", False))
             return self._patcher.patch()
 

@@ -296,6 +296,11 @@ class Patcher:
         self._dirty: dict[str, None] = {}
         self._gone: list[str] = []
 
+    @property
+    def state(self) -> TreeState:
+        """The state of which it tells."""
+        return self._state
+
     def show(self, state: TreeState, replay: Replay | None) -> None:
         """Tell of another state of the same run from now on: of another moment, or of the live one.
 

@@ -161,13 +161,15 @@ def test_what_cannot_be_handed_over_is_refused_or_left_out_and_the_conversation_
     assert len(chat.history) == 2
 
 
-def test_one_question_at_a_time(begin):
+@pytest.mark.parametrize("by", ["chat", "run"])
+def test_one_question_at_a_time(begin, by):
     chat = begin({"long": ["import time\ntime.sleep(600)"], "next": ["FINAL(1)"]})
     run = chat.start("long")
     with pytest.raises(ConfigError, match="still answers"):
         chat.start("next")
     until(lambda: run.agents and run.tree.agents["0"].cells)
-    chat.stop()
+    (chat if by == "chat" else run).stop()
+    until(lambda: any(event.kind == "command" for event in run.events))
     assert chat.run("next").value == 1  # waits for the end of the one that was stopped
     assert run.status == "stopped"
 

@@ -18,6 +18,8 @@ CI = ROOT / ".ci"
 FOLDERS = ("rlm_jupyter", "tests", "benchmarks", "docs", "notebooks", "js/dev")
 IN_VENV = {"python", "python3", "pip", "pytest", "ruff", "mypy", "jupyter"}
 """What pyproject.toml brings, or what runs it all."""
+IF_THERE = {"docker"}
+"""What is looked for only if a setting names it (`kernel="docker:IMAGE"`); the tests bring a stand-in."""
 INSTALLERS = {"apt-get", "sudo"}
 """What `.ci/install-programs` can do without, and says so."""
 
@@ -25,7 +27,7 @@ INSTALLERS = {"apt-get", "sudo"}
 
 
 def declared():
-    return {name for program in PROGRAMS.values() for name in program.names} | IN_VENV | INSTALLERS
+    return {name for program in PROGRAMS.values() for name in program.names} | IN_VENV | INSTALLERS | IF_THERE
 
 
 def recipes(makefile):

@@ -1,7 +1,6 @@
 """`rlm_jupyter.view(run)`: the tree as a widget of its own, in a loop, in a script, and in Colab."""
 
 import asyncio
-import gc
 import sys
 import types
 
@@ -60,16 +59,32 @@ def test_without_a_loop_it_shows_what_has_happened(tmp_path, sent):
         widget.close()
 
 
-async def test_it_holds_no_run_and_shows_a_conversation(tmp_path, sent):
+async def test_the_tree_of_a_conversation_grows_with_each_question(tmp_path, sent):
+    async def until_told(condition):
+        async with asyncio.timeout(60):
+            while not any(condition(message) for message in told(sent)):
+                await asyncio.sleep(0.02)
+
     with chatting(tmp_path) as begin:
-        chat = begin(None, model=talking(lambda question: ["FINAL(1)"]))
-        await chat.arun("one")
-        await chat.arun("two")
-        widget = rlm_jupyter.view(chat.view)
+        chat = begin(None, model=talking(lambda question: [f"x = '{question}'\nFINAL(x)"]))
+        widget = rlm_jupyter.view(chat)
         hello(widget)
-        assert list(told(sent)[0]["agents"]) == ["0", "0.1", "0.2"]
+        for number, question in enumerate(("one", "two", "three"), 1):
+            assert (await chat.arun(question)).value == question
+            await until_told(lambda message, number=number: f"0.{number}" in message.get("agents", {}))
+            await until_told(
+                lambda message, question=question: question in str(message.get("run", {}).get("card"))
+            )
+        SENT.clear()
+        hello(widget)
+        await until_told(lambda message: message["kind"] == "snapshot")
+        assert list(told(sent)[0]["agents"]) == ["0", "0.1", "0.2", "0.3"]
+        content = {"kind": "exec", "request": "r2", "agent": "0.3", "code": "x"}
+        widget.comm.handle_msg({"content": {"data": {"method": "custom", "content": content}}, "buffers": []})
+        await until_told(
+            lambda message: message.get("request") == "r2" and "three" in message.get("output", "")
+        )
         widget.close()
-    gc.collect()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from rlm_jupyter.kernels.bridge.socket_bridge import HostBridge
 from rlm_jupyter.kernels.channels.gateway import ENDED_ELSEWHERE, LOST_ELSEWHERE, GatewayManager, is_gateway
 from rlm_jupyter.kernels.channels.zmq_channels import Channels, Request, Sink
 from rlm_jupyter.kernels.confinement.policy import bubblewrap, confinement, policy_for
+from rlm_jupyter.kernels.launch.docker_provisioner import DockerProvisioner, image_of, refuse_limits
 from rlm_jupyter.kernels.launch.environment import kernel_environment, remote_environment
 from rlm_jupyter.kernels.launch.first_request import first_request, read_report
 from rlm_jupyter.kernels.launch.font_list import FontList
@@ -156,6 +157,8 @@ class KernelProcess:
         launch, manager = self.launch, self._manager
         if not manager.is_local:
             check_launch(launch.kernelspec, launch.sandbox)
+            if (image := image_of(manager.kernel_spec)) is not None:
+                manager.provisioner = self._in_container(image)
             # What is written there is of the program that launches it from here.
             with (launch.directory / "stderr").open("wb") as stderr:
                 await manager.start_kernel(
@@ -195,6 +198,15 @@ class KernelProcess:
             descriptors = {"pass_fds": (other.fileno(),)} if other else {}
             await manager.start_kernel(stderr=stderr, **descriptors, **options)
         return other.fileno() if other else None
+
+    def _in_container(self, image: str) -> DockerProvisioner:
+        launch, manager = self.launch, self._manager
+        refuse_limits(launch.limits)
+        provisioner = DockerProvisioner(
+            kernel_id=launch.directory.name, kernel_spec=manager.kernel_spec, parent=manager
+        )
+        provisioner.image, provisioner.directory, provisioner.limits = image, launch.directory, launch.limits
+        return provisioner
 
     async def _boot(self, number: int | None, channels: Channels) -> None:
         """Run what must run before the first cell, and wait until output is heard."""

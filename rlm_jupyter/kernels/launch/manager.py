@@ -16,6 +16,7 @@ from traitlets import TraitError
 from rlm_jupyter.errors import KernelStartError
 from rlm_jupyter.kernels.channels.gateway import GatewayManager, is_gateway
 from rlm_jupyter.kernels.confinement.policy import bubblewrap_program
+from rlm_jupyter.kernels.launch.docker_provisioner import docker_spec, is_docker
 
 ARGV = ("-m", "ipykernel_launcher", "-f", "{connection_file}", "--HistoryManager.enabled=False")
 
@@ -91,6 +92,8 @@ def kernel_spec(name: str | None) -> KernelSpec:
         return KernelSpec(
             argv=[sys.executable, *ARGV], display_name="Python", language="python", interrupt_mode="signal"
         )
+    if is_docker(name):
+        return docker_spec(name)
     specs = KernelSpecManager()
     try:
         spec = specs.get_kernel_spec(name)
@@ -157,7 +160,7 @@ def make_manager(name: str | None, directory: Path, context: Any) -> Manager | G
     if is_gateway(name):
         return GatewayManager(name)
     spec = kernel_spec(name)
-    ipc = sys.platform != "win32" and _local(spec)
+    ipc = sys.platform != "win32" and (_local(spec) or is_docker(name))
     address = {"transport": "ipc", "ip": str(directory / "sockets" / "s")} if ipc else {"transport": "tcp"}
     manager = Manager(context=context, connection_file=str(directory / "c.json"), **address)
     manager.own_spec = spec
