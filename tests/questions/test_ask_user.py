@@ -244,3 +244,22 @@ def test_the_code_behind_an_answer_has_what_the_user_answered(ask):
     assert (made.verdict, made.detail) == ("reproduced", "")
     assert "ask_user" not in str(made)
     assert "'In cents?': ['False']" in str(made)
+
+
+def test_what_a_kernel_sends_by_itself_is_checked(ask):
+    code = """
+link = FINAL.__self__.link
+good = {"question": "Which?", "options": ["a", "b"], "default": "a", "default_option": 0}
+wrong = [{"question": ""}, {"question": "x" * 5000}, {"question": 7}, {"options": None}, {"options": ["a"] * 9}]
+wrong += [{"options": ["a", 7]}, {"options": ["a", "a"]}, {"options": ["x" * 999, "b"]}, {"default": None}]
+wrong += [{"default": "x" * 999}, {"default_option": 2}, {"default_option": -1}, {"default_option": True}]
+found = []
+for one in wrong:
+    found.append((link.submit("ask_user", {**good, **one})[1].result().error or {}).get("kind"))
+FINAL([found, link.submit("ask_user", good)[1].result().value])
+"""
+    run = ask({"root": [code]})
+    found, answer = run.value
+    assert found == ["internal"] * 13
+    assert answer == {"option": None, "text": None}
+    assert len(run.tree.user_answers) == 1
