@@ -27,8 +27,7 @@ STOP_SECONDS = 5.0
 _AGENT_ID = re.compile(r"0(\.\d+)*")
 
 
-def print_output(text: str) -> None:
-    """Print a text as the output of the cell, without what a terminal would take for commands."""
+def _print_output(text: str) -> None:
     from rlm_jupyter.models.openai.chat_replies import clean_text
 
     print(clean_text(text))  # noqa: T201 - it is the cell's output
@@ -62,7 +61,7 @@ def status(_magics: MagicsState, _arguments: argparse.Namespace) -> None:
     for run in [run for run in runs() if not run.done] or [resolve_run()]:
         with run.lock:
             busy = [agent for agent in run.tree.agents.values() if agent.status == "running"]
-            print_output(
+            _print_output(
                 "\n".join([text.summary_line(run.tree), *(f"  {text.agent_line(run.tree, a)}" for a in busy)])
             )
 
@@ -75,7 +74,7 @@ def tree(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     run = resolve_run(arguments.run)
     with run.lock:
         drawn = text.tree(run.tree)
-    print_output(drawn)
+    _print_output(drawn)
 
 
 @command("stop [AGENT] [--run RUN]", "Stop a run, or one agent and all below it.")
@@ -85,15 +84,15 @@ def stop(_magics: MagicsState, arguments: argparse.Namespace) -> None:
 
     run = resolve_run(arguments.run)
     if isinstance(run, PastRun) or run.done:
-        print_output(f"Run `{run.id}` has ended already ({run.status}).")
+        _print_output(f"Run `{run.id}` has ended already ({run.status}).")
         return
     run.stop(arguments.agent)
     if arguments.agent is not None:
-        print_output(f"Agent `{arguments.agent}` of run `{run.id}` and all below it stop; the others go on.")
+        _print_output(f"Agent `{arguments.agent}` of run `{run.id}` and all below it stop; the others go on.")
         return
     with contextlib.suppress(TimeoutError):
         run.wait(STOP_SECONDS)
-    print_output(f"Run `{run.id}` is {run.status}." if run.done else f"Run `{run.id}` is stopping.")
+    _print_output(f"Run `{run.id}` is {run.status}." if run.done else f"Run `{run.id}` is stopping.")
 
 
 @command(
@@ -123,7 +122,7 @@ def execute(_magics: MagicsState, line: str) -> None:
     run = resolve_run(prefix)
     result = run.agents[agent].execute(code)
     if result.output:
-        print_output(result.output.rstrip("\n"))
+        _print_output(result.output.rstrip("\n"))
     if result.status != "ok":
         why = result.traceback or f"{result.error_name}: {result.error_value}"
         error = KernelError(f"The code did not end well in agent `{agent}` ({result.status}).\n{why}")
@@ -149,7 +148,7 @@ def runs(_magics: MagicsState, _arguments: argparse.Namespace) -> None:
             with run.lock:
                 summary = text.summary_line(run.tree)
         log = f"\n    {run.log_path}" if run.log_path is not None else ""
-        print_output(f"{summary}\n    {one_line(run.question, 100)}{log}")
+        _print_output(f"{summary}\n    {one_line(run.question, 100)}{log}")
 
 
 @command("show [RUN] [AGENT] [--prompt]", "An agent turn by turn (0 is the root); or its exact prompt.")
@@ -165,11 +164,11 @@ def show(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     if arguments.prompt:
         for message in run.messages(agent):
             content = message["content"]
-            print_output(f"--- {message['role']}\n{clean(content, len(content))}")
+            _print_output(f"--- {message['role']}\n{clean(content, len(content))}")
         return
     with run.lock:
         told = text.show_agent(run.tree, agent)
-    print_output(told)
+    _print_output(told)
 
 
 @command(
@@ -185,7 +184,7 @@ def cost(magics: MagicsState, arguments: argparse.Namespace) -> None:
     run = resolve_run(arguments.run)
     with run.lock:
         table = text.cost_table(run.tree)
-    print_output(table)
+    _print_output(table)
 
 
 def _print_all_costs(magics: MagicsState) -> None:
@@ -194,16 +193,16 @@ def _print_all_costs(magics: MagicsState) -> None:
 
     for run in runs():
         with run.lock:
-            print_output(text.summary_line(run.tree))
+            _print_output(text.summary_line(run.tree))
     budget = magics.arguments_of_rlm({}).get("budget") or os.environ.get("RLM_BUDGET")
     if not budget:
         return
     from rlm_jupyter.engine.budget.shared_budget import SharedBudget
 
-    print_output(f"Shared budget `{budget}`:")
+    _print_output(f"Shared budget `{budget}`:")
     for row in SharedBudget(Path(budget)).report():
         spent = f"${row['spent']:,.4f}" if row["name"] == "cost" else f"{row['spent']:,}"
-        print_output(f"  {row['limit']}: {spent} spent or reserved")
+        _print_output(f"  {row['limit']}: {spent} spent or reserved")
 
 
 @command(
@@ -225,17 +224,17 @@ def replay(magics: MagicsState, arguments: argparse.Namespace) -> None:
             return
         with run.lock:
             told = text.tree(run.tree)
-        print_output(told)
+        _print_output(told)
         return
     record = load(named)
     if plain:
-        print_output(text.tree(record.tree))
+        _print_output(text.tree(record.tree))
     else:
         show_record(record)
     if record.torn:
-        print_output("Note: the log ends in the middle; what was written until then is shown.")
+        _print_output("Note: the log ends in the middle; what was written until then is shown.")
     elif record.tree.status == "running":
-        print_output("Note: the log has no end: its run still goes on, or its process was ended.")
+        _print_output("Note: the log has no end: its run still goes on, or its process was ended.")
 
 
 def _is_run(named: str) -> bool:
@@ -273,7 +272,7 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
             )
     except ConfigError as error:
         raise UsageError(error.message) from None
-    print_output(f"Run `{run.id}` is in `{written}`.")
+    _print_output(f"Run `{run.id}` is in `{written}`.")
 
 
 @command(
@@ -287,7 +286,7 @@ def code(magics: MagicsState, arguments: argparse.Namespace) -> Any:
         return found
     magics.shell.user_ns[out] = found
     magics.shell.set_next_input(found.source)
-    print_output(f"{found.told}\nIt is in the next cell, and in `{out}`.")
+    _print_output(f"{found.told}\nIt is in the next cell, and in `{out}`.")
     return None
 
 
@@ -307,7 +306,7 @@ def step(_magics: MagicsState, arguments: argparse.Namespace) -> None:
 def retry(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Start the new sub-agent, and print its id."""
     new = resolve_run(arguments.run).retry(arguments.agent)
-    print_output(f"Agent `{arguments.agent}` is asked again, as agent `{new}`: `%rlm status` shows it.")
+    _print_output(f"Agent `{arguments.agent}` is asked again, as agent `{new}`: `%rlm status` shows it.")
 
 
 @command("doctor", "What works on this machine: versions, clicks, model, kernels, sandbox.")
@@ -315,7 +314,7 @@ def doctor(magics: MagicsState, _arguments: argparse.Namespace) -> None:
     """Print the report; takes a second or two, because kernels are started for it."""
     from rlm_jupyter.magics.notebook_diagnostics import report
 
-    print_output(report(magics))
+    _print_output(report(magics))
 
 
 @command("models", "The model servers on this machine, their models, and what to type behind -m.")
@@ -323,7 +322,7 @@ def models(magics: MagicsState, _arguments: argparse.Namespace) -> None:
     """Print the servers that answer on the loopback; takes a second at most."""
     from rlm_jupyter import diagnostics
 
-    print_output("\n".join(diagnostics.local_servers(magics.arguments_of_rlm({}).get("base_url"))))
+    _print_output("\n".join(diagnostics.local_servers(magics.arguments_of_rlm({}).get("base_url"))))
 
 
 @command("free [RUN]", "End a run's kernels; its value, tree and log stay.")
@@ -331,4 +330,4 @@ def free(_magics: MagicsState, arguments: argparse.Namespace) -> None:
     """Close a run."""
     run = resolve_run(arguments.run)
     run.close()
-    print_output(f"The kernels of run `{run.id}` are gone; its value, tree and log stay.")
+    _print_output(f"The kernels of run `{run.id}` are gone; its value, tree and log stay.")
