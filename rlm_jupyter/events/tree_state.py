@@ -206,7 +206,8 @@ class TreeState:
             self.value = self.excerpt = self.proof = self.agreement = None
             self.pictures = ()
             if (root := self.agents.get("0")) is not None:
-                root.status, root.finished, root.error, root.seq = "running", None, None, event.seq
+                root.status, root.finished, root.seq = "running", None, event.seq
+                root.value = root.error = None
         self.run, self.question, self.started = event.run, event.question, earlier or event.time
         self.model, self.sub_model = event.model, event.sub_model
         self.scripted, self.provenance, self.sandbox = event.scripted, event.provenance, event.sandbox

@@ -1,4 +1,4 @@
-"""`%%rlm --chat`: a question of the notebook's one conversation; and `%rlm chat`, which shows or ends it."""
+"""`%%rlm --chat`: a question of the notebook's one conversation."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING
 from IPython.core.error import UsageError
 
 from rlm_jupyter.magics import task as task_lines
-from rlm_jupyter.magics.command_registry import command
-from rlm_jupyter.magics.commands import print_output
 from rlm_jupyter.magics.task import Task
 
 if TYPE_CHECKING:
-    import argparse
-
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.magics.magics_state import MagicsState
     from rlm_jupyter.rlm import RLM
@@ -66,24 +62,3 @@ def read(magics: MagicsState, line: str, body: str) -> Task:
         what = "with several models" if wrong[0] == "-m" else ""
         raise UsageError(" ".join(filter(None, [f"`{wrong[0]}`", what, "does not go with `--chat`."])))
     return ChatTask(**{one.name: getattr(task, one.name) for one in fields(Task)}, magics=magics)
-
-
-@command(
-    "chat [--close]", "The notebook's conversation (`%%rlm --chat`): its tree and answers; --close ends it."
-)
-def chat(magics: MagicsState, arguments: argparse.Namespace) -> None:
-    """Print the conversation, or end it."""
-    from rlm_jupyter.views import text_tree as text
-
-    known = magics.chat
-    if known is None or known.view is None:
-        raise UsageError("There is no conversation yet: `%%rlm --chat` with a question below it begins one.")
-    if arguments.close:
-        known.close()
-        print_output(f"Conversation `{known.id}` has ended: the next `%%rlm --chat` begins another.")
-        return
-    with known.view.lock:
-        drawn = text.tree(known.view.tree)
-    print_output(drawn)
-    for number, one in enumerate(known.history, 1):
-        print_output(f"\n{number}. {one.question}\n{one.summary or one.error or 'no answer'}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-import rlm_jupyter.magics.chat_cell
 import rlm_jupyter.magics.commands
+import rlm_jupyter.magics.conversation_command
 import rlm_jupyter.magics.permitted_assistant
 import rlm_jupyter.magics.recorded_runs
 import rlm_jupyter.magics.sent_command

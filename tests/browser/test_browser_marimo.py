@@ -14,8 +14,6 @@ import pytest
 from lab import watch
 from playwright.sync_api import expect
 
-pytest.importorskip("marimo")
-
 ROOT = Path(__file__).parents[2]
 
 APP = """

@@ -36,6 +36,7 @@ def talked(tmp_path_factory):
             chat.view.done,
             chat.view.tree.agents["0"].status,
             chat.view.tree.activity(chat.view.tree.agents["0"]),
+            chat.view.tree.agents["0"].value,
         )
         chat.view.stop("0.3")
         run.wait(60)
@@ -72,7 +73,7 @@ def test_what_earlier_cells_show_stays_as_it_was(talked):
 
 def test_the_root_works_while_a_question_is_answered_and_has_the_newest_answer(talked):
     chat, views, running, heard = talked
-    assert running == (False, "running", "children")
+    assert running == (False, "running", "children", None)
     assert views[1][0].tree.agents["0"].status == "done"
     assert views[1][0].tree.value["type"] == "list"
     assert (
