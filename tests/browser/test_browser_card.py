@@ -9,7 +9,16 @@ import re
 from pathlib import Path
 
 import pytest
-from answer_stories import answers, failed, hostile_answers, sampled, static_page, stopped, story_of, widget_page
+from answer_stories import (
+    answers,
+    failed,
+    hostile_answers,
+    sampled,
+    static_page,
+    stopped,
+    story_of,
+    widget_page,
+)
 from lab import watch
 from playwright.sync_api import expect
 from widget_page import ADDRESS, serve, violations
@@ -100,7 +109,12 @@ def test_each_kind_is_readable_complete_and_within_its_width(opened, stories, lo
         assert all(each > 300 for each in pictures)
         if kind == "sampled":
             told = page.locator(f"{part} :is(.rlm-agreement, .rlm-s-agreement)")
-            for words in ("2 of 3 agree", "the sum of <b>Acme</b> is 8", "supplier Acme · refund", "<i>5.0</i>"):
+            for words in (
+                "2 of 3 agree",
+                "the sum of <b>Acme</b> is 8",
+                "supplier Acme · refund",
+                "<i>5.0</i>",
+            ):
                 expect(told).to_contain_text(words)
         assert page.asked == page.errors == [], kind
         page.close()
