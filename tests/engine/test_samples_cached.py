@@ -93,3 +93,24 @@ async def test_a_batch_that_is_awaited_is_numbered_in_the_same_order(rlm_of):
     assert len(set(values)) == 4
     assert [run.value for run in asking_rlm.run_batch(["How many?"] * 4, context=[1, 2])] == values
     assert server.calls == 8
+
+
+@pytest.mark.parametrize("asks", ["rlm_query('part', context=context)", "int(llm_query('a number'))"])
+def test_sub_agents_and_plain_completions_belong_to_their_sample(rlm_of, asks):
+    asking_rlm, server = rlm_of
+    draw, numbers = server.script, iter(range(1000))
+
+    def script(request):
+        messages = request["messages"]
+        if len(messages) == 1:
+            return str(next(numbers))
+        if "Question:\npart\n" in messages[1]["content"]:
+            return draw(request)
+        return cell([f"part = {asks}\nprint(part, len(context))", "FINAL(part)"][len(messages) > 2])
+
+    server.script = script
+    values = [run.value for run in asking_rlm.run_batch(["How many?"] * 3, context=[1, 2])]
+    assert len(set(values)) == 3
+    calls = server.calls
+    assert [run.value for run in asking_rlm.run_batch(["How many?"] * 3, context=[1, 2])] == values
+    assert server.calls == calls

@@ -85,11 +85,13 @@ def test_a_check_that_fails_itself_says_so(ask):
 
 
 def test_a_follow_up_has_checks_of_its_own(ask):
-    run = ask("FINAL(sum(context))", "FINAL(1)", "FINAL(2)", "FINAL(8)", checks=[large_enough])
+    cells = ["FINAL(sum(context))", "FINAL(1)", "FINAL(3)", "FINAL(2)"]
+    run = ask(*cells, checks=[large_enough])
     with run.ask("any?") as second:
         assert second.value == 1  # those of the first question are gone
-        with second.ask("large?", checks=[large_enough]) as third:
-            assert third.value == 8
+        with second.ask("even?", checks=[has_no_remainder]) as third:
+            assert third.value == 2
+            assert "3 is odd" in sent_back(third)[0]
 
 
 def test_a_run_that_is_branched_off_in_the_same_process_is_checked_too(ask, tmp_path):
