@@ -143,6 +143,10 @@ def test_what_was_sent_is_told_by_column_and_turn(ask):
     assert "city: 1 value, 2 times: Kiel x2" in text
     assert f"{run.tree.data_tokens} tokens of data in 3 requests" in text
     assert "zelda" not in text
+    from_log = load(run.log_path).tree
+    told = sent_text(from_log, sent_values(from_log), with_data=False)
+    assert "email (hidden): 1 value, 2 times" in told
+    assert "no longer held" in told
 
 
 def test_the_command_prints_it(tmp_path, capsys):

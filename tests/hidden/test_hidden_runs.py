@@ -162,6 +162,17 @@ def test_replies_of_plain_completions_have_the_values(ask, openai_server):
     assert run.value == [{"who": EMAILS[6]}, f"It is {EMAILS[7]}."]
 
 
+def test_the_code_behind_an_answer_runs_on_the_values(ask):
+    turns = [
+        "first = people.email[0]\nprint(first)",
+        "a = llm_query(f'Who is {first}?')\nb = people[people.email == '⟨email:1⟩'].city.iloc[0]\nFINAL([a, b])",
+    ]
+    run = ask(turns, frame(), names=("people",), plain=lambda prompt: f"{prompt[7:-1]}, of course")
+    assert run.value == [f"{EMAILS[0]}, of course", "Kiel"]
+    code = run.code()
+    assert code.verdict == "reproduced", code.detail
+
+
 def test_descriptions_show_types_and_tokens(ask, openai_server):
     data = frame().assign(born=BORN)
     run = ask(["FINAL(1)"], data, hide=[*HIDE, "born"])

@@ -5,6 +5,7 @@ import base64
 import datetime as dt
 import html
 import json
+import pickle
 import re
 import urllib.parse
 
@@ -13,6 +14,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from planted_values import EMAILS, HIDE, NAMES, PHONES, PLANTED, SALARIES, frame, leaks
 
 from rlm_jupyter import Hidden
@@ -263,6 +266,36 @@ def test_hidden_values_are_named_and_unwrapped():
     assert found.hide("Ada Lovelace: x@mail.example") == "⟨who:1⟩: ⟨mail:1⟩"
     assert "Ada" not in repr(Hidden(people))
     assert "Ada" not in repr(found)
+
+
+def test_hidden_values_are_unwrapped_at_any_depth_and_never_sent():
+    finder = ColumnFinder(())
+    data = {"a": [{"mails": Hidden(["x@mail.example"])}, (1, Hidden(("y@mail.example",), "who"))], "n": [1]}
+    assert finder.unwrap(data) == {"a": [{"mails": ["x@mail.example"]}, (1, ("y@mail.example",))], "n": [1]}
+    assert set(finder.columns) == {"mails", "who"}
+    assert finder.unwrap(plain := {"a": [1, (2,)]}) is plain
+    with pytest.raises(ConfigError, match="stands inside"):
+        pickle.dumps(Hidden(["x@mail.example"]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    before=st.text(max_size=60),
+    after=st.text(max_size=60),
+    value=st.sampled_from([*EMAILS, NAMES[0], NAMES[9], *PHONES[:4]]),
+)
+def test_any_text_around_a_value_leaves_none_of_it(planted, before, after, value):
+    sent = planted.hide(f"{before} {value} {after}")
+    assert value not in sent
+    assert planted.hide(sent) == sent
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet="\\\\xu%&#;0189afeE+-.,'_= \n⟨⟩:√é\ud800email", max_size=80))
+def test_no_text_is_too_odd(planted, text):
+    planted.hide(text)
+    planted.restored(text)
+    planted.code(text)
 
 
 @pytest.mark.parametrize("wrong", [3, {"email": 1}, [None], [object()]])

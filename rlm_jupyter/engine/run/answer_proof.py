@@ -100,12 +100,12 @@ def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: 
         raise ConfigError(f"Run `{run.id}` still runs: its code is there when it has ended (`run.wait()`).")
     root = conductor.agents.get("0")
     tools = {name: tool_source(tool) for name, tool in root.spec.tools.items()} if root is not None else {}
-    code = answer_code(run.events, tools)
+    code = answer_code(_events(run, conductor), tools)
     if not prove:
         return code
     engine.call(_prove(conductor, code), run, timeout=None)
     if code.verdict in ("differs", "failed"):
-        whole = _whole(run, tools)
+        whole = _whole(_events(run, conductor), tools)
         if whole is not None:
             engine.call(_prove(conductor, whole), run, timeout=None)
             code = whole if whole.verdict == "reproduced" else code
@@ -125,10 +125,27 @@ def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: 
     return code
 
 
-def _whole(run: Run, tools: Mapping[str, str]) -> AnswerCode | None:
+def _events(run: Run, conductor: Conductor) -> list[ev.AnyEvent]:
+    """Returns a run's events, with prompts and replies as its code has them: values in the place of tokens."""
+    hidden = conductor.hidden
+    if hidden is None:
+        return run.events
+
+    def as_code_has_it(event: ev.AnyEvent) -> ev.AnyEvent:
+        if isinstance(event, ev.PromptSent) and event.purpose != "turn":
+            told = tuple({**one, "content": hidden.restored(one["content"])} for one in event.messages)
+            return event.model_copy(update={"messages": told})
+        if isinstance(event, ev.ReplyFinished):
+            return event.model_copy(update={"text": hidden.restored(event.text)})
+        return event
+
+    return [as_code_has_it(event) for event in run.events]
+
+
+def _whole(events: list[ev.AnyEvent], tools: Mapping[str, str]) -> AnswerCode | None:
     """Returns all code that ran, for where less of it does not give the value."""
     try:
-        return answer_code(run.events, tools, whole=True)
+        return answer_code(events, tools, whole=True)
     except NoAnswerCodeError:
         return None
 

@@ -17,6 +17,7 @@ from rlm_jupyter.security.hidden.text_columns import columns_of_text
 
 _DEPTH: Final = 8
 _LABEL: Final = 40
+_NAMELESS: Final = "hidden"
 _NUMBERS = (int, float, Decimal)
 
 
@@ -44,7 +45,18 @@ class Hidden:
             values, name = values.values, name or values.name
         own = getattr(values, "name", None)
         self.values: Any = values
-        self.name = name if name is not None else own if isinstance(own, str) else "hidden"
+        self.name = name if name is not None else own if isinstance(own, str) else _NAMELESS
+
+    def __reduce__(self) -> str:
+        """Refuse to be sent: what is inside an object of another kind was not found, and would not be hidden.
+
+        Raises:
+            ConfigError: always.
+        """
+        raise ConfigError(
+            "`Hidden(...)` stands inside of an object, where it is not looked for: put it into a dict or a list, or "
+            "give `hide=[Hidden(values)]` and hand over the values as they are."
+        )
 
     def __repr__(self) -> str:
         return f"Hidden({type(self.values).__name__}, name={self.name!r})"  # never what it holds
@@ -240,15 +252,19 @@ class ColumnFinder:
         if isinstance(data, Hidden):
             self._take(data.name, data.values)
             return data.values
-        if type(data) is dict and any(isinstance(value, Hidden) for value in data.values()):
-            for key, value in data.items():
-                if isinstance(value, Hidden):
-                    named = value.name if value.name != "hidden" else str(key)
-                    self._take(named, value.values)
-            return {key: value.values if isinstance(value, Hidden) else value for key, value in data.items()}
-        if type(data) is list and any(isinstance(value, Hidden) for value in data):
-            return [self.unwrap(value) for value in data]
+        if type(data) is dict:
+            parts = {key: self._unwrap_named(key, value) for key, value in data.items()}
+            return parts if any(parts[key] is not value for key, value in data.items()) else data
+        if type(data) in (list, tuple):
+            items = [self.unwrap(value) for value in data]
+            changed = any(new is not old for new, old in zip(items, data, strict=True))
+            return type(data)(items) if changed else data
         return data
+
+    def _unwrap_named(self, key: Any, value: Any) -> Any:
+        if isinstance(value, Hidden) and value.name == _NAMELESS:
+            value = Hidden(value.values, str(key))
+        return self.unwrap(value)
 
     def search(self, data: Any, path: str = "", depth: int = 0) -> None:
         """Find the columns, keys and attributes whose names are hidden."""

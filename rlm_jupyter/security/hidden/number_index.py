@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _DIGITS: Final = 4
 """Significant digits of a number that is looked for."""
 _MOST_DIGITS: Final = 40
+_LARGEST: Final = 300
+"""Power of ten above which no float is."""
 _FEW: Final = 100_000
 """Numbers up to which those that stand on two lines are looked for: of more, any two numbers may be one."""
 _TWO_LINES = re.compile(r"^(?=(\d{1,9})\n(\d{1,9})$)", re.MULTILINE)
@@ -91,7 +93,9 @@ class NumberIndex:
     def _nearest(self, read: Decimal) -> int | None:
         """Returns the first value that a number is, or that it is rounded to the digits that are written."""
         exponent = read.as_tuple().exponent
-        if not isinstance(exponent, int) or _significant(read) < _DIGITS or not len(self._sorted):
+        if not isinstance(exponent, int) or abs(read.adjusted()) > _LARGEST or abs(exponent) > _LARGEST:
+            return None
+        if _significant(read) < _DIGITS or not len(self._sorted):
             return None
         target, half = float(read), 0.5 * 10.0**exponent
         least = np.searchsorted(self._sorted, target - half * (1 + 1e-9), side="left")
