@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
     from rlm_jupyter.mcp_server.served_tools import ServedTools
+    from rlm_jupyter.mcp_server.shared_roots import SharedRoots
     from rlm_jupyter.rlm import RLM
 
 INSTRUCTIONS = """\
@@ -62,7 +63,9 @@ def add_command(commands: Any) -> None:
     )
     add("--token-file", metavar="FILE", help="Of `--http`: the tokens of clients, one on each line.")
     add(
-        "--audit-log", metavar="FILE", default="rlm_mcp_audit.jsonl", help="JSONL, a line for each operation."
+        "--audit-log",
+        metavar="FILE",
+        help="JSONL, a line for each operation; default: `mcp_audit.jsonl` in `~/.local/state/rlm_jupyter`.",
     )
     add_options(parser, options_on(RUN))
 
@@ -100,12 +103,11 @@ def _server(told: dict[str, Any]) -> tuple[MCPServer, ServedTools]:
     from rlm_jupyter.run_setup.start import redactor
 
     roots = SharedRoots(told["root"])
-    audit = Path(told["audit_log"]).expanduser().resolve()
-    if any(audit.is_relative_to(root) for root in roots.paths):
-        raise ConfigError(
-            f"The audit log `{audit}` would stand below a root, where clients could read it: name another file by "
-            "`--audit-log`."
-        )
+    audit = Path(told.get("audit_log") or state_directory() / "mcp_audit.jsonl").expanduser().resolve()
+    _check_outside(roots, audit, "audit log", "--audit-log")
+    told.setdefault("log_dir", str(state_directory() / "mcp_runs"))
+    if told["log_dir"] is not None:
+        _check_outside(roots, Path(told["log_dir"]).expanduser().resolve(), "directory of logs", "--log-dir")
     secret = redactor(os.environ.get("RLM_MCP_TOKEN", "").split())
     log = AuditLog(audit, secret if secret is not None else lambda text: text)
     tools = ServedTools(roots, Questions(lambda: _rlm(told)), log)
@@ -116,6 +118,25 @@ def _server(told: dict[str, Any]) -> tuple[MCPServer, ServedTools]:
     )
     tools.register(server)
     return server, tools
+
+
+def _check_outside(roots: SharedRoots, path: Path, what: str, option: str) -> None:
+    """Refuse to write what clients could read then.
+
+    Raises:
+        ConfigError: the path is below a root.
+    """
+    if any(path.is_relative_to(root) for root in roots.paths):
+        raise ConfigError(
+            f"The {what} `{path}` would stand below a root, where clients could read it: name another place by "
+            f"`{option}`."
+        )
+
+
+def state_directory() -> Path:
+    """Returns where this user's programs keep what they have done: logs, history."""
+    local = os.environ.get("XDG_STATE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(local) if local else Path.home() / ".local" / "state") / "rlm_jupyter"
 
 
 def _rlm(told: dict[str, Any]) -> RLM:

@@ -305,7 +305,7 @@ def _answer_of(asked: AskedRun) -> dict[str, Any]:
     try:
         value = asked.run.value
     except RLMError as error:
-        return {**answer, "error": problem or f"{type(error).__name__}: {error.message}"}
+        return {**answer, "error": problem or without_any_path(f"{type(error).__name__}: {error.message}")}
     made = bounded(value)
     answer |= {"answer": made["value"], "whole": made["whole"], "type": made["type"]}
     answer["passages"] = passages_of(value, asked)

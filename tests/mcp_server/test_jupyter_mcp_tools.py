@@ -70,8 +70,11 @@ def assistant(lab, book):
     """Returns what calls a tool of the server, as a client of its own."""
 
     async def ask(tool, **arguments):
-        async with Client(lab.mcp_url) as client:
-            return await call(client, tool, **arguments)
+        while True:
+            async with Client(lab.mcp_url) as client:
+                told = await call(client, tool, **arguments)
+            if "did not answer in time" not in str(told):  # on a machine that is busy with other tests
+                return told
 
     return ask
 

@@ -185,6 +185,7 @@ def test_mistakes_of_the_command_line_are_told(root, tmp_path, capsys, monkeypat
             (["--root", root / "notes.txt", *audit], "not a directory"),
             (["--root", "/", *audit], "cannot be shared"),
             (["--root", root, "--audit-log", root / "audit.jsonl"], "below a root"),
+            (["--root", root, *audit, "--log-dir", root / "runs"], "below a root"),
             (["--root", root, "--audit-log", tmp_path], "cannot be written"),
             (["--root", root, *audit, "--http", port], "cannot be used"),
             (["--root", root, *audit, "--http", 99999999], "cannot be used"),
@@ -200,3 +201,15 @@ def test_without_the_package_the_command_says_what_to_install(root, tmp_path, ca
     monkeypatch.setitem(__import__("sys").modules, "mcp.server.mcpserver", None)
     assert run_command("--root", root, "--audit-log", tmp_path / "audit.jsonl") == 2
     assert "rlm_jupyter[mcp]" in capsys.readouterr().err
+
+
+def test_what_is_written_stands_in_the_users_state_unless_another_place_is_named(root, tmp_path, monkeypatch):
+    """So that `--root .` works, and shares neither the audit log nor the logs of runs."""
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    told = {"root": ["."], "model": "demo"}
+    _, tools = mcp_command._server(told)
+    assert told["log_dir"] == str(tmp_path / "state" / "rlm_jupyter" / "mcp_runs")
+    assert (tmp_path / "state" / "rlm_jupyter" / "mcp_audit.jsonl").exists()
+    assert sorted(path.name for path in root.iterdir()) == ["notes.txt"]
+    tools.end()
