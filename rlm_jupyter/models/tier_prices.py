@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from rlm_jupyter.models.base import CachingPrice
 from rlm_jupyter.models.prices import dearest_price, known_model
 
 if TYPE_CHECKING:
@@ -72,6 +73,6 @@ def price_to_reserve(model: ChatModel, tier: str | None) -> Price | None:
 def cost_at_tier(model: ChatModel, tier: str, usage: Usage) -> float | None:
     """Returns what a reply cost at the tier at which its provider served it, in USD; None if that is not known."""
     price = tier_price(model, tier)
-    if price is None or usage.estimated:
-        return None
+    if price is None or usage.estimated or isinstance(model.price, CachingPrice):
+        return None  # the tables do not say what its prompt cache costs at another tier: what was reserved for it counts
     return (usage.prompt_tokens * price.prompt + usage.completion_tokens * price.completion) / 1e6
