@@ -74,5 +74,5 @@ def cost_at_tier(model: ChatModel, tier: str, usage: Usage) -> float | None:
     """Returns what a reply cost at the tier at which its provider served it, in USD; None if that is not known."""
     price = tier_price(model, tier)
     if price is None or usage.estimated or isinstance(model.price, CachingPrice):
-        return None  # the tables do not say what its prompt cache costs at another tier: what was reserved for it counts
+        return None  # what a prompt cache costs at another tier is not known: what was reserved counts
     return (usage.prompt_tokens * price.prompt + usage.completion_tokens * price.completion) / 1e6

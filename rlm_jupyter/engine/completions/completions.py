@@ -117,9 +117,9 @@ class Completions:
         self._roots = {"0"}
         self._sample_of: dict[str, int | None] = {}
 
-    def price_of(self, model: ChatModel) -> Price | None:
-        """Returns what a model costs here; None if it is not known."""
-        price = self._price if self._price is not None else model.price
+    def price_of(self, model: ChatModel, tier: str | None = None) -> Price | None:
+        """Returns the most that a model costs here, at the service tier that is asked for; None if it is not known."""
+        price = self._price if self._price is not None else price_to_reserve(model, tier)
         if price is None or isinstance(price, CachingPrice):
             return price
         # A price that somebody gave says nothing of the cache, which may be dearer.
@@ -260,7 +260,7 @@ class Completions:
         """Reserve; where that has to wait for others' settlements, show it."""
         prompt = estimate_prompt_tokens(messages, model.name) + self._added_tokens(model, agent, messages)
         most = sampling.max_tokens
-        price = self._price or price_to_reserve(model, asked_tier(sampling.parameters))
+        price = self.price_of(model, asked_tier(sampling.parameters))
         at_once = self._ledger.reserve_at_once(agent, prompt, most, price, turn=turn, exposure=exposure)
         if at_once is not None:
             return at_once
