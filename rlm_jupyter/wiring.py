@@ -123,6 +123,7 @@ class Wiring:
         hidden = hiding.values(context, data, names)
         if asked.recorded is not None and hidden is not None:
             asked.recorded.hide = hidden.hide
+            asked.text = hidden.restored(asked.text)  # a log has tokens
         if asked.recorded is not None and asked.continues is None:
             asked.recorded.check_data(data.buffer.description if data.buffer is not None else None)
         check_local(data.grants, self.settings.kernel, continues=asked.continues is not None)

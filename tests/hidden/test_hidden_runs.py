@@ -32,6 +32,8 @@ def ask(openai_server, tmp_path):
         hide=tuple(HIDE),
         limits=None,
         prompt="default",
+        look=False,
+        question="What is there?",
         **options,
     ):
         waiting = {
@@ -56,10 +58,10 @@ def ask(openai_server, tmp_path):
             cache=False,
             hide=hide,
             limits=limits,
-            require_look=False,
+            require_look=look,
             prompt=prompt,
         )
-        run = rlm.start("What is there?", context, **options).wait(120)
+        run = rlm.start(question, context, **options).wait(120)
         runs.append(run)
         return run
 
@@ -148,6 +150,11 @@ print(len(found), again)
     assert_nothing_left(openai_server)
     told = "".join(message["content"] for message in run.messages())
     assert "'⟨email:1⟩'" in told  # what the model wrote stays in its chat as it wrote it
+
+
+def test_a_number_that_was_seen_as_a_token_was_not_made_up(ask):
+    turns = ["print(people.salary[0])", "FINAL(⟨salary:1⟩)", "FINAL('was sent back')"]
+    assert ask(turns, frame(), names=("people",), look=True).value == SALARIES[0]
 
 
 def test_replies_of_plain_completions_have_the_values(ask, openai_server):
@@ -347,9 +354,16 @@ def test_pictures_are_not_sent(ask):
 
 
 def test_a_resumed_run_goes_through_the_record(ask, openai_server, tmp_path):
-    turns = ["print(people.email[0])", "x = people[people.email == '⟨email:1⟩']\nFINAL(list(x.email))"]
-    run = ask(turns, frame(), names=("people",))
-    assert run.value == [EMAILS[0]]
+    turns = {
+        "": [
+            "print(people.email[0])",
+            "x = people[people.email == '⟨email:1⟩']\nFINAL([list(x.email), rlm_query(f'Who is {x.email[0]}?', x)])",
+        ],
+        "Who is": ["FINAL(context.email[0])"],
+    }
+    question = f"Where is {EMAILS[0]}?"
+    run = ask(turns, frame(), names=("people",), question=question)
+    assert run.value == [[EMAILS[0]], EMAILS[0]]
     run.close()
     openai_server.received.clear()
     rlm = RLM(
@@ -357,7 +371,8 @@ def test_a_resumed_run_goes_through_the_record(ask, openai_server, tmp_path):
         cache=False,
     )  # fmt: skip
     again = rlm.resume(run.log_path, frame()).wait(60)
-    assert again.value == [EMAILS[0]]
+    assert again.value == run.value
+    assert again.question == question
     assert not openai_server.received
     again.close()
 
