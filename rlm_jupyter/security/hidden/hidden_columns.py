@@ -16,6 +16,8 @@ from rlm_jupyter.security.hidden.arrow_texts import arrow_texts
 from rlm_jupyter.security.hidden.text_columns import columns_of_text
 
 _DEPTH: Final = 8
+_WRITTEN: Final = 10_000
+"""Items of a list in which a `Hidden(...)` is looked for."""
 _LABEL: Final = 40
 _NAMELESS: Final = "hidden"
 _NUMBERS = (int, float, Decimal)
@@ -247,24 +249,28 @@ class ColumnFinder:
         form, wanted = name.casefold(), pattern.casefold()
         return form == wanted or fnmatch.fnmatchcase(form, wanted)
 
-    def unwrap(self, data: Any) -> Any:
-        """Take the values of each `Hidden(...)` in data, and return the data itself."""
+    def unwrap(self, data: Any, depth: int = 0) -> Any:
+        """Take the values of each `Hidden(...)` in data, and return the data itself.
+
+        Looked for where a person would write it: not far down, nor in long lists; elsewhere it is refused, as no
+        `Hidden` can be encoded.
+        """
         if isinstance(data, Hidden):
             self._take(data.name, data.values)
             return data.values
+        if type(data) not in (dict, list, tuple) or depth > _DEPTH or len(data) > _WRITTEN:
+            return data
         if type(data) is dict:
-            parts = {key: self._unwrap_named(key, value) for key, value in data.items()}
+            parts = {key: self._unwrap_named(key, value, depth + 1) for key, value in data.items()}
             return parts if any(parts[key] is not value for key, value in data.items()) else data
-        if type(data) in (list, tuple):
-            items = [self.unwrap(value) for value in data]
-            changed = any(new is not old for new, old in zip(items, data, strict=True))
-            return type(data)(items) if changed else data
-        return data
+        items = [self.unwrap(value, depth + 1) for value in data]
+        changed = any(new is not old for new, old in zip(items, data, strict=True))
+        return type(data)(items) if changed else data
 
-    def _unwrap_named(self, key: Any, value: Any) -> Any:
+    def _unwrap_named(self, key: Any, value: Any, depth: int) -> Any:
         if isinstance(value, Hidden) and value.name == _NAMELESS:
             value = Hidden(value.values, str(key))
-        return self.unwrap(value)
+        return self.unwrap(value, depth)
 
     def search(self, data: Any, path: str = "", depth: int = 0) -> None:
         """Find the columns, keys and attributes whose names are hidden."""
