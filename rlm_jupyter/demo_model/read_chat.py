@@ -16,6 +16,7 @@ _OPENING = re.compile(
 _FOLLOW_UP = re.compile(
     r"\A(?:Your answer was taken: .*?\.|That run ended before there was an answer\.) A follow-up question; "
     r"your kernel and all its variables are as you left them\.\n\nQuestion:\n(?P<question>.*?)\n\n"
+    r"(?:`history` has the earlier questions [^\n]*\n\n)?"
     r"(?:More data \((?P<names>`context_\d+`[^)\n]*)\)"
     r"|You can also call these functions|More MCP servers|FINAL takes )",
     re.DOTALL,

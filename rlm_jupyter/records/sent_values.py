@@ -149,4 +149,4 @@ def _columns(title: str, tokens: dict[str, Counter[str]], values: dict[str, Coun
 def _listed(found: Counter[str]) -> str:
     shown = ", ".join(f"{value} x{times}" for value, times in found.most_common(_LISTED))
     more = f", and {count(len(found) - _LISTED)} more" if len(found) > _LISTED else ""
-    return f"{amount(len(found), 'value')}, {count(found.total())} times: {shown}{more}"
+    return f"{amount(len(found), 'value')}, {amount(found.total(), 'time')}: {shown}{more}"
