@@ -422,9 +422,6 @@ def test_a_memory_that_cannot_be_is_refused(begin, memory):
 
 def test_the_demo_goes_on_in_a_conversation():
     orders = pd.DataFrame({"city": ["Kiel", "Bonn", "Jena"] * 9, "amount": range(27)})
-    more = pd.DataFrame({"town": ["Ulm", "Ulm", "Hof"], "visits": [1, 2, 9]})
     with RLM(model="demo", log_dir=None, cache=False).chat(orders, names=("orders",)) as chat:
         assert chat.run("Which city has the highest average amount?").value["city"] == "Jena"
         assert chat.run("And the lowest?").value["city"] == "Kiel"
-        chat.add(visits=more)
-        assert chat.run("Which town has the most visits?").value["town"] == "Hof"
