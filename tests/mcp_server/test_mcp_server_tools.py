@@ -210,12 +210,14 @@ async def test_an_answer_of_any_kind_is_read_in_parts(root, openai_server, audit
 
 async def test_the_end_of_the_client_ends_the_server_and_all_kernels(root, openai_server, audit):
     answers(openai_server, {"Slow?": "import time\nwhile True: time.sleep(0.1)"})
+    others = set(psutil.Process().children(recursive=True))  # of other tests
     async with stdio(root, openai_server, audit=audit) as client:
         handle = await opened(client, "report.txt")
         asking = asyncio.create_task(client.call_tool("ask", {"handle": handle, "question": "Slow?"}))
         while openai_server.calls == 0:
             await asyncio.sleep(0.05)
-        started = psutil.Process().children(recursive=True)
+        started = set(psutil.Process().children(recursive=True)) - others
+        assert started
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
     until(
