@@ -460,7 +460,7 @@ def slow_names(monkeypatch):
 
 
 async def settled(condition):
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while not condition():
             await asyncio.sleep(0.01)
 
