@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from rlm_jupyter.mcp_server.asked_runs import AskedRun
 from rlm_jupyter.mcp_server.opened_file import OpenedFile
 from rlm_jupyter.mcp_server.refusals import RequestRefusedError
+
+T = TypeVar("T")
 
 MOST_SOURCES = 32
 MOST_RUNS = 32
@@ -22,6 +25,15 @@ IDLE_SECONDS = 3600.0
 def new_id(prefix: str) -> str:
     """Returns a name that nobody can guess (80 bits)."""
     return f"{prefix}_{base64.b32encode(secrets.token_bytes(10)).decode().lower()}"
+
+
+def _known(held: Mapping[str, T], name: str, what: str, tool: str) -> T:
+    found = held.get(name)
+    if found is None:
+        raise RequestRefusedError(
+            f"There is no such {what} in this session: `{tool}` returns one, and `status` lists them."
+        )
+    return found
 
 
 @dataclass
@@ -46,12 +58,7 @@ class ClientSession:
         Raises:
             RequestRefusedError: this session has no such handle.
         """
-        found = self.sources.get(handle)
-        if found is None:
-            raise RequestRefusedError(
-                "There is no such handle in this session: `open_source` returns one, and `status` lists them."
-            )
-        return found
+        return _known(self.sources, handle, "handle", "open_source")
 
     def run(self, run: str) -> AskedRun:
         """Returns a run.
@@ -59,12 +66,7 @@ class ClientSession:
         Raises:
             RequestRefusedError: this session has no such run.
         """
-        found = self.runs.get(run)
-        if found is None:
-            raise RequestRefusedError(
-                "There is no such run in this session: `ask` returns one, and `status` lists them."
-            )
-        return found
+        return _known(self.runs, run, "run", "ask")
 
     def add_source(self, file: OpenedFile) -> str:
         """Keep a file; return its handle.

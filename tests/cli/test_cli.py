@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from database_parts import sqlite_file
+from magics_parts import without_settings
 from openai_server import Reply, fault
 from scripts import cell, question_of
 
@@ -24,9 +25,7 @@ from rlm_jupyter.data_files import read_data
 def answer(openai_server, tmp_path, monkeypatch, capsys):
     """Run the command against a server whose agents run this code; give the exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.endswith("_API_KEY") or name.startswith("RLM_"):
-            monkeypatch.delenv(name)
+    without_settings(monkeypatch)
 
     def run(code, *words, question="What?"):
         def reply(request):

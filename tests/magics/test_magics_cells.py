@@ -8,7 +8,7 @@ import time
 
 import pytest
 from IPython.core.error import UsageError
-from magics_parts import terminal_shell
+from magics_parts import orders_shell
 
 from rlm_jupyter.errors import (
     ConfigError,
@@ -37,12 +37,7 @@ def wait_until(condition):
 
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.endswith("_API_KEY") or name.startswith("RLM_"):
-            monkeypatch.delenv(name)
-    with terminal_shell(tmp_path) as shell:
-        shell.user_ns["orders"] = [1, 2, 3]
+    with orders_shell(tmp_path, monkeypatch) as shell:
         yield shell
 
 

@@ -1,11 +1,9 @@
 """`%%rlm --chat`: the notebook's one conversation, with one tree; `%rlm chat` shows and ends it."""
 
-import os
-
 import pytest
 from chat_parts import talking
 from IPython.core.error import UsageError
-from magics_parts import notebook, terminal_shell
+from magics_parts import notebook, orders_shell
 
 from rlm_jupyter.errors import ConfigError, LimitReachedError
 from rlm_jupyter.rlm import last_run
@@ -13,12 +11,7 @@ from rlm_jupyter.rlm import last_run
 
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.endswith("_API_KEY") or name.startswith("RLM_"):
-            monkeypatch.delenv(name)
-    with terminal_shell(tmp_path) as shell:
-        shell.user_ns["orders"] = [1, 2, 3]
+    with orders_shell(tmp_path, monkeypatch) as shell:
         shell.user_ns["model"] = talking(
             {
                 "Sum?": ["total = sum(orders)\nFINAL(total)"],

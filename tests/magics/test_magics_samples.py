@@ -1,10 +1,8 @@
 """`%%rlm --samples`, `--verify`, `--check` and `--plain`, and what the command line has of them."""
 
-import os
-
 import pytest
 from IPython.core.error import UsageError
-from magics_parts import terminal_shell
+from magics_parts import orders_shell
 
 from rlm_jupyter import Samples, cli
 from rlm_jupyter.models import ScriptedModel
@@ -16,12 +14,7 @@ def code(text):
 
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.endswith("_API_KEY") or name.startswith("RLM_"):
-            monkeypatch.delenv(name)
-    with terminal_shell(tmp_path) as shell:
-        shell.user_ns["orders"] = [1, 2, 3]
+    with orders_shell(tmp_path, monkeypatch) as shell:
         yield shell
 
 

@@ -1,12 +1,10 @@
 """`@PATH` on the line of `%%rlm` and of the command: what it names, and what is said of one that names nothing."""
 
-import os
-
 import pandas as pd
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
-from magics_parts import terminal_shell
+from magics_parts import terminal_shell, without_settings
 
 from rlm_jupyter import cli
 from rlm_jupyter.errors import ContextError
@@ -19,9 +17,7 @@ FRAME = pd.DataFrame({"city": ["Ulm", "Bonn"] * 10, "sales": range(20)})
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.endswith("_API_KEY") or name.startswith("RLM_"):
-            monkeypatch.delenv(name)
+    without_settings(monkeypatch)
     (tmp_path / "data").mkdir()
     for number in range(3):
         FRAME.to_parquet(tmp_path / "data" / f"part-{number}.parquet")

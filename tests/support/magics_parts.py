@@ -37,6 +37,23 @@ def terminal_shell(directory, *, load=True):
         sys.modules["__main__"] = main  # a shell puts its own module there
 
 
+def without_settings(monkeypatch):
+    """Take keys and settings of this package out of the environment."""
+    for name in list(os.environ):
+        if name.endswith("_API_KEY") or name.startswith("RLM_"):
+            monkeypatch.delenv(name)
+
+
+@contextlib.contextmanager
+def orders_shell(directory, monkeypatch):
+    """A terminal-like shell that works in a directory, without keys and settings, and has a list `orders`."""
+    monkeypatch.chdir(directory)
+    without_settings(monkeypatch)
+    with terminal_shell(directory) as shell:
+        shell.user_ns["orders"] = [1, 2, 3]
+        yield shell
+
+
 class Notebook:
     """A real kernel of a notebook, driven as a frontend does."""
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.errors import ToolError
-from rlm_jupyter.kernels.bridge.socket_bridge import Bridge, BridgeError
+from rlm_jupyter.engine.agent_requests.tool_calls import hand_over
 from rlm_jupyter.text.shorten import cut_end
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
+    from rlm_jupyter.kernels.bridge.socket_bridge import Bridge
     from rlm_jupyter.tools.checks import Checks
     from rlm_jupyter.values.store import Buffer
 
 _MESSAGE_CHARS = 2000
-_HAND_OVER_SECONDS = 60.0
-_PYTHON = list(sys.version_info[:2])
 
 
 async def refusal_of(agent: Agent, body: Mapping[str, Any], value: Buffer) -> str | None:
@@ -53,12 +50,4 @@ async def install_checks(bridge: Bridge, checks: Checks | None) -> None:
         ToolError: one cannot be used there.
     """
     for check in checks.functions if checks is not None else ():
-        body = {"name": check.name, "forms": list(check.forms), "python": _PYTHON}
-        fds = tuple(form.dup().detach() for form in check.forms.values())
-        try:
-            await bridge.request("check", body, fds=fds, timeout=_HAND_OVER_SECONDS)
-        except BridgeError as error:
-            raise ToolError(
-                f"The check `{check.name}` cannot be used in an agent's kernel: {error.message} Write it with what is "
-                "installed there."
-            ) from error
+        await hand_over(bridge, "check", check.name, check.forms, "Write it with what is installed there.")

@@ -16,7 +16,7 @@ from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.errors import ConfigError, RLMError, ToolError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import Bridge, BridgeError
-from rlm_jupyter.tools.functions import Tool, tool_from_agent
+from rlm_jupyter.tools.functions import Form, Tool, tool_from_agent
 from rlm_jupyter.tools.host_tools import ToolBusyError, ToolTimeoutError, host_thread
 from rlm_jupyter.values.store import Buffer
 
@@ -240,12 +240,28 @@ async def install_tools(bridge: Bridge, tools: Mapping[str, Tool]) -> None:
         ToolError: one cannot be used there.
     """
     for tool in tools.values():
-        body = {"name": tool.name, "forms": list(tool.forms), "python": _PYTHON}
-        fds = tuple(form.dup().detach() for form in tool.forms.values())
-        try:
-            await bridge.request("tool", body, fds=fds, timeout=_HAND_OVER_SECONDS)
-        except BridgeError as error:
-            raise ToolError(
-                f"The tool `{tool.name}` cannot be used in an agent's kernel: {error.message} If it must stay in "
-                "the notebook, mark it with `@rlm_jupyter.host_tool`."
-            ) from error
+        hint = "If it must stay in the notebook, mark it with `@rlm_jupyter.host_tool`."
+        await hand_over(bridge, "tool", tool.name, tool.forms, hint)
+
+
+async def hand_over(bridge: Bridge, kind: str, name: str, forms: Mapping[Form, Buffer], hint: str) -> None:
+    """Put a function of the user's into an agent's kernel.
+
+    Args:
+        bridge: to the kernel.
+        kind: what it is there: `tool` or `check`, which is the kernel's request too.
+        name: of the function.
+        forms: how it travels.
+        hint: what to do if it cannot be used there.
+
+    Raises:
+        ToolError: it cannot be used there.
+    """
+    body = {"name": name, "forms": list(forms), "python": _PYTHON}
+    fds = tuple(form.dup().detach() for form in forms.values())
+    try:
+        await bridge.request(kind, body, fds=fds, timeout=_HAND_OVER_SECONDS)
+    except BridgeError as error:
+        raise ToolError(
+            f"The {kind} `{name}` cannot be used in an agent's kernel: {error.message} {hint}"
+        ) from error
