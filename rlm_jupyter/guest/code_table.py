@@ -14,7 +14,7 @@ MOST_CHARS = 20_000_000
 """Of sources that are parsed; what is beyond is left out."""
 _SAMPLE = 12
 _LONGEST_SAMPLE = 300_000
-_COLUMNS = ("file", "line", "kind", "name", "inside", "parent")
+_COLUMNS = ("file", "line", "kind", "name", "level", "inside")
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 _Row = tuple[str, int, str, str, str, str | None]
@@ -41,9 +41,9 @@ def parse_code(files: Mapping[str, str] | str) -> Any:
 
     Returns:
         A DataFrame with a row for each definition, import, call and `raise`: `file`, `line`, `kind` (`function`,
-        `class`, `import`, `call`, `raise`), `name` (of an import the module, of a `raise` the exception), `inside`
-        (`module`, `class` or `function`: what it stands in directly) and `parent` (the dotted name of that; None for
-        a module, so that it is not counted among classes).
+        `class`, `import`, `call`, `raise`), `name` (of an import the module, of a `raise` the exception), `level`
+        (`top`, `class` or `function`: what it stands in directly) and `inside` (the dotted name of that class or
+        function; None at the top, so that it is not counted among classes).
         Files that are not valid Python are left out.
     """
     import pandas as pd
@@ -77,15 +77,15 @@ def _has_code(tree: ast.Module) -> bool:
 
 def _rows(file: str, tree: ast.Module) -> Iterator[_Row]:
     """Walk a tree without recursion, in the order of the source."""
-    waiting: list[tuple[ast.AST, str, str | None]] = [(tree, "module", None)]
+    waiting: list[tuple[ast.AST, str, str | None]] = [(tree, "top", None)]
     while waiting:
-        node, inside, parent = waiting.pop()
+        node, level, inside = waiting.pop()
         for kind, name in _entries(node):
-            yield file, getattr(node, "lineno", 0), kind, name, inside, parent
+            yield file, getattr(node, "lineno", 0), kind, name, level, inside
         if isinstance(node, _DEFINITIONS):
-            inside = "class" if isinstance(node, ast.ClassDef) else "function"
-            parent = f"{parent}.{node.name}" if parent else node.name
-        children = [(child, inside, parent) for child in ast.iter_child_nodes(node)]
+            level = "class" if isinstance(node, ast.ClassDef) else "function"
+            inside = f"{inside}.{node.name}" if inside else node.name
+        children = [(child, level, inside) for child in ast.iter_child_nodes(node)]
         waiting += reversed(children)
 
 

@@ -14,15 +14,15 @@ FILES = {
 def test_each_definition_import_call_and_raise_is_a_row():
     rows = parse_code(FILES)
     found = {
-        (row.kind, row.name, row.inside, row.parent)
-        for row in rows.fillna({"parent": ""})[rows["file"] == "a.py"].itertuples()
+        (row.kind, row.name, row.level, row.inside)
+        for row in rows.fillna({"inside": ""})[rows["file"] == "a.py"].itertuples()
     }
     assert found == {
-        ("import", "os.path", "module", ""),
-        ("import", "re", "module", ""),
-        ("import", ".", "module", ""),
-        ("import", "json", "module", ""),
-        ("class", "Box", "module", ""),
+        ("import", "os.path", "top", ""),
+        ("import", "re", "top", ""),
+        ("import", ".", "top", ""),
+        ("import", "json", "top", ""),
+        ("class", "Box", "top", ""),
         ("function", "put", "class", "Box"),
         ("raise", "ValueError", "function", "Box.put"),
         ("call", "ValueError", "function", "Box.put"),
@@ -61,4 +61,4 @@ def test_a_deep_source_ends_nothing():
 
 def test_what_is_in_no_class_is_not_counted_as_one():
     rows = parse_code(FILES)
-    assert dict(rows[rows["kind"] == "function"]["parent"].value_counts()) == {"Box": 2, "Box.take": 1}
+    assert dict(rows[rows["kind"] == "function"]["inside"].value_counts()) == {"Box": 2, "Box.take": 1}

@@ -17,6 +17,10 @@ _MANY: Final = frozenset(
 _PLAIN_CALL: Final = re.compile(r"\s*(?:FINAL|Final|final)\(\s*([^\n()\"'=]{1,100}?)\s*\)\s*")
 _LONGEST_CALL: Final = 300
 _MOST_WORDS: Final = 500
+_MOST_LINES: Final = 200
+_LONGEST_LINE: Final = 300
+_PLACE: Final = re.compile(r"^\[[^\]\n]{1,60}\] ")
+"""Of a line among the data, as `find_lines` shows it."""
 _NAMES: Final = re.compile(r"(?<!\w)(?:[A-Z][\w-]*|[\w-]*\d[\w-]*)")
 _HOW_MANY: Final = re.compile(r"\bhow (?:many|much)\b", re.IGNORECASE)
 _LISTED: Final = re.compile(
@@ -48,6 +52,15 @@ _HOW_MANY_OF_LIST: Final = (
 _ONE_OF_MANY: Final = (
     "The question asks for one thing, and `{name}` is {summary}. Choose the one that answers it: "
     "the block is `FINAL(...)` with that alone."
+)
+
+_EXTREMES: Final = (
+    (r"\b(?:highest|largest|most|greatest|biggest|longest|best|maximum|top)\b", "largest", "idxmax"),
+    (r"\b(?:lowest|smallest|least|fewest|shortest|worst|minimum)\b", "smallest", "idxmin"),
+)
+_LEFT_OUT: Final = (
+    "The line `{line}` has the form of those that your answer is from. If it answers the question too, name all of "
+    "them in one list."
 )
 
 
@@ -97,6 +110,36 @@ def unseen_words(code: str, shown: str) -> str | None:
     return next((word for word in words[:_MOST_WORDS] if not _stands_in(shown, word)), None)
 
 
+def left_out(code: str, shown: str) -> str | None:
+    """Returns a line of the form of those that hold the items of an answer, none of whose names is in it; else None.
+
+    Args:
+        code: of a reply that hands FINAL a list of texts.
+        shown: what the agent was shown last.
+    """
+    value = _answered(code)
+    if not isinstance(value, (ast.List, ast.Tuple, ast.Set)):
+        return None
+    items = [
+        item.value for item in value.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)
+    ]
+    words = {word for item in items for word in _NAMES.findall(item)} or set(items)
+    lines = [
+        _PLACE.sub("", line.strip()) for line in shown.splitlines()[:_MOST_LINES] if len(line) < _LONGEST_LINE
+    ]
+    holding = [line for line in lines if any(_stands_in(line, item) for item in items)]
+    forms = {_form(line) for line in holding if len(_NAMES.findall(line)) > 1}
+    for line in dict.fromkeys(lines):
+        names = set(_NAMES.findall(line))
+        if line not in holding and _form(line) in forms and len(names - words) > 1:
+            return line
+    return None
+
+
+def _form(line: str) -> str:
+    return _NAMES.sub("_", line)
+
+
 class AnswerKinds:
     """Of one agent: values that do not fit the question are sent back, each once.
 
@@ -110,6 +153,7 @@ class AnswerKinds:
     def __init__(self, question: str) -> None:
         self._question = question[:2000]
         self._refused: set[str] = set()
+        self._asked_of: set[str] = set()
         self.several = _SEVERAL.search(self._question) is not None and not _HOW_MANY.search(self._question)
 
     def refuse(self, code: str, variables: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -130,7 +174,29 @@ class AnswerKinds:
         else:
             return None
         self._refused.add(name)
+        if text is _ONE_OF_MANY and about.get("type") == "Series" and (best := self._best()):
+            text += f" If it is the {best[0]}, that is `FINAL({{name}}.{best[1]}())`."
         return text.format(name=name, summary=about.get("summary", "more than one"))
+
+    def _best(self) -> tuple[str, str] | None:
+        """Returns which of several values the question asks for, and the method of a column that tells where it is."""
+        for pattern, which, method in _EXTREMES:
+            if re.search(pattern, self._question, re.IGNORECASE):
+                return which, method
+        return None
+
+    def incomplete(self, code: str, shown: str) -> str | None:
+        """Returns what an answer read from lines may lack; None for nothing, and for what was asked before.
+
+        Args:
+            code: of a reply.
+            shown: what the agent was shown last.
+        """
+        line = left_out(code, shown) if self.several else None
+        if line is None or line in self._asked_of:
+            return None
+        self._asked_of.add(line)
+        return _LEFT_OUT.format(line=line)
 
 
 def _answered_name(code: str) -> str | None:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from rlm_jupyter.engine.agent.question_terms import labels, quoted
 from rlm_jupyter.engine.reply.python_syntax import parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-_QUOTED: Final = re.compile(r"(?<!\w)'([^'\n]{2,40})'(?!\w)|\"([^\"\n]{2,40})\"")
 _PART_OF_DATE: Final = re.compile(r"\d{4}(?:-\d\d)?")
 _BY_LABEL: Final = frozenset({"at", "loc"})
+_COMBINATIONS: Final = frozenset({"itertools.combinations", "combinations"})
+_DISTINCT: Final = frozenset(
+    ("set", "frozenset", "unique", "drop_duplicates", "keys", "index", "groups", "value_counts", "columns")
+)
+_EACH_ONCE: Final = (ast.Set, ast.SetComp, ast.Dict, ast.DictComp)
+"""What has each item once, by its call and by its form."""
+_COMPARED: Final = re.compile(
+    r"\b(at least|at most|more than|less than|fewer than|exactly) (\d{1,6})(?![\d.,:%-]*\d)", re.IGNORECASE
+)
 _SOURCE: Final = 60
-_READ: Final = 2000
-"""Characters of a question in which its quoted names are looked for."""
-_MOST_TERMS: Final = 8
 
 
 @dataclass
@@ -32,12 +39,14 @@ class CodeDoubts:
         mapping: the variable that is a dict of texts; empty for none.
         column: the column of sentences in the data; empty for none.
         table: the variable of the table that was made of the data; empty for none.
+        longer: terms of the question that are values of a column, where longer values contain them; with the column.
     """
 
     question: str
     mapping: str = ""
     column: str = ""
     table: str = ""
+    longer: dict[str, str] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
     def of(self, code: str) -> list[str]:
@@ -46,19 +55,49 @@ class CodeDoubts:
         if tree is None:
             return []
         found = [*_constant_conditions(tree), *_loops_over_names(tree, self.mapping), *_old_numbers(tree)]
-        found += [*_parts_of_dates(tree), *_words_in_sentences(tree, self.column)]
-        found += self._unused(code) if _computes(tree) else []
+        found += [
+            *_repeated_items(tree),
+            *_parts_of_dates(tree),
+            *_words_in_sentences(tree, self.column, labels(self.question)),
+        ]
+        found += _parts_of_values(tree, self.longer)
+        found += [*self._unused(code), *_unused_numbers(tree, self.question)] if _computes(tree) else []
         new = [text for text in dict.fromkeys(found) if text not in self._told]
         self._told.update(new)
         return new
 
     def _unused(self, code: str) -> Iterator[str]:
-        terms = [one or other for one, other in _QUOTED.findall(self.question[:_READ])]
-        for term in list(dict.fromkeys(terms))[:_MOST_TERMS]:
+        for term in quoted(self.question):
             if term.lower() not in code.lower():
                 select = f"{self.table} = {self.table}[({self.table} == {term!r}).any(axis=1)]"
                 how = f" To do so, put `{select}` before it and change nothing else." if self.table else ""
                 yield f"Your code does not use {term!r}, which the question names: it may have to select by it.{how}"
+
+
+def _parts_of_values(tree: ast.Module, longer: Mapping[str, str]) -> Iterator[str]:
+    """Find a search for a term in a column in which it is a whole value and a part of others too."""
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+            continue
+        searched = node.args[0]
+        if not isinstance(searched, ast.Constant) or node.func.attr != "contains":
+            continue
+        column = longer.get(searched.value, "") if isinstance(searched.value, str) else ""
+        if column and _mentions(node.func.value, column):
+            term = repr(searched.value)
+            yield (
+                f"`contains({term})` also takes longer values of `{column}` that hold it. To take just {term}, "
+                f"write `== {term}` instead."
+            )
+
+
+def _unused_numbers(tree: ast.Module, question: str) -> Iterator[str]:
+    """Find a number to compare with that a question asks for, where code has neither it nor the one beside it."""
+    used = {str(node.value) for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    for words, figure in _COMPARED.findall(question[:2000]):
+        number = int(figure)
+        if not used & {str(number), str(number - 1), str(number + 1), str(number / 100), str(float(number))}:
+            yield f"Your code does not use {number}, and the question says '{words} {number}': compare with it."
 
 
 def _computes(tree: ast.Module) -> bool:
@@ -134,6 +173,42 @@ def _old_numbers(tree: ast.Module) -> Iterator[str]:
             return
 
 
+def _repeated_items(tree: ast.Module) -> Iterator[str]:
+    """Find combinations of the values of a column, in which one may stand more than once."""
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and node.args and ast.unparse(node.func) in _COMBINATIONS):
+            continue
+        parts = list(_origin(node.args[0], tree))
+        once = any(isinstance(part, _EACH_ONCE) or _name_of(part) in _DISTINCT for part in parts)
+        of_table = any(
+            isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Constant) for part in parts
+        )
+        source = ast.unparse(node.args[0])
+        if of_table and not once and len(source) <= _SOURCE:
+            call = ast.unparse(node.func)
+            yield f"A value may stand in `{source}` more than once: write `{call}(sorted(set({source})), 2)`."
+            return
+
+
+def _origin(value: ast.expr, tree: ast.Module) -> Iterator[ast.AST]:
+    """Find all parts of an expression, and of what the variables in it were made by."""
+    made: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        for target in node.targets if isinstance(node, ast.Assign) else ():
+            if isinstance(target, ast.Name):
+                made.setdefault(target.id, []).append(node.value)
+    waiting = [value]
+    while waiting:
+        for part in ast.walk(waiting.pop()):
+            yield part
+            if isinstance(part, ast.Name):
+                waiting += made.pop(part.id, [])
+
+
+def _name_of(part: ast.AST) -> str:
+    return part.attr if isinstance(part, ast.Attribute) else part.id if isinstance(part, ast.Name) else ""
+
+
 def _parts_of_dates(tree: ast.Module) -> Iterator[str]:
     """Find a date that is compared with a year or a month, which no date equals."""
     for node in ast.walk(tree):
@@ -153,7 +228,7 @@ def _parts_of_dates(tree: ast.Module) -> Iterator[str]:
                 )
 
 
-def _words_in_sentences(tree: ast.Module, column: str) -> Iterator[str]:
+def _words_in_sentences(tree: ast.Module, column: str, named: list[str]) -> Iterator[str]:
     """Find sentences that are judged by a word in them, or compared with a label."""
     for node in ast.walk(tree) if column else ():
         searched = (
@@ -170,10 +245,21 @@ def _words_in_sentences(tree: ast.Module, column: str) -> Iterator[str]:
         if searched or compared:
             yield (
                 f"No word in a sentence of `{column}` tells what it is about. Let a model judge first: "
-                f'`rows["label"] = classify(rows["{column}"], [...])`, with all the labels of the question in the '
-                'list; then use `rows["label"]`.'
+                f"`{label_line(column, named)}`{'' if named else ', with all the labels of the question in the list'}; "
+                'then use `rows["label"]`.'
             )
             return
+
+
+def label_line(column: str, named: list[str]) -> str:
+    """Returns the line of Python by which a model labels the sentences of a column.
+
+    Args:
+        column: of the table `rows`.
+        named: the labels that the question offers; empty for not known.
+    """
+    listed = json.dumps(named, ensure_ascii=False) if named else "[...]"
+    return f'rows["label"] = classify(rows["{column}"], {listed})'
 
 
 def _mentions(node: ast.expr, column: str) -> bool:

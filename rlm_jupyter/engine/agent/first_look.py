@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.answer_checks import counts
+from rlm_jupyter.engine.agent.question_columns import KINDS, Column, Named
 from rlm_jupyter.errors import KernelDiedError
 from rlm_jupyter.guest.bridge import frames
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from rlm_jupyter.kernels.agent_kernel import AgentKernel
 
@@ -47,8 +48,8 @@ describe(rows)
 print(rows.drop_duplicates("kind").to_string(index=False))
 """
 _CODE_ROWS = """\
-Each row of `rows` is one function definition, class, import, call or `raise`; `parent` is what it stands in. A method \
-has kind 'function' and inside 'class', and its class is in `parent`; what is at the top level has inside 'module'."""
+Each row of `rows` is one function definition, class, import, call or `raise`; `inside` names the class or function \
+that it stands in. A method is a row of kind 'function' and level 'class'; what is at the top level has level 'top'."""
 _CLEAN = "rows = clean_table(context)\ndescribe(rows)\n"
 _JOIN = "rows = join_tables(context)\ndescribe(rows)\n"
 _APART = """\
@@ -59,6 +60,8 @@ for name, table in context.items():
 _MOST_TABLES = 4
 _JOINED_ROWS = "`rows` is a pandas DataFrame that has the columns of all tables: use pandas."
 _LONGEST_COLUMN = 60
+_MOST_NAMED = 8
+_MOST_COLUMNS = 40
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ class Look:
         found: whether it shows lines in which the answer may stand as it is.
         texts: a column of sentences among the data; empty for none.
         legend: what a row of the table that it makes is; empty if that is plain.
+        named: terms of the question that are values in that table.
+        columns: of that table.
     """
 
     code: str
@@ -78,6 +83,8 @@ class Look:
     found: bool = False
     texts: str = ""
     legend: str = ""
+    named: tuple[Named, ...] = ()
+    columns: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,8 @@ class Outline:
         joined: whether it is tables with a common key.
         unclean: whether it is a table with texts to be converted.
         texts: a column of sentences; empty for none.
+        named: terms of the question that are values in the table.
+        columns: of the table.
     """
 
     lines: int = 0
@@ -101,14 +110,41 @@ class Outline:
     joined: bool = False
     unclean: bool = False
     texts: str = ""
+    named: tuple[Named, ...] = ()
+    columns: tuple[Column, ...] = ()
 
 
 def read_outline(told: Mapping[str, Any]) -> Outline:
     """Returns an outline as a kernel told it; what is not of the right type counts for nothing."""
     lines, texts = told.get("lines"), told.get("texts")
     flags = {name: told.get(name) is True for name in ("left", "others", "code", "joined", "unclean")}
-    column = texts if isinstance(texts, str) and len(texts) <= _LONGEST_COLUMN and texts.isprintable() else ""
-    return Outline(lines=len(lines) if isinstance(lines, list) else 0, texts=column, **flags)
+    return Outline(
+        lines=len(lines) if isinstance(lines, list) else 0,
+        texts=texts if isinstance(texts, str) and _is_word(texts) else "",
+        named=tuple(_read_named(told.get("named"))),
+        columns=tuple(_read_columns(told.get("columns"))),
+        **flags,
+    )
+
+
+def _read_named(told: object) -> Iterator[Named]:
+    for each in told[:_MOST_NAMED] if isinstance(told, list) else ():
+        if isinstance(each, list) and [type(part) for part in each] == [str, str, bool]:
+            column, term, longer = each
+            if _is_word(column) and _is_word(term):
+                yield Named(column, term, longer)
+
+
+def _read_columns(told: object) -> Iterator[Column]:
+    for each in told[:_MOST_COLUMNS] if isinstance(told, list) else ():
+        if isinstance(each, list) and [type(part) for part in each] == [str, str]:
+            name, kind = each
+            if _is_word(name) and kind in KINDS:
+                yield Column(name, kind)
+
+
+def _is_word(told: object) -> bool:
+    return isinstance(told, str) and len(told) <= _LONGEST_COLUMN and told.isprintable()
 
 
 async def plan_look(
@@ -165,10 +201,12 @@ def _choose(description: Mapping[str, Any], outline: Outline, asked: bool, names
     if kind == "list" and outline.lines and open_names:
         return _look_at_text(description, outline, asked=asked)
     look = _look_at_rows(description, outline) if open_names else None
-    return look if look is not None else _look_at_items(description, names, asked=asked)
+    return look if look is not None else _look_at_items(description, outline, names, asked=asked)
 
 
-def _look_at_items(description: Mapping[str, Any], names: Sequence[str], *, asked: bool) -> Look:
+def _look_at_items(
+    description: Mapping[str, Any], outline: Outline, names: Sequence[str], *, asked: bool
+) -> Look:
     """Returns a look at data as it is: the lines of its texts that fit, its tables one by one, or a description."""
     kind, types = description.get("type"), description.get("item_types")
     types = set(types) if isinstance(types, dict) else set()
@@ -180,7 +218,10 @@ def _look_at_items(description: Mapping[str, Any], names: Sequence[str], *, aske
     if kind == "dict" and types == {"DataFrame"} and not own and _number(description) <= _MOST_TABLES:
         return Look(_APART, "`context`")
     own = own or ["context"]
-    return Look(f"describe({', '.join(own)})\n", " and ".join(f"`{name}`" for name in own))
+    code, data = f"describe({', '.join(own)})\n", " and ".join(f"`{name}`" for name in own)
+    if kind == "DataFrame" and len(own) == 1:
+        return Look(code, data, named=outline.named, columns=outline.columns)
+    return Look(code, data)
 
 
 def _number(description: Mapping[str, Any]) -> int:
@@ -196,19 +237,32 @@ def _look_at_text(description: Mapping[str, Any], outline: Outline, *, asked: bo
         code, data = code + _MORE, "`more`" if outline.left else "`rows` or `more`"
     elif outline.others:
         code += _OTHERS
-    found = asked and description.get("truncated") is not False
-    return Look(code + (_FIND if found else ""), data, found=found and not outline.lines, texts=outline.texts)
+    lines = _FIND if asked and description.get("truncated") is not False else ""
+    return Look(
+        code + lines,
+        data,
+        found=bool(lines) and not outline.lines,
+        texts=outline.texts,
+        named=outline.named if data == "`rows`" else (),
+        columns=outline.columns if data == "`rows`" else (),
+    )
 
 
 def _look_at_rows(description: Mapping[str, Any], outline: Outline) -> Look | None:
     """Returns a look that makes one table of the data; None if there is none to be made."""
     kind = description.get("type")
     if kind == "list" and description.get("fields"):
-        return Look("describe(context)\n" + _RECORDS, "`rows`", texts=outline.texts)
+        return Look("describe(context)\n" + _RECORDS, "`rows`", texts=outline.texts, columns=outline.columns)
     if kind == "dict" and outline.code:
-        return Look(_CODE, "`rows`", legend=_CODE_ROWS)
+        return Look(_CODE, "`rows`", legend=_CODE_ROWS, named=outline.named, columns=outline.columns)
     if kind == "dict" and outline.joined:
-        return Look("describe(context)\n" + _JOIN, "`rows`", legend=_JOINED_ROWS)
+        return Look(
+            "describe(context)\n" + _JOIN,
+            "`rows`",
+            legend=_JOINED_ROWS,
+            named=outline.named,
+            columns=outline.columns,
+        )
     if kind == "DataFrame" and (outline.unclean or outline.texts):
-        return Look(_CLEAN, "`rows`", texts=outline.texts)
+        return Look(_CLEAN, "`rows`", texts=outline.texts, named=outline.named, columns=outline.columns)
     return None

@@ -7,6 +7,7 @@ besides: a first look is taken for it, its messages end with what is wanted, and
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,8 @@ from rlm_jupyter.engine.agent.answer_checks import AnswerKinds, answer_in_words,
 from rlm_jupyter.engine.agent.attempts import Attempt, Attempts, key_of, may_differ
 from rlm_jupyter.engine.agent.code_doubts import CodeDoubts
 from rlm_jupyter.engine.agent.first_look import DERIVED, Look
-from rlm_jupyter.engine.agent.question_idioms import idioms
+from rlm_jupyter.engine.agent.question_idioms import idioms, selection
+from rlm_jupyter.engine.agent.question_terms import labels, quoted
 from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines
 from rlm_jupyter.text.shorten import cut_middle
@@ -103,6 +105,7 @@ class Guidance:
         self.data = look.data
         self.doubts.mapping = "context" if mapping and look.data == "`context`" else ""
         self.doubts.column = self.look.texts
+        self.doubts.longer = {each.term: each.column for each in look.named if each.longer}
         table = look.data.strip("`")
         self.doubts.table = table if table.isidentifier() and table not in {"context", *self._names} else ""
 
@@ -175,6 +178,8 @@ class Guidance:
         """Returns why code of a small model cannot lead to an answer; None if it can."""
         if self._only_read and (word := unseen_words(code, shown)) is not None:
             return f"`{word}` stands in no output, so it is no answer. Search `context` by code."
+        if self._only_read and (lacking := self._kinds.incomplete(code, shown)) is not None:
+            return lacking
         if (unfit := self._kinds.refuse(code, variables)) is not None:
             return unfit
         if (name := self._retyped(code)) is not None:
@@ -294,7 +299,7 @@ class Guidance:
         look = self.look
         if look is None:
             return small_prompt.begin(self._question, self.data)
-        lines = idioms(self._question) if look.data != "`context`" else []
+        lines = self._lines(look) if look.columns or look.data != "`context`" else []
         return small_prompt.begin(
             self._question,
             self.data,
@@ -304,6 +309,20 @@ class Guidance:
             legend=look.legend,
             idioms=lines,
         )
+
+    def _lines(self, look: Look) -> list[str]:
+        """Returns lines of Python that fit the question: one that selects the rows it names, then what it asks for."""
+        labelled = "label" if look.texts else ""
+        table = look.data.strip("`")
+        lines = idioms(self._question, look.columns, look.named, labelled)
+        if look.columns and table != "rows":
+            lines = [re.sub(r"\brows\b", table, line) for line in lines]
+        named = [(each.column, each.term) for each in look.named]
+        if labelled:
+            offered = set(labels(self._question))
+            named = [(labelled, term) for term in quoted(self._question) if term in offered]
+        chosen = selection(table, named)
+        return [chosen, *lines] if chosen else lines
 
     def output_chars(self, given: int) -> int:
         """Returns how many characters of a cell's output the model is shown."""

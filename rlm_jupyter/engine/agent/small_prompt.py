@@ -10,6 +10,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING, Any, Final
 
+from rlm_jupyter.engine.agent.code_doubts import label_line
+from rlm_jupyter.engine.agent.question_terms import labels
 from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.text.shorten import cut_middle
 
@@ -50,7 +52,8 @@ _ONE: Final = {"form": '"..."', "what": "the answer, as short as it can be,"}
 _SEVERAL: Final = {"form": '["...", "..."]', "what": "all that answer it, each by its name alone,"}
 _CLASSIFY: Final = """\
 `{column}` holds sentences. Code cannot tell what they are about; if the question asks for that, begin with \
-`rows["label"] = classify(rows["{column}"], [...])`, with all the labels that the question names in the list."""
+`{line}`{all_labels}."""
+_ALL_LABELS: Final = ", with all the labels that the question names in the list"
 _MEND: Final = """\
 Question: {question}
 Reply with one ```repl block: the same code with this mended. It computes `result` and prints it."""
@@ -123,8 +126,11 @@ def begin(
         return _READ.format(question=asked, data=data, **(_SEVERAL if several else _ONE))
     given = f" from {data}" if data else ""
     parts = [legend] if legend else []
+    if column:
+        named = labels(question)
+        line = label_line(column, named)
+        parts.append(_CLASSIFY.format(column=column, line=line, all_labels="" if named else _ALL_LABELS))
     parts += [f"In Python:\n{chr(10).join(idioms)}"] if idioms else []
-    parts += [_CLASSIFY.format(column=column)] if column else []
     return "\n\n".join([*parts, _BEGIN.format(question=asked, steps=_STEPS, data=given)])
 
 

@@ -47,6 +47,7 @@ _FINDERS: dict[str, tuple[_Finder, ...]] = {
         wrong_kind.index_of_sequence,
         wrong_kind.not_callable,
         wrong_kind.not_subscriptable,
+        wrong_value.values_counted,
         wrong_value.text_and_number,
         wrong_value.one_sentence,
     ),

@@ -210,6 +210,8 @@ def not_a_table(failure: Failure, sample: int) -> str | None:
 def index_of_sequence(failure: Failure, sample: int) -> str | None:
     """Returns a hint at a text or a list that was indexed by a name."""
     if failure.search(r"string indices must be integers|str indices"):
+        if (names := _loop_over_columns(failure)) is not None:
+            return names
         return _text_as_other(failure, "has no columns or keys", sample)
     found = failure.search(r"\b(list|tuple) indices must be integers")
     if found is None:
@@ -222,6 +224,19 @@ def index_of_sequence(failure: Failure, sample: int) -> str | None:
     key = re.search(r"\[\s*(['\"][^'\"\n\\`]{1,40}['\"])\s*\]", failure.line)
     of = key[1] if key else "key"
     return f"{what}: take an item first, `{name}[0][{of}]`, or all: `[item[{of}] for item in {name}]`."
+
+
+def _loop_over_columns(failure: Failure) -> str | None:
+    """Returns a hint at a loop over a table, which goes over the names of its columns."""
+    taken = re.findall(r"\b([^\W\d]\w{0,40})\[", failure.line)
+    for item, table in re.findall(r"\bfor (\w{1,40}) in (\w{1,40})\s*[:\])\n]", failure.short_code):
+        about = failure.variables.get(table, {})
+        if item in taken and (kind_of(about) == "table" or table == "rows"):
+            return (
+                f"`for {item} in {table}` goes over the names of the columns. Select by a column without a loop, as in "
+                f"`{table}[{table}['name'] == 'a']`, or write `for {item} in {table}.to_dict('records')`."
+            )
+    return None
 
 
 def not_callable(failure: Failure, sample: int) -> str | None:

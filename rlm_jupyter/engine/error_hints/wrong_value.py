@@ -32,6 +32,13 @@ def nothing_there(failure: Failure, _sample: int) -> str | None:
     )
 
 
+def values_counted(failure: Failure, _sample: int) -> str | None:
+    """Returns a hint at a column whose `count` was given a value to look for, as a list's takes it."""
+    if failure.search(r"Series\.count\(\) takes 1 positional argument") is None:
+        return None
+    return "To count one value in a column, compare and sum: `(column == value).sum()`."
+
+
 def unpacked(failure: Failure, sample: int) -> str | None:
     """Returns a hint at lines that have more or fewer parts than the code takes from them."""
     counts = failure.search(r"(?:not enough|too many) values to unpack \(expected (?:at least )?(\d{1,4})")

@@ -1,0 +1,98 @@
+"""Which columns of a table a question is about: with them the lines of Python for small models are written."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+KINDS: Final = ("date", "flag", "number", "text")
+_WORD: Final = re.compile(r"[^\W_]{2,}")
+_MARKED: Final = re.compile(r"`([^`\n]{1,60})`")
+_STEM: Final = 6
+"""Characters of a word by which it is told from others: `refunded` is asked for as refunds."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table that a first look shows.
+
+    Attributes:
+        name: of the column.
+        kind: one of `KINDS`.
+    """
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Named:
+    """A term of the question that is a value in one column of a table.
+
+    Attributes:
+        column: its name.
+        term: as it stands in the question and in the column.
+        longer: whether other values of the column contain the term.
+    """
+
+    column: str
+    term: str
+    longer: bool = False
+
+
+def chosen_columns(question: str, columns: Sequence[Column]) -> dict[str, str]:
+    """Returns the columns that a question is about, by what they are for; what is not clear is left out.
+
+    Args:
+        question: verbatim.
+        columns: of the table, in order.
+
+    Returns:
+        `date`, `flag`, `number` (of which something is computed), `group` (by which), `key` (that tells rows apart).
+    """
+    asked = question[:2000]
+    marked = set(_MARKED.findall(asked))
+    stems = [_stem(word) for word in _WORD.findall(asked)]
+    named = sorted(
+        (column for column in columns if column.name in marked or _is_asked(column.name, stems)),
+        key=lambda column: column.name not in marked,
+    )
+    found: dict[str, str] = {}
+    for kind in ("date", "flag", "number"):
+        of_kind = [column for column in columns if column.kind == kind and not _is_key(column.name)]
+        choice = next((column for column in named if column in of_kind), None)
+        if choice is None and len(of_kind) == 1:
+            choice = of_kind[0]
+        if choice is not None:
+            found[kind] = choice.name
+    used = set(found.values())
+    groups = [
+        column.name for column in named if column.name not in used and column.kind in ("text", "number")
+    ]
+    texts = [column.name for column in columns if column.kind == "text"]
+    if groups or len(texts) == 1:
+        found["group"] = (groups or texts)[0]
+    keys = [column.name for column in named if column.name in marked] + [
+        column.name for column in columns if _is_key(column.name)
+    ]
+    if keys:
+        found["key"] = keys[0]
+    return found
+
+
+def _is_asked(name: str, stems: Iterable[str]) -> bool:
+    own = {_stem(word) for word in _WORD.findall(name)} - {"id"}
+    return bool(own) and own <= set(stems)
+
+
+def _is_key(name: str) -> bool:
+    return re.search(r"(?:^|_)(?:id|key|no|number)$", name.lower()) is not None
+
+
+def _stem(word: str) -> str:
+    plain = word.lower()
+    return (plain[:-1] if plain.endswith("s") and len(plain) > 3 else plain)[:_STEM]  # noqa: PLR2004

@@ -1,0 +1,62 @@
+"""What a question names: words in quotes, and the labels among which something is to be told apart."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_QUOTED: Final = re.compile(r"(?<!\w)'([^'\n]{2,40})'(?!\w)|\"([^\"\n]{2,40})\"")
+_READ: Final = 2000
+"""Characters of a question that are looked through."""
+_MOST: Final = 8
+_MOST_LABELS: Final = 20
+_OFFERED: Final = re.compile(
+    r"\b(?:one of(?: (?:these|the following))?(?: \w{1,20}){0,2}"
+    r"|(?:labels?|topics?|subjects?|categor(?:y|ies)|class(?:es)?|kinds?)(?: are| is)?)"
+    r"\s*[:(]\s*([^:.?!\n]{3,400})",
+    re.IGNORECASE,
+)
+_EITHER: Final = re.compile(
+    r"\b(?:is|are|as|either|whether(?: \w{1,20}){1,4})\s+((?:'[^'\n]{2,40}'|\"[^\"\n]{2,40}\")"
+    r"(?:(?:,\s*|\s+)(?:or\s+|and\s+)?(?:'[^'\n]{2,40}'|\"[^\"\n]{2,40}\"))+)",
+    re.IGNORECASE,
+)
+_ASIDE: Final = re.compile(r"\([^()\n]{0,200}\)")
+_BETWEEN: Final = re.compile(r"\s*(?:,\s*(?:(?:or|and)\s+)?|;\s*|\s+(?:or|and)\s+)")
+_WORDS: Final = 3
+_SENTIMENT: Final = re.compile(r"\b(?:positive|negative)\b", re.IGNORECASE)
+_JUDGED: Final = re.compile(
+    r"\b(?:reviews?|comments?|feedback|opinions?|tweets?|posts?|sentiments?|ratings?)\b", re.IGNORECASE
+)
+
+
+def quoted(question: str) -> list[str]:
+    """Returns the first words that a question has in quotes, each once.
+
+    Args:
+        question: verbatim.
+    """
+    terms = [one or other for one, other in _QUOTED.findall(question[:_READ])]
+    return list(dict.fromkeys(terms))[:_MOST]
+
+
+def labels(question: str) -> list[str]:
+    """Returns the labels that a question offers, as in "one of these: billing, delivery, or praise"; empty for none.
+
+    Args:
+        question: verbatim.
+    """
+    found = _OFFERED.search(_ASIDE.sub("", question[:_READ])) or _EITHER.search(question[:_READ])
+    if found is None:
+        return _sentiments(question[:_READ])
+    names = [part.strip().strip("'\"`").strip() for part in _BETWEEN.split(found[1].strip())]
+    names = list(dict.fromkeys(name for name in names if name))
+    plain = all(len(name.split()) <= _WORDS and '"' not in name and name.isprintable() for name in names)
+    return names if plain and 1 < len(names) <= _MOST_LABELS else []
+
+
+def _sentiments(question: str) -> list[str]:
+    """Returns the sentiments to tell apart, where a question about opinions names one of them."""
+    if not (_SENTIMENT.search(question) and _JUDGED.search(question)):
+        return []
+    return ["positive", "negative", *(["neutral"] if "neutral" in question.lower() else [])]
