@@ -36,7 +36,8 @@ def outline_data(data: Any, question: str) -> dict[str, Any]:
         its tables have a common key; `unclean`: whether a table has texts to be converted; `texts`: the column of
         its rows that holds sentences; `named`: of each term that the question has in quotes
         and that is a whole value of one column, that column, the term, and whether longer values hold it too;
-        `columns`: each column and what it holds (`date`, `flag`, `number`, `text`). What does not hold is left out.
+        `columns`: each
+        column and what it holds (`date`, `flag`, `number`, `integer`, `text`). What does not hold is left out.
     """
     if type(data) is list and all(type(item) is str and "\n" not in item for item in data):
         data = "\n".join(data)
@@ -81,7 +82,7 @@ def _columns(table: Any) -> dict[str, Any]:
     names = [name for name in table.columns[:_MOST_COLUMNS] if type(name) is str]
     if len(set(names)) < len(table.columns[:_MOST_COLUMNS]):
         return {}
-    kinds = {"b": "flag", "M": "date", "i": "number", "u": "number", "f": "number"}
+    kinds = {"b": "flag", "M": "date", "i": "integer", "u": "integer", "f": "number"}
     return {"columns": [[name, kinds.get(table[name].dtype.kind, "text")] for name in names]}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rlm_jupyter.engine.reply.python_syntax import parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
 _MANY: Final = frozenset(
     {"DataFrame", "Series", "list", "tuple", "set", "dict", "ndarray", "Index", "dict_keys"}
@@ -18,6 +18,7 @@ _PLAIN_CALL: Final = re.compile(r"\s*(?:FINAL|Final|final)\(\s*([^\n()\"'=]{1,10
 _LONGEST_CALL: Final = 300
 _MOST_WORDS: Final = 500
 _MOST_LINES: Final = 200
+_MOST_ITEMS: Final = 20
 _LONGEST_LINE: Final = 300
 _PLACE: Final = re.compile(r"^\[[^\]\n]{1,60}\] ")
 """Of a line among the data, as `find_lines` shows it."""
@@ -59,8 +60,8 @@ _EXTREMES: Final = (
     (r"\b(?:lowest|smallest|least|fewest|shortest|worst|minimum)\b", "smallest", "idxmin"),
 )
 _LEFT_OUT: Final = (
-    "The line `{line}` has the form of those that your answer is from. If it answers the question too, name all of "
-    "them in one list."
+    "The line `{line}` has the form of those that your answer is from. If it answers the question too, the block is "
+    "`FINAL([{items}])`."
 )
 
 
@@ -110,8 +111,8 @@ def unseen_words(code: str, shown: str) -> str | None:
     return next((word for word in words[:_MOST_WORDS] if not _stands_in(shown, word)), None)
 
 
-def left_out(code: str, shown: str) -> str | None:
-    """Returns a line of the form of those that hold the items of an answer, none of whose names is in it; else None.
+def left_out(code: str, shown: str) -> tuple[str, list[str]] | None:
+    """Returns a line of the form of those that hold the items of an answer, and all items of such lines; else None.
 
     Args:
         code: of a reply that hands FINAL a list of texts.
@@ -121,23 +122,32 @@ def left_out(code: str, shown: str) -> str | None:
     if not isinstance(value, (ast.List, ast.Tuple, ast.Set)):
         return None
     items = [
-        item.value for item in value.elts if isinstance(item, ast.Constant) and isinstance(item.value, str)
+        part.value for part in value.elts if isinstance(part, ast.Constant) and isinstance(part.value, str)
     ]
-    words = {word for item in items for word in _NAMES.findall(item)} or set(items)
-    lines = [
-        _PLACE.sub("", line.strip()) for line in shown.splitlines()[:_MOST_LINES] if len(line) < _LONGEST_LINE
-    ]
-    holding = [line for line in lines if any(_stands_in(line, item) for item in items)]
-    forms = {_form(line) for line in holding if len(_NAMES.findall(line)) > 1}
-    for line in dict.fromkeys(lines):
-        names = set(_NAMES.findall(line))
-        if line not in holding and _form(line) in forms and len(names - words) > 1:
-            return line
+    shown_lines = [line.strip() for line in shown.splitlines()[:_MOST_LINES] if len(line) < _LONGEST_LINE]
+    lines = list(dict.fromkeys(_PLACE.sub("", line) for line in shown_lines))
+    for item in items[:_MOST_ITEMS]:
+        for line in lines:
+            alike = _alike(line, item, lines)
+            if {text for text, _ in alike} > set(items):
+                return next(other for text, other in alike if text not in items), [text for text, _ in alike]
     return None
 
 
-def _form(line: str) -> str:
-    return _NAMES.sub("_", line)
+def _alike(line: str, item: str, lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns what stands in the place of an item in all lines of the form of one line, each with its line."""
+    place = re.search(rf"(?<!\w){re.escape(item)}(?!\w)", line)
+    spans = [found.span() for found in _NAMES.finditer(line)]
+    starts, ends = [start for start, _ in spans], [end for _, end in spans]
+    if place is None or len(spans) < 2 or place.start() not in starts or place.end() not in ends:  # noqa: PLR2004
+        return []
+    first, last = starts.index(place.start()), ends.index(place.end())
+    form, found = _NAMES.sub("_", line), []
+    for other in lines:
+        if _NAMES.sub("_", other) == form:
+            theirs = [match.span() for match in _NAMES.finditer(other)]
+            found.append((other[theirs[first][0] : theirs[last][1]], other))
+    return found
 
 
 class AnswerKinds:
@@ -192,11 +202,11 @@ class AnswerKinds:
             code: of a reply.
             shown: what the agent was shown last.
         """
-        line = left_out(code, shown) if self.several else None
-        if line is None or line in self._asked_of:
+        found = left_out(code, shown) if self.several else None
+        if found is None or found[0] in self._asked_of:
             return None
-        self._asked_of.add(line)
-        return _LEFT_OUT.format(line=line)
+        self._asked_of.add(found[0])
+        return _LEFT_OUT.format(line=found[0], items=", ".join(map(repr, found[1])))
 
 
 def _answered_name(code: str) -> str | None:

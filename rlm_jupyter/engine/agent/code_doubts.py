@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from rlm_jupyter.engine.agent.question_terms import labels, quoted
+from rlm_jupyter.engine.agent.question_terms import labels
+from rlm_jupyter.engine.agent.unused_conditions import unused_conditions
 from rlm_jupyter.engine.reply.python_syntax import parsed
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ _DISTINCT: Final = frozenset(
 )
 _EACH_ONCE: Final = (ast.Set, ast.SetComp, ast.Dict, ast.DictComp)
 """What has each item once, by its call and by its form."""
-_COMPARED: Final = re.compile(
-    r"\b(at least|at most|more than|less than|fewer than|exactly) (\d{1,6})(?![\d.,:%-]*\d)", re.IGNORECASE
-)
 _SOURCE: Final = 60
 
 
@@ -39,6 +37,7 @@ class CodeDoubts:
         mapping: the variable that is a dict of texts; empty for none.
         column: the column of sentences in the data; empty for none.
         table: the variable of the table that was made of the data; empty for none.
+        key: the column that tells its rows apart; empty for not known.
         longer: terms of the question that are values of a column, where longer values contain them; with the column.
     """
 
@@ -46,6 +45,7 @@ class CodeDoubts:
     mapping: str = ""
     column: str = ""
     table: str = ""
+    key: str = ""
     longer: dict[str, str] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
@@ -61,17 +61,10 @@ class CodeDoubts:
             *_words_in_sentences(tree, self.column, labels(self.question)),
         ]
         found += _parts_of_values(tree, self.longer)
-        found += [*self._unused(code), *_unused_numbers(tree, self.question)] if _computes(tree) else []
+        found += unused_conditions(self.question, tree, code, self.table, self.key)
         new = [text for text in dict.fromkeys(found) if text not in self._told]
         self._told.update(new)
         return new
-
-    def _unused(self, code: str) -> Iterator[str]:
-        for term in quoted(self.question):
-            if term.lower() not in code.lower():
-                select = f"{self.table} = {self.table}[({self.table} == {term!r}).any(axis=1)]"
-                how = f" To do so, put `{select}` before it and change nothing else." if self.table else ""
-                yield f"Your code does not use {term!r}, which the question names: it may have to select by it.{how}"
 
 
 def _parts_of_values(tree: ast.Module, longer: Mapping[str, str]) -> Iterator[str]:
@@ -89,23 +82,6 @@ def _parts_of_values(tree: ast.Module, longer: Mapping[str, str]) -> Iterator[st
                 f"`contains({term})` also takes longer values of `{column}` that hold it. To take just {term}, "
                 f"write `== {term}` instead."
             )
-
-
-def _unused_numbers(tree: ast.Module, question: str) -> Iterator[str]:
-    """Find a number to compare with that a question asks for, where code has neither it nor the one beside it."""
-    used = {str(node.value) for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    for words, figure in _COMPARED.findall(question[:2000]):
-        number = int(figure)
-        if not used & {str(number), str(number - 1), str(number + 1), str(number / 100), str(float(number))}:
-            yield f"Your code does not use {number}, and the question says '{words} {number}': compare with it."
-
-
-def _computes(tree: ast.Module) -> bool:
-    """Returns whether code selects or counts something, and does not only print or answer."""
-    return any(
-        isinstance(node, (ast.Assign, ast.AugAssign)) and not isinstance(node.value, ast.Constant)
-        for node in ast.walk(tree)
-    )
 
 
 def _constant_conditions(tree: ast.Module) -> Iterator[str]:
@@ -195,9 +171,9 @@ def _origin(value: ast.expr, tree: ast.Module) -> Iterator[ast.AST]:
     made: dict[str, list[ast.expr]] = {}
     for node in ast.walk(tree):
         for target in node.targets if isinstance(node, ast.Assign) else ():
-            if isinstance(target, ast.Name):
+            if isinstance(node, ast.Assign) and isinstance(target, ast.Name):
                 made.setdefault(target.id, []).append(node.value)
-    waiting = [value]
+    waiting: list[ast.expr] = [value]
     while waiting:
         for part in ast.walk(waiting.pop()):
             yield part

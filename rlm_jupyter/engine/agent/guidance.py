@@ -16,8 +16,8 @@ from rlm_jupyter.engine.agent.answer_checks import AnswerKinds, answer_in_words,
 from rlm_jupyter.engine.agent.attempts import Attempt, Attempts, key_of, may_differ
 from rlm_jupyter.engine.agent.code_doubts import CodeDoubts
 from rlm_jupyter.engine.agent.first_look import DERIVED, Look
-from rlm_jupyter.engine.agent.question_idioms import idioms, selection
-from rlm_jupyter.engine.agent.question_terms import labels, quoted
+from rlm_jupyter.engine.agent.question_columns import chosen_columns
+from rlm_jupyter.engine.agent.question_idioms import idioms
 from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines
 from rlm_jupyter.text.shorten import cut_middle
@@ -106,6 +106,7 @@ class Guidance:
         self.doubts.mapping = "context" if mapping and look.data == "`context`" else ""
         self.doubts.column = self.look.texts
         self.doubts.longer = {each.term: each.column for each in look.named if each.longer}
+        self.doubts.key = chosen_columns(self._question, look.columns).get("key", "")
         table = look.data.strip("`")
         self.doubts.table = table if table.isidentifier() and table not in {"context", *self._names} else ""
 
@@ -178,7 +179,7 @@ class Guidance:
         """Returns why code of a small model cannot lead to an answer; None if it can."""
         if self._only_read and (word := unseen_words(code, shown)) is not None:
             return f"`{word}` stands in no output, so it is no answer. Search `context` by code."
-        if self._only_read and (lacking := self._kinds.incomplete(code, shown)) is not None:
+        if self.look is not None and self.look.found and (lacking := self._kinds.incomplete(code, shown)):
             return lacking
         if (unfit := self._kinds.refuse(code, variables)) is not None:
             return unfit
@@ -311,18 +312,12 @@ class Guidance:
         )
 
     def _lines(self, look: Look) -> list[str]:
-        """Returns lines of Python that fit the question: one that selects the rows it names, then what it asks for."""
-        labelled = "label" if look.texts else ""
+        """Returns lines of Python that fit the question, written with the table that a first look has shown."""
         table = look.data.strip("`")
-        lines = idioms(self._question, look.columns, look.named, labelled)
+        lines = idioms(self._question, look.columns, look.named, "label" if look.texts else "")
         if look.columns and table != "rows":
             lines = [re.sub(r"\brows\b", table, line) for line in lines]
-        named = [(each.column, each.term) for each in look.named]
-        if labelled:
-            offered = set(labels(self._question))
-            named = [(labelled, term) for term in quoted(self._question) if term in offered]
-        chosen = selection(table, named)
-        return [chosen, *lines] if chosen else lines
+        return lines
 
     def output_chars(self, given: int) -> int:
         """Returns how many characters of a cell's output the model is shown."""

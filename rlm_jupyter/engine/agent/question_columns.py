@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-KINDS: Final = ("date", "flag", "number", "text")
+KINDS: Final = ("date", "flag", "number", "integer", "text")
 _WORD: Final = re.compile(r"[^\W_]{2,}")
 _MARKED: Final = re.compile(r"`([^`\n]{1,60})`")
 _STEM: Final = 6
@@ -61,24 +61,31 @@ def chosen_columns(question: str, columns: Sequence[Column]) -> dict[str, str]:
         (column for column in columns if column.name in marked or _is_asked(column.name, stems)),
         key=lambda column: column.name not in marked,
     )
+    plain = [column for column in named if not _is_key(column.name)]
     found: dict[str, str] = {}
+    asked_for = re.search(r"\b(?:which|what|each|every|per)\s+([^\W\d_]{2,40})", asked, re.IGNORECASE)
+    first = {_stem(asked_for[1])} if asked_for else set()
+    groups = sorted(
+        (column for column in plain if column.kind in ("text", "integer")),
+        key=lambda column: (column.kind != "text", not _is_asked(column.name, first)),
+    )
+    texts = [column for column in columns if column.kind == "text"]
+    if groups or len(texts) == 1:
+        found["group"] = (groups or texts)[0].name
     for kind in ("date", "flag", "number"):
         of_kind = [column for column in columns if column.kind == kind and not _is_key(column.name)]
-        choice = next((column for column in named if column in of_kind), None)
-        if choice is None and len(of_kind) == 1:
-            choice = of_kind[0]
+        choice = next(
+            (column for column in plain if column in of_kind), of_kind[0] if len(of_kind) == 1 else None
+        )
+        if choice is None and kind == "number":
+            choice = next(
+                (column for column in groups if column.kind == "integer" and column.name != found["group"]),
+                None,
+            )
         if choice is not None:
             found[kind] = choice.name
-    used = set(found.values())
-    groups = [
-        column.name for column in named if column.name not in used and column.kind in ("text", "number")
-    ]
-    texts = [column.name for column in columns if column.kind == "text"]
-    if groups or len(texts) == 1:
-        found["group"] = (groups or texts)[0]
-    keys = [column.name for column in named if column.name in marked] + [
-        column.name for column in columns if _is_key(column.name)
-    ]
+    keys = [column.name for column in named if column.name in marked]
+    keys += [column.name for column in columns if _is_key(column.name)]
     if keys:
         found["key"] = keys[0]
     return found

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from rlm_jupyter.engine.agent.question_columns import chosen_columns
-from rlm_jupyter.engine.agent.question_terms import quoted
+from rlm_jupyter.engine.agent.question_terms import labels, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.question_columns import Column, Named
 
 _MOST: Final = 2
-_MOST_CONDITIONS: Final = 3
+_MOST_CONDITIONS: Final = 4
 _READ: Final = 2000
 _NUMBERS: Final = {"two": 2, "three": 3, "four": 4, "five": 5}
 _AT_LEAST: Final = r"\bat least (\d{1,6}|one|two|three|four|five)\b.{0,80}\band\b.{0,20}\bat least\b"
@@ -28,6 +28,9 @@ _BOTH: Final = (
 _COUNTED: Final = (
     "counts = rows[rows[{kind}] == {a}][{group}].value_counts(); "
     "users = set(counts[counts >= {n}].index) & set(rows[rows[{kind}] == {b}][{group}])  # {n} times {a}, and {b}"
+)
+_OVER_TIME: Final = (
+    r"\b(?:share|rate|percentage|proportion)\b.*\b(?:rose|rises?|fell|falls?|grew|changed|suddenly|since)\b"
 )
 _IDIOMS: Final = (
     (
@@ -48,14 +51,14 @@ _IDIOMS: Final = (
         ),
     ),
     (
-        r"\b(?:share|rate|percentage|proportion)\b.*\b(?:rose|rise|rises|fell|fall|grew|changed|suddenly|since)\b",
+        _OVER_TIME,
         (
             "month = rows[{date}].dt.strftime('%Y-%m'); "
             "shares = rows.pivot_table(index=month, columns={group}, values={flag}, aggfunc='mean')  # by month, group"
         ),
     ),
     (
-        r"\b(?:share|rate|percentage|proportion)\b",
+        r"^(?!.*\b(?:rose|rises?|fell|falls?|grew|changed|suddenly|since)\b).*\b(?:share|rate|percentage|proportion)\b",
         "shares = rows.groupby({group})[{flag}].mean()  # the share of True in each group",
     ),
     (
@@ -66,12 +69,20 @@ _IDIOMS: Final = (
         r"\bmethods?\b.{0,80}\bclass|\bclass\b.{0,80}\bmethods?\b",
         "methods = rows[(rows['kind'] == 'function') & (rows['level'] == 'class')]  # their class is in 'inside'",
     ),
-    (
-        r"\bfunctions?\b.{0,80}\btop level\b",
-        "top = rows[(rows['kind'] == 'function') & (rows['level'] == 'top')]  # functions at the top level",
-    ),
     (r"\bduplicates?\b|\btwice\b|\bcount it once\b", "rows = rows.drop_duplicates({key})  # each once"),
     (r"\bmonth", "month = rows[{date}].dt.strftime('%Y-%m')  # such as '2025-03'"),
+)
+_SELECTED_OVER_TIME: Final = (
+    "shares = selected.groupby(selected[{date}].dt.strftime('%Y-%m'))[{flag}].mean()  # the share of True by month",
+    "high = shares[shares > (shares.min() + shares.max()) / 2]  # the first month of it: high.index[0]",
+)
+_DATES: Final = (
+    (r"\b(?:in|of|during) (\d{4}-\d\d)(?![\d-])", "rows[{date}].dt.strftime('%Y-%m') == {value}"),
+    (r"\b(?:in|of|during) (?:the year )?(\d{4})(?![\d-])", "rows[{date}].dt.strftime('%Y') == {value}"),
+    (r"\b(?:on or after|since|from) (\d{4}-\d\d-\d\d)", "rows[{date}] >= {value}"),
+    (r"(?<!or )\bafter (\d{4}-\d\d-\d\d)", "rows[{date}] > {value}"),
+    (r"\b(?:on or before|until|up to) (\d{4}-\d\d-\d\d)", "rows[{date}] <= {value}"),
+    (r"(?<!or )\bbefore (\d{4}-\d\d-\d\d)", "rows[{date}] < {value}"),
 )
 _EXAMPLES: Final = {
     "date": "date",
@@ -88,47 +99,71 @@ _PRODUCT: Final = re.compile(r"`(\w{1,40})` (?:times|multiplied by|\*|x) `(\w{1,
 
 
 def idioms(
-    question: str, columns: Sequence[Column] = (), named: Sequence[Named] = (), labelled: str = ""
+    question: str,
+    columns: Sequence[Column] = (),
+    named: Sequence[Named] = (),
+    labelled: str = "",
 ) -> list[str]:
-    """Returns the lines that fit a question, the rarest kind first.
+    """Returns the lines that fit a question: one that selects the rows that it names, then the rarest kind first.
 
     Args:
         question: verbatim.
-        columns: of the table.
+        columns: of the table `rows`.
         named: terms of the question that are values in it.
         labelled: the column that a model's labels are put into; empty for none.
     """
     asked = question[:_READ]
-    words = _EXAMPLES | chosen_columns(asked, columns)
+    chosen = chosen_columns(asked, columns)
+    terms = quoted(asked)
+    words = _EXAMPLES | chosen
     if labelled or named:
         words["kind"] = labelled or named[0].column
-    terms = quoted(asked)
     words |= dict(zip(("a", "b"), terms, strict=False)) if len(terms) > 1 else {}
     at_least = re.search(_AT_LEAST, asked, re.IGNORECASE | re.DOTALL)
     count = at_least[1].lower() if at_least else "3"
-    quoted_words = {name: repr(word) for name, word in words.items()}
+    written = {name: repr(word) for name, word in words.items()}
+    if labelled:
+        offered = set(labels(asked))
+        tests = [(labelled, term) for term in terms if term in offered]
+    else:
+        tests = [(each.column, each.term) for each in named]
+    first = selection(asked, tests, chosen.get("date"), code="level" in {column.name for column in columns})
     found = [
-        line.format(**quoted_words, n=_NUMBERS.get(count, count)) if "{" in line else line
+        line.format(**written, n=_NUMBERS.get(count, count)) if "{" in line else line
         for pattern, line in _IDIOMS
         if re.search(pattern, asked, re.IGNORECASE | re.DOTALL)
     ]
+    if first and re.search(_OVER_TIME, asked, re.IGNORECASE | re.DOTALL):
+        found = [line.format(**written) for line in _SELECTED_OVER_TIME]
     product = _PRODUCT.search(asked)
     if product is not None:
         found.insert(0, f"rows['total'] = rows['{product[1]}'] * rows['{product[2]}']")
-    return found[:_MOST]
+    return [first, *found[:_MOST]] if first else found[:_MOST]
 
 
-def selection(table: str, named: Sequence[tuple[str, str]]) -> str:
+def selection(
+    question: str, named: Sequence[tuple[str, str]], date: str | None, *, code: bool = False
+) -> str:
     """Returns the line that selects the rows of a table which a question names; empty if it names two of one column.
 
     Args:
-        table: the variable.
+        question: verbatim.
         named: columns, and the terms of the question that are values in them.
+        date: the column of dates that the question is about; None for none.
+        code: whether the table is of source code.
     """
-    columns = {column for column, _ in named}
-    if not named or len(columns) < len(named) or len(named) > _MOST_CONDITIONS:
+    if len({column for column, _ in named}) < len(named):
         return ""
-    tests = [f"({table}[{column!r}] == {term!r})" for column, term in named]
-    terms = " and ".join(repr(term) for _, term in named)
-    test = " & ".join(tests) if len(tests) > 1 else tests[0][1:-1]
-    return f"selected = {table}[{test}]  # the rows with {terms}"
+    tests = [(f"rows[{column!r}] == {term!r}", repr(term)) for column, term in named]
+    if date is not None:
+        tests += [
+            (test.format(date=repr(date), value=repr(found[1])), found[0].strip())
+            for pattern, test in _DATES
+            if (found := re.search(pattern, question, re.IGNORECASE))
+        ]
+    if code and re.search(r"\bfunctions?\b.{0,80}\btop level\b", question, re.IGNORECASE):
+        tests += [("rows['kind'] == 'function'", "functions"), ("rows['level'] == 'top'", "at the top level")]
+    if not 0 < len(tests) <= _MOST_CONDITIONS:
+        return ""
+    test = " & ".join(f"({test})" for test, _ in tests) if len(tests) > 1 else tests[0][0]
+    return f"selected = rows[{test}]  # {', '.join(words for _, words in tests)}"

@@ -52,8 +52,9 @@ _ONE: Final = {"form": '"..."', "what": "the answer, as short as it can be,"}
 _SEVERAL: Final = {"form": '["...", "..."]', "what": "all that answer it, each by its name alone,"}
 _CLASSIFY: Final = """\
 `{column}` holds sentences. Code cannot tell what they are about; if the question asks for that, begin with \
-`{line}`{all_labels}."""
-_ALL_LABELS: Final = ", with all the labels that the question names in the list"
+`{line}`, with all the labels that the question names in the list."""
+_LABELLED: Final = """\
+No word in a sentence of `{column}` tells what it is about, so a model labels each of them first."""
 _MEND: Final = """\
 Question: {question}
 Reply with one ```repl block: the same code with this mended. It computes `result` and prints it."""
@@ -126,11 +127,12 @@ def begin(
         return _READ.format(question=asked, data=data, **(_SEVERAL if several else _ONE))
     given = f" from {data}" if data else ""
     parts = [legend] if legend else []
+    named = labels(question) if column else []
+    lines = [label_line(column, named), *idioms] if named else idioms
     if column:
-        named = labels(question)
-        line = label_line(column, named)
-        parts.append(_CLASSIFY.format(column=column, line=line, all_labels="" if named else _ALL_LABELS))
-    parts += [f"In Python:\n{chr(10).join(idioms)}"] if idioms else []
+        text = _LABELLED if named else _CLASSIFY
+        parts.append(text.format(column=column, line=label_line(column, named)))
+    parts += [f"In Python:\n{chr(10).join(lines)}"] if lines else []
     return "\n\n".join([*parts, _BEGIN.format(question=asked, steps=_STEPS, data=given)])
 
 

@@ -181,6 +181,13 @@ _BY_TEXT = (
             "`table[(a > 1) & (b == 'x')]`, or ask `.any()`, `.all()`, `.empty`."
         ),
     ),
+    (
+        r"Can only use \.str accessor .{0,40}datetime64",
+        (
+            "The column holds dates: `column.dt.strftime('%Y-%m') == '2025-03'` selects a month, "
+            "`column >= '2025-03-09'` from a day on."
+        ),
+    ),
     (r"Can only use \.str accessor", "The column holds more than texts: `table[column].astype(str).str...`."),
     (
         r"Can only use \.dt accessor",
