@@ -105,8 +105,16 @@ class Tokens:
             found &= _folded(self.domain)
         if not found:
             return "wrong type"
-        # In a sentence, other words are no names; in a list, each item is one.
-        strangers = set() if self.domain is None else _listed(answer) - right - but
+        # In a sentence, other words are no names; in a list, each item has one (`Project Amber` for `Amber`).
+        strangers = (
+            set()
+            if self.domain is None
+            else {
+                item
+                for item in _listed(answer)
+                if not _folded(re.findall(self.pattern, item)) & (right | but)
+            }
+        )
         return _verdict(right <= found <= right | but and not strangers and not _REFUSES.search(text))
 
 

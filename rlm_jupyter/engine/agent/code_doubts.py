@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _PART_OF_DATE: Final = re.compile(r"\d{4}(?:-\d\d)?")
+LABEL: Final = "label"
+"""The column that a model's labels are put into."""
 _BY_LABEL: Final = frozenset({"at", "loc"})
 _COMBINATIONS: Final = frozenset({"itertools.combinations", "combinations"})
 _DISTINCT: Final = frozenset(
@@ -235,7 +237,7 @@ def label_line(column: str, named: list[str]) -> str:
         named: the labels that the question offers; empty for not known.
     """
     listed = json.dumps(named, ensure_ascii=False) if named else "[...]"
-    return f'rows["label"] = classify(rows["{column}"], {listed})'
+    return f'rows["{LABEL}"] = classify(rows["{column}"], {listed})'
 
 
 def _mentions(node: ast.expr, column: str) -> bool:

@@ -9,7 +9,7 @@ from rlm_jupyter.events.redact_events import Cleaner
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.kernels.cell_result import CellResult
@@ -18,13 +18,16 @@ _OWN_FUNCTIONS = ("FINAL", "SHOW_VARS", "budget")
 _QUERIES = ("llm_query", "llm_query_batched", "rlm_query", "rlm_query_batched")
 
 
-def tell_hint(agent: Agent, code: str, result: CellResult) -> str | None:
+def tell_hint(
+    agent: Agent, code: str, result: CellResult, known: Callable[[str, str], str | None]
+) -> str | None:
     """Returns the hint at a cell's error, which the tree and the log are told too; None if there is none.
 
     Args:
         agent: whose cell it was.
         code: of the cell.
         result: of the cell.
+        known: returns a hint that comes before all others, by the name and the text of the exception.
     """
     if result.status != "error" or agent.value is not None:
         return None
@@ -42,7 +45,7 @@ def tell_hint(agent: Agent, code: str, result: CellResult) -> str | None:
         agent.data_names,
         _OWN_FUNCTIONS + (_QUERIES if agent.services.settings.sub_calls else ()),
     )
-    found = hint(failure)
+    found = known(failure.name, failure.text) or hint(failure)
     if found is None:
         return None
     text = f"Hint: {found}"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DERIVED = ("rows", "others", "more")
 """What a look makes of the data; who reads it reads the data."""
-_HELPERS = (
+HELPERS = (
     *("describe", "parse_lines", "other_lines", "find_lines"),
     *("clean_table", "join_tables", "parse_code", "classify"),
 )
@@ -185,7 +185,7 @@ def choose(
         names: the variables that the data is bound to.
     """
     look = _choose(description, outline, "question" in free, names)
-    used = {name for name in _HELPERS if re.search(rf"\b{name}\(", look.code)}
+    used = {name for name in HELPERS if re.search(rf"\b{name}\(", look.code)}
     if not used <= set(free):
         return None
     return look if "classify" in free else replace(look, texts="")

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 from rlm_jupyter.engine.agent import small_prompt
 from rlm_jupyter.engine.agent.answer_checks import AnswerKinds, answer_in_words, unseen_words
 from rlm_jupyter.engine.agent.attempts import Attempt, Attempts, key_of, may_differ
-from rlm_jupyter.engine.agent.code_doubts import CodeDoubts
-from rlm_jupyter.engine.agent.first_look import DERIVED, Look
+from rlm_jupyter.engine.agent.code_doubts import LABEL, CodeDoubts, label_line
+from rlm_jupyter.engine.agent.first_look import DERIVED, HELPERS, Look
 from rlm_jupyter.engine.agent.question_columns import chosen_columns
 from rlm_jupyter.engine.agent.question_idioms import idioms
+from rlm_jupyter.engine.agent.question_terms import labels
 from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines
 from rlm_jupyter.text.shorten import cut_middle
@@ -183,6 +184,8 @@ class Guidance:
             return lacking
         if (unfit := self._kinds.refuse(code, variables)) is not None:
             return unfit
+        if (name := self._defined_anew(code)) is not None:
+            return f"`{name}` is a function that you have, so your code was not run. Call it, and do not define it."
         if (name := self._retyped(code)) is not None:
             use = f"Use {self.data} as it is."
             return f"Your last code put typed text in the place of `{name}`, so it was not run. {use}"
@@ -197,6 +200,14 @@ class Guidance:
             return None
         known = self.attempts.same_code(reply.blocks[0])
         return f"FINAL({known.shown})" if known is not None and not known.failure and known.shown else None
+
+    def _defined_anew(self, code: str) -> str | None:
+        """Returns the helper that code defines anew, as a model does that would do its work by a word in a text."""
+        tree = parsed(code) if self.look is not None else None
+        for node in tree.body if tree is not None else ():
+            if isinstance(node, ast.FunctionDef) and node.name in HELPERS:
+                return node.name
+        return None
 
     def _retyped(self, code: str) -> str | None:
         """Returns the variable of the data that code replaces by something written out."""
@@ -263,6 +274,18 @@ class Guidance:
         told = [f"This code {what}.", *(f"    {line[:_LINE]}" for line in _core(code)), *self.doubts.of(code)]
         return Retraction("\n".join([*told, "Look at the data above, and select in another way."]))
 
+    def hint(self, name: str, text: str) -> str | None:
+        """Returns a hint at the error of code that takes a small model's labels before they were made; else None.
+
+        Args:
+            name: of the exception's type.
+            text: of the exception.
+        """
+        if not self.doubts.column or name != "KeyError" or text.strip("'\"") != LABEL:
+            return None
+        line = label_line(self.doubts.column, labels(self._question))
+        return f"`{LABEL}` was not made yet. Begin the code with `{line}`."
+
     def doubted(self, result: CellResult | None, blocks: Sequence[str]) -> list[str]:
         """Returns what is doubtful in a small model's code that ran to its end.
 
@@ -314,7 +337,7 @@ class Guidance:
     def _lines(self, look: Look) -> list[str]:
         """Returns lines of Python that fit the question, written with the table that a first look has shown."""
         table = look.data.strip("`")
-        lines = idioms(self._question, look.columns, look.named, "label" if look.texts else "")
+        lines = idioms(self._question, look.columns, look.named, LABEL if look.texts else "")
         if look.columns and table != "rows":
             lines = [re.sub(r"\brows\b", table, line) for line in lines]
         return lines

@@ -455,7 +455,7 @@ class AgentLoop(Agent):
         result = None
         for block in blocks:
             result, text = await self.run_cell(block)
-            self._hint = tell_hint(self, block, result) or ""
+            self._hint = tell_hint(self, block, result, self.guidance.hint) or ""
             shown.append(f"{text}\n{self._hint}" if self._hint else text)
             notices, self.told = notices + self.told, []
             if result.restarted:

@@ -21,14 +21,15 @@ _MOST_CONDITIONS: Final = 4
 _READ: Final = 2000
 _NUMBERS: Final = {"two": 2, "three": 3, "four": 4, "five": 5}
 _AT_LEAST: Final = r"\bat least (\d{1,6}|one|two|three|four|five)\b.{0,80}\band\b.{0,20}\bat least\b"
-_BOTH: Final = (
-    "users = set(rows[rows[{kind}] == {a}][{group}]) "
-    "& set(rows[rows[{kind}] == {b}][{group}])  # with {a} and {b}"
-)
-_COUNTED: Final = (
-    "counts = rows[rows[{kind}] == {a}][{group}].value_counts(); "
-    "users = set(counts[counts >= {n}].index) & set(rows[rows[{kind}] == {b}][{group}])  # {n} times {a}, and {b}"
-)
+_BOTH: Final = """\
+first = set(rows[rows[{kind}] == {a}][{group}])  # with {a}
+second = set(rows[rows[{kind}] == {b}][{group}])  # with {b}
+users = first & second  # with both"""
+_COUNTED: Final = """\
+counts = rows[rows[{kind}] == {a}][{group}].value_counts()
+first = set(counts[counts >= {n}].index)  # with at least {n} of {a}
+second = set(rows[rows[{kind}] == {b}][{group}])  # with at least one of {b}
+users = first & second  # with both"""
 _OVER_TIME: Final = (
     r"\b(?:share|rate|percentage|proportion)\b.*\b(?:rose|rises?|fell|falls?|grew|changed|suddenly|since)\b"
 )

@@ -54,7 +54,8 @@ _CLASSIFY: Final = """\
 `{column}` holds sentences. Code cannot tell what they are about; if the question asks for that, begin with \
 `{line}`, with all the labels that the question names in the list."""
 _LABELLED: Final = """\
-No word in a sentence of `{column}` tells what it is about, so a model labels each of them first."""
+No word in a sentence of `{column}` tells what it is about. `classify`, a function that you have, lets a model label \
+each of them: begin your code with its line."""
 _MEND: Final = """\
 Question: {question}
 Reply with one ```repl block: the same code with this mended. It computes `result` and prints it."""
