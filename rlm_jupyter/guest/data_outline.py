@@ -18,7 +18,6 @@ _SAMPLE = 200_000
 """Characters of a text, and rows of a table, in which a term of the question is looked for."""
 _MOST_SOURCE = 3_000_000
 _MARKED = re.compile(r"(?<!\w)'([^'\n]{2,40})'(?!\w)|\"([^\"\n]{2,40})\"|`([^`\n]{2,80})`")
-_PLAIN = re.compile(r"[\w.-]+(?: [\w.-]+)*")
 _WORD = re.compile(r"[^\W\d]\w+")
 _MOST_TERMS = 8
 _MOST_COLUMNS = 40
@@ -53,7 +52,10 @@ def outline_data(data: Any, question: str) -> dict[str, Any]:
         if small and find_keys(tables):
             rows = join_tables(data)
             return {"joined": True} | _columns(rows) | _named(rows, question)
-        return {"code": True} | _named(parse_code(_first(data)), question) if is_code(data) else {}
+        if not is_code(data):
+            return {}
+        rows = parse_code(_first(data))
+        return {"code": True} | _columns(rows) | _named(rows, question)
     if type(data).__name__ == "DataFrame" and type(data).__module__.startswith("pandas"):
         unclean = len(data) <= MOST_ROWS and is_unclean(data)
         rows = clean_table(data.iloc[:_SAMPLE]) if unclean else data
@@ -88,8 +90,9 @@ def _columns(table: Any) -> dict[str, Any]:
 
 def _named(table: Any, question: str) -> dict[str, Any]:
     """Returns the terms that a question marks by quotes and that are whole values of just one column of a table."""
-    terms = [next(filter(None, found)) for found in _MARKED.findall(question[:2000])]
-    words = [word for term in terms for word in ([term] if _PLAIN.fullmatch(term) else _WORD.findall(term))]
+    words: list[str] = []
+    for single, double, code in _MARKED.findall(question[:2000]):
+        words += [single or double or code, *_WORD.findall(code)]
     found: list[list[Any]] = []
     for term in list(dict.fromkeys(words))[:_MOST_TERMS]:
         places = [place for place in range(table.shape[1]) if _holds(table.iloc[:_SAMPLE, place], term)]

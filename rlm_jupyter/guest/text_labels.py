@@ -64,8 +64,8 @@ def _chosen(answer: Any, names: Sequence[str]) -> str | None:
 
 def column_of_texts(table: Any) -> str | None:
     """Returns the first column of a table whose values are sentences, most of them different; None for none."""
-    for name in table.columns:
-        values = table[name].iloc[:500].tolist()
+    for place, name in enumerate(table.columns):
+        values = table.iloc[:500, place].tolist()
         texts = [value for value in values if type(value) is str]
         if len(texts) < 2 or len(texts) < len(values) / 2:  # noqa: PLR2004
             continue

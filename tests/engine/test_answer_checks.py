@@ -2,7 +2,13 @@
 
 import pytest
 
-from rlm_jupyter.engine.agent.answer_checks import AnswerKinds, answer_in_words, counts, unseen_words
+from rlm_jupyter.engine.agent.answer_checks import (
+    AnswerKinds,
+    answer_in_words,
+    counts,
+    left_out,
+    unseen_words,
+)
 
 SHOWN = "Output:\nHollis    743\nProject Amber is led by Rossi.\nargparse.py 5"
 
@@ -104,3 +110,32 @@ def test_what_has_to_be_computed_over_all_of_the_data_is_not_read_off_lines():
         "How many seats has the hall?",
     ):
         assert not counts(question)
+
+
+LED = """['Memo 4'] Rossi works in Helsinki.
+['Memo 5'] Haddad works in Helsinki.
+['Memo 6'] Project Amber is led by Rossi.
+['Memo 7'] Project Emerald is led by Haddad.
+"""
+
+
+def test_a_list_read_from_lines_is_held_against_all_lines_of_their_form():
+    line, items = left_out("FINAL(['Project Amber'])", LED)
+    assert line == "Project Emerald is led by Haddad."
+    assert items == ["Project Amber", "Project Emerald"]
+    assert left_out("FINAL(['Amber'])", LED)[1] == ["Amber", "Emerald"]
+    assert left_out("FINAL(['Amber', 'Emerald'])", LED) is None
+    assert left_out("FINAL('Amber')", LED) is None
+    assert left_out("FINAL(['Basalt'])", LED) is None
+    kinds = AnswerKinds("Which projects are led by people in Helsinki?")
+    assert "`FINAL(['Amber', 'Emerald'])`" in kinds.incomplete("FINAL(['Amber'])", LED)
+    assert kinds.incomplete("FINAL(['Amber'])", LED) is None
+    assert AnswerKinds("Which project does Rossi lead?").incomplete("FINAL(['Amber'])", LED) is None
+
+
+def test_of_a_column_the_place_of_the_largest_is_told():
+    about = {"type": "Series", "shape": [4], "summary": "Series 4"}
+    said = AnswerKinds("Which segment has the highest share?").refuse("FINAL(x)", {"x": about})
+    assert "`FINAL(x.idxmax())`" in said
+    assert "idxmin" in AnswerKinds("Which segment has the lowest share?").refuse("FINAL(x)", {"x": about})
+    assert "idxm" not in AnswerKinds("Which segment is it?").refuse("FINAL(x)", {"x": about})

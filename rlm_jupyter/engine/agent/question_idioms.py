@@ -139,7 +139,10 @@ def idioms(
     product = _PRODUCT.search(asked)
     if product is not None:
         found.insert(0, f"rows['total'] = rows['{product[1]}'] * rows['{product[2]}']")
-    return [first, *found[:_MOST]] if first else found[:_MOST]
+    if "strftime" in first:
+        found = [line for line in found if not line.startswith("month = ")]
+    before = [line for line in found if "drop_duplicates" in line] if first else []
+    return [*before, *([first] if first else []), *[line for line in found if line not in before][:_MOST]]
 
 
 def selection(
