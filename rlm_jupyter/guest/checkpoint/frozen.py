@@ -16,12 +16,12 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from typing import Any, NoReturn
 
 from .. import linux_process
-from .obstacles import open_descriptors
+from .obstacles import is_file_on_disk, open_descriptors
 
 _REPARENTED_SECONDS = 5.0
 _MOST_DESCRIPTORS = 16
@@ -50,7 +50,8 @@ def freeze(link: int, thaw: Thaw, locks: list[Any]) -> int:
     Raises:
         OSError: the system allows no further process.
     """
-    server, chosen = os.getppid(), random.getstate()
+    descriptors = open_descriptors()  # the box lets a fork look at its parent's alone
+    kernel, server, chosen = os.getpid(), os.getppid(), random.getstate()
     reading, writing = os.pipe()
     with ExitStack() as held:
         held.callback(os.close, reading)
@@ -58,15 +59,14 @@ def freeze(link: int, thaw: Thaw, locks: list[Any]) -> int:
             held.enter_context(lock)
         state.in_progress = True
         try:
-            first = _fork_for(server, writing)
-        except BaseException:
+            _fork_for_server(kernel, writing)
+        except OSError:
+            state.in_progress = False
             os.close(writing)
             raise
-        finally:
-            if os.getppid() == server:
-                state.in_progress = False
-        if first == 0:
-            _be_frozen(link, thaw, server, chosen)
+        if os.getpid() != kernel:
+            _be_frozen(link, descriptors, thaw, server, chosen)
+        state.in_progress = False
         os.close(writing)
         return int(os.read(reading, 32) or b"0") or _fail()
 
@@ -75,8 +75,8 @@ def _fail() -> NoReturn:
     raise OSError("no further process is allowed")
 
 
-def _fork_for(server: int, writing: int) -> int:
-    """Fork a child that the fork server adopts: returns in both, 0 in the child.
+def _fork_for_server(kernel: int, writing: int) -> None:
+    """Fork a child that the fork server adopts; returns in both.
 
     The child of a child that has ended goes to the next process that takes in orphans, which the kernel is not
     meanwhile.
@@ -86,11 +86,10 @@ def _fork_for(server: int, writing: int) -> int:
         between = os.fork()
         if between:
             os.waitpid(between, 0)
-            return between
-        _fork_and_tell(writing)
-        return 0
+        else:
+            _fork_and_tell(writing)
     finally:
-        if os.getppid() == server:
+        if os.getpid() == kernel:
             linux_process.prctl(linux_process.PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -105,7 +104,7 @@ def _fork_and_tell(writing: int) -> None:
         os._exit(0)
 
 
-def _be_frozen(link: int, thaw: Thaw, server: int, chosen: Any) -> NoReturn:
+def _be_frozen(link: int, descriptors: Mapping[int, str], thaw: Thaw, server: int, chosen: Any) -> NoReturn:
     """Wait for requests. Runs in the fork, whatever happens: it never goes on as the kernel that it was."""
     try:
         os.setsid()  # no interrupt of the kernel is meant for it
@@ -113,9 +112,7 @@ def _be_frozen(link: int, thaw: Thaw, server: int, chosen: Any) -> NoReturn:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         gc.disable()  # a collection would copy pages
-        _let_go_of_descriptors(keep={link})
-        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123 - one line
-            score.write("900")  # if memory runs out, it goes before the kernel does
+        _let_go_of(descriptors, link)
         _serve(socket.socket(fileno=link), thaw, server, chosen)
     finally:
         os._exit(1)
@@ -131,26 +128,25 @@ def _follow(server: int) -> None:
     linux_process.die_with_parent(server)
 
 
-def _let_go_of_descriptors(keep: set[int]) -> None:
+def _let_go_of(descriptors: Mapping[int, str], link: int) -> None:
     """Point all that leads to the kernel's sockets and pipes at nothing; files that are read get a place of their own.
 
     The numbers stay taken: objects that belong to the kernel's threads close them later, whoever has them then.
     """
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for number, target in open_descriptors().items():
-        if number in keep or number == null:
-            continue
-        with suppress(OSError):
+    for number, target in descriptors.items():
+        with suppress(OSError):  # one that was closed meanwhile
             if target.startswith(_ANONYMOUS):
-                os.dup2(null, number, inheritable=False)
-            elif target.startswith("/") and os.path.isfile(target):  # noqa: PTH113 - the path is a str
-                _reopen(number)
+                if number != link:
+                    os.dup2(null, number, inheritable=False)
+            elif is_file_on_disk(number, target):
+                _reopen(number, target)
     os.close(null)
 
 
-def _reopen(number: int) -> None:
+def _reopen(number: int, path: str) -> None:
     place = os.lseek(number, 0, os.SEEK_CUR)
-    other = os.open(f"/proc/self/fd/{number}", os.O_RDONLY | os.O_CLOEXEC)
+    other = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     os.lseek(other, place, os.SEEK_SET)
     os.dup2(other, number, inheritable=False)
     os.close(other)

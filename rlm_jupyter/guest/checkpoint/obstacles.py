@@ -26,16 +26,20 @@ _INERT = ("/dev/null", "/dev/zero", "/dev/full", "/dev/urandom", "/dev/random", 
 _MOST_TOLD = 60
 
 
-def find_obstacle(guest: Any) -> str:
+def find_obstacle(guest: Any, link: int) -> str:
     """Returns why this kernel cannot be copied now, as the end of "the kernel has ..."; empty if it can.
 
     Args:
         guest: of this kernel. Called on the main thread, while no cell runs.
+        link: the descriptor of the copy's own socket.
     """
-    for look in (_calls, _threads, _tasks, _processes, _descriptors):
-        if found := look(guest):
-            return found
-    return ""
+    try:
+        for look in (_calls, _threads, _tasks, _processes):
+            if found := look(guest):
+                return found
+        return _descriptors(guest, link)
+    except PermissionError:  # a copy has the box of the kernel, which allows that kernel's /proc/self
+        return "come of a checkpoint itself, and cannot look at its own threads and files"
 
 
 def _calls(guest: Any) -> str:
@@ -43,11 +47,11 @@ def _calls(guest: Any) -> str:
 
 
 def _threads(_: Any) -> str:
-    known = {}
+    known = {os.getpid()}  # the main thread; in a fork, Python 3.11 has the number of the parent's there
     for thread in threading.enumerate():
         if thread.name not in OUR_THREADS and not thread.name.startswith("rlm-"):
             return f"a thread of its code, `{thread.name[:_MOST_TOLD]}`"
-        known[thread.native_id] = thread
+        known.add(thread.native_id or 0)
     for task in os.scandir("/proc/self/task"):
         if int(task.name) not in known:
             with suppress(OSError):
@@ -83,8 +87,8 @@ def open_descriptors() -> dict[int, str]:
     return found
 
 
-def _descriptors(guest: Any) -> str:
-    pipes, pairs = set(_our_pipes()), set(_our_sockets(guest))
+def _descriptors(guest: Any, link: int) -> str:
+    pipes, pairs = set(_our_pipes()), {*_our_sockets(guest), os.fstat(link).st_ino}
     sockets_of_kernel = str(guest.shell.kernel.parent.ip)
     for number, target in open_descriptors().items():
         with suppress(OSError):
@@ -119,8 +123,17 @@ def _obstacle_of_file(number: int, target: str) -> str:
         return f"an open device, `{target[:_MOST_TOLD]}`"
     flags = int(Path(f"/proc/self/fdinfo/{number}").read_text().split("flags:", 1)[1].split()[0], 8)
     if flags & os.O_ACCMODE == os.O_RDONLY:
-        return ""
+        return "" if is_file_on_disk(number, target) else "an open file that was removed"
     return f"a file that is open to be written, `{target[-_MOST_TOLD:]}`"
+
+
+def is_file_on_disk(number: int, path: str) -> bool:
+    """Returns whether a descriptor leads to an ordinary file that is still there by that path."""
+    try:
+        known, there = os.fstat(number), os.stat(path)  # noqa: PTH116 - the path is a str
+    except OSError:
+        return False
+    return stat.S_ISREG(known.st_mode) and os.path.samestat(known, there)
 
 
 def _our_pipes() -> Iterator[int]:

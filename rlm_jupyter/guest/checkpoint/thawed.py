@@ -63,7 +63,7 @@ def _freeze(guest: Any, link: int) -> int:
         raise error_of("rejected", "an event loop on a thread that is not its main one")
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    if obstacle := find_obstacle(guest):
+    if obstacle := find_obstacle(guest, link):
         raise error_of("rejected", obstacle)
     locks = [guest.link.turn, fd_capture.descriptors.turn, guest.shell.kernel.iopub_thread.turn]
     return frozen.freeze(link, lambda order, fds: _run(guest, order, fds), locks)

@@ -33,6 +33,11 @@ class Publisher(IOPubThread):
         self.turn = threading.RLock()
         super().__init__(*args, **options)
 
+    def _setup_pipe_in(self) -> None:
+        # A TCP socket for what forks of the kernel print: they have descriptors for that (`prepare`), the box refuses
+        # it, and where no socket can be made any more, libzmq ends the process.
+        self._pipe_flag = False
+
     def _setup_xpub_listener(self) -> None:
         # Not by a stream of the loop's: the socket's descriptor tells of a subscription once only, and that
         # may be swallowed by whoever sends.
