@@ -136,10 +136,11 @@ class AgentKernel:
             finally:
                 self._idle.set()
 
-    async def checkpoint(self, turn: int, most: int) -> None:
+    async def checkpoint(self, owner: str, turn: int, most: int) -> None:
         """Keep a copy of the kernel as it is after a turn, for branches; between cells.
 
         Args:
+            owner: whose turn it was.
             turn: its number.
             most: how many are kept; the oldest end.
 
@@ -151,7 +152,7 @@ class AgentKernel:
                 await asyncio.wait(set(self._settling))
             if not self.alive:
                 raise CheckpointRefusedError("it has ended")
-            self.checkpoints.add(turn, await take_checkpoint(self._process, self.bridge), most)
+            self.checkpoints.add(owner, turn, await take_checkpoint(self._process, self.bridge), most)
 
     async def _run(self, code: str, seconds: float | None, recorder: Recorder) -> CellResult:
         told = self.bridge.next_end()

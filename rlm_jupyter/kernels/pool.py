@@ -222,7 +222,9 @@ class KernelPool:
                 raise KernelStartError("The checkpoint was ended.")
             self._share_template(checkpoint, request.run)
             base = await self._open()
-            launch = replace(self._launch_of(request, base), supervisor=checkpoint.server, checkpoint=checkpoint)
+            launch = replace(
+                self._launch_of(request, base), supervisor=checkpoint.server, checkpoint=checkpoint
+            )
             process = await KernelProcess.start(launch)
             try:
                 kernel = self._adopt(process, request, handler)

@@ -269,7 +269,9 @@ class Supervisor:
             raise OSError(f"{len(descriptors)} of {request['descriptors']} descriptors arrived (`ulimit -n`)")
         if request["op"] == "kill":
             pid = int(request["pid"])
-            if pid in self.kernels or pid in self.checkpoints:  # not yet reaped, so the number is still its own
+            if (
+                pid in self.kernels or pid in self.checkpoints
+            ):  # not yet reaped, so the number is still its own
                 self.kill(pid)
             return pid
         if request["op"] == "spare":
@@ -381,7 +383,9 @@ class Supervisor:
         if any(time.monotonic() < end for end in self._spared):
             return  # `adopt` looks again
         me, known = os.getpid(), self.kernels | self.checkpoints.keys()
-        orphans = [pid for pid, parent in linux_process.parents().items() if parent == me and pid not in known]
+        orphans = [
+            pid for pid, parent in linux_process.parents().items() if parent == me and pid not in known
+        ]
         for orphan in orphans:
             _kill_tree([orphan, *linux_process.descendants(orphan)])
 
@@ -396,7 +400,9 @@ class Supervisor:
 
     def _kill_all(self) -> None:
         me = os.getpid()
-        _kill_tree([*self.kernels, *self.checkpoints])  # at once: to read the list of all processes takes milliseconds
+        _kill_tree(
+            [*self.kernels, *self.checkpoints]
+        )  # at once: to read the list of all processes takes milliseconds
         for _ in range(100):  # again and again: a process may fork while the list is read
             with suppress(OSError):
                 _kill_tree(linux_process.descendants(me))

@@ -18,6 +18,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any, NoReturn
 
 from .. import linux_process
@@ -158,23 +159,30 @@ def _serve(link: socket.socket, thaw: Thaw, server: int, chosen: Any) -> NoRetur
         data, descriptors, _, _ = socket.recv_fds(link, 1 << 20, _MOST_DESCRIPTORS)
         if not data:
             os._exit(0)
-        reading, writing = os.pipe()
-        between = os.fork()
-        if between == 0:
-            _fork_and_tell(writing)
-            for number in (reading, writing):
-                os.close(number)
-            link.close()
-            for number in descriptors:
-                os.set_inheritable(number, False)
-            _become_kernel(lambda: thaw(json.loads(data), descriptors), server, chosen)
-        os.close(writing)
-        os.waitpid(between, 0)
-        pid = int(os.read(reading, 32) or b"0")
-        os.close(reading)
+        for number in descriptors:
+            os.set_inheritable(number, False)
+        order = json.loads(data)
+        pid = _fork_kernel(link, partial(thaw, order, descriptors), server, chosen)
         for number in descriptors:
             os.close(number)
         link.send(json.dumps({"pid": pid}).encode())
+
+
+def _fork_kernel(link: socket.socket, run: Callable[[], None], server: int, chosen: Any) -> int:
+    """Fork a child that the fork server adopts, as a kernel; return its process id, 0 if the system allows none."""
+    reading, writing = os.pipe()
+    between = os.fork()
+    if between == 0:
+        _fork_and_tell(writing)
+        os.close(reading)
+        os.close(writing)
+        link.close()
+        _become_kernel(run, server, chosen)
+    os.close(writing)
+    os.waitpid(between, 0)
+    pid = int(os.read(reading, 32) or b"0")
+    os.close(reading)
+    return pid
 
 
 def _become_kernel(run: Callable[[], None], server: int, chosen: Any) -> NoReturn:

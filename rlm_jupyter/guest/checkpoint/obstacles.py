@@ -81,9 +81,9 @@ def _processes(_: Any) -> str:
 def open_descriptors() -> dict[int, str]:
     """Map each descriptor of this process to what it leads to, as the system tells."""
     found = {}
-    for entry in os.listdir("/proc/self/fd"):
+    for entry in os.scandir("/proc/self/fd"):
         with suppress(OSError):  # that of the directory itself
-            found[int(entry)] = os.readlink(f"/proc/self/fd/{entry}")  # noqa: PTH115 - the target is no path
+            found[int(entry.name)] = os.readlink(entry.path)  # noqa: PTH115 - the target is no path
     return found
 
 
@@ -108,14 +108,14 @@ def _obstacle_of(number: int, target: str, pipes: set[int], pairs: set[int], add
         return "a lock or a queue of `multiprocessing`" if "eventfd-semaphore: 1" in about else ""
     if target.startswith(("/memfd:", "/dev/shm/")) or target in _INERT:  # noqa: S108 - the name of a kind
         return ""
-    if target.startswith("/dev/nvidia"):
-        return "a graphics processor in use"
-    if target.startswith("/"):
-        return _obstacle_of_file(number, target)
-    return f"an open `{target[:_MOST_TOLD]}`"
+    return _obstacle_of_file(number, target)
 
 
 def _obstacle_of_file(number: int, target: str) -> str:
+    if target.startswith("/dev/nvidia"):
+        return "a graphics processor in use"
+    if not target.startswith("/"):
+        return f"an open `{target[:_MOST_TOLD]}`"
     mode = os.fstat(number).st_mode
     if stat.S_ISDIR(mode):
         return ""
@@ -148,9 +148,7 @@ def _our_sockets(guest: Any) -> Iterator[int]:
     """The pairs of our event loops, and the line to the engine."""
     kernel = guest.shell.kernel
     loops = (kernel.io_loop, kernel.iopub_thread.io_loop, kernel.control_thread.io_loop)
-    ends = [
-        getattr(loop.asyncio_loop, name, None) for loop in loops for name in ("_ssock", "_csock")
-    ]
+    ends = [getattr(loop.asyncio_loop, name, None) for loop in loops for name in ("_ssock", "_csock")]
     for end in (*ends, guest.link.socket):
         if end is not None and end.fileno() >= 0:
             yield os.fstat(end.fileno()).st_ino

@@ -1,4 +1,4 @@
-"""A kernel made of a checkpoint: the memory of then, with sockets, threads, streams and a line to the engine of its own.
+"""A kernel made of a checkpoint: the memory of then, with sockets, threads and a line to the engine of its own.
 
 Travels as source into kernels: standard library only.
 """

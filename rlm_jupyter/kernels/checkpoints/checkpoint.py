@@ -146,7 +146,9 @@ async def _fork(process: KernelProcess, bridge: Bridge, other: socket.socket) ->
     try:
         await asyncio.wrap_future(server.ask("spare"))
         try:
-            answer, _ = await bridge.request("checkpoint", {}, (os.dup(other.fileno()),), timeout=TAKE_SECONDS)
+            answer, _ = await bridge.request(
+                "checkpoint", {}, (os.dup(other.fileno()),), timeout=TAKE_SECONDS
+            )
             found = answer.get("pid") if isinstance(answer, dict) else None
             pid = found if type(found) is int and found > 0 else 0
         finally:
@@ -155,7 +157,9 @@ async def _fork(process: KernelProcess, bridge: Bridge, other: socket.socket) ->
                 await asyncio.gather(adopted, return_exceptions=True)
         return await adopted
     except BridgeError as error:
-        what = f"it has {error.message}" if error.kind == "rejected" else f"it does not answer ({error.message})"
+        what = (
+            f"it has {error.message}" if error.kind == "rejected" else f"it does not answer ({error.message})"
+        )
         raise CheckpointRefusedError(what) from None
     except KernelStartError as error:
         raise CheckpointRefusedError(f"its fork was lost ({error})") from None
@@ -174,7 +178,7 @@ def _check_kind(launch: Launch) -> None:
 
 def _has_written(launch: Launch) -> bool:
     try:
-        names = os.listdir(launch.scratch)
+        names = [entry.name for entry in os.scandir(launch.scratch)]
     except OSError:
         return True
     return any(name not in _OWN_FILES and not name.startswith((".", launch.BRANCH)) for name in names)

@@ -14,25 +14,36 @@ class KeptCheckpoints:
     """Checkpoints by turn; the oldest end when there are too many, or when they hold too much. On the engine's loop."""
 
     def __init__(self) -> None:
-        self._by_turn: dict[int, KernelCheckpoint] = {}
+        self._kept: dict[tuple[str, int], KernelCheckpoint] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def pids(self) -> list[int]:
         """Their process ids, the oldest first."""
-        return [one.pid for one in self._by_turn.values()]
+        return [one.pid for one in self._kept.values()]
 
-    def add(self, turn: int, checkpoint: KernelCheckpoint, most: int) -> None:
-        """Keep a checkpoint, and end the oldest ones above `most`."""
-        if (earlier := self._by_turn.pop(turn, None)) is not None:
+    def add(self, owner: str, turn: int, checkpoint: KernelCheckpoint, most: int) -> None:
+        """Keep a checkpoint, and end the oldest ones above `most`.
+
+        Args:
+            owner: whose turn it was; a kernel serves several agents, one after the other.
+            turn: its number.
+            checkpoint: that was taken after it.
+            most: how many are kept.
+        """
+        if (earlier := self._kept.pop((owner, turn), None)) is not None:
             self._end_soon(earlier)
-        self._by_turn[turn] = checkpoint
-        while len(self._by_turn) > most:
+        self._kept[owner, turn] = checkpoint
+        while len(self._kept) > most:
             self._end_oldest()
 
-    def newest(self, turn: int) -> tuple[int, KernelCheckpoint] | None:
-        """Returns the newest one that lives and was taken after no later turn than that, with its turn."""
-        found = [(number, one) for number, one in self._by_turn.items() if number <= turn and one.alive]
+    def newest(self, owner: str, turn: int) -> tuple[int, KernelCheckpoint] | None:
+        """Returns the newest one that lives and was taken after no later turn of its owner than that, with its turn."""
+        found = [
+            (number, one)
+            for (whose, number), one in self._kept.items()
+            if whose == owner and number <= turn and one.alive
+        ]
         return max(found, key=lambda pair: pair[0], default=None)
 
     def bound(self, held: Mapping[int, int], most: int) -> None:
@@ -43,11 +54,11 @@ class KeptCheckpoints:
             most: bytes.
         """
         total = sum(held.get(pid, 0) for pid in self.pids)
-        while self._by_turn and total > most:
+        while self._kept and total > most:
             total -= held.get(self._end_oldest(), 0)
 
     def _end_oldest(self) -> int:
-        checkpoint = self._by_turn.pop(next(iter(self._by_turn)))
+        checkpoint = self._kept.pop(next(iter(self._kept)))
         self._end_soon(checkpoint)
         return checkpoint.pid
 
@@ -58,6 +69,6 @@ class KeptCheckpoints:
 
     async def end(self) -> None:
         """End all of them; returns when they are gone."""
-        while self._by_turn:
+        while self._kept:
             self._end_oldest()
         await asyncio.gather(*self._ending, return_exceptions=True)

@@ -49,7 +49,9 @@ class ThawProvisioner(ForkProvisioner):
         }
         assert self.bridge is not None
         with ExitStack() as ours:
-            log = os.open(self.log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            log = os.open(
+                self.log or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
+            )
             ours.callback(os.close, log)
             listeners = [ours.enter_context(_listen(f"{info['ip']}-{port}")) for port in ports.values()]
             numbers = [self.bridge, log, *(one.fileno() for one in listeners)]

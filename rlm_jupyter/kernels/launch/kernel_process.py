@@ -197,9 +197,7 @@ class KernelProcess:
             manager.kernel_spec.interrupt_mode = "message"  # SIGINT to the group would end bubblewrap itself
         self._policy = policy
         options: dict[str, Any] = {
-            "env": kernel_environment(
-                launch.scratch, {**manager.kernel_spec.env, **launch.env}
-            ),
+            "env": kernel_environment(launch.scratch, {**manager.kernel_spec.env, **launch.env}),
             "cwd": str(launch.scratch),
         }
         if launch.checkpoint is not None:
