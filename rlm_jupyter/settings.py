@@ -250,6 +250,7 @@ class Settings(BaseModel):
     value_memory: int | None = _setting("value_memory")
     kernel_memory: int | None = _setting("kernel_memory")
     kept_kernels: int = _setting("kept_kernels")
+    checkpoints: int | None = _setting("checkpoints")
     sub_calls: bool = _setting("sub_calls")
     sub_agents: bool = _setting("sub_agents")
     ask_user: int = _setting("ask_user")

@@ -180,6 +180,10 @@ class KernelStarted(Event):
     """What holds of its box: `mode`, `holds`, `limits`, `net`, `read` and `missing`."""
     seconds: float
     """From asking for it until its data was loaded."""
+    way: str = ""
+    """How the kernel of a branch came to its variables: `CHECKPOINT` or `CELLS_RUN_AGAIN`; empty for other kernels."""
+    checkpoint: int | None = None
+    """The turn of the other run after which the checkpoint was taken."""
 
 
 class KernelEnded(Event):
@@ -472,6 +476,7 @@ class StepPending(Event):
     code: str
 
 
+CHECKPOINT, CELLS_RUN_AGAIN = "checkpoint", "cells run again"
 KERNEL_REPLACED = "The kernel was replaced; its variables are gone."
 """The text of the notice that an agent's kernel is another one from here on."""
 

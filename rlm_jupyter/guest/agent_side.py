@@ -21,6 +21,7 @@ from .agent_api import FinalRejected, Nothing, Words
 from .asyncio_run import allow_nested_asyncio_run
 from .bridge.control_link import ControlLink
 from .bridge.socket_link import Link, RLMQueryError, error_of
+from .checkpoint.thawed import take_checkpoint
 from .cited_passages import make_span
 from .clean_tables import clean_table, join_tables
 from .code_table import parse_code
@@ -69,6 +70,11 @@ class Guest(Words):
         shell.ast_transformers += [self.cell, self.imports]
         shell.events.register("pre_run_cell", self.bind_words)
         shell.events.register("post_run_cell", self.cell_ended)
+
+    def connect_again(self, fd: int) -> None:
+        """Speak over another socket from now on: this process is a copy of the kernel that had the one before."""
+        self.link = self.tools.link = Link(socket.socket(fileno=fd), self.serve)
+        connect(self.link, self._finish)
 
     def __reduce__(self) -> Any:
         return _here, ()  # a function that calls a word travels to another agent, and calls that agent's word
@@ -203,6 +209,8 @@ class Guest(Words):
             return self._bind_helpers(body["question"]), []
         if op == "read_files":
             return self._read_files(body["name"]), []
+        if op == "checkpoint":
+            return take_checkpoint(self, fds[0]), []
         raise error_of("internal", f"An agent's kernel does not know `{op}`.")
 
     def _take_data(self, names: Sequence[str], item_names: Sequence[str] | None, fd: int) -> dict[str, Any]:

@@ -57,6 +57,15 @@ def parents() -> dict[int, int]:
     return found
 
 
+def parent_of(pid: int) -> int | None:
+    """Returns the parent of a process; None if it is gone."""
+    try:
+        line = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
+    return int(line[line.rindex(b")") + 2 :].split()[1])
+
+
 def descendants(root: int) -> list[int]:
     """List all descendants of a process, itself not included; it reads the list of all processes.
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import KernelDiedError
 from rlm_jupyter.kernels.cell_result import CellResult, CellStatus, OnOutput, Recorder
+from rlm_jupyter.kernels.checkpoints.checkpoint import CheckpointRefusedError, take_checkpoint
+from rlm_jupyter.kernels.checkpoints.kept_checkpoints import KeptCheckpoints
 from rlm_jupyter.kernels.launch.kernel_process import KernelProcess, describe_exit
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class AgentKernel:
 
     Attributes:
         bridge: to the process that runs now; another object after a restart.
+        checkpoints: of the process that runs now; they end with it.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class AgentKernel:
         self._idle = asyncio.Event()
         self._idle.set()
         self._settling: set[asyncio.Task[Any]] = set()
+        self.checkpoints = KeptCheckpoints()
         self._adopt(process)
 
     def _adopt(self, process: KernelProcess) -> None:
@@ -132,6 +136,24 @@ class AgentKernel:
             finally:
                 self._idle.set()
 
+    async def checkpoint(self, owner: str, turn: int, most: int) -> None:
+        """Keep a copy of the kernel as it is after a turn, for branches; between cells.
+
+        Args:
+            owner: whose turn it was.
+            turn: its number.
+            most: how many are kept; the oldest end.
+
+        Raises:
+            CheckpointRefusedError: this kernel cannot be copied; the message tells why.
+        """
+        async with self._lock:
+            if self._settling:
+                await asyncio.wait(set(self._settling))
+            if not self.alive:
+                raise CheckpointRefusedError("it has ended")
+            self.checkpoints.add(owner, turn, await take_checkpoint(self._process, self.bridge), most)
+
     async def _run(self, code: str, seconds: float | None, recorder: Recorder) -> CellResult:
         told = self.bridge.next_end()
         self.bridge.allow_requests()
@@ -209,6 +231,7 @@ class AgentKernel:
         if self._was_stopped():
             raise KernelDiedError("The agent's kernel was stopped.")
         old = self._process
+        await self.checkpoints.end()
         ended = describe_exit(old.died.result()) if old.died.done() else "it did not end"
         self.bridge.close()
         await old.close()
@@ -241,6 +264,7 @@ class AgentKernel:
             return
         self._stopping = True
         self.bridge.close()
+        await self.checkpoints.end()
         await self._process.kill()
         await self._process.close()
         self._dismiss(self)

@@ -51,7 +51,7 @@ class BoundedKernel(AgentKernel):
     def _adopt(self, process: KernelProcess) -> None:
         self.limits: dict[str, Any] = process.launch.limits if process.local else {}
         scratch = self.limits.get("scratch")
-        self.directories = [str(process.launch.directory / "scratch"), *([scratch] if scratch else [])]
+        self.directories = [str(process.launch.scratch), *([scratch] if scratch else [])]
         self._over = False
         self._begin_cpu: float | None = None
         self._begin_disk: int | None = None if scratch else 0

@@ -6,9 +6,9 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Hashable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from rlm_jupyter.kernels.agent_kernel import AgentKernel
     from rlm_jupyter.kernels.bridge.socket_bridge import BridgeHandler
+    from rlm_jupyter.kernels.checkpoints.checkpoint import KernelCheckpoint
     from rlm_jupyter.kernels.launch.early_start import EarlyStart
     from rlm_jupyter.kernels.launch.supervisor_client import Supervisor, Template
 
@@ -157,24 +158,14 @@ class KernelPool:
             self._notice(
                 "More kernels are needed than the limit of open files allows (`ulimit -n`): some wait."
             )
-        await self._places.acquire()
-        self._starting[request.run] += 1
-        width = self._starting.total()
-        try:
+        async with self._place(request.run):
+            width = self._starting.total()
             process = self._ready.take(self._kind(request)) or await self._process(request)
             try:
                 kernel = self._adopt(process, request, handler)
             except BaseException:
                 await finish(process.close())
                 raise
-        except BaseException:
-            self._places.release()
-            raise
-        finally:
-            self._starting[request.run] -= 1
-            if not self._starting[request.run]:
-                del self._starting[request.run]
-                self._ended.discard(request.run)
         self._watch.begin()
         if process.local:
             self._ready.fill(self._kind(request), lambda: self._process(request), width)
@@ -196,6 +187,59 @@ class KernelPool:
         )
         self._kernels.setdefault(request.run, set()).add(kernel)
         return kernel
+
+    @asynccontextmanager
+    async def _place(self, run: str) -> AsyncIterator[None]:
+        """Take one of the places for a kernel of a run that starts; it is free again if that fails."""
+        await self._places.acquire()
+        self._starting[run] += 1
+        try:
+            yield
+        except BaseException:
+            self._places.release()
+            raise
+        finally:
+            self._starting[run] -= 1
+            if not self._starting[run]:
+                del self._starting[run]
+                self._ended.discard(run)
+
+    async def thaw(
+        self, checkpoint: KernelCheckpoint, request: KernelRequest, handler: BridgeHandler
+    ) -> AgentKernel:
+        """Make a kernel of a checkpoint for an agent; see `start`. If it dies, a new kernel takes its place.
+
+        Args:
+            checkpoint: that lives.
+            request: what kind of kernel the checkpoint was taken from.
+            handler: serves what its code asks over the bridge.
+
+        Raises:
+            KernelStartError: the checkpoint is gone, or the kernel did not start.
+        """
+        async with self._place(request.run), self._boots:
+            if not checkpoint.alive:
+                raise KernelStartError("The checkpoint was ended.")
+            self._share_template(checkpoint, request.run)
+            base = await self._open()
+            launch = replace(
+                self._launch_of(request, base), supervisor=checkpoint.server, checkpoint=checkpoint
+            )
+            process = await KernelProcess.start(launch)
+            try:
+                kernel = self._adopt(process, request, handler)
+            except BaseException:
+                await finish(process.close())
+                raise
+        self._watch.begin()
+        return kernel
+
+    def _share_template(self, checkpoint: KernelCheckpoint, run: str) -> None:
+        """Let the process that holds the data live as long as this run, if the checkpoint is a fork of one."""
+        for template in self._templates.values():
+            if template is checkpoint.server:
+                self._templates[run] = template
+                return
 
     def _most_ready(self) -> int:
         """Returns how many kernels may be kept ready after a batch: few, since each is memory that nobody uses."""
@@ -309,7 +353,7 @@ class KernelPool:
         if run in self._templates or not (self._kernels or self._directories):
             await self._ready.close()
         template = self._templates.pop(run, None)
-        if template is not None:
+        if template is not None and not any(one is template for one in self._templates.values()):
             await in_thread(template.close)
         if directory is not None:
             await in_thread(remove_directory, directory)

@@ -17,6 +17,7 @@ from rlm_jupyter.run_setup.start import Data
 from rlm_jupyter.values.value_files import ValueFiles, ValueKey, directory_of
 
 if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent.cell_history import Past
     from rlm_jupyter.events.tree_state import TreeState
     from rlm_jupyter.models.base import ChatModel
     from rlm_jupyter.records.past_run import PastRun
@@ -111,7 +112,24 @@ class Recording:
         Raises:
             ConfigError: the branch leaves it where there is nothing.
         """
-        return RecordedRun(self.tree, self.value, branch)
+        recorded = RecordedRun(self.tree, self.value, branch)
+        if branch is not None:
+            recorded.use_checkpoints(self._past)
+        return recorded
+
+    def _past(self, agent: str, turn: int) -> Past | str:
+        """Returns the record of an agent up to a checkpoint of its kernel, or why there is none to be used."""
+        if self.live is None:
+            return "the kernels of that run ended with their process"
+        if self.live.closed:
+            return "the kernels of that run have ended"
+        history = self.live.agents[agent].history if agent in self.live.agents else None
+        if history is None:
+            return "no checkpoints of its kernel were kept (`checkpoints=`)"
+        found = history.past(turn)
+        if found is not None:
+            return found
+        return history.refused or f"none of the checkpoints that are left is of turn {turn} or before"
 
     def value(self, key: ValueKey) -> Buffer | None:
         """Returns a value of it, from memory or from the disk; None if it was not kept. It may block."""

@@ -12,7 +12,6 @@ import signal
 import sys
 import threading
 import traceback
-import warnings
 from typing import Any, NoReturn
 
 from ..guest import linux_process
@@ -81,10 +80,7 @@ def _run_kernel(request: dict[str, Any]) -> None:
         landlock_seccomp.enter(policy)
     sys.argv = ["ipykernel_launcher", *request["argv"]]
     app = prebuilt_app.application(request["argv"])
-    with warnings.catch_warnings():
-        # ipykernel wants a TCP socket for what forks of it print; the prelude gives them another way.
-        warnings.filterwarnings("ignore", message=".*subprocess output will be unavailable")
-        app.initialize(request["argv"])
+    app.initialize(request["argv"])
     if policy:
         landlock_seccomp.close(policy)
     app.start()

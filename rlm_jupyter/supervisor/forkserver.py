@@ -8,7 +8,9 @@ stdin: ``{"host": pid, "directory": path, "modules": [...], "paths": [...], "imp
     fork   {id, argv, env, cwd, log, policy} + [bridge]   a kernel for the connection file in `argv`
     exec   {id, argv, env, cwd, log, policy} + [bridge]   the same, by executing `argv`
     template {id, text} + [socket, data] + [token]        a fork that holds data, and serves that socket as this
-    kill   {id, pid}                                      that kernel with all its descendants
+    spare  {id}                                           ends no orphan for a while: one is to be adopted
+    adopt  {id, pid, of}                                  that orphan is a kernel, or a checkpoint of the kernel `of`
+    kill   {id, pid}                                      that kernel or checkpoint with all its descendants
     hurry  {id}                                           no idle priority: somebody waits for `ready`
     →      {event: ready, pid, preloaded, threads, unable} | {event: failed, module, reason}
            {event: done, id, pid} | {event: error, id, reason} | {event: exit, pid, status}
@@ -42,11 +44,14 @@ from ..guest import linux_process, preloaded_data
 from . import forked_kernel, idle_priority
 
 KERNEL = tuple(
-    f"_rlm.guest.ipykernel_hooks.{name}" for name in ("threadless_app", "prebuilt_app", "heartbeat_on_demand")
+    f"_rlm.guest.ipykernel_hooks.{name}"
+    for name in ("threadless_app", "prebuilt_app", "heartbeat_on_demand", "rebuilt_app")
 )
 """The modules that are made of ipykernel's own parts, and so may not fit one that is newer."""
 
 
+SPARED_SECONDS = 30.0
+"""How long orphans live that somebody said he would adopt; above all that a kernel takes to fork one."""
 OPEN_FILES = 65_536
 """As many as the notebook's process asks for before its first kernel (`kernels.pool`), which may be later than this."""
 
@@ -180,6 +185,8 @@ class Supervisor:
         self.link, self.config = link, config
         self.directory: str = config["directory"]
         self.kernels: set[int] = set()
+        self.checkpoints: dict[int, int] = {}
+        self._spared: list[float] = []  # when each of those ends who is to adopt an orphan
         self.host = self._watch_host(int(config["host"]))
         self.child_ended, self._wake = os.pipe()
         for number in (self.child_ended, self._wake):
@@ -262,16 +269,41 @@ class Supervisor:
             raise OSError(f"{len(descriptors)} of {request['descriptors']} descriptors arrived (`ulimit -n`)")
         if request["op"] == "kill":
             pid = int(request["pid"])
-            if pid in self.kernels:  # not yet reaped, so the number is still this kernel's
+            if (
+                pid in self.kernels or pid in self.checkpoints
+            ):  # not yet reaped, so the number is still its own
                 self.kill(pid)
             return pid
+        if request["op"] == "spare":
+            self._spared.append(time.monotonic() + SPARED_SECONDS)
+            return os.getpid()
+        if request["op"] == "adopt":
+            return self.adopt(int(request["pid"]), request.get("of"))
         if request["op"] == "hurry":
             return os.getpid()  # done when this was seen to wait, see `check_host`
         return self.start(request, descriptors)
 
-    @staticmethod
-    def kill(pid: int) -> None:
-        """Kill a kernel with its descendants; what this misses is an orphan, which `reap` looks for."""
+    def adopt(self, pid: int, kernel: int | None) -> int:
+        """Take an orphan as a checkpoint of a kernel, or as a kernel of its own where none is named.
+
+        Raises:
+            ProcessLookupError: it is no child of this process, or the kernel is gone.
+        """
+        del self._spared[:1]
+        alive = kernel is None or kernel in self.kernels
+        if alive and pid not in self.kernels and linux_process.parent_of(pid) == os.getpid():
+            if kernel is None:
+                self.kernels.add(pid)
+            else:
+                self.checkpoints[pid] = kernel
+        self._kill_orphans()
+        if pid not in self.kernels and pid not in self.checkpoints:
+            raise ProcessLookupError(f"process {pid} is gone")
+        return pid
+
+    def kill(self, pid: int) -> None:
+        """Kill a kernel with its checkpoints and descendants; what this misses is an orphan, which `reap` looks for."""
+        _kill_tree([one for one, kernel in self.checkpoints.items() if kernel == pid])
         _signal(pid, signal.SIGSTOP)
         # The list of all processes takes milliseconds to read; most kernels have no children.
         alone = linux_process.family(pid, 1) == [pid]
@@ -340,15 +372,19 @@ class Supervisor:
             dead = True
             if pid in self.kernels:
                 self.kernels.discard(pid)
+                _kill_tree([one for one, kernel in self.checkpoints.items() if kernel == pid])
                 self.send("exit", pid=pid, status=os.waitstatus_to_exitcode(status))
+            self.checkpoints.pop(pid, None)
         if dead:
             with suppress(OSError):  # the system has no file to open left: the next death brings another look
                 self._kill_orphans()
 
     def _kill_orphans(self) -> None:
-        me = os.getpid()
+        if any(time.monotonic() < end for end in self._spared):
+            return  # `adopt` looks again
+        me, known = os.getpid(), self.kernels | self.checkpoints.keys()
         orphans = [
-            pid for pid, parent in linux_process.parents().items() if parent == me and pid not in self.kernels
+            pid for pid, parent in linux_process.parents().items() if parent == me and pid not in known
         ]
         for orphan in orphans:
             _kill_tree([orphan, *linux_process.descendants(orphan)])
@@ -364,7 +400,9 @@ class Supervisor:
 
     def _kill_all(self) -> None:
         me = os.getpid()
-        _kill_tree(list(self.kernels))  # at once: to read the list of all processes takes milliseconds
+        _kill_tree(
+            [*self.kernels, *self.checkpoints]
+        )  # at once: to read the list of all processes takes milliseconds
         for _ in range(100):  # again and again: a process may fork while the list is read
             with suppress(OSError):
                 _kill_tree(linux_process.descendants(me))

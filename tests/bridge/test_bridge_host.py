@@ -479,7 +479,7 @@ async def linked(pair):
     yield pair, link, calls
     pair.bridge.close()
     await until(lambda: link._lost)
-    link._sock.close()
+    link.socket.close()
 
 
 async def test_both_ends_pass_descriptors_both_ways_and_close_their_own(linked):

@@ -63,7 +63,7 @@ TRAVELS = {
 # The one module that is about the classes of ipykernel, and is imported in the fork server only.
 USES_IPYKERNEL = {
     f"rlm_jupyter.guest.ipykernel_hooks.{name}"
-    for name in ("threadless_app", "prebuilt_app", "heartbeat_on_demand")
+    for name in ("threadless_app", "prebuilt_app", "heartbeat_on_demand", "rebuilt_app")
 }
 MOST_LINES = 600
 MOST_IN_A_CIRCLE = 5

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rlm_jupyter.engine.agent.cell_history import CellHistory, Past
 from rlm_jupyter.engine.agent.chat_size import Gauge
 from rlm_jupyter.engine.agent.spec import Added, AgentSpec
 from rlm_jupyter.events import events as ev
@@ -66,6 +67,8 @@ class Agent:
         told: sentences about its cells that its next observation takes along.
         sees: whether its model is shown the pictures of its cells.
         pictures: those of the cells since its last observation, if it sees.
+        history: what its cells gave, if checkpoints of its kernel are kept.
+        past: what the cells gave up to the checkpoint that its kernel was made of; None for a new kernel.
     """
 
     spec: AgentSpec
@@ -87,6 +90,8 @@ class Agent:
     told: list[str] = field(default_factory=list)
     sees: bool = False
     pictures: list[Image] = field(default_factory=list, repr=False)
+    history: CellHistory | None = field(default=None, repr=False)
+    past: Past | None = field(default=None, repr=False)
     _sent: int = 0
     calls: Requests = field(init=False, repr=False, compare=False)
 

@@ -21,6 +21,7 @@ from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
+    from rlm_jupyter.engine.agent.cell_history import CellHistory
     from rlm_jupyter.engine.run.conductor import Conductor
     from rlm_jupyter.engine.run.engine_thread import EngineThread
     from rlm_jupyter.engine.run.run import Run
@@ -98,6 +99,11 @@ class AgentHandle:
         """What it gave to FINAL, encoded, as an owner of its own; None if it gave nothing, or its run was closed."""
         value = self._agent.value if self.id in self._conductor.agents else None
         return value.dup() if value is not None and not value.closed else None
+
+    @property
+    def history(self) -> CellHistory | None:
+        """What its cells gave, if checkpoints of its kernel are kept, and its run was not closed."""
+        return self._agent.history if self.id in self._conductor.agents else None
 
     @property
     def messages(self) -> list[Message]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rlm_jupyter.engine.agent import kernel_checkpoints
 from rlm_jupyter.engine.agent.sandbox_notes import sandbox_notifier
 from rlm_jupyter.engine.agent_requests.answer_refusals import install_checks
 from rlm_jupyter.engine.agent_requests.tool_calls import install_tools
@@ -41,20 +42,28 @@ async def open_kernel(agent: Agent) -> AgentKernel:
         tell=sandbox_notifier(agent.calls),
     )
     began = time.monotonic()
-    if agent.spec.parent is None:
-        await share_data(agent)
-    try:
-        kernel = await services.pool.start(request, agent.calls.handle)
-    finally:
-        services.tell_once(services.pool.standing)
-    agent.kernel = kernel
-    await furnish(agent, kernel)
+    kernel = await kernel_checkpoints.thaw(agent, request)
+    if kernel is None:
+        if agent.spec.parent is None:
+            await share_data(agent)
+        try:
+            kernel = await services.pool.start(request, agent.calls.handle)
+        finally:
+            services.tell_once(services.pool.standing)
+        agent.kernel = kernel
+        await furnish(agent, kernel)
+    else:
+        agent.kernel = kernel
+        await configure(agent, kernel)
+    way, turn = kernel_checkpoints.way_of(agent)
     services.journal.emit(
         ev.KernelStarted,
         agent.id,
         pid=kernel.pid,
         confinement=kernel.confinement,
         seconds=time.monotonic() - began,
+        way=way,
+        checkpoint=turn,
     )
     services.tell_once(kernel.confinement.get("missing") or ())
     return kernel

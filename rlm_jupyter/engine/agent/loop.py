@@ -15,6 +15,7 @@ from rlm_jupyter.engine.agent import (
     compaction,
     follow_up,
     kept_answers,
+    kernel_checkpoints,
     kernel_setup,
     prompt,
     small_prompt,
@@ -116,6 +117,7 @@ class AgentLoop(Agent):
                 await kept_answers.end(self)
                 if self.value is None:
                     await self._take_turn()
+                    await kernel_checkpoints.take_checkpoint(self)
             await kept_answers.end(self)
         except RLMError:
             await self._keep_partial()
@@ -244,7 +246,13 @@ class AgentLoop(Agent):
         if self.spec.context is None:
             return None
         kernel = await self._kernel()
-        return await plan_look(kernel, self.spec.question, self.spec.context.description, self.data_names)
+        if self.past is not None and self.past.looks:
+            look = self.past.looks.pop(0)
+        else:
+            about = self.spec.context.description
+            look = await plan_look(kernel, self.spec.question, about, self.data_names)
+        kernel_checkpoints.note_look(self, look)
+        return look
 
     async def _take_look(self, look: Look) -> str:
         """Run a first look; the agent itself has not read its data by it, unless the answer may stand in it."""
@@ -479,18 +487,16 @@ class AgentLoop(Agent):
         number = self.cells
         if services.recorded is not None:
             code = services.recorded.code(self.id, number, code)
-        code = await services.gate.before(self.id, number, code)
+        past = self.past.cells.get(number) if self.past is not None else None
+        if past is None:
+            code = await services.gate.before(self.id, number, code)
         code = services.hidden.code(code) if services.hidden is not None else code
         self.codes.append(code)
         self.looked = self.looked or reads_any(code, (*self.data_names, *self._derived))
         journal.emit(ev.CodeStarted, self.id, cell=number, turn=self.turn, code=code)
         began = time.monotonic()
         try:
-            result = await kernel.execute(
-                code,
-                seconds=services.limits.cell_seconds,
-                on_output=lambda stream, text: self._output(number, stream, text),
-            )
+            result = past.result if past is not None else await self._execute(kernel, number, code)
             seconds = time.monotonic() - began
             pictures = await cell_pictures.rewritten(self, result.pictures)
         except BaseException:
@@ -503,6 +509,7 @@ class AgentLoop(Agent):
                 seconds=time.monotonic() - began,
             )
             raise
+        kernel_checkpoints.note_cell(self, number, result, past)
         # What holds a secret is not told to the model either, and before it is cut: a half of one is one too.
         result = replace(
             result,
@@ -526,6 +533,13 @@ class AgentLoop(Agent):
         if result.restarted:
             await self._restore()
         return result, shown
+
+    async def _execute(self, kernel: AgentKernel, number: int, code: str) -> CellResult:
+        return await kernel.execute(
+            code,
+            seconds=self.services.limits.cell_seconds,
+            on_output=lambda stream, text: self._output(number, stream, text),
+        )
 
     def _output(self, cell: int, stream: str, text: str) -> None:
         self.services.journal.emit(ev.CodeOutput, self.id, cell=cell, stream=stream, text=text)

@@ -19,6 +19,7 @@ from rlm_jupyter.security.redactor import MARK
 from rlm_jupyter.values.value_files import ValueKey
 
 if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent.cell_history import Past
     from rlm_jupyter.engine.agent.spec import AgentSpec
     from rlm_jupyter.events import events as ev
     from rlm_jupyter.events.agent_state import AgentState, CallState, TurnState
@@ -108,7 +109,9 @@ class RecordedRun:
         self._agents: dict[str, RecordedAgent] = {}
         self._live: dict[str, RecordedAgent] = {}
         self.differing: set[str] = set()
+        self._pasts: dict[str, Past | str] = {}
         kept = _Cut(tree, branch)
+        self.ends = {agent.id: kept.end(agent) for agent in tree.agents.values() if kept.has(agent)}
         for agent in tree.agents.values():
             if kept.has(agent):
                 self._agents[agent.id] = self._recorded(agent, kept)
@@ -148,6 +151,26 @@ class RecordedRun:
             if call.purpose not in _BY_TURN and call.status == "done" and kept.has_call(call):
                 self._plain[_asked(call.purpose, call.messages)].append(_completion(call))
 
+    def use_checkpoints(self, past: Callable[[str, int], Past | str]) -> None:
+        """Take the kernels of the agents that are on the way to the changed turn from checkpoints, where there are any.
+
+        Args:
+            past: returns the record up to the newest checkpoint of an agent after no later turn, or why there is none.
+        """
+        for agent, end in self.ends.items():
+            if end:
+                self._pasts[agent] = past(agent, end)
+
+    def past(self, agent: str) -> Past | str | None:
+        """Return the record of a running agent up to a checkpoint, or why there is none; None if it wants none."""
+        known = self._live.get(agent)
+        return self._pasts.get(known.id) if known is not None else None
+
+    def recorded_id(self, agent: str) -> str:
+        """Return the id that a running agent has in the record."""
+        known = self._live.get(agent)
+        return known.id if known is not None else agent
+
     @property
     def told(self) -> str:
         """What the run says of itself at its beginning."""
@@ -156,6 +179,9 @@ class RecordedRun:
         tools = f" What it called in the notebook or at a server is called again: {names}." if names else ""
         if self.branch is None:
             return f"This resumes run `{self.run}`. {how}.{tools}"
+        if any(not isinstance(past, str) for past in self._pasts.values()):
+            how = "It begins in a kernel made of a checkpoint of the other one, and no model is asked for the replies"
+            tools = ""
         return f"This branches off run `{self.run}` at {self.branch}. {how} up to that turn.{tools}"
 
     def check_data(self, description: Mapping[str, Any] | None) -> None:
@@ -268,6 +294,14 @@ class _Cut:
 
     def is_whole(self, agent: AgentState) -> bool:
         return agent.id not in self._above
+
+    def end(self, agent: AgentState) -> int:
+        """The last turn after which the kernel is as the branch needs it; 0 if there is none, or it is not needed."""
+        if self._branch is None or self.is_whole(agent):
+            return 0
+        last = max((turn.turn for turn in self.turns(agent)), default=0)
+        observed = self._branch.observation is not None and agent.id == self._branch.agent
+        return last if observed else max(0, last - 1)
 
     def turns(self, agent: AgentState) -> list[TurnState]:
         if self.is_whole(agent):

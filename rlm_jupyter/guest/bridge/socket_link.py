@@ -164,6 +164,11 @@ class Line:
         for name, run in {**threads, "serve": self._work}.items():
             threading.Thread(target=run, name=f"rlm-{name}", daemon=True).start()
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a call is not answered yet."""
+        return bool(self._waiting)
+
     def submit(self, op: str, body: dict[str, Any], fds: Sequence[int] = ()) -> tuple[int, Any]:
         """Send a request; return its number and the future of its `Reply`. The descriptors are the link's."""
         number, future = next(self._numbers), concurrent.futures.Future[Reply]()
@@ -239,14 +244,18 @@ class Link(Line):
     Args:
         sock: the inherited socket; the link owns it.
         serve: as of `Line`.
+
+    Attributes:
+        socket: ours of the pair.
+        turn: held by whoever writes to it.
     """
 
     def __init__(self, sock: socket.socket, serve: Serve) -> None:
         sock.setblocking(True)
         sock.set_inheritable(False)
         super().__init__(serve)
-        self._sock = sock
-        self._turn = threading.RLock()
+        self.socket = sock
+        self.turn = threading.RLock()
         self._queued = 0  # frames that the writing thread has yet to write, and all that follow must wait for
         self._start(read=self._read, write=self._write)
 
@@ -254,7 +263,7 @@ class Link(Line):
         framer = wire.Framer()
         try:
             while True:
-                data, fds = wire.receive(self._sock)
+                data, fds = wire.receive(self.socket)
                 if not data:
                     break
                 framer.feed(data, fds)
@@ -269,10 +278,10 @@ class Link(Line):
     def _send(self, frame: bytes, fds: list[int]) -> None:
         """Write the frame here and now; what the socket does not take is written by a thread."""
         if len(frame) <= _AT_ONCE and not fds:
-            with self._turn:
+            with self.turn:
                 self._enqueue(frame, fds)
         else:
-            with deferred_sigint(), self._turn:
+            with deferred_sigint(), self.turn:
                 self._enqueue(frame, fds)
 
     def _enqueue(self, frame: bytes, fds: list[int]) -> None:
@@ -293,14 +302,14 @@ class Link(Line):
         """Write what can be written without waiting; give the number of bytes."""
         beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", fds))] if fds else []
         try:
-            return self._sock.sendmsg([frame], beside, socket.MSG_DONTWAIT)
+            return self.socket.sendmsg([frame], beside, socket.MSG_DONTWAIT)
         except OSError:
             return 0
 
     def _write(self) -> None:
         while True:
             self._write_one()
-            with self._turn:
+            with self.turn:
                 self._queued -= 1
 
     def _write_one(self) -> None:
@@ -309,7 +318,7 @@ class Link(Line):
         try:
             while data and not self._lost:
                 try:
-                    sent = socket.send_fds(self._sock, [data], fds) if fds else self._sock.send(data)
+                    sent = socket.send_fds(self.socket, [data], fds) if fds else self.socket.send(data)
                 except OSError as error:
                     if error.errno != errno.ETOOMANYREFS:  # descriptors that the engine has not taken yet
                         break  # the reading thread sees the end too, and tells all who wait
@@ -322,5 +331,5 @@ class Link(Line):
 
     def _forked(self) -> None:
         super()._forked()
-        self._turn = threading.RLock()  # another thread may have held it
-        self._sock.close()  # the end of the parent's must be seen by the engine
+        self.turn = threading.RLock()  # another thread may have held it
+        self.socket.close()  # the end of the parent's must be seen by the engine

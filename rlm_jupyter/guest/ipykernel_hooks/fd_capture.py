@@ -38,7 +38,7 @@ class Descriptors:
     """Reads descriptors, and passes on to streams what was written there."""
 
     def __init__(self) -> None:
-        self._turn = threading.RLock()
+        self.turn = threading.RLock()
         self._streams: dict[int, tuple[Any, codecs.IncrementalDecoder]] = {}
 
     def take(self, number: int, stream: Any) -> None:
@@ -49,6 +49,22 @@ class Descriptors:
         os.set_blocking(reading, False)
         self._streams[reading] = stream, codecs.getincrementaldecoder("utf-8")("replace")
         stream.descriptor = Descriptor(number)
+
+    @property
+    def readers(self) -> list[int]:
+        """The ends of the pipes that are read."""
+        return list(self._streams)
+
+    def renew(self) -> None:
+        """Put pipes and a thread of its own in the places of those of the process that this one is a copy of."""
+        self.turn = threading.RLock()
+        for number, reading in zip((1, 2), self._streams, strict=True):
+            pipe = os.pipe()
+            for end, place in zip(pipe, (reading, number), strict=True):
+                os.dup2(end, place, inheritable=place == number)
+                os.close(end)
+            os.set_blocking(reading, False)
+        self.start()
 
     def start(self) -> None:
         """Read from now on, whenever there is something."""
@@ -64,7 +80,7 @@ class Descriptors:
 
     def drain(self) -> None:
         """Pass on all that has been written so far."""
-        with deferred_sigint(), self._turn:
+        with deferred_sigint(), self.turn:
             for reading, (stream, decoder) in self._streams.items():
                 try:
                     data = os.read(reading, _PIPE)

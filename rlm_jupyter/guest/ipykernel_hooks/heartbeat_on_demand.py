@@ -49,10 +49,24 @@ def on_demand(loop: Any, path: str, number: int, began: Callable[[Heartbeat], No
         os.unlink(address)  # noqa: PTH108 - the path is a str
     listener.bind(address)
     listener.listen(_WAITING)
+    begin_on_demand(loop, listener, (path, number), began)
+
+
+def listener_of(number: int) -> socket.socket:
+    """Returns a socket that listens already, which this process was handed as a descriptor."""
+    listener = socket.socket(fileno=number)
+    listener.setblocking(False)
+    return listener
+
+
+def begin_on_demand(
+    loop: Any, listener: socket.socket, address: tuple[str, int], began: Callable[[Heartbeat], None]
+) -> None:
+    """Begin the heartbeat with the first connection to a socket that listens; see `on_demand`."""
 
     def begin(*_: Any) -> None:
         loop.remove_handler(listener)
-        heartbeat = _Inherited(listener, ("ipc", path, number))
+        heartbeat = _Inherited(listener, ("ipc", *address))
         heartbeat.start()
         began(heartbeat)
 

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from .. import agent_side, linux_process
+from ..checkpoint import frozen
 from ..confinement import (
     eventfd_semaphore,
     landlock_seccomp,
@@ -72,7 +73,12 @@ def _allow_forks(streams: Any) -> None:
     import warnings
 
     warnings.filterwarnings("ignore", message=".*multi-threaded, use of fork", category=DeprecationWarning)
-    os.register_at_fork(after_in_child=lambda: streams.in_fork(_plain_streams()))
+
+    def use_plain_streams() -> None:
+        if not frozen.state.in_progress:
+            streams.in_fork(_plain_streams())
+
+    os.register_at_fork(after_in_child=use_plain_streams)
 
 
 def _plain_streams() -> tuple[Any, Any]:

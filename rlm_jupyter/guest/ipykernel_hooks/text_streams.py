@@ -151,6 +151,7 @@ class Streams:
     def __init__(self, shell: Any) -> None:
         self._own: list[Any] = [sys.stdout, sys.stderr]
         self._before: list[tuple[Any, Any]] = []
+        _standard[:] = self._own
         for stream in self._own:
             stream.buffer = Buffer(stream)
             stream.__class__ = type("Stream", (TextFile, type(stream)), {"__module__": __name__})
@@ -177,6 +178,14 @@ class Streams:
         """Let what still holds the kernel's streams in a fork of it, such as a handler of a log, write to others."""
         for stream, other in zip(self._own, plain, strict=True):
             stream.write, stream.flush = other.write, other.flush
+
+
+_standard: list[Any] = []
+
+
+def standard_streams() -> list[Any]:
+    """Returns the streams of this kernel: of its standard output and its standard errors."""
+    return list(_standard)
 
 
 def _flush(stream: Any) -> None:

@@ -30,8 +30,13 @@ class Publisher(IOPubThread):
     """Sends what is published in the thread that publishes; its own thread keeps the timers of the streams."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._turn = threading.RLock()
+        self.turn = threading.RLock()
         super().__init__(*args, **options)
+
+    def _setup_pipe_in(self) -> None:
+        # A TCP socket for what forks of the kernel print: they have descriptors for that (`prepare`), the box refuses
+        # it, and where no socket can be made any more, libzmq ends the process.
+        self._pipe_flag = False
 
     def _setup_xpub_listener(self) -> None:
         # Not by a stream of the loop's: the socket's descriptor tells of a subscription once only, and that
@@ -39,7 +44,7 @@ class Publisher(IOPubThread):
         self.io_loop.add_handler(self.socket, lambda *_: self._hear(), self.io_loop.READ)
 
     def _hear(self) -> None:
-        with self._turn:
+        with self.turn:
             while self.socket is not None and self.socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
                 self._handle_subscription(self.socket.recv_multipart(zmq.NOBLOCK))
 
@@ -48,7 +53,7 @@ class Publisher(IOPubThread):
         if not self.thread.is_alive():  # a fork of the kernel, or its end
             super().send_multipart(*args, **options)
             return
-        with deferred_sigint(), self._turn:
+        with deferred_sigint(), self.turn:
             self._really_send(*args, **options)
             self._hear()
 

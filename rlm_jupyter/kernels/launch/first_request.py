@@ -43,6 +43,11 @@ def first_request(
     return "\n".join(lines), {"report": report}
 
 
+def thawed_request() -> tuple[str, dict[str, str]]:
+    """Write the first request to a kernel that was made of a checkpoint: all is there, and it reports."""
+    return "", {"report": calling_code("guest.checkpoint.thawed", "report")}
+
+
 def read_report(content: Mapping[str, Any], kernelspec: str | None) -> dict[str, Any]:
     """Read the answer to the first request.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from rlm_jupyter.errors import KernelDiedError, KernelStartError
 from rlm_jupyter.guest.private_directory import remove_directory
@@ -20,9 +20,10 @@ from rlm_jupyter.kernels.bridge.socket_bridge import HostBridge
 from rlm_jupyter.kernels.channels.gateway import ENDED_ELSEWHERE, LOST_ELSEWHERE, GatewayManager, is_gateway
 from rlm_jupyter.kernels.channels.zmq_channels import Channels, Request, Sink
 from rlm_jupyter.kernels.confinement.policy import bubblewrap, confinement, policy_for
+from rlm_jupyter.kernels.launch import directory_uses
 from rlm_jupyter.kernels.launch.docker_provisioner import DockerProvisioner, image_of, refuse_limits
 from rlm_jupyter.kernels.launch.environment import kernel_environment, remote_environment
-from rlm_jupyter.kernels.launch.first_request import first_request, read_report
+from rlm_jupyter.kernels.launch.first_request import first_request, read_report, thawed_request
 from rlm_jupyter.kernels.launch.font_list import FontList
 from rlm_jupyter.kernels.launch.manager import check_launch, make_manager
 from rlm_jupyter.supervisor.forked_kernel import BRIDGE_FD
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import zmq.asyncio
 
     from rlm_jupyter.kernels.bridge.socket_bridge import Bridge, BridgeHandler
+    from rlm_jupyter.kernels.checkpoints.checkpoint import KernelCheckpoint
     from rlm_jupyter.kernels.launch.supervisor_client import ForkClient
 
 START_SECONDS = 60.0
@@ -59,7 +61,11 @@ class Launch:
         tell: called with a sentence where something of the kernel stays behind.
         execute: execute the kernel's program even where the supervisor could fork the kernel.
         fonts: the list of fonts that kernels of this Python share.
+        checkpoint: of which the kernel is made, with its variables; None for a new kernel.
     """
+
+    BRANCH: ClassVar[str] = "branch-"
+    """How the names of the working directories begin of kernels that share a box with an earlier one."""
 
     directory: Path
     context: zmq.asyncio.Context
@@ -72,6 +78,18 @@ class Launch:
     tell: Callable[[str], None] | None = None
     execute: bool = False
     fonts: FontList | None = None
+    checkpoint: KernelCheckpoint | None = None
+
+    @property
+    def box_directory(self) -> Path:
+        """The directory that its box allows: its own, or that of the kernel from which a checkpoint was taken."""
+        return self.directory if self.checkpoint is None else self.checkpoint.launch.box_directory
+
+    @property
+    def scratch(self) -> Path:
+        """Its working directory."""
+        allowed = self.box_directory / "scratch"
+        return allowed if self.checkpoint is None else allowed / f"{self.BRANCH}{self.directory.name}"
 
     @property
     def forks(self) -> bool:
@@ -100,6 +118,7 @@ class KernelProcess:
         self._manager: Any = None
         self._forked = False
         self._policy: dict[str, Any] | None = None
+        self._uses_directories = False
 
     # ------------------------------------------------------------------------------------------- starting
 
@@ -135,10 +154,13 @@ class KernelProcess:
 
     async def _start(self) -> None:
         launch = self.launch
-        for name in ("sockets", "scratch"):
-            (launch.directory / name).mkdir(mode=0o700, parents=True)
+        for directory in {launch.directory, launch.box_directory}:
+            directory_uses.use(directory)
+        self._uses_directories = True
+        for directory in (launch.directory / "sockets", launch.scratch):
+            directory.mkdir(mode=0o700, parents=True)
         if launch.fonts is not None:
-            launch.fonts.copy_to(launch.directory / "scratch")
+            launch.fonts.copy_to(launch.scratch)
         manager = self._manager = make_manager(launch.kernelspec, launch.directory, launch.context)
         if isinstance(manager, GatewayManager) and launch.tell is not None:
             manager.tell = launch.tell
@@ -163,7 +185,7 @@ class KernelProcess:
             with (launch.directory / "stderr").open("wb") as stderr:
                 await manager.start_kernel(
                     env=remote_environment(manager.kernel_spec.env),
-                    cwd=str(launch.directory / "scratch"),
+                    cwd=str(launch.scratch),
                     stderr=stderr,
                 )
             return None
@@ -175,11 +197,11 @@ class KernelProcess:
             manager.kernel_spec.interrupt_mode = "message"  # SIGINT to the group would end bubblewrap itself
         self._policy = policy
         options: dict[str, Any] = {
-            "env": kernel_environment(
-                launch.directory / "scratch", {**manager.kernel_spec.env, **launch.env}
-            ),
-            "cwd": str(launch.directory / "scratch"),
+            "env": kernel_environment(launch.scratch, {**manager.kernel_spec.env, **launch.env}),
+            "cwd": str(launch.scratch),
         }
+        if launch.checkpoint is not None:
+            return await self._thaw(launch.checkpoint, other, options)
         if launch.supervisor is not None:
             from rlm_jupyter.kernels.launch.fork_provisioner import ForkProvisioner
 
@@ -199,6 +221,22 @@ class KernelProcess:
             await manager.start_kernel(stderr=stderr, **descriptors, **options)
         return other.fileno() if other else None
 
+    async def _thaw(
+        self, checkpoint: KernelCheckpoint, other: socket.socket | None, options: dict[str, Any]
+    ) -> int:
+        """Start the process as a fork of a checkpoint."""
+        from rlm_jupyter.kernels.checkpoints.thaw_provisioner import ThawProvisioner
+
+        launch, manager = self.launch, self._manager
+        provisioner = ThawProvisioner(
+            kernel_id=launch.directory.name, kernel_spec=manager.kernel_spec, parent=manager
+        )
+        provisioner.checkpoint, provisioner.bridge = checkpoint, other.fileno() if other else None
+        provisioner.log = str(launch.directory / "stderr")
+        manager.provisioner = provisioner
+        await manager.start_kernel(**options)
+        return BRIDGE_FD
+
     def _in_container(self, image: str) -> DockerProvisioner:
         launch, manager = self.launch, self._manager
         refuse_limits(launch.limits)
@@ -212,14 +250,17 @@ class KernelProcess:
         """Run what must run before the first cell, and wait until output is heard."""
         launch = self.launch
         local = self._manager.is_local
-        code, expressions = first_request(
-            number,
-            forked=self._forked,
-            policy=self._policy,
-            parent=os.getpid() if local and launch.supervisor is None else None,
-            directory=launch.directory,
-            remote=None if local else launch.env,
-        )
+        if launch.checkpoint is not None:
+            code, expressions = thawed_request()
+        else:
+            code, expressions = first_request(
+                number,
+                forked=self._forked,
+                policy=self._policy,
+                parent=os.getpid() if local and launch.supervisor is None else None,
+                directory=launch.directory,
+                remote=None if local else launch.env,
+            )
         content = await self.or_death(channels.send(code, silent=True, expressions=expressions).reply)
         report = read_report(content, launch.kernelspec)
         self.confinement = confinement(launch.sandbox, report, local=local, limits=launch.limits)
@@ -384,7 +425,12 @@ class KernelProcess:
             self._link.close()
             self._link = None
         self._set_died(-9)
-        await in_thread(remove_directory, self.launch.directory)
+        if self.launch.checkpoint is not None:
+            await in_thread(remove_directory, self.launch.scratch)
+        if self._uses_directories:
+            self._uses_directories = False
+            for directory in {self.launch.directory, self.launch.box_directory}:
+                await directory_uses.release(directory)
 
 
 async def finish(work: Coroutine[Any, Any, None]) -> None:

@@ -168,7 +168,7 @@ class ForkClient:
         reason = "" if done else str(message["reason"])
         with self._lock:
             op, answer = self._waiting.pop(number, ("", None))
-            starts = done and op in ("fork", "exec")
+            starts = done and op in ("fork", "exec", "adopt")
             earlier = self._exits.pop(pid, None) if starts else None
             if starts:
                 self._exits[pid] = Future()

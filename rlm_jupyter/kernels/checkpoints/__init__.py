@@ -1,0 +1,1 @@
+"""Checkpoints of kernels by fork, as the notebook's process sees them."""
