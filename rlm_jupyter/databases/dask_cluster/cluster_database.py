@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _DIALECT = "duckdb"
 """In which queries are read: the one that knows most of what people write."""
 _NOTE = (
-    "Its SQL has SELECT, DISTINCT, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT, WITH and queries in parentheses, COUNT, SUM, "
-    "AVG, MIN, MAX, STDDEV and COUNT(DISTINCT x); JOIN, UNION and window functions are not available: use pandas on what "
-    ".sql(...) returns."
+    "Its SQL has SELECT, DISTINCT, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT, WITH and queries in parentheses, COUNT, "
+    "SUM, AVG, MIN, MAX, STDDEV and COUNT(DISTINCT x); JOIN, UNION and window functions are not available: use pandas "
+    "on what .sql(...) returns."
 )
 
 
@@ -47,8 +47,7 @@ def _is_dask_frame(value: Any) -> bool:
 
 
 def _default_client() -> Any:
-    from distributed import default_client
-
+    default_client: Any = sys.modules["distributed"].default_client
     try:
         client = default_client()
     except ValueError:
@@ -58,8 +57,7 @@ def _default_client() -> Any:
 
 def _client_in(value: Any) -> Any:
     """Returns the client of a frame that was persisted: its graph has futures."""
-    from distributed.client import futures_of
-
+    futures_of: Any = sys.modules["distributed"].futures_of
     try:
         found = futures_of(value)
     except Exception:  # some were cancelled
@@ -78,7 +76,7 @@ def database_of_frame(value: Any, name: str) -> DaskCluster:
         raise ContextError(
             f"`{name}` is of a dask client that is asynchronous: hand over a frame of a `Client(...)` that is not."
         )
-    frame = value if hasattr(value, "columns") else value.to_frame(name=value.name or "values")
+    frame = value if value.ndim > 1 else value.to_frame(name=value.name or "values")
     if any(named is not None for named in frame.index._meta.names):  # noqa: SLF001 - dask has no public name for it
         frame = frame.reset_index()
     columns = [str(column) for column in frame.columns]
@@ -132,7 +130,9 @@ class DaskCluster(Database):
             raise
         except RecursionError:
             raise QueryError("The query is nested too deeply.") from None
-        except BaseException as error:  # some errors of `distributed` are of asyncio, and derive from nothing else
+        except (
+            BaseException
+        ) as error:  # some errors of `distributed` are of asyncio, and derive from nothing else
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
                 raise
             query.check()

@@ -13,11 +13,9 @@ from rlm_jupyter.databases.dask_cluster.frame_expressions import Expressions, pa
 from rlm_jupyter.databases.dask_cluster.frame_rows import (
     Rows,
     Value,
-    certain,
     is_series,
     kind_of,
     not_here,
-    present,
     sql_name,
 )
 from rlm_jupyter.databases.query_errors import QueryError
@@ -46,6 +44,10 @@ def aggregates_in(nodes: Sequence[exp.Expr]) -> list[exp.Expr]:
             if id(one) not in inside and is_aggregate(one):
                 found[one] = None
     return list(found)
+
+
+def _called(node: exp.Expr) -> str:
+    return node.sql_name()[:60] if isinstance(node, exp.Func) else type(node).__name__.upper()
 
 
 @dataclass
@@ -107,22 +109,19 @@ class Grouping:
     def _added_up(self, frame: Any, by: list[str], ways: dict[str, list[str]]) -> pd.DataFrame:
         plain = {column: [way for way in held if way != _DISTINCT] for column, held in ways.items()}
         plain = {column: held for column, held in plain.items() if held}
-        if plain:
-            found = self._summed(frame, by, plain)
-        else:
-            found = self._brought(frame[by].drop_duplicates())
+        groups = self._summed(frame, by, plain) if plain else self._brought(frame[by].drop_duplicates())
         for column, held in ways.items():
             if _DISTINCT in held:  # dask's `agg` has no such way
                 different = frame[[*by, column]].drop_duplicates()
                 counted = self._summed(different, by, {column: ["count"]})
                 counted = counted.rename(columns={f"{column}:count": f"{column}:{_DISTINCT}"})
-                found = found.merge(counted, on=by, how="left")
-        return found
+                groups = groups.merge(counted, on=by, how="left")
+        return groups
 
     def _summed(self, frame: Any, by: list[str], ways: dict[str, list[str]]) -> pd.DataFrame:
         groups = frame.groupby(by, dropna=False, sort=False, observed=True)
         found = self._brought(groups.agg(ways).reset_index())
-        names = [f"{name}:{way}" if way else name for name, way in found.columns.to_flat_index()]
+        names = [f"{name}:{way}" if way else name for name, way in map(tuple, found.columns)]
         return found.set_axis(names, axis="columns")
 
     def _brought(self, frame: Any) -> pd.DataFrame:
@@ -147,7 +146,7 @@ class Grouping:
             node = node.this
         add = _AGGREGATES.get(type(node))
         if add is None:
-            raise not_here(f"The aggregate `{node.sql_name()[:60]}`")
+            raise not_here(f"The aggregate `{_called(node)}`")
         column, ways, make = add(self, node)
         if condition is not None:
             mask = self.expressions.truth(condition).true
@@ -162,10 +161,12 @@ class Grouping:
         (inner,) = parts_of(node, "this")
         value = self.expressions.value(inner)
         if kind_of(value) not in (*kinds, "null"):
-            raise QueryError(f"{node.sql_name()} of {sql_name(value)} is not available: CAST it.")
+            raise QueryError(f"{_called(node)} of {sql_name(value)} is not available: CAST it.")
         column = self._series(value)
         if value is None:
             return column.astype("float64")
+        if str(column.dtype) == "object":  # pandas cannot order what may be of several types
+            return column.astype("string")
         return column.astype("Int64") if kind_of(value) == "truth" else column
 
     def count(self, node: exp.Expr) -> tuple[Any, tuple[str, ...], Callable[..., Any]]:
@@ -186,7 +187,11 @@ class Grouping:
         """Returns COUNT_IF(condition)."""
         (inner,) = parts_of(node, "this")
         mask = self.expressions.truth(inner).true
-        return self.expressions.rows.constant(1).where(mask), ("count",), lambda of: of["count"].astype("int64")
+        return (
+            self.expressions.rows.constant(1).where(mask),
+            ("count",),
+            lambda of: of["count"].astype("int64"),
+        )
 
     def total(self, node: exp.Expr) -> tuple[Any, tuple[str, ...], Callable[..., Any]]:
         """Returns SUM(x): NULL where there is no value."""

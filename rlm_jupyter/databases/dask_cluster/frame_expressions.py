@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,11 @@ _COMPUTED: Final[dict[type[exp.Expr], Callable[[Any, Any], Any]]] = {
     exp.Sub: operator.sub,
     exp.Mul: operator.mul,
 }
-_IN_TIME: Final = {(exp.Add, "time", "duration"), (exp.Add, "duration", "time"), (exp.Sub, "time", "duration")}
+_IN_TIME: Final = {
+    (exp.Add, "time", "duration"),
+    (exp.Add, "duration", "time"),
+    (exp.Sub, "time", "duration"),
+}
 _IN_TIME_TOO: Final = {(exp.Sub, "time", "time"), (exp.Add, "duration", "duration")}
 
 
@@ -66,7 +70,7 @@ def parts_of(node: exp.Expr, *known: str) -> list[Any]:
     """
     held = {name for name, part in node.args.items() if part not in (None, [], False)}
     if more := held - set(known) - _MEANS_NOTHING:
-        raise not_here(f"`{node.sql('duckdb')[:80]}` with `{sorted(more)[0]}`")
+        raise not_here(f"`{node.sql('duckdb')[:80]}` with `{min(more)}`")
     return [node.args.get(name) for name in known]
 
 
@@ -85,8 +89,8 @@ class Expressions:
         values: what finds other values, by their class.
     """
 
-    conditions: Mapping[type[exp.Expr], Callable[..., Truth]]
-    values: Mapping[type[exp.Expr], Callable[..., Value]]
+    conditions: ClassVar[Mapping[type[exp.Expr], Callable[..., Truth]]]
+    values: ClassVar[Mapping[type[exp.Expr], Callable[..., Value]]]
 
     def __init__(self, rows: Rows, subquery: Subquery) -> None:
         self.rows = rows
@@ -216,7 +220,7 @@ def compared(compare: Callable[[Any, Any], Any], left: Value, right: Value) -> T
         QueryError: they are of kinds that cannot be compared.
     """
     if left is None or right is None:
-        return Truth(False, lambda: False)  # noqa: FBT003
+        return Truth(False, lambda: False)
     left, right = _alike(left, right), _alike(right, left)
     kinds = {kind_of(left), kind_of(right)}
     if len(kinds) > 1 and kinds != {"number", "truth"}:
@@ -299,7 +303,7 @@ def _in(made: Expressions, node: exp.Expr) -> Truth:
     value = made.value(inner)
     wanted = made.listed(query) if query is not None else [made.value(one) for one in listed or ()]
     if any(is_series(one) for one in wanted):
-        found = Truth(False, lambda: True)  # noqa: FBT003
+        found = Truth(False, lambda: True)
         for one in wanted:
             held, equal = found, compared(operator.eq, value, one)
             true = either(held.true, equal.true)
@@ -316,14 +320,11 @@ def _known_or(true: Any, held: Truth, equal: Truth) -> Callable[[], Any]:
 def _among(value: Value, wanted: list[Any]) -> Truth:
     values = [_alike(one, value) for one in wanted if one is not None]
     if not values and None not in wanted:
-        return Truth(False, lambda: True)  # noqa: FBT003
+        return Truth(False, lambda: True)
     kinds = {kind_of(one) for one in values} | {kind_of(value)}
     if len(kinds - {"null"}) > 1:
         raise QueryError(f"{sql_name(value)} cannot be looked up among values of other types: CAST one.")
-    if is_series(value):
-        true = certain(value.isin(values))
-    else:
-        true = value is not None and value in values
+    true = certain(value.isin(values)) if is_series(value) else value is not None and value in values
     if None in wanted:  # then it may be, for all that is known
         return Truth(true, lambda: true)
     return Truth(true, lambda: present(value))
@@ -376,12 +377,18 @@ def _divided(made: Expressions, node: exp.Expr) -> Value:
         return None
     if is_series(right):
         right = right.astype("float64").where(right != 0)
-    divide = {exp.Div: operator.truediv, exp.IntDiv: _whole, exp.Mod: np.fmod}[type(node)]
-    return divide(left, right)
+    return _DIVIDED[type(node)](left, right)
 
 
 def _whole(left: Value, right: Value) -> Value:
     return np.trunc(left / right)
+
+
+_DIVIDED: Final[dict[type[exp.Expr], Callable[[Any, Any], Any]]] = {
+    exp.Div: operator.truediv,
+    exp.IntDiv: _whole,
+    exp.Mod: np.fmod,
+}
 
 
 def _negative(made: Expressions, node: exp.Expr) -> Value:

@@ -1,14 +1,14 @@
 """Functions of texts, numbers and times in a query, as calls of methods of columns.
 
-Left out is what could keep a worker busy for ever or fill its memory, since a task that has begun on a cluster cannot be
-ended: regular expressions, REPEAT, padding, replacing.
+Left out is what could keep a worker busy for ever or fill its memory, since a task that has begun on a cluster cannot
+be ended: regular expressions, REPEAT, padding, replacing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
@@ -60,7 +60,7 @@ def _like(made: Expressions, node: exp.Expr) -> Truth:
     pattern = _literal_text(wanted, "The pattern of LIKE")
     text = _column_of_text(made, inner)
     if text is None:
-        return Truth(False, lambda: False)  # noqa: FBT003
+        return Truth(False, lambda: False)
     if isinstance(node, exp.ILike):
         text, pattern = text.str.lower(), pattern.lower()
     found = Truth(certain(matches(text, pattern)), lambda: present(text))
@@ -86,7 +86,7 @@ def matches(text: Any, pattern: str) -> Any:
     if not others:
         return text == first
     *middle, last = others
-    found = certain(text.str.startswith(first)) if first else certain(text.notnull())
+    found = certain(text.str.startswith(first)) if first else present(text)
     if last:
         found &= certain(text.str.endswith(last))
     found &= certain(text.str.len() >= len(first) + len(last))
@@ -124,7 +124,7 @@ def _holds(method: str) -> Callable[[Expressions, exp.Expr], Truth]:
         text = _column_of_text(made, inner)
         piece = _literal_text(wanted, f"What {node.key.upper()} looks for")
         if text is None:
-            return Truth(False, lambda: False)  # noqa: FBT003
+            return Truth(False, lambda: False)
         more = {"regex": False} if method == "contains" else {}
         return Truth(certain(getattr(text.str, method)(piece, **more)), lambda: present(text))
 
@@ -214,7 +214,9 @@ def _of_number(function: Callable[..., Any]) -> Callable[[Expressions, exp.Expr]
     return find
 
 
-def _where_defined(function: Callable[..., Any], least: float, *, strictly: bool = False) -> Callable[..., Any]:
+def _where_defined(
+    function: Callable[..., Any], least: float, *, strictly: bool = False
+) -> Callable[..., Any]:
     """Returns a function whose value is NULL below a number."""
 
     def compute(value: Value) -> Value:
@@ -275,7 +277,7 @@ _UNITS: Final = {"DAY": "D", "HOUR": "h", "MINUTE": "min", "SECOND": "s", "MILLI
 _PERIODS: Final = {"WEEK": "W", "MONTH": "M", "QUARTER": "Q", "YEAR": "Y"}
 
 
-def _part(made: Expressions, node: exp.Expr, name: str, inner: Any) -> Value:
+def _part(made: Expressions, name: str, inner: Any) -> Value:
     value = made.time(inner)
     if value is None:
         return None
@@ -293,13 +295,13 @@ def _part(made: Expressions, node: exp.Expr, name: str, inner: Any) -> Value:
 
 def _extract(made: Expressions, node: exp.Expr) -> Value:
     name, inner = parts_of(node, "this", "expression")
-    return _part(made, node, str(name.name).upper(), inner)
+    return _part(made, str(name.name).upper(), inner)
 
 
 def _part_named(name: str) -> Callable[[Expressions, exp.Expr], Value]:
     def find(made: Expressions, node: exp.Expr) -> Value:
         (inner,) = parts_of(node, "this")
-        return _part(made, node, name, inner)
+        return _part(made, name, inner)
 
     return find
 
@@ -337,7 +339,9 @@ def _interval(_: Expressions, node: exp.Expr) -> Value:
     name = str(getattr(unit, "name", unit)).upper().removesuffix("S")
     days = {"WEEK": 7.0, "DAY": 1.0, "HOUR": 1 / 24, "MINUTE": 1 / 1440, "SECOND": 1 / 86400}.get(name)
     if days is None:
-        raise not_here(f"INTERVAL in units of `{name[:40].lower()}` (DATE_TRUNC and EXTRACT know months and years)")
+        raise not_here(
+            f"INTERVAL in units of `{name[:40].lower()}` (DATE_TRUNC and EXTRACT know months and years)"
+        )
     try:
         return pd.Timedelta(days=float(number.name) * days)
     except (ValueError, OverflowError, AttributeError):
@@ -355,7 +359,7 @@ def _cast(made: Expressions, node: exp.Expr) -> Value:
         return None
     lenient = isinstance(node, exp.TryCast)
     if target in ("DATE", "DATETIME", "TIMESTAMP", "TIMESTAMPNTZ", "TIMESTAMPTZ"):
-        return _to_time(made, value, lenient=lenient, day=target == "DATE")
+        return _to_time(value, lenient=lenient, day=target == "DATE")
     if target in _TEXTS:
         return _as_text(made, value)
     if target in _WHOLE or target in _FRACTIONS:
@@ -382,7 +386,7 @@ def _to_number(made: Expressions, value: Value, *, lenient: bool, whole: bool) -
     return value.round().astype("Int64") if whole else value
 
 
-def _to_time(made: Expressions, value: Value, *, lenient: bool, day: bool) -> Value:
+def _to_time(value: Value, *, lenient: bool, day: bool) -> Value:
     kind = kind_of(value)
     if kind not in ("time", "text"):
         raise not_here("CAST of this type to a time")
@@ -406,7 +410,7 @@ def _mapped(column: Any, function: Callable[..., Any], *, errors: str, meta: str
 class QueryExpressions(Expressions):
     """All expressions that a query to a cluster may have."""
 
-    conditions = {
+    conditions: ClassVar[Mapping[type[exp.Expr], Callable[..., Truth]]] = {
         **CONDITIONS,
         exp.Like: _like,
         exp.ILike: _like,
@@ -414,7 +418,7 @@ class QueryExpressions(Expressions):
         exp.StartsWith: _holds("startswith"),
         exp.EndsWith: _holds("endswith"),
     }
-    values = {
+    values: ClassVar[Mapping[type[exp.Expr], Callable[..., Value]]] = {
         **VALUES,
         exp.Lower: _of_text("lower"),
         exp.Upper: _of_text("upper"),
@@ -458,5 +462,3 @@ class QueryExpressions(Expressions):
         exp.Cast: _cast,
         exp.TryCast: _cast,
     }
-
-

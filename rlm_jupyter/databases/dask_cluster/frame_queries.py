@@ -1,10 +1,10 @@
-"""A checked query, clause by clause: rows of the cluster as long as they are many, of this process once they are few."""
+"""A checked query, clause by clause: rows of the cluster while they are many, of this process once they are few."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pandas as pd
 from sqlglot import exp
@@ -17,9 +17,20 @@ from rlm_jupyter.databases.dask_cluster.gathered_rows import Gatherer
 from rlm_jupyter.databases.query_errors import QueryError
 from rlm_jupyter.databases.results import MOST_ROWS, unique_names
 
-MOST_NODES = 4000
+MOST_NODES = 2000
 """Parts of a query, without the values of IN: each becomes a step of a graph with a task for each partition."""
-_CLAUSES: Final = ("with_", "expressions", "distinct", "from_", "where", "group", "having", "order", "limit", "offset")
+_CLAUSES: Final = (
+    "with_",
+    "expressions",
+    "distinct",
+    "from_",
+    "where",
+    "group",
+    "having",
+    "order",
+    "limit",
+    "offset",
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,7 @@ class FrameQuery:
     def __init__(self, tables: Mapping[str, Rows], gatherer: Gatherer) -> None:
         self._tables = tables
         self._gatherer = gatherer
+        self._steps = 0
 
     def result(self, tree: exp.Expr) -> pd.DataFrame:
         """Returns the rows of a query, here.
@@ -55,23 +67,34 @@ class FrameQuery:
         """
         listed = sum(1 for one in tree.find_all(exp.Literal) if isinstance(one.parent, exp.In))
         if (size := sum(1 for _ in tree.walk()) - listed) > MOST_NODES:
-            raise QueryError(f"The query has {size:,} parts; the most is {MOST_NODES:,}: ask for less at once.")
+            raise QueryError(
+                f"The query has {size:,} parts; the most is {MOST_NODES:,}: ask for less at once."
+            )
         return self._here(self._rows(tree, {}).frame)
+
+    def _count(self, steps: int) -> None:
+        """Count what is made of the query: a star is one part of it, and may be many columns."""
+        self._gatherer.check()
+        self._steps += steps
+        if self._steps > MOST_NODES:
+            raise QueryError(
+                f"The query makes more than {MOST_NODES:,} columns on its way: select fewer than all."
+            )
 
     def _here(self, frame: Any) -> pd.DataFrame:
         return frame if isinstance(frame, pd.DataFrame) else self._gatherer.all(frame)
 
-    def _rows(self, tree: exp.Expr, known: Mapping[str, Rows]) -> Rows:
+    def _rows(self, tree: exp.Expr, known: Mapping[str, Rows], wanted: set[str] | None = None) -> Rows:
         if isinstance(tree, exp.Subquery):
             inner, _ = parts_of(tree, "this", "alias")
-            return self._rows(inner, known)
+            return self._rows(inner, known, wanted)
         if not isinstance(tree, exp.Select):
             raise not_here(f"`{type(tree).__name__.upper()}`")
         clauses = dict(zip(_CLAUSES, parts_of(tree, *_CLAUSES), strict=True))
         known = self._with(clauses["with_"], known)
         if clauses["from_"] is None:
             raise not_here("A query without FROM")
-        rows, names = self._source(parts_of(clauses["from_"], "this")[0], known)
+        rows, names = self._source(parts_of(clauses["from_"], "this")[0], known, _used(tree))
 
         def subquery(node: exp.Expr) -> pd.Series[Any]:
             found = self._here(self._rows(node, known).frame)
@@ -79,7 +102,7 @@ class FrameQuery:
                 raise QueryError("A query in parentheses that stands for a value must have one column.")
             return found.iloc[:, 0]
 
-        return _Selection(rows, names, clauses, subquery, self._gatherer).rows()
+        return _Selection(rows, names, clauses, wanted, subquery, self._gatherer, self._count).rows()
 
     def _with(self, clause: exp.Expr | None, known: Mapping[str, Rows]) -> Mapping[str, Rows]:
         if clause is None:
@@ -93,7 +116,9 @@ class FrameQuery:
             found[alias.name.lower()] = self._rows(inner, found)  # once, however often it is named
         return found
 
-    def _source(self, node: exp.Expr, known: Mapping[str, Rows]) -> tuple[Rows, set[str]]:
+    def _source(
+        self, node: exp.Expr, known: Mapping[str, Rows], used: set[str] | None
+    ) -> tuple[Rows, set[str]]:
         """Returns the rows of a FROM, and the names that the query may call them by."""
         alias = node.args.get("alias")
         if alias is not None and alias.args.get("columns"):
@@ -105,24 +130,33 @@ class FrameQuery:
                 raise QueryError(f"There is no table `{node.name[:80]}` here.")
             return rows, {node.alias_or_name.lower()}
         if isinstance(node, exp.Subquery):
-            return self._rows(node, known), {node.alias_or_name.lower()}
+            return self._rows(node, known, used), {node.alias_or_name.lower()}
         raise not_here(f"`{type(node).__name__.upper()}` in FROM")
 
 
 @dataclass
 class _Selection:
-    """One SELECT."""
+    """One SELECT.
+
+    Args:
+        source: the rows of its FROM.
+        names: what it may call them.
+        clauses: by `_CLAUSES`.
+        wanted: names of its columns that are used, in lower case; None: all are.
+        subquery: returns the column of a query in parentheses.
+        gatherer: brings rows here.
+        count: is told how many expressions are made.
+    """
 
     source: Rows
     names: set[str]
     clauses: dict[str, Any]
+    wanted: set[str] | None
     subquery: Callable[[exp.Expr], pd.Series[Any]]
     gatherer: Gatherer
+    count: Callable[[int], None]
 
     def rows(self) -> Rows:
-        rows = self.source
-        if (where := self.clauses["where"]) is not None:
-            rows = self._restricted(rows, self._resolved(parts_of(where, "this")[0]))
         columns = self._columns()
         order = self._order(columns)
         keys = self._keys(columns)
@@ -130,6 +164,12 @@ class _Selection:
         made = [*(one.made for one in columns), *(key.made for key in order)]
         if having is not None:
             made.append(having)
+        where = self.clauses["where"]
+        conditions = [] if where is None else [self._resolved(parts_of(where, "this")[0])]
+        self.count(1)
+        rows = self.source.only(_columns_of([*made, *keys, *conditions]))
+        for condition in conditions:
+            rows = self._restricted(rows, condition)
         if keys or aggregates_in(made):
             rows, made = self._grouped(rows, keys, made)
             if having is not None:
@@ -142,7 +182,7 @@ class _Selection:
     # ------------------------------------------------------------------------ names and clauses
 
     def _resolved(self, node: exp.Expr, aliases: Mapping[str, exp.Expr] | None = None) -> exp.Expr:
-        """Returns an expression whose columns have the names that the rows have; queries in parentheses have their own."""
+        """Returns an expression whose columns are called as those of the rows, but for queries in parentheses."""
 
         def resolve(one: exp.Expr) -> exp.Expr:
             if isinstance(one, exp.Column) and not isinstance(one.this, exp.Star):
@@ -154,7 +194,9 @@ class _Selection:
     def _column(self, node: exp.Expr, aliases: Mapping[str, exp.Expr] | None) -> exp.Expr:
         table, name, _, _ = parts_of(node, "table", "this", "db", "catalog")
         if table is not None and table.name.lower() not in self.names:
-            raise QueryError(f"`{node.sql('duckdb')[:80]}`: there is no table `{table.name[:60]}` in this FROM.")
+            raise QueryError(
+                f"`{node.sql('duckdb')[:80]}`: there is no table `{table.name[:60]}` in this FROM."
+            )
         found = self.source.find(name.name)
         if found is not None:
             return exp.column(exp.to_identifier(found, quoted=True))
@@ -178,7 +220,13 @@ class _Selection:
             name = node.alias if isinstance(node, exp.Alias) else self._name_of(inner)
             found.append((name, self._resolved(inner)))
         names = unique_names([name for name, _ in found])
-        return [Column(name, made) for name, (_, made) in zip(names, found, strict=True)]
+        columns = [Column(name, made) for name, (_, made) in zip(names, found, strict=True)]
+        whole = (
+            self.clauses["distinct"] or self.clauses["group"] or aggregates_in([one.made for one in columns])
+        )
+        if self.wanted is None or whole:
+            return columns
+        return [one for one in columns if one.name.lower() in self.wanted] or columns[:1]
 
     def _name_of(self, node: exp.Expr) -> str:
         if isinstance(node, exp.Column):
@@ -244,16 +292,9 @@ class _Selection:
             raise QueryError("WHERE cannot have an aggregate: write HAVING, or a query in parentheses.")
         made = QueryExpressions(rows, self.subquery)
         made.growth(condition)
-        mask = made.truth(condition).true
-        if isinstance(mask, bool):
-            if mask:
-                return rows
-            mask = rows.constant(mask).astype("bool")
-        return Rows(rows.frame[mask], rows.growth)
+        return rows.where(made.truth(condition).true)
 
-    def _grouped(
-        self, rows: Rows, keys: list[exp.Expr], made: list[exp.Expr]
-    ) -> tuple[Rows, list[exp.Expr]]:
+    def _grouped(self, rows: Rows, keys: list[exp.Expr], made: list[exp.Expr]) -> tuple[Rows, list[exp.Expr]]:
         prefix = "rlm_"
         while any(name.startswith(prefix) for name in rows.names):
             prefix += "_"
@@ -276,16 +317,18 @@ class _Selection:
     ) -> Rows:
         """Returns the columns of the SELECT, and behind them those to sort by, under numbers."""
         expressions = QueryExpressions(rows, self.subquery)
-        values, growth, names = {}, {}, []
         wanted = [one for one in made[: len(columns) + len(order)] if not isinstance(one, exp.Rand)]
-        for at, node in enumerate(wanted):
+        for node in wanted:
             if any(is_aggregate(one) for one in node.walk(prune=lambda one: isinstance(one, exp.Query))):
                 raise QueryError(f"`{node.sql('duckdb')[:80]}`: an aggregate cannot be inside of another.")
-            name = f"rlm_{at}"
-            growth[name] = expressions.growth(node)
-            values[name] = expressions.value(node)
-            names.append(name)
-        frame = rows.frame.assign(**values)[names]
+        growth = {f"rlm_{at}": expressions.growth(node) for at, node in enumerate(wanted)}
+        held = {node.name: f"rlm_{at}" for at, node in enumerate(wanted) if self._as_it_is(rows, node)}
+        if len(held) == len(wanted):  # such as of a star, which may be many
+            frame = rows.frame[list(held)].rename(columns=held)
+        else:
+            self.count(len(wanted))
+            values = {f"rlm_{at}": expressions.value(node) for at, node in enumerate(wanted)}
+            frame = rows.frame.assign(**values)[list(values)]
         if not self.clauses["distinct"]:
             return Rows(frame, growth)
         if self.clauses["distinct"].args.get("on") is not None:
@@ -293,6 +336,12 @@ class _Selection:
         if any(key.made not in [one.made for one in columns] for key in order):
             raise QueryError("With DISTINCT, ORDER BY has columns of the SELECT only.")
         return Rows(frame.drop_duplicates(), growth)
+
+    def _as_it_is(self, rows: Rows, node: exp.Expr) -> bool:
+        """Whether an expression is a column that need not be made anew."""
+        return isinstance(node, exp.Column) and not isinstance(
+            rows.frame[node.name].dtype, pd.CategoricalDtype
+        )
 
     def _ordered(self, rows: Rows, columns: Sequence[Column], order: Sequence[_SortKey]) -> Rows:
         limit, offset = _number(self.clauses["limit"]), _number(self.clauses["offset"]) or 0
@@ -326,7 +375,7 @@ class _Selection:
             raise not_here("RANDOM() beside other columns of ORDER BY")
         by = [f"rlm_{first + at}" for at in range(len(order))]
         ways = [not key.descending for key in order]
-        place = "first" if order[0].nulls_first else "last"
+        place: Literal["first", "last"] = "first" if order[0].nulls_first else "last"
 
         def sort(rows: Any) -> Any:
             if isinstance(rows, pd.DataFrame):
@@ -352,6 +401,31 @@ class _SortKey:
     made: exp.Expr
     descending: bool
     nulls_first: bool
+
+
+def _columns_of(nodes: Iterable[exp.Expr]) -> set[str]:
+    """Returns the names of the columns of some expressions, without those of queries in parentheses."""
+    found = set()
+    for node in nodes:
+        for one in node.walk(prune=lambda one: isinstance(one, exp.Query)):
+            if isinstance(one, exp.Column):
+                found.add(one.name)
+    return found
+
+
+def _used(tree: exp.Select) -> set[str] | None:
+    """Returns the names that a SELECT may mean columns of its FROM by, in lower case; None: all."""
+    found: set[str] = set()
+    for part in (one for name, one in tree.args.items() if name not in ("from_", "with_")):
+        for node in part if isinstance(part, list) else [part]:
+            if not isinstance(node, exp.Expr):
+                continue
+            for one in node.walk(prune=lambda one: isinstance(one, exp.Query)):
+                if isinstance(one, exp.Star) and not isinstance(one.parent, exp.Count):
+                    return None
+                if isinstance(one, exp.Column):
+                    found.add(one.name.lower())
+    return found
 
 
 def _named(name: str) -> exp.Expr:

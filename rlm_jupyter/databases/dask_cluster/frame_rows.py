@@ -6,7 +6,8 @@ go on here with what is left of the rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -68,6 +69,24 @@ class Rows:
             return name
         same = [known for known in self.names if known.lower() == name.lower()]
         return same[0] if len(same) == 1 and not quoted else None
+
+    def where(self, mask: Any) -> Rows:
+        """Returns the rows for which a mask holds."""
+        if isinstance(mask, bool):
+            if mask:
+                return self
+            mask = self.constant(mask)
+        if self.here:
+            return Rows(self.frame[mask], self.growth)
+        # Not `frame[mask]`: dask would move the filter below what made the mask, such as a cast to bool, and then looks
+        # labels up (https://github.com/dask/dask/issues/12172).
+        return Rows(self.frame.map_partitions(operator.getitem, mask), self.growth)
+
+    def only(self, names: Iterable[str]) -> Rows:
+        """Returns the rows with these columns, at least one, so that no others are read."""
+        wanted = set(names)
+        held = [name for name in self.names if name in wanted] or self.names[:1]
+        return self if held == self.names else Rows(self.frame[held], self.growth)
 
     def constant(self, value: Value) -> Series:
         """Returns a column that has the same value in all rows."""
@@ -135,13 +154,13 @@ def certain(mask: Any) -> Any:
     """Returns a mask of plain bools: what is missing does not hold."""
     if not is_series(mask):
         return bool(mask)
-    return mask if mask.dtype == "bool" else mask.fillna(False).astype("bool")  # noqa: FBT003
+    return mask if mask.dtype == "bool" else mask.fillna(False).astype("bool")
 
 
 def present(value: Value) -> Any:
     """Returns where a value is not NULL."""
     if is_series(value):
-        return value.notnull()
+        return value.notnull()  # noqa: PD004 - the name that dask has
     return value is not None and not pd.isna(value)
 
 
@@ -164,6 +183,8 @@ def kind_of(value: Value) -> str:
 def kind_of_type(dtype: Any) -> str:
     """Returns what a column of a type holds; see `kind_of`."""
     types = pd.api.types
+    if isinstance(dtype, pd.CategoricalDtype):  # those of dask that are not known yet are said to be texts
+        return kind_of_type(dtype.categories.dtype)
     if types.is_bool_dtype(dtype):
         return "truth"
     if types.is_numeric_dtype(dtype):
@@ -172,8 +193,6 @@ def kind_of_type(dtype: Any) -> str:
         return "time"
     if types.is_timedelta64_dtype(dtype):
         return "duration"
-    if isinstance(dtype, pd.CategoricalDtype):
-        return "text"
     return "text" if isinstance(dtype, pd.StringDtype) or str(dtype) in _TEXTS else "other"
 
 
@@ -198,7 +217,11 @@ def sql_name(value: Value) -> str:
 
 def plain_column(column: Series) -> Series:
     """Returns a column as expressions take it: of categories, their values."""
-    return column.astype("object") if isinstance(column.dtype, pd.CategoricalDtype) else column
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return column
+    kind = kind_of_type(column.dtype)
+    held = column.dtype.categories.dtype
+    return column.astype({"text": "string", "number": "float64"}.get(kind, held))
 
 
 def chosen(rows: Rows, mask: Any, value: Value, other: Value) -> Value:

@@ -39,6 +39,10 @@ class Gatherer:
         self._client = client
         self._query = query
 
+    def check(self) -> None:
+        """Raise QueryCancelledError if nobody waits for the query any more."""
+        self._query.check()
+
     def empty(self, frame: Any) -> pd.DataFrame:
         """Returns the columns without rows; the cluster is not asked."""
         return empty_like(frame)
@@ -93,16 +97,16 @@ class Gatherer:
 
     def sample(self, frame: Any, wanted: int) -> pd.DataFrame:
         """Returns rows chosen at random: each has the same chance."""
-        import dask
         import numpy as np
+        from dask.delayed import delayed
         from dask.utils import M
 
         parts = frame.to_delayed()
-        lengths = self._values([dask.delayed(len)(part) for part in frame[frame.columns[:1]].to_delayed()])
+        lengths = self._values([delayed(len)(part) for part in frame[frame.columns[:1]].to_delayed()])
         wanted = min(wanted, sum(lengths))
         drawn = np.random.default_rng().multivariate_hypergeometric(lengths, wanted, method="marginals")
         chosen = [
-            dask.delayed(M.sample, pure=False)(part, n=int(number))
+            delayed(M.sample, pure=False)(part, n=int(number))
             for part, number in zip(parts, drawn, strict=True)
             if number
         ]
@@ -184,7 +188,9 @@ class _Held:
 
     def release(self) -> None:
         """Let the cluster drop what nobody else waits for."""
-        if self._travelling:  # whoever gathers would wait for what is gone; it is not much, and is dropped after that
+        if (
+            self._travelling
+        ):  # whoever gathers would wait for what is gone; it is not much, and is dropped after that
             return
         for future in (*self._counted, *self._futures):
             future.release()
@@ -243,8 +249,9 @@ class _Held:
 
 def empty_like(frame: Any) -> pd.DataFrame:
     """Returns a frame of pandas with the columns of one of dask, and no rows."""
-    from dask.dataframe.dispatch import make_meta
+    from dask.dataframe import dispatch
 
+    make_meta: Any = dispatch.make_meta
     found: pd.DataFrame = make_meta(frame).iloc[:0]
     return found
 
