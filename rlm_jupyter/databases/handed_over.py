@@ -174,9 +174,28 @@ def _of_ibis(value: Any, what: str, name: str) -> Database:
 
     schema = value.schema()
     columns = tuple((column, str(kind)) for column, kind in schema.items())
-    database.relations = {name: Relation(name, columns, query=str(backend.compile(value)))}
+    query = str(backend.compile(value))
+    if backend.name == "duckdb":
+        _check_seen(database, query, name)
+    database.relations = {name: Relation(name, columns, query=query)}
     database.whole = False
     return database
+
+
+def _check_seen(database: Any, query: str, name: str) -> None:
+    """Refuse a query of ibis over temporary views, such as its `read_parquet` makes: other cursors do not see them.
+
+    Raises:
+        ContextError: it cannot be bound by a cursor, and what to do.
+    """
+    try:
+        database.described(query)
+    except Exception as error:
+        text = database.clean(str(error).split("\n", maxsplit=1)[0])
+        raise ContextError(
+            f"`{name}` is a table of ibis that only its own connection sees ({text}), as the temporary views are that "
+            "`read_parquet` and `read_csv` make: name it by `create_view` or `create_table`, or hand over the paths."
+        ) from None
 
 
 def _of_backend(backend: Any, name: str) -> Database:
