@@ -57,3 +57,15 @@ class LastReplies:
             await asyncio.wait({task})
             if not task.cancelled():
                 task.exception()  # nobody else looks at it
+
+
+async def end_tasks(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks and wait for their ends; whoever cancels this meanwhile cancels them once more."""
+    for task in tasks:
+        task.cancel()
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)

@@ -15,7 +15,7 @@ from rlm_jupyter.engine.agent.loop import AgentLoop
 from rlm_jupyter.engine.mapping import row_function
 from rlm_jupyter.engine.mapping.group_agents import ask_group
 from rlm_jupyter.engine.mapping.item_requests import SYSTEM, ItemRequests, prompt
-from rlm_jupyter.engine.mapping.last_replies import LastReplies
+from rlm_jupyter.engine.mapping.last_replies import LastReplies, end_tasks
 from rlm_jupyter.engine.mapping.map_estimate import (
     Estimate,
     Measured,
@@ -174,9 +174,12 @@ class MapLoop(AgentLoop):
                 if failures:
                     return
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
-                group.create_task(take_turns())
+        turns = {asyncio.create_task(take_turns()) for _ in range(self._workers)}
+        try:
+            await asyncio.wait(turns)
+        except asyncio.CancelledError:
+            await end_tasks(turns)
+            raise
         if failures:
             limits = [error for error in failures if isinstance(error, LimitReachedError)]
             raise (limits or failures)[0]
