@@ -1,7 +1,7 @@
 """The last replies of a map that is stopped: what was sent is paid for, so that its reply is waited for and kept.
 
-The reply goes to the cache, where the same call finds it later. A request that waits for its turn, or after a refusal, is
-given up at once; a second stop gives all of them up.
+The reply goes to the cache, where the same call finds it later. A request that waits for its turn, or after a refusal,
+is given up at once; a second stop gives all of them up.
 """
 
 from __future__ import annotations
