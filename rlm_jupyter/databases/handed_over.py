@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm_jupyter.databases.dask_cluster.cluster_database import database_of_frame, is_on_cluster
 from rlm_jupyter.errors import ContextError
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ _CLASSES = {
 
 def is_database(value: object) -> bool:
     """Returns whether a value is a database, or a table of one, that agents can ask by a handle."""
-    return _class_of(value) is not None or (isinstance(value, Path) and file_kind(value) is not None)
+    if isinstance(value, Path):
+        return file_kind(value) is not None
+    return _class_of(value) is not None or is_on_cluster(value)
 
 
 def file_kind(path: Path) -> str | None:
@@ -64,6 +67,8 @@ def database_of(value: Any, name: str) -> Database:
     try:
         if isinstance(value, Path):
             return _of_file(value, name)
+        if is_on_cluster(value):
+            return database_of_frame(value, name)
         kind = _class_of(value) or ""
         library, _, what = kind.partition(".")
         if library in ("duckdb", "_duckdb"):
@@ -169,9 +174,28 @@ def _of_ibis(value: Any, what: str, name: str) -> Database:
 
     schema = value.schema()
     columns = tuple((column, str(kind)) for column, kind in schema.items())
-    database.relations = {name: Relation(name, columns, query=str(backend.compile(value)))}
+    query = str(backend.compile(value))
+    if backend.name == "duckdb":
+        _check_seen(database, query, name)
+    database.relations = {name: Relation(name, columns, query=query)}
     database.whole = False
     return database
+
+
+def _check_seen(database: Any, query: str, name: str) -> None:
+    """Refuse a query of ibis over temporary views, such as its `read_parquet` makes: other cursors do not see them.
+
+    Raises:
+        ContextError: it cannot be bound by a cursor, and what to do.
+    """
+    try:
+        database.described(query)
+    except Exception as error:
+        text = database.clean(str(error).split("\n", maxsplit=1)[0])
+        raise ContextError(
+            f"`{name}` is a table of ibis that only its own connection sees ({text}), as the temporary views are that "
+            "`read_parquet` and `read_csv` make: name it by `create_view` or `create_table`, or hand over the paths."
+        ) from None
 
 
 def _of_backend(backend: Any, name: str) -> Database:

@@ -35,7 +35,7 @@ def collect(batches: Iterable[pa.RecordBatch], schema: pa.Schema, check: Callabl
     found = []
     for batch in batches:
         rows, size = rows + batch.num_rows, size + batch.nbytes
-        _bound(rows, size)
+        check_size(rows, size)
         found.append(batch)
         check()
     return pa.Table.from_batches(found, schema)
@@ -67,14 +67,19 @@ def collect_rows(
     rows = size = 0
     for batch in batches():
         rows, size = rows + batch.num_rows, size + batch.nbytes
-        _bound(rows, size)
+        check_size(rows, size)
         check()
     titles = unique_names(names())
     whole = [_joined(chunks) for chunks in zip(*parts, strict=True)] if parts else [pa.nulls(0)] * len(titles)
     return pa.Table.from_arrays(whole, names=titles)
 
 
-def _bound(rows: int, size: int) -> None:
+def check_size(rows: int, size: int) -> None:
+    """Refuse a result of so many rows or bytes, if that is too much.
+
+    Raises:
+        QueryError: it is, and what to do.
+    """
     if rows > MOST_ROWS:
         raise QueryError(f"The result has more than {MOST_ROWS:,} rows, the limit of one result. {_INSTEAD}")
     if size > MOST_BYTES:

@@ -63,6 +63,47 @@ def test_a_process_that_is_killed_at_half_is_gone_on_with_and_pays_for_nothing_t
         assert server.calls == again
 
 
+def test_what_was_sent_before_a_stop_is_kept_and_not_paid_for_again(rlm):
+    with OpenAIServer(good) as server:
+        made, data = rlm(server), complaints(200)
+        server.together = 4  # nobody is answered until four are there
+        run = made.start_map(data, QUESTION, SCHEMA, confirm=False, per=10)
+        until(lambda: server.calls >= 1)
+        server.latency = 0.5
+        server.together = 0
+        until(lambda: server.in_flight >= 2)
+        run.stop()
+        run.wait(100)
+        assert run.status == "stopped"
+        assert server.aborted == 0
+        stopped_at = server.calls
+        assert stopped_at < 20
+        server.latency = 0.0
+        out = made.map(data, QUESTION, SCHEMA, confirm=False, per=10)
+        assert out["error"].isna().all()
+        assert server.calls == 20
+
+
+def test_a_request_that_waits_does_not_hold_back_a_stop(rlm, monkeypatch):
+    monkeypatch.setattr("rlm_jupyter.engine.mapping.last_replies.MOST_SECONDS", 10_000)
+    refused = [fault("rate_limit", retry_after=5000)] * 100
+    with OpenAIServer(refused) as server:
+        run = rlm(server).start_map(complaints(20), QUESTION, SCHEMA, confirm=False, per=20)
+        until(lambda: any(event.kind == "waiting" for event in run.events))
+        run.stop()
+        assert run.wait(100).status == "stopped"
+
+
+def test_a_second_stop_gives_up_what_is_under_way(rlm, monkeypatch):
+    monkeypatch.setattr("rlm_jupyter.engine.mapping.last_replies.MOST_SECONDS", 10_000)
+    with OpenAIServer([fault("hang")] * 100) as server:
+        run = rlm(server).start_map(complaints(20), QUESTION, SCHEMA, confirm=False, per=20)
+        until(lambda: server.in_flight == 1)
+        run.stop()
+        run.stop()
+        assert run.wait(100).status == "stopped"
+
+
 @pytest.fixture
 def rlm(tmp_path, monkeypatch):
     """Makes an `RLM` of a server; what it starts is closed at the end."""

@@ -144,6 +144,17 @@ def test_a_relation_of_another_connection_is_copied_and_that_is_told(tmp_path):
     ) == [{"m": 2}]
 
 
+@pytest.mark.filterwarnings("ignore:fetch_arrow_table:DeprecationWarning")  # ibis calls it
+def test_a_table_of_ibis_that_other_cursors_do_not_see_is_refused_with_what_to_do(tmp_path):
+    pd.DataFrame({"i": range(3)}).to_parquet(tmp_path / "numbers.parquet")
+    backend = ibis.duckdb.connect()
+    seen_by_one = backend.read_parquet(tmp_path / "numbers.parquet")
+    with pytest.raises(ContextError, match=r"only its own connection sees .*name it by `create_view`"):
+        Asking(seen_by_one, "numbers")
+    backend.con.execute(f"CREATE VIEW numbers AS FROM '{tmp_path}/numbers.parquet'")
+    assert Asking(backend.table("numbers"), "numbers").ask("count") == 3
+
+
 def test_a_relation_that_is_too_large_to_be_copied_is_refused(monkeypatch):
     monkeypatch.setattr("rlm_jupyter.databases.results.MOST_ROWS", 10)
     connection = duckdb.connect()

@@ -17,6 +17,7 @@ from rlm_jupyter.engine.completions.reading_wait import ReadingNotifier
 from rlm_jupyter.engine.completions.redact_chats import ChatRedactor
 from rlm_jupyter.engine.completions.retry_waits import RetryNotifier
 from rlm_jupyter.engine.completions.sampling import Sampling, Samplings
+from rlm_jupyter.engine.completions.sent_request import SentRequest
 from rlm_jupyter.engine.completions.server_room import place_at_server
 from rlm_jupyter.engine.completions.unreported_usage import broken_usage, estimated_usage
 from rlm_jupyter.errors import MalformedReplyError, RLMError
@@ -137,6 +138,7 @@ class Completions:
         max_tokens: int | None = None,
         temperature: float | None = None,
         is_code: bool = False,
+        sent: SentRequest | None = None,
     ) -> Completion:
         """Get one completion. The text of one that is no code has values in the place of their tokens.
 
@@ -150,6 +152,7 @@ class Completions:
             max_tokens: the most tokens of the reply, where that is fewer than the settings say.
             temperature: for this request, where it is higher than the settings say.
             is_code: whether a plain completion is code, whose tokens stay: they become literals when it is run.
+            sent: is told when the request is sent.
 
         Raises:
             LimitReachedError: its worst case does not fit under the limits.
@@ -164,6 +167,7 @@ class Completions:
             start=start,
             max_tokens=max_tokens,
             temperature=temperature,
+            sent=sent or SentRequest(),
         )
         if self._hidden is None or is_code or purpose in ("turn", "summary"):
             return completion
@@ -180,6 +184,7 @@ class Completions:
         start: int,
         max_tokens: int | None,
         temperature: float | None,
+        sent: SentRequest,
     ) -> Completion:
         sampling = self._samplings.of_request(purpose, root=agent in self._roots)
         redact = self._redact
@@ -205,7 +210,9 @@ class Completions:
                 reservation = await self._reserve(
                     agent, model, messages, sampling, turn=purpose == "turn", exposure=exposure
                 )
-                return await self._send(agent, model, reservation, messages, sampling, purpose, turn, start)
+                return await self._send(
+                    agent, model, reservation, messages, sampling, purpose, turn, start, sent
+                )
 
         if self._cache is None:
             return await buy()
@@ -300,6 +307,7 @@ class Completions:
         purpose: ev.Purpose,
         turn: int,
         start: int,
+        sent: SentRequest,
     ) -> Completion:
         call = next(self._numbers)
         exposure = reservation.held.exposure
@@ -316,8 +324,10 @@ class Completions:
         async def wait(reason: str, seconds: float) -> None:
             deltas.restart()
             reading.end()
+            sent.held_back()
             await waits(reason, seconds)
             reading.sent(seconds)
+            sent.sent(seconds)
 
         request = CompletionRequest(
             messages=list(messages),
@@ -332,6 +342,7 @@ class Completions:
             agent=agent,
         )
         reading.sent()
+        sent.sent()
         try:
             with person_wait(self._journal, agent, call, model):
                 completion = await model.complete(request)

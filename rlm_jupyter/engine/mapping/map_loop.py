@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from rlm_jupyter.engine.agent.loop import AgentLoop
 from rlm_jupyter.engine.mapping import row_function
 from rlm_jupyter.engine.mapping.group_agents import ask_group
 from rlm_jupyter.engine.mapping.item_requests import SYSTEM, ItemRequests, prompt
+from rlm_jupyter.engine.mapping.last_replies import LastReplies, end_tasks
 from rlm_jupyter.engine.mapping.map_estimate import (
     Estimate,
     Measured,
@@ -33,6 +34,7 @@ from rlm_jupyter.values.store import Buffer
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rlm_jupyter.engine.completions.sent_request import SentRequest
     from rlm_jupyter.engine.mapping.item_answers import Outcome
     from rlm_jupyter.engine.mapping.map_task import MapTask
     from rlm_jupyter.engine.mapping.row_function import RowFunction
@@ -69,6 +71,7 @@ class MapLoop(AgentLoop):
         self.results = MapResults(self.task)
         self._measured = Measured()
         self._progress = Progress()
+        self._last_replies = LastReplies()
         self._told = 0.0
         self._began = time.time()
         self._requests = ItemRequests(self.task.question, self.task.schema, self._ask, self.calls.work.run)
@@ -171,21 +174,28 @@ class MapLoop(AgentLoop):
                 if failures:
                     return
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._workers):
-                group.create_task(take_turns())
+        turns = {asyncio.create_task(take_turns()) for _ in range(self._workers)}
+        try:
+            await asyncio.wait(turns)
+        except asyncio.CancelledError:
+            await end_tasks(turns)
+            raise
         if failures:
             limits = [error for error in failures if isinstance(error, LimitReachedError)]
             raise (limits or failures)[0]
 
     async def _ask(self, messages: Sequence[Message], *, again: bool) -> Completion:
         """Send one request on this agent's account."""
-        sent, requests = time.monotonic(), self.services.journal.state.cached
-        completion = await self.services.completions.ask(
-            self.id, self.spec.model, messages, purpose="repair" if again else "llm_query", turn=0
-        )
+        began, requests = time.monotonic(), self.services.journal.state.cached
+
+        def ask(sent: SentRequest) -> Coroutine[Any, Any, Completion]:
+            purpose: ev.Purpose = "repair" if again else "llm_query"
+            completions = self.services.completions
+            return completions.ask(self.id, self.spec.model, messages, purpose=purpose, turn=0, sent=sent)
+
+        completion = await self._last_replies.reply(ask)
         cached = self.services.journal.state.cached > requests
-        self._measured.add(messages, completion, None if cached else time.monotonic() - sent)
+        self._measured.add(messages, completion, None if cached else time.monotonic() - began)
         return completion
 
     # ---- after the sample

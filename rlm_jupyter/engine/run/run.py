@@ -55,7 +55,7 @@ class RunArguments:
     servers: dict[str, Any]
 
 
-_STOP_SECONDS = 5.0
+_STOP_SECONDS = 12.0  # a map waits for the replies that it has paid for
 _FIRST_SETTLE_SECONDS = 1.0
 _SETTLE_SECONDS = 4.0
 """How long the end of a run waits for a slow disk, before and after it is told."""
