@@ -253,8 +253,8 @@ _MODELS = (
         "model",
         "text",
         None,
-        "The root agents' model, such as `openai/gpt-5`, or (in a notebook) the name of a variable that holds a model "
-        "object; None: `RLM_MODEL`, else the `demo` model.",
+        "The root agents' model, such as `openai/gpt-5`, `replay:LOG` for the replies of a run's log, or (in a "
+        "notebook) the name of a variable that holds a model object; None: `RLM_MODEL`, else the `demo` model.",
         flags=("-m", "--model"),
         metavar="MODEL",
     ),
