@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlm_jupyter.answer_code.answer_code import AnswerCode, answer_code
+from rlm_jupyter.diagnosis.finding import Diagnosis
+from rlm_jupyter.diagnosis.run_diagnosis import diagnose
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.log_lines import read_log
 from rlm_jupyter.events.tree_state import TreeState
@@ -41,6 +43,10 @@ class Record:
         made = answer_code(self.events)
         made.detail = made.detail or "a log has no data to run it on"
         return made
+
+    def diagnose(self) -> Diagnosis:
+        """Returns what stands out in the run: errors, limits, waste of money and time, each with a next step."""
+        return diagnose(self.events)
 
 
 def load(path: str | os.PathLike[str]) -> Record:
