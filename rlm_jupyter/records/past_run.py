@@ -76,6 +76,15 @@ class PastRun:
         return tree
 
     @property
+    def identity(self) -> str:
+        """A hash over what determines the run; empty in logs that have none.
+
+        Raises:
+            RunNotFoundError, LogError: the log is gone, or cannot be read any more.
+        """
+        return self.tree.identity
+
+    @property
     def agreement(self) -> Agreement | None:
         """The share of the samples that agree with its answer; None without samples.
 

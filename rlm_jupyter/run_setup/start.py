@@ -20,6 +20,7 @@ from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.run_setup.continued import follow_up_spec, root_of
 from rlm_jupyter.run_setup.database_sources import take_databases
 from rlm_jupyter.run_setup.lazy_data import check_whole
+from rlm_jupyter.run_setup.run_identity import run_identity
 from rlm_jupyter.run_setup.sources import Grants, grants_for, locate
 from rlm_jupyter.sandbox_settings import check_log_dir
 from rlm_jupyter.security.redactor import Redactor
@@ -238,6 +239,8 @@ def emit_run_started(
     """Reports that a run begins: the first event of each."""
     shown = spec.added[-1].data if spec.added else spec.context
     earlier = spec.earlier.services.run if spec.earlier is not None else None
+    columns = tuple(hidden.columns) if hidden is not None else ()
+    identity = run_identity(spec, model, sub_model, limits, settings, redact=journal.redact, hidden=hidden)
     journal.emit(
         RunStarted,
         question=spec.question,
@@ -256,7 +259,9 @@ def emit_run_started(
         samples=spec.samples.samples.recorded if spec.samples is not None else None,
         verify=spec.samples is not None and spec.samples.verify,
         plain=spec.plain is not None,
-        hidden=tuple(hidden.columns) if hidden is not None else (),
+        hidden=columns,
+        identity=identity.digest,
+        identity_parts=identity.parts,
     )
     for text in (*told, *(hidden.notices if hidden is not None else ())):
         journal.emit(Notice, text=text)

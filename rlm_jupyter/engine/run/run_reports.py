@@ -14,6 +14,11 @@ class RunReports:
 
     _conductor: Conductor
 
+    @property
+    def identity(self) -> str:
+        """A hash over what determines the run; equal for equal runs. Its parts are in `tree.identity_parts`."""
+        return self._conductor.journal.state.identity
+
     def diagnose(self) -> Diagnosis:
         """Returns what stands out in the run so far: errors, limits, waste of money and time, each with a next step."""
         from rlm_jupyter.diagnosis.run_diagnosis import diagnose
