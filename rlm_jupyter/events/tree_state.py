@@ -337,6 +337,7 @@ class TreeState:
         self.seen_chars += sum(len(m["content"]) for m in event.messages if m["role"] == "user")
         agent.waiting = ""
         if event.purpose == "turn":
+            agent.model = event.model  # a stronger one may have taken over
             agent.turns.append(TurnState(turn=event.turn, call=call))
         else:
             agent.calls.append(call)

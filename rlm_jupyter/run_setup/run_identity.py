@@ -14,7 +14,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,7 +34,7 @@ _NOT_OF_THE_RUN: Final = frozenset(
     | {"kept_kernels", "ask_user_seconds"}
 )
 """Settings that say where things are kept, not what is asked."""
-_OTHER_PARTS: Final = frozenset({"limits", "model", "sub_model", "base_url", "hide"})
+_OTHER_PARTS: Final = frozenset({"limits", "model", "sub_model", "strong_model", "base_url", "hide"})
 _MAPPINGS: Final = ("parameters", "sub_parameters", "extra_body", "sub_extra_body")
 _KNOWN_FIELDS: Final = frozenset(
     {"temperature", "top_p", "top_k", "min_p", "seed", "max_tokens", "max_completion_tokens", "n", "logprobs"}
@@ -59,8 +59,7 @@ class RunIdentity:
 
 def run_identity(
     spec: AgentSpec,
-    model: ChatModel,
-    sub_model: ChatModel,
+    models: Sequence[ChatModel],
     limits: Limits,
     settings: Settings,
     *,
@@ -71,8 +70,7 @@ def run_identity(
 
     Args:
         spec: of its root.
-        model: of the root.
-        sub_model: of sub-agents and plain completions.
+        models: of the root, of sub-agents and plain completions, and the stronger one, if there is one.
         limits: what it may spend.
         settings: of the run.
         redact: takes out of a text what the log does not have.
@@ -85,7 +83,7 @@ def run_identity(
         "prompt": fixed_prompt_text(),
         "question": _question(spec, str if hidden is None else hidden.hide),
         "data": _data(spec, () if hidden is None else tuple(hidden.columns)),
-        "models": [_model(model), _model(sub_model)],
+        "models": [_model(model) for model in models],
         "settings": _settings(settings),
         "limits": limits.model_dump(mode="json"),
         "package": rlm_jupyter.__version__,
@@ -157,7 +155,8 @@ def _libraries() -> dict[str, str]:
     found = {"python": platform.python_version(), "system": platform.system()}
     for path in reversed(sys.path):  # what comes first in the path is what is imported
         try:
-            entries = os.listdir(path or ".")
+            with os.scandir(path or ".") as listed:
+                entries = [entry.name for entry in listed]
         except OSError:
             continue
         for entry in entries:
