@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.security.hidden.hidden_columns import Hidden
     from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.host_tools import host_tool
+    from rlm_jupyter.tools.sub_tools import sub_tool
     from rlm_jupyter.user_questions.audience import answering
     from rlm_jupyter.values.charts.chart import Chart
     from rlm_jupyter.values.codec.spans import Span
@@ -116,6 +117,7 @@ __all__ = [
     "answering",
     "host_tool",
     "load_ipython_extension",
+    "sub_tool",
     "unload_ipython_extension",
     "view",
 ]
@@ -134,6 +136,7 @@ _ROOMS = {
     "answering": "rlm_jupyter.user_questions.audience",
     "Span": "rlm_jupyter.values.codec.spans",
     "host_tool": "rlm_jupyter.tools.host_tools",
+    "sub_tool": "rlm_jupyter.tools.sub_tools",
     **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},
 }
 """Where a public name lives."""

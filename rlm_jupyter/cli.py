@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         "file", metavar="LOG", help="a .jsonl of a run; or a directory of logs: what its runs took"
     )
     log.add_argument("--agent", metavar="ID", help="one agent, turn by turn")
+    log.add_argument("--diagnose", action="store_true", help="what stands out in it, and what to do next")
     log.add_argument("--tui", action="store_true", help=_TUI)
     _add_export(
         commands.add_parser("export", help="a log as a file to keep", description="Write a run to a file.")
@@ -333,6 +334,9 @@ def _log(given: argparse.Namespace) -> int:
     if given.tui:
         return _log_viewer(given.file, given.agent)
     record = load(given.file)
+    if given.diagnose:
+        print(record.diagnose().text)  # noqa: T201 - the same
+        return DONE
     if given.agent is not None:
         print(text.show_agent(record.tree, given.agent))  # noqa: T201 - it is the command's output
         return DONE
@@ -351,8 +355,10 @@ def _log_directory(given: argparse.Namespace) -> int:
     from rlm_jupyter.estimates.log_summary import summary_of
     from rlm_jupyter.models.cache import default_path
 
-    if given.tui or given.agent is not None:
-        raise ConfigError(f"`{given.file}` is a directory: `--tui` and `--agent` take the log of one run.")
+    if given.tui or given.diagnose or given.agent is not None:
+        raise ConfigError(
+            f"`{given.file}` is a directory: `--tui`, `--diagnose` and `--agent` take the log of one run."
+        )
     print(summary_of(logged_runs(Path(given.file), cache=default_path().parent, seconds=120)))  # noqa: T201 - the command's output
     return DONE
 

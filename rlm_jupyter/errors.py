@@ -10,6 +10,7 @@
     │   ├── ProviderUnreachableError      no connection, or only time-outs
     │   ├── ContextTooLongError           the prompt is larger than the model's window
     │   ├── ImagesRefusedError            the model does not take images
+    │   ├── NotRecordedError              a replayed log holds no reply to a request
     │   └── MalformedReplyError           an unreadable reply, after retries
     │       └── EmptyReplyError           a reply without text: nothing at all, or only thoughts
     ├── KernelError                       an agent's kernel
@@ -105,6 +106,10 @@ class ContextTooLongError(ModelError):
 
 class ImagesRefusedError(ModelError):
     """The model, or its server, does not take images."""
+
+
+class NotRecordedError(ModelError):
+    """A run that is replayed from a log asks what the log holds no reply to; the message says where it departs."""
 
 
 class MalformedReplyError(ModelError):

@@ -11,10 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError, UnknownPriceError
+from rlm_jupyter.errors import ConfigError, RLMError, RunStoppedError
 from rlm_jupyter.import_pause import no_collections
 from rlm_jupyter.kernels.launch.early_start import early_start
 from rlm_jupyter.models.base import ChatModel, Price
+from rlm_jupyter.run_setup.known_prices import keepable_limits
 from rlm_jupyter.run_setup.resolve_model import choose_model
 from rlm_jupyter.sandbox_settings import Sandbox
 from rlm_jupyter.settings import Limits, Settings
@@ -121,18 +122,7 @@ class RLM:
 
     def _check_limits(self, limits: Limits) -> Limits:
         """Refuse a money limit that cannot be kept; drop the default one, which nobody asked for."""
-        if limits.cost is None or self._price is not None:
-            return limits
-        unknown = [m.name for m in (self.model, self.sub_model) if m.price is None]
-        if not unknown:
-            return limits
-        if "cost" in limits.model_fields_set:
-            raise UnknownPriceError(
-                f"The price of `{unknown[0]}` is not known, so the limit of ${limits.cost:g} could not be kept. "
-                "Give `price=(prompt, completion)` in USD per million tokens, or limit tokens instead: "
-                "`Limits(cost=None, tokens=...)`."
-            )
-        return limits.model_copy(update={"cost": None})
+        return keepable_limits(limits, (self.model, self.sub_model), self._price)
 
     # ---- asking
 

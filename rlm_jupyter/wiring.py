@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from rlm_jupyter.registry import kernel_pool, let_older_go, refuse_running, regi
 from rlm_jupyter.run_setup.announced_estimate import announce_estimate
 from rlm_jupyter.run_setup.answer_options import answer_options
 from rlm_jupyter.run_setup.hidden_data import Hiding, outside, settings_with_hidden
+from rlm_jupyter.run_setup.known_prices import keepable_limits
 from rlm_jupyter.run_setup.question import Question
 from rlm_jupyter.run_setup.question_estimate import expected_price
 from rlm_jupyter.run_setup.sources import check_local
@@ -38,6 +39,7 @@ from rlm_jupyter.run_setup.start import (
     redactor_with,
     tracer,
 )
+from rlm_jupyter.run_setup.strong_model import close_model, strong_model
 from rlm_jupyter.run_setup.variable_names import read_names
 from rlm_jupyter.security.hidden.hidden_columns import read_hide
 from rlm_jupyter.security.secret_names import secrets_in
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.records.log import LogWriter
     from rlm_jupyter.security.hidden.hidden_values import HiddenValues
     from rlm_jupyter.settings import Limits, Settings
+    from rlm_jupyter.tools.functions import Tool
     from rlm_jupyter.user_questions.audience import Audience
 
 
@@ -73,6 +76,7 @@ class _Course:
     told: tuple[str, ...] = ()
     hidden: HiddenValues | None = None
     audience: Audience = None
+    sub_tools: Mapping[str, Tool] = field(default_factory=dict)
 
 
 @dataclass
@@ -103,6 +107,7 @@ class Wiring:
 
     def __post_init__(self) -> None:
         self._samplings = Samplings.of(self.settings)
+        self._strong = strong_model(self.settings, next(iter(self.secrets), None))
 
     def start(self, asked: Question, limits: Limits) -> Run:
         """Begin a run; see `RLM.start` for what it raises.
@@ -114,6 +119,7 @@ class Wiring:
         if asked.recorded is not None:
             refuse_running(asked.recorded.run)
         exposed = check_start(self.settings, asked.text, asked.on_event)
+        limits = self._strong_limits(limits)
         had = asked.inherited
         answer = _answer_schema(asked.schema) if asked.schema is not None else had.schema
         names = read_names(asked.names, asked.context)
@@ -142,7 +148,7 @@ class Wiring:
             names=data.names,
             item_names=data.item_names,
             schema=answer,
-            tools=functions,
+            tools={name: tool for name, tool in functions.items() if not tool.sub_only},
             mcp=tuple(configs),
             samples=options.samples,
             sample=options.sample,
@@ -166,7 +172,16 @@ class Wiring:
                 limits,
                 listeners,
                 inherit=inherit,
-                course=_Course(asked.step, exposed, data, asked.recorded, options.told, hidden, audience()),
+                course=_Course(
+                    asked.step,
+                    exposed,
+                    data,
+                    asked.recorded,
+                    options.told,
+                    hidden,
+                    audience(),
+                    {name: tool for name, tool in functions.items() if tool.sub_only},
+                ),
             )
         except BaseException:
             if earlier is not None:
@@ -316,7 +331,9 @@ class Wiring:
         )
         settings = settings_with_hidden(self.settings) if course.hidden is not None else self.settings
         grants, databases = course.data.grants, dict(course.data.databases)
+        sub_tools = dict(course.sub_tools)
         if spec.earlier is not None:
+            sub_tools = {**spec.earlier.services.sub_tools, **sub_tools}
             databases = {**spec.earlier.services.databases, **databases}
         store = Store(limit=self.settings.value_memory)
         history = spec.memory.history if spec.memory is not None else None
@@ -345,13 +362,14 @@ class Wiring:
             databases=databases,
             hidden=course.hidden,
             audience=course.audience,
+            sub_tools=sub_tools,
+            strong_model=self._strong,
         )
         log = keep_values(conductor, writer, settings)
         emit_run_started(
             journal,
             spec,
-            self.model,
-            self.sub_model,
+            (self.model, self.sub_model, self._strong),
             limits,
             self.settings,
             step=course.step,
@@ -381,6 +399,12 @@ class Wiring:
             last = not self._open_runs
         if last:
             await self.release()
+            if isinstance(self.settings.strong_model, str):
+                await close_model(self._strong)
+
+    def _strong_limits(self, limits: Limits) -> Limits:
+        """Returns limits that can be kept with the stronger model, too."""
+        return keepable_limits(limits, [self._strong] if self._strong is not None else [], self.price)
 
     def _cache(self) -> Cache | None:
         """One run's view of the replies on disk; scripts are not kept."""

@@ -10,13 +10,12 @@ from benchmarks.quality.answer_forms import text_of
 from benchmarks.quality.exchange import Exchange
 from benchmarks.quality.graders import Verdict
 from benchmarks.quality.harness import Outcome
+from rlm_jupyter.diagnosis.reply_faults import echoes, is_invented, lacks_code
 
 KINDS = ("no code", "same error", "invented answer", "wrong type", "limit", "echo of a notice", "error")
 """A run may have several; one that has none computed a wrong answer."""
 
-_CODE = re.compile(r"```|^\s*(?:FINAL|FINAL_VAR|SUBMIT|print|import|from|for|context)\b.*[(=]", re.MULTILINE)
 _ERROR = re.compile(r"^[ \t]*(?:[\w.]+\.)?(\w*(?:Error|Exception|Interrupt)\b: .+)$", re.MULTILINE)
-_WORDS_OF_A_NOTICE = 6
 _MOST = 100_000
 """Characters that are searched; prompts may hold long outputs."""
 
@@ -41,18 +40,12 @@ def failures(
     }
     if with_code:
         found |= {
-            "no code": lacks_code(exchanges),
+            "no code": lacks_code(exchange.reply for exchange in exchanges),
             "same error": repeats_error(exchanges),
-            "invented answer": verdict is not None and is_invented(outcome.answer, exchanges),
+            "invented answer": verdict is not None and answer_is_invented(outcome.answer, exchanges),
             "echo of a notice": echoes_notice(exchanges),
         }
     return [kind for kind in KINDS if found.get(kind)]
-
-
-def lacks_code(exchanges: Sequence[Exchange]) -> bool:
-    """Returns whether at least half of the replies hold no code."""
-    replies = [exchange.reply for exchange in exchanges if exchange.reply]
-    return bool(replies) and 2 * sum(not _CODE.search(reply) for reply in replies) >= len(replies)
 
 
 def repeats_error(exchanges: Sequence[Exchange]) -> bool:
@@ -67,23 +60,14 @@ def repeats_error(exchanges: Sequence[Exchange]) -> bool:
     return any(count > 1 for count in counts.values())
 
 
-def is_invented(answer: object, exchanges: Sequence[Exchange]) -> bool:
+def answer_is_invented(answer: object, exchanges: Sequence[Exchange]) -> bool:
     """Returns whether an answer was written by the model and had not been in anything that it was shown."""
-    if not exchanges:
-        return False
-    said = text_of(answer).strip()
-    written = [number for number, exchange in enumerate(exchanges) if said and said in exchange.reply]
-    return bool(written) and all(said not in exchange.prompt for exchange in exchanges[: written[0] + 1])
+    return is_invented(text_of(answer), [(exchange.prompt, exchange.reply) for exchange in exchanges])
 
 
 def echoes_notice(exchanges: Sequence[Exchange]) -> bool:
     """Returns whether a reply repeats a sentence of the message before it, which came after the first reply."""
-    for exchange in exchanges[1:]:
-        if len(exchange.messages) < 3:
-            continue
-        told = exchange.messages[-1]["content"][-_MOST:]
-        sentences = {sentence.strip() for sentence in re.split(r"(?<=[.:!?])\s|\n", told)}
-        notices = (one for one in sentences if len(one.split()) >= _WORDS_OF_A_NOTICE and one[-1] in ".:!")
-        if any(notice in exchange.reply for notice in notices):
-            return True
-    return False
+    return any(
+        len(exchange.messages) > 2 and echoes(exchange.messages[-1]["content"], exchange.reply)
+        for exchange in exchanges[1:]
+    )

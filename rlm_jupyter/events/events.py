@@ -99,6 +99,12 @@ class RunStarted(Event):
     """Whether it is one plain completion with the data in its prompt."""
     hidden: tuple[str, ...] = ()
     """Columns of whose values models see tokens alone."""
+    strong_model: str | None = None
+    """The model that agents ask after failed turns in a row."""
+    identity: str = ""
+    """A hash over what determines the run: `rlm_jupyter.run_setup.run_identity`; empty in older logs."""
+    identity_parts: dict[str, str] = Field(default_factory=dict)
+    """The same for each part: prompt, question, data, models, settings, limits, package, libraries."""
 
 
 class CellPicture(BaseModel):

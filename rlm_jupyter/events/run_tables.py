@@ -257,6 +257,12 @@ _RUNS: tuple[Column[TreeState], ...] = (
         "Share of the samples that agree with it, from 0 to 1; missing without samples.",
         lambda r: None if r.agreement is None else float(Agreement(r.agreement)),
     ),
+    Column(
+        "identity",
+        "text",
+        "A hash over what determines the run; missing in older logs.",
+        lambda r: r.identity or None,
+    ),
     Column("error", "text", "Why there is no whole answer.", lambda r: r.error),
     Column("error_type", "text", "The class of that error.", lambda r: r.error_type),
 )

@@ -47,6 +47,8 @@ def reduced(tree: TreeState, level: Level) -> TreeState:
         user_answers=[],
         agents={id_: _agent(agent, bare=bare) for id_, agent in tree.agents.items()},
         completions={},
+        identity="",  # whoever guesses the question could try the guess on a hash
+        identity_parts={},
     )
 
 

@@ -114,6 +114,10 @@ class TreeState:
     """Tokens of data that were sent: what the limit `exposure` counts."""
     hidden: tuple[str, ...] = ()
     """Columns of whose values models see tokens alone."""
+    identity: str = ""
+    """A hash over what determines the run; empty in older logs."""
+    identity_parts: dict[str, str] = field(default_factory=dict)
+    """The same for each part of that."""
     cost: float | None = 0.0
     """USD; None as soon as one completion's is not known."""
     held: dict[str, int] = field(default_factory=dict)
@@ -217,6 +221,7 @@ class TreeState:
         self.resumes, self.branch = event.resumes, event.branch
         self.samples, self.verify, self.plain = event.samples, event.verify, event.plain
         self.hidden = event.hidden
+        self.identity, self.identity_parts = event.identity, dict(event.identity_parts)
 
     def _start_agent(self, event: ev.AgentStarted) -> None:
         if event.agent in self.agents:
@@ -332,6 +337,7 @@ class TreeState:
         self.seen_chars += sum(len(m["content"]) for m in event.messages if m["role"] == "user")
         agent.waiting = ""
         if event.purpose == "turn":
+            agent.model = event.model  # a stronger one may have taken over
             agent.turns.append(TurnState(turn=event.turn, call=call))
         else:
             agent.calls.append(call)

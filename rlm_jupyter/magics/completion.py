@@ -118,7 +118,7 @@ def _values(shell: InteractiveShell, argument: str) -> list[str]:
         "out": lambda: [name for name, value in known.items() if notebook_lookup.is_data(value)],
         "kernel": _kernelspecs,
     }
-    values["sub_model"] = values["model"]
+    values["sub_model"] = values["strong_model"] = values["model"]
     return values.get(argument, list)()
 
 

@@ -107,7 +107,9 @@ class MagicsConfig(_OptionTraits):  # type: ignore[misc]  # made from the table
 
         names = [name for name in (*arguments_of("settings"), *arguments_of("rlm")) if name != "limits"]
         settings = {name: given.get(name, getattr(self, name)) for name in names}
-        settings |= {name: model_of(self.shell, settings[name]) for name in ("model", "sub_model")}
+        settings |= {
+            name: model_of(self.shell, settings[name]) for name in ("model", "sub_model", "strong_model")
+        }
         of_sandbox = {"sandbox": "mode", **arguments_of("sandbox")}
         settings["sandbox"] = Sandbox.of(
             self.sandbox, **{field: given[name] for name, field in of_sandbox.items() if name in given}

@@ -60,7 +60,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.run_setup.hidden_data import Hiding
     from rlm_jupyter.run_setup.start import Data, encode
-    from rlm_jupyter.tools.functions import read_tools
+    from rlm_jupyter.tools.functions import read_tools, sub_tools_prompt
 
     description: dict[str, Any] | None = None
     hiding = Hiding(rlm.settings.hide)
@@ -70,7 +70,11 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     if data.buffer is not None:
         description = data.buffer.description
         data.buffer.close()
-    tools = "\n".join(tool.text for tool in read_tools(task.tools).values())
+    functions = read_tools(task.tools)
+    theirs = sub_tools_prompt({name: tool for name, tool in functions.items() if tool.sub_only})
+    tools = "\n".join(
+        [*(tool.text for tool in functions.values() if not tool.sub_only), *filter(None, [theirs])]
+    )
     settings = rlm.settings
     if task.plain:
         from rlm_jupyter.engine.plain.plain_data import plain_data

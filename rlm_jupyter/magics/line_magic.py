@@ -9,6 +9,7 @@ from IPython.core.error import UsageError
 
 import rlm_jupyter.magics.commands
 import rlm_jupyter.magics.conversation_command
+import rlm_jupyter.magics.diagnose_command
 import rlm_jupyter.magics.permitted_assistant
 import rlm_jupyter.magics.recorded_runs
 import rlm_jupyter.magics.sent_command

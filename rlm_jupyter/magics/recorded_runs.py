@@ -66,7 +66,7 @@ def branch(magics: MagicsState, arguments: argparse.Namespace) -> Any:
     """Start the branch and compare it with the run; or put the turn's code into the next cell, to be changed."""
     from rlm_jupyter.records.compare import compare
 
-    run = _known(magics, arguments.run)
+    run = known_run(magics, arguments.run)
     agent = arguments.agent or "0"
     if not arguments.turn.isdecimal():
         raise UsageError(f"`{arguments.turn}` is not the number of a turn: `%rlm show {agent}` lists them.")
@@ -134,10 +134,10 @@ def compare_runs(magics: MagicsState, line: str) -> Comparison:
     words = [word.text for word in lex(line)]
     if len(words) < 2:  # noqa: PLR2004 - one cannot be compared
         raise UsageError("Name two runs or more: `%rlm compare RUN RUN`, by ids or paths of logs.")
-    return compare(*(_known(magics, word) for word in words))
+    return compare(*(known_run(magics, word) for word in words))
 
 
-def _known(magics: MagicsState, name: str) -> Run | PastRun:
+def known_run(magics: MagicsState, name: str) -> Run | PastRun:
     """Find a run of this session, or the log of an earlier one.
 
     Raises:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.ollama.ollama_chat import OllamaChat
     from rlm_jupyter.models.openai.chat import OpenAIChat
     from rlm_jupyter.models.provider_models import named_model
+    from rlm_jupyter.models.recorded_replies import Departure
+    from rlm_jupyter.models.replay_model import ReplayModel
     from rlm_jupyter.models.responses.responses_chat import ResponsesChat
     from rlm_jupyter.models.retry import RetryPolicy
     from rlm_jupyter.models.scripted import ScriptedModel
@@ -36,6 +38,7 @@ __all__ = [
     "Completion",
     "CompletionRequest",
     "DecodingHelps",
+    "Departure",
     "Image",
     "InteractiveModel",
     "Message",
@@ -43,6 +46,7 @@ __all__ = [
     "OpenAIChat",
     "PendingReply",
     "Price",
+    "ReplayModel",
     "ResponsesChat",
     "RetryPolicy",
     "ScriptedModel",
@@ -56,10 +60,12 @@ _ROOMS = {
         ("CachingPrice", "ChatModel", "Completion", "CompletionRequest", "Message", "Price", "Usage"), "base"
     ),
     "DecodingHelps": "decoding",
+    "Departure": "recorded_replies",
     "Image": "images",
     **dict.fromkeys(("InteractiveModel", "PendingReply"), "interactive"),
     "OllamaChat": "ollama.ollama_chat",
     "OpenAIChat": "openai.chat",
+    "ReplayModel": "replay_model",
     "ResponsesChat": "responses.responses_chat",
     "named_model": "provider_models",
     "RetryPolicy": "retry",

@@ -1,4 +1,4 @@
-"""What one option is: of which the table of all of them is made. Standard library only, as `table`."""
+"""What an option is: a setting, a limit or a field of the sandbox, declared once in `rlm_jupyter.options.table`."""
 
 from __future__ import annotations
 
@@ -55,3 +55,56 @@ class Option:
     metavar: str | None = None
     commands: tuple[str, ...] = (CELL, RUN)
     usage: str | None = None
+
+
+def limit_option(
+    name: str,
+    kind: Literal["integer", "number"],
+    default: float | None,
+    text: str,
+    *,
+    least: float | None = 0,
+    above: float | None = None,
+    argument: str | None = None,
+    metavar: str | None = None,
+) -> Option:
+    """Returns a field of `Limits`; None, which is no limit, is a value of each."""
+    flags = () if argument is None else (f"--{argument.replace('_', '-')}",)
+    least = None if above is not None else least
+    return Option(
+        name,
+        "limits",
+        kind,
+        default,
+        text,
+        True,
+        least,
+        above,
+        argument=argument,
+        flags=flags,
+        metavar=metavar,
+    )
+
+
+def setting_option(  # noqa: PLR0913 - as many as an option has
+    name: str,
+    kind: Kind,
+    default: object,
+    text: str,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    nullable: bool | None = None,
+    choices: tuple[str, ...] = (),
+    flags: tuple[str, ...] = (),
+    metavar: str | None = None,
+    commands: tuple[str, ...] = (CELL, RUN),
+    usage: str | None = None,
+) -> Option:
+    """Returns a field of `Settings`, whose argument has its name."""
+    may_be_none = default is None if nullable is None else nullable
+    return Option(
+        name, "settings", kind, default, text, may_be_none, least, above, most,
+        choices, name, flags, metavar, commands, usage,
+    )  # fmt: skip

@@ -7,9 +7,9 @@ traits of `%config RLMMagics`, the options of `%%rlm` and of `rlm-jupyter run`, 
 
 from __future__ import annotations
 
-from typing import Literal
-
 from rlm_jupyter.options.option import CELL, RUN, Kind, Option, Owner
+from rlm_jupyter.options.option import limit_option as _limit
+from rlm_jupyter.options.option import setting_option as _setting
 
 __all__ = [
     "CELL",
@@ -23,58 +23,6 @@ __all__ = [
     "options_on",
 ]
 
-
-def _limit(
-    name: str,
-    kind: Literal["integer", "number"],
-    default: float | None,
-    text: str,
-    *,
-    least: float | None = 0,
-    above: float | None = None,
-    argument: str | None = None,
-    metavar: str | None = None,
-) -> Option:
-    flags = () if argument is None else (f"--{argument.replace('_', '-')}",)
-    least = None if above is not None else least
-    return Option(
-        name,
-        "limits",
-        kind,
-        default,
-        text,
-        True,
-        least,
-        above,
-        argument=argument,
-        flags=flags,
-        metavar=metavar,
-    )
-
-
-def _setting(  # noqa: PLR0913 - as many as an option has
-    name: str,
-    kind: Kind,
-    default: object,
-    text: str,
-    *,
-    least: float | None = None,
-    above: float | None = None,
-    most: float | None = None,
-    nullable: bool | None = None,
-    choices: tuple[str, ...] = (),
-    flags: tuple[str, ...] = (),
-    metavar: str | None = None,
-    commands: tuple[str, ...] = (CELL, RUN),
-    usage: str | None = None,
-) -> Option:
-    may_be_none = default is None if nullable is None else nullable
-    return Option(
-        name, "settings", kind, default, text, may_be_none, least, above, most,
-        choices, name, flags, metavar, commands, usage,
-    )  # fmt: skip
-
-
 _LIMITS = (
     _limit("cost", "number", 1.0, "USD that a run may spend.", argument="max_cost", metavar="USD"),
     _limit(
@@ -86,6 +34,15 @@ _LIMITS = (
         metavar="N",
     ),
     _limit("calls_per_agent", "integer", 20, "Turns of one agent.", least=1),
+    _limit(
+        "calls_per_sub_agent",
+        "integer",
+        None,
+        "Turns of one sub-agent; None: as `calls_per_agent`.",
+        least=1,
+        argument="sub_turns",
+        metavar="N",
+    ),
     _limit("prompt_tokens", "integer", None, "Tokens sent."),
     _limit("completion_tokens", "integer", None, "Tokens received."),
     _limit("tokens", "integer", 2_000_000, "Tokens sent and received.", argument="max_tokens", metavar="N"),
@@ -215,8 +172,8 @@ _MODELS = (
         "model",
         "text",
         None,
-        "The root agents' model, such as `openai/gpt-5`, or (in a notebook) the name of a variable that holds a model "
-        "object; None: `RLM_MODEL`, else the `demo` model.",
+        "The root agents' model, such as `openai/gpt-5`, `replay:LOG` for the replies of a run's log, or (in a "
+        "notebook) the name of a variable that holds a model object; None: `RLM_MODEL`, else the `demo` model.",
         flags=("-m", "--model"),
         metavar="MODEL",
     ),
@@ -342,6 +299,48 @@ _AGENTS = (
         "text",
         None,
         "Your own text for every agent, after the prompt: what your data means, what answers should look like.",
+        flags=("--instructions",),
+        metavar="TEXT",
+    ),
+    _setting(
+        "sub_instructions",
+        "text",
+        None,
+        "The same for sub-agents, in the place of `instructions`; None: as for the root; empty: none.",
+        flags=("--sub-instructions",),
+        metavar="TEXT",
+    ),
+    _setting(
+        "sub_prompt",
+        "choice",
+        None,
+        "What sub-agents are told, in the place of `prompt`; None: as for the root.",
+        choices=("auto", "default", "small", "frugal", "small_context"),
+        flags=("--sub-prompt",),
+        commands=(RUN,),
+    ),
+    _setting(
+        "recursion_guard",
+        "flag",
+        True,
+        "Whether a sub-agent that would be asked what its parent was asked, about the same data, is refused.",
+    ),
+    _setting(
+        "strong_model",
+        "text",
+        None,
+        "A stronger model, to which an agent's requests go after `strong_after` failed turns in a row, until its end.",
+        flags=("--strong-model",),
+        metavar="MODEL",
+    ),
+    _setting(
+        "strong_after",
+        "integer",
+        3,
+        "Failed turns in a row after which an agent is given `strong_model`: no code, an error, an answer sent back.",
+        least=1,
+        flags=("--strong-after",),
+        metavar="N",
     ),
     _setting(
         "see",

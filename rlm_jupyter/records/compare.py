@@ -71,6 +71,7 @@ class Comparison:
         agents: of two runs, their agents matched; empty for more.
         left_out: how many agents were not compared, because there are too many.
         same_answer: whether all answers look the same, by what is told of them.
+        differs_in: the parts of the runs' identities that are not the same; None if a log has none.
     """
 
     def __init__(self, trees: Sequence[TreeState]) -> None:
@@ -80,6 +81,7 @@ class Comparison:
         if len(trees) == 2:  # noqa: PLR2004 - side by side
             self.agents, self.left_out = match_agents(*trees)
         self.same_answer = all(same_value(trees[0].value, tree.value) for tree in trees[1:])
+        self.differs_in = _differing(trees)
         self._text = text_of(self)
         self._html: str | None = None
 
@@ -132,6 +134,14 @@ def compare(*runs: HasTree | str | os.PathLike[str]) -> Comparison:
                 locks.enter_context(lock)
             trees.append(run.tree)
         return Comparison(trees)
+
+
+def _differing(trees: Sequence[TreeState]) -> list[str] | None:
+    """Returns the parts of the identities that are not the same in all trees; None where one has no identity."""
+    if not all(tree.identity_parts for tree in trees):
+        return None
+    names = dict.fromkeys(name for tree in trees for name in tree.identity_parts)
+    return [name for name in names if len({tree.identity_parts.get(name) for tree in trees}) > 1]
 
 
 def _row(tree: TreeState) -> RunRow:

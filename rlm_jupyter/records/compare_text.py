@@ -27,7 +27,12 @@ _LINES_OF_ONE = 8
 
 def text_of(made: Comparison) -> str:
     """Returns a comparison as text."""
-    lines = [*_table([HEADS, *(cells_of(row) for row in made.rows)]), *questions_of(made), verdict_of(made)]
+    lines = [
+        *_table([HEADS, *(cells_of(row) for row in made.rows)]),
+        *questions_of(made),
+        *identity_of(made),
+        verdict_of(made),
+    ]
     if made.agents:
         lines += ["", *_side_by_side(made)]
     return "\n".join(lines)
@@ -56,6 +61,15 @@ def questions_of(made: Comparison) -> list[str]:
     if len(questions) == 1:
         return [f"Question: {one_line(questions[0], _QUESTION)}"]
     return ["The questions differ:", *(f"  {one_line(question, _QUESTION)}" for question in questions)]
+
+
+def identity_of(made: Comparison) -> list[str]:
+    """Returns what determines the runs and is not the same; nothing if that is not known."""
+    if made.differs_in is None:
+        return []
+    if not made.differs_in:
+        return ["The same prompt, data, models, settings, limits and versions (identity)."]
+    return [f"What determines them differs in: {one_line(', '.join(made.differs_in), _QUESTION)}."]
 
 
 def verdict_of(made: Comparison) -> str:

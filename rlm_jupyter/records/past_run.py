@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rlm_jupyter.answer_code.answer_code import AnswerCode
-from rlm_jupyter.errors import AgentNotFoundError, ConfigError, KernelDiedError, NoAnswerCodeError
+from rlm_jupyter.diagnosis.finding import Diagnosis
+from rlm_jupyter.diagnosis.run_diagnosis import diagnose
+from rlm_jupyter.errors import (
+    AgentNotFoundError,
+    ConfigError,
+    KernelDiedError,
+    NoAnswerCodeError,
+    RunNotFoundError,
+)
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.agreement import Agreement
 from rlm_jupyter.events.tree_state import AgentState, CallState, TreeState, TurnState
@@ -66,6 +74,15 @@ class PastRun:
             tree = load(self.log_path).tree
             self._read = weakref.ref(tree)
         return tree
+
+    @property
+    def identity(self) -> str:
+        """A hash over what determines the run; empty in logs that have none.
+
+        Raises:
+            RunNotFoundError, LogError: the log is gone, or cannot be read any more.
+        """
+        return self.tree.identity
 
     @property
     def agreement(self) -> Agreement | None:
@@ -128,6 +145,19 @@ class PastRun:
                 f"Run `{self.id}` is no longer in memory and has no log: its code is gone. Ask anew, with a `log_dir`."
             )
         return load(self.log_path).code()
+
+    def diagnose(self) -> Diagnosis:
+        """Returns what stands out in it, by its log: errors, limits, waste of money and time, each with a next step.
+
+        Raises:
+            RunNotFoundError, LogError: there is no log, it is gone, or it cannot be read any more.
+        """
+        if self.log_path is None:
+            raise RunNotFoundError(
+                f"Run `{self.id}` is no longer in memory and has no log: there is nothing to diagnose. Ask anew, with "
+                "a `log_dir`."
+            )
+        return diagnose(self.events)
 
     def function(self) -> NoReturn:
         """Refuse: its kernels have ended.

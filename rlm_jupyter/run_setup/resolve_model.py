@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
 
 from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.models.base import ChatModel
 from rlm_jupyter.settings import PROVIDERS
 
+REPLAY: Final = "replay:"
+"""In the place of a model's name: what follows is the path of a log, whose replies are given."""
 _NEEDED = ("name", "scripted", "price", "complete")
 
 
@@ -22,7 +26,8 @@ def choose_model(
     """Returns the model that a name means.
 
     Args:
-        given: a name, ``"demo"``, an object with the `ChatModel` protocol, or None: the demo, unless there is a key.
+        given: a name, ``"demo"``, ``"replay:LOG"`` (the replies of a log), an object with the `ChatModel` protocol, or
+            None: the demo, unless there is a key.
         base_url: of an OpenAI-compatible server.
         api_key: None: from the environment.
         env: the environment; None: this process's.
@@ -30,6 +35,7 @@ def choose_model(
     Raises:
         ConfigError: the name means nothing, there is a key but no name, or the object lacks the protocol.
         MissingKeyError: the provider's key is not set.
+        RunNotFoundError, LogError: there is no such log, or it cannot be read.
     """
     env = os.environ if env is None else env
     if given is not None and not isinstance(given, str):
@@ -51,6 +57,10 @@ def choose_model(
         return DemoModel()
     if not given.strip():
         raise ConfigError("The model's name is empty: give one such as `openai/gpt-5`, or `demo`.")
+    if given.startswith(REPLAY):
+        from rlm_jupyter.models.replay_model import ReplayModel
+
+        return ReplayModel.from_log(Path(given.removeprefix(REPLAY)).expanduser())
     from rlm_jupyter.models.provider_models import named_model
 
     return named_model(given, base_url=base_url, api_key=api_key, env=env)

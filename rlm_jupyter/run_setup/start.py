@@ -20,6 +20,7 @@ from rlm_jupyter.records.log import LogWriter
 from rlm_jupyter.run_setup.continued import follow_up_spec, root_of
 from rlm_jupyter.run_setup.database_sources import take_databases
 from rlm_jupyter.run_setup.lazy_data import check_whole
+from rlm_jupyter.run_setup.run_identity import run_identity
 from rlm_jupyter.run_setup.sources import Grants, grants_for, locate
 from rlm_jupyter.sandbox_settings import check_log_dir
 from rlm_jupyter.security.redactor import Redactor
@@ -225,8 +226,7 @@ def keep_values(conductor: Conductor, log: LogWriter | None, settings: Settings)
 def emit_run_started(
     journal: Journal,
     spec: AgentSpec,
-    model: ChatModel,
-    sub_model: ChatModel,
+    models: tuple[ChatModel, ChatModel, ChatModel | None],
     limits: Limits,
     settings: Settings,
     *,
@@ -235,9 +235,25 @@ def emit_run_started(
     told: Iterable[str] = (),
     hidden: HiddenValues | None = None,
 ) -> None:
-    """Reports that a run begins: the first event of each."""
+    """Reports that a run begins: the first event of each.
+
+    Args:
+        journal: of the run.
+        spec: of its root.
+        models: of the root; of sub-agents and plain completions; and the stronger one, None for none.
+        limits: what it may spend.
+        settings: of the run.
+        step: whether each cell waits.
+        recorded: the record that it goes through; None for none.
+        told: notices to begin with.
+        hidden: values of which models have tokens alone; None for none.
+    """
+    model, sub_model, strong_model = models
     shown = spec.added[-1].data if spec.added else spec.context
     earlier = spec.earlier.services.run if spec.earlier is not None else None
+    columns = tuple(hidden.columns) if hidden is not None else ()
+    asked = [one for one in models if one is not None]
+    identity = run_identity(spec, asked, limits, settings, redact=journal.redact, hidden=hidden)
     journal.emit(
         RunStarted,
         question=spec.question,
@@ -256,7 +272,10 @@ def emit_run_started(
         samples=spec.samples.samples.recorded if spec.samples is not None else None,
         verify=spec.samples is not None and spec.samples.verify,
         plain=spec.plain is not None,
-        hidden=tuple(hidden.columns) if hidden is not None else (),
+        hidden=columns,
+        strong_model=strong_model.name if strong_model is not None else None,
+        identity=identity.digest,
+        identity_parts=identity.parts,
     )
     for text in (*told, *(hidden.notices if hidden is not None else ())):
         journal.emit(Notice, text=text)

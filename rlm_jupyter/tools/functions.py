@@ -23,6 +23,7 @@ from rlm_jupyter.guest.reserved_names import RESERVED
 from rlm_jupyter.tools.function_source import NoSourceError, source_form
 from rlm_jupyter.tools.host_tools import HostOptions, host_options
 from rlm_jupyter.tools.signatures import portable_signature, render, text_of
+from rlm_jupyter.tools.sub_tools import is_sub_tool
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Tool:
         forms: how it travels; the kernel takes the first that it can use.
         function: what a host tool calls; None for the others, which run in the agent's kernel.
         options: of a host tool.
+        sub_only: whether all sub-agents have it, and the root does not.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Tool:
     forms: dict[Form, Buffer]
     function: Callable[..., Any] | None = None
     options: HostOptions | None = None
+    sub_only: bool = False
 
 
 def read_tools(functions: Iterable[Any], *, data: Iterable[str] = ()) -> dict[str, Tool]:
@@ -90,6 +93,7 @@ def read_tools(functions: Iterable[Any], *, data: Iterable[str] = ()) -> dict[st
             )
         else:
             tools[name] = Tool(name, text_of(name, function), travelling_forms(name, function))
+        tools[name].sub_only = is_sub_tool(function)
     return tools
 
 
@@ -180,6 +184,11 @@ def _installed() -> tuple[str, ...]:
     found = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     found |= {str(Path(place).resolve()) for place in found}
     return tuple(f"{place}{os.sep}" for place in sorted(found))
+
+
+def sub_tools_prompt(tools: Mapping[str, Tool]) -> str | None:
+    """Returns tools of sub-agents as the root is told of them; None if there are none."""
+    return f"Sub-agents have these, and you do not:\n{tools_prompt(tools)}" if tools else None
 
 
 def tools_prompt(tools: Mapping[str, Tool]) -> str | None:

@@ -55,9 +55,13 @@ def _text(form: dict[str, Any]) -> str:
 
 
 def _without_mark(source: str) -> str:
-    """Returns a function's source without `@host_tool`, which is of this package."""
+    """Returns a function's source without `@host_tool` and `@sub_tool`, which are of this package."""
     tree = ast.parse(source)
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            node.decorator_list = [one for one in node.decorator_list if "host_tool" not in ast.unparse(one)]
+            node.decorator_list = [
+                one
+                for one in node.decorator_list
+                if not any(mark in ast.unparse(one) for mark in ("host_tool", "sub_tool"))
+            ]
     return ast.unparse(tree)

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.text.sanitize import one_line
+
 if TYPE_CHECKING:
     from rlm_jupyter.events.tree_state import CallState, TreeState
 
+_PART = 8
+_PARTS = 20
 _PURPOSES = {
     "turn": "turns",
     "llm_query": "plain calls",
@@ -31,9 +35,21 @@ def statistics(tree: TreeState) -> str:
         f"Of these: {_fates(calls)}",
         *_guesses(calls),
         f"Cells: {_counted(Counter(cell.status for cell in cells))}",
+        *_identity(tree),
         f"Time: {waited:.1f} s of completions and {ran:.1f} s of cells, in {tree.elapsed:.1f} s of the run",
     ]
     return "\n".join(lines)
+
+
+def _identity(tree: TreeState) -> list[str]:
+    """Returns the run's identity, with the beginnings of those of its parts."""
+    if not tree.identity:
+        return []
+    parts = ", ".join(
+        f"{one_line(name, 20)} {one_line(part, _PART)}"
+        for name, part in list(tree.identity_parts.items())[:_PARTS]
+    )
+    return [f"Identity: {one_line(tree.identity, 64)} ({parts})"]
 
 
 def _fates(calls: list[CallState]) -> str:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from run_parts import asking
-from scripts import ScriptedModel
 
 from benchmarks.quality.twelve_tasks import twelve
 from rlm_jupyter import Limits
+from rlm_jupyter.models import ReplayModel
 from rlm_jupyter.records.reader import load
 
 TEACHING = sorted((Path(__file__).parents[1] / "logs" / "teaching").glob("*.jsonl"))
@@ -55,17 +55,18 @@ def trajectory(events):
 def test_a_recorded_run_goes_the_same_way(ask, path):
     recorded = events_of(path)
     (task,) = (task for task in twelve() if task.name == path.stem)
-    replies = [event["gen_ai.output.text"] for event in recorded if event["kind"] == "reply_finished"]
+    model = ReplayModel.from_log(path)
     bounds = Limits(cost=None, calls_per_agent=8, depth=1)
     run = ask(
         {},
         task.question,
         task.data,
-        model=ScriptedModel(replies),
+        model=model,
         settings={"prompt": "small", "temperature": 0.0},
         limits=bounds,
     )
     assert trajectory(events_of(run.log_path)) == trajectory(recorded)
+    assert (model.departures, model.unused) == ([], 0)
     assert (task.grader.judge(run.value) == "right") == (path.stem != WRONG)
 
 

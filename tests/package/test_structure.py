@@ -27,7 +27,7 @@ LAYERS = [
     {"guest"},  # runs in an agent's kernel
     {"supervisor"},  # runs in the fork server
     {"models", "tools", "kernels"},
-    {"demo_model", "answer_code", "user_questions"},
+    {"demo_model", "answer_code", "diagnosis", "user_questions"},
     {"engine"},
     {"records", "views", "estimates"},
     {"run_setup", "registry"},

@@ -25,12 +25,14 @@ from rlm_jupyter.engine.agent.agent import Agent
 from rlm_jupyter.engine.agent.chat_tail import ChatTails, Tail
 from rlm_jupyter.engine.agent.citing_words import with_citing
 from rlm_jupyter.engine.agent.error_hints import tell_hint
+from rlm_jupyter.engine.agent.escalation import escalate
 from rlm_jupyter.engine.agent.first_look import DERIVED, Look, plan_look
 from rlm_jupyter.engine.agent.guidance import Guidance, Retraction, failure_of
 from rlm_jupyter.engine.agent.prompt_choice import choose_prompt
 from rlm_jupyter.engine.agent.prose_answer import decide
 from rlm_jupyter.engine.agent.repeat_guard import StuckGuard
 from rlm_jupyter.engine.agent.sandbox_notes import allowed_and_hidden
+from rlm_jupyter.engine.agent.sub_settings import instructions_of, prompt_of
 from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
 from rlm_jupyter.engine.reply.blank_reply import ONLY_THOUGHTS, shown_reply
 from rlm_jupyter.engine.reply.parse import parse_reply
@@ -143,7 +145,7 @@ class AgentLoop(Agent):
 
     async def _begin(self, earlier: Agent | None) -> None:
         settings = self.services.settings
-        variant = await choose_prompt(settings.prompt, self.spec.model)
+        variant = await choose_prompt(prompt_of(settings, self.spec), self.spec.model)
         self.small = self.guidance.small = variant == "small"
         self.sees = await vision.sees(settings.see, self.spec.model)
         if earlier is not None:
@@ -169,7 +171,7 @@ class AgentLoop(Agent):
             leaf=self.leaf,
             sub_calls=settings.sub_calls,
             sub_agents=settings.sub_agents,
-            instructions=settings.instructions,
+            instructions=instructions_of(settings, self.spec),
             kind=prompt.kind_of_data(
                 self.spec.context.description if self.spec.context is not None else None
             ),
@@ -196,7 +198,7 @@ class AgentLoop(Agent):
         settings, spec = self.services.settings, self.spec
         system = small_prompt.system_prompt(
             sub_calls=settings.sub_calls,
-            instructions=settings.instructions,
+            instructions=instructions_of(settings, self.spec),
             images=await vision.sees(settings.see, self.services.sub_model),
         )
         first = small_prompt.first_message(
@@ -232,7 +234,7 @@ class AgentLoop(Agent):
         """Begin anew as with a small model, if the first replies were one's: prose, of a model that nobody knows."""
         settings, model = self.services.settings, self.spec.model
         first = self.turn == _PROSE_REPLIES and not self.cells and self.asked == 1
-        if not first or settings.prompt != "auto" or model.scripted or self.guidance.small:
+        if not first or prompt_of(settings, self.spec) != "auto" or model.scripted or self.guidance.small:
             return False
         if not isinstance(model, ServedModel) or await model.local_server() is None:
             return False
@@ -277,6 +279,7 @@ class AgentLoop(Agent):
 
     async def _take_turn(self) -> None:
         self.turn += 1
+        escalate(self)
         completion = await self._ask_for_turn()
         reply = parse_reply(completion.text, finish_reason=completion.finish_reason)
         if reply.text is not None:
@@ -324,11 +327,11 @@ class AgentLoop(Agent):
     def _check_turns(self) -> None:
         left = self.services.ledger.left(self.id)
         if left.turns is not None and left.turns <= 0:
-            limit = self.services.limits.calls_per_agent
+            name, limit = self.services.ledger.most_turns(self.id)
             raise LimitReachedError(
-                f"Agent `{self.id}` used its {limit} turns without calling FINAL. Raise `calls_per_agent`, "
+                f"Agent `{self.id}` used its {limit} turns without calling FINAL. Raise `{name}`, "
                 "or ask a smaller question.",
-                limit="calls_per_agent",
+                limit=name,
             )
 
     async def _observe(

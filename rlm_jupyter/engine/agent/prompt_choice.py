@@ -30,7 +30,9 @@ def choose_by_name(given: PromptVariant, model: ChatModel) -> PromptVariant:
     """Returns the same by the model's name alone, asking no server."""
     if given != "auto":
         return given
-    return "default" if model.scripted else _for_size(billions_in(model.name))
+    # A script is no small model; what replays a log is prompted as the model was whose replies it has.
+    name = str(getattr(model, "replayed_name", "")) if model.scripted else model.name
+    return _for_size(billions_in(name))
 
 
 def _for_size(billions: float | None) -> PromptVariant:

@@ -24,6 +24,7 @@ from rlm_jupyter.engine.agent_requests.packed_items import answer_items, read_it
 from rlm_jupyter.engine.agent_requests.passage_check import NotCitedError, check_passages, sources_of
 from rlm_jupyter.engine.agent_requests.received_images import load_images
 from rlm_jupyter.engine.agent_requests.received_values import load_received
+from rlm_jupyter.engine.agent_requests.recursion_guard import refuse_useless_recursion
 from rlm_jupyter.engine.agent_requests.tool_calls import (
     ask_server,
     call_tool,
@@ -203,6 +204,7 @@ class AgentCalls:
         tools = resolve_tools_for_child(agent, body.get("tools"), fds[functions:])
         servers = resolve_servers_for_child(agent, body.get("mcp"))
         context = self._received(fds[0], body) if functions else None
+        await refuse_useless_recursion(agent, question, context, schema, tools)
         name = body.get("name")
         value = await agent.services.sub_agent(
             agent,

@@ -86,7 +86,7 @@ class Accounts:
         rooms = {name: self.remaining(name) for name in _SUMS}
         tokens = [rooms[name] for name in ("tokens", "prompt_tokens", "completion_tokens")]
         cost = _positive(rooms["cost"])
-        turns, seconds, depth = self.limits.calls_per_agent, self.limits.seconds, self.limits.depth
+        turns, seconds, depth = self.most_turns(agent)[1], self.limits.seconds, self.limits.depth
         return Left(
             cost=None if cost is None else dollars(cost),
             tokens=_positive(min((room for room in tokens if room is not None), default=None)),
@@ -102,7 +102,8 @@ class Accounts:
             limit = self._limit(name)
             if limit is not None and 2 * self.spent.amount(name) >= limit:
                 return True
-        seconds, turns = self.limits.seconds, self.limits.calls_per_agent
+        seconds = self.limits.seconds
+        turns = None if agent is None else self.most_turns(agent)[1]
         if seconds is not None and 2 * self.elapsed() >= seconds:
             return True
         return agent is not None and turns is not None and 2 * self.turns(agent) >= turns
@@ -137,15 +138,22 @@ class Accounts:
         own = self._own.get(agent)
         return self.turns_held.get(agent, 0) + (own.turns if own is not None else 0)
 
+    def most_turns(self, agent: str) -> tuple[str, int | None]:
+        """Returns how many turns an agent may have, and the name of the limit; None for any number."""
+        limits = self.limits
+        if limits.calls_per_sub_agent is not None and self._depth(agent) > 0:
+            return "calls_per_sub_agent", limits.calls_per_sub_agent
+        return "calls_per_agent", limits.calls_per_agent
+
     def check_turns(self, agent: str) -> None:
         """See that an agent has a turn left.
 
         Raises:
             LimitReachedError: it has none.
         """
-        most = self.limits.calls_per_agent
+        name, most = self.most_turns(agent)
         if most is not None and (used := self.turns(agent)) >= most:
-            raise limit_reached("calls_per_agent", most, used, 0, 1, agent=agent)
+            raise limit_reached(name, most, used, 0, 1, agent=agent)
 
     def elapsed(self) -> float:
         """Returns the seconds since the run began."""

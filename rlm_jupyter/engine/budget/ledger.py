@@ -292,6 +292,10 @@ class Ledger:
         """Returns what an agent may still spend; what requests in flight have reserved is not left."""
         return self._accounts.left(agent)
 
+    def most_turns(self, agent: str) -> tuple[str, int | None]:
+        """Returns how many turns an agent may have, and the name of the limit; None for any number."""
+        return self._accounts.most_turns(agent)
+
     def half_gone(self, agent: str | None = None) -> bool:
         """Returns whether half of any limit of the run (or of the agent's turns) is spent."""
         return self._accounts.half_gone(agent)

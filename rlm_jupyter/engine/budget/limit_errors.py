@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from rlm_jupyter.errors import LimitReachedError
 
+TURNS = ("calls_per_agent", "calls_per_sub_agent")
+"""Limits on the turns of single agents: that one of them meets it says nothing of the others."""
+
 _LONG = 1.0
 """Seconds of which one decimal is enough."""
 
@@ -14,6 +17,7 @@ _OPTIONS = {
     "seconds": "--timeout",
     "depth": "--depth",
     "exposure": "--exposure",
+    "calls_per_sub_agent": "--sub-turns",
 }
 
 

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.models.base import CompletionRequest, Message
+from rlm_jupyter.models.passing_lines import without_passing_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rlm_jupyter.engine.completions.sampling import Sampling
-
-_OF_THE_DAY = re.compile(
-    r"^(?:(?:You may spend|Left to spend): |The user can be asked, a few times: `ask_user\()[^\n]*\n*",
-    re.MULTILINE,
-)
-"""Lines of a prompt that differ between runs of the same question; see `rlm_jupyter.engine.agent.prompt`."""
 
 
 def cache_request(
@@ -35,7 +29,7 @@ def cache_request(
             is, so that it is not paid for a second time if that was asked before.
     """
     known: list[Message] = [
-        {**message, "content": _OF_THE_DAY.sub("", message["content"]).rstrip("\n")}
+        {**message, "content": without_passing_lines(message["content"])}
         if message["role"] == "user"
         else message
         for message in messages

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rlm_jupyter.engine.agent_requests.received_values import load_received
+from rlm_jupyter.engine.budget.limit_errors import TURNS
 from rlm_jupyter.engine.mapping.item_answers import Outcome, Unusable
 from rlm_jupyter.errors import ContextError, LimitReachedError, RLMError
 from rlm_jupyter.kernels.blocking import in_thread
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 _REASON = 300
 _NAME = 60
-_OWN_LIMITS = ("calls_per_agent", "depth")
+_OWN_LIMITS = (*TURNS, "depth")
 """Limits of single agents: that one of them meets it says nothing of the others."""
 
 

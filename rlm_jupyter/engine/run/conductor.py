@@ -12,7 +12,7 @@ from rlm_jupyter.engine.agent import kernel_setup
 from rlm_jupyter.engine.agent.agent import Agent
 from rlm_jupyter.engine.agent.loop import AgentLoop
 from rlm_jupyter.engine.agent.spec import AgentSpec
-from rlm_jupyter.engine.budget.limit_errors import retry_refused
+from rlm_jupyter.engine.budget.limit_errors import TURNS, retry_refused
 from rlm_jupyter.engine.mapping.map_loop import MapLoop
 from rlm_jupyter.engine.plain.plain_loop import PlainLoop
 from rlm_jupyter.engine.run.retained_kernels import KeptKernels, kept_kernels
@@ -145,7 +145,7 @@ class Conductor(RunServices):
             self._end_row(spec.id, "limit" if timed_out else "stopped")
             raise
         except LimitReachedError as error:
-            if error.limit != "calls_per_agent":
+            if error.limit not in TURNS:
                 self.limit_seen(error)
             self._end_row(spec.id, "limit", error)
             raise
@@ -242,7 +242,7 @@ class Conductor(RunServices):
             context=await self.holdings.keep(context) if context is not None else None,
             schema=schema,
             name=name,
-            tools=tools or {},
+            tools={**self.sub_tools, **(tools or {})},
             mcp=mcp,
             sample=parent.spec.sample,
             levels_above=parent.spec.levels_above,
@@ -341,7 +341,9 @@ class Conductor(RunServices):
     def unknown_prices(self) -> list[str]:
         """Name the models of which it is not known what they cost."""
         return [
-            model.name for model in (self.model, self.sub_model) if self.completions.price_of(model) is None
+            model.name
+            for model in (self.model, self.sub_model, self.strong_model)
+            if model is not None and self.completions.price_of(model) is None
         ]
 
     async def close(self) -> None:

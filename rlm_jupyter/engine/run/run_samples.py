@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.engine.run.run_reports import RunReports
 from rlm_jupyter.engine.samples.sample_loop import SampleLoop
 from rlm_jupyter.events.agreement import Agreement
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.events.tree_state import TreeState
 
 
-class SampledAnswer:
+class SampledAnswer(RunReports):
     """The samples of a run's question, and whose answer is the run's."""
 
     _conductor: Conductor

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.chat_size import window
 from rlm_jupyter.engine.agent_requests.received_images import ImageRoom
+from rlm_jupyter.engine.budget.limit_errors import TURNS
 from rlm_jupyter.engine.run.run_questions import UserQuestions
 from rlm_jupyter.engine.run.run_values import Holdings
 from rlm_jupyter.engine.run.step_gate import Gate
 from rlm_jupyter.errors import LimitReachedError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
-from rlm_jupyter.tools.functions import tools_prompt
+from rlm_jupyter.tools.functions import sub_tools_prompt, tools_prompt
 from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.values.store import Buffer, Store
 
@@ -55,6 +56,8 @@ class RunServices(ABC):
         hidden: values that models are told tokens of; None for none.
         audience: who answers what agents' code asks by `ask_user`.
         questions: these questions.
+        sub_tools: functions that all sub-agents have, by name.
+        strong_model: which an agent asks after failed turns; None for none.
         box_limits: of its kernels' boxes, over those of the sandbox: what may be read because it was handed over.
     """
 
@@ -83,6 +86,8 @@ class RunServices(ABC):
     databases: Mapping[str, Database] = field(default_factory=dict)
     hidden: HiddenValues | None = None
     audience: Audience = None
+    sub_tools: Mapping[str, Tool] = field(default_factory=dict)
+    strong_model: ChatModel | None = None
 
     def __post_init__(self) -> None:
         self.holdings = Holdings(self.store, self.journal, partial(self.pool.open_run, self.run))
@@ -139,7 +144,7 @@ class RunServices(ABC):
 
     def limit_seen(self, error: LimitReachedError) -> None:
         """Remember the first limit of the whole run that was reached."""
-        if self.limit is None and error.limit not in ("depth", "calls_per_agent", "agents"):
+        if self.limit is None and error.limit not in ("depth", "agents", *TURNS):
             self.limit = error
 
     def words(self, agent: Agent) -> dict[str, Any]:
@@ -155,9 +160,12 @@ class RunServices(ABC):
     def tools_text(self, agent: Agent) -> str | None:
         """Tools as the model is shown them."""
         text = tools_prompt(agent.spec.tools)
-        if text and not (agent.leaf or self.inherit_tools or not self.settings.sub_agents):
+        if agent.leaf or not self.settings.sub_agents or not self.settings.sub_calls:
+            return text
+        if text and not self.inherit_tools:
             text += "\nA sub-agent has those that you hand it: `rlm_query(question, part, tools=[f])`."
-        return text
+        theirs = sub_tools_prompt(self.sub_tools) if agent.spec.is_root else None
+        return "\n".join(part for part in (text, theirs) if part) or None
 
     def question_buffer(self, question: str) -> Buffer:
         """The question as data, for an agent that was given none."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent import kept_answers, kernel_setup
 from rlm_jupyter.engine.agent.loop import AgentLoop
+from rlm_jupyter.engine.budget.limit_errors import TURNS
 from rlm_jupyter.engine.samples.compared_parts import Tolerance
 from rlm_jupyter.engine.samples.differences import differences
 from rlm_jupyter.engine.samples.text_judge import say_the_same
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.values.store import Buffer
 
-_OWN_LIMITS = ("calls_per_agent", "depth", "agents")
+_OWN_LIMITS = (*TURNS, "depth", "agents")
 """Limits that one sample may reach and another one not."""
 
 

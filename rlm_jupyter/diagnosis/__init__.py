@@ -1,0 +1,1 @@
+"""What stands out in a run that has ended: findings with figures and a next step, from its events alone."""
