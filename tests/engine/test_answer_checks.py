@@ -7,6 +7,7 @@ from rlm_jupyter.engine.agent.answer_checks import (
     answer_in_words,
     counts,
     left_out,
+    nearest_word,
     unseen_words,
 )
 
@@ -139,3 +140,9 @@ def test_of_a_column_the_place_of_the_largest_is_told():
     assert "`FINAL(x.idxmax())`" in said
     assert "idxmin" in AnswerKinds("Which segment has the lowest share?").refuse("FINAL(x)", {"x": about})
     assert "idxm" not in AnswerKinds("Which segment is it?").refuse("FINAL(x)", {"x": about})
+
+
+def test_what_is_written_most_alike_is_named():
+    assert nearest_word("D-123", "Alarm D-122 was confirmed.\nAlarm B-455 was cleared.") == "D-122"
+    assert nearest_word("Weber", SHOWN) is None
+    assert nearest_word("x" * 100, SHOWN) is None

@@ -227,6 +227,40 @@ def test_sentences_are_judged_by_a_model_that_code_calls(ask):
     assert run.raise_for_error().value == 3
 
 
+def test_lines_that_were_shown_and_are_taken_for_run_are_put_before_the_code(ask):
+    lines = "\n".join(
+        f"Date: 2026-01-{n:02d} || User: {n} || Label: {('praise', 'billing')[n % 2]}" for n in range(1, 29)
+    )
+    question = "How many lines are about 'praise'?"
+    run, model = ask([cell("result = len(selected)\nprint(result)"), cell("FINAL(result)")], question, lines)
+    assert run.raise_for_error().value == 14
+    said = model.requests[0].messages[-1]["content"]
+    assert "selected = rows[rows['label'] == 'praise']" in said
+    kept = model.requests[1].messages[-2]["content"]
+    assert kept.startswith("```repl\nselected = rows[rows['label'] == 'praise']")
+
+
+def test_labels_are_made_before_code_that_reads_them_and_helpers_are_not_defined_anew(ask):
+    def reply(messages):
+        said = messages[-1]["content"]
+        if "Which of these is the text about" in said:
+            return "quality" if "broke" in said else "delivery"
+        if "is a function that you have, so your code was not run" in said:
+            return cell("result = int((rows['label'] == 'quality').sum())\nprint(result)")
+        return (
+            cell("FINAL(result)")
+            if "Output:\n3" in said
+            else cell("def classify(texts, labels):\n    return 1")
+        )
+
+    messages = [f"The parcel number {n} did not come." for n in range(9)]
+    messages += [f"Lamp {n} broke after a day." for n in range(3)]
+    table = pd.DataFrame({"user": range(12), "message": messages})
+    question = "Each is about one of these: delivery or quality. How many are about 'quality'?"
+    run, _ = ask(ScriptedModel(reply), question, table)
+    assert run.raise_for_error().value == 3
+
+
 def test_output_of_nothing_is_not_offered_as_the_answer(ask):
     nothing = cell("result = [row for row in context.splitlines() if 'zzz' in row]\nprint(result)")
     run, model = ask([nothing, cell("FINAL(result)"), cell(COUNT), cell("Final(result)")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,9 @@ _PLAIN_CALL: Final = re.compile(r"\s*(?:FINAL|Final|final)\(\s*([^\n()\"'=]{1,10
 _LONGEST_CALL: Final = 300
 _MOST_WORDS: Final = 500
 _MOST_LINES: Final = 200
+_READ: Final = 20_000
+_NEAR: Final = 0.75
+_LONGEST_WORD: Final = 60
 _MOST_ITEMS: Final = 20
 _LONGEST_LINE: Final = 300
 _PLACE: Final = re.compile(r"^\[[^\]\n]{1,60}\] ")
@@ -109,6 +113,21 @@ def unseen_words(code: str, shown: str) -> str | None:
     ]
     words = [word for text in texts for word in _NAMES.findall(text)] or texts
     return next((word for word in words[:_MOST_WORDS] if not _stands_in(shown, word)), None)
+
+
+def nearest_word(word: str, shown: str) -> str | None:
+    """Returns the name or number in what was shown that is written most like one that is not; None for none.
+
+    Args:
+        word: that stands nowhere.
+        shown: what the agent was shown last.
+    """
+    known = list(dict.fromkeys(_NAMES.findall(shown[-_READ:])))[:_MOST_WORDS]
+    return (
+        next(iter(difflib.get_close_matches(word, known, 1, _NEAR)), None)
+        if len(word) <= _LONGEST_WORD
+        else None
+    )
 
 
 def left_out(code: str, shown: str) -> tuple[str, list[str]] | None:

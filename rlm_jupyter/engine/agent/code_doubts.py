@@ -237,7 +237,7 @@ def label_line(column: str, named: list[str]) -> str:
         named: the labels that the question offers; empty for not known.
     """
     listed = json.dumps(named, ensure_ascii=False) if named else "[...]"
-    return f'rows["{LABEL}"] = classify(rows["{column}"], {listed})'
+    return f'rows["{LABEL}"] = classify(rows[{json.dumps(column, ensure_ascii=False)}], {listed})'
 
 
 def _mentions(node: ast.expr, column: str) -> bool:

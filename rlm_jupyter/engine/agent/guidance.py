@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from rlm_jupyter.engine.agent import small_prompt
-from rlm_jupyter.engine.agent.answer_checks import AnswerKinds, answer_in_words, unseen_words
+from rlm_jupyter.engine.agent.answer_checks import AnswerKinds, answer_in_words, nearest_word, unseen_words
 from rlm_jupyter.engine.agent.attempts import Attempt, Attempts, key_of, may_differ
 from rlm_jupyter.engine.agent.code_doubts import LABEL, CodeDoubts, label_line
 from rlm_jupyter.engine.agent.first_look import DERIVED, HELPERS, Look
 from rlm_jupyter.engine.agent.question_columns import chosen_columns
 from rlm_jupyter.engine.agent.question_idioms import idioms
 from rlm_jupyter.engine.agent.question_terms import labels
+from rlm_jupyter.engine.agent.shown_lines import missing_lines
 from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines
 from rlm_jupyter.text.shorten import cut_middle
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 _LINE: Final = 200
 _QUESTION: Final = 500
 _SMALL_OUTPUT: Final = 3000
+_LABELS: Final = "classify"
+_MOST_UNSEEN: Final = 3
 _CONFIRMED: Final = 1
 """Times that a small model is told that it sent the same code again."""
 _EMPTY: Final = "is no answer"
@@ -90,6 +93,8 @@ class Guidance:
         self.attempts = Attempts()
         self.repeated = 0
         self.found_nothing = False
+        self._unseen = 0
+        self._searched = False
         self._question = question
         self._redact = redact
         self._names = frozenset(names)
@@ -144,10 +149,41 @@ class Guidance:
         code = answer_in_words(reply.blocks[0], variables, shown)
         return reply if code is None else replace(reply, blocks=(code,))
 
+    def with_lines(self, reply: Reply, variables: Mapping[str, Mapping[str, Any]]) -> tuple[Reply, str]:
+        """Returns a small model's reply with the lines before it that it was shown and takes for run, and a notice.
+
+        Args:
+            reply: as it was read.
+            variables: descriptions of the agent's variables, by name.
+        """
+        if self.look is None or len(reply.blocks) != 1:
+            return reply, ""
+        table = variables.get(self.look.data.strip("`"), {}).get("columns")
+        columns = (
+            [part.get("name") for part in table if isinstance(part, dict)] if isinstance(table, list) else []
+        )
+        known = {*variables, *self._names, *DERIVED}
+        lines = missing_lines(reply.blocks[0], self._shown_lines(), known, [str(name) for name in columns])
+        if not lines:
+            return reply, ""
+        names = ", ".join(f"`{line.partition(' = ')[0]}`" for line in lines)
+        note = f"The code uses {names} as if it were there; the lines that were shown were put before it."
+        return replace(reply, blocks=("\n".join([*lines, reply.blocks[0]]),)), note
+
+    def _shown_lines(self) -> list[str]:
+        """Returns the lines of Python that stand in the first message."""
+        look = self.look
+        if look is None or look.found or not (look.columns or look.data != "`context`"):
+            return []
+        named = labels(self._question) if look.texts else []
+        return [*([label_line(look.texts, named)] if named else []), *self._lines(look)]
+
     @property
-    def _only_read(self) -> bool:
-        """Whether the first look showed lines that may hold the answer, and no code has run since."""
-        return self.small and self.look is not None and self.look.found and not self.attempts.any()
+    def _read_off(self) -> bool:
+        """Whether an answer that is written out is read off the lines of the first look: no code has searched since."""
+        return (
+            self.look is not None and self.look.found and not self._searched and self._unseen < _MOST_UNSEEN
+        )
 
     def refuse(
         self, reply: Reply, variables: Mapping[str, Mapping[str, Any]], shown: str
@@ -178,8 +214,11 @@ class Guidance:
 
     def _unfit(self, code: str, variables: Mapping[str, Mapping[str, Any]], shown: str) -> str | None:
         """Returns why code of a small model cannot lead to an answer; None if it can."""
-        if self._only_read and (word := unseen_words(code, shown)) is not None:
-            return f"`{word}` stands in no output, so it is no answer. Search `context` by code."
+        if self._read_off and (word := unseen_words(code, shown)) is not None:
+            self._unseen += 1
+            near = nearest_word(word, shown)
+            meant = f" `{near}` does: is that it?" if near else " Search `context` by code."
+            return f"`{word}` stands in no output, so it is no answer.{meant}"
         if self.look is not None and self.look.found and (lacking := self._kinds.incomplete(code, shown)):
             return lacking
         if (unfit := self._kinds.refuse(code, variables)) is not None:
@@ -202,10 +241,10 @@ class Guidance:
         return f"FINAL({known.shown})" if known is not None and not known.failure and known.shown else None
 
     def _defined_anew(self, code: str) -> str | None:
-        """Returns the helper that code defines anew, as a model does that would do its work by a word in a text."""
-        tree = parsed(code) if self.look is not None else None
+        """Returns `classify` if code defines it anew, as a model does that would do its work by a word in a text."""
+        tree = parsed(code) if self.look is not None and self.look.texts else None
         for node in tree.body if tree is not None else ():
-            if isinstance(node, ast.FunctionDef) and node.name in HELPERS:
+            if isinstance(node, ast.FunctionDef) and node.name == _LABELS:
                 return node.name
         return None
 
@@ -261,6 +300,7 @@ class Guidance:
         While it stands there, it is sent again as it is. A second nothing, of other code, may be right.
         """
         self.repeated = 0
+        self._searched = self._searched or not _only_looks(code)
         shown = small_prompt.printed_expression(code)
         nothing = self.small and printed in _NOTHING
         drop = nothing and not self.found_nothing
@@ -369,6 +409,13 @@ def _core(code: str) -> list[str]:
     lines = [line.strip() for line in code.splitlines()]
     plain = [line for line in lines if line and not line.startswith(("#", "import ", "from "))]
     return plain[:_CORE]
+
+
+def _only_looks(code: str) -> bool:
+    """Returns whether code does no more than the first look did, or only writes something out."""
+    tree = parsed(code)
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} if tree is not None else {""}
+    return names <= {*HELPERS, "print", "context", "question"}
 
 
 def _is_typed(value: ast.expr) -> bool:

@@ -303,6 +303,9 @@ class AgentLoop(Agent):
             self._check_turns()
             self._retract(refused, reply.blocks[0] if reply.blocks else "")
             return
+        reply, added = self.guidance.with_lines(reply, variables)
+        if added:
+            self.services.journal.emit(ev.Notice, self.id, text=added)
         start = len(self.messages)
         whole = shown_reply(completion)
         kept = self.guidance.kept(reply, whole)

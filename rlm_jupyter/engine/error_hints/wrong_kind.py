@@ -229,7 +229,7 @@ def index_of_sequence(failure: Failure, sample: int) -> str | None:
 def _loop_over_columns(failure: Failure) -> str | None:
     """Returns a hint at a loop over a table, which goes over the names of its columns."""
     taken = re.findall(r"\b([^\W\d]\w{0,40})\[", failure.line)
-    for item, table in re.findall(r"\bfor (\w{1,40}) in (\w{1,40})\s*[:\])\n]", failure.short_code):
+    for item, table in re.findall(r"\bfor (\w{1,40}) in (\w{1,40})(?:\s*[:\])\n]| if\b)", failure.short_code):
         about = failure.variables.get(table, {})
         if item in taken and (kind_of(about) == "table" or table == "rows"):
             return (
