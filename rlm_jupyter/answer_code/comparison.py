@@ -93,14 +93,15 @@ def _of_mappings(found: Any, wanted: Any, place: str, depth: int) -> str | None:
 
 def _of_objects(found: Any, wanted: Any, place: str, depth: int) -> str | None:
     module = type(found).__module__.partition(".")[0]
-    if module == "pandas":
+    if module in ("pandas", "geopandas"):
         return _of_pandas(found, wanted, place)
     if module == "numpy":
         return _of_arrays(found, wanted, place, depth)
     if module in ("polars", "pyarrow") and hasattr(found, "equals"):
         return _of_other_tables(found, wanted, place)
-    if module == "xarray" and hasattr(found, "coords"):
-        return _difference(_labelled(found), _labelled(wanted), place, depth + 1)
+    if module in ("scipy", "xarray") and (hasattr(found, "tocsr") or hasattr(found, "coords")):
+        parts = _stored if module == "scipy" else _labelled
+        return _difference(parts(found), parts(wanted), place, depth + 1)
     picture = _picture(found), _picture(wanted)
     if picture[0] is not None:
         return _of_pictures(picture, place, depth)
@@ -174,6 +175,13 @@ def _of_other_tables(found: Any, wanted: Any, place: str) -> str | None:
             return f"{place} differs: {' '.join(str(error).split())[:_LONGEST]}"
         return None
     return None if found.equals(wanted) else f"{place} has other rows"
+
+
+def _stored(value: Any) -> dict[str, Any]:
+    """Returns a sparse array or matrix of scipy as its shape and what it stores, in order."""
+    rows = value.tocsr(copy=True)
+    rows.sum_duplicates()
+    return {"shape": rows.shape, "rows": rows.indptr, "columns": rows.indices, "values": rows.data}
 
 
 def _labelled(value: Any) -> dict[str, Any]:

@@ -40,7 +40,9 @@ def {read_files}(data):
             return pd.read_csv(path, sep=separator, encoding="cp1252")
 
     if isinstance(data, dict):
-        return {{name: {read_files}(item) for name, item in data.items() if isinstance(item, (list, Path))}}
+        paths = {{name: item for name, item in data.items() if isinstance(item, (list, Path))}}
+        archives = [name for name, item in paths.items() if isinstance(item, Path) and item.suffix.lower() == ".zip"]
+        return {{name: {read_files}(item) for name, item in paths.items() if name not in archives}}
     single = isinstance(data, Path) and not data.is_dir()
     files = [data] if single else data
     if isinstance(data, Path) and not single:
@@ -52,6 +54,10 @@ def {read_files}(data):
         return {{one.relative_to(data).as_posix() if isinstance(data, Path) else one.name: text(one) for one in files}}
     if endings & {{".xlsx", ".xls", ".ods"}}:
         return dict(pd.read_excel(data, sheet_name=None))
+    if ".pdf" in endings:
+        from pypdf import PdfReader
+
+        return "\\n\\f\\n".join(page.extract_text() for page in PdfReader(data).pages)
     if endings & {{".jsonl", ".ndjson"}}:
         return [json.loads(line) for line in text(data).split("\\n") if line.strip()]
     return json.loads(text(data)) if ".json" in endings else text(data)''',

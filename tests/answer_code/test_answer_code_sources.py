@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import zipfile
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import xarray as xr
+from matplotlib.figure import Figure
 
 from rlm_jupyter import RLM, NoAnswerCodeError
 from rlm_jupyter.models import ScriptedModel
@@ -33,6 +35,11 @@ def files(tmp_path):
     (folder / "orders.jsonl").write_text('{"n": 1}\n{"n": 2}\n')
     (folder / "note.txt").write_text("three words here", "utf-8")
     ORDERS.to_excel(folder / "book.xlsx", index=False)
+    page = Figure(figsize=(4, 1))
+    page.text(0.1, 0.5, "three words here")
+    page.savefig(folder / "page.pdf")
+    with zipfile.ZipFile(folder / "packed.zip", "w") as archive:
+        archive.writestr("inside.bin", bytes(range(256)))
     for name, rows in (("a", ORDERS[:half]), ("b", ORDERS[half:])):
         (folder / "parts").mkdir(exist_ok=True)
         rows.to_parquet(folder / "parts" / f"{name}.parquet")
@@ -58,6 +65,7 @@ CASES = {
     "orders.jsonl": "FINAL(sum(one['n'] for one in data))",
     "note.txt": "FINAL(len(text.split()))",
     "notes": "FINAL(sorted(texts.items()))",
+    "page.pdf": "FINAL(len(text.split()))",
     "book.xlsx": "frame = sheets['Sheet1']\n" + TOTALS,
 }
 
@@ -74,7 +82,12 @@ def test_what_was_read_of_a_file_is_read_by_the_code_too(files, name):
 
 
 def test_files_among_other_data_are_read_too(files):
-    data = {"orders": files / "orders.csv", "note": files / "note.txt", "rate": 2}
+    data = {
+        "orders": files / "orders.csv",
+        "note": files / "note.txt",
+        "rate": 2,
+        "packed": files / "packed.zip",
+    }
     for names in ((), tuple(data)):
         rate = "rate" if names else "context['rate']"
         total = f"FINAL(loaded['orders']['price'].sum() * {rate} + len(loaded['note']))"

@@ -113,3 +113,24 @@ def test_objects_that_nobody_can_compare_are_no_match():
 def test_charts_of_which_nothing_is_known_are_no_match():
     with pytest.raises(IncomparableError, match="chart"):
         difference(chart(None, None), chart(None, None))
+
+
+def test_sparse_arrays_are_compared_by_what_they_store():
+    import scipy.sparse
+
+    one = scipy.sparse.csr_array([[0, 1.5], [2, 0]])
+    assert difference(one, scipy.sparse.csr_array([[0, 1.5], [2, 0]])) is None
+    assert "other numbers" in difference(one, scipy.sparse.csr_array([[0, 1.5], [2.5, 0]]))
+    assert difference(one, scipy.sparse.csr_array([[1.5, 0], [2, 0]])) is not None
+    assert difference(one, scipy.sparse.csr_array([[0, 1.5, 0], [2, 0, 0]])) is not None
+
+
+def test_tables_of_shapes_are_compared_as_tables():
+    import geopandas
+
+    shops = geopandas.GeoDataFrame(
+        {"city": ["Bonn"]}, geometry=geopandas.points_from_xy([7.1], [50.7]), crs=4326
+    )
+    assert difference(shops, shops.copy()) is None
+    moved = shops.set_geometry(geopandas.points_from_xy([7.2], [50.7]), crs=4326)
+    assert difference(shops, moved) is not None

@@ -37,6 +37,8 @@ from rlm_jupyter.databases.query_errors import QueryError
 
 _MOST_PIECES = 20
 _LONGEST_FORMAT = 60
+_FORMAT = re.compile(r"(?:[^%]|%[aAbBdfGHIjmMpSuUVwWyY%])*")
+_MOST_DECIMALS = 20
 
 
 def _literal_text(node: Any, what: str) -> str:
@@ -233,6 +235,8 @@ def _rounded(made: Expressions, node: exp.Expr) -> Value:
     inner, digits = parts_of(node, "this", "decimals")
     value = made.number(inner)
     places = 0 if digits is None else _literal_number(made, digits, "The decimals of ROUND")
+    if abs(places) > _MOST_DECIMALS:
+        raise QueryError(f"ROUND has at most {_MOST_DECIMALS} decimals here.")
     return None if value is None else value.round(places) if is_series(value) else round(value, places)
 
 
@@ -326,8 +330,12 @@ def _truncated(made: Expressions, node: exp.Expr) -> Value:
 def _written(made: Expressions, node: exp.Expr) -> Value:
     inner, wanted = parts_of(node, "this", "format")
     pattern = _literal_text(wanted, "The format of STRFTIME")
-    if len(pattern) > _LONGEST_FORMAT:
-        raise QueryError(f"A format of STRFTIME has at most {_LONGEST_FORMAT} characters here.")
+    if len(pattern) > _LONGEST_FORMAT or not _FORMAT.fullmatch(
+        pattern
+    ):  # such as `%99999Y`, as wide as it says
+        raise QueryError(
+            f"A format of STRFTIME has at most {_LONGEST_FORMAT} characters here, with directives such as %Y-%m-%d."
+        )
     value = made.time(inner)
     if value is None:
         return None
