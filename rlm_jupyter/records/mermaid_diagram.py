@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,11 @@ _VALUE: Final = 60
 _NAME: Final = 40
 _PLAIN: Final = frozenset(" .,:·-_=?!")
 """Characters besides letters and digits that mean nothing to Mermaid within quotes."""
+_FORMULA: Final = re.compile(r"\$(?=\$)")
+"""What stands between two pairs of dollars is a formula for Mermaid, once codes have become characters again."""
+_WORDS: Final = ("style", "classDef")
+"""Words behind which Mermaid takes a semicolon for the end of a line of its own, also within quotes: see
+`encodeEntities` in https://github.com/mermaid-js/mermaid/blob/develop/packages/mermaid/src/utils.ts."""
 
 _STYLES: Final = {
     "done": "fill:#e8f5e9,stroke:#2e7d32,color:#1b1b1b",
@@ -86,9 +92,13 @@ def _status(agent: AgentState) -> str:
 
 def _label(text: object, limit: int) -> str:
     """Returns a text on one line, with a character code for all that could be syntax or markup."""
-    return "".join(
-        char if char.isalnum() or char in _PLAIN else f"#{ord(char)};" for char in one_line(text, limit)
+    coded = "".join(
+        char if char.isalnum() or char in _PLAIN else f"#{ord(char)};"
+        for char in _FORMULA.sub("$ ", one_line(text, limit))
     )
+    for word in _WORDS:
+        coded = coded.replace(word, f"#{ord(word[0])};{word[1:]}")
+    return coded
 
 
 def _in_yaml(text: object) -> str:

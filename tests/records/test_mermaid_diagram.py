@@ -78,6 +78,21 @@ def test_no_text_becomes_syntax(payload):
     assert len(boxes(text)) == 2
 
 
+def test_a_word_behind_which_mermaid_reads_otherwise_is_no_word_of_a_label():
+    """Mermaid takes the semicolon from `style …: … #…;`, wherever it stands: the last code of a label would be lost."""
+    for word in ("style", "classDef"):
+        text = to_mermaid(TreeState.of(MadeRun(f"the {word} is: <b>").end()))
+        boxes = [line for line in text.splitlines() if "[" in line]
+        assert not any(re.search(rf"{word}.*:\S*#.*;", line) for line in boxes)
+
+
+def test_dollars_are_no_formula():
+    text = to_mermaid(TreeState.of(MadeRun("$$\\\\unicode{x}$$ and $$$").end()))
+    decoded = re.sub(r"#(\d+);", lambda code: chr(int(code[1])), text)
+    assert "$$" not in decoded
+    assert "$ $ $" in decoded
+
+
 def test_what_was_written_can_be_read():
     made = MadeRun('Is 2 < 3 & "so" on?')
     text = to_mermaid(TreeState.of(made.end()))
