@@ -52,7 +52,7 @@ def failing_cells(facts: RunFacts) -> Iterator[Finding]:
                 "failing_cells",
                 "code",
                 f"{bad:,} of its {total:,} cells did not end well.",
-                "The model is weak at this kind of code: take another one (`model`, `sub_model`), set `strong_model`, or "
+                "The model is weak at such code: take another one (`model`, `sub_model`), set `strong_model`, or "
                 "describe the data in `instructions`.",
                 agent.id,
             )
