@@ -133,7 +133,7 @@ def _add_export(export: argparse.ArgumentParser) -> None:
         "--out",
         required=True,
         metavar="PATH",
-        help="a page (.html), a notebook (.ipynb) or a script (.py)",
+        help="a page (.html), a notebook (.ipynb), a script (.py) or a Mermaid diagram (.mmd)",
     )
     levels = "; ".join(f"{level}: {what}" for level, what in LEVELS.items())
     export.add_argument("--level", choices=list(LEVELS), default="all", help=levels)

@@ -1,4 +1,4 @@
-"""Writes a run to a file that can be kept: a page, a notebook or a script, as its name says."""
+"""Writes a run to a file that can be kept: a page, a notebook, a script or a diagram, as its name says."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ KINDS = {
     ".html": "a page that opens in any browser",
     ".ipynb": "a notebook",
     ".py": "a script",
+    ".mmd": "a Mermaid diagram of the agents",
 }
 """What a file is, by how its name ends."""
 
@@ -38,7 +39,7 @@ def export_run(
 
     Args:
         tree: the run's state; hold the run's lock while it is live.
-        path: of the file: `.html`, `.ipynb` or `.py`.
+        path: of the file: `.html`, `.ipynb`, `.py` or `.mmd`.
         level: how much of the run is in it: `all`, `redacted` (no data) or `structure` (no texts).
         events: what happened; with them, a page can be stepped through.
         static: whether an `.html` file has no script: a plain tree in the place of the live one.
@@ -84,6 +85,10 @@ def _text(tree: TreeState, suffix: str, level: Level) -> str:
     from rlm_jupyter.records.export import to_notebook, to_script
 
     kept = reduced(tree, level)
+    if suffix == ".mmd":
+        from rlm_jupyter.records.mermaid_diagram import to_mermaid
+
+        return to_mermaid(kept)
     return to_script(kept) if suffix == ".py" else json.dumps(to_notebook(kept), indent=1)
 
 

@@ -36,7 +36,7 @@ def same_error(facts: RunFacts) -> Iterator[Finding]:
                 "same_error",
                 "code",
                 f"{times:,} cells ended with the same error, {quoted(error)}",
-                "Say in the question, or in `instructions`, how this is done right; or take a stronger model.",
+                "Say in the question, or in `instructions`, how this is done right; or set `strong_model`.",
                 agent.id,
                 last[error],
             )
@@ -52,7 +52,7 @@ def failing_cells(facts: RunFacts) -> Iterator[Finding]:
                 "failing_cells",
                 "code",
                 f"{bad:,} of its {total:,} cells did not end well.",
-                "The model is weak at this kind of code: take another one for this agent (`model`, `sub_model`), or "
+                "The model is weak at such code: take another one (`model`, `sub_model`), set `strong_model`, or "
                 "describe the data in `instructions`.",
                 agent.id,
             )

@@ -248,7 +248,7 @@ def _is_run(named: str) -> bool:
 @command(
     "export [RUN] [-o/--out PATH] [--level LEVEL] [--static]",
     "Write a run to a new file, by the end of its name: a page that opens without a kernel (.html), a notebook "
-    "(.ipynb) or a script (.py). "
+    "(.ipynb), a script (.py) or a Mermaid diagram of its agents (.mmd). "
     "--level: all, redacted (no data) or structure (no texts); --static: a page without a script.",
 )
 def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:

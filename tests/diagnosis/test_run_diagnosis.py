@@ -97,6 +97,8 @@ def test_the_same_is_said_of_the_log_and_by_the_commands(bad, capsys, tmp_path, 
         PastRun(bad.tree, "", None).diagnose()
     assert main(["log", str(bad.log_path), "--diagnose"]) == 0
     assert capsys.readouterr().out.strip() == said
+    assert main(["log", str(bad.log_path.parent), "--diagnose"]) == 2  # a directory has no one run
+    assert "take the log of one run" in capsys.readouterr().err
     without_settings(monkeypatch)
     with terminal_shell(tmp_path) as shell, contextlib.redirect_stdout(io.StringIO()) as shown:
         shell.run_line_magic("rlm", f"diagnose {bad.log_path}")

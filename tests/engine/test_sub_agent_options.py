@@ -112,5 +112,10 @@ def test_the_magic_and_the_shell_have_options_for_them(tmp_path, monkeypatch):
         assert task.settings["limits"].calls_per_sub_agent == 3
         assert task.settings["sub_instructions"] == "Be brief."
         assert (task.settings["strong_model"], task.settings["strong_after"]) == ("demo", 2)
+        shell.run_cell(
+            "import rlm_jupyter\n@rlm_jupyter.sub_tool\ndef page(n: int) -> str:\n    return str(n)"
+        )
+        shown = read(magics, "-t page --dry-run", "How many?").preview()
+        assert "Sub-agents have these, and you do not:\ndef page(n: int) -> str" in shown
     given = _parser().parse_args(["run", "-q", "x", "--sub-turns", "3", "--sub-prompt", "frugal"])
     assert (given.sub_turns, given.sub_prompt) == (3, "frugal")
