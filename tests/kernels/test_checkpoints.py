@@ -74,10 +74,7 @@ async def test_a_kernel_of_a_checkpoint_works_as_any_other():
             assert kernel.answers.seen.count("llm_query") == 0
             assert await shown(made, "!echo from a shell") == "from a shell"
             assert await shown(made, "import os\n_ = os.system('echo by descriptor')") == "by descriptor"
-            assert await shown(made, "handler.stream.write('by a handler of then')") in (
-                "by a handler of then",
-                "",
-            )
+            assert await shown(made, "_ = handler.stream.write('by a handler')") == "by a handler"
             code = (
                 "import multiprocessing\nwith multiprocessing.Pool(2) as pool: print(pool.map(abs, [-1, -2]))"
             )
