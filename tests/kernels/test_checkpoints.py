@@ -14,6 +14,7 @@ import pytest
 from kernel_parts import Answers, alive, opened, shown, started
 
 from rlm_jupyter.kernels.checkpoints.checkpoint import CheckpointRefusedError
+from rlm_jupyter.kernels.confinement import process_usage
 from rlm_jupyter.kernels.pool import KernelRequest
 
 pytestmark = pytest.mark.skipif(
@@ -186,15 +187,28 @@ async def test_kernels_that_are_no_forks_of_ours_are_refused():
 
 
 async def test_checkpoints_that_hold_too_much_end_the_oldest_first():
-    async with opened() as pool, started(pool) as kernel:
+    told = []
+    async with opened() as pool:
+        request = KernelRequest(
+            run="run", agent="0", limits={"memory": 300 << 20}, tell=lambda event: told.append(event.text)
+        )
+        kernel = await pool.start(request, Answers())
+        await shown(kernel, "import numpy as np\nframe = np.ones(20 << 20)")  # 160 MiB
         for turn in (1, 2, 3):
             await kernel.checkpoint("agent", turn, 3)
-        first, second, third = kernel.checkpoints.pids
-        kernel.checkpoints.bound({first: 10, second: 10, third: 10}, 20)
-        assert kernel.checkpoints.pids == [second, third]
-        await gone([first])
-        kernel.checkpoints.bound({second: 10, third: 30}, 20)
-        await gone([second, third])
+        pids = kernel.checkpoints.pids
+        assert process_usage.held_by_copies(kernel.pid, pids) < 40 << 20  # the array is shared
+        await shown(kernel, "frame += 1")
+        assert 150 << 20 < process_usage.held_by_copies(kernel.pid, pids) < 250 << 20  # once, not three times
+        await kernel.checkpoint("agent", 4, 4)
+        await shown(kernel, "frame += 1")  # what they hold is now above the limit
+        end = time.monotonic() + 60
+        while len(kernel.checkpoints.pids) > 1:
+            assert time.monotonic() < end, process_usage.held_by_copies(kernel.pid, kernel.checkpoints.pids)
+            await asyncio.sleep(0.05)
+        await gone(pids)
+        assert "the oldest 1 were ended" in told[0]
+        assert await shown(kernel, "print(int(frame[0]))") == "3"
 
 
 HOST = """

@@ -65,6 +65,12 @@ class Watch:
             for kernel, used, disk in await in_thread(self._measure, targets):
                 if kernel.watched:
                     kernel.judge(used, disk)
+            if ticks % IDLE_TICKS == 0:
+                for kernel in due:
+                    if kernel.pid is not None and (pids := kernel.checkpoints.pids):
+                        kernel.judge_checkpoints(
+                            await in_thread(process_usage.held_by_copies, kernel.pid, pids)
+                        )
 
     def _measure(self, targets: list[tuple[BoundedKernel, int | None, int]]) -> _Measured:
         """Measure kernels, on a worker thread."""
