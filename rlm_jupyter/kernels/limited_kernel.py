@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -109,12 +109,14 @@ class BoundedKernel(AgentKernel):
         elif limits.get("cell_cpu") and self.busy:
             self._judge_cpu(used.cpu, float(limits["cell_cpu"]))
 
-    def judge_checkpoints(self, held: int) -> None:
+    def judge_checkpoints(self, held: int, restless: Sequence[int] = ()) -> None:
         """End the oldest checkpoint if all hold more than the kernel itself may; all, if the machine's memory runs out.
 
         Args:
             held: bytes that they hold beside the kernel.
+            restless: process ids of those that do anything but wait; they end too.
         """
+        self.checkpoints.end_these(restless)
         if available_memory() < machine_memory() // _SPARE_MEMORY:
             count, why = len(self.checkpoints.pids), "this machine has little memory left"
         elif held > int(self.limits.get("memory") or machine_memory()):

@@ -211,6 +211,38 @@ async def test_checkpoints_that_hold_too_much_end_the_oldest_first():
         assert await shown(kernel, "print(int(frame[0]))") == "3"
 
 
+async def test_a_kernel_cannot_pass_a_process_off_as_its_checkpoint():
+    async with opened() as pool, started(pool) as kernel, started(pool) as victim:
+        lie = "import _rlm.guest.agent_side as side\nside.take_checkpoint = lambda guest, link: {{'pid': {}}}"
+        for pid in (victim.pid, os.getpid(), 1, -5, 2**40, "'x'"):
+            await shown(kernel, lie.format(pid))
+            with pytest.raises(CheckpointRefusedError, match="fork was lost"):
+                await kernel.checkpoint("agent", 1, 3)
+        assert await shown(victim, "print('lives')") == "lives"
+        await victim.checkpoint("agent", 1, 3)  # orphans are looked after as before
+
+
+async def test_a_checkpoint_that_works_instead_of_waiting_is_ended():
+    hooked = """
+import os, time
+kernel, server = os.getpid(), os.getppid()
+def hook():
+    for _ in range(500):
+        if os.getppid() == server:  # the checkpoint, and not what forks it
+            return [os.fork() or time.sleep(600) for _ in range(3)]
+        time.sleep(0.001)
+os.register_at_fork(after_in_child=hook)
+"""
+    async with opened() as pool, started(pool) as kernel:
+        await shown(kernel, hooked)
+        await kernel.checkpoint("agent", 1, 3)
+        end = time.monotonic() + 60
+        while kernel.checkpoints.pids:
+            assert time.monotonic() < end
+            await asyncio.sleep(0.05)
+        assert await shown(kernel, "print('goes on')") == "goes on"
+
+
 HOST = """
 import asyncio, json
 from kernel_parts import Answers

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class KeptCheckpoints:
     def end_oldest(self, count: int = 1) -> None:
         """End as many as that, the oldest first."""
         for key in list(self._kept)[:count]:
+            self._end_soon(self._kept.pop(key))
+
+    def end_these(self, pids: Collection[int]) -> None:
+        """End those with these process ids."""
+        for key in [key for key, one in self._kept.items() if one.pid in pids]:
             self._end_soon(self._kept.pop(key))
 
     def _end_soon(self, checkpoint: KernelCheckpoint) -> None:
