@@ -59,7 +59,13 @@ class BoundedKernel(AgentKernel):
         self._begin_cpu: float | None = None
         self._begin_disk: int | None = None if scratch else 0
         watched = process.pid is not None and process_usage.possible() and bool(self.limits)
-        self._begin_memory = process_usage.measure(process.pid, _ANY).memory if watched and process.pid else 0
+        copied = process.launch.checkpoint
+        if copied is not None:  # what the first kernel had made counts on
+            self._begin_memory = copied.begin_memory
+        else:
+            self._begin_memory = (
+                process_usage.measure(process.pid, _ANY).memory if watched and process.pid else 0
+            )
         super()._adopt(process)
 
     @property
