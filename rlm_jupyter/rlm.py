@@ -531,7 +531,7 @@ class RLM:
         """Ask again from a turn of a run that has ended, with its code or its observation changed; return at once.
 
         It is a run of its own, with kernels of its own: the other one stays as it is. The code of the turns before runs
-        again in a new kernel, and no model is asked for them; from the changed turn on, the models are asked.
+        again in a new kernel, unless there is a checkpoint; from the changed turn on, the models are asked.
 
         Args:
             run: a run, a log's path, or a part of a run's id in `log_dir`.

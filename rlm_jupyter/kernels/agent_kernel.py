@@ -43,6 +43,9 @@ class AgentKernel:
         checkpoints: of the process that runs now; they end with it.
     """
 
+    _begin_memory = 0
+    """Bytes that do not count to the limit of memory."""
+
     def __init__(
         self,
         process: KernelProcess,
@@ -152,7 +155,9 @@ class AgentKernel:
                 await asyncio.wait(set(self._settling))
             if not self.alive:
                 raise CheckpointRefusedError("it has ended")
-            self.checkpoints.add(owner, turn, await take_checkpoint(self._process, self.bridge), most)
+            taken = await take_checkpoint(self._process, self.bridge)
+            taken.begin_memory = self._begin_memory
+            self.checkpoints.add(owner, turn, taken, most)
 
     async def _run(self, code: str, seconds: float | None, recorder: Recorder) -> CellResult:
         told = self.bridge.next_end()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.kernels.agent_kernel import AgentKernel
 from rlm_jupyter.kernels.confinement import process_usage
+from rlm_jupyter.system import available_memory, machine_memory
 from rlm_jupyter.text.shorten import CutText
 from rlm_jupyter.text.units import short_size
 
@@ -21,6 +22,8 @@ LIMIT = "LimitExceeded"
 """`error_name` of a cell that was ended for it."""
 SPARE_DISK = 16 << 20
 """Bytes above the limit: the file that was just refused is still there, and code may remove it."""
+_SPARE_MEMORY = 20
+"""Checkpoints end when less than this part of the machine's memory is left: a twentieth."""
 _ANY = 1_000_000
 
 
@@ -56,7 +59,13 @@ class BoundedKernel(AgentKernel):
         self._begin_cpu: float | None = None
         self._begin_disk: int | None = None if scratch else 0
         watched = process.pid is not None and process_usage.possible() and bool(self.limits)
-        self._begin_memory = process_usage.measure(process.pid, _ANY).memory if watched and process.pid else 0
+        copied = process.launch.checkpoint
+        if copied is not None:  # what the first kernel had made counts on
+            self._begin_memory = copied.begin_memory
+        else:
+            self._begin_memory = (
+                process_usage.measure(process.pid, _ANY).memory if watched and process.pid else 0
+            )
         super()._adopt(process)
 
     @property
@@ -105,6 +114,23 @@ class BoundedKernel(AgentKernel):
             self._end("disk", text, "Write less, or keep it in variables")
         elif limits.get("cell_cpu") and self.busy:
             self._judge_cpu(used.cpu, float(limits["cell_cpu"]))
+
+    def judge_checkpoints(self, held: int, restless: Sequence[int] = ()) -> None:
+        """End the oldest checkpoint if all hold more than the kernel itself may; all, if the machine's memory runs out.
+
+        Args:
+            held: bytes that they hold beside the kernel.
+            restless: process ids of those that do anything but wait; they end too.
+        """
+        self.checkpoints.end_these(restless)
+        if available_memory() < machine_memory() // _SPARE_MEMORY:
+            count, why = len(self.checkpoints.pids), "this machine has little memory left"
+        elif held > int(self.limits.get("memory") or machine_memory()):
+            count, why = 1, "they held more than the limit `memory` of the sandbox"
+        else:
+            return
+        self.checkpoints.end_oldest(count)
+        self._tell(f"Of the checkpoints of the kernel, the oldest {count} were ended: {why}.")
 
     def needs_exact_memory(self, used: Usage) -> bool:
         """Whether it looks like too much, which may be pages that are counted twice."""

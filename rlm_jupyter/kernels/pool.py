@@ -220,12 +220,13 @@ class KernelPool:
         async with self._place(request.run), self._boots:
             if not checkpoint.alive:
                 raise KernelStartError("The checkpoint was ended.")
+            launch = self._launch_of(request, await self._open())
+            if not checkpoint.suits(launch):
+                raise KernelStartError("Its sandbox or its environment is not that of this run.")
             self._share_template(checkpoint, request.run)
-            base = await self._open()
-            launch = replace(
-                self._launch_of(request, base), supervisor=checkpoint.server, checkpoint=checkpoint
+            process = await KernelProcess.start(
+                replace(launch, supervisor=checkpoint.server, checkpoint=checkpoint)
             )
-            process = await KernelProcess.start(launch)
             try:
                 kernel = self._adopt(process, request, handler)
             except BaseException:

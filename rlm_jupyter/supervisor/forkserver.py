@@ -287,18 +287,22 @@ class Supervisor:
         """Take an orphan as a checkpoint of a kernel, or as a kernel of its own where none is named.
 
         Raises:
-            ProcessLookupError: it is no child of this process, or the kernel is gone.
+            ProcessLookupError: it is no child of this process, or known already, or the kernel is gone.
         """
         del self._spared[:1]
-        alive = kernel is None or kernel in self.kernels
-        if alive and pid not in self.kernels and linux_process.parent_of(pid) == os.getpid():
-            if kernel is None:
-                self.kernels.add(pid)
-            else:
-                self.checkpoints[pid] = kernel
+        known = (
+            pid in self.kernels or pid in self.checkpoints
+        )  # then a kernel named a process that is not its own
+        fits = not known and linux_process.parent_of(pid) == os.getpid()
+        if fits and kernel is None:
+            self.kernels.add(pid)
+        elif fits and kernel in self.kernels:
+            self.checkpoints[pid] = int(kernel)
+        else:
+            fits = False
         self._kill_orphans()
-        if pid not in self.kernels and pid not in self.checkpoints:
-            raise ProcessLookupError(f"process {pid} is gone")
+        if not fits:
+            raise ProcessLookupError(f"there is no process {pid} to be adopted")
         return pid
 
     def kill(self, pid: int) -> None:

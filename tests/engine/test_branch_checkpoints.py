@@ -5,7 +5,7 @@ import sys
 import pytest
 from scripts import cell
 
-from rlm_jupyter import RLM, Limits
+from rlm_jupyter import RLM, Limits, Sandbox, host_tool
 from rlm_jupyter.models import ScriptedModel
 
 pytestmark = pytest.mark.skipif(
@@ -20,6 +20,22 @@ TURNS = [
     "FINAL([made, rows, part])",
 ]
 PART = ["seen = [time_ns() for time_ns in [__import__('time').time_ns]]", "seen.append(1)", "FINAL(seen)"]
+
+
+@host_tool
+def lookup(key: int) -> int:
+    """Look up a number."""
+    return key * 10
+
+
+class Elsewhere:
+    """Another place to look up numbers in."""
+
+    @staticmethod
+    @host_tool
+    def lookup(key: int) -> int:
+        """Look up a number."""
+        return key * 100
 
 
 class Asked:
@@ -132,6 +148,27 @@ def test_a_kernel_that_cannot_be_copied_says_so_in_the_run_and_in_its_branch(ask
     branch = ask(asked, "branch", run, 3, code="rows.append('mine'); child.kill()")
     assert branch.value == [1, "mine"]
     assert way(branch) == [("cells run again", None)]
+
+
+def test_a_branch_with_another_sandbox_gets_a_kernel_in_it(ask):
+    asked = Asked(["x = 1", "y = 2", "FINAL(x)"])
+    run = ask(asked, "start", "root", "some data")
+    rlm = RLM(model=asked.model, cache=False, log_dir=None, sandbox=Sandbox(memory="1 GB"))
+    branch = rlm.branch(run, 2, code="y = 3").wait(120)
+    assert way(branch) == [("cells run again", None)]
+    assert "Its sandbox or its environment is not that of this run" in told(branch)
+    assert branch.agents["0"].pull("y") == 3
+    branch.close()
+
+
+def test_tools_and_checks_of_a_branch_hold_in_a_kernel_of_a_checkpoint(ask):
+    asked = Asked(["x = lookup(1)", "y = 2", "FINAL([x, lookup(2)])"])
+    run = ask(asked, "start", "root", "some data", tools=[lookup])
+    assert run.value == [10, 20]
+    branch = ask(asked, "branch", run, 2, code="y = 3")
+    assert (branch.value, way(branch)) == ([10, 20], [("checkpoint", 1)])
+    other = ask(asked, "branch", run, 2, code="y = 3", tools=[Elsewhere.lookup])
+    assert (other.value, way(other)) == ([10, 200], [("checkpoint", 1)])
 
 
 def test_the_newest_checkpoint_before_the_turn_is_taken_and_what_follows_it_runs_again(ask):

@@ -38,12 +38,14 @@ class Past:
         checkpoint: of the kernel.
         cells: by number.
         looks: that were planned for the agent, in order; taken one by one.
+        tools: that the agent had.
     """
 
     turn: int
     checkpoint: KernelCheckpoint
     cells: Mapping[int, PastCell]
     looks: list[Look | None]
+    tools: object = None
 
 
 @dataclass
@@ -52,10 +54,12 @@ class CellHistory:
 
     Attributes:
         checkpoints: of the kernel.
+        tools: of the agent.
         refused: why the newest checkpoint was refused; empty if it was taken.
     """
 
     owner: str
+    tools: object = None
     checkpoints: KeptCheckpoints | None = None
     refused: str = ""
     _cells: dict[int, PastCell] = field(default_factory=dict)
@@ -82,4 +86,4 @@ class CellHistory:
         number, checkpoint = found
         last, looks = self._ends[number]
         cells = {cell: known for cell, known in self._cells.items() if cell <= last}
-        return Past(number, checkpoint, cells, self._looks[:looks])
+        return Past(number, checkpoint, cells, self._looks[:looks], self.tools)

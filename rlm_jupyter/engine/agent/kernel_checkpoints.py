@@ -46,7 +46,7 @@ def note_look(agent: Agent, look: Look | None) -> None:
 
 def _history(agent: Agent) -> CellHistory:
     if agent.history is None:
-        agent.history = CellHistory(f"{agent.services.run} {agent.id}")
+        agent.history = CellHistory(f"{agent.services.run} {agent.id}", agent.spec.tools)
     return agent.history
 
 

@@ -55,6 +55,9 @@ async def open_kernel(agent: Agent) -> AgentKernel:
     else:
         agent.kernel = kernel
         await configure(agent, kernel)
+        if agent.past is not None and agent.past.tools != agent.spec.tools:
+            await install_tools(kernel.bridge, agent.spec.tools)
+        await install_checks(kernel.bridge, agent.spec.checks)
     way, turn = kernel_checkpoints.way_of(agent)
     services.journal.emit(
         ev.KernelStarted,

@@ -574,7 +574,7 @@ class AgentLoop(Agent):
         """Let go of all that is large, or holds others: the run that it belongs to is gone."""
         self.calls.dismantle(self)
         self.messages, self.value, self.draft = [], None, None
-        self.kernel = self._opening = None
+        self.kernel = self._opening = self.history = self.past = None
 
 
 def reads_any(code: str, names: Collection[str]) -> bool:

@@ -66,6 +66,8 @@ def freeze(link: int, thaw: Thaw, locks: list[Any]) -> int:
             os.close(writing)
             raise
         if os.getpid() != kernel:
+            os.close(reading)
+            os.close(writing)
             _be_frozen(link, descriptors, thaw, server, chosen)
         state.in_progress = False
         os.close(writing)

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import KernelStartError, RLMError
@@ -43,11 +43,13 @@ class KernelCheckpoint:
     Attributes:
         pid: its process id.
         launch: as given.
+        begin_memory: bytes that the kernel had before it did anything, which do not count to its limit.
     """
 
     def __init__(self, pid: int, link: socket.socket, launch: Launch) -> None:
         self.pid, self.launch = pid, launch
         self._link: socket.socket | None = link
+        self.begin_memory = 0
         self._asking = asyncio.Lock()
         directory_uses.use(launch.box_directory)
 
@@ -56,6 +58,13 @@ class KernelCheckpoint:
         """The fork server, or the template of it, whose child it is."""
         assert self.launch.supervisor is not None
         return self.launch.supervisor
+
+    def suits(self, launch: Launch) -> bool:
+        """Returns whether a kernel that is to be started so may be made of it: it keeps the box and the environment."""
+        return all(
+            getattr(self.launch, name) == getattr(launch, name)
+            for name in ("kernelspec", "sandbox", "env", "limits")
+        )
 
     @property
     def alive(self) -> bool:
@@ -72,13 +81,32 @@ class KernelCheckpoint:
         Raises:
             KernelStartError: it is gone, or does not answer.
         """
+        copies = [os.dup(number) for number in descriptors]
+        work = asyncio.get_running_loop().create_task(self._fork(order, copies))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:  # an answer that nobody has read would be taken for the next one's
+            work.add_done_callback(self._discard)
+            raise
+
+    def _discard(self, work: asyncio.Task[int]) -> None:
+        if not work.cancelled() and work.exception() is None:
+            self.server.ask("kill", pid=work.result())
+
+    async def _fork(self, order: Mapping[str, Any], descriptors: list[int]) -> int:
+        with ExitStack() as ours:
+            for number in descriptors:
+                ours.callback(os.close, number)
+            return await self._ask_adopted(json.dumps(dict(order)).encode(), descriptors)
+
+    async def _ask_adopted(self, data: bytes, descriptors: list[int]) -> int:
         async with self._asking:
             if self._link is None:
                 raise KernelStartError("The checkpoint of the kernel was ended.")
             await asyncio.wrap_future(self.server.ask("spare"))
             pid = 0
             try:
-                pid = await in_thread(_ask, self._link, json.dumps(dict(order)).encode(), list(descriptors))
+                pid = await in_thread(_ask, self._link, data, descriptors)
             except (OSError, ValueError, TypeError, KeyError) as error:
                 raise KernelStartError(f"The checkpoint of the kernel does not answer ({error}).") from error
             finally:

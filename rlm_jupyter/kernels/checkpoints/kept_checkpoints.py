@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ class KeptCheckpoints:
         if (earlier := self._kept.pop((owner, turn), None)) is not None:
             self._end_soon(earlier)
         self._kept[owner, turn] = checkpoint
-        while len(self._kept) > most:
-            self._end_oldest()
+        self.end_oldest(max(0, len(self._kept) - most))
 
     def newest(self, owner: str, turn: int) -> tuple[int, KernelCheckpoint] | None:
         """Returns the newest one that lives and was taken after no later turn of its owner than that, with its turn."""
@@ -46,21 +45,15 @@ class KeptCheckpoints:
         ]
         return max(found, key=lambda pair: pair[0], default=None)
 
-    def bound(self, held: Mapping[int, int], most: int) -> None:
-        """End the oldest ones until the rest hold no more than `most` bytes.
+    def end_oldest(self, count: int = 1) -> None:
+        """End as many as that, the oldest first."""
+        for key in list(self._kept)[:count]:
+            self._end_soon(self._kept.pop(key))
 
-        Args:
-            held: bytes by process id, which ending that process would set free.
-            most: bytes.
-        """
-        total = sum(held.get(pid, 0) for pid in self.pids)
-        while self._kept and total > most:
-            total -= held.get(self._end_oldest(), 0)
-
-    def _end_oldest(self) -> int:
-        checkpoint = self._kept.pop(next(iter(self._kept)))
-        self._end_soon(checkpoint)
-        return checkpoint.pid
+    def end_these(self, pids: Collection[int]) -> None:
+        """End those with these process ids."""
+        for key in [key for key, one in self._kept.items() if one.pid in pids]:
+            self._end_soon(self._kept.pop(key))
 
     def _end_soon(self, checkpoint: KernelCheckpoint) -> None:
         task = asyncio.get_running_loop().create_task(checkpoint.end())
@@ -69,6 +62,5 @@ class KeptCheckpoints:
 
     async def end(self) -> None:
         """End all of them; returns when they are gone."""
-        while self._kept:
-            self._end_oldest()
+        self.end_oldest(len(self._kept))
         await asyncio.gather(*self._ending, return_exceptions=True)

@@ -102,6 +102,24 @@ def own_memory(pid: int) -> int:
     return sum(_private(one) for one in family(pid, _MOST_PROCESSES))
 
 
+def held_by_copies(pid: int, copies: Sequence[int]) -> int:
+    """Returns the bytes that forks of a process hold beside it: what it has changed since, in none or some of them.
+
+    Not the sum of what is private to each: pages that the process has changed are shared by all of its earlier forks.
+
+    Args:
+        pid: of the process.
+        copies: process ids of its forks, which themselves have none.
+    """
+    total = 0
+    for one in (pid, *copies):
+        with suppress(OSError, ValueError, IndexError):
+            total += _field(Path(f"/proc/{one}/smaps_rollup").read_bytes(), b"Pss_Anon:")
+    with suppress(OSError, ValueError, IndexError):
+        return max(0, total - _memory(pid))
+    return 0
+
+
 def _private(pid: int) -> int:
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_bytes().splitlines()

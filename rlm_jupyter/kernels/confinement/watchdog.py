@@ -25,6 +25,11 @@ IDLE_TICKS = 8
 _DISK_SHARE = 20
 """Counting files may take one part in so many of the time."""
 
+_MOST_OF_CHECKPOINT = 2
+"""Processes: a checkpoint, and what it forks in passing when a kernel is made of it."""
+_CPU_OF_CHECKPOINT = 10.0
+"""Seconds of processor time; what the agent's code hooks on forks runs in a checkpoint too, and may not end."""
+
 _log = logging.getLogger(__name__)
 _Measured = list[tuple[BoundedKernel, process_usage.Usage, int | None]]
 
@@ -65,6 +70,10 @@ class Watch:
             for kernel, used, disk in await in_thread(self._measure, targets):
                 if kernel.watched:
                     kernel.judge(used, disk)
+            if ticks % IDLE_TICKS == 0:
+                for kernel in due:
+                    if kernel.pid is not None and (pids := kernel.checkpoints.pids):
+                        kernel.judge_checkpoints(*await in_thread(_measure_checkpoints, kernel.pid, pids))
 
     def _measure(self, targets: list[tuple[BoundedKernel, int | None, int]]) -> _Measured:
         """Measure kernels, on a worker thread."""
@@ -83,3 +92,13 @@ class Watch:
             now = time.monotonic()
             self._disk_due = now + _DISK_SHARE * (now - begin)
         return measured
+
+
+def _measure_checkpoints(pid: int, checkpoints: list[int]) -> tuple[int, list[int]]:
+    """Returns the bytes that a kernel's checkpoints hold beside it, and those of them that do anything but wait."""
+    restless = []
+    for one in checkpoints:
+        used = process_usage.measure(one, _MOST_OF_CHECKPOINT)
+        if used.processes > _MOST_OF_CHECKPOINT or used.cpu > _CPU_OF_CHECKPOINT:
+            restless.append(one)
+    return process_usage.held_by_copies(pid, checkpoints), restless
