@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import inspect
 import keyword
 import re
 from collections import Counter
@@ -17,21 +16,29 @@ from rlm_jupyter.answer_code.code_text import (
     indent,
     literal,
     referenced,
-    without_docstring,
     without_nonlocal,
 )
 from rlm_jupyter.answer_code.history import AgentHistory, Completion, RunHistory
+from rlm_jupyter.answer_code.look_functions import look_source
 from rlm_jupyter.answer_code.plain_functions import IMPORTS, needed_helpers
 from rlm_jupyter.answer_code.recorded_answers import recorded_table
 from rlm_jupyter.answer_code.rewriting import Names, Rewriter, Target
-from rlm_jupyter.answer_code.scopes import bound_in, evaluated, free_names, import_names, loads, parsed
-from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, is_future, is_star, slice_agent
+from rlm_jupyter.answer_code.scopes import (
+    bound_in,
+    evaluated,
+    free_names,
+    import_names,
+    is_future,
+    is_star,
+    loads,
+    parsed,
+)
+from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, slice_agent
 from rlm_jupyter.answer_code.steps import Step, steps_of
-from rlm_jupyter.guest import missing_imports, text_lines
+from rlm_jupyter.guest import missing_imports
 
 _MOST_CODE = 1_000_000
 """Characters that the agents of a run may have run: what reads their code is to be quick."""
-_LOOK_FUNCTIONS = ("parse_lines", "find_lines", "outline")
 _NOT_CODE = {
     "budget": "`budget()`, which tells what a run has left",
     "mcp_call": "answers of an MCP server, which a run does not record",
@@ -137,18 +144,19 @@ class Writer:
         sliced = self._slice(root, data)
         body = self._function("answer", parameters, sliced, data)
         self._stand_in("answer")
+        tools = [self._tool(name) for name in sorted(self._used_tools)]
+        own = "\n".join(self._import_lines())
+        looks = self._look_functions()
         table = self._recorded()
         helpers = needed_helpers(self.names)
         for name in self.names.used:
             self._imports |= {line: line for line in IMPORTS.get(name, ())}
-        tools = [self._tool(name) for name in sorted(self._used_tools)]
-        looks = self._look_functions()
         head = ["\n".join(self._import_lines())]
         rest = [*self._functions_shared.values(), *referenced(self._texts, body), body]
-        parts = [part for part in [*head, *looks, *helpers, table, *tools, *rest] if part]
+        parts = [part for part in [*head, *helpers, table, *looks, *tools, *rest] if part]
         function = "\n\n".join(parts) + "\n"
         call = f"answer({', '.join(parameters)})"
-        own = {*parameters, "context", root.read_into} if root.has_data else set()
+        given = {*parameters, "context", root.read_into} if root.has_data else set()
         source = f"{function}\n{call}\n"
         places = places_of(source, self._origins)
         return Written(
@@ -159,8 +167,8 @@ class Writer:
             statements=len(self._distinct),
             recorded=sum(not one.by_user for one in self._completions),
             with_data=sum(one.with_data for one in self._completions),
-            characters=sum(map(len, [*head, *tools, *rest])) + len(call),
-            reads_data=bool(own & sliced.used),
+            characters=sum(map(len, [own, *tools, *rest])) + len(call),
+            reads_data=bool(given & sliced.used),
             unbound=tuple(sorted(self._unbound)),
             root=sliced,
         )
@@ -363,8 +371,10 @@ class Writer:
                 if self.tools[name].startswith("# "):
                     raise NoCodeError(f"The tool `{name}` has no source: {self.tools[name][2:]}")
                 self._used_tools.add(name)
-            elif name in _LOOK_FUNCTIONS and name not in sliced.facts.bound:
+            elif name in words.LOOKS and name not in sliced.facts.bound:
                 self._looks.add(name)
+                if name == "classify":
+                    self.names("recorded_answer")
             elif any(is_star(unit.node) for unit in sliced.units):
                 continue  # the code itself binds it, in a way that cannot be seen
             elif (statement := _missing_import(name, sliced)) is not None:
@@ -509,25 +519,15 @@ class Writer:
         return recorded_table(self._completions, self.names)
 
     def _look_functions(self) -> list[str]:
-        """Returns the source of functions that read the lines of a text, which a first look uses."""
-        if not self._looks:
-            return []
-        tree = parsed(inspect.getsource(text_lines))
-        defined: dict[str, ast.stmt] = {}
-        for node in tree.body:
-            for name in bound_in([node]):
-                defined[name] = node
-        todo, kept = list(self._looks), set[str]()
-        while todo:
-            name = todo.pop()
-            if name in kept or name not in defined:
-                continue
-            kept.add(name)
-            todo += sorted(loads([defined[name]]))
-        chosen = [node for node in tree.body if any(defined.get(name) is node for name in kept)]
-        future = "from __future__ import annotations"
-        self._imports["annotations"] = future
-        return ["\n".join(ast.unparse(without_docstring(node)) for node in chosen)]
+        """Returns the source of the functions that a first look binds, as far as the code calls them."""
+        ask = "recorded_answer(prompt)"
+        if "attempt" in self.names.used or self._fails:
+            ask = f"{self.names('attempt')}(recorded_answer, prompt)"
+        made = look_source(
+            self._looks, ask.replace("recorded_answer", self.names.pick("recorded_answer")), self._imports
+        )
+        self._imports |= made.imports
+        return made.parts
 
     def _import_lines(self) -> list[str]:
         found = {*self._imports.values(), *self._stars}
