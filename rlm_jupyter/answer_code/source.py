@@ -33,6 +33,7 @@ from rlm_jupyter.answer_code.scopes import (
     loads,
     parsed,
 )
+from rlm_jupyter.answer_code.simplifying import Simplifier, renamed_data
 from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, slice_agent
 from rlm_jupyter.answer_code.steps import Step, steps_of
 from rlm_jupyter.guest import missing_imports
@@ -238,16 +239,18 @@ class Writer:
         agent = _Agent(sliced, targets)
         rewriter = Rewriter(sliced.facts, self.names, targets, fails=self._fails)
         rewriter.leaf = any(one.fallback for one in completions)
-        begin = self._begin(sliced, data, handed)
         for unit in sliced.units:
             self._distinct.add(ast.unparse(unit.node))
             awaits = unit.cell.number in sliced.awaits
             agent.body.append(rewriter.rewrite(copy.deepcopy(unit.node), awaits=awaits))
         returned = self._returned(sliced, rewriter)
-        begin += self._free(sliced, data, handed)
-        self._note(agent, returned)
+        called = name == "answer" and len(data) == 1 and data != ("context",) and not sliced.dynamic
+        by_name = called and renamed_data([*agent.body, ast.Expr(returned)], data[0])
+        begin = [*self._begin(sliced, data, handed, by_name=by_name), *self._free(sliced, data, handed)]
         if sliced.dynamic:
+            self._note(agent, returned)
             return self._namespace(name, parameters, agent, begin, returned, rewriter, handed)
+        returned = self._simplify(agent, returned)
         self._hoist(agent, parameters)
         lines = [*begin, *self._shadows(agent, parameters), *self._dispatch(targets, rewriter)]
         body = "\n".join([*lines, ast.unparse(ast.Module([*agent.body, ast.Return(returned)], []))])
@@ -259,16 +262,26 @@ class Writer:
             body = f"ASKED.clear()\n{body}"
         return f"def {name}({given}):\n{indent(body)}"
 
+    def _simplify(self, agent: _Agent, returned: ast.expr) -> ast.expr:
+        """Make the statements of an agent's function simpler, and note where each is; return what it returns."""
+        sliced = agent.slice
+        made = Simplifier(sliced.facts, [*agent.body, ast.Return(returned)]).simplified()
+        *agent.body, final = made.body
+        assert isinstance(final, ast.Return) and final.value is not None  # noqa: PT018 - the last one stays
+        became = made.became if sliced.final is not None else made.became[:-1]
+        self._note_all(sliced, ["" if node is None else ast.unparse(node) for node in became])
+        return final.value
+
     def _note(self, agent: _Agent, returned: ast.expr) -> None:
-        """Note the statements of an agent's function before any of them is moved."""
-        sliced, statements = agent.slice, [*agent.body]
-        final: ast.stmt = ast.Return(returned)
-        if sliced.dynamic:  # they are written as those of a module, the answer as one more
-            statements = [without_nonlocal(copy.deepcopy(node)) for node in agent.body]
-            final = ast.Assign([ast.Name(self.names("final_value"), ast.Store())], returned, lineno=0)
-        if sliced.final is not None:
-            statements.append(final)
-        self._newest = [Origin(sliced.history.id, ast.unparse(node)) for node in statements]
+        """Note the statements of an agent that run in a namespace: as those of a module, the answer as one more."""
+        statements = [without_nonlocal(copy.deepcopy(node)) for node in agent.body]
+        if agent.slice.final is not None:
+            result = ast.Name(self.names("final_value"), ast.Store())
+            statements.append(ast.Assign([result], returned, lineno=0))
+        self._note_all(agent.slice, [ast.unparse(node) for node in statements])
+
+    def _note_all(self, sliced: AgentSlice, texts: list[str]) -> None:
+        self._newest = [Origin(sliced.history.id, text) for text in texts]
         self._steps += steps_of(sliced)
 
     def _stand_in(self, function: str) -> None:
@@ -280,9 +293,15 @@ class Writer:
     def _asks(self, sliced: AgentSlice) -> bool:
         return bool(sliced.used & words.WORDS) or sliced.dynamic
 
-    def _begin(self, sliced: AgentSlice, data: tuple[str, ...], handed: tuple[str, ...]) -> list[str]:
-        """Returns the lines that bind what the agent's kernel had from the start."""
+    def _begin(
+        self, sliced: AgentSlice, data: tuple[str, ...], handed: tuple[str, ...], *, by_name: bool
+    ) -> list[str]:
+        """Returns the lines that bind what the agent's kernel had from the start; with `by_name` no `context`."""
         used = sliced.reads | sliced.used
+        if "classify" in used - sliced.facts.bound:
+            self.names("recorded_answer")
+        if by_name and "context" in used:
+            used = {*used - {"context"}, *data}
         lines = [*self._begin_data(sliced, data, used), *self._read_files(sliced, data, used)]
         if "question" in sliced.reads and "question" not in sliced.facts.bound | set(data):
             lines.append(f"question = {sliced.history.question!r}")
@@ -373,8 +392,6 @@ class Writer:
                 self._used_tools.add(name)
             elif name in words.LOOKS and name not in sliced.facts.bound:
                 self._looks.add(name)
-                if name == "classify":
-                    self.names("recorded_answer")
             elif any(is_star(unit.node) for unit in sliced.units):
                 continue  # the code itself binds it, in a way that cannot be seen
             elif (statement := _missing_import(name, sliced)) is not None:
