@@ -82,7 +82,8 @@ class AgentSlice:
         """The cells of which something is kept."""
         cells = [unit.cell for unit in self.units]
         last = self.history.last
-        if last is not None and self.returns is not None and loads([self.returns]) & words.WORDS:
+        asking = words.WORDS | {"classify"}
+        if last is not None and self.returns is not None and loads([self.returns]) & asking:
             cells.append(last)
         return list({id(cell): cell for cell in cells}.values())
 
