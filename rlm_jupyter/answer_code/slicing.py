@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import ast
-import re
 from dataclasses import dataclass, field
 
 from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.effects import ANSWERS, Effects, Scan
 from rlm_jupyter.answer_code.exact_values import ExactValues
 from rlm_jupyter.answer_code.facts import Facts
+from rlm_jupyter.answer_code.failed_cells import failed_line
 from rlm_jupyter.answer_code.history import AgentHistory, Cell
 from rlm_jupyter.answer_code.scopes import COMPREHENSIONS, bound_in, loads, own_nodes, parse
 from rlm_jupyter.answer_code.versions import is_first, plain
 
 _MOST_STATEMENTS = 3_000
-_PLACE = re.compile(r"Cell In\[(\d+)\], line (\d+)")
 
 
 class NoCodeError(Exception):
@@ -160,9 +159,7 @@ def _units(history: AgentHistory, last: Cell) -> list[Unit]:
 
 def _of_failed(cell: Cell, tree: ast.Module) -> list[Unit]:
     """Returns the statements of a cell that ran before the one that failed, and that one as far as it may have run."""
-    places = [(int(number), int(line)) for number, line in _PLACE.findall(cell.output)]
-    newest = max((number for number, _ in places), default=0)
-    line = next((line for number, line in places if number == newest), None)
+    line = failed_line(cell.output)
     units: list[Unit] = []
     for node in tree.body:
         end = node.end_lineno or node.lineno
