@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import inspect
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -20,6 +21,9 @@ _SOURCES: dict[ModuleType, tuple[str, ...]] = {
     text_labels: ("label_texts",),
 }
 
+_OF_SHORT = {"io": "import io", "json": "import json", "pd": "import pandas as pd", "re": "import re"}
+"""Name to import of what the short functions use."""
+
 
 @dataclass
 class LookSource:
@@ -34,16 +38,27 @@ class LookSource:
     parts: list[str] = field(default_factory=list)
 
 
-def look_source(names: Collection[str], ask: str, imports: Mapping[str, str]) -> LookSource:
+def look_source(
+    names: Collection[str], ask: str, imports: Mapping[str, str], short: Mapping[str, str]
+) -> LookSource:
     """Returns the source of functions of a first look, with what they use and nothing else.
 
     Args:
         names: of the functions.
         ask: an expression that answers the prompt `prompt`, for `classify`.
         imports: name to import of the code that they stand in; those that it lacks are in the result.
+        short: name to source of functions that do the same for the data of the run in a few lines.
     """
-    wanted = {*names, "label_texts"} if _CLASSIFY in names else set(names)
     made, taken = LookSource(), set[str]()
+    clear = all(imports.get(name, line) == line for name, line in _OF_SHORT.items())
+    own = [name for name in sorted(names) if clear and name in short]
+    for name in own:
+        made.parts.append(short[name])
+        made.imports |= {
+            used: line for used, line in _OF_SHORT.items() if re.search(rf"\b{used}\.", short[name])
+        }
+    wanted = {*names, "label_texts"} if _CLASSIFY in names else set(names)
+    wanted -= set(own)
     for module, offered in _SOURCES.items():
         chosen = [name for name in offered if name in wanted]
         if not chosen:

@@ -18,6 +18,7 @@ from rlm_jupyter.answer_code.code_text import (
     referenced,
     without_nonlocal,
 )
+from rlm_jupyter.answer_code.forgotten_imports import missing_import
 from rlm_jupyter.answer_code.history import AgentHistory, Completion, RunHistory
 from rlm_jupyter.answer_code.look_functions import look_source
 from rlm_jupyter.answer_code.plain_functions import IMPORTS, needed_helpers
@@ -36,7 +37,6 @@ from rlm_jupyter.answer_code.scopes import (
 from rlm_jupyter.answer_code.simplifying import Simplifier, renamed_data
 from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, slice_agent
 from rlm_jupyter.answer_code.steps import Step, steps_of
-from rlm_jupyter.guest import missing_imports
 
 _MOST_CODE = 1_000_000
 """Characters that the agents of a run may have run: what reads their code is to be quick."""
@@ -65,6 +65,7 @@ class Written:
         reads_data: whether it reads its data at all.
         unbound: names that it reads and that nothing binds.
         root: the slice of the root agent.
+        looks: functions of a first look that it calls.
     """
 
     source: str
@@ -78,6 +79,7 @@ class Written:
     reads_data: bool
     unbound: tuple[str, ...] = ()
     root: AgentSlice | None = None
+    looks: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -98,10 +100,18 @@ class Writer:
         history: of the run.
         tools: name of a tool → its source; a reason in place of it, where it begins with `# `.
         whole: keep all code that ran.
+        short: name to source of functions of a first look, for the data of the run.
     """
 
-    def __init__(self, history: RunHistory, tools: Mapping[str, str], *, whole: bool = False) -> None:
-        self.history, self.tools, self.whole = history, tools, whole
+    def __init__(
+        self,
+        history: RunHistory,
+        tools: Mapping[str, str],
+        *,
+        whole: bool = False,
+        short: Mapping[str, str] | None = None,
+    ) -> None:
+        self.history, self.tools, self.whole, self._short = history, tools, whole, short or {}
         self._identifiers = {"answer", *history.names}
         for agent in history.agents.values():
             for cell in agent.cells:
@@ -172,6 +182,7 @@ class Writer:
             reads_data=bool(given & sliced.used),
             unbound=tuple(sorted(self._unbound)),
             root=sliced,
+            looks=frozenset(self._looks),
         )
 
     def _tool(self, name: str) -> str:
@@ -394,7 +405,7 @@ class Writer:
                 self._looks.add(name)
             elif any(is_star(unit.node) for unit in sliced.units):
                 continue  # the code itself binds it, in a way that cannot be seen
-            elif (statement := _missing_import(name, sliced)) is not None:
+            elif (statement := missing_import(name, sliced)) is not None:
                 if self._imports.setdefault(name, statement) != statement:
                     local.append(statement)
             elif name not in sliced.facts.bound and not hidden:
@@ -537,12 +548,10 @@ class Writer:
 
     def _look_functions(self) -> list[str]:
         """Returns the source of the functions that a first look binds, as far as the code calls them."""
-        ask = "recorded_answer(prompt)"
+        ask = f"{self.names.pick('recorded_answer')}(prompt)"
         if "attempt" in self.names.used or self._fails:
-            ask = f"{self.names('attempt')}(recorded_answer, prompt)"
-        made = look_source(
-            self._looks, ask.replace("recorded_answer", self.names.pick("recorded_answer")), self._imports
-        )
+            ask = f"{self.names('attempt')}({self.names.pick('recorded_answer')}, prompt)"
+        made = look_source(self._looks, ask, self._imports, self._short)
         self._imports |= made.imports
         return made.parts
 
@@ -569,23 +578,3 @@ def _ambiguous(body: list[ast.stmt]) -> set[str]:
 
 def _as_dict(begin: str, names: tuple[str, ...]) -> str:
     return f"{begin}{{{', '.join(f'{name!r}: {name}' for name in names)}}}"
-
-
-def _missing_import(name: str, sliced: AgentSlice) -> str | None:
-    """Returns the import that the agent's kernel added for a name that its code forgot to import."""
-    if name in sliced.facts.bound or name not in {*missing_imports.MODULES, *missing_imports.OBJECTS}:
-        return None
-    nodes: list[ast.AST] = [unit.node for unit in sliced.units]
-    nodes += [sliced.returns] if sliced.returns is not None else []
-    attributes = {
-        one.attr
-        for node in nodes
-        for one in ast.walk(node)
-        if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.value.id == name
-    }
-    if name not in missing_imports.OBJECTS:
-        return missing_imports.MODULES[name] if attributes else None
-    if name not in missing_imports.MODULES:
-        return missing_imports.OBJECTS[name]
-    found = missing_imports.statement_for(name, attributes)
-    return found[0] if found is not None else None

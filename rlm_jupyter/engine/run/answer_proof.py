@@ -20,6 +20,8 @@ from rlm_jupyter.errors import (
     UnsafeValueError,
 )
 from rlm_jupyter.events import events as ev
+from rlm_jupyter.guest.importer import ROOT
+from rlm_jupyter.guest.look_facts import NOTED
 from rlm_jupyter.kernels.blocking import in_thread
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.kernels.pool import KernelRequest
@@ -39,6 +41,11 @@ _SECONDS = 600.0
 _EXPORT_SECONDS = 60.0
 _LONGEST = 300
 _MISSED = "prompts_not_recorded"
+_LOOKS, _TOLD = "noted_looks_", "told_by_looks_"
+_NOTING = f"from {ROOT}.guest import look_facts as {_LOOKS}"
+_NOTED = f"{{name}} = {_LOOKS}.noted({{name!r}}, {{name}})"
+_MOST_NOTES = 50_000
+"""Characters of notes: columns and forms of a few tables."""
 _LISTED = "{missed} = list(globals().get('NOT_RECORDED', ()))[:100]"
 
 
@@ -76,11 +83,13 @@ class _Outcome:
         value: encoded, without anything that runs when it is decoded.
         failure: in one line; None if there is a value.
         missed: prompts that it asked and that were not recorded.
+        notes: what functions of a first look found out about the data, as its kernel told it.
     """
 
     value: Buffer | None = None
     failure: str | None = None
     missed: int = 0
+    notes: dict[str, Any] | None = None
 
 
 def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: bool) -> AnswerCode:
@@ -104,6 +113,7 @@ def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: 
     if not prove:
         return code
     engine.call(_prove(conductor, code), run, timeout=None)
+    code, looks = _shortened(run, conductor, engine, code, tools)
     if code.verdict in ("differs", "failed"):
         whole = _whole(_events(run, conductor), tools)
         if whole is not None:
@@ -119,10 +129,34 @@ def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: 
             characters=code.characters,
             of_characters=code.of_characters,
             recorded=code.recorded,
+            looks=looks,
         )
 
     engine.call(tell(), run)
     return code
+
+
+def _shortened(
+    run: Run, conductor: Conductor, engine: EngineThread, code: AnswerCode, tools: Mapping[str, str]
+) -> tuple[AnswerCode, dict[str, Any] | None]:
+    """Returns code whose functions of a first look are a few lines for this data, if it is proved too; else the given.
+
+    Returns:
+        The code, and what the functions found out about the data; None if the code is the given one.
+    """
+    if code.verdict != "reproduced" or not code.written.looks & set(NOTED):
+        return code, None
+    root = conductor.agents.get("0")
+    outcome = engine.call(
+        run_code(conductor, code, root.spec.context if root else None, note=True), run, timeout=None
+    )
+    if outcome.value is not None:
+        outcome.value.close()
+    short = answer_code(_events(run, conductor), tools, looks=outcome.notes)
+    if short.source == code.source:
+        return code, None
+    engine.call(_prove(conductor, short), run, timeout=None)
+    return (short, outcome.notes) if short.verdict == "reproduced" else (code, None)
 
 
 def _events(run: Run, conductor: Conductor) -> list[ev.AnyEvent]:
@@ -199,7 +233,12 @@ def _compare(found: Buffer, wanted: Buffer) -> str | None:
 
 
 async def run_code(
-    conductor: Conductor, code: AnswerCode, data: Buffer | None, read: Sequence[str] = ()
+    conductor: Conductor,
+    code: AnswerCode,
+    data: Buffer | None,
+    read: Sequence[str] = (),
+    *,
+    note: bool = False,
 ) -> _Outcome:
     """Run code in a fresh kernel, in the sandbox and within the limits of the run's agents.
 
@@ -208,6 +247,7 @@ async def run_code(
         code: to run.
         data: that it is given.
         read: paths in the data, if it is not the run's own: they may be read.
+        note: take note of what functions of a first look find out about it.
 
     Raises:
         KernelStartError: there is no kernel for it.
@@ -229,7 +269,10 @@ async def run_code(
     try:
         if conductor.links:
             await kernel.bridge.request("configure", {"links": dict(conductor.links)})
-        return await _run_in(kernel, conductor, code, data, requests)
+        outcome = await _run_in(kernel, conductor, code, data, requests, note=note)
+        if note and outcome.value is not None:
+            outcome.notes = await _notes(kernel)
+        return outcome
     except BridgeError as error:
         return _Outcome(failure=one_line(f"its kernel did not take the data: {error.message}", _LONGEST))
     finally:
@@ -237,7 +280,13 @@ async def run_code(
 
 
 async def _run_in(
-    kernel: AgentKernel, conductor: Conductor, code: AnswerCode, data: Buffer | None, requests: _Requests
+    kernel: AgentKernel,
+    conductor: Conductor,
+    code: AnswerCode,
+    data: Buffer | None,
+    requests: _Requests,
+    *,
+    note: bool,
 ) -> _Outcome:
     parameters = code.parameters
     if data is not None and parameters:
@@ -246,7 +295,9 @@ async def _run_in(
             kernel, data, ("all_data",) if several else parameters, parameters if several else ()
         )
     # One cell: before each, the kernel binds the name `answer` anew. FINAL encodes the value as it did in the run.
-    cell = f"{code.written.function}\nFINAL(answer({', '.join(parameters)}))"
+    noting = [_NOTING, *(_NOTED.format(name=name) for name in NOTED if name in code.written.looks)]
+    parts = [code.written.function, *(noting if note else []), f"FINAL(answer({', '.join(parameters)}))"]
+    cell = "\n".join(parts)
     result = await kernel.execute(cell, seconds=conductor.limits.cell_seconds or _SECONDS)
     failed = result.status != "ok"
     missed = await _missed(kernel) if code.recorded and result.status in ("ok", "error") else 0
@@ -266,6 +317,16 @@ async def _missed(kernel: AgentKernel) -> int:
         return 1
     with await kernel_setup.export(kernel, _MISSED, timeout=_EXPORT_SECONDS) as buffer:
         return len(await in_thread(buffer.load))
+
+
+async def _notes(kernel: AgentKernel) -> dict[str, Any] | None:
+    """Returns what functions of a first look found out about the data."""
+    result = await kernel.execute(f"{_TOLD} = {_LOOKS}.NOTES", seconds=_EXPORT_SECONDS)
+    if result.status != "ok":
+        return None
+    with await kernel_setup.export(kernel, _TOLD, timeout=_EXPORT_SECONDS) as buffer:
+        told = await in_thread(buffer.load)
+    return told if isinstance(told, dict) and len(str(told)) <= _MOST_NOTES else None
 
 
 class AnswerFunction:
