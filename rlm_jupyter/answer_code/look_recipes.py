@@ -107,10 +107,10 @@ def _function(head: str, body: list[str]) -> str:
 def _conversions(variable: str, told: object) -> list[str]:
     """Returns the lines that convert columns."""
     lines = []
-    for pair in _items(told):
-        name, conversion = (_text(one) for one in _items(pair)[:2])
-        if conversion not in CONVERSIONS:
+    for pair in map(_items, _items(told)):
+        if len(pair) != 2 or _text(pair[1]) not in CONVERSIONS:  # noqa: PLR2004 - column and conversion
             raise _OtherError
+        name, conversion = _text(pair[0]), pair[1]
         column = f"{variable}[{name!r}]"
         lines.append(f"{column} = {CONVERSIONS[conversion].replace('{column}', column)}")
     return lines

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rlm_jupyter.answer_code import vocabulary as words
+from rlm_jupyter.answer_code.alike import alike_key
 from rlm_jupyter.answer_code.code_places import Origin, places_of
 from rlm_jupyter.answer_code.code_text import (
     indent,
@@ -117,7 +118,7 @@ class Writer:
             for cell in agent.cells:
                 self._identifiers |= set(re.findall(r"[^\W\d]\w*", cell.code))
         self.names = Names(self._pick)
-        self._functions: dict[str, str] = {}
+        self._functions: dict[tuple[str, int], tuple[str, list[str]]] = {}
         self._texts: list[str] = []
         self._functions_shared: dict[str, str] = {}
         self._imports: dict[str, str] = {}
@@ -210,7 +211,7 @@ class Writer:
         return sliced
 
     def _sub_agent(self, agent_id: str) -> Target:
-        """Write the function of a sub-agent, unless there is one with the same text; return how it is called."""
+        """Write the function of a sub-agent, unless there is one that does the same; return how it is called."""
         agent = self.history.agents[agent_id]
         handed = tuple(name for name in agent.tools if name not in self.tools)
         if agent.error is not None:
@@ -224,13 +225,18 @@ class Writer:
             body = self._function(marker, ("context",), sliced, (), handed=tuple(takes))
             text = body.removeprefix(f"def {marker}")
             handed = tuple(takes)
-        if text not in self._functions:
+        own = [] if agent.error is not None else self._newest
+        key = (alike_key(text), len(own))
+        if key not in self._functions:
             name = self._pick(f"sub_agent_{len(self._functions) + 1}")
-            self._functions[text] = name
+            self._functions[key] = name, [origin.text for origin in own]
             self._texts.append(f"def {name}{text}")
+        name, texts = self._functions[key]
+        for origin, written in zip(own, texts, strict=True):
+            origin.text = written
         if agent.error is None:
-            self._stand_in(self._functions[text])
-        return Target(agent.question, self._functions[text], bool(handed))
+            self._stand_in(name)
+        return Target(agent.question, name, bool(handed))
 
     def _function(
         self,

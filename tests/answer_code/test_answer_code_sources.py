@@ -11,6 +11,7 @@ import xarray as xr
 
 from rlm_jupyter import RLM, NoAnswerCodeError
 from rlm_jupyter.models import ScriptedModel
+from rlm_jupyter.records import load
 
 ORDERS = pd.DataFrame({"city": ["Köln", "Bonn"] * 50, "price": np.arange(100) * 0.5})
 TOTALS = "FINAL(frame.groupby('city')['price'].sum())"
@@ -155,20 +156,25 @@ LOOKS = {
 }  # fmt: skip
 
 
+SHORT = {"lines": 750, "texts of a table": 450, "tables": 550, "lines and a table at once": 1000}
+"""The most characters of code whose functions of a first look are a few lines of pandas."""
+
+
 @pytest.mark.parametrize("name", LOOKS)
-def test_what_a_first_look_binds_is_in_the_code(name):
+def test_what_a_first_look_binds_is_in_the_code(tmp_path, name):
     context, code = LOOKS[name]
 
     def reply(messages):
         return "bad" if "Which of these" in messages[-1]["content"] else f"```repl\n{code}\n```"
 
-    with RLM(model=ScriptedModel(reply), prompt="small", log_dir=None, cache=False).run(
-        "How much?", context=context
-    ) as run:
+    rlm = RLM(model=ScriptedModel(reply), prompt="small", log_dir=tmp_path, cache=False)
+    with rlm.run("How much?", context=context) as run:
         found = run.code()
         assert found.verdict == "reproduced", (found.detail, found)
+        assert len(found) <= SHORT.get(name, 10_000)
         assert "rlm" not in found.source
         space = {"context": context}
         exec(compile(found.written.function, name, "exec"), space)
         value = space["answer"](context)
         assert value.equals(run.value) if hasattr(value, "equals") else value == run.value
+    assert load(run.log_path).code().source == found.source
