@@ -147,7 +147,7 @@ class Simplifier:
         if not way or (len(mentions) > 1 and not _binds(following, name)):
             return None
         whole = isinstance(following, ast.Return) and following.value is loads[0]
-        if not whole and isinstance(value, (*_LITERALS, ast.Await)):
+        if not whole and (isinstance(value, (*_LITERALS, ast.Await)) or _tells_parts(following)):
             return None
         if not self._can_follow(value, evaluated_before(following, way)):
             return None
@@ -193,6 +193,14 @@ def _named(node: ast.AST) -> str | None:
     single = isinstance(node, ast.Assign) and len(node.targets) == 1
     target = node.targets[0] if single else None  # type: ignore[attr-defined]
     return target.id if isinstance(target, ast.Name) else None
+
+
+def _tells_parts(node: ast.stmt) -> bool:
+    """Returns whether a statement returns a display: the statements on which each part of it rests stay apart."""
+    value = node.value if isinstance(node, ast.Return) else None
+    made = value.func if isinstance(value, ast.Call) else None
+    named = isinstance(made, ast.Name) and made.id == "dict"
+    return named or isinstance(value, (ast.Dict, ast.List, ast.Tuple))
 
 
 def _binds(node: ast.stmt, name: str) -> bool:

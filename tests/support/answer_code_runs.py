@@ -144,6 +144,7 @@ CASES = {
     "generator over a later value": orders("least = 4\nbig = (x for x in orders.refund if x > least)\nleast = 10", "FINAL(list(big))"),
     "values used once": orders("counts = orders.supplier.value_counts()\nprint(counts)", "top = counts.idxmax()\nprint(top)", "FINAL(top)", present=("    return orders.supplier.value_counts().idxmax()\n",), most=0.9),
     "a name used again and again": orders("rows = orders[orders.refund > 4]\nrows = rows.sort_values('refund')\nrows = rows.head(2)", "FINAL(rows)", present=("return orders[orders.refund > 4].sort_values('refund').head(2)",)),
+    "parts stay apart": orders("top = orders.refund.max()\nn = len(orders)", "FINAL({'top': top, 'n': n})", present=("n = len(orders)", "top = orders.refund.max()")),
     "data by its name": orders("n = len(context)", "FINAL(n + len(context.columns))", absent=("context",)),
     "data in a function of its own": orders("def rows(context):\n    return len(context)", "FINAL(rows(context) + rows(orders))"),
     "order of what changes": orders("seen = [3, len(orders)]\nlast = seen.pop()", "FINAL((len(seen), last))"),

@@ -109,11 +109,12 @@ def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: 
         raise ConfigError(f"Run `{run.id}` still runs: its code is there when it has ended (`run.wait()`).")
     root = conductor.agents.get("0")
     tools = {name: tool_source(tool) for name, tool in root.spec.tools.items()} if root is not None else {}
-    code = answer_code(_events(run, conductor), tools)
     if not prove:
-        return code
-    engine.call(_prove(conductor, code), run, timeout=None)
-    code, looks = _shortened(run, conductor, engine, code, tools)
+        return answer_code(_events(run, conductor), tools)
+    code = answer_code(_events(run, conductor), tools, looks={})
+    notes: dict[str, Any] = {}
+    engine.call(_prove(conductor, code, notes), run, timeout=None)
+    code, looks = _shortened(run, conductor, engine, code, tools, notes)
     if code.verdict in ("differs", "failed"):
         whole = _whole(_events(run, conductor), tools)
         if whole is not None:
@@ -137,26 +138,25 @@ def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: 
 
 
 def _shortened(
-    run: Run, conductor: Conductor, engine: EngineThread, code: AnswerCode, tools: Mapping[str, str]
+    run: Run,
+    conductor: Conductor,
+    engine: EngineThread,
+    code: AnswerCode,
+    tools: Mapping[str, str],
+    notes: dict[str, Any],
 ) -> tuple[AnswerCode, dict[str, Any] | None]:
     """Returns code whose functions of a first look are a few lines for this data, if it is proved too; else the given.
 
     Returns:
         The code, and what the functions found out about the data; None if the code is the given one.
     """
-    if code.verdict != "reproduced" or not code.written.looks & set(NOTED):
+    if code.verdict != "reproduced" or not notes:
         return code, None
-    root = conductor.agents.get("0")
-    outcome = engine.call(
-        run_code(conductor, code, root.spec.context if root else None, note=True), run, timeout=None
-    )
-    if outcome.value is not None:
-        outcome.value.close()
-    short = answer_code(_events(run, conductor), tools, looks=outcome.notes)
+    short = answer_code(_events(run, conductor), tools, looks=notes)
     if short.source == code.source:
         return code, None
     engine.call(_prove(conductor, short), run, timeout=None)
-    return (short, outcome.notes) if short.verdict == "reproduced" else (code, None)
+    return (short, notes) if short.verdict == "reproduced" else (code, None)
 
 
 def _events(run: Run, conductor: Conductor) -> list[ev.AnyEvent]:
@@ -179,17 +179,19 @@ def _events(run: Run, conductor: Conductor) -> list[ev.AnyEvent]:
 def _whole(events: list[ev.AnyEvent], tools: Mapping[str, str]) -> AnswerCode | None:
     """Returns all code that ran, for where less of it does not give the value."""
     try:
-        return answer_code(events, tools, whole=True)
+        return answer_code(events, tools, whole=True, looks={})
     except NoAnswerCodeError:
         return None
 
 
-async def _prove(conductor: Conductor, code: AnswerCode) -> None:
-    """Run code on the run's data, compare, and set its verdict."""
-    code.verdict, code.detail = await _judge(conductor, code)
+async def _prove(conductor: Conductor, code: AnswerCode, notes: dict[str, Any] | None = None) -> None:
+    """Run code on the run's data, compare, and set its verdict; `notes` takes what its functions of a look find out."""
+    code.verdict, code.detail = await _judge(conductor, code, notes)
 
 
-async def _judge(conductor: Conductor, code: AnswerCode) -> tuple[ev.ProofVerdict, str]:  # noqa: PLR0911 - one case each
+async def _judge(  # noqa: PLR0911 - one case each
+    conductor: Conductor, code: AnswerCode, notes: dict[str, Any] | None
+) -> tuple[ev.ProofVerdict, str]:
     root = conductor.agents.get("0")
     wanted = root.value if root is not None else None
     if root is None or wanted is None or wanted.closed:
@@ -202,11 +204,14 @@ async def _judge(conductor: Conductor, code: AnswerCode) -> tuple[ev.ProofVerdic
     if wanted.kind == "pickle":
         return "not tried", "the value has no form as plain data, so that it cannot be compared"
     try:
-        outcome = await run_code(conductor, code, data)
+        note = notes is not None and bool(code.written.looks & set(NOTED))
+        outcome = await run_code(conductor, code, data, note=note)
     except KernelError as error:
         return "not tried", one_line(error.message, _LONGEST)
     if outcome.value is None:
         return "failed", outcome.failure or "it gave no value"
+    if notes is not None and outcome.notes:
+        notes.update(outcome.notes)
     with outcome.value as found:
         if outcome.missed:
             return "failed", f"it asks a language model {outcome.missed} questions that were not recorded"
