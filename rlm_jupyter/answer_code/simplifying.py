@@ -56,6 +56,10 @@ class Simplifier:
             for node in _walk(self._body):
                 _drop_docstring(node)
         self._drop_stores()
+        for at, node in enumerate(self._body):
+            if (made := _as_choice(node)) is not None:
+                self._body[at] = made
+                self._became |= {id(node): made, id(made): made}
         self._put_in_place()
         return Simplified(self._body, [self._now(node) for node in self._given])
 
@@ -193,6 +197,22 @@ def _named(node: ast.AST) -> str | None:
     single = isinstance(node, ast.Assign) and len(node.targets) == 1
     target = node.targets[0] if single else None  # type: ignore[attr-defined]
     return target.id if isinstance(target, ast.Name) else None
+
+
+def _as_choice(node: ast.stmt) -> ast.stmt | None:
+    """Returns a statement that binds one name in either case as one assignment; None if it is none, or too long."""
+    if not isinstance(node, ast.If) or len(node.body) != 1 or len(node.orelse) != 1:
+        return None
+    one, other = node.body[0], node.orelse[0]
+    name = _named(one)
+    if name is None or name != _named(other):
+        return None
+    values = one.value, other.value  # type: ignore[attr-defined]
+    if any(isinstance(value, ast.IfExp) for value in values):
+        return None
+    choice = ast.IfExp(node.test, *values)
+    made = ast.copy_location(ast.Assign([ast.Name(name, ast.Store())], choice), node)
+    return made if len(ast.unparse(ast.fix_missing_locations(made))) + 4 <= _LONGEST else None
 
 
 def _tells_parts(node: ast.stmt) -> bool:

@@ -144,6 +144,8 @@ CASES = {
     "generator over a later value": orders("least = 4\nbig = (x for x in orders.refund if x > least)\nleast = 10", "FINAL(list(big))"),
     "values used once": orders("counts = orders.supplier.value_counts()\nprint(counts)", "top = counts.idxmax()\nprint(top)", "FINAL(top)", present=("    return orders.supplier.value_counts().idxmax()\n",), most=0.9),
     "a name used again and again": orders("rows = orders[orders.refund > 4]\nrows = rows.sort_values('refund')\nrows = rows.head(2)", "FINAL(rows)", present=("return orders[orders.refund > 4].sort_values('refund').head(2)",)),
+    "a choice": orders("if len(orders) > 3:\n    size = 'many'\nelse:\n    size = 'few'\nprint(size)", "FINAL(size)", present=("return 'many' if len(orders) > 3 else 'few'",)),
+    "a choice that binds more": orders("if len(orders) > 3:\n    size = 'many'\n    n = 1\nelse:\n    size = 'few'\n    n = 2", "FINAL((size, n))", present=("else:",)),
     "parts stay apart": orders("top = orders.refund.max()\nn = len(orders)", "FINAL({'top': top, 'n': n})", present=("n = len(orders)", "top = orders.refund.max()")),
     "data by its name": orders("n = len(context)", "FINAL(n + len(context.columns))", absent=("context",)),
     "data in a function of its own": orders("def rows(context):\n    return len(context)", "FINAL(rows(context) + rows(orders))"),
