@@ -120,7 +120,7 @@ def main() -> None:
     parser.add_argument("paths", nargs="+", type=Path)
     parser.add_argument("--prove", action="store_true", help="ask the tasks of the quality suite again")
     options = parser.parse_args()
-    tasks = {task.question: task for task in select(["all"])} if options.prove else None
+    tasks = {task.question: task for task in select(["all", "twelve"])} if options.prove else None
     runs = []
     for path in logs_below(options.paths):
         found = measured(path, tasks)
