@@ -29,7 +29,7 @@ class AnswerCode(str):
         parts: keys of the answer's parts, if its code writes them down one by one; `part(key)` has the steps of one.
         statements: how many statements of the agents it keeps; those that several agents ran alike count once.
         recorded: how many answers of plain completions it holds.
-        share: its characters, without recorded answers, by those of all code that the agents ran.
+        share: its characters, without recorded answers and functions of a first look, by those of all code that ran.
         verdict: `reproduced`, `differs`, `failed` or `not tried`.
         detail: what differs, or why it failed or was not tried, in one line.
     """
@@ -112,7 +112,7 @@ class AnswerCode(str):
 
     @property
     def characters(self) -> int:
-        """Of its code, without recorded answers."""
+        """Of its code, without recorded answers and functions of a first look."""
         return self._written.characters
 
     @property
