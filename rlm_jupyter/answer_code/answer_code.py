@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from rlm_jupyter.answer_code.answer_parts import AnswerPart, Key, answer_parts, steps_of_part
 from rlm_jupyter.answer_code.history import RunHistory
+from rlm_jupyter.answer_code.look_recipes import written_looks
 from rlm_jupyter.answer_code.slicing import NoCodeError
 from rlm_jupyter.answer_code.source import Writer, Written
 from rlm_jupyter.answer_code.steps import Step
@@ -28,7 +29,7 @@ class AnswerCode(str):
         parts: keys of the answer's parts, if its code writes them down one by one; `part(key)` has the steps of one.
         statements: how many statements of the agents it keeps; those that several agents ran alike count once.
         recorded: how many answers of plain completions it holds.
-        share: its characters, without recorded answers, by those of all code that the agents ran.
+        share: its characters, without recorded answers and functions of a first look, by those of all code that ran.
         verdict: `reproduced`, `differs`, `failed` or `not tried`.
         detail: what differs, or why it failed or was not tried, in one line.
     """
@@ -111,7 +112,7 @@ class AnswerCode(str):
 
     @property
     def characters(self) -> int:
-        """Of its code, without recorded answers."""
+        """Of its code, without recorded answers and functions of a first look."""
         return self._written.characters
 
     @property
@@ -162,6 +163,7 @@ def answer_code(
     *,
     whole: bool = False,
     root: str | None = None,
+    looks: object = None,
 ) -> AnswerCode:
     """Returns the code behind the answer of a run, from its events.
 
@@ -170,10 +172,12 @@ def answer_code(
         tools: name of a tool → its source, or a comment (`# ...`) with the reason why there is none.
         whole: keep all code that ran.
         root: the id of the agent whose answer it is; None: of the run's.
+        looks: what functions of a first look found out about the data; None: as the last proof has it.
 
     Raises:
         NoAnswerCodeError: there is none; the message says why.
     """
+    events = list(events)
     history = RunHistory.of(events)
     if root is not None:
         history.root, history.own = root, False
@@ -182,12 +186,14 @@ def answer_code(
             f"There is no code behind this answer alone: agent `{history.root}`, which reconciled the samples, gave "
             "one of its own. Its cells are in the tree."
         )
+    if looks is None:
+        looks = next((event.looks for event in reversed(events) if isinstance(event, ev.CodeProved)), None)
     known = dict(tools or {})
     answering = history.agents.get(history.root)
     for name in answering.tools if answering is not None else ():
         known.setdefault(name, "# it is not in the log; only the run itself has it.")
     try:
-        written = Writer(history, known, whole=whole).write()
+        written = Writer(history, known, whole=whole, short=written_looks(looks)).write()
     except NoCodeError as error:
         raise NoAnswerCodeError(f"There is no code behind this answer. {error}") from None
     except (RecursionError, ValueError, SyntaxError, MemoryError) as error:

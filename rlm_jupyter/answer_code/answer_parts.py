@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.effects import Scan
-from rlm_jupyter.answer_code.scopes import bound_in, loads
-from rlm_jupyter.answer_code.slicing import backward, is_future, is_star
+from rlm_jupyter.answer_code.scopes import bound_in, is_future, is_star, loads
 from rlm_jupyter.answer_code.steps import Step
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def answer_parts(sliced: AgentSlice) -> dict[Key, AnswerPart]:
     if len(written) * len(before) > _MOST_WORK:
         return {}
     for key, value in written:
-        units, _ = backward(before, value, set(), sliced.facts)
+        units, _ = sliced.exact.backward(before, value, end[0], set())
         asks = Scan.of(ast.Expr(value), sliced.facts).reads & words.WORDS
         asking = [*_asking(units), *(end[:1] if asks else [])]
         needed = {id(unit) for unit in (*units, *end)}

@@ -30,13 +30,6 @@ def without_nonlocal(node: ast.stmt) -> ast.stmt:
     return made
 
 
-def without_docstring(node: ast.stmt) -> ast.stmt:
-    """Returns a definition without its docstring."""
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
-        node.body = node.body[1:] or [ast.Pass()]
-    return node
-
-
 def literal(text: str) -> str:
     r"""Returns text as a literal over several lines, where it can be one."""
     if "'''" in text or "\\" in text or text.endswith("'"):

@@ -195,7 +195,8 @@ class Facts:
         given = frozenset[str]().union(*(self.roots(argument, local) for argument in arguments))
         function = node.func
         if isinstance(function, ast.Name):
-            if function.id in words.FRESH_FUNCTIONS or function.id in words.WORDS:
+            fresh = words.FRESH_FUNCTIONS | words.WORDS | (words.LOOKS - self.bound)
+            if function.id in fresh:
                 return _NONE
             variable = function.id in self.bound and function.id not in self.imported
             held = {function.id} if variable and function.id not in self.functions else set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from rlm_jupyter.answer_code.failed_cells import ran_characters
 from rlm_jupyter.answer_code.plain_functions import READ_INTO
 from rlm_jupyter.answer_code.row_counts import Rows, rows_of, rows_of_data
 from rlm_jupyter.events import events as ev
@@ -75,7 +76,7 @@ class AgentHistory:
         cells: since its kernel was last replaced; what ran before left nothing.
         types: name of a variable → all types that it was seen to have.
         rows: name of a variable → its rows now.
-        all_characters: of all cells that it ran.
+        all_characters: of all cells that it ran, those of a look included; of one that failed up to where it did.
         question: what it was asked.
         has_data: whether it was given data; without, `context` is the question.
         tools: names of functions that it was handed.
@@ -100,6 +101,12 @@ class AgentHistory:
             self.rows.pop(name, None)
         for variable in event.variables:
             self.rows[str(variable.get("name", ""))] = rows_of(variable)
+
+    def finish(self, cell: Cell, event: ev.CodeFinished) -> None:
+        """Take in how a cell ended."""
+        cell.status, cell.output, cell.rows_after = event.status, event.output, dict(self.rows)
+        if event.status == "error":
+            self.all_characters += ran_characters(cell.code, event.output) - len(cell.code)
 
     @property
     def last(self) -> Cell | None:
@@ -191,7 +198,7 @@ class RunHistory:
                 agent.all_characters += len(event.code)
                 self._busy[agent.id] = cell
             case ev.CodeFinished() if cell is not None:
-                cell.status, cell.output, cell.rows_after = event.status, event.output, dict(agent.rows)
+                agent.finish(cell, event)
                 del self._busy[agent.id]
             case ev.Notice(text=ev.KERNEL_REPLACED):
                 agent.cells.clear()

@@ -100,6 +100,16 @@ def import_names(node: ast.Import | ast.ImportFrom) -> set[str]:
     return {alias.asname or alias.name.partition(".")[0] for alias in node.names}
 
 
+def is_star(node: ast.stmt) -> bool:
+    """Returns whether a statement imports all names of a module."""
+    return isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
+
+
+def is_future(node: ast.stmt) -> bool:
+    """Returns whether a statement changes how Python reads what follows."""
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
 def free_names(scope: ast.AST) -> set[str]:
     """Returns the names that a function, a class or a comprehension reads from outside of it, when it runs."""
     own: set[str] = set()

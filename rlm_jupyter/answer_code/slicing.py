@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ast
-import re
 from dataclasses import dataclass, field
 
 from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.effects import ANSWERS, Effects, Scan
+from rlm_jupyter.answer_code.exact_values import ExactValues
 from rlm_jupyter.answer_code.facts import Facts
+from rlm_jupyter.answer_code.failed_cells import failed_line
 from rlm_jupyter.answer_code.history import AgentHistory, Cell
 from rlm_jupyter.answer_code.scopes import COMPREHENSIONS, bound_in, loads, own_nodes, parse
+from rlm_jupyter.answer_code.versions import is_first, plain
 
 _MOST_STATEMENTS = 3_000
-_PLACE = re.compile(r"Cell In\[(\d+)\], line (\d+)")
 
 
 class NoCodeError(Exception):
@@ -28,12 +29,15 @@ class Unit:
         cell: that it stood in.
         node: the statement.
         raised: whether it ended by an error, so that what it binds may not be bound.
+        effects: of it, on variables.
+        exact: of it, on the values that variables had one after another.
     """
 
     cell: Cell
     node: ast.stmt
     raised: bool = False
     effects: Effects = field(default_factory=Effects)
+    exact: Effects = field(default_factory=Effects)
 
 
 @dataclass
@@ -49,6 +53,7 @@ class AgentSlice:
         reads: names that the statements read and do not bind: data, tools, what is imported for them.
         dynamic: whether code in it hides what it reads (`exec`, `globals()`), so that all is kept.
         changes: names of data that may be changed in place.
+        exact: what is true of the values of its variables.
         awaits: numbers of the cells that await at their top level.
     """
 
@@ -63,6 +68,7 @@ class AgentSlice:
     dynamic: bool
     changes: set[str]
     awaits: set[int]
+    exact: ExactValues
 
     @property
     def used(self) -> set[str]:
@@ -75,7 +81,8 @@ class AgentSlice:
         """The cells of which something is kept."""
         cells = [unit.cell for unit in self.units]
         last = self.history.last
-        if last is not None and self.returns is not None and loads([self.returns]) & words.WORDS:
+        asking = words.WORDS | {"classify"}
+        if last is not None and self.returns is not None and loads([self.returns]) & asking:
             cells.append(last)
         return list({id(cell): cell for cell in cells}.values())
 
@@ -98,54 +105,41 @@ def slice_agent(history: AgentHistory, data: tuple[str, ...], *, whole: bool = F
     if len(units) > _MOST_STATEMENTS:
         raise NoCodeError(f"Agent `{history.id}` ran more than {_MOST_STATEMENTS:,} statements.")
     frames = {name for name, seen in history.types.items() if seen and seen <= words.FRAME_TYPES}
-    plain = {name for name, seen in history.types.items() if seen and seen <= words.IMMUTABLE_TYPES}
-    facts = Facts([unit.node for unit in units], plain, frames, [("context", *data)])
+    fixed = {name for name, seen in history.types.items() if seen and seen <= words.IMMUTABLE_TYPES}
+    same = [("context", *data)]
+    facts = Facts([unit.node for unit in units], fixed, frames, same)
+    exact = ExactValues(units, fixed, frames, same)
     ran = units
     units, returns, wanted, final = _criterion(units, last, facts)
     for unit in ran:
         unit.effects = Scan.of(unit.node, facts)
     dynamic = whole or any(unit.effects.dynamic and not _only_shows(unit.node) for unit in units)
-    kept, reads = backward(units, returns, wanted, facts)
+    kept, needed = exact.backward(units, returns, final, wanted)
+    reads = {plain(name) for name in needed}
     if dynamic:
         kept = [unit for unit in units if not _is_magic(unit.node)]
-        reads = {name for unit in kept for name in unit.effects.reads} | reads
+        reads |= {name for unit in kept for name in unit.effects.reads}
     if any(_is_magic(unit.node) for unit in kept):
         raise NoCodeError(
             f"Agent `{history.id}` rests on a line of IPython (`%` or `!`), which is not Python."
         )
-    changes = {name for unit in kept for name in facts.aliases(unit.effects.changes)}
+    changed = {name for unit in kept for name in exact.facts.aliases(unit.exact.changes)}
+    changes = {name for name in changed if is_first(name)}
     awaits = {unit.cell.number for unit in units if _awaits(unit.node)}
     return AgentSlice(
-        history, facts, ran, kept, final, returns, ANSWERS in wanted, reads, dynamic, changes, awaits
+        history,
+        facts,
+        ran,
+        kept,
+        final,
+        returns,
+        ANSWERS in wanted,
+        reads,
+        dynamic,
+        changes,
+        awaits,
+        exact,
     )
-
-
-def backward(
-    units: list[Unit], returns: ast.expr | None, wanted: set[str], facts: Facts
-) -> tuple[list[Unit], set[str]]:
-    """Go from the answer to what it rests on; return the statements, and the names that none of them binds.
-
-    Args:
-        units: statements with their effects.
-        returns: the expression to begin with.
-        wanted: names to begin with.
-        facts: of the agent's statements.
-    """
-    needed = set(wanted)
-    if returns is not None:
-        effects = Scan.of(ast.Expr(returns), facts)
-        needed |= effects.reads
-    kept: list[Unit] = []
-    for unit in reversed(units):
-        effects = unit.effects
-        touched = effects.may_bind | effects.binds | facts.aliases(effects.changes)
-        if not (touched & needed or is_star(unit.node) or is_future(unit.node)):
-            continue
-        kept.append(unit)
-        if not unit.raised:
-            needed -= effects.binds
-        needed |= effects.reads
-    return kept[::-1], needed
 
 
 def _units(history: AgentHistory, last: Cell) -> list[Unit]:
@@ -165,9 +159,7 @@ def _units(history: AgentHistory, last: Cell) -> list[Unit]:
 
 def _of_failed(cell: Cell, tree: ast.Module) -> list[Unit]:
     """Returns the statements of a cell that ran before the one that failed, and that one as far as it may have run."""
-    places = [(int(number), int(line)) for number, line in _PLACE.findall(cell.output)]
-    newest = max((number for number, _ in places), default=0)
-    line = next((line for number, line in places if number == newest), None)
+    line = failed_line(cell.output)
     units: list[Unit] = []
     for node in tree.body:
         end = node.end_lineno or node.lineno
@@ -274,16 +266,6 @@ def _only_shows(node: ast.stmt) -> bool:
     """Whether a statement is a call of `print` or the like."""
     value = node.value if isinstance(node, ast.Expr) else None
     return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in words.SHOWING
-
-
-def is_star(node: ast.stmt) -> bool:
-    """Returns whether a statement imports all names of a module."""
-    return isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
-
-
-def is_future(node: ast.stmt) -> bool:
-    """Returns whether a statement changes how Python reads what follows."""
-    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
 def _awaits(node: ast.stmt) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import inspect
 import keyword
 import re
 from collections import Counter
@@ -12,26 +11,36 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rlm_jupyter.answer_code import vocabulary as words
+from rlm_jupyter.answer_code.alike import alike_key
 from rlm_jupyter.answer_code.code_places import Origin, places_of
 from rlm_jupyter.answer_code.code_text import (
     indent,
     literal,
     referenced,
-    without_docstring,
     without_nonlocal,
 )
+from rlm_jupyter.answer_code.forgotten_imports import missing_import
 from rlm_jupyter.answer_code.history import AgentHistory, Completion, RunHistory
+from rlm_jupyter.answer_code.look_functions import look_source
 from rlm_jupyter.answer_code.plain_functions import IMPORTS, needed_helpers
 from rlm_jupyter.answer_code.recorded_answers import recorded_table
 from rlm_jupyter.answer_code.rewriting import Names, Rewriter, Target
-from rlm_jupyter.answer_code.scopes import bound_in, evaluated, free_names, import_names, loads, parsed
-from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, is_future, is_star, slice_agent
+from rlm_jupyter.answer_code.scopes import (
+    bound_in,
+    evaluated,
+    free_names,
+    import_names,
+    is_future,
+    is_star,
+    loads,
+    parsed,
+)
+from rlm_jupyter.answer_code.simplifying import Simplifier, renamed_data
+from rlm_jupyter.answer_code.slicing import AgentSlice, NoCodeError, slice_agent
 from rlm_jupyter.answer_code.steps import Step, steps_of
-from rlm_jupyter.guest import missing_imports, text_lines
 
 _MOST_CODE = 1_000_000
 """Characters that the agents of a run may have run: what reads their code is to be quick."""
-_LOOK_FUNCTIONS = ("parse_lines", "find_lines", "outline")
 _NOT_CODE = {
     "budget": "`budget()`, which tells what a run has left",
     "mcp_call": "answers of an MCP server, which a run does not record",
@@ -57,6 +66,7 @@ class Written:
         reads_data: whether it reads its data at all.
         unbound: names that it reads and that nothing binds.
         root: the slice of the root agent.
+        looks: functions of a first look that it calls.
     """
 
     source: str
@@ -70,6 +80,7 @@ class Written:
     reads_data: bool
     unbound: tuple[str, ...] = ()
     root: AgentSlice | None = None
+    looks: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -90,16 +101,24 @@ class Writer:
         history: of the run.
         tools: name of a tool → its source; a reason in place of it, where it begins with `# `.
         whole: keep all code that ran.
+        short: name to source of functions of a first look, for the data of the run.
     """
 
-    def __init__(self, history: RunHistory, tools: Mapping[str, str], *, whole: bool = False) -> None:
-        self.history, self.tools, self.whole = history, tools, whole
+    def __init__(
+        self,
+        history: RunHistory,
+        tools: Mapping[str, str],
+        *,
+        whole: bool = False,
+        short: Mapping[str, str] | None = None,
+    ) -> None:
+        self.history, self.tools, self.whole, self._short = history, tools, whole, short or {}
         self._identifiers = {"answer", *history.names}
         for agent in history.agents.values():
             for cell in agent.cells:
                 self._identifiers |= set(re.findall(r"[^\W\d]\w*", cell.code))
         self.names = Names(self._pick)
-        self._functions: dict[str, str] = {}
+        self._functions: dict[tuple[str, int], tuple[str, list[str]]] = {}
         self._texts: list[str] = []
         self._functions_shared: dict[str, str] = {}
         self._imports: dict[str, str] = {}
@@ -137,18 +156,19 @@ class Writer:
         sliced = self._slice(root, data)
         body = self._function("answer", parameters, sliced, data)
         self._stand_in("answer")
+        tools = [self._tool(name) for name in sorted(self._used_tools)]
+        own = "\n".join(self._import_lines())
+        looks = self._look_functions()
         table = self._recorded()
         helpers = needed_helpers(self.names)
         for name in self.names.used:
             self._imports |= {line: line for line in IMPORTS.get(name, ())}
-        tools = [self._tool(name) for name in sorted(self._used_tools)]
-        looks = self._look_functions()
         head = ["\n".join(self._import_lines())]
         rest = [*self._functions_shared.values(), *referenced(self._texts, body), body]
-        parts = [part for part in [*head, *looks, *helpers, table, *tools, *rest] if part]
+        parts = [part for part in [*head, *helpers, table, *looks, *tools, *rest] if part]
         function = "\n\n".join(parts) + "\n"
         call = f"answer({', '.join(parameters)})"
-        own = {*parameters, "context", root.read_into} if root.has_data else set()
+        given = {*parameters, "context", root.read_into} if root.has_data else set()
         source = f"{function}\n{call}\n"
         places = places_of(source, self._origins)
         return Written(
@@ -159,10 +179,11 @@ class Writer:
             statements=len(self._distinct),
             recorded=sum(not one.by_user for one in self._completions),
             with_data=sum(one.with_data for one in self._completions),
-            characters=sum(map(len, [*head, *tools, *rest])) + len(call),
-            reads_data=bool(own & sliced.used),
+            characters=sum(map(len, [own, *tools, *rest])) + len(call),
+            reads_data=bool(given & sliced.used),
             unbound=tuple(sorted(self._unbound)),
             root=sliced,
+            looks=frozenset(self._looks),
         )
 
     def _tool(self, name: str) -> str:
@@ -190,7 +211,7 @@ class Writer:
         return sliced
 
     def _sub_agent(self, agent_id: str) -> Target:
-        """Write the function of a sub-agent, unless there is one with the same text; return how it is called."""
+        """Write the function of a sub-agent, unless there is one that does the same; return how it is called."""
         agent = self.history.agents[agent_id]
         handed = tuple(name for name in agent.tools if name not in self.tools)
         if agent.error is not None:
@@ -204,13 +225,18 @@ class Writer:
             body = self._function(marker, ("context",), sliced, (), handed=tuple(takes))
             text = body.removeprefix(f"def {marker}")
             handed = tuple(takes)
-        if text not in self._functions:
+        own = [] if agent.error is not None else self._newest
+        key = (alike_key(text), len(own))
+        if key not in self._functions:
             name = self._pick(f"sub_agent_{len(self._functions) + 1}")
-            self._functions[text] = name
+            self._functions[key] = name, [origin.text for origin in own]
             self._texts.append(f"def {name}{text}")
+        name, texts = self._functions[key]
+        for origin, written in zip(own, texts, strict=True):
+            origin.text = written
         if agent.error is None:
-            self._stand_in(self._functions[text])
-        return Target(agent.question, self._functions[text], bool(handed))
+            self._stand_in(name)
+        return Target(agent.question, name, bool(handed))
 
     def _function(
         self,
@@ -230,16 +256,18 @@ class Writer:
         agent = _Agent(sliced, targets)
         rewriter = Rewriter(sliced.facts, self.names, targets, fails=self._fails)
         rewriter.leaf = any(one.fallback for one in completions)
-        begin = self._begin(sliced, data, handed)
         for unit in sliced.units:
             self._distinct.add(ast.unparse(unit.node))
             awaits = unit.cell.number in sliced.awaits
             agent.body.append(rewriter.rewrite(copy.deepcopy(unit.node), awaits=awaits))
         returned = self._returned(sliced, rewriter)
-        begin += self._free(sliced, data, handed)
-        self._note(agent, returned)
+        called = name == "answer" and len(data) == 1 and data != ("context",) and not sliced.dynamic
+        by_name = called and renamed_data([*agent.body, ast.Expr(returned)], data[0])
+        begin = [*self._begin(sliced, data, handed, by_name=by_name), *self._free(sliced, data, handed)]
         if sliced.dynamic:
+            self._note(agent, returned)
             return self._namespace(name, parameters, agent, begin, returned, rewriter, handed)
+        returned = self._simplify(agent, returned)
         self._hoist(agent, parameters)
         lines = [*begin, *self._shadows(agent, parameters), *self._dispatch(targets, rewriter)]
         body = "\n".join([*lines, ast.unparse(ast.Module([*agent.body, ast.Return(returned)], []))])
@@ -251,16 +279,26 @@ class Writer:
             body = f"ASKED.clear()\n{body}"
         return f"def {name}({given}):\n{indent(body)}"
 
+    def _simplify(self, agent: _Agent, returned: ast.expr) -> ast.expr:
+        """Make the statements of an agent's function simpler, and note where each is; return what it returns."""
+        sliced = agent.slice
+        made = Simplifier(sliced.facts, [*agent.body, ast.Return(returned)]).simplified()
+        *agent.body, final = made.body
+        assert isinstance(final, ast.Return) and final.value is not None  # noqa: PT018 - the last one stays
+        became = made.became if sliced.final is not None else made.became[:-1]
+        self._note_all(sliced, ["" if node is None else ast.unparse(node) for node in became])
+        return final.value
+
     def _note(self, agent: _Agent, returned: ast.expr) -> None:
-        """Note the statements of an agent's function before any of them is moved."""
-        sliced, statements = agent.slice, [*agent.body]
-        final: ast.stmt = ast.Return(returned)
-        if sliced.dynamic:  # they are written as those of a module, the answer as one more
-            statements = [without_nonlocal(copy.deepcopy(node)) for node in agent.body]
-            final = ast.Assign([ast.Name(self.names("final_value"), ast.Store())], returned, lineno=0)
-        if sliced.final is not None:
-            statements.append(final)
-        self._newest = [Origin(sliced.history.id, ast.unparse(node)) for node in statements]
+        """Note the statements of an agent that run in a namespace: as those of a module, the answer as one more."""
+        statements = [without_nonlocal(copy.deepcopy(node)) for node in agent.body]
+        if agent.slice.final is not None:
+            result = ast.Name(self.names("final_value"), ast.Store())
+            statements.append(ast.Assign([result], returned, lineno=0))
+        self._note_all(agent.slice, [ast.unparse(node) for node in statements])
+
+    def _note_all(self, sliced: AgentSlice, texts: list[str]) -> None:
+        self._newest = [Origin(sliced.history.id, text) for text in texts]
         self._steps += steps_of(sliced)
 
     def _stand_in(self, function: str) -> None:
@@ -272,9 +310,15 @@ class Writer:
     def _asks(self, sliced: AgentSlice) -> bool:
         return bool(sliced.used & words.WORDS) or sliced.dynamic
 
-    def _begin(self, sliced: AgentSlice, data: tuple[str, ...], handed: tuple[str, ...]) -> list[str]:
-        """Returns the lines that bind what the agent's kernel had from the start."""
+    def _begin(
+        self, sliced: AgentSlice, data: tuple[str, ...], handed: tuple[str, ...], *, by_name: bool
+    ) -> list[str]:
+        """Returns the lines that bind what the agent's kernel had from the start; with `by_name` no `context`."""
         used = sliced.reads | sliced.used
+        if "classify" in used - sliced.facts.bound:
+            self.names("recorded_answer")
+        if by_name and "context" in used:
+            used = {*used - {"context"}, *data}
         lines = [*self._begin_data(sliced, data, used), *self._read_files(sliced, data, used)]
         if "question" in sliced.reads and "question" not in sliced.facts.bound | set(data):
             lines.append(f"question = {sliced.history.question!r}")
@@ -363,11 +407,11 @@ class Writer:
                 if self.tools[name].startswith("# "):
                     raise NoCodeError(f"The tool `{name}` has no source: {self.tools[name][2:]}")
                 self._used_tools.add(name)
-            elif name in _LOOK_FUNCTIONS and name not in sliced.facts.bound:
+            elif name in words.LOOKS and name not in sliced.facts.bound:
                 self._looks.add(name)
             elif any(is_star(unit.node) for unit in sliced.units):
                 continue  # the code itself binds it, in a way that cannot be seen
-            elif (statement := _missing_import(name, sliced)) is not None:
+            elif (statement := missing_import(name, sliced)) is not None:
                 if self._imports.setdefault(name, statement) != statement:
                     local.append(statement)
             elif name not in sliced.facts.bound and not hidden:
@@ -509,25 +553,13 @@ class Writer:
         return recorded_table(self._completions, self.names)
 
     def _look_functions(self) -> list[str]:
-        """Returns the source of functions that read the lines of a text, which a first look uses."""
-        if not self._looks:
-            return []
-        tree = parsed(inspect.getsource(text_lines))
-        defined: dict[str, ast.stmt] = {}
-        for node in tree.body:
-            for name in bound_in([node]):
-                defined[name] = node
-        todo, kept = list(self._looks), set[str]()
-        while todo:
-            name = todo.pop()
-            if name in kept or name not in defined:
-                continue
-            kept.add(name)
-            todo += sorted(loads([defined[name]]))
-        chosen = [node for node in tree.body if any(defined.get(name) is node for name in kept)]
-        future = "from __future__ import annotations"
-        self._imports["annotations"] = future
-        return ["\n".join(ast.unparse(without_docstring(node)) for node in chosen)]
+        """Returns the source of the functions that a first look binds, as far as the code calls them."""
+        ask = f"{self.names.pick('recorded_answer')}(prompt)"
+        if "attempt" in self.names.used or self._fails:
+            ask = f"{self.names('attempt')}({self.names.pick('recorded_answer')}, prompt)"
+        made = look_source(self._looks, ask, self._imports, self._short)
+        self._imports |= made.imports
+        return made.parts
 
     def _import_lines(self) -> list[str]:
         found = {*self._imports.values(), *self._stars}
@@ -552,23 +584,3 @@ def _ambiguous(body: list[ast.stmt]) -> set[str]:
 
 def _as_dict(begin: str, names: tuple[str, ...]) -> str:
     return f"{begin}{{{', '.join(f'{name!r}: {name}' for name in names)}}}"
-
-
-def _missing_import(name: str, sliced: AgentSlice) -> str | None:
-    """Returns the import that the agent's kernel added for a name that its code forgot to import."""
-    if name in sliced.facts.bound or name not in {*missing_imports.MODULES, *missing_imports.OBJECTS}:
-        return None
-    nodes: list[ast.AST] = [unit.node for unit in sliced.units]
-    nodes += [sliced.returns] if sliced.returns is not None else []
-    attributes = {
-        one.attr
-        for node in nodes
-        for one in ast.walk(node)
-        if isinstance(one, ast.Attribute) and isinstance(one.value, ast.Name) and one.value.id == name
-    }
-    if name not in missing_imports.OBJECTS:
-        return missing_imports.MODULES[name] if attributes else None
-    if name not in missing_imports.MODULES:
-        return missing_imports.OBJECTS[name]
-    found = missing_imports.statement_for(name, attributes)
-    return found[0] if found is not None else None

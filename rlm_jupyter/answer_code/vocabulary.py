@@ -145,6 +145,8 @@ WORDS = words(
     ask_user
     """
 )
+LOOKS = words("parse_lines other_lines find_lines clean_table join_tables parse_code classify")
+"""Functions that a first look binds: they change nothing, and their results share nothing with what they are given."""
 FINALS = words(
     """
     FINAL FINAL_VAR SUBMIT Final final

@@ -513,6 +513,8 @@ class CodeProved(Event):
     """Of all code that the agents ran."""
     recorded: int = 0
     """Answers of plain completions that it holds."""
+    looks: dict[str, Any] | None = None
+    """What functions of a first look found out about the data, so that the code has them in a few lines."""
 
 
 class SamplesCompared(Event):

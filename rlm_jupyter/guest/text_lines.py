@@ -19,7 +19,7 @@ MOST_CHARS = 50_000_000
 _ENDS = 1_000_000
 _SAMPLE = 2000
 _LEAST = 5
-_LONGEST = 2000
+LONGEST = 2000
 _SHARE = 0.8
 """Of the lines that must have the form."""
 _COMMON = 0.9
@@ -126,10 +126,10 @@ def _parted(text: str | Sequence[str]) -> tuple[Any, list[str]]:
     form = _form(_sample(lines)) if kind == "form" else None
     if form is None:
         raise ValueError("The lines have no form in common: use context.splitlines() and re.")
-    pattern = re.compile(r"\s*" + r"\s*".join(r"(.*?)" if t is None else re.escape(t) for t in form) + r"\s*")
+    pattern = _pattern(form)
     found, others = [], []
     for line in lines:
-        match = pattern.fullmatch(line) if len(line) <= _LONGEST else None
+        match = pattern.fullmatch(line) if len(line) <= LONGEST else None
         if match is None:
             others.append(line)
         else:
@@ -174,7 +174,7 @@ def find_lines(text: Any, words: str, most: int = 8) -> list[str]:
         # These answer it, if any do: their likes, of other names, would only be mistaken for them.
         scores = Counter({number: scores[number] for number in linked | set(first)})
     best = sorted(scores, key=lambda number: (-scores[number], number))[:most]
-    return [lines[number][:_LONGEST] for number in best]
+    return [lines[number][:LONGEST] for number in best]
 
 
 def _add_linked(
@@ -198,7 +198,7 @@ def _add_linked(
     names = {
         name
         for number in first
-        for name in _NAME.findall(_without_place(lines[number])[:_LONGEST])
+        for name in _NAME.findall(_without_place(lines[number])[:LONGEST])
         if name.lower() not in wanted
     }
     if not names:
@@ -234,7 +234,7 @@ def _lines(data: Any) -> list[str]:
         if isinstance(text, str) and left > 0:
             lines = text[:left].splitlines()
             left -= len(text)
-            found += [f"[{key!r}] {line}" for line in lines] if len(lines) > 1 or len(text) < _LONGEST else []
+            found += [f"[{key!r}] {line}" for line in lines] if len(lines) > 1 or len(text) < LONGEST else []
     return found
 
 
@@ -247,7 +247,7 @@ def _ends(text: str) -> str:
 
 def _sample(lines: Sequence[str]) -> list[str]:
     step = max(1, len(lines) // _SAMPLE)
-    return [line for line in lines[::step][:_SAMPLE] if line.strip() and len(line) <= _LONGEST]
+    return [line for line in lines[::step][:_SAMPLE] if line.strip() and len(line) <= LONGEST]
 
 
 def _mostly(good: Iterator[bool], sample: Sequence[str]) -> bool:
@@ -332,6 +332,16 @@ def _form(sample: Sequence[str]) -> Form | None:
         return None
     named = any(token is not None and token[0].isalpha() for token in form)
     return form if named and None in form else None
+
+
+def _pattern(form: Form) -> re.Pattern[str]:
+    return re.compile(r"\s*" + r"\s*".join(r"(.*?)" if t is None else re.escape(t) for t in form) + r"\s*")
+
+
+def pattern_of(lines: Sequence[str]) -> re.Pattern[str] | None:
+    """Returns the pattern of the form that lines share, with a group for each field; None if they share none."""
+    form = _form(_sample(lines))
+    return _pattern(form) if form is not None else None
 
 
 def _often(token: str, counts: Sequence[Counter[str]]) -> int:

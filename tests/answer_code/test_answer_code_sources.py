@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from rlm_jupyter import RLM, NoAnswerCodeError
 from rlm_jupyter.models import ScriptedModel
+from rlm_jupyter.records import load
 
 ORDERS = pd.DataFrame({"city": ["Köln", "Bonn"] * 50, "price": np.arange(100) * 0.5})
 TOTALS = "FINAL(frame.groupby('city')['price'].sum())"
@@ -144,3 +145,49 @@ def test_arrays_with_coordinates_are_compared_by_content():
             assert run.code().verdict == "reproduced"
     with asked("import time\nFINAL(context.mean('day') + time.time())", field) as run:
         assert run.code().verdict == "differs"
+
+
+LINES = "\n".join(f"Date: 2026-0{n % 6 + 1}-11 || User: {n % 9} || Label: l{n % 4}" for n in range(60))
+DAYS = pd.DataFrame({"day": ["2026-01-02", "n/a", "3 Mar 2026"] * 9, "paid": ["$1,200.50", "-", "$3"] * 9})
+LOOKS = {
+    "lines": (LINES, "FINAL(int((rows['user'] == 3).sum()))"),
+    "lines that are left": (LINES + "\nno form", "FINAL(others)"),
+    "lines that are found": (LINES, "FINAL(find_lines(context, 'user 3'))"),
+    "texts of a table": (DAYS, "rows = clean_table(context)\nFINAL(rows.groupby(rows['day'].dt.month)['paid'].sum())"),
+    "tables": (
+        {"orders": pd.DataFrame({"customer_id": [1, 2, 1], "paid": ["$1", "$2", "$4"]}),
+         "customers": pd.DataFrame({"id": [1, 2], "city": ["Bonn", "Ulm"]})},
+        "FINAL(rows.groupby('city')['paid'].sum())",
+    ),
+    "source files": ({"a.py": "import os\n\ndef f():\n    os.getcwd()\n"}, "FINAL(rows['kind'].tolist())"),
+    "labels": (DAYS, "FINAL(classify(['late again', 'thanks'], ['good', 'bad']))"),
+    "lines and a table at once": (
+        LINES,
+        "table = clean_table(rows.assign(paid='$3'))\nFINAL(table.groupby('label')['paid'].sum())",
+    ),
+    "a module by another name": (LINES, "import math as re\nFINAL(re.floor(rows['user'].mean()))"),
+}  # fmt: skip
+
+
+SHORT = {"lines": 750, "texts of a table": 450, "tables": 550, "lines and a table at once": 1000}
+"""The most characters of code whose functions of a first look are a few lines of pandas."""
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_what_a_first_look_binds_is_in_the_code(tmp_path, name):
+    context, code = LOOKS[name]
+
+    def reply(messages):
+        return "bad" if "Which of these" in messages[-1]["content"] else f"```repl\n{code}\n```"
+
+    rlm = RLM(model=ScriptedModel(reply), prompt="small", log_dir=tmp_path, cache=False)
+    with rlm.run("How much?", context=context) as run:
+        found = run.code()
+        assert found.verdict == "reproduced", (found.detail, found)
+        assert len(found) <= SHORT.get(name, 10_000)
+        assert "rlm" not in found.source
+        space = {"context": context}
+        exec(compile(found.written.function, name, "exec"), space)
+        value = space["answer"](context)
+        assert value.equals(run.value) if hasattr(value, "equals") else value == run.value
+    assert load(run.log_path).code().source == found.source

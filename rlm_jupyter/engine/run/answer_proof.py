@@ -20,6 +20,8 @@ from rlm_jupyter.errors import (
     UnsafeValueError,
 )
 from rlm_jupyter.events import events as ev
+from rlm_jupyter.guest.importer import ROOT
+from rlm_jupyter.guest.look_facts import NOTED
 from rlm_jupyter.kernels.blocking import in_thread
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.kernels.pool import KernelRequest
@@ -39,6 +41,11 @@ _SECONDS = 600.0
 _EXPORT_SECONDS = 60.0
 _LONGEST = 300
 _MISSED = "prompts_not_recorded"
+_LOOKS, _TOLD = "noted_looks_", "told_by_looks_"
+_NOTING = f"from {ROOT}.guest import look_facts as {_LOOKS}"
+_NOTED = f"{{name}} = {_LOOKS}.noted({{name!r}}, {{name}})"
+_MOST_NOTES = 50_000
+"""Characters of notes: columns and forms of a few tables."""
 _LISTED = "{missed} = list(globals().get('NOT_RECORDED', ()))[:100]"
 
 
@@ -76,11 +83,13 @@ class _Outcome:
         value: encoded, without anything that runs when it is decoded.
         failure: in one line; None if there is a value.
         missed: prompts that it asked and that were not recorded.
+        notes: what functions of a first look found out about the data, as its kernel told it.
     """
 
     value: Buffer | None = None
     failure: str | None = None
     missed: int = 0
+    notes: dict[str, Any] | None = None
 
 
 def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: bool) -> AnswerCode:
@@ -100,10 +109,12 @@ def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: 
         raise ConfigError(f"Run `{run.id}` still runs: its code is there when it has ended (`run.wait()`).")
     root = conductor.agents.get("0")
     tools = {name: tool_source(tool) for name, tool in root.spec.tools.items()} if root is not None else {}
-    code = answer_code(_events(run, conductor), tools)
     if not prove:
-        return code
-    engine.call(_prove(conductor, code), run, timeout=None)
+        return answer_code(_events(run, conductor), tools)
+    code = answer_code(_events(run, conductor), tools, looks={})
+    notes: dict[str, Any] = {}
+    engine.call(_prove(conductor, code, notes), run, timeout=None)
+    code, looks = _shortened(run, conductor, engine, code, tools, notes)
     if code.verdict in ("differs", "failed"):
         whole = _whole(_events(run, conductor), tools)
         if whole is not None:
@@ -119,10 +130,33 @@ def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: 
             characters=code.characters,
             of_characters=code.of_characters,
             recorded=code.recorded,
+            looks=looks,
         )
 
     engine.call(tell(), run)
     return code
+
+
+def _shortened(
+    run: Run,
+    conductor: Conductor,
+    engine: EngineThread,
+    code: AnswerCode,
+    tools: Mapping[str, str],
+    notes: dict[str, Any],
+) -> tuple[AnswerCode, dict[str, Any] | None]:
+    """Returns code whose functions of a first look are a few lines for this data, if it is proved too; else the given.
+
+    Returns:
+        The code, and what the functions found out about the data; None if the code is the given one.
+    """
+    if code.verdict != "reproduced" or not notes:
+        return code, None
+    short = answer_code(_events(run, conductor), tools, looks=notes)
+    if short.source == code.source:
+        return code, None
+    engine.call(_prove(conductor, short), run, timeout=None)
+    return (short, notes) if short.verdict == "reproduced" else (code, None)
 
 
 def _events(run: Run, conductor: Conductor) -> list[ev.AnyEvent]:
@@ -145,17 +179,19 @@ def _events(run: Run, conductor: Conductor) -> list[ev.AnyEvent]:
 def _whole(events: list[ev.AnyEvent], tools: Mapping[str, str]) -> AnswerCode | None:
     """Returns all code that ran, for where less of it does not give the value."""
     try:
-        return answer_code(events, tools, whole=True)
+        return answer_code(events, tools, whole=True, looks={})
     except NoAnswerCodeError:
         return None
 
 
-async def _prove(conductor: Conductor, code: AnswerCode) -> None:
-    """Run code on the run's data, compare, and set its verdict."""
-    code.verdict, code.detail = await _judge(conductor, code)
+async def _prove(conductor: Conductor, code: AnswerCode, notes: dict[str, Any] | None = None) -> None:
+    """Run code on the run's data, compare, and set its verdict; `notes` takes what its functions of a look find out."""
+    code.verdict, code.detail = await _judge(conductor, code, notes)
 
 
-async def _judge(conductor: Conductor, code: AnswerCode) -> tuple[ev.ProofVerdict, str]:  # noqa: PLR0911 - one case each
+async def _judge(  # noqa: PLR0911 - one case each
+    conductor: Conductor, code: AnswerCode, notes: dict[str, Any] | None
+) -> tuple[ev.ProofVerdict, str]:
     root = conductor.agents.get("0")
     wanted = root.value if root is not None else None
     if root is None or wanted is None or wanted.closed:
@@ -168,11 +204,14 @@ async def _judge(conductor: Conductor, code: AnswerCode) -> tuple[ev.ProofVerdic
     if wanted.kind == "pickle":
         return "not tried", "the value has no form as plain data, so that it cannot be compared"
     try:
-        outcome = await run_code(conductor, code, data)
+        note = notes is not None and bool(code.written.looks & set(NOTED))
+        outcome = await run_code(conductor, code, data, note=note)
     except KernelError as error:
         return "not tried", one_line(error.message, _LONGEST)
     if outcome.value is None:
         return "failed", outcome.failure or "it gave no value"
+    if notes is not None and outcome.notes:
+        notes.update(outcome.notes)
     with outcome.value as found:
         if outcome.missed:
             return "failed", f"it asks a language model {outcome.missed} questions that were not recorded"
@@ -199,7 +238,12 @@ def _compare(found: Buffer, wanted: Buffer) -> str | None:
 
 
 async def run_code(
-    conductor: Conductor, code: AnswerCode, data: Buffer | None, read: Sequence[str] = ()
+    conductor: Conductor,
+    code: AnswerCode,
+    data: Buffer | None,
+    read: Sequence[str] = (),
+    *,
+    note: bool = False,
 ) -> _Outcome:
     """Run code in a fresh kernel, in the sandbox and within the limits of the run's agents.
 
@@ -208,6 +252,7 @@ async def run_code(
         code: to run.
         data: that it is given.
         read: paths in the data, if it is not the run's own: they may be read.
+        note: take note of what functions of a first look find out about it.
 
     Raises:
         KernelStartError: there is no kernel for it.
@@ -229,7 +274,10 @@ async def run_code(
     try:
         if conductor.links:
             await kernel.bridge.request("configure", {"links": dict(conductor.links)})
-        return await _run_in(kernel, conductor, code, data, requests)
+        outcome = await _run_in(kernel, conductor, code, data, requests, note=note)
+        if note and outcome.value is not None:
+            outcome.notes = await _notes(kernel)
+        return outcome
     except BridgeError as error:
         return _Outcome(failure=one_line(f"its kernel did not take the data: {error.message}", _LONGEST))
     finally:
@@ -237,7 +285,13 @@ async def run_code(
 
 
 async def _run_in(
-    kernel: AgentKernel, conductor: Conductor, code: AnswerCode, data: Buffer | None, requests: _Requests
+    kernel: AgentKernel,
+    conductor: Conductor,
+    code: AnswerCode,
+    data: Buffer | None,
+    requests: _Requests,
+    *,
+    note: bool,
 ) -> _Outcome:
     parameters = code.parameters
     if data is not None and parameters:
@@ -246,7 +300,9 @@ async def _run_in(
             kernel, data, ("all_data",) if several else parameters, parameters if several else ()
         )
     # One cell: before each, the kernel binds the name `answer` anew. FINAL encodes the value as it did in the run.
-    cell = f"{code.written.function}\nFINAL(answer({', '.join(parameters)}))"
+    noting = [_NOTING, *(_NOTED.format(name=name) for name in NOTED if name in code.written.looks)]
+    parts = [code.written.function, *(noting if note else []), f"FINAL(answer({', '.join(parameters)}))"]
+    cell = "\n".join(parts)
     result = await kernel.execute(cell, seconds=conductor.limits.cell_seconds or _SECONDS)
     failed = result.status != "ok"
     missed = await _missed(kernel) if code.recorded and result.status in ("ok", "error") else 0
@@ -266,6 +322,16 @@ async def _missed(kernel: AgentKernel) -> int:
         return 1
     with await kernel_setup.export(kernel, _MISSED, timeout=_EXPORT_SECONDS) as buffer:
         return len(await in_thread(buffer.load))
+
+
+async def _notes(kernel: AgentKernel) -> dict[str, Any] | None:
+    """Returns what functions of a first look found out about the data."""
+    result = await kernel.execute(f"{_TOLD} = {_LOOKS}.NOTES", seconds=_EXPORT_SECONDS)
+    if result.status != "ok":
+        return None
+    with await kernel_setup.export(kernel, _TOLD, timeout=_EXPORT_SECONDS) as buffer:
+        told = await in_thread(buffer.load)
+    return told if isinstance(told, dict) and len(str(told)) <= _MOST_NOTES else None
 
 
 class AnswerFunction:
