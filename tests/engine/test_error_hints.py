@@ -495,3 +495,48 @@ def test_columns_of_groups_that_are_asked_for_without_a_list_are_told_of_the_pro
     assert "`context['total'] = context['price'] * context['units']`" in text
     assert "`context.groupby('supplier')['total'].sum()`" in text
     assert len(text) <= LONGEST
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "parts"),
+    [
+        (
+            "for row in table:\n    if row['a']:\n        n += 1",
+            "    if row['a']:",
+            ["`for row in table`", "to_dict('records')"],
+        ),
+        (
+            "n = sum(1 for row in table if row['a'] == 1)",
+            "n = sum(1 for row in table if row['a'] == 1)",
+            ["`for row in table`"],
+        ),
+        (
+            "for row in table:\n    pass\nx = [row['a'] for row in lines]",
+            "x = [row['a'] for row in lines]",
+            ["split it first"],
+        ),
+    ],
+)
+def test_a_loop_over_a_table_goes_over_the_names_of_its_columns(code, line, parts):
+    variables = {
+        "table": {"type": "DataFrame", "columns": [{"name": "a"}]},
+        "lines": {"type": "list", "length": 3},
+    }
+    text = hint(Failure("TypeError", "string indices must be integers, not 'str'", code, [line], variables))
+    for part in parts:
+        assert part in text
+
+
+def test_values_are_counted_by_comparing():
+    text = hint(
+        Failure(
+            "TypeError", "Series.count() takes 1 positional argument but 2 were given", "x = c.count('a')"
+        )
+    )
+    assert "`(column == value).sum()`" in text
+    dates = hint(
+        Failure(
+            "AttributeError", "Can only use .str accessor with string values, not datetime64", "x = c.str[:4]"
+        )
+    )
+    assert "dt.strftime('%Y-%m')" in dates

@@ -226,10 +226,15 @@ def index_of_sequence(failure: Failure, sample: int) -> str | None:
     return f"{what}: take an item first, `{name}[0][{of}]`, or all: `[item[{of}] for item in {name}]`."
 
 
+_LOOP = re.compile(r"\bfor (\w{1,40}) in (\w{1,40})(?:\s*[:\])\n]| if\b)")
+
+
 def _loop_over_columns(failure: Failure) -> str | None:
     """Returns a hint at a loop over a table, which goes over the names of its columns."""
     taken = re.findall(r"\b([^\W\d]\w{0,40})\[", failure.line)
-    for item, table in re.findall(r"\bfor (\w{1,40}) in (\w{1,40})(?:\s*[:\])\n]| if\b)", failure.short_code):
+    # A loop in the failing line itself is the one; else any before it.
+    loops = _LOOP.findall(failure.line) or _LOOP.findall(failure.short_code)
+    for item, table in loops:
         about = failure.variables.get(table, {})
         if item in taken and (kind_of(about) == "table" or table == "rows"):
             return (
