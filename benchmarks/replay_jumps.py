@@ -168,7 +168,9 @@ class _Thread:
 
 
 def _settle(page: Any) -> None:
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))")
+    page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+    )
 
 
 def _saved_page(page: Any, address: str, places: list[int]) -> list[Figure]:

@@ -429,6 +429,8 @@ class PatchMessage(TypedDict):
     """Record<string, Partial<Agent>>"""
     gone: NotRequired[list[str]]
     """Agents that have not begun at the moment that is shown now."""
+    back: NotRequired[list[str]]
+    """Of those, agents that have begun again: as they were told last, but for what `agents` says."""
 
 
 class DetailMessage(TypedDict):

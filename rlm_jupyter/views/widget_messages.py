@@ -36,7 +36,7 @@ _PICO = 10**12
 _MOST_USD = 1e12
 _PENDING = 32_000
 _SPANS = 48
-_MAX_GONE = 1000
+_GONE_SHARE = 2
 _MOST_OPTIONS = 8
 
 Row = dict[str, Any]
@@ -295,6 +295,9 @@ class Patcher:
         self._rows: dict[str, protocol.Agent] = {}
         self._dirty: dict[str, None] = {}
         self._gone: list[str] = []
+        self._withdrawn: dict[str, protocol.Agent] = {}
+        """Rows of agents that have not begun at the moment that is shown. Pages keep them too: going back and forth in
+        a run of thousands of agents, each is told once."""
 
     @property
     def state(self) -> TreeState:
@@ -308,8 +311,11 @@ class Patcher:
             state: whose agents have another number (`seq`) wherever they differ from what was told.
             replay: which moment it is; None if it is the live state.
         """
+        # From one moment of a replay to a later one it is as in a live run: what changed has a higher number.
+        onward = self.replay is not None and replay is not None and state.seq >= self._seen and not self._gone
         self._state, self.replay, self._over = state, replay, False
-        self._scan_all()
+        if not onward:
+            self._scan_all()
 
     def snapshot(self, max_bytes: int = MAX_BYTES) -> list[protocol.SnapshotMessage]:
         """Returns all that was told so far, for a page that has missed it, in one message or more."""
@@ -317,6 +323,7 @@ class Patcher:
             self._scan()
             self._run = self._run_fields()
             self._take(None)
+        self._withdrawn.clear()  # a page that takes this has never had them
         parts: list[dict[str, Row]] = [{}]
         room = max_bytes - _ENVELOPE - json_size(self._run)
         for id_, told in self._rows.items():
@@ -352,15 +359,29 @@ class Patcher:
         told: Mapping[str, object] = self._run or {}
         run = {name: value for name, value in fields.items() if told.get(name, ...) != value}
         self._run = fields
-        gone, self._gone = self._gone[:_MAX_GONE], self._gone[_MAX_GONE:]
-        for id_ in gone:
-            del self._rows[id_]
-        agents = self._take(max_bytes - _ENVELOPE - json_size(run) - json_size(gone))
-        if not (run or agents or gone):
+        gone = self._withdraw(max_bytes // _GONE_SHARE)
+        agents, back = self._take(max_bytes - _ENVELOPE - json_size(run) - json_size(gone))
+        if not (run or agents or gone or back):
             return None
         self.seq += 1
         patch: protocol.PatchMessage = {"kind": "patch", "seq": self.seq, "run": run, "agents": agents}
-        return {**patch, "gone": gone} if gone else patch
+        if gone:
+            patch["gone"] = gone
+        if back:
+            patch["back"] = back
+        return patch
+
+    def _withdraw(self, room: int) -> list[str]:
+        """Returns as many agents that have not begun as fit into `room` bytes, at least one if there is one."""
+        taken: list[str] = []
+        for id_ in self._gone:
+            room -= json_size(id_) + 2
+            if room < 0 and taken:
+                break
+            taken.append(id_)
+            self._withdrawn[id_] = self._rows.pop(id_)
+        del self._gone[: len(taken)]
+        return taken
 
     def let_go(self) -> None:
         """Take the last state, and hold the tree no longer: its run is gone, and nothing changes any more."""
@@ -406,21 +427,30 @@ class Patcher:
         }
         self._seen = self._state.seq
 
-    def _take(self, room: int | None) -> dict[str, Row]:
-        """Describes as many changed agents as fit into `room` bytes, at least of one."""
+    def _take(self, room: int | None) -> tuple[dict[str, Row], list[str]]:
+        """Describes as many changed agents as fit into `room` bytes, at least one; and names those that begin again."""
         taken: dict[str, Row] = {}
+        back: list[str] = []
         for id_ in list(self._dirty):
-            new = row(self._state, self._state.agents[id_], self._totals.get(id_))
-            change = _change(self._rows.get(id_), new)
+            agent, total = self._state.agents[id_], self._totals.get(id_)
+            told = self._rows.get(id_)
+            returns = told is None and id_ in self._withdrawn
+            known = self._withdrawn[id_] if returns else told
+            same = known is not None and (known["rev"], known["cost_total"]) == (agent.seq, total)
+            new = known if known is not None and same else row(self._state, agent, total)
+            change = {} if same else _change(known, new)
             if room is not None:
-                room -= json_size({id_: change})
-                if room < 0 and taken:
+                room -= json_size({id_: change}) * bool(change) + (json_size(id_) + 2) * returns
+                if room < 0 and (taken or back):
                     break
             del self._dirty[id_]
             self._rows[id_] = new
+            if returns:
+                back.append(id_)
+                del self._withdrawn[id_]
             if change:
                 taken[id_] = change
-        return taken
+        return taken, back
 
 
 def _change(old: protocol.Agent | None, new: protocol.Agent) -> Row:

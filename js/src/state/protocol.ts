@@ -384,6 +384,8 @@ export interface PatchMessage {
   agents?: Record<string, Partial<Agent>>;
   /** Agents that have not begun at the moment that is shown now. */
   gone?: string[];
+  /** Of those, agents that have begun again: as they were told last, but for what `agents` says. */
+  back?: string[];
 }
 
 /** The answer to `open`. */

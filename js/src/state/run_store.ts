@@ -57,6 +57,8 @@ export class Store {
   #failures = new Map<string, number>();
   #counts = new Map<string, Counts>();
   #sums = new Map<string, Sums>();
+  /** Agents that have not begun at the moment of a replay that is shown, as they were told last. */
+  #withdrawn = new Map<string, AgentState>();
   #parts: {
     seq: number;
     next: number;
@@ -154,9 +156,11 @@ export class Store {
     if (this.seq < 0) return "gap";
     if (message.seq <= this.seq) return "stale";
     if (message.seq !== this.seq + 1) return "gap";
+    if (message.back?.some((id) => !this.#withdrawn.has(id))) return "gap";
     this.seq = message.seq;
     if (message.run) Object.assign(this.run, message.run);
     if (message.gone?.length) this.#remove(message.gone);
+    if (message.back) this.#return(message.back);
     this.#merge(message.agents ?? {});
     return "applied";
   }
@@ -165,15 +169,31 @@ export class Store {
     this.seq = seq;
     this.run = { ...RUN_DEFAULTS, ...run };
     this.agents.clear();
+    this.#withdrawn.clear();
     this.#clear();
     this.#merge(agents);
   }
 
   /** Of an earlier moment, where these had not begun: all sums are made anew. */
   #remove(ids: readonly string[]): void {
-    for (const id of ids) this.agents.delete(id);
+    for (const id of ids) {
+      const agent = this.agents.get(id);
+      if (agent) this.#withdrawn.set(id, agent);
+      this.agents.delete(id);
+    }
     this.#clear();
     for (const agent of this.agents.values()) this.#place(agent);
+  }
+
+  /** Of a later moment, where these have begun again. */
+  #return(ids: readonly string[]): void {
+    for (const id of ids) {
+      const agent = this.#withdrawn.get(id) as AgentState;
+      this.#withdrawn.delete(id);
+      agent.stamp = this.seq;
+      this.agents.set(id, agent);
+      this.#place(agent);
+    }
   }
 
   #clear(): void {
