@@ -47,6 +47,16 @@ def reduced(tree: TreeState, level: Level) -> TreeState:
         user_answers=[],
         agents={id_: _agent(agent, bare=bare) for id_, agent in tree.agents.items()},
         completions={},
+        branches={
+            id_: replace(
+                branch,
+                log=None if bare else branch.log,
+                value=_described(branch.value, bare=bare),
+                error=_error(branch.error),
+            )
+            for id_, branch in tree.branches.items()
+        },
+        branch_trees={id_: reduced(branch, level) for id_, branch in tree.branch_trees.items()},
     )
 
 

@@ -19,6 +19,7 @@ from rlm_jupyter.events.tree_state import AgentState, TreeState
 from rlm_jupyter.text.sanitize import clean, one_line
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.answer_card import answer_card
+from rlm_jupyter.views.branch_rows import branches_told
 from rlm_jupyter.views.expected_spend import expected_line
 from rlm_jupyter.views.json_numbers import count, finite, whole
 from rlm_jupyter.views.mapped_rows import row_name
@@ -95,6 +96,7 @@ def row(state: TreeState, agent: AgentState, cost_total: float | None) -> protoc
         "rev": count(agent.seq),
         "pending_code": pending_code(agent),
         "spans": _spans(agent),
+        "branch": one_line(agent.branch, 80) or None,
     }
 
 
@@ -119,7 +121,12 @@ def pending_code(agent: AgentState) -> str | None:
 
 
 def run_fields(
-    state: TreeState, *, clicks: bool = True, notices: Sequence[str] = (), paused: bool = False
+    state: TreeState,
+    *,
+    clicks: bool = True,
+    notices: Sequence[str] = (),
+    paused: bool = False,
+    branches: bool = False,
 ) -> protocol.Run:
     """Make the run's head line.
 
@@ -128,8 +135,10 @@ def run_fields(
         clicks: whether clicks arrive while the cell runs.
         notices: what this view has to say, besides what the run says.
         paused: whether the user paused the run.
+        branches: whether a branch can be started from it.
     """
     context = state.context or {}
+    branched = [f"Branches: {told}"] if (told := branches_told(state)) is not None else []
     return {
         "id": state.run,
         "question": clean(state.question, _TEXT),
@@ -146,7 +155,7 @@ def run_fields(
         "token_limit": whole(state.limits.get("tokens")),
         "calls": count(state.requests),
         "call_limit": whole(state.limits.get("calls")),
-        "agents": len(state.agents),
+        "agents": state.own_agents,
         "depth": count(state.depth),
         "in_flight": state.in_flight,
         "context_bytes": whole(context.get("bytes")),
@@ -161,13 +170,14 @@ def run_fields(
         "proof": _proof(state),
         "card": answer_card(state),
         "error": None if state.error is None else clean(state.error, _TEXT),
-        "notices": [clean(text, 500) for text in [*notices, *state.notices][-_MAX_NOTICES:]],
+        "notices": [clean(text, 500) for text in [*notices, *state.notices, *branched][-_MAX_NOTICES:]],
         "expected": expected_line(state),
         "asked": _asked(state),
         "provenance": None if state.provenance is None else clean(state.provenance, 500),
         "clicks": clicks,
         "step": state.step,
         "paused": paused,
+        "branches": branches,
         "saved": None,
         "replay": None,
     }
@@ -228,8 +238,9 @@ class Totals:
             return made
         for agent in reversed(state.agents.values()):  # all others are children of one that began before them
             own = made._own[agent.id] = _pico(agent.cost)
-            made._sum[agent.id] = (own or 0) + sum(made._sum[child] for child in agent.children)
-            made._unknown[agent.id] = (own is None) + sum(made._unknown[child] for child in agent.children)
+            below = _own_children(state, agent)
+            made._sum[agent.id] = (own or 0) + sum(made._sum[child] for child in below)
+            made._unknown[agent.id] = (own is None) + sum(made._unknown[child] for child in below)
         return made
 
     def update(self, state: TreeState, agent: AgentState) -> list[str]:
@@ -251,10 +262,18 @@ class Totals:
         return None if self._unknown.get(agent_id) else self._sum.get(agent_id, 0) / _PICO
 
 
+def _own_children(state: TreeState, agent: AgentState) -> Sequence[str]:
+    """Returns the agents below one, without the branches there: what they spent is their own."""
+    if not state.branches:
+        return agent.children
+    return [child for child in agent.children if state.agents[child].branch == agent.branch]
+
+
 def _path(state: TreeState, agent: AgentState | None) -> Iterator[str]:
-    """Walk from an agent up to the root; ends also where a damaged log goes in a circle."""
+    """Walk from an agent up to the root of its run; ends also where a damaged log goes in a circle."""
     seen: set[str] = set()
-    while agent is not None and agent.id not in seen:
+    branch = agent.branch if agent is not None else ""
+    while agent is not None and agent.id not in seen and agent.branch == branch:
         seen.add(agent.id)
         yield agent.id
         agent = state.agents.get(agent.parent or "")
@@ -277,6 +296,7 @@ class Patcher:
         clicks: whether clicks arrive while the cell runs.
         notices: what this view has to say, besides what the run says.
         paused: whether the user paused the run.
+        branches: whether a branch can be started from a turn of it.
         replay: the moment that is shown; None if it is the present.
     """
 
@@ -284,7 +304,7 @@ class Patcher:
         self.seq = 0
         self.clicks = clicks
         self.notices = list(notices)
-        self.paused = False
+        self.paused = self.branches = False
         self.replay: Replay | None = None
         self._state = state
         self._seen = -1
@@ -313,6 +333,7 @@ class Patcher:
         """
         # From one moment of a replay to a later one it is as in a live run: what changed has a higher number.
         onward = self.replay is not None and replay is not None and state.seq >= self._seen and not self._gone
+        onward = onward and not state.branches  # which are numbered by other logs
         self._state, self.replay, self._over = state, replay, False
         if not onward:
             self._scan_all()
@@ -397,10 +418,16 @@ class Patcher:
         return bool(self._dirty or self._gone) or self._state.seq != self._seen
 
     def _to_say(self) -> tuple[object, ...]:
-        return (self.clicks, self.paused, self.replay, *self.notices)
+        return (self.clicks, self.paused, self.branches, self.replay, *self.notices)
 
     def _run_fields(self) -> protocol.Run:
-        fields = run_fields(self._state, clicks=self.clicks, notices=self.notices, paused=self.paused)
+        fields = run_fields(
+            self._state,
+            clicks=self.clicks,
+            notices=self.notices,
+            paused=self.paused,
+            branches=self.branches,
+        )
         fields["replay"] = self.replay
         return fields
 
