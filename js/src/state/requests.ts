@@ -26,8 +26,6 @@ export function requestKey(command: Command): string {
       return `pull:${command.agent}:${command.name}`;
     case "limit":
       return `limit:${command.name}`;
-    case "branch":
-      return `branch:${command.agent}`;
     case "hello":
     case "code":
     case "pause":

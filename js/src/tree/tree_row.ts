@@ -150,7 +150,10 @@ export class RowView {
   #drawShare(agent: Agent): void {
     const { run } = this.session.store;
     // What a branch spends is no part of what the run has spent.
-    if (agent.branch !== null) return this.#setShares(0, 0);
+    if (agent.branch !== null) {
+      this.#setShares(0, 0);
+      return;
+    }
     const cost = run.cost ?? 0;
     // Where nothing is paid (a local model) tokens are what is spent; of those below a row has no sum.
     const used = run.input_tokens + run.output_tokens;
