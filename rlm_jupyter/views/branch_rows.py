@@ -83,7 +83,8 @@ def branches_told(state: TreeState) -> str | None:
     total = None if own is None or state.cost is None else own + state.cost
     more = len(state.branches) - MOST
     unseen = f"; {more:,} of them have no row" if more > 0 else ""
-    return f"{len(state.branches)}, {fmt.money(own)}, not in the figures of this run; with branches {fmt.money(total)}{unseen}"
+    beside = f"not in the figures of this run; with branches {fmt.money(total)}"
+    return f"{len(state.branches)}, {fmt.money(own)}, {beside}{unseen}"
 
 
 def branches_of_turn(state: TreeState, agent: AgentState) -> Mapping[int, list[tuple[str, str]]]:
