@@ -247,11 +247,11 @@ def test_a_branch_has_other_code_from_a_turn_on_and_leaves_the_other_run_as_it_w
 
 def test_the_run_that_is_left_tells_of_its_branches_and_of_theirs(ask):
     run = ask(Asked(), "start", "root", [1, 2, 3])
-    figures = {**run.frame("runs").iloc[0]}
+    figures = run.frame("runs").to_csv()
     branch = ask(Asked(), "branch", run, 2, code="part = note = 'mine'")
     inner = ask(Asked(), "branch", branch, 1, code="n = 7")
     wait_until(lambda: run.tree.branches[branch.id].finished and branch.tree.branches[inner.id].finished)
-    assert {**run.frame("runs").iloc[0]} == figures
+    assert run.frame("runs").to_csv() == figures
     assert list(run.agents) == ["0", "0.1"]
     assert run.tree.branch_trees[branch.id] == branch.tree
     told = load(run.log_path).tree.branches[branch.id]
