@@ -12,7 +12,7 @@ ALL = (
     *("cold_start", "first_request", "turns", "batch", "sub_agents"),
     *("kernel_start", "many_kernels", "bridge_calls", "notebook_killed", "checkpoint"),
     *("shared_context", "large_context", "large_value", "long_notebook", "large_folder"),
-    *("mapping", "hidden_columns"),
+    *("mapping", "hidden_columns", "replay_jumps"),
 )
 
 

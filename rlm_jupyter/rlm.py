@@ -550,8 +550,7 @@ class RLM:
 
         limits = self._recorded_limits(options)
         change = {"agent": agent, "turn": turn, "code": code, "observation": observation}
-        asked = branched(self._wiring(), run, context, change, options)
-        return self._wiring().start(asked, limits)
+        return branched(self._wiring(), run, context, change, options, limits)
 
     def _recorded_limits(self, options: dict[str, Any]) -> Limits:
         limits = options.pop("limits", None)

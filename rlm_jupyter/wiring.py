@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.budget.ledger import Ledger
@@ -14,7 +15,8 @@ from rlm_jupyter.engine.completions.sampling import Samplings
 from rlm_jupyter.engine.mapping.map_run import MapRun
 from rlm_jupyter.engine.run.conductor import Conductor
 from rlm_jupyter.engine.run.engine_thread import engine
-from rlm_jupyter.engine.run.run import Run, RunArguments
+from rlm_jupyter.engine.run.run import Run
+from rlm_jupyter.engine.run.run_arguments import RunArguments
 from rlm_jupyter.errors import ConfigError, ContextError
 from rlm_jupyter.events.events import AnyEvent, Notice
 from rlm_jupyter.events.journal import Journal
@@ -187,11 +189,17 @@ class Wiring:
             if earlier is not None:
                 earlier.continued_by = None
             raise
-        run.arguments = RunArguments(self.ask_again, given, configs)
+        branch = partial(self._branch, limits)
+        run.arguments = RunArguments(self.ask_again, branch, given, configs)
         self._begin_life(run)
         if earlier is None and asked.recorded is None:  # the others do not begin at their beginning
             self._announce(run, spec, limits)
         return run
+
+    def _branch(self, limits: Limits, run: Run, **change: Any) -> Run:
+        from rlm_jupyter.run_setup.recorded_question import branched
+
+        return branched(self, run, None, change, {}, limits)
 
     def start_map(
         self, task: MapTask, limits: Limits, on_event: Callable[[AnyEvent], None] | None = None

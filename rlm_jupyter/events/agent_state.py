@@ -154,6 +154,29 @@ class UserAnswerState:
     reason: str
 
 
+@dataclass(frozen=True)
+class BranchState:
+    """A run that leaves this one at a turn: what this run's log tells of it."""
+
+    run: str
+    agent: str
+    turn: int
+    change: Literal["code", "observation"]
+    log: str | None
+    """The name of its log."""
+    started: float
+    seq: int
+    """Of the event that told of its start."""
+    status: ev.RunStatus = "running"
+    finished: float | None = None
+    agents: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = 0.0
+    value: dict[str, Any] | None = None
+    error: str | None = None
+
+
 @dataclass
 class AgentState:
     """One agent: a row of the tree and all that its page shows."""
@@ -207,6 +230,8 @@ class AgentState:
     """How far it is, if it asks one question for each row of a table."""
     seq: int = 0
     """Of the last event that changed it: a view compares it with what it has shown."""
+    branch: str = ""
+    """The id of the branch that it belongs to, in a tree that is drawn with branches; else empty."""
 
     @property
     def waits_for(self) -> Activity:

@@ -13,6 +13,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator
 
+# Under these names they are events like those below.
+from rlm_jupyter.events.branch_events import BranchEvent as BranchEvent  # noqa: PLC0414
+from rlm_jupyter.events.branch_events import BranchFinished as BranchFinished  # noqa: PLC0414
+from rlm_jupyter.events.branch_events import BranchStarted as BranchStarted  # noqa: PLC0414
+from rlm_jupyter.events.event_base import Description as Description  # noqa: PLC0414
+from rlm_jupyter.events.event_base import Event as Event  # noqa: PLC0414
+
 _MAX_PICTURE = 300_000
 _BASE64 = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
@@ -49,23 +56,6 @@ writes in the place of a model."""
 
 Place = Literal["memory", "disk", "shared"]
 """Of a value's bytes: a memory file, a file that is gone with the run, or the notebook's data that all agents see."""
-
-Description = dict[str, Any]
-"""What is shown of a value: see `rlm_jupyter.values.describe.api`."""
-
-
-class Event(BaseModel):
-    """What all events have."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True, protected_namespaces=())
-
-    kind: str
-    run: str
-    agent: str
-    seq: int
-    """Counts the run's events from 1."""
-    time: float
-    """Seconds since the epoch."""
 
 
 class RunStarted(Event):
@@ -586,14 +576,17 @@ AnyEvent = Annotated[
     | Notice
     | CodeProved
     | SamplesCompared
+    | BranchStarted
+    | BranchFinished
+    | BranchEvent
     | Command,
     Field(discriminator="kind"),
 ]
 
 _ADAPTER: TypeAdapter[AnyEvent] = TypeAdapter(AnyEvent)
 
-PASSING = (ReplyDelta, CodeOutput)
-"""Events that are shown as they come and not logged: a later event holds the whole."""
+PASSING = (ReplyDelta, CodeOutput, BranchEvent)
+"""Events that are shown as they come and not logged: a later event, or another log, holds the whole."""
 
 
 def parse_event(line: str | bytes) -> AnyEvent:

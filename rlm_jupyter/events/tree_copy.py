@@ -29,11 +29,16 @@ class BranchedTree:
         made.agents, made.completions = dict(base.agents), dict(base.completions)
         made.limits, made.notices, made.held = dict(base.limits), list(base.notices), dict(base.held)
         made.user_answers = list(base.user_answers)
+        made.branches, made.branch_trees = dict(base.branches), dict(base.branch_trees)
+        self._branches: dict[str, BranchedTree] = {}
         self._own: dict[int, object] = {}
         """What was copied for this tree, by its identity; held, so that no other object can have the same one."""
 
     def apply(self, event: ev.AnyEvent) -> None:
         """Fold one event into the tree, as `TreeState.apply`, after what it changes was copied."""
+        if isinstance(event, ev.BranchEvent):
+            self._branch(event)
+            return
         if isinstance(event, ev.AgentStarted):
             self._agent(event.parent)
         if isinstance(event, ev.RunStarted):
@@ -62,6 +67,17 @@ class BranchedTree:
                 agent.mapping = _shallow(agent.mapping)
             case _:
                 pass
+
+    def _branch(self, event: ev.BranchEvent) -> None:
+        """Fold an event of a branch into the tree of that branch, which is another one from then on."""
+        self.state.seq, self.state.last = event.seq, event.time
+        if event.branch not in self.state.branches or not isinstance(event.event, ev.Event):
+            return
+        if event.branch not in self._branches:
+            known = self.state.branch_trees.get(event.branch, TreeState())
+            self._branches[event.branch] = BranchedTree(known)
+            self.state.branch_trees[event.branch] = self._branches[event.branch].state
+        self._branches[event.branch].apply(event.event)  # type: ignore[arg-type]
 
     def _agent(self, id_: str | None) -> AgentState | None:
         known = self.state.agents.get(id_ or "")

@@ -49,6 +49,16 @@ def reduced(tree: TreeState, level: Level) -> TreeState:
         completions={},
         identity="",  # whoever guesses the question could try the guess on a hash
         identity_parts={},
+        branches={
+            id_: replace(
+                branch,
+                log=None if bare else branch.log,
+                value=_described(branch.value, bare=bare),
+                error=_error(branch.error),
+            )
+            for id_, branch in tree.branches.items()
+        },
+        branch_trees={id_: reduced(branch, level) for id_, branch in tree.branch_trees.items()},
     )
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rlm_jupyter.events import events as ev
@@ -14,6 +14,7 @@ from rlm_jupyter.events.agent_state import (
     TOOL_CALLS,
     Activity,
     AgentState,
+    BranchState,
     CallState,
     CellState,
     EstimateState,
@@ -28,6 +29,7 @@ from rlm_jupyter.events.agent_state import (
 __all__ = [
     "Activity",
     "AgentState",
+    "BranchState",
     "CallState",
     "CellState",
     "EstimateState",
@@ -42,6 +44,7 @@ __all__ = [
 
 _STREAM_TAIL = 4000
 _PLACES = ("memory", "disk", "shared")
+_MOST_BRANCHES = 200
 
 
 @dataclass
@@ -125,6 +128,10 @@ class TreeState:
     seq: int = 0
     completions: dict[int, tuple[str, CallState]] = field(default_factory=dict, repr=False)
     """Of each by its number: whose it is, and its state."""
+    branches: dict[str, BranchState] = field(default_factory=dict)
+    """Runs that leave this one at a turn, by their ids; what they spent is in no other field."""
+    branch_trees: dict[str, TreeState] = field(default_factory=dict, repr=False)
+    """Of those of this process the trees, as they grow."""
 
     @classmethod
     def of(cls, events: Iterable[ev.AnyEvent]) -> TreeState:
@@ -142,7 +149,12 @@ class TreeState:
     @property
     def depth(self) -> int:
         """Of the deepest agent; the root is 0."""
-        return max((agent.depth for agent in self.agents.values()), default=0)
+        return max((agent.depth for agent in self.agents.values() if not agent.branch), default=0)
+
+    @property
+    def own_agents(self) -> int:
+        """How many agents it has, without those of branches."""
+        return sum(not agent.branch for agent in self.agents.values())
 
     def activity(self, agent: AgentState) -> Activity:
         """Returns what an agent is doing now."""
@@ -182,6 +194,8 @@ class TreeState:
                 self.limits[name] = float(value) if value != "none" else None
             case ev.RunEstimated() | ev.ValuesHeld() | ev.CodeProved() | ev.SamplesCompared():
                 self._about_run(event)
+            case ev.BranchStarted() | ev.BranchFinished() | ev.BranchEvent():
+                self._about_branch(event)
             case ev.Notice():
                 (agent.notices if agent else self.notices).append(event.text)
             case _ if agent is not None:
@@ -202,6 +216,38 @@ class TreeState:
                 self.proof = {name: getattr(event, name) for name in told}
             case ev.SamplesCompared():
                 self.agreement = event.model_dump(exclude={"kind", "run", "agent", "seq", "time"})
+
+    def _about_branch(self, event: ev.BranchStarted | ev.BranchFinished | ev.BranchEvent) -> None:
+        known = self.branches.get(event.branch)
+        if isinstance(event, ev.BranchStarted):
+            if known is None and len(self.branches) < _MOST_BRANCHES:
+                self.branches[event.branch] = BranchState(
+                    run=event.branch,
+                    agent=event.agent,
+                    turn=event.turn,
+                    change=event.change,
+                    log=event.log,
+                    started=event.time,
+                    seq=event.seq,
+                )
+        elif known is None:
+            return
+        elif isinstance(event, ev.BranchEvent):
+            if isinstance(event.event, ev.Event):  # of a log that somebody made, it is none
+                tree = self.branch_trees.setdefault(event.branch, TreeState())
+                tree.apply(event.event)  # type: ignore[arg-type]
+        else:
+            self.branches[event.branch] = replace(
+                known,
+                status=event.status,
+                finished=event.time,
+                agents=event.agents,
+                input_tokens=event.input_tokens,
+                output_tokens=event.output_tokens,
+                cost=event.cost,
+                value=event.value,
+                error=event.error,
+            )
 
     def _start(self, event: ev.RunStarted, earlier: float) -> None:
         """Begin; in the tree of a conversation, whose first question came `earlier`, begin the next question."""

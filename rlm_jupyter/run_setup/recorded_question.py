@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rlm_jupyter.engine.run.recorded_run import Branch
 from rlm_jupyter.engine.samples.samples import Samples
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.run_setup.branch_link import link_branch
 from rlm_jupyter.run_setup.question import Inherited, Question
 from rlm_jupyter.run_setup.resumption import Recording
 
@@ -109,8 +110,9 @@ def branched(
     context: Any,
     change: Mapping[str, Any],
     options: Mapping[str, Any],
-) -> Question:
-    """Returns the question of a run that leaves another one at a turn.
+    limits: Limits,
+) -> Run:
+    """Begin a run that leaves another one at a turn, and tell that one of it if it is held.
 
     Args:
         asker: starts runs.
@@ -118,6 +120,7 @@ def branched(
         context: its data; None for what was kept.
         change: the fields of a `Branch`.
         options: of the question.
+        limits: what the branch may spend.
 
     Raises:
         RLMError: why it cannot be.
@@ -129,7 +132,10 @@ def branched(
             f"Run `{recording.tree.run}` goes on in the kernel of run `{recording.tree.continues}`, which has changed "
             "since: branch off that one, or ask it anew."
         )
-    return _question(recording, context, branch, options)
+    made = asker.start(_question(recording, context, branch, options), limits)
+    if recording.live is not None:
+        link_branch(recording.live, made, branch)
+    return made
 
 
 def _branch(change: Mapping[str, Any]) -> Branch:

@@ -23,6 +23,7 @@ from rlm_jupyter.events.tree_state import (
 from rlm_jupyter.text.sanitize import clean, head_tail, omitted, one_line
 from rlm_jupyter.values.charts.embedded import fitted
 from rlm_jupyter.views import protocol
+from rlm_jupyter.views.branch_rows import branches_of_turn, with_branches
 from rlm_jupyter.views.description import ROWS, description
 from rlm_jupyter.views.find_agent import find_agent
 from rlm_jupyter.views.json_numbers import count, finite
@@ -62,6 +63,7 @@ def detail(
     Raises:
         AgentNotFoundError: the run has no agent of that id.
     """
+    state = with_branches(state)
     agent = find_agent(state, agent_id)
     page: protocol.Detail = {
         "question": head_tail(agent.question, _QUESTION),
@@ -99,6 +101,10 @@ def detail(
         wanted, forms, room - json_size([page["variables"], page["sub_calls"]])
     )
     page["turns"].sort(key=lambda item: item["turn"])
+    branched = branches_of_turn(state, agent)
+    for shown in page["turns"]:
+        if found := branched.get(shown["turn"]):
+            shown["branches"] = [{"agent": id_, "title": name} for id_, name in found]
     return page
 
 
@@ -272,7 +278,7 @@ def prompt(state: TreeState, agent_id: str, *, max_bytes: int = MAX_BYTES) -> li
     """
     messages: list[Mapping[str, str]] = []
     reply = ""
-    for turn in find_agent(state, agent_id).turns:
+    for turn in find_agent(with_branches(state), agent_id).turns:
         if (
             turn.call.start == len(messages) + 1
         ):  # the reply before it is known already, so it was not told again

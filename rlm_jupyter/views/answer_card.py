@@ -103,7 +103,7 @@ def facts(state: TreeState) -> list[str]:
     """Returns what a run took: agents, completions, tokens, money, time."""
     about = "about " if state.estimated else ""
     return [
-        fmt.amount(len(state.agents), "agent"),
+        fmt.amount(state.own_agents, "agent"),
         fmt.amount(state.calls, "call"),
         f"{about}{fmt.count(state.input_tokens + state.output_tokens)} tokens",
         "cost unknown" if state.cost is None else fmt.money(state.cost),

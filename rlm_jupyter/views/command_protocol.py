@@ -102,6 +102,17 @@ class AnswerCommand(TypedDict):
     """What was typed, if there are no options."""
 
 
+class BranchCommand(TypedDict):
+    """Asks from a turn of a run that has ended, with other code or another observation: a run of its own."""
+
+    kind: Literal["branch"]
+    agent: str
+    turn: int
+    change: Literal["code", "observation"]
+    text: str
+    """The code, or what the model is told after the turn."""
+
+
 class PauseCommand(TypedDict):
     """Makes each turn wait for `next`."""
 
@@ -149,6 +160,7 @@ Command = (
     | NextCommand
     | ReplyCommand
     | AnswerCommand
+    | BranchCommand
     | PauseCommand
     | ResumeCommand
     | SeekCommand

@@ -123,6 +123,8 @@ class Run(TypedDict):
     """False: clicks arrive only after the cell has ended."""
     step: bool
     paused: bool
+    branches: bool
+    """Whether a branch can be started from a turn of it."""
     saved: Level | None
     """Of a page that was saved as a file: no kernel answers there, and times stand still."""
     replay: Replay | None
@@ -167,6 +169,7 @@ RUN_DEFAULTS: Run = {
     "clicks": True,
     "step": False,
     "paused": False,
+    "branches": False,
     "saved": None,
     "replay": None,
 }
@@ -205,6 +208,8 @@ class Agent(TypedDict):
     """The cell that waits for `next` in step mode."""
     spans: list[Span] | None
     """What the timeline draws; without it a lane is one bar."""
+    branch: str | None
+    """The run that it belongs to, where that is a branch of the one that is shown."""
 
 
 AGENT_DEFAULTS: Agent = {
@@ -233,6 +238,7 @@ AGENT_DEFAULTS: Agent = {
     "rev": 0,
     "pending_code": None,
     "spans": None,
+    "branch": None,
 }
 """The value of each field that a row leaves out."""
 
@@ -325,6 +331,14 @@ class ToolCall(TypedDict):
     error: NotRequired[str | None]
 
 
+class TurnBranch(TypedDict):
+    """A branch that leaves a run at a turn."""
+
+    agent: str
+    """Its row in the tree."""
+    title: str
+
+
 class Turn(TypedDict):
     """One reply of the model and the cells in it."""
 
@@ -351,6 +365,8 @@ class Turn(TypedDict):
     streaming: bool
     error: str | None
     """Why there is no reply."""
+    branches: NotRequired[list[TurnBranch]]
+    """Runs that leave this one at this turn."""
 
 
 class SubCall(TypedDict):
@@ -429,6 +445,8 @@ class PatchMessage(TypedDict):
     """Record<string, Partial<Agent>>"""
     gone: NotRequired[list[str]]
     """Agents that have not begun at the moment that is shown now."""
+    back: NotRequired[list[str]]
+    """Of those, agents that have begun again: as they were told last, but for what `agents` says."""
 
 
 class DetailMessage(TypedDict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rlm_jupyter.errors import ConfigError
@@ -13,6 +14,7 @@ from rlm_jupyter.events.tree_history import TreeHistory
 from rlm_jupyter.events.tree_state import AgentState, TreeState
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.views import replay_protocol as protocol
+from rlm_jupyter.views.branch_rows import with_branches
 from rlm_jupyter.views.json_numbers import finite
 from rlm_jupyter.views.replay_caption import caption, flow
 from rlm_jupyter.views.replay_outline import outline
@@ -30,6 +32,8 @@ class Replay:
     Args:
         events: the run's events in their order.
         reduce: what is taken out of each state before it is shown.
+        branches: the trees of the run's branches at their ends, as far as they are known: what happens in a branch is
+            in its own log, so a replay has it when it ended.
 
     Attributes:
         history: the states.
@@ -37,11 +41,15 @@ class Replay:
     """
 
     def __init__(
-        self, events: Sequence[ev.AnyEvent], reduce: Callable[[TreeState], TreeState] | None = None
+        self,
+        events: Sequence[ev.AnyEvent],
+        reduce: Callable[[TreeState], TreeState] | None = None,
+        branches: Mapping[str, TreeState] | None = None,
     ) -> None:
         self.history = TreeHistory(events)
         self.position = len(self.history)
         self._reduce = reduce
+        self._branches = branches or {}
         self._stops: dict[str, list[int]] = {"turn": [], "agent": []}
         self._counted = 0
 
@@ -49,7 +57,10 @@ class Replay:
     def tree(self) -> TreeState:
         """The state at the position; it is valid until the next move."""
         state = self.history.at(self.position)
-        return state if self._reduce is None else self._reduce(state)
+        if ended := [id_ for id_, branch in state.branches.items() if branch.finished is not None]:
+            known = {id_: self._branches[id_] for id_ in ended if id_ in self._branches}
+            state = replace(state, branch_trees=known)
+        return with_branches(state if self._reduce is None else self._reduce(state))
 
     def outline(self) -> protocol.Outline:
         """Returns what the slider needs."""

@@ -62,7 +62,7 @@ def _of_run(state: TreeState, event: ev.AnyEvent) -> str:  # noqa: PLR0911 - one
                 else ("The question is asked.")
             )
         case ev.RunFinished():
-            spent = f"{amount(len(state.agents), 'agent')}, {money(state.cost)}"
+            spent = f"{amount(state.own_agents, 'agent')}, {money(state.cost)}"
             value = _line(state.value)
             return (
                 f"The run {_ENDS[event.status]}: {value} ({spent})."

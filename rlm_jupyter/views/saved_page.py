@@ -26,6 +26,7 @@ from rlm_jupyter.events.tree_state import TreeState
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.agent_page import detail, prompt
+from rlm_jupyter.views.branch_rows import with_branches
 from rlm_jupyter.views.code_view import code_text, kept_code
 from rlm_jupyter.views.saved_replay import saved_replay
 from rlm_jupyter.views.static_html import static_html
@@ -95,11 +96,12 @@ def saved_page(
     Raises:
         ConfigError: the widget's script is missing from the installation.
     """
-    tree = reduced(state, level)
+    tree = with_branches(reduced(state, level))
     style, script = _STYLE + _asset("widget.css"), _asset("saved_page.js")
     shown = kept_code(code, level)
     parts = {} if shown is None else {"code": code_text(shown)}
-    data = _json({**_data(tree, level, max_bytes), "replay": saved_replay(events, level), **parts})
+    replay = saved_replay(events, level, branches=state.branch_trees)
+    data = _json({**_data(tree, level, max_bytes), "replay": replay, **parts})
     policy = f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:; {_NO_WAY_OUT}"
     return (
         f"{_head(tree, policy)}<style>{style}</style></head><body><main><h1>{_title(tree)}</h1>"
@@ -116,7 +118,7 @@ def static_page(state: TreeState, *, level: Level = "all") -> str:
         state: the tree; hold the run's lock while it is live.
         level: how much of the run is in it.
     """
-    tree = reduced(state, level)
+    tree = with_branches(reduced(state, level))
     style = _STATIC_STYLE
     policy = f"default-src 'none'; style-src {_hash(style)} {_hash(STYLE)}; img-src data:; {_NO_WAY_OUT}"
     return (

@@ -7,7 +7,7 @@ whose page did not fit has it up to some moment, and at the end of the run.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +35,11 @@ _ALL = 10**9
 
 
 def saved_replay(
-    events: Sequence[ev.AnyEvent], level: Level, *, max_bytes: int = MAX_BYTES
+    events: Sequence[ev.AnyEvent],
+    level: Level,
+    *,
+    max_bytes: int = MAX_BYTES,
+    branches: Mapping[str, TreeState] | None = None,
 ) -> dict[str, Any] | None:
     """Returns what the replay of a saved page needs; None if there is nothing to step through.
 
@@ -43,10 +47,11 @@ def saved_replay(
         events: the run's events in their order.
         level: how much of the run is in the file.
         max_bytes: of all changes.
+        branches: the trees of the run's branches, as far as they are known.
     """
     if not events:
         return None
-    replay = Replay(events, _Reducer(level))
+    replay = Replay(events, _Reducer(level), branches)
     agents = len(replay.tree.agents)
     most = max(_FEWEST, min(MAX_MOMENTS, _MAX_WORK // max(agents, 1)))
     room = int(max_bytes * _ROWS_SHARE)

@@ -19,6 +19,7 @@ from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
 from rlm_jupyter.values.charts.embedded import fitted
 from rlm_jupyter.views.answer_card import answer_card
+from rlm_jupyter.views.branch_rows import branches_told, with_branches
 from rlm_jupyter.views.description import description
 from rlm_jupyter.views.mapped_rows import row_name
 from rlm_jupyter.views.protocol import Description
@@ -105,6 +106,7 @@ class _Page:
     def __init__(
         self, state: TreeState, max_bytes: int, max_agents: int, *, after_widget: bool = False
     ) -> None:
+        state = with_branches(state)
         self._state = state
         self._after_widget = after_widget
         self._totals = Totals()
@@ -151,14 +153,14 @@ class _Page:
     def _folded(self) -> str:
         """Returns what stands for the agents while they are folded away, below the answer."""
         state = self._state
-        return f"How it came about: {fmt.amount(len(state.agents), 'agent')} · depth {state.depth}"
+        return f"How it came about: {fmt.amount(state.own_agents, 'agent')} · depth {state.depth}"
 
     def _head(self) -> str:
         state = self._state
         tokens = f"{fmt.count(state.input_tokens)} tokens in, {fmt.count(state.output_tokens)} out"
         facts = [
             f"depth {state.depth}",
-            fmt.amount(len(state.agents), "agent"),
+            fmt.amount(state.own_agents, "agent"),
             calls_told(state),
             tokens,
             fmt.money(state.cost),
@@ -182,6 +184,8 @@ class _Page:
             note = state.provenance or "scripted: no language model answers here"
             parts.append(f'<div class="rlm-s-note">{line(note, 500)}</div>')
         parts += [f'<div class="rlm-s-note">{line(note, 500)}</div>' for note in state.notices[-8:]]
+        if (branched := branches_told(state)) is not None:
+            parts.append(f'<div class="rlm-s-dim">Branches: {line(branched, 300)}</div>')
         return "".join(parts)
 
     def _foot(self) -> str:

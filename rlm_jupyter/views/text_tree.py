@@ -24,6 +24,7 @@ from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import clean, head_tail, one_line
 from rlm_jupyter.views.agent_page import newest_tool_calls, tool_names
 from rlm_jupyter.views.answer_card import answer_card
+from rlm_jupyter.views.branch_rows import branches_of_turn, branches_told, with_branches
 from rlm_jupyter.views.description import description
 from rlm_jupyter.views.expected_spend import expected_line
 from rlm_jupyter.views.find_agent import find_agent
@@ -75,7 +76,7 @@ def summary_line(state: TreeState, at: float | None = None) -> str:
     parts = [
         f"RLM run {one_line(state.run, 40)}",
         state.status,
-        fmt.amount(len(state.agents), "agent"),
+        fmt.amount(state.own_agents, "agent"),
         f"depth {state.depth}",
         calls_told(state),
         f"{fmt.count(state.input_tokens + state.output_tokens)} tokens",
@@ -118,6 +119,7 @@ def tree(
             None: the time of its newest event.
         with_card: whether the answer stands above the agents of a run that has ended.
     """
+    state = with_branches(state)
     return "\n".join([*head_lines(state, at, with_card=with_card), *_Drawing(state, max_agents, at).lines()])
 
 
@@ -137,6 +139,8 @@ def head_lines(state: TreeState, at: float | None = None, *, with_card: bool = T
     if state.scripted or state.provenance:
         lines.append(f"Note: {one_line(state.provenance or 'scripted: no language model answers here', 300)}")
     lines += [f"Note: {one_line(text, 300)}" for text in state.notices]
+    if (branched := branches_told(state)) is not None:
+        lines.append(f"Branches: {branched}")
     return lines
 
 
@@ -244,7 +248,9 @@ def show_agent(state: TreeState, agent_id: str) -> str:
     Raises:
         AgentNotFoundError: the run has no agent of that id.
     """
+    state = with_branches(state)
     agent = find_agent(state, agent_id)
+    branched = branches_of_turn(state, agent)
     lines = [agent_line(state, agent), f"Question: {_indented(clean(agent.question, _QUOTE), 10)}"]
     if agent.context is not None:
         lines.append(f"Context: {placed(agent.context)}")
@@ -252,6 +258,7 @@ def show_agent(state: TreeState, agent_id: str) -> str:
         lines.append(f"Tools: {tools}")
     for turn in agent.turns:
         lines += ["", *_turn(turn)]
+        lines += [f"   {name} (agent {id_})" for id_, name in branched.get(turn.turn, ())]
     if agent.calls:
         lines += ["", *_plain_calls(agent)]
     if agent.variables:

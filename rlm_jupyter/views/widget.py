@@ -22,8 +22,10 @@ from rlm_jupyter.errors import RLMError, RunNotFoundError
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.agent_page import detail, prompt
+from rlm_jupyter.views.branch_rows import BranchedView, with_branches
 from rlm_jupyter.views.code_requests import CodeRequests
-from rlm_jupyter.views.widget_commands import Commands, RunFace, failure, free_name, value_name
+from rlm_jupyter.views.find_agent import find_agent
+from rlm_jupyter.views.widget_commands import Commands, RunFace, branching, failure, free_name, value_name
 from rlm_jupyter.views.widget_messages import Patcher
 from rlm_jupyter.views.widget_replay import Kind, WidgetReplay
 
@@ -81,12 +83,15 @@ class RunWidget(anywidget.AnyWidget):
         self._clock = clock
         # Not the run's lock: this one also orders the messages of two threads (subshells handle clicks on others).
         self._sending = threading.RLock()
-        self._patcher = Patcher(run.tree, clicks=clicks, notices=notices)
+        self._branched = BranchedView()
+        self._patcher = Patcher(self._branched.of(run.tree), clicks=clicks, notices=notices)
         self._parts: deque[protocol.SnapshotMessage] = deque()
         self._whole = 1
         self._last = float("-inf")
         self._pumping = False
-        self._replay = WidgetReplay(lambda: self._run.events, only=replay == "log")
+        self._replay = WidgetReplay(
+            lambda: self._run.events, lambda: self._run.tree.branch_trees, only=replay == "log"
+        )
         if replay is not None:
             self._show_moment({"position": _END})
         self._code = CodeRequests(lambda: self._run)
@@ -106,6 +111,7 @@ class RunWidget(anywidget.AnyWidget):
     def _gone(self, _known: object) -> None:
         """Let go of the tree too; on any thread."""
         self._patcher.let_go()
+        self._branched.let_go()
 
     def __repr__(self) -> str:
         try:
@@ -147,14 +153,18 @@ class RunWidget(anywidget.AnyWidget):
 
     def _patch(self) -> protocol.PatchMessage | None:
         run = self._known()
+        self._patcher.branches = branching(run) is not None
         if self._replay.active:
             self._count_events(run)
             return self._patcher.patch()
         if run is None:
             return None
         with run.lock:
-            if run.tree is not self._patcher.state:  # of a conversation, whose next question has begun
-                self._patcher.show(run.tree, None)
+            tree = self._branched.of(run.tree)
+            if (
+                tree is not self._patcher.state
+            ):  # of a conversation, whose next question has begun, or with branches
+                self._patcher.show(tree, None)
             self._patcher.paused = bool(getattr(run, "paused", False))
             return self._patcher.patch()
 
@@ -174,7 +184,7 @@ class RunWidget(anywidget.AnyWidget):
             return
         run = self._run
         with run.lock:
-            self._patcher.show(run.tree, None)
+            self._patcher.show(self._branched.of(run.tree), None)
 
     def pump(self) -> None:
         """Go on telling at the pace of patches until all is told, also when no cell flushes any more."""
@@ -250,7 +260,7 @@ class RunWidget(anywidget.AnyWidget):
         agent, turn = str(content.get("agent")), content.get("turn")
         page = self._read(lambda tree: detail(tree, agent, turn=turn if isinstance(turn, int) else None))
         if self._namespace is not None and not self._replay.active:
-            name = self._read(lambda tree: tree.agents[agent].name)
+            name = self._read(lambda tree: find_agent(with_branches(tree), agent).name)
             for variable in page["variables"]:
                 variable["free_name"] = free_name(variable["name"], agent, self._namespace)
             if page["value"] is not None:

@@ -95,6 +95,14 @@ class RunFace(Protocol):
         """End the pause."""
 
 
+def branching(run: RunFace | None) -> Callable[..., Any] | None:
+    """Returns what starts a branch of a run; None if it goes on, has been closed, or is none that can be left."""
+    start: Callable[..., Any] | None = getattr(getattr(run, "arguments", None), "branch", None)
+    if start is None or run is None or not run.done or getattr(run, "closed", True):
+        return None
+    return None if run.tree.continues is not None or run.tree.plain else start
+
+
 class NameTakenError(ConfigError):
     """The notebook has a variable of that name, and overwriting it was not asked for."""
 
@@ -166,6 +174,7 @@ class Commands:
             "pause": self._pause,
             "resume": self._resume,
             "retry": self._retry,
+            "branch": self._branch,
         }
 
     def handle(self, message: Mapping[str, Any], reply: Reply) -> None:
@@ -251,6 +260,24 @@ class Commands:
             agent
         )
         reply(success(message, f"Agent {agent} is asked again."))
+
+    def _branch(self, message: Mapping[str, Any], reply: Reply) -> None:
+        run, agent, turn, text = self._run(), self._agent(message), message.get("turn"), message.get("text")
+        change = message.get("change")
+        if change not in ("code", "observation") or not isinstance(text, str) or type(turn) is not int:
+            raise ConfigError("A branch names a turn by its number, and has a text: code or an observation.")
+        start = branching(run)
+        if start is None:
+            raise ConfigError(
+                f"Run `{one_line(run.id, 60)}` cannot be left from here: it goes on, is a follow-up, or its kernels "
+                "have ended. `%rlm branch` can leave the log of a run that has ended."
+            )
+
+        def work() -> None:
+            made = start(run, agent=agent, turn=turn, **{change: text})
+            reply(success(message, f"Branch {made.id} has begun: its row is below agent {agent}."))
+
+        self._in_thread(work, message, reply)
 
     def _optional(self, name: str, refusal: str) -> Callable[..., None]:
         """Returns a command that not every run has (one read from a log has no limits to raise)."""

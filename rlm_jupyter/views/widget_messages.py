@@ -19,6 +19,7 @@ from rlm_jupyter.events.tree_state import AgentState, TreeState
 from rlm_jupyter.text.sanitize import clean, one_line
 from rlm_jupyter.views import protocol
 from rlm_jupyter.views.answer_card import answer_card
+from rlm_jupyter.views.branch_rows import branches_told
 from rlm_jupyter.views.expected_spend import expected_line
 from rlm_jupyter.views.json_numbers import count, finite, whole
 from rlm_jupyter.views.mapped_rows import row_name
@@ -36,7 +37,7 @@ _PICO = 10**12
 _MOST_USD = 1e12
 _PENDING = 32_000
 _SPANS = 48
-_MAX_GONE = 1000
+_GONE_SHARE = 2
 _MOST_OPTIONS = 8
 
 Row = dict[str, Any]
@@ -95,6 +96,7 @@ def row(state: TreeState, agent: AgentState, cost_total: float | None) -> protoc
         "rev": count(agent.seq),
         "pending_code": pending_code(agent),
         "spans": _spans(agent),
+        "branch": one_line(agent.branch, 80) or None,
     }
 
 
@@ -119,7 +121,12 @@ def pending_code(agent: AgentState) -> str | None:
 
 
 def run_fields(
-    state: TreeState, *, clicks: bool = True, notices: Sequence[str] = (), paused: bool = False
+    state: TreeState,
+    *,
+    clicks: bool = True,
+    notices: Sequence[str] = (),
+    paused: bool = False,
+    branches: bool = False,
 ) -> protocol.Run:
     """Make the run's head line.
 
@@ -128,8 +135,10 @@ def run_fields(
         clicks: whether clicks arrive while the cell runs.
         notices: what this view has to say, besides what the run says.
         paused: whether the user paused the run.
+        branches: whether a branch can be started from it.
     """
     context = state.context or {}
+    branched = [f"Branches: {told}"] if (told := branches_told(state)) is not None else []
     return {
         "id": state.run,
         "question": clean(state.question, _TEXT),
@@ -146,7 +155,7 @@ def run_fields(
         "token_limit": whole(state.limits.get("tokens")),
         "calls": count(state.requests),
         "call_limit": whole(state.limits.get("calls")),
-        "agents": len(state.agents),
+        "agents": state.own_agents,
         "depth": count(state.depth),
         "in_flight": state.in_flight,
         "context_bytes": whole(context.get("bytes")),
@@ -161,13 +170,14 @@ def run_fields(
         "proof": _proof(state),
         "card": answer_card(state),
         "error": None if state.error is None else clean(state.error, _TEXT),
-        "notices": [clean(text, 500) for text in [*notices, *state.notices][-_MAX_NOTICES:]],
+        "notices": [clean(text, 500) for text in [*notices, *state.notices, *branched][-_MAX_NOTICES:]],
         "expected": expected_line(state),
         "asked": _asked(state),
         "provenance": None if state.provenance is None else clean(state.provenance, 500),
         "clicks": clicks,
         "step": state.step,
         "paused": paused,
+        "branches": branches,
         "saved": None,
         "replay": None,
     }
@@ -228,8 +238,9 @@ class Totals:
             return made
         for agent in reversed(state.agents.values()):  # all others are children of one that began before them
             own = made._own[agent.id] = _pico(agent.cost)
-            made._sum[agent.id] = (own or 0) + sum(made._sum[child] for child in agent.children)
-            made._unknown[agent.id] = (own is None) + sum(made._unknown[child] for child in agent.children)
+            below = _own_children(state, agent)
+            made._sum[agent.id] = (own or 0) + sum(made._sum[child] for child in below)
+            made._unknown[agent.id] = (own is None) + sum(made._unknown[child] for child in below)
         return made
 
     def update(self, state: TreeState, agent: AgentState) -> list[str]:
@@ -251,10 +262,18 @@ class Totals:
         return None if self._unknown.get(agent_id) else self._sum.get(agent_id, 0) / _PICO
 
 
+def _own_children(state: TreeState, agent: AgentState) -> Sequence[str]:
+    """Returns the agents below one, without the branches there: what they spent is their own."""
+    if not state.branches:
+        return agent.children
+    return [child for child in agent.children if state.agents[child].branch == agent.branch]
+
+
 def _path(state: TreeState, agent: AgentState | None) -> Iterator[str]:
-    """Walk from an agent up to the root; ends also where a damaged log goes in a circle."""
+    """Walk from an agent up to the root of its run; ends also where a damaged log goes in a circle."""
     seen: set[str] = set()
-    while agent is not None and agent.id not in seen:
+    branch = agent.branch if agent is not None else ""
+    while agent is not None and agent.id not in seen and agent.branch == branch:
         seen.add(agent.id)
         yield agent.id
         agent = state.agents.get(agent.parent or "")
@@ -277,6 +296,7 @@ class Patcher:
         clicks: whether clicks arrive while the cell runs.
         notices: what this view has to say, besides what the run says.
         paused: whether the user paused the run.
+        branches: whether a branch can be started from a turn of it.
         replay: the moment that is shown; None if it is the present.
     """
 
@@ -284,7 +304,7 @@ class Patcher:
         self.seq = 0
         self.clicks = clicks
         self.notices = list(notices)
-        self.paused = False
+        self.paused = self.branches = False
         self.replay: Replay | None = None
         self._state = state
         self._seen = -1
@@ -295,6 +315,9 @@ class Patcher:
         self._rows: dict[str, protocol.Agent] = {}
         self._dirty: dict[str, None] = {}
         self._gone: list[str] = []
+        self._withdrawn: dict[str, protocol.Agent] = {}
+        """Rows of agents that have not begun at the moment that is shown. Pages keep them too: going back and forth in
+        a run of thousands of agents, each is told once."""
 
     @property
     def state(self) -> TreeState:
@@ -308,8 +331,12 @@ class Patcher:
             state: whose agents have another number (`seq`) wherever they differ from what was told.
             replay: which moment it is; None if it is the live state.
         """
+        # From one moment of a replay to a later one it is as in a live run: what changed has a higher number.
+        onward = self.replay is not None and replay is not None and state.seq >= self._seen and not self._gone
+        onward = onward and not state.branches  # which are numbered by other logs
         self._state, self.replay, self._over = state, replay, False
-        self._scan_all()
+        if not onward:
+            self._scan_all()
 
     def snapshot(self, max_bytes: int = MAX_BYTES) -> list[protocol.SnapshotMessage]:
         """Returns all that was told so far, for a page that has missed it, in one message or more."""
@@ -317,6 +344,7 @@ class Patcher:
             self._scan()
             self._run = self._run_fields()
             self._take(None)
+        self._withdrawn.clear()  # a page that takes this has never had them
         parts: list[dict[str, Row]] = [{}]
         room = max_bytes - _ENVELOPE - json_size(self._run)
         for id_, told in self._rows.items():
@@ -352,15 +380,29 @@ class Patcher:
         told: Mapping[str, object] = self._run or {}
         run = {name: value for name, value in fields.items() if told.get(name, ...) != value}
         self._run = fields
-        gone, self._gone = self._gone[:_MAX_GONE], self._gone[_MAX_GONE:]
-        for id_ in gone:
-            del self._rows[id_]
-        agents = self._take(max_bytes - _ENVELOPE - json_size(run) - json_size(gone))
-        if not (run or agents or gone):
+        gone = self._withdraw(max_bytes // _GONE_SHARE)
+        agents, back = self._take(max_bytes - _ENVELOPE - json_size(run) - json_size(gone))
+        if not (run or agents or gone or back):
             return None
         self.seq += 1
         patch: protocol.PatchMessage = {"kind": "patch", "seq": self.seq, "run": run, "agents": agents}
-        return {**patch, "gone": gone} if gone else patch
+        if gone:
+            patch["gone"] = gone
+        if back:
+            patch["back"] = back
+        return patch
+
+    def _withdraw(self, room: int) -> list[str]:
+        """Returns as many agents that have not begun as fit into `room` bytes, at least one if there is one."""
+        taken: list[str] = []
+        for id_ in self._gone:
+            room -= json_size(id_) + 2
+            if room < 0 and taken:
+                break
+            taken.append(id_)
+            self._withdrawn[id_] = self._rows.pop(id_)
+        del self._gone[: len(taken)]
+        return taken
 
     def let_go(self) -> None:
         """Take the last state, and hold the tree no longer: its run is gone, and nothing changes any more."""
@@ -376,10 +418,16 @@ class Patcher:
         return bool(self._dirty or self._gone) or self._state.seq != self._seen
 
     def _to_say(self) -> tuple[object, ...]:
-        return (self.clicks, self.paused, self.replay, *self.notices)
+        return (self.clicks, self.paused, self.branches, self.replay, *self.notices)
 
     def _run_fields(self) -> protocol.Run:
-        fields = run_fields(self._state, clicks=self.clicks, notices=self.notices, paused=self.paused)
+        fields = run_fields(
+            self._state,
+            clicks=self.clicks,
+            notices=self.notices,
+            paused=self.paused,
+            branches=self.branches,
+        )
         fields["replay"] = self.replay
         return fields
 
@@ -406,21 +454,30 @@ class Patcher:
         }
         self._seen = self._state.seq
 
-    def _take(self, room: int | None) -> dict[str, Row]:
-        """Describes as many changed agents as fit into `room` bytes, at least of one."""
+    def _take(self, room: int | None) -> tuple[dict[str, Row], list[str]]:
+        """Describes as many changed agents as fit into `room` bytes, at least one; and names those that begin again."""
         taken: dict[str, Row] = {}
+        back: list[str] = []
         for id_ in list(self._dirty):
-            new = row(self._state, self._state.agents[id_], self._totals.get(id_))
-            change = _change(self._rows.get(id_), new)
+            agent, total = self._state.agents[id_], self._totals.get(id_)
+            told = self._rows.get(id_)
+            returns = told is None and id_ in self._withdrawn
+            known = self._withdrawn[id_] if returns else told
+            same = known is not None and (known["rev"], known["cost_total"]) == (agent.seq, total)
+            new = known if known is not None and same else row(self._state, agent, total)
+            change = {} if same else _change(known, new)
             if room is not None:
-                room -= json_size({id_: change})
-                if room < 0 and taken:
+                room -= json_size({id_: change}) * bool(change) + (json_size(id_) + 2) * returns
+                if room < 0 and (taken or back):
                     break
             del self._dirty[id_]
             self._rows[id_] = new
+            if returns:
+                back.append(id_)
+                del self._withdrawn[id_]
             if change:
                 taken[id_] = change
-        return taken
+        return taken, back
 
 
 def _change(old: protocol.Agent | None, new: protocol.Agent) -> Row:

@@ -23,11 +23,19 @@ class WidgetReplay:
 
     Args:
         events: the run's events so far; raises `RLMError` where they are gone.
+        branches: the trees of its branches so far, by their ids.
         only: whether the run has no present to go back to: it is a log.
     """
 
-    def __init__(self, events: Callable[[], Sequence[ev.AnyEvent]], *, only: bool = False) -> None:
+    def __init__(
+        self,
+        events: Callable[[], Sequence[ev.AnyEvent]],
+        branches: Callable[[], Mapping[str, TreeState]] = dict,
+        *,
+        only: bool = False,
+    ) -> None:
         self._events = events
+        self._branches = branches
         self._known: weakref.ref[Replay] | None = None
         self._position = 0
         self.only = only
@@ -72,7 +80,7 @@ class WidgetReplay:
     def _replay(self, *, newest: bool = False) -> Replay:
         replay = self._known() if self._known is not None else None
         if replay is None:
-            replay = Replay(self._events())
+            replay = Replay(self._events(), branches=self._branches())
             replay.position = self._position
             self._known = weakref.ref(replay)
         elif newest and not self.only:

@@ -13,6 +13,7 @@ from rlm_jupyter.errors import ConfigError, ContextError, RunNotFoundError
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.records import load, values
 from rlm_jupyter.values.value_files import ValueKey, directory_of
+from rlm_jupyter.views import text_tree
 
 TURNS = [
     "import time\nn = len(context)\nprint(n, time.time_ns())",
@@ -242,6 +243,28 @@ def test_a_branch_has_other_code_from_a_turn_on_and_leaves_the_other_run_as_it_w
     assert branch.tree.resumes == run.id
     assert branch.tree.branch == "turn 2 of agent `0`, with other code"
     assert "part = note = 'mine'" in branch.messages()[-3]["content"]  # the model reads that as its own
+
+
+def test_the_run_that_is_left_tells_of_its_branches_and_of_theirs(ask):
+    run = ask(Asked(), "start", "root", [1, 2, 3])
+    figures = run.frame("runs").to_csv()
+    branch = ask(Asked(), "branch", run, 2, code="part = note = 'mine'")
+    inner = ask(Asked(), "branch", branch, 1, code="n = 7")
+    wait_until(lambda: run.tree.branches[branch.id].finished and branch.tree.branches[inner.id].finished)
+    assert run.frame("runs").to_csv() == figures
+    assert list(run.agents) == ["0", "0.1"]
+    assert run.tree.branch_trees[branch.id] == branch.tree
+    told = load(run.log_path).tree.branches[branch.id]
+    assert (told.agent, told.turn, told.change) == ("0", 2, "code")
+    assert (told.log, told.status, told.agents) == (branch.log_path.name, "done", len(branch.tree.agents))
+    assert told.cost == branch.cost
+    assert told.value["summary"] == branch.value_description["summary"]
+    drawn = text_tree.tree(run.tree)
+    assert "0~1 done" in drawn
+    assert "0~1~1 done" in drawn
+    assert f"This branches off run `{run.id}`" in text_tree.tree(branch.tree)
+    resumed = ask(Asked(), "resume", str(run.log_path))
+    assert resumed.value == run.value
 
 
 def test_a_branch_has_another_observation_and_the_model_reads_that(ask, first):

@@ -1,5 +1,6 @@
 """A replay behind the widget: what a page gets at each moment, how it gets there, and what it is told."""
 
+import random
 import time
 
 import pytest
@@ -44,13 +45,14 @@ class Page:
 
     def __init__(self, desk):
         self.desk, self.taken, self.run, self.agents, self.seq = desk, 0, {}, {}, -1
+        self.withdrawn = {}
 
     def take(self):
         for message in self.desk.got[self.taken :]:
             assert json_size(message) <= MAX_BYTES
             if message["kind"] == "snapshot":
                 if message.get("part", 0) == 0:
-                    self.run, self.agents = dict(message["run"]), {}
+                    self.run, self.agents, self.withdrawn = dict(message["run"]), {}, {}
                 self.seq = message["seq"]
                 self._merge(message["agents"])
             elif message["kind"] == "patch":
@@ -58,7 +60,9 @@ class Page:
                 self.seq += 1
                 self.run.update(message["run"])
                 for id_ in message.get("gone", ()):
-                    del self.agents[id_]
+                    self.withdrawn[id_] = self.agents.pop(id_)
+                for id_ in message.get("back", ()):
+                    self.agents[id_] = self.withdrawn.pop(id_)
                 self._merge(message["agents"])
         self.taken = len(self.desk.got)
         return self
@@ -75,11 +79,15 @@ class Page:
         assert self.agents == rows(state)
 
 
-def seek(desk, **wanted):
-    desk.click("seek", **wanted)
+def drain(desk):
     while desk.main.waiting:
         desk.clock.now += 0.1
         desk.main.run()
+
+
+def seek(desk, **wanted):
+    desk.click("seek", **wanted)
+    drain(desk)
     return next(message for message in reversed(desk.got) if message["kind"] in ("ok", "error"))
 
 
@@ -94,6 +102,34 @@ def test_a_page_shows_the_fold_of_the_first_events_wherever_it_goes(browse):
         assert seek(desk, position=position)["kind"] == "ok"
         page.take().shows(TreeState.of(story.events[:position]))
         assert page.run["replay"]["position"] == position
+
+
+def test_agents_that_were_told_once_are_not_told_again_when_they_come_back(browse):
+    story = Story()
+    story.agent("0", "The root")
+    for number in range(1, 600):
+        story.agent(f"0.{number}", f"Part {number} of a question that is long enough to fill a message")
+        if number % 3 == 0:
+            story.end_agent(f"0.{number - 1}")
+    end = len(story.events)
+    desk = browse(story, replay="log")
+    desk.click("hello")
+    drain(desk)
+    page = Page(desk).take()
+    dice = random.Random(3)
+    for position in [0, end, 0, end, *(dice.randrange(end) for _ in range(20)), end]:
+        before = len(desk.got)
+        seek(desk, position=position)
+        page.take().shows(TreeState.of(story.events[:position]))
+        patches = [message for message in desk.got[before:] if message["kind"] == "patch"]
+        assert sum(map(json_size, patches)) < 30_000, "rows that the page has had were sent again"
+    seek(desk, position=0)
+    desk.click("hello")  # another page, which has never had the agents
+    drain(desk)
+    other = Page(desk)
+    other.taken = next(at for at in range(len(desk.got) - 1, -1, -1) if desk.got[at]["kind"] == "snapshot")
+    seek(desk, position=end // 2)
+    other.take().shows(TreeState.of(story.events[: end // 2]))
 
 
 def test_the_page_of_an_agent_and_its_prompt_are_those_of_the_moment(browse):

@@ -7,10 +7,11 @@ import type { Agent, Description, Detail } from "../state/protocol";
 import type { MarkedLines, Session } from "../state/session";
 import { doingWords, stateOf } from "../state/visible_rows";
 import { icon, setIcon } from "../tree/icons";
+import { BranchView } from "./branch_form";
 import { ExecView } from "./exec_form";
 import { ReplyView } from "./reply_form";
 import { StepView } from "./step_form";
-import { drawCalls, drawLook, drawTurns } from "./turns";
+import { drawCalls, drawLook, drawTurns, type TurnActions } from "./turns";
 import { describe, scrollable, summaryOf } from "./value_view";
 import { VariablesView } from "./variables";
 
@@ -43,9 +44,12 @@ export class PanelView {
   readonly #messages = scrollable(h("div.rlm-messages"), "Prompt");
   readonly #reply: ReplyView;
   readonly #step: StepView;
+  readonly #branch: BranchView;
   readonly #exec: ExecView;
   #agent: Agent | null = null;
   #missing = 0;
+  /** Whether branches can be started from its turns. */
+  #offered = false;
   #stick = true;
   #drawn: Detail | undefined;
   #drawnMark: MarkedLines | null = null;
@@ -75,6 +79,7 @@ export class PanelView {
     this.variables = new VariablesView(session);
     this.#reply = new ReplyView(session);
     this.#step = new StepView(session);
+    this.#branch = new BranchView(session);
     this.#exec = new ExecView(session);
     const commands = h("div.rlm-commands", {}, this.#retry, this.#prompt, this.#stop, this.#close);
     const head = h(
@@ -104,6 +109,7 @@ export class PanelView {
       this.#scroll,
       this.#messages,
       this.#step.element,
+      this.#branch.element,
       this.#reply.element,
       this.variables.element,
       this.#exec.element,
@@ -135,10 +141,13 @@ export class PanelView {
     show(this.#messages, prompt);
     if (prompt) this.#updateMessages(agent);
     const marked = this.#marked(agent);
-    if (other || !detail || detail !== this.#drawn || marked !== this.#drawnMark)
-      this.#updatePage(agent, detail, marked);
+    const offered = session.canBranch(agent);
+    const changed = detail !== this.#drawn || marked !== this.#drawnMark || offered !== this.#offered;
+    this.#offered = offered;
+    if (other || !detail || changed) this.#updatePage(agent, detail, marked);
     this.#reply.update(agent);
     this.#step.update(agent);
+    this.#branch.update(agent, detail);
     this.variables.update(agent.id, detail);
     this.#exec.update(agent);
     if (other) this.#scroll.scrollTop = 0;
@@ -201,12 +210,15 @@ export class PanelView {
     put(this.#facts, words);
     tip(this.#facts, words);
     const root = agent.parent === null;
-    show(this.#stop, running && !root && !this.session.readonly);
+    // A branch is a run of its own, whose own tree has its commands.
+    const commands = !this.session.readonly && agent.branch === null;
+    attribute(this.element, "data-branch", agent.branch !== null);
+    show(this.#stop, running && !root && commands);
     const stopping = requests.isPending(`stop:${agent.id}`);
     attribute(this.#stop, "data-pending", stopping);
     attribute(this.#stop, "aria-disabled", stopping ? "true" : null);
     const again = agent.status === "failed" || agent.status === "stopped";
-    show(this.#retry, !root && again && !this.session.readonly);
+    show(this.#retry, !root && again && commands);
     show(this.#prompt, saved === null || saved === "all");
     attribute(this.#retry, "data-pending", requests.isPending(`retry:${agent.id}`));
     attribute(this.#prompt, "aria-pressed", String(this.session.choices.prompts.has(agent.id)));
@@ -262,7 +274,13 @@ export class PanelView {
     show(this.#tools, Boolean(detail?.tools?.length));
     putLine(this.#tools, `Tools: ${detail?.tools?.join(", ") ?? ""}`, 600);
     drawLook(this.#look, detail?.look ?? null, marked);
-    drawTurns(this.#turns, detail?.turns ?? [], (turn) => this.session.wholeTurn(agent.id, turn), marked);
+    const { session } = this;
+    const actions: TurnActions = {
+      whole: (turn) => session.wholeTurn(agent.id, turn),
+      branch: this.#offered ? (turn) => session.beginBranch(agent.id, turn) : null,
+      select: (id) => session.select(id),
+    };
+    drawTurns(this.#turns, detail?.turns ?? [], actions, marked);
     this.#updateCut(detail);
     const calls = detail?.sub_calls ?? [];
     show(this.#calls, calls.length > 0);

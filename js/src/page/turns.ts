@@ -1,10 +1,10 @@
 /** Turn by turn: what the model was sent, its reply, the code in it, what the code printed. */
 
 import { codeBlock } from "../dom/code";
-import { attribute, button, h, keyed, put, putLong, show, tip } from "../dom/dom";
+import { attribute, button, h, keyed, put, putLine, putLong, show, tip } from "../dom/dom";
 import { duration, line, money, plural, tokens } from "../dom/format";
 import { segments } from "../dom/highlight";
-import type { Cell, Picture, SubCall, ToolCall, Turn } from "../state/protocol";
+import type { Cell, Picture, SubCall, ToolCall, Turn, TurnBranch } from "../state/protocol";
 import type { MarkedLines } from "../state/session";
 import { icon, setIcon } from "../tree/icons";
 import { shortModel } from "../tree/tree_row";
@@ -35,22 +35,32 @@ export function blocks(turn: Turn): Block[] {
   return found;
 }
 
+/** What can be done with the turns of an agent. */
+export interface TurnActions {
+  /** Asks for a turn that was cut. */
+  whole(turn: number): void;
+  /** Begins to write a branch; null where there can be none. */
+  branch: ((turn: number) => void) | null;
+  /** Goes to the row of an agent. */
+  select(agent: string): void;
+}
+
 export function drawTurns(
   list: Element,
   turns: readonly Turn[],
-  whole: (turn: number) => void,
+  actions: TurnActions,
   marked: MarkedLines | null = null,
 ): void {
   keyed(
     list,
     turns,
     (turn) => String(turn.turn),
-    (turn) => new TurnView(() => whole(turn.turn)).element,
-    (element, turn) => views.get(element)?.update(turn, marked?.turn === turn.turn ? marked : null),
+    () => new TurnView().element,
+    (element, turn) => views.get(element)?.update(turn, actions, marked?.turn === turn.turn ? marked : null),
   );
 }
 
-const views = new WeakMap<Element, { update(turn: Turn, marked: MarkedLines | null): void }>();
+const views = new WeakMap<Element, TurnView>();
 
 class TurnView {
   readonly element: HTMLElement;
@@ -59,17 +69,30 @@ class TurnView {
   readonly #body = h("div.rlm-turn-body");
   readonly #tools = h("ul.rlm-tools");
   readonly #error = h("pre.rlm-error");
+  readonly #branches = h("div.rlm-turn-branches");
   readonly #whole: HTMLButtonElement;
+  readonly #branch: HTMLButtonElement;
+  #actions: TurnActions | null = null;
+  #turn = 0;
   #drawn = "";
 
-  constructor(whole: () => void) {
-    this.#whole = button("Whole turn", { class: "rlm-quiet rlm-whole" }, whole);
-    const head = h("div.rlm-turn-head", {}, this.#title, this.#whole, this.#facts);
-    this.element = h("section.rlm-turn", {}, head, this.#body, this.#tools, this.#error);
+  constructor() {
+    this.#whole = button("Whole turn", { class: "rlm-quiet rlm-whole" }, () =>
+      this.#actions?.whole(this.#turn),
+    );
+    this.#branch = button("Ask from here instead", { class: "rlm-quiet rlm-branch" }, () =>
+      this.#actions?.branch?.(this.#turn),
+    );
+    const head = h("div.rlm-turn-head", {}, this.#title, this.#whole, this.#facts, this.#branch);
+    this.element = h("section.rlm-turn", {}, head, this.#body, this.#tools, this.#error, this.#branches);
     views.set(this.element, this);
   }
 
-  update(turn: Turn, marked: MarkedLines | null): void {
+  update(turn: Turn, actions: TurnActions, marked: MarkedLines | null): void {
+    this.#actions = actions;
+    this.#turn = turn.turn;
+    show(this.#branch, actions.branch !== null && !turn.streaming && turn.error === null);
+    this.#drawBranches(turn.branches ?? []);
     put(this.#title, `Turn ${turn.turn}`);
     const facts = [
       `${about(turn)}${tokens(turn.input_tokens)} in`,
@@ -89,6 +112,18 @@ class TurnView {
     putLong(this.#error, turn.error);
     this.#drawBody(turn, marked);
     drawTools(this.#tools, turn.tool_calls, turn.tools_called);
+  }
+
+  /** The branches that leave the run at this turn: each leads to its row. */
+  #drawBranches(branches: readonly TurnBranch[]): void {
+    show(this.#branches, branches.length > 0);
+    keyed(
+      this.#branches,
+      branches,
+      ({ agent }) => agent,
+      ({ agent }) => button("", { class: "rlm-quiet" }, () => this.#actions?.select(agent)),
+      (element, { agent, title }) => putLine(element, `${agent} ${title}`, 200),
+    );
   }
 
   #drawBody(turn: Turn, marked: MarkedLines | null): void {

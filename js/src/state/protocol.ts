@@ -107,6 +107,8 @@ export interface Run {
   clicks: boolean;
   step: boolean;
   paused: boolean;
+  /** Whether a branch can be started from a turn of it. */
+  branches: boolean;
   /** Of a page that was saved as a file: no kernel answers there, and times stand still. */
   saved: Level | null;
   /** Where an earlier moment is shown: times stand still, and nothing can be asked of the kernels. */
@@ -152,6 +154,7 @@ export const RUN_DEFAULTS: Run = {
   clicks: true,
   step: false,
   paused: false,
+  branches: false,
   saved: null,
   replay: null,
 };
@@ -187,6 +190,8 @@ export interface Agent {
   pending_code: string | null;
   /** What the timeline draws; without it a lane is one bar. */
   spans: Span[] | null;
+  /** The run that it belongs to, where that is a branch of the one that is shown. */
+  branch: string | null;
 }
 
 /** The value of each field that a row leaves out. */
@@ -216,6 +221,7 @@ export const AGENT_DEFAULTS: Agent = {
   rev: 0,
   pending_code: null,
   spans: null,
+  branch: null,
 };
 
 /** A part of a container. */
@@ -294,6 +300,13 @@ export interface ToolCall {
   error?: string | null;
 }
 
+/** A branch that leaves a run at a turn. */
+export interface TurnBranch {
+  /** Its row in the tree. */
+  agent: string;
+  title: string;
+}
+
 /** One reply of the model and the cells in it. */
 export interface Turn {
   turn: number;
@@ -319,6 +332,8 @@ export interface Turn {
   streaming: boolean;
   /** Why there is no reply. */
   error: string | null;
+  /** Runs that leave this one at this turn. */
+  branches?: TurnBranch[];
 }
 
 /** A plain completion that an agent's code asked for. */
@@ -384,6 +399,8 @@ export interface PatchMessage {
   agents?: Record<string, Partial<Agent>>;
   /** Agents that have not begun at the moment that is shown now. */
   gone?: string[];
+  /** Of those, agents that have begun again: as they were told last, but for what `agents` says. */
+  back?: string[];
 }
 
 /** The answer to `open`. */
@@ -713,6 +730,16 @@ export interface AnswerCommand {
   text: string | null;
 }
 
+/** Asks from a turn of a run that has ended, with other code or another observation: a run of its own. */
+export interface BranchCommand {
+  kind: "branch";
+  agent: string;
+  turn: number;
+  change: "code" | "observation";
+  /** The code, or what the model is told after the turn. */
+  text: string;
+}
+
 /** Makes each turn wait for `next`. */
 export interface PauseCommand {
   kind: "pause";
@@ -755,6 +782,7 @@ export type Command =
   | NextCommand
   | ReplyCommand
   | AnswerCommand
+  | BranchCommand
   | PauseCommand
   | ResumeCommand
   | SeekCommand

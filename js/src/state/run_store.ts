@@ -54,9 +54,13 @@ export class Store {
   /** Rises when an agent fails, or is found not to have failed. */
   failing = 0;
   #kids = new Map<string, string[]>();
+  /** The rows of branches below an agent. */
+  #branches = new Map<string, string[]>();
   #failures = new Map<string, number>();
   #counts = new Map<string, Counts>();
   #sums = new Map<string, Sums>();
+  /** Agents that have not begun at the moment of a replay that is shown, as they were told last. */
+  #withdrawn = new Map<string, AgentState>();
   #parts: {
     seq: number;
     next: number;
@@ -71,6 +75,17 @@ export class Store {
   /** The ids of an agent's sub-agents in the order of their numbers; of the roots for `null`. */
   children(parent: string | null): readonly string[] {
     return this.#kids.get(parent ?? ROOT) ?? [];
+  }
+
+  /** The ids of the branches that leave a run at an agent: runs of their own, in none of the sums. */
+  branches(parent: string | null): readonly string[] {
+    return this.#branches.get(parent ?? ROOT) ?? [];
+  }
+
+  /** Whether a row is that of a branch, and its parent one of the run that it leaves. */
+  isBranch(agent: Agent): boolean {
+    if (agent.branch === null) return false;
+    return agent.branch !== (this.agents.get(agent.parent ?? ROOT)?.branch ?? null);
   }
 
   /** How many of an agent's sub-agents are in which state. */
@@ -154,9 +169,11 @@ export class Store {
     if (this.seq < 0) return "gap";
     if (message.seq <= this.seq) return "stale";
     if (message.seq !== this.seq + 1) return "gap";
+    if (message.back?.some((id) => !this.#withdrawn.has(id))) return "gap";
     this.seq = message.seq;
     if (message.run) Object.assign(this.run, message.run);
     if (message.gone?.length) this.#remove(message.gone);
+    if (message.back) this.#return(message.back);
     this.#merge(message.agents ?? {});
     return "applied";
   }
@@ -165,19 +182,36 @@ export class Store {
     this.seq = seq;
     this.run = { ...RUN_DEFAULTS, ...run };
     this.agents.clear();
+    this.#withdrawn.clear();
     this.#clear();
     this.#merge(agents);
   }
 
   /** Of an earlier moment, where these had not begun: all sums are made anew. */
   #remove(ids: readonly string[]): void {
-    for (const id of ids) this.agents.delete(id);
+    for (const id of ids) {
+      const agent = this.agents.get(id);
+      if (agent) this.#withdrawn.set(id, agent);
+      this.agents.delete(id);
+    }
     this.#clear();
     for (const agent of this.agents.values()) this.#place(agent);
   }
 
+  /** Of a later moment, where these have begun again. */
+  #return(ids: readonly string[]): void {
+    for (const id of ids) {
+      const agent = this.#withdrawn.get(id) as AgentState;
+      this.#withdrawn.delete(id);
+      agent.stamp = this.seq;
+      this.agents.set(id, agent);
+      this.#place(agent);
+    }
+  }
+
   #clear(): void {
     this.#kids.clear();
+    this.#branches.clear();
     this.#counts.clear();
     this.#failures.clear();
     this.#sums.clear();
@@ -194,7 +228,8 @@ export class Store {
   }
 
   #change(agent: AgentState, fields: Partial<Agent>): void {
-    if (fields.status !== undefined && fields.status !== agent.status) {
+    const branch = this.isBranch(agent);
+    if (!branch && fields.status !== undefined && fields.status !== agent.status) {
       const more = Number(fields.status === "failed") - Number(agent.status === "failed");
       if (more !== 0) this.#fail(agent.parent, more);
       const counts = this.#counts.get(agent.parent ?? ROOT);
@@ -203,14 +238,14 @@ export class Store {
         counts[fields.status] += 1;
       }
     }
-    this.#sum(agent, -1);
+    if (!branch) this.#sum(agent, -1);
     // An agent keeps its place for life: rows never move under the reader's eyes.
     const { id, parent } = agent;
     Object.assign(agent, fields);
     agent.id = id;
     agent.parent = parent;
     agent.stamp = this.seq;
-    this.#sum(agent, 1);
+    if (!branch) this.#sum(agent, 1);
   }
 
   /** Adds an agent to the sums of its parent, or takes it out. */
@@ -241,8 +276,15 @@ export class Store {
   /** Takes an agent into the sums and the order of the rows. */
   #place(agent: AgentState): void {
     const { id } = agent;
-    this.#sum(agent, 1);
     const key = agent.parent ?? ROOT;
+    this.structure += 1;
+    if (this.isBranch(agent)) {
+      const branches = this.#branches.get(key);
+      if (branches) branches.push(id);
+      else this.#branches.set(key, [id]);
+      return;
+    }
+    this.#sum(agent, 1);
     const kids = this.#kids.get(key);
     if (kids) insert(kids, id);
     else this.#kids.set(key, [id]);
@@ -252,7 +294,6 @@ export class Store {
       this.#counts.set(key, counts);
     }
     counts[agent.status] += 1;
-    this.structure += 1;
     // Sub-agents that came before their parent are counted already: by it, not above it.
     const more = Number(agent.status === "failed") + this.failures(id);
     if (more > 0) this.#fail(agent.parent, more);
@@ -263,7 +304,9 @@ export class Store {
     let id = parent;
     for (let step = 0; id !== null && step < 1000; step += 1) {
       this.#failures.set(id, this.failures(id) + more);
-      id = this.agents.get(id)?.parent ?? null;
+      const agent = this.agents.get(id);
+      // What fails in a branch is no failure of the run that it leaves.
+      id = agent === undefined || this.isBranch(agent) ? null : agent.parent;
     }
   }
 }

@@ -6,6 +6,7 @@
 import { pullName } from "../dom/format";
 import type {
   Agent,
+  BranchCommand,
   CodeStep,
   CodeText,
   Command,
@@ -42,6 +43,12 @@ export interface MarkedLines {
   lines: readonly [first: number, last: number];
 }
 
+export interface Branching {
+  turn: number;
+  change: BranchCommand["change"];
+  text: string | null;
+}
+
 /** What the reader chose. */
 export class Choices {
   folds = new Folds();
@@ -62,6 +69,8 @@ export class Choices {
   edits = new Map<string, string>();
   /** agent → the reply that is being written in the place of its model */
   replies = new Map<string, string>();
+  /** agent → the branch that is being written: of which turn, what of it, and the text (null: as it is) */
+  branching = new Map<string, Branching>();
   /** agent → cells run by hand */
   execs = new Map<string, ExecEntry[]>();
   /** agent → the turn that must come whole, where the kernel cuts a long page */
@@ -150,6 +159,21 @@ export class Session {
   get readonly(): boolean {
     const { saved, replay } = this.store.run;
     return saved !== null || replay !== null;
+  }
+
+  /** Whether a branch can be started from a turn of an agent: not in a file or of a log, nor of a branch's agent. */
+  canBranch(agent: Agent): boolean {
+    const { run } = this.store;
+    return run.branches && run.saved === null && agent.branch === null && run.replay?.only !== true;
+  }
+
+  /** Opens the form in which the code of a turn can be changed. */
+  beginBranch(agent: string, turn: number): void {
+    this.choices.branching.set(agent, { turn, change: "code", text: null });
+    const shown = this.details.get(agent)?.turns.find((each) => each.turn === turn);
+    if (shown && shown.shortened > 0) this.wholeTurn(agent, turn);
+    this.requests.drop(`branch:${agent}`);
+    this.changed();
   }
 
   /** Shows another moment; without a place, the present. */
@@ -458,6 +482,9 @@ export class Session {
     }
     if (request.kind === "next" && request.state === "done") {
       this.choices.edits.delete(request.key.slice("next:".length));
+    }
+    if (request.kind === "branch" && request.state === "done") {
+      this.choices.branching.delete(request.key.slice("branch:".length));
     }
     if (request.kind === "reply" && request.state === "done") {
       this.choices.replies.delete(request.key.slice("reply:".length));

@@ -45,7 +45,7 @@ export class Folds {
   reveal(store: Store, id: string): void {
     for (const agent of store.path(id)) {
       if (agent.id !== id) this.set(agent.id, true);
-      if (isWide(store, agent.parent)) this.set(groupKey(agent.parent), true);
+      if (isWide(store, agent.parent) && !store.isBranch(agent)) this.set(groupKey(agent.parent), true);
     }
   }
 }
@@ -78,13 +78,15 @@ function walk(
   rows: Row[],
 ): void {
   const ids = store.children(parent);
+  const branches = store.branches(parent);
   if (ids.length > GROUP_FROM && parent !== null) {
+    list(store, folds, branches, level, guides | (1 << Math.min(level - 1, 30)), rows);
     const key = groupKey(parent);
     const expanded = folds.isOpen(key);
     rows.push({ key, id: parent, group: true, level, setsize: 1, posinset: 1, guides, expanded });
     if (expanded) list(store, folds, ids, level + 1, guides, rows);
   } else {
-    list(store, folds, ids, level, guides, rows);
+    list(store, folds, branches.length > 0 ? [...branches, ...ids] : ids, level, guides, rows);
   }
 }
 
@@ -100,7 +102,7 @@ function list(
   for (let index = 0; index < setsize; index += 1) {
     const id = ids[index] as string;
     const own = index < setsize - 1 ? guides | (1 << Math.min(level - 1, 30)) : guides;
-    const parent = store.children(id).length > 0;
+    const parent = store.children(id).length > 0 || store.branches(id).length > 0;
     const expanded = parent ? folds.isOpen(id) : null;
     rows.push({ key: id, id, group: false, level, setsize, posinset: index + 1, guides: own, expanded });
     if (expanded) walk(store, folds, id, level + 1, own, rows);

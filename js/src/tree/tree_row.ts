@@ -129,6 +129,7 @@ export class RowView {
     const running = agent.status === "running";
     setIcon(this.#sign, state);
     attribute(this.element, "data-state", state);
+    attribute(this.element, "data-branch", session.store.isBranch(agent));
     put(this.#id, agent.id);
     putLine(this.#text, agent.name ?? agent.question, 300);
     show(this.#failures, failures > 0);
@@ -148,6 +149,11 @@ export class RowView {
 
   #drawShare(agent: Agent): void {
     const { run } = this.session.store;
+    // What a branch spends is no part of what the run has spent.
+    if (agent.branch !== null) {
+      this.#setShares(0, 0);
+      return;
+    }
     const cost = run.cost ?? 0;
     // Where nothing is paid (a local model) tokens are what is spent; of those below a row has no sum.
     const used = run.input_tokens + run.output_tokens;

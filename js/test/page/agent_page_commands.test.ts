@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Detail } from "../../src/state/protocol";
+import type { Detail, Turn } from "../../src/state/protocol";
 import { agent, frame, Page } from "../helpers";
 
 let page: Page;
@@ -306,5 +306,127 @@ describe("step mode", () => {
     page.receive({ kind: "patch", seq: 2, agents: { "0": { turns: 3 } } });
     await frame();
     expect(field().value).toBe("x = 2");
+  });
+});
+
+describe("Ask from here instead", () => {
+  const turn = (number: number, code: string, more: Partial<Turn> = {}): Turn => ({
+    turn: number,
+    sent_chars: 1,
+    reply: code,
+    cells: [{ cell: number, code, output: "", cut: 0, status: "ok", error: null, seconds: 1 }],
+    shortened: 0,
+    tool_calls: [],
+    tools_called: 0,
+    input_tokens: 1,
+    output_tokens: 1,
+    cost: 0,
+    model: "m",
+    finish_reason: "stop",
+    cached: false,
+    estimated: false,
+    started: 1,
+    seconds: 1,
+    streaming: false,
+    error: null,
+    ...more,
+  });
+  const over = { status: "done", branches: true } as const;
+  const field = () => page.find<HTMLTextAreaElement>(".rlm-branch-form textarea");
+  const form = () => page.find(".rlm-branch-form");
+
+  it("offers the code of the turn, sends it as it was changed, and leaves when the branch has begun", async () => {
+    await open({ turns: [turn(1, "n = 1"), turn(2, "n = 2\n")] }, { status: "done" }, over);
+    expect(form().hidden).toBe(true);
+    page.all(".rlm-branch")[1]?.click();
+    await frame();
+    expect(field().value).toBe("n = 2");
+    expect(text(".rlm-branch-form h4")).toEqual(["Ask from turn 2 instead"]);
+    field().value = "n = 3";
+    field().dispatchEvent(new Event("input"));
+    await renew({ turns: [turn(1, "n = 1"), turn(2, "n = 2\n")] });
+    expect(field().value, "is not taken from the reader's hands").toBe("n = 3");
+    page.button("Branch from here")?.click();
+    page.button("Branch from here")?.click();
+    expect(page.count("branch")).toBe(1);
+    const sent = page.last("branch");
+    expect(sent).toMatchObject({ agent: "0.1", turn: 2, change: "code", text: "n = 3" });
+    page.receive({ kind: "error", request: sent.request, message: "No <i>such</i> turn" });
+    await frame();
+    expect(text(".rlm-branch-form .rlm-answer")).toEqual(["No <i>such</i> turn"]);
+    page.button("Branch from here")?.click();
+    page.receive({ kind: "ok", request: page.last("branch").request, message: "It has begun" });
+    await frame();
+    expect(form().hidden).toBe(true);
+    expect(page.session.announcement).toBe("It has begun");
+  });
+
+  it("asks for another observation, which is empty at first", async () => {
+    await open({ turns: [turn(1, "n = 1")] }, { status: "done" }, over);
+    page.all(".rlm-branch")[0]?.click();
+    await frame();
+    const change = page.find<HTMLSelectElement>(".rlm-branch-form select");
+    change.value = "observation";
+    change.dispatchEvent(new Event("change"));
+    await frame();
+    expect(field().value).toBe("");
+    expect(page.button("Branch from here")?.getAttribute("aria-disabled")).toBe("true");
+    field().value = "It printed 9";
+    field().dispatchEvent(new Event("input"));
+    page.button("Branch from here")?.click();
+    expect(page.last("branch")).toMatchObject({ change: "observation", text: "It printed 9" });
+    page.button("Cancel")?.click();
+    await frame();
+    expect(form().hidden).toBe(true);
+  });
+
+  it("never takes a turn that was cut for its code", async () => {
+    await open({ turns: [turn(1, "n = … 1", { shortened: 900 })] }, { status: "done" }, over);
+    page.all(".rlm-branch")[0]?.click();
+    await frame();
+    expect(field().value).toBe("");
+    expect(text(".rlm-branch-form .rlm-answer")[0]).toContain("too long");
+    await renew({ turns: [turn(1, "n = 1")] });
+    expect(field().value).toBe("n = 1");
+  });
+
+  const moment = {
+    position: 1,
+    events: 2,
+    seconds: 0,
+    caption: "",
+    agent: null,
+    place: "event 1",
+    live: false,
+    flow: null,
+  };
+  const shown = () => page.all(".rlm-branch").filter((each) => !each.hidden).length;
+
+  it.each([
+    ["a run that goes on", {}, { status: "running", branches: false }],
+    ["a file", {}, { ...over, saved: "all" }],
+    ["a log", {}, { ...over, replay: { ...moment, only: true } }],
+    ["an agent of a branch", { branch: "b" }, over],
+  ] as const)("is not there in %s", async (_, more, run) => {
+    await open({ turns: [turn(1, "n = 1")] }, { status: "done", ...more }, run);
+    expect(shown()).toBe(0);
+  });
+
+  it("is there in the replay of a run whose kernels are there", async () => {
+    await open(
+      { turns: [turn(1, "n = 1")] },
+      { status: "done" },
+      { ...over, replay: { ...moment, only: false } },
+    );
+    expect(shown()).toBe(1);
+  });
+
+  it("leads from a turn to the branches that leave it there", async () => {
+    const branches = [{ agent: "0", title: "branch: turn 1, with <b>" }];
+    await open({ turns: [turn(1, "n = 1", { branches })] }, { status: "done" }, over);
+    const link = page.find(".rlm-turn-branches button");
+    expect(link.textContent).toBe("0 branch: turn 1, with <b>");
+    link.click();
+    expect(page.session.choices.selected).toBe("0");
   });
 });

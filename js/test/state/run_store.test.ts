@@ -270,3 +270,75 @@ describe("the sums of sub-agents", () => {
     expect(made.totals("0").cost, "what rounding leaves is not money").toBe(0);
   });
 });
+
+describe("a patch of another moment of a replay", () => {
+  it("takes agents out that have not begun, and brings them back as they were told last", () => {
+    const store = filled(
+      agent("0"),
+      agent("0.1", { status: "done", cost_total: 2 }),
+      agent("0.2", { cost_total: 1 }),
+    );
+    expect(store.apply({ kind: "patch", seq: 6, gone: ["0.1", "0.2"] })).toBe("applied");
+    expect(store.children("0")).toEqual([]);
+    expect(
+      store.apply({ kind: "patch", seq: 7, back: ["0.1", "0.2"], agents: { "0.2": { status: "failed" } } }),
+    ).toBe("applied");
+    expect(store.children("0")).toEqual(["0.1", "0.2"]);
+    expect(store.agents.get("0.1")).toMatchObject({ status: "done", cost_total: 2, stamp: 7 });
+    expect(store.statuses("0")).toMatchObject({ done: 1, failed: 1 });
+    expect(store.totals("0").cost).toBe(3);
+    expect(store.failures("0")).toBe(1);
+  });
+
+  it("is a gap where it brings back what this page never had", () => {
+    const store = filled(agent("0"));
+    expect(store.apply({ kind: "patch", seq: 6, back: ["0.1"] })).toBe("gap");
+    expect(store.seq).toBe(5);
+  });
+
+  it("tells an agent anew that went with the snapshot before", () => {
+    const store = filled(agent("0"), agent("0.1", { status: "done" }));
+    store.apply({ kind: "patch", seq: 6, gone: ["0.1"] });
+    store.apply({ kind: "snapshot", seq: 9, run: RUN, agents: rows(agent("0")) });
+    expect(store.apply({ kind: "patch", seq: 10, back: ["0.1"] })).toBe("gap");
+    store.apply({ kind: "patch", seq: 10, agents: rows(agent("0.1")) });
+    expect(store.agents.get("0.1")?.status).toBe(agent("0.1").status ?? "running");
+  });
+});
+
+describe("a branch", () => {
+  const branched = () =>
+    filled(
+      agent("0", { cost_total: 1 }),
+      agent("0.1", { status: "done", cost_total: 1, input_tokens: 5 }),
+      agent("0~1", { parent: "0", branch: "b", status: "running", cost_total: 7, input_tokens: 100 }),
+      agent("0~1.1", { parent: "0~1", branch: "b", status: "running", cost_total: 3 }),
+    );
+
+  it("is no sub-agent, and in none of the sums of the run that it leaves", () => {
+    const store = branched();
+    expect(store.children("0")).toEqual(["0.1"]);
+    expect(store.branches("0")).toEqual(["0~1"]);
+    expect(store.children("0~1")).toEqual(["0~1.1"]);
+    expect(store.statuses("0")).toMatchObject({ done: 1, running: 0 });
+    expect(store.totals("0")).toMatchObject({ cost: 1, tokens: 5 });
+    store.apply({ kind: "patch", seq: 6, agents: { "0~1": { status: "done", cost_total: 9 } } });
+    expect(store.totals("0")).toMatchObject({ cost: 1, tokens: 5 });
+    expect(store.statuses("0").done).toBe(1);
+    expect(store.totals("0~1").cost).toBe(3);
+  });
+
+  it("fails by itself: the agents above it have not failed", () => {
+    const store = branched();
+    store.apply({ kind: "patch", seq: 6, agents: { "0~1.1": { status: "failed" } } });
+    expect([store.failures("0~1"), store.failures("0")]).toEqual([1, 0]);
+    store.apply({ kind: "patch", seq: 7, agents: { "0~1": { status: "failed" } } });
+    expect(store.failures("0")).toBe(0);
+    store.apply({ kind: "patch", seq: 8, gone: ["0~1", "0~1.1"] });
+    expect(store.branches("0")).toEqual([]);
+    store.apply({ kind: "patch", seq: 9, back: ["0~1", "0~1.1"] });
+    expect(store.branches("0")).toEqual(["0~1"]);
+    expect(store.totals("0").cost).toBe(1);
+    expect(store.failures("0")).toBe(0);
+  });
+});

@@ -159,3 +159,38 @@ it("each reason to wait has its words, and one that this page does not know has 
     "solar storm",
   ]);
 });
+
+describe("branches", () => {
+  const branched = (...names: string[]) => {
+    const made = new Store();
+    const row = agent("0~1", { parent: "0", branch: "b" });
+    const below = agent("0~1.1", { parent: "0~1", branch: "b" });
+    made.apply({
+      kind: "snapshot",
+      seq: 1,
+      run: RUN,
+      agents: rows(agent("0"), ...names.map((id) => agent(id)), row, below),
+    });
+    return made;
+  };
+
+  it("stand before the sub-agents of the agent that they leave", () => {
+    const rows = flatten(branched("0.1"), new Folds());
+    expect(rows.map((row) => [row.key, row.level, row.posinset, row.setsize])).toEqual([
+      ["0", 1, 1, 1],
+      ["0~1", 2, 1, 2],
+      ["0~1.1", 3, 1, 1],
+      ["0.1", 2, 2, 2],
+    ]);
+    expect(keys(branched())).toEqual(["0", "0~1", "0~1.1"]);
+  });
+
+  it("stand outside of a group of many sub-agents, and are revealed without it", () => {
+    const made = branched(...ids("0", GROUP_FROM + 1));
+    const folds = new Folds();
+    folds.set("0", false);
+    folds.reveal(made, "0~1.1");
+    expect(keys(made, folds)).toEqual(["0", "0~1", "0~1.1", "0/*"]);
+    expect(folds.isOpen(groupKey("0"))).toBe(false);
+  });
+});

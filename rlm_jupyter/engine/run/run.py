@@ -10,7 +10,6 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,24 +34,10 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.spec import AgentSpec
     from rlm_jupyter.engine.run.conductor import Conductor
     from rlm_jupyter.engine.run.event_log import EventLog
+    from rlm_jupyter.engine.run.run_arguments import RunArguments
     from rlm_jupyter.events.tree_state import TreeState
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class RunArguments:
-    """How a run was started: what a follow-up question needs of it.
-
-    Attributes:
-        start: starts another run with the same models and settings (`RLM.start`).
-        env: variables of its kernels.
-        servers: configurations of its MCP servers.
-    """
-
-    start: Callable[..., Run]
-    env: dict[str, str]
-    servers: dict[str, Any]
 
 
 _STOP_SECONDS = 12.0  # a map waits for the replies that it has paid for
@@ -293,7 +278,8 @@ class Run(SampledAnswer):
             raise ConfigError(
                 "This run knows no way to ask on: ask by `RLM.start(..., continues=run)`.", run=self
             )
-        return self.arguments.start(question, context, continues=self, **options)
+        made: Run = self.arguments.start(question, context, continues=self, **options)
+        return made
 
     # ---- waiting
 
