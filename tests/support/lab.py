@@ -291,17 +291,10 @@ def _is_whole(path):
         return False
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """A JupyterLab for the tests of a module."""
-    with Lab(tmp_path_factory.mktemp("lab")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A browser for the tests of a module."""
-    # conftest imports this file, with or without browser tests
+@contextlib.contextmanager
+def launched():
+    """Returns a started browser."""
+    # other tests import this file, and need no browser
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=60_000)  # its own 5 s are few beside other work
@@ -345,7 +338,7 @@ async () => {
 
 
 class LeftPage:
-    """The page that shows JupyterLab to a module's tests, one after the other: loading it takes longer than most of them.
+    """The page that shows JupyterLab to the tests, one after the other: loading it takes longer than most of them.
 
     A test leaves it without documents. A page that a test reloaded, closed, or sent elsewhere is not used again,
     nor is one with which a test failed.
@@ -371,12 +364,6 @@ class LeftPage:
         if self._left is None:
             with contextlib.suppress(Exception):
                 tab.close()
-
-
-@pytest.fixture(scope="module")
-def left_page(browser):
-    """The page that tests of a module leave to each other."""
-    return LeftPage(browser)
 
 
 @contextlib.contextmanager
