@@ -14,6 +14,10 @@ from order import pytest_collection, pytest_collection_modifyitems, pytest_xdist
 from programs import pytest_runtest_setup  # noqa: F401  fails tests for want of a program
 from widget_parts import browse  # noqa: F401  a widget over a fake comm
 
+# jsonschema, which nbformat and JupyterLab import, compiles a grammar with it for one format that nothing here checks:
+# a second of each process, and minutes of a busy machine. Without it jsonschema leaves that format out.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+
 # A shell that starts the tests in the background lets them ignore SIGINT, of which some of them tell.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
