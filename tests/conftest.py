@@ -9,12 +9,14 @@ import pytest
 # With --import-mode=importlib the tests' directory is not on the path; helper modules are imported by name.
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "support")]
 
-from lab import browser, lab, left_page, notebook, page  # noqa: F401  fixtures of the browser tests
 from openai_server import OpenAIServer
 from order import pytest_collection, pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401
 from programs import pytest_runtest_setup  # noqa: F401  fails tests for want of a program
-from widget_page import alone, from_disk  # noqa: F401  a widget without a notebook, a file without a server
 from widget_parts import browse  # noqa: F401  a widget over a fake comm
+
+# jsonschema, which nbformat and JupyterLab import, compiles a grammar with it for one format that nothing here checks:
+# a second of each process, and minutes of a busy machine. Without it jsonschema leaves that format out.
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
 
 # A shell that starts the tests in the background lets them ignore SIGINT, of which some of them tell.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,10 +1,13 @@
 """Runs the tests side by side, and what fails once more, alone; says what was flaky, and counts each test once.
 
-usage: python tests/flaky.py [-n PROCESSES] [--dist HOW] [--failed STEP ...] [OPTION OR PATH OF PYTEST ...]
+usage: python tests/flaky.py [-n PROCESSES] [--dist HOW] [--failed STEP ...] [--durations-file PATH]
+                             [OPTION OR PATH OF PYTEST ...]
 
 Real kernels, servers and a browser share a machine here: a test may fail for want of time beside the others. Such a
 test is not a failure of the run, and it is not silent either: it is named at the end. What fails alone fails the run.
 The last line is `N passed, N failed` for the run as a whole.
+
+`--durations-file` writes how many seconds each file took, the longest first; `order.py` reads `tests/durations.json`.
 """
 
 import argparse
@@ -43,6 +46,7 @@ class Recorder:
         self.only = only
         self.outcomes: dict[str, str] = {}
         self.reasons: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         if self.only is not None:
@@ -61,6 +65,8 @@ class Recorder:
         outcome: str = report.outcome
         if hasattr(report, "wasxfail"):
             outcome = "failed" if outcome == "passed" else "xfailed"  # `xfail_strict` holds here
+        file = report.nodeid.partition("::")[0]
+        self.seconds[file] = self.seconds.get(file, 0.0) + report.duration
         self._note(report, outcome)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -76,7 +82,9 @@ class Recorder:
             self.reasons.setdefault(report.nodeid, next(iter(text.strip().splitlines()), "")[:200])
 
     def pytest_sessionfinish(self) -> None:
-        self.path.write_text(json.dumps({"outcomes": self.outcomes, "reasons": self.reasons}))
+        self.path.write_text(
+            json.dumps({"outcomes": self.outcomes, "reasons": self.reasons, "seconds": self.seconds})
+        )
 
 
 @dataclass
@@ -87,11 +95,13 @@ class Run:
         code: its exit code.
         outcomes: by name of the test: `passed`, `skipped`, `xfailed` or `failed`.
         reasons: by name of the test that failed: the first line of why.
+        seconds: by file: how long its tests took, with what they share.
     """
 
     code: int
     outcomes: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def failed(self) -> list[str]:
@@ -170,6 +180,13 @@ def report(first: Run, second: Run, before: Sequence[str] = ()) -> int:
     return 1 if failed else 0
 
 
+def write_durations(path: Path, seconds: dict[str, float]) -> None:
+    """Writes the seconds of each file, the longest first."""
+    longest_first = sorted(seconds.items(), key=lambda item: (-item[1], item[0]))
+    rounded = {file: round(taken, 1) for file, taken in longest_first}
+    path.write_text(json.dumps(rounded, indent=0) + "\n", "utf-8")
+
+
 def main(arguments: list[str]) -> int:
     """Runs the tests, and says what was flaky."""
     if arguments[:1] == ["--record"]:
@@ -178,9 +195,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("-n", default="0")
     parser.add_argument("--dist", default="loadfile")
     parser.add_argument("--failed", action="append", default=[])
+    parser.add_argument("--durations-file", type=Path)
     ours, options = parser.parse_known_args(arguments)
     beside = ["-n", ours.n, "--dist", ours.dist] if ours.n != "0" else []
     first = run([*beside, *options])
+    if ours.durations_file is not None:
+        write_durations(ours.durations_file, first.seconds)
     return report(first, again(first, options), ours.failed)
 
 

@@ -11,6 +11,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from lab import launched
 from lessons import committed
 
 ROOT = Path(__file__).parents[2]
@@ -44,6 +45,12 @@ class Loads(HTMLParser):
         if tag == "link" and found.get("rel") not in ("canonical", "next", "prev"):
             self.fetched.append(found.get("href"))
         self.fetched += [found[name] for name in LOADS.get(tag, ()) if found.get(name)]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with launched() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

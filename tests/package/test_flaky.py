@@ -1,5 +1,6 @@
 """What fails beside the others and passes alone is named as flaky; what fails again fails the run."""
 
+import json
 import os
 import re
 import subprocess
@@ -111,6 +112,16 @@ def test_what_fails_again_fails_the_run_and_is_counted_once(suite):
     assert lines[5] == "failed: 1"
     assert lines[6].strip().startswith("test_broken.py::test_wrong: assert (1 + 1) == 3")
     assert lines[-1] == "10 passed, 1 failed"
+
+
+@pytest.mark.parametrize("options", [[], BESIDE], ids=["alone", "beside"])
+def test_the_seconds_of_each_file_are_written_the_longest_first(suite, tmp_path, options):
+    slow = "import time\ndef test_it(): time.sleep(0.6)\n"
+    done = suite("--durations-file", "taken.json", *options, stable=STABLE, slow=slow)
+    assert end(done)[-1] == "5 passed, 0 failed"
+    written = json.loads((tmp_path / "taken.json").read_text())
+    assert list(written) == ["test_slow.py", "test_stable.py"]
+    assert written["test_slow.py"] >= 0.6
 
 
 def test_without_failures_nothing_runs_again(suite):

@@ -36,7 +36,7 @@ async def main(launch, sandbox):
     pids = []
     for cell in CELLS:
         kernel = await pool.start(KernelRequest(run="run", agent="0", sandbox=sandbox), Answers())
-        pids += json.loads((await kernel.execute(SETUP, seconds=30)).output)
+        pids += json.loads((await kernel.execute(SETUP, seconds=120)).output)
         asyncio.ensure_future(kernel.execute(cell, seconds=None))
     forked = os.fork() if "forked" in sys.argv else None  # a child of the notebook keeps its sockets open
     if forked == 0:

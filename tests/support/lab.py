@@ -27,6 +27,10 @@ FLAGS = (
     "--disable-sync",
 )
 
+MAIN = {"lab": "jupyterlab.labapp", "notebook": "notebook.app"}
+START = "import sys; sys.modules['rfc3987_syntax'] = None; from {module} import main; main()"
+"""Starts a server without the grammar that conftest.py leaves out too."""
+
 
 class Lab:
     """A Jupyter server over a directory of its own.
@@ -68,8 +72,7 @@ class Lab:
             "IPYTHONDIR": str(self.directory / "ipython"),
         }
         command = [
-            *(sys.executable, "-m", f"jupyter{'lab' if self.application == 'lab' else '_core'}"),
-            *(() if self.application == "lab" else ("notebook",)),
+            *(sys.executable, "-c", START.format(module=MAIN[self.application])),
             *("--no-browser", "--allow-root", f"--port={self.port}", "--IdentityProvider.token="),
             *("--ServerApp.password=", f"--ServerApp.root_dir={self.notebooks}"),
             "--LabApp.expose_app_in_browser=True",  # themes and panels are set as Lab's own menus do it
@@ -291,17 +294,10 @@ def _is_whole(path):
         return False
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """A JupyterLab for the tests of a module."""
-    with Lab(tmp_path_factory.mktemp("lab")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """A browser for the tests of a module."""
-    # conftest imports this file, with or without browser tests
+@contextlib.contextmanager
+def launched():
+    """Returns a started browser."""
+    # other tests import this file, and need no browser
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=60_000)  # its own 5 s are few beside other work
@@ -345,7 +341,7 @@ async () => {
 
 
 class LeftPage:
-    """The page that shows JupyterLab to a module's tests, one after the other: loading it takes longer than most of them.
+    """The page that shows JupyterLab to the tests, one after the other: loading it takes longer than most of them.
 
     A test leaves it without documents. A page that a test reloaded, closed, or sent elsewhere is not used again,
     nor is one with which a test failed.
@@ -371,12 +367,6 @@ class LeftPage:
         if self._left is None:
             with contextlib.suppress(Exception):
                 tab.close()
-
-
-@pytest.fixture(scope="module")
-def left_page(browser):
-    """The page that tests of a module leave to each other."""
-    return LeftPage(browser)
 
 
 @contextlib.contextmanager
