@@ -110,7 +110,8 @@ def alike(asked: Asked, runs: Sequence[RunFigures]) -> Alike:
     at = math.inf if asked.at is None else asked.at
     near = sorted(own or usable, key=lambda run: (abs(at - run.started), -run.started))
     told = _instructions(asked, near)
-    same, others = [], []
+    same: list[tuple[RunFigures, float]] = []
+    others: list[tuple[RunFigures, float]] = []
     for run in near:
         far = distance(asked, run) + _OTHER_INSTRUCTIONS * (run.instructions != told)
         if own and run.instructions == told and run.words == asked.words and run.kind == asked.kind:
