@@ -20,6 +20,7 @@ from rlm_jupyter.options.table import RUN, arguments_of, options_on
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.run.run import Run
+    from rlm_jupyter.views.tui.question_box import ViewerAudience
 
 DONE, FAILED, USAGE, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _TUI = "Show it in an interactive viewer in this terminal (needs the extra `tui`)."
@@ -163,14 +164,17 @@ def _run(given: argparse.Namespace) -> int:
         return _estimate(told["question"], context, names, settings, limits)
     from rlm_jupyter.user_questions.audience import answering, can_ask_in_terminal
 
-    attended = "tui" not in told and can_ask_in_terminal()  # the viewer takes the terminal for itself
-    with answering("terminal" if attended else None):
+    viewer = _viewer_audience() if "tui" in told else None  # the viewer takes the terminal for itself
+    with answering(viewer or ("terminal" if can_ask_in_terminal() else None)):
         run = RLM(**settings, limits=limits).start(
             told["question"], context, names=names, schema=schema, **how
         )
     with run:
-        if "tui" in told:
-            _view(run)
+        if viewer is not None:
+            try:
+                _view(run)
+            finally:
+                viewer.close()
         return _finish(run, quiet="quiet" in told)
 
 
@@ -183,6 +187,12 @@ def _estimate(
     said = estimate_arguments({**settings, "limits": limits}, question, context, names)
     print(said)  # noqa: T201 - it is the command's output
     return DONE
+
+
+def _viewer_audience() -> ViewerAudience:
+    from rlm_jupyter.views.tui.question_box import ViewerAudience
+
+    return ViewerAudience()
 
 
 def _view(run: Run) -> None:
