@@ -108,6 +108,13 @@ def _add_question(run: argparse.ArgumentParser) -> None:
         help="Where samples differ, let one more agent compute a check and take the right answer.",
     )
     add(
+        "--check",
+        metavar="FILE.py:NAME",
+        action="append",
+        help="A function of the answer, run in the agent's kernel: a text or False that it returns, or what it "
+        "raises, sends the answer back. May be given several times.",
+    )
+    add(
         "--plain",
         action="store_const",
         const=True,
@@ -162,6 +169,10 @@ def _run(given: argparse.Namespace) -> int:
     how = {name: told[name] for name in ("samples", "verify", "plain") if name in told}
     if "estimate" in told:
         return _estimate(told["question"], context, names, settings, limits)
+    if "check" in told:
+        from rlm_jupyter.run_setup.check_files import checks_of_files
+
+        how["checks"] = checks_of_files(told["check"])
     from rlm_jupyter.user_questions.audience import answering, can_ask_in_terminal
 
     viewer = _viewer_audience() if "tui" in told else None  # the viewer takes the terminal for itself
