@@ -16,10 +16,11 @@ from pathlib import Path
 from rlm_jupyter.estimates.run_figures import RunFigures, read_figures, without
 from rlm_jupyter.estimates.similar_runs import Asked, alike
 
+_SECONDS = "seconds"
 FIGURES: dict[str, Callable[[RunFigures], float]] = {
     "tokens": lambda run: float(run.tokens),
     "cost at 1.25 / 10 USD": lambda run: (1.25 * run.input_tokens + 10 * run.output_tokens) / 1e6,
-    "seconds": lambda run: run.seconds,
+    _SECONDS: lambda run: run.seconds,
 }
 _FACTOR = 2.0
 
@@ -70,21 +71,24 @@ def runs_below(directories: Sequence[Path], model: str = "") -> list[RunFigures]
     return sorted(found.values(), key=lambda run: run.started)
 
 
-def check(runs: Sequence[RunFigures], *, after: bool = False) -> list[Checked]:
+def check(runs: Sequence[RunFigures], *, after: bool = False, again: bool = False) -> list[Checked]:
     """Estimate each run from the others.
 
     Args:
         runs: in the order in which they were asked.
         after: whether only those before it count.
+        again: whether only runs are estimated whose question is among those that count.
     """
     made = []
     for name, figure in FIGURES.items():
         ratios, below = [], 0
         for number, run in enumerate(runs):
             others = runs[:number] if after else without(runs, run.run)
+            if again and all(other.words != run.words for other in others):
+                continue
             found = alike(Asked.of(run), others)
-            spread = found.spread(figure) if found.same_model else None
-            if spread is None or spread.p50 <= 0:
+            spread = found.seconds() if name == _SECONDS else found.spread(figure)
+            if not found.same_model or spread is None or spread.p50 <= 0:
                 continue
             took = figure(run)
             ratios.append(max(took, spread.p50) / max(min(took, spread.p50), 1e-9))
@@ -102,13 +106,16 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("directory", nargs="+", type=Path, metavar="DIR", help="with logs below it")
     parser.add_argument("--after", action="store_true", help="use only the runs before each run")
     parser.add_argument(
+        "--again", action="store_true", help="only runs whose question was asked in another run, too"
+    )
+    parser.add_argument(
         "--model", default="", metavar="NAME", help="only runs of models whose names begin so"
     )
     given = parser.parse_args(words)
     runs = runs_below(given.directory, given.model)
     if len(runs) < 2:
         sys.exit("There are fewer than two logs of runs of a language model there.")
-    for one in check(runs, after=given.after):
+    for one in check(runs, after=given.after, again=given.again):
         print(one.line(), flush=True)
     return 0
 

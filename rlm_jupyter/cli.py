@@ -20,6 +20,7 @@ from rlm_jupyter.options.table import RUN, arguments_of, options_on
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.run.run import Run
+    from rlm_jupyter.views.tui.question_box import ViewerAudience
 
 DONE, FAILED, USAGE, LIMIT, INTERRUPTED = 0, 1, 2, 3, 130
 _TUI = "Show it in an interactive viewer in this terminal (needs the extra `tui`)."
@@ -108,6 +109,13 @@ def _add_question(run: argparse.ArgumentParser) -> None:
         help="Where samples differ, let one more agent compute a check and take the right answer.",
     )
     add(
+        "--check",
+        metavar="FILE.py:NAME",
+        action="append",
+        help="A function of the answer, run in the agent's kernel: a text or False that it returns, or what it "
+        "raises, sends the answer back. May be given several times.",
+    )
+    add(
         "--plain",
         action="store_const",
         const=True,
@@ -162,16 +170,23 @@ def _run(given: argparse.Namespace) -> int:
     how = {name: told[name] for name in ("samples", "verify", "plain") if name in told}
     if "estimate" in told:
         return _estimate(told["question"], context, names, settings, limits)
+    if "check" in told:
+        from rlm_jupyter.run_setup.check_files import checks_of_files
+
+        how["checks"] = checks_of_files(told["check"])
     from rlm_jupyter.user_questions.audience import answering, can_ask_in_terminal
 
-    attended = "tui" not in told and can_ask_in_terminal()  # the viewer takes the terminal for itself
-    with answering("terminal" if attended else None):
+    viewer = _viewer_audience() if "tui" in told else None  # the viewer takes the terminal for itself
+    with answering(viewer or ("terminal" if can_ask_in_terminal() else None)):
         run = RLM(**settings, limits=limits).start(
             told["question"], context, names=names, schema=schema, **how
         )
     with run:
-        if "tui" in told:
-            _view(run)
+        if viewer is not None:
+            try:
+                _view(run)
+            finally:
+                viewer.close()
         return _finish(run, quiet="quiet" in told)
 
 
@@ -184,6 +199,12 @@ def _estimate(
     said = estimate_arguments({**settings, "limits": limits}, question, context, names)
     print(said)  # noqa: T201 - it is the command's output
     return DONE
+
+
+def _viewer_audience() -> ViewerAudience:
+    from rlm_jupyter.views.tui.question_box import ViewerAudience
+
+    return ViewerAudience()
 
 
 def _view(run: Run) -> None:

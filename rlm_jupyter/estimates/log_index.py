@@ -19,7 +19,7 @@ MOST_LOGS: Final = 500
 """Logs of a directory that are read: the newest."""
 _MOST_ENTRIES: Final = 50_000
 _MOST_INDEX: Final = 8 << 20
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass(frozen=True)

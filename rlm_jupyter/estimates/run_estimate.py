@@ -98,7 +98,6 @@ def estimate(
         budget: the limits of a shared budget, as `SharedBudget.report` gives them.
     """
     found = alike(asked, logged.runs)
-    own = found.same_model
     worst = _worst_case(limits, price, budget)
     cost = _priced(found, price)
     return Estimate(
@@ -106,7 +105,7 @@ def estimate(
         runs=len(found.runs),
         cost=cost,
         tokens=found.spread(lambda run: float(run.tokens)),
-        seconds=found.spread(lambda run: run.seconds) if own else None,
+        seconds=found.seconds(),
         worst=worst,
         why=_why(found, logged),
         tiers={
@@ -156,7 +155,8 @@ def _why(found: Alike, logged: LoggedRuns) -> str:
     )
     kinds = ", ".join(dict.fromkeys(one_line(run.kind, 20) for run, _ in found.runs[:50]))
     few = "; few, so take it as a rough guess" if len(found.runs) < FEW_RUNS else ""
-    return f"{units.amount(len(found.runs), 'run')} alike in {where}: {whose}, {kinds} of {span}{few}"
+    same = f"; {found.same_question} of them of the same question" if found.same_question else ""
+    return f"{units.amount(len(found.runs), 'run')} alike in {where}: {whose}, {kinds} of {span}{same}{few}"
 
 
 def _models(found: Alike) -> str:

@@ -19,6 +19,7 @@ _WANTED: Final = frozenset(
     (b"run_started", b"run_finished", b"reply_finished", b"reply_failed", b"rows_mapped")
 )
 _AGENT: Final = b"agent_started"
+_PROMPT: Final = b"prompt_sent"
 _MOST_LINE: Final = 8 << 20
 _MOST_FILE: Final = 256 << 20
 _MOST: Final = 1e15
@@ -48,6 +49,8 @@ class RunFigures:
         cost: USD; None if it is not known.
         seconds: from its start to its end.
         started: seconds since the epoch.
+        instructions: a hash of the system message of its first turn, which changes with the version of this package
+            and with settings; 0 if it is not known.
     """
 
     run: str
@@ -67,6 +70,7 @@ class RunFigures:
     cost: float | None
     seconds: float
     started: float
+    instructions: int = 0
 
     @property
     def tokens(self) -> int:
@@ -98,7 +102,10 @@ class RunFigures:
     def possible(self) -> bool:
         """Whether each field has what it may have."""
         texts = (self.run, self.model, self.sub_model, self.kind, self.status)
-        counts = (self.bytes, self.input_tokens, self.output_tokens, self.calls, self.cached, self.agents)
+        counts = (
+            *(self.bytes, self.input_tokens, self.output_tokens, self.calls, self.cached, self.agents),
+            self.instructions,
+        )
         numbers = (self.seconds, self.started, 0.0 if self.cost is None else self.cost)
         return (
             all(isinstance(one, str) and len(one) <= _TEXT for one in texts)
@@ -159,6 +166,7 @@ class _Sums:
         self.sent = self.received = self.calls = self.cached = self.agents = 0
         self.cost: float | None = 0.0
         self.mapped = False
+        self.instructions: int | None = None
 
     @classmethod
     def of(cls, file: BinaryIO) -> RunFigures | None:
@@ -170,6 +178,8 @@ class _Sums:
             kind = found[1]
             if kind == _AGENT:
                 sums.agents += 1
+            elif kind == _PROMPT and sums.instructions is None:
+                sums.instructions = _instructions(line)
             elif kind in _WANTED and line.endswith(b"}\n"):
                 sums.add(kind, json.loads(line))
         return sums.figures()
@@ -219,8 +229,23 @@ class _Sums:
             cost=self.cost,
             seconds=float(ended["time"]) - float(begun["time"]),
             started=float(begun["time"]),
+            instructions=self.instructions or 0,
         )
         return made if made.possible and math.isfinite(made.seconds) else None
+
+
+def _instructions(line: bytes) -> int | None:
+    """Returns a hash of the system message of a request; 0 if it has none, None if it is no turn of the root."""
+    if not line.endswith(b"}\n"):
+        return None
+    event = json.loads(line)
+    messages = event.get("gen_ai.input.messages")
+    if event.get("agent") != "0" or event.get("purpose") != "turn" or not isinstance(messages, list):
+        return None
+    first = messages[0] if messages else None
+    if not isinstance(first, dict) or first.get("role") != "system":
+        return 0
+    return zlib.crc32(str(first.get("content")).encode(errors="replace"))
 
 
 def without(figures: Sequence[RunFigures], run: str) -> list[RunFigures]:

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
+from rlm_jupyter.estimates.pace import paces_of
 from rlm_jupyter.estimates.run_figures import RunFigures
 
-_OTHER_WORDS: Final = 2.0
-_OTHER_KIND: Final = 1.5
+_OTHER_WORDS: Final = 3.0
+_OTHER_KIND: Final = 3.0
 _OTHER_MODEL: Final = 2.5
 _OTHER_SUB_MODEL: Final = 0.5
+_OTHER_INSTRUCTIONS: Final = 1.5
 _DOUBLE_SIZE: Final = 0.2
 """What makes two runs unlike: each of these divides the weight of one for the other by e; a difference in size by that
 for each doubling."""
-_HALF_AS_MUCH: Final = 7
-"""Runs in between, after which a run counts half as much: what one asks, and with which instructions, changes."""
-_FARTHEST: Final = 8.0
-_LEAST_WEIGHT: Final = 0.02
+_HALF_AS_MUCH: Final = 10
+"""Runs in between, after which a run counts half as much: what one asks changes."""
+_HALF_OF_SAME: Final = 2
+"""The same for runs of the same question with the same instructions. They hardly differ, unless something has changed
+of which the log does not tell; then the newest are right."""
+_OTHERS_TOGETHER: Final = 2.0
+"""What all other runs may weigh together beside the nearest one of the same question: however many other questions were
+asked, they do not outvote it."""
+_FARTHEST: Final = 12.0
+_LEAST_WEIGHT: Final = 0.005
 """Of the nearest run's weight: what is less alike does not count at all."""
 
 
@@ -65,10 +73,21 @@ class Alike:
     Attributes:
         runs: each with its weight, from 0 to 1.
         same_model: whether all are of the model that is asked.
+        same_question: how many asked the same question, with the same instructions.
+        paces: by the id of a run, what its seconds are to be multiplied by because the model's server is faster or
+            slower now than it was then.
     """
 
     runs: tuple[tuple[RunFigures, float], ...]
     same_model: bool
+    same_question: int = 0
+    paces: Mapping[str, float] = field(default_factory=dict)
+
+    def seconds(self) -> Spread | None:
+        """Returns the spread of the seconds at the pace of now; None if no run is of the same model."""
+        if not self.same_model:
+            return None
+        return self.spread(lambda run: run.seconds * self.paces.get(run.run, 1.0))
 
     def spread(self, figure: Callable[[RunFigures], float | None]) -> Spread | None:
         """Returns the spread of a figure among them; None if none has it."""
@@ -90,13 +109,28 @@ def alike(asked: Asked, runs: Sequence[RunFigures]) -> Alike:
     own = [run for run in usable if run.model == asked.model]
     at = math.inf if asked.at is None else asked.at
     near = sorted(own or usable, key=lambda run: (abs(at - run.started), -run.started))
-    weighed = [
-        (run, math.exp(-distance(asked, run)) * 0.5 ** (number / _HALF_AS_MUCH))
-        for number, run in enumerate(near)
-    ]
-    weighed.sort(key=lambda one: one[1], reverse=True)
+    told = _instructions(asked, near)
+    same: list[tuple[RunFigures, float]] = []
+    others: list[tuple[RunFigures, float]] = []
+    for run in near:
+        far = distance(asked, run) + _OTHER_INSTRUCTIONS * (run.instructions != told)
+        if own and run.instructions == told and run.words == asked.words and run.kind == asked.kind:
+            same.append((run, math.exp(-far) * 0.5 ** (len(same) / _HALF_OF_SAME)))
+        else:
+            others.append((run, math.exp(-far) * 0.5 ** (len(others) / _HALF_AS_MUCH)))
+    if same and others:
+        most = _OTHERS_TOGETHER * max(weight for _, weight in same)
+        part = min(1.0, most / sum(weight for _, weight in others))
+        others = [(run, weight * part) for run, weight in others]
+    weighed = sorted([*same, *others], key=lambda one: one[1], reverse=True)
     least = weighed[0][1] * _LEAST_WEIGHT if weighed else 0.0
-    return Alike(tuple(one for one in weighed if one[1] >= least), bool(own))
+    kept = tuple(one for one in weighed if one[1] >= least)
+    return Alike(kept, bool(own), len(same), paces_of(own, at))
+
+
+def _instructions(asked: Asked, near: Sequence[RunFigures]) -> int:
+    """Returns what a run asked now is told, most likely: what the nearest one in time of such data was."""
+    return next((run.instructions for run in near if run.kind == asked.kind), 0)
 
 
 def distance(asked: Asked, run: RunFigures) -> float:

@@ -328,7 +328,7 @@ class Words(ServerWords):
         return Nothing()
 
     def budget(self) -> Budget:
-        """Returns what is left: money, tokens, calls, depth, seconds."""
+        """Returns what is left: money, tokens, calls, depth, seconds, tokens of data that may leave."""
         return Budget(Work("budget", self._finish).start(self.link, "budget", {}).wait())
 
     def ask_user(self, question: str, options: Any = None, default: Any = NO_DEFAULT) -> Any:

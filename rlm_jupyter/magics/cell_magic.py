@@ -44,10 +44,10 @@ def ask(magics: MagicsState, line: str, body: str, read: Reader = read) -> Any:
             runs[name] = run = start(magics, one)
             _raise_if(run, interrupted=_wait(run, _show(magics, run, "blocking")))
         return conclude_all(magics, task, runs)
-    if task.dry_run:
-        return _dry_run(task)
     returns = task.background or _needs_clicks(task)
     with attended(magics.shell, "background" if returns else "blocking"):
+        if task.dry_run:
+            return _dry_run(task)
         run = start(magics, task)
     return show_to_end(magics, task, run)
 
@@ -77,10 +77,10 @@ async def ask_awaited(magics: MagicsState, line: str, body: str, read: Reader = 
             runs[name] = run = start(magics, one)
             _raise_if(run, interrupted=await _wait_awaiting(run, _show(magics, run, "awaited")))
         return conclude_all(magics, task, runs)
-    if task.dry_run:
-        return _dry_run(task)
     returns = task.background or (_needs_clicks(task) and not _can_click(magics.shell))
     with attended(magics.shell, "background" if returns else "awaited"):
+        if task.dry_run:
+            return _dry_run(task)
         run = start(magics, task)
     if returns:
         return follow(magics, task, run)

@@ -99,6 +99,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         task.question,
         description,
         names=task.names,
+        asks=_asks(rlm, task),
         left=Ledger(rlm.limits).left("0"),
         schema=offers["schema"],
         tools=offers["tools"],
@@ -114,6 +115,15 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         images=settings.see is True,
     )
     return _as_sent(prompt.chat(system, first), hidden)
+
+
+def _asks(rlm: RLM, task: Task) -> bool:
+    """Whether the root agent is told that it can ask the user: samples are not."""
+    from rlm_jupyter.engine.samples.samples import Samples
+    from rlm_jupyter.user_questions.audience import audience, can_be_asked
+
+    alone = Samples.read(task.samples, verify=task.verify).count == 1
+    return alone and can_be_asked(audience(), rlm.settings.ask_user)
 
 
 def _as_sent(messages: list[Message], hidden: HiddenValues | None) -> list[Message]:

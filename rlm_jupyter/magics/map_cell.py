@@ -60,6 +60,15 @@ class MapCell(Task):
             "stop` ends it. `--no-confirm` does not ask."
         )
 
+    def estimated(self, shell: InteractiveShell) -> str:
+        """Returns what it will cost and take, without its sample; see `estimate_map` for what it raises."""
+        from rlm_jupyter.engine.mapping.map_task import read_task
+        from rlm_jupyter.run_setup.map_question_estimate import estimate_map
+
+        model = notebook_lookup.model_of(shell, self.settings["model"])
+        task = read_task(self.context, self.question, self.schema, **self.options)
+        return estimate_map({**self.settings, "model": model}, task)
+
     def preview(self) -> str:
         """Returns the first request, and nothing is sent."""
         from rlm_jupyter.engine.mapping.item_requests import prompt, request
@@ -118,6 +127,11 @@ def _parser() -> Parser:
     add_options(parser, options_on(CELL))
     add("--bg", action="store_true", help="Return the run at once and go on in the background.")
     add("--dry-run", action="store_true", help="Show what would be sent, and send nothing.")
+    add(
+        "--estimate",
+        action="store_true",
+        help="Tell what it will cost and take, by the size of its requests, and send nothing.",
+    )
     return parser
 
 
@@ -153,6 +167,7 @@ def read(magics: MagicsState, line: str, body: str) -> MapCell:
         out=notebook_lookup.out_name(given["out"]) if "out" in given else None,
         background=given.get("bg", False),
         dry_run=given.get("dry_run", False),
+        estimate=given.get("estimate", False),
         options=options,
     )
 

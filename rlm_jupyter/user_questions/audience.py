@@ -28,6 +28,16 @@ def audience() -> Audience:
     return None if current == "unset" else current
 
 
+def can_be_asked(who: Audience, most: int) -> bool:
+    """Returns whether agents' code can ask somebody, and so whether an agent is told that it can.
+
+    Args:
+        who: answers.
+        most: questions that may be asked: the setting `ask_user`.
+    """
+    return who is not None and most > 0
+
+
 @contextlib.contextmanager
 def answering(who: Audience) -> Iterator[None]:
     """Say who answers the questions that agents' code asks by `ask_user`, in the runs that are started meanwhile.

@@ -183,6 +183,13 @@ def test_what_is_left_is_told_once_half_is_gone_and_by_budget(ask):
     assert 0 < run.value["cost"] < 1
 
 
+def test_budget_tells_how_much_data_may_still_leave(ask):
+    turns = ["before = budget()['exposure']\nprint('x' * 400)", "FINAL([before, budget()['exposure']])"]
+    before, after = ask({"root": turns}, bounds=limits(exposure=10_000)).raise_for_error().value
+    assert 0 < before - after < 1000 <= after < 10_000
+    assert ask({"root": ["FINAL(budget()['exposure'])"]}).raise_for_error().value is None
+
+
 def test_two_runs_at_once_have_their_own_limits(ask, openai_server):
     runs = []
     script = {"root": [FAN.format(width=20), "FINAL(len(got))"]}

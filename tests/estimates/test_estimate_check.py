@@ -54,6 +54,14 @@ def test_runs_that_are_alike_are_estimated_well_and_their_kinds_are_told_apart(l
             assert one.below >= 0.75
 
 
+def test_questions_that_were_not_asked_before_can_be_left_out(logs):
+    write(logs / "part0", "new", "m", "Why?", 70, 3, 1.0, 1000)
+    runs = runs_below([logs], "m")
+    assert [len(one.ratios) for one in check(runs, again=True)] == [40] * 3
+    assert [len(one.ratios) for one in check(runs, after=True, again=True)] == [38] * 3
+    assert [len(one.ratios) for one in check(runs)] == [41] * 3
+
+
 def test_the_figures_are_printed_and_too_few_logs_are_refused(logs, capsys):
     assert main([str(logs), "--model", "m"]) == 0
     lines = capsys.readouterr().out.splitlines()

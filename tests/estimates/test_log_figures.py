@@ -35,6 +35,25 @@ def test_a_log_gives_its_sums(tmp_path):
     assert RunFigures.of_row(json.loads(json.dumps(found.row()))) == found
 
 
+def test_the_instructions_of_a_run_are_told_apart_by_a_hash(tmp_path):
+    def sent(text, **changed):
+        messages = [{"role": "system", "content": text}, {"role": "user", "content": "x"}]
+        return {
+            "kind": "prompt_sent",
+            "agent": "0",
+            "purpose": "turn",
+            "gen_ai.input.messages": messages,
+        } | changed
+
+    def instructions(*events):
+        return read_figures(log(tmp_path / "a.jsonl", STARTED, *events, REPLY, FINISHED)).instructions
+
+    other = [sent("B", agent="0.1"), sent("B", purpose="llm_query")]
+    assert instructions(*other, sent("A"), sent("C")) == instructions(sent("A")) != instructions(sent("B"))
+    assert instructions() == instructions(*other) == 0
+    assert instructions(sent("A", **{"gen_ai.input.messages": [3]})) == 0
+
+
 @pytest.mark.parametrize(
     "events",
     [
@@ -110,10 +129,11 @@ def figures(
     run="r",
     seconds=1.0,
     started=0.0,
+    told=0,
 ):
     return RunFigures(
         run, model, model, kind, size, words_of(question), False, False, "done",
-        tokens, 0, 1, 0, 1, None, seconds, started,
+        tokens, 0, 1, 0, 1, None, seconds, started, told,
     )  # fmt: skip
 
 
@@ -130,6 +150,55 @@ def test_runs_alike_are_of_the_same_model_and_the_nearest_count_most():
     found = alike(Asked("new", "new", "table", 5000, words_of("How many rows?")), other)
     assert not found.same_model
     assert {run.model for run, _ in found.runs} == {"x"}
+
+
+def tokens_of(run):
+    return float(run.tokens)
+
+
+def test_other_questions_do_not_outvote_the_same_one_however_many_were_asked_since():
+    same = [figures(5000, started=float(number)) for number in range(3)]
+    others = [figures(500, question=f"What is in box {n}?", started=100.0 + n) for n in range(200)]
+    found = alike(Asked("m", "m", "table", 5000, words_of("How many rows?")), [*same, *others])
+    assert found.same_question == 3
+    assert found.spread(tokens_of).p50 == pytest.approx(5000)
+    assert alike(Asked("m", "m", "table", 5000, words_of("What is it?")), [*same, *others]).same_question == 0
+
+
+def test_runs_with_other_instructions_count_less_than_those_with_the_newest_ones():
+    before = [figures(5000, started=float(number), told=1) for number in range(3)]
+    since = [figures(700, started=100.0 + number, told=2) for number in range(2)]
+    found = alike(Asked("m", "m", "table", 5000, words_of("How many rows?")), [*before, *since])
+    assert found.same_question == 2
+    assert found.spread(tokens_of).p50 == pytest.approx(700)
+    earlier = alike(Asked("m", "m", "table", 5000, words_of("How many rows?"), at=1.0), [*before, *since])
+    assert earlier.spread(tokens_of).p50 == pytest.approx(5000), "then they were told the other"
+
+
+def test_time_is_told_at_the_pace_of_now():
+    names = ("How many rows?", "Who?", "Why?")
+    quiet = [
+        figures(1000, run=f"q{n}", question=names[n % 3], seconds=2.0, started=float(n)) for n in range(21)
+    ]
+    busy = [
+        figures(1000, run=f"b{n}", question=names[1 + n % 2], seconds=40.0, started=100.0 + n)
+        for n in range(14)
+    ]
+    asked = Asked("m", "m", "table", 5000, words_of("How many rows?"))
+    assert alike(replace(asked, at=10.0), quiet).seconds().p50 == pytest.approx(2.0)
+    assert alike(asked, [*quiet, *busy]).seconds().p50 == pytest.approx(40.0, rel=0.01)
+    assert alike(replace(asked, at=10.0), [*quiet, *busy]).seconds().p50 == pytest.approx(2.0, rel=0.01)
+    assert alike(replace(asked, model="new"), quiet).seconds() is None
+
+
+def test_a_question_that_takes_long_does_not_make_the_machine_slow():
+    quick = [figures(1000, run=f"a{n}", seconds=2.0, started=float(n)) for n in range(20)]
+    slow = [figures(1000, run=f"b{n}", question="Why?", seconds=90.0, started=100.0 + n) for n in range(20)]
+    once = [
+        figures(1000, run=f"c{n}", question=f"box {n}", seconds=90.0, started=200.0 + n) for n in range(20)
+    ]
+    asked = Asked("m", "m", "table", 5000, words_of("How many rows?"))
+    assert alike(asked, [*quick, *slow, *once]).seconds().p50 == pytest.approx(2.0)
 
 
 def test_quantiles_lie_between_values_and_keep_their_order():

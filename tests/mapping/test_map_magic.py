@@ -1,5 +1,8 @@
 """`%%rlm_map` in real shells and kernels: its options, what it waits for, its help and completion."""
 
+import json
+import re
+
 import pytest
 from IPython.core.completer import provisionalcompleter
 from IPython.core.error import UsageError
@@ -70,6 +73,54 @@ def test_a_dry_run_shows_the_first_request(shell, capsys):
     assert "60 rows, 20 in the sample" in told
     assert '{"n": 3, "item": {"text":' in told
     assert shell.user_ns["model"].requests == []
+
+
+def test_an_estimate_is_made_of_the_requests_that_the_run_then_sends(shell, capsys):
+    line = "table -s 'delivery: bool, why: string' --columns text"
+    shell.run_line_magic("config", "RLMMagics.price = (1.0, 2.0)")
+    model = shell.user_ns["model"]
+    assert cell(shell, f"{line} -m model --estimate") is None
+    told = capsys.readouterr().out
+    assert model.requests == []
+    assert "nothing was sent, not even the sample" in told
+    assert "no map of this model" in told
+    assert "Cost:     about $0.00" in told
+    assert "Agents" not in told
+    cell(shell, f"{line} -m model --no-confirm --no-cache")
+    packs = sizes(model)
+    assert f"Requests: {len(packs)} for 60 rows" in told
+    sent = sum(len(one["content"].encode()) for request in model.requests for one in request.messages) / 4
+    figure = int(re.search(r"about ([\d,]+) sent", told)[1].replace(",", ""))
+    assert sent / 2 < figure < sent * 2
+
+
+def test_groups_are_estimated_from_earlier_maps_only(shell, tmp_path, capsys):
+    rows = [
+        (
+            "run_started",
+            {"question": "q", "model": "m", "sub_model": "m", "scripted": False, "context": None},
+        ),
+        *[("agent_started", {})] * 3,
+        ("rows_mapped", {}),
+        ("reply_finished", {"gen_ai.usage.input_tokens": 300, "gen_ai.usage.output_tokens": 100}),
+        ("run_finished", {"status": "done"}),
+    ]
+    logs = tmp_path / "estimated"
+    logs.mkdir()
+    lines = [{"kind": kind, "run": "r", "time": 10.0 * n, **more} for n, (kind, more) in enumerate(rows)]
+    (logs / "r.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    shell.user_ns["table"]["day"] = [number % 5 for number in range(60)]
+    line = "table -m openai/m -s int --by day --estimate"
+    shell.run_line_magic("config", "RLMMagics.price = (1.0, 2.0)")
+    shell.run_line_magic("config", f"RLMMagics.log_dir = {str(tmp_path / 'none')!r}")
+    assert cell(shell, line) is None
+    assert "Tokens:   not known" in capsys.readouterr().out
+    shell.run_line_magic("config", f"RLMMagics.log_dir = {str(logs)!r}")
+    cell(shell, line)
+    told = capsys.readouterr().out
+    assert "Agents:   5, one for each group" in told
+    assert "Tokens:   about 1,000" in told  # 400 for two agents
+    assert "from 1 earlier map of this model" in told
 
 
 @pytest.mark.parametrize(

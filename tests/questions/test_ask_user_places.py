@@ -18,7 +18,9 @@ from scripts import cell
 
 from rlm_jupyter import RLM, answering, cli
 from rlm_jupyter.magics.user_present import who_answers
+from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.models.openai.chat import OpenAIChat
+from rlm_jupyter.rlm import last_run
 from rlm_jupyter.user_questions import audience
 from rlm_jupyter.user_questions.pending import pending_questions
 from rlm_jupyter.views.widget_messages import run_fields
@@ -185,3 +187,22 @@ def test_a_shell_asks_where_its_user_is_and_in_the_background_nobody(tmp_path, m
         monkeypatch.setenv("RLM_JUPYTER_DISPLAY", "html")
         shell.kernel._allow_stdin = True
         assert who_answers(shell, "background") is None
+
+
+def test_a_dry_run_shows_what_is_told_of_the_user_exactly_when_a_run_tells_it(tmp_path, monkeypatch, capsys):
+    def told(text):
+        return "The user can be asked" in text
+
+    cases = (("", True), ("--bg", False), ("--samples 2", False), ("--ask-user 0", False))
+    with terminal_shell(tmp_path) as shell:
+        shell.user_ns.update(model=ScriptedModel(lambda messages: "```repl\nFINAL(1)\n```"))
+        for present in (True, False):
+            monkeypatch.setattr(audience, "can_ask_in_terminal", lambda present=present: present)
+            for options, asked in cases if present else cases[:1]:
+                shell.run_cell(f"%%rlm -m model --dry-run {options}\nWhich?")
+                assert told(capsys.readouterr().out) == (present and asked), options
+                shell.user_ns["model"].requests.clear()
+                assert shell.run_cell(f"%%rlm -m model --no-cache {options}\nWhich?").success
+                last_run().wait(60)
+                sent = shell.user_ns["model"].requests[0].messages[-1]["content"]
+                assert told(sent) == (present and asked), options

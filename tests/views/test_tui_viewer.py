@@ -9,6 +9,7 @@ import pytest
 from hostile_text import PAYLOADS
 from rich.cells import cell_len
 from run_story import StandIn, Story, example
+from tui_screen import Screen
 
 from rlm_jupyter import ConfigError, RLMError
 from rlm_jupyter.events import events as ev
@@ -23,38 +24,6 @@ from rlm_jupyter.views.tui.tree_pane import TreePane
 from rlm_jupyter.views.tui.viewer import Viewer
 
 BAD = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-class Screen:
-    """A viewer under a pilot: presses keys, reads the screen."""
-
-    def __init__(self, app, pilot):
-        self.app, self.pilot = app, pilot
-
-    async def press(self, *keys):
-        await self.pilot.press(*keys)
-        await self.pilot.pause()
-        return self.text
-
-    @property
-    def strips(self):
-        return self.app.screen._compositor.render_strips()
-
-    @property
-    def lines(self):
-        return ["".join(segment.text for segment in strip) for strip in self.strips]
-
-    @property
-    def text(self):
-        return "\n".join(self.lines)
-
-    async def until(self, condition, tries=600):
-        """Wait until something holds; give the screen."""
-        for _ in range(tries):
-            if condition():
-                return self.text
-            await self.pilot.pause(0.05)
-        raise AssertionError(f"It does not come to hold:\n{self.text}")
 
 
 @asynccontextmanager

@@ -94,6 +94,7 @@ class Accounts:
             turns=None if turns is None else max(0, turns - self.turns(agent)),
             seconds=None if seconds is None else max(0.0, seconds - self.elapsed()),
             depth=None if depth is None else max(0, depth - self._depth(agent)),
+            exposure=_positive(rooms["exposure"]),
         )
 
     def half_gone(self, agent: str | None = None) -> bool:

@@ -130,6 +130,7 @@ class Left:
         turns: turns of this agent.
         seconds: of the whole run.
         depth: levels of sub-agents below this agent.
+        exposure: tokens of data that may leave this machine, of the whole run.
     """
 
     cost: float | None = None
@@ -138,6 +139,7 @@ class Left:
     turns: int | None = None
     seconds: float | None = None
     depth: int | None = None
+    exposure: int | None = None
 
 
 @dataclass

@@ -13,6 +13,7 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.security.redactor import MARK
 from rlm_jupyter.text.units import amount
+from rlm_jupyter.user_questions.audience import can_be_asked
 from rlm_jupyter.user_questions.pending import Chosen, UserQuestion
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class UserQuestions:
     @property
     def open(self) -> bool:
         """Whether somebody can be asked."""
-        return self._audience is not None and self._most > 0
+        return can_be_asked(self._audience, self._most)
 
     async def ask(self, agent: str, asked: AskedQuestion) -> Chosen:
         """Return the answer, or that the default is to be taken; one question after the other.

@@ -25,6 +25,7 @@ Replay    Space  play, pause                + -  faster, slower
           <  beginning     >  end, live     f  follow what happens
 Search    /  in all agents                  n N  next, previous place
 Live run  s  stop agent    S  stop run      (both ask first)
+          a  answer the question that an agent asks
 
 Marks     ● running  ✓ done  ✗ failed  ■ stopped  ! ended by a limit
 Lanes     ░ model    █ code  ─ waits for sub-agents or for a server

@@ -1,7 +1,8 @@
 """The viewer of a run in a terminal: the tree and a page beside it, the timeline, the answer, and a replay.
 
 It draws what is in a `ShownRun`, and changes nothing but the moment that is shown; of a run that goes on it can stop
-an agent or the whole. All text is drawn as it is: no markup of textual or rich is parsed in it.
+an agent or the whole, and answer what the run asks its user. All text is drawn as it is: no markup of textual or rich
+is parsed in it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from textual.widgets import Input, Static
 
 from rlm_jupyter.events.tree_state import TreeState
 from rlm_jupyter.text.sanitize import clean, one_line
+from rlm_jupyter.user_questions.pending import UserQuestion, pending_questions
 from rlm_jupyter.views import text_tree
 from rlm_jupyter.views.answer_card import answer_card
 from rlm_jupyter.views.rich_card import rich_card
@@ -26,6 +28,7 @@ from rlm_jupyter.views.tui import log_playback, page_lines
 from rlm_jupyter.views.tui.agent_rows import Row, agent_rows, path_to
 from rlm_jupyter.views.tui.dialogs import Confirmation, Help
 from rlm_jupyter.views.tui.line_pane import LinePane
+from rlm_jupyter.views.tui.question_box import QuestionBox
 from rlm_jupyter.views.tui.rows_pane import RowsPane
 from rlm_jupyter.views.tui.search_state import Search
 from rlm_jupyter.views.tui.shown_run import ShownRun
@@ -100,6 +103,7 @@ class Viewer(App[None]):
         Binding("question_mark", "help", show=False),
         Binding("s", "stop_agent", show=False),
         Binding("S", "stop_run", show=False),
+        Binding("a", "ask", show=False),
         Binding("q,ctrl+q", "close", show=False),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
     ]
@@ -122,6 +126,7 @@ class Viewer(App[None]):
         self._ticked = self._drawn = time.monotonic()
         self._version: object = None
         self._ended = not shown.goes_on
+        self._put_off: set[int] = set()
 
     def compose(self) -> ComposeResult:
         """Make the panes."""
@@ -197,6 +202,7 @@ class Viewer(App[None]):
     def _keys(self) -> str:
         stop = "s stop agent  S stop run  " if self.shown.goes_on else ""
         follow = "f follow: on" if self.follow else "f follow: off"
+        stop = "a answer the question  " + stop if self._asked() is not None else stop
         return f"? help  / search  {stop}Space play  , . event  [ ] turn  {follow}  q close"
 
     def _arrange(self, width: int) -> None:
@@ -274,6 +280,9 @@ class Viewer(App[None]):
         if not self._ended and not self.shown.goes_on:
             self._ended = True
             self.show()
+        asked = self._asked()
+        if asked is not None and asked.number not in self._put_off and not self.query_one("#search").display:
+            self.action_ask()
 
     def _is_late(self, now: float) -> bool:
         """Returns whether a live run is not the one that is drawn: something happened, or only time has passed."""
@@ -446,6 +455,20 @@ class Viewer(App[None]):
         self.call_after_refresh(lambda: pane.scroll_to_turn(hit.turn))
 
     # ---- a live run, and the end
+
+    def _asked(self) -> UserQuestion | None:
+        """Returns the question of a live run that waits for the user; None if there is none, or a box is open."""
+        if not self.shown.goes_on or self.shown.live is None or len(self.screen_stack) > 1:
+            return None
+        return next(iter(pending_questions(self.shown.live.id)), None)
+
+    def action_ask(self) -> None:
+        """Open the box of the question that waits."""
+        asked = self._asked()
+        if asked is None:
+            return
+        self._put_off.add(asked.number)  # who leaves it opens it again by the key
+        self.push_screen(QuestionBox(asked), lambda _later: self.show())
 
     def action_stop_agent(self) -> None:
         """Ask, and stop the selected agent with all below it."""
