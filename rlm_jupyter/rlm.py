@@ -18,6 +18,7 @@ from rlm_jupyter.models.base import ChatModel, Price
 from rlm_jupyter.run_setup.resolve_model import choose_model
 from rlm_jupyter.sandbox_settings import Sandbox
 from rlm_jupyter.settings import Limits, Settings
+from rlm_jupyter.table_verbs import BlockingVerbs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.wiring import Wiring
 
 
-class RLM:
+class RLM(BlockingVerbs):
     """A recursive language model: asks questions about data of any size (arXiv 2512.24601).
 
     Usage:
@@ -455,7 +456,7 @@ class RLM:
             use_function=use_function,
         )
         allowed = self.limits if limits is None else self._check_limits(Limits.of(limits))
-        return wiring.start_map(task, allowed, on_event)
+        return wiring.start_map(task, allowed, on_event)  # type: ignore[return-value] - of a `MapTask`, a `MapRun`
 
     # ---- many questions
 

@@ -12,6 +12,9 @@ from rlm_jupyter.engine.budget.ledger import Ledger
 from rlm_jupyter.engine.completions.completions import Completions
 from rlm_jupyter.engine.completions.sampling import Samplings
 from rlm_jupyter.engine.mapping.map_run import MapRun
+from rlm_jupyter.engine.mapping.table_run import TableRun
+from rlm_jupyter.engine.operators.operator_run import OperatorRun
+from rlm_jupyter.engine.operators.table_operator import TableOperator
 from rlm_jupyter.engine.run.conductor import Conductor
 from rlm_jupyter.engine.run.engine_thread import engine
 from rlm_jupyter.engine.run.run import Run, RunArguments
@@ -179,9 +182,12 @@ class Wiring:
         return run
 
     def start_map(
-        self, task: MapTask, limits: Limits, on_event: Callable[[AnyEvent], None] | None = None
-    ) -> MapRun:
-        """Begin a run that asks one question for each item of a table; see `RLM.start_map` for what it raises.
+        self,
+        task: MapTask | TableOperator,
+        limits: Limits,
+        on_event: Callable[[AnyEvent], None] | None = None,
+    ) -> TableRun:
+        """Begin a run that asks about the rows of a table; see `RLM.start_map` for what it raises.
 
         Args:
             task: what is asked.
@@ -198,7 +204,7 @@ class Wiring:
             if task.by_group:
                 raise
             data, exposed = Data(), exposed or f"No function is written instead of requests: {error.message}"
-        hidden = hiding.values(task.frame, data, ())
+        hidden = hiding.values(task.whole, data, ())
         spec = AgentSpec(
             id="0",
             parent=None,
@@ -220,7 +226,7 @@ class Wiring:
             inherit=False,
             course=_Course(exposed=exposed, hidden=hidden),
         )
-        assert isinstance(run, MapRun)
+        assert isinstance(run, TableRun)
         self._begin_life(run)
         return run
 
@@ -359,7 +365,7 @@ class Wiring:
             told=(*course.told, *([course.exposed] if course.exposed is not None else [])),
             hidden=course.hidden,
         )
-        return (Run if spec.mapping is None else MapRun)(
+        return _run_type(spec)(
             conductor,
             spec,
             engine(),
@@ -389,6 +395,12 @@ class Wiring:
         from rlm_jupyter.models.cache import RunCache
 
         return RunCache(reply_cache())
+
+
+def _run_type(spec: AgentSpec) -> type[Run]:
+    if spec.mapping is None:
+        return Run
+    return OperatorRun if isinstance(spec.mapping, TableOperator) else MapRun
 
 
 def _traced(
