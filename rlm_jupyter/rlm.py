@@ -264,7 +264,7 @@ class RLM(BlockingVerbs):
         samples: Samples | int | None = None,
         verify: bool = False,
         checks: Iterable[Callable[[Any], Any]] = (),
-        plain: bool = False,
+        plain: bool | str = False,
         hide: object = None,
     ) -> Run:
         """Ask, and return at once.
@@ -290,7 +290,7 @@ class RLM(BlockingVerbs):
             verify: where the samples (3 by default) differ, one more agent takes the right one: docs/verification.md.
             checks: functions of the answer that run in the agent's kernel. A text or False that one returns, or what
                 it raises, sends the answer back to the agent.
-            plain: send the data whole in one prompt, without agents and kernels, if it fits the model.
+            plain: send the data whole in one prompt, without agents and kernels; ``"auto"``: if it fits comfortably.
             hide: columns whose values no provider sees, besides those of the settings: names, patterns, `Hidden(...)`.
 
         Raises:

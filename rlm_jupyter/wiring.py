@@ -131,7 +131,7 @@ class Wiring:
             asked.recorded.check_data(data.buffer.description if data.buffer is not None else None)
         check_local(data.grants, self.settings.kernel, continues=asked.continues is not None)
         price = self.price if self.price is not None else self.model.price
-        options = answer_options(asked, data, self.model, self.settings, price)
+        options = answer_options(asked, data, self.model, self.settings, price, limits)
         functions = {**had.tools, **read_tools(asked.tools, data=names)}
         given = {**had.env, **read_environment(asked.env)}
         configs = {**had.servers, **read_servers(asked.mcp)}

@@ -51,7 +51,7 @@ class GroupRows(TableOperator):
         super().__post_init__()
         self._check_count("k", self.k)
         if not _LEAST_LABELS <= self.k <= _MOST_LABELS:
-            raise ConfigError(f"`k` cannot be {self.k}: give a number of groups from {_LEAST_LABELS} to {_MOST_LABELS}.")
+            raise ConfigError(f"`k` cannot be {self.k}: give from {_LEAST_LABELS} to {_MOST_LABELS} groups.")
         self._named: list[str] = []
         self._outcomes: list[Outcome | None] = [None] * len(self.rows)
         if self.labels is not None:
