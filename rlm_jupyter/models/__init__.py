@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Price,
         Usage,
     )
+    from rlm_jupyter.models.command import CommandModel
     from rlm_jupyter.models.decoding import DecodingHelps
     from rlm_jupyter.models.images import Image
     from rlm_jupyter.models.interactive import InteractiveModel, PendingReply
@@ -33,6 +34,7 @@ __all__ = [
     "AnthropicChat",
     "CachingPrice",
     "ChatModel",
+    "CommandModel",
     "Completion",
     "CompletionRequest",
     "DecodingHelps",
@@ -55,6 +57,7 @@ _ROOMS = {
     **dict.fromkeys(
         ("CachingPrice", "ChatModel", "Completion", "CompletionRequest", "Message", "Price", "Usage"), "base"
     ),
+    "CommandModel": "command",
     "DecodingHelps": "decoding",
     "Image": "images",
     **dict.fromkeys(("InteractiveModel", "PendingReply"), "interactive"),

@@ -59,20 +59,26 @@ def choose_plain(
         return None, _agents(
             f"the data has about {tokens:,} tokens, more than half of the {window:,} that `{model.name}` holds"
         )
-    together = tokens + settings.completion_tokens
     cost = None
     if price is not None:
         cost = (tokens * price.prompt + settings.completion_tokens * price.completion) / 1e6
-    if limits is not None:
-        if limits.tokens is not None and together > limits.tokens:
-            return None, _agents(f"a plain call may take {together:,} tokens, more than the limit `tokens`")
-        if limits.cost is not None and cost is not None and cost > limits.cost:
-            return None, _agents(f"a plain call may cost {money(cost)}, more than the limit `cost`")
+    over = _over_limit(tokens + settings.completion_tokens, cost, limits) if limits is not None else None
+    if over is not None:
+        return None, _agents(over)
     bound = "" if cost is None else f"; it costs {money(cost)} at most"
     return plain, (
         f"`plain={AUTO}`: one plain call, since the data has about {tokens:,} tokens, at most half of the {window:,} "
         f"that `{model.name}` holds{bound}."
     )
+
+
+def _over_limit(tokens: int, cost: float | None, limits: Limits) -> str | None:
+    """Returns which limit a plain call may exceed; None for none."""
+    if limits.tokens is not None and tokens > limits.tokens:
+        return f"a plain call may take {tokens:,} tokens, more than the limit `tokens`"
+    if limits.cost is not None and cost is not None and cost > limits.cost:
+        return f"a plain call may cost {money(cost)}, more than the limit `cost`"
+    return None
 
 
 def _agents(reason: str) -> str:
