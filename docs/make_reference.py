@@ -32,6 +32,7 @@ from rlm_jupyter.magics.arguments import CELL, Parser
 from rlm_jupyter.magics.command_registry import COMMANDS
 from rlm_jupyter.magics.config import MagicsConfig
 from rlm_jupyter.magics.map_cell import MAP
+from rlm_jupyter.magics.table_cell import TABLE
 from rlm_jupyter.options.table import Owner, options_of
 from rlm_jupyter.settings import PROVIDERS
 
@@ -60,6 +61,8 @@ def magics() -> Iterator[str]:
     yield from _options(CELL)
     yield "\n## `%%rlm_map NAME [OPTIONS]`\n\nBesides the settings that `%%rlm` takes:\n\n| option | |\n|---|---|"
     yield from _options(MAP, CELL)
+    yield "\n## `%%rlm_table VERB NAME [NAME] [OPTIONS]`\n\nBesides the settings of `%%rlm`:\n\n| option | |\n|---|---|"
+    yield from _options(TABLE, CELL)
     yield "\n## `%rlm COMMAND`\n\n| command | |\n|---|---|"
     for command in COMMANDS.values():
         yield f"| `%rlm {_cell(command.usage)}` | {_cell(command.summary)} |"

@@ -1,8 +1,8 @@
 """`CommandModel`: a real program in the place of a model, with its outputs, its errors, its time and its end."""
 
 import asyncio
-import os
 import sys
+from pathlib import Path
 
 import pytest
 from run_parts import until
@@ -27,8 +27,7 @@ def complete(model, messages=USER, **options):
 
 def alive(pid):
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -55,7 +54,7 @@ def test_it_works_in_an_empty_directory_or_the_given_one(tmp_path):
     source = "import os; print(os.getcwd(), os.listdir())"
     where = complete(script(source)).text.split()
     assert where[1] == "[]"
-    assert not os.path.exists(where[0])
+    assert not Path(where[0]).exists()
     assert complete(script(source, cwd=tmp_path)).text.split()[0] == str(tmp_path)
 
 
