@@ -31,8 +31,8 @@ _AWAITED = {
 def transformer(shell: InteractiveShell) -> Transformer:
     """Returns the `input_transformers_post` hook of a shell.
 
-    It rewrites a whole `%%rlm`, `%%rlm_map` or `%%rlm_table` cell to the awaited form where that works, and leaves all else as it
-    is: the magic then blocks, and can be interrupted all the same.
+    It rewrites a whole `%%rlm`, `%%rlm_map` or `%%rlm_table` cell to the awaited form where that works, and leaves all
+    else as it is: the magic then blocks, and can be interrupted all the same.
     """
 
     def await_rlm(lines: list[str]) -> list[str]:

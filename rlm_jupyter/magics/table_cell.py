@@ -78,7 +78,7 @@ class TableCell(MapCell):
         from rlm_jupyter.text.sanitize import clean
         from rlm_jupyter.text.units import amount
 
-        task = self._call(StartedVerbs(lambda task, limits, on_event: task))
+        task = self._call(StartedVerbs(lambda task, *_: task))
         if isinstance(task, MapTask):
             items = range(task.count)
             requests = len(pack(items, task.texts, task.schema.tokens, PackLimits()))
@@ -175,10 +175,10 @@ _HELP = """Ask about the rows of a table as a whole; the resulting table is the 
     %%rlm_table VERB NAME [NAME] [OPTIONS]
     the question, verbatim
 
-`filter` keeps rows, `top` ranks them, `join` finds pairs of rows of two tables, `search` finds rows by words and ranks
-them, `group` sorts them into groups that the model names, `reduce` makes one text of them. Many rows go into one request,
-and each answer is checked. If many requests follow after the first, the tree shows what they will cost, and the run waits
-for Next.
+`filter` keeps rows, `top` ranks them, `join` finds pairs of rows of two tables, `search` finds rows by words and
+ranks them, `group` sorts them into groups that the model names, `reduce` makes one text of them. Many rows go into one
+request, and each answer is checked. If many requests follow after the first, the tree shows what they will cost, and
+the run waits for Next.
 
 Examples::
 
