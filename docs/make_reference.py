@@ -26,6 +26,7 @@ from rlm_jupyter import (
 )
 from rlm_jupyter.engine.agent.handle import AgentHandle
 from rlm_jupyter.engine.mapping.map_run import MapRun
+from rlm_jupyter.engine.mapping.table_run import TableRun
 from rlm_jupyter.events.agreement import Agreement
 from rlm_jupyter.magics import line_magic  # noqa: F401 - registers the commands
 from rlm_jupyter.magics.arguments import CELL, Parser
@@ -130,7 +131,7 @@ def classes() -> Iterator[str]:
         own = [one for one in kind.__mro__ if one.__module__.startswith("rlm_jupyter")]
         members = {name: member for one in reversed(own) for name, member in vars(one).items()}
         if kind is MapRun:  # what it has besides
-            members = dict(vars(MapRun))
+            members = {**vars(TableRun), **vars(MapRun)}
         for name, member in members.items():
             if name.startswith("_") or not (callable(member) or isinstance(member, property)):
                 continue

@@ -456,7 +456,7 @@ class RLM(BlockingVerbs):
             use_function=use_function,
         )
         allowed = self.limits if limits is None else self._check_limits(Limits.of(limits))
-        return wiring.start_map(task, allowed, on_event)  # type: ignore[return-value] - of a `MapTask`, a `MapRun`
+        return wiring.start_map(task, allowed, on_event)
 
     # ---- many questions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.budget.ledger import Ledger
@@ -180,6 +180,19 @@ class Wiring:
         if earlier is None and asked.recorded is None:  # the others do not begin at their beginning
             self._announce(run, spec, limits)
         return run
+
+    @overload
+    def start_map(
+        self, task: MapTask, limits: Limits, on_event: Callable[[AnyEvent], None] | None = None
+    ) -> MapRun: ...
+
+    @overload
+    def start_map(
+        self,
+        task: MapTask | TableOperator,
+        limits: Limits,
+        on_event: Callable[[AnyEvent], None] | None = None,
+    ) -> TableRun: ...
 
     def start_map(
         self,

@@ -38,7 +38,8 @@ class TableRun(Run):
         except KeyboardInterrupt:
             self.stop()
             self.wait_interruptibly()
-        return self._table()
+        table: pd.DataFrame = self._table()
+        return table
 
     async def atable(self) -> pd.DataFrame:
         """Await the table; see `table`."""
@@ -49,7 +50,8 @@ class TableRun(Run):
             with contextlib.suppress(Exception):
                 self.stop()
             raise
-        return self._table()
+        table: pd.DataFrame = self._table()
+        return table
 
     def _table(self) -> Any:
         if self.waits:

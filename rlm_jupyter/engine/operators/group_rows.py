@@ -68,7 +68,8 @@ class GroupRows(TableOperator):
     def _sample(self, limits: PackLimits) -> list[int]:
         count = min(_SAMPLE, len(self.rows))
         chosen = random.Random(0).sample(range(len(self.rows)), count)  # noqa: S311 - the same each time
-        room, sample = limits.prompt_tokens, []
+        room = limits.prompt_tokens
+        sample: list[int] = []
         for place in chosen:
             room -= item_tokens(self.texts[place])
             if room < 0 and sample:

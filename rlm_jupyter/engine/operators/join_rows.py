@@ -104,7 +104,8 @@ class JoinRows(TableOperator):
         """All data of both tables, one below the other."""
         import pandas as pd
 
-        return pd.concat([self.rows, self.right], ignore_index=True)
+        both: pd.DataFrame = pd.concat([self.rows, self.right], ignore_index=True)
+        return both
 
     @property
     def prompt(self) -> str:
@@ -183,7 +184,7 @@ class JoinRows(TableOperator):
         right = self.right.iloc[[other for _, other in pairs]]
         both = {str(name) for name in left.columns} & {str(name) for name in right.columns}
         index = pd.MultiIndex.from_arrays([left.index.to_flat_index(), right.index.to_flat_index()])
-        table = pd.concat(
+        table: pd.DataFrame = pd.concat(
             [
                 part.rename(
                     columns=lambda name, end=end: f"{name}{end}" if str(name) in both else name
