@@ -13,7 +13,7 @@ from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.models.base import Price
 from rlm_jupyter.models.openai.chat import OpenAIChat
 
-CODE = "```repl\nFINAL(3)\n```"
+CODE = "```repl\nFINAL(len(context))\n```"
 FRAME = pd.DataFrame({"name": ["Ann", "Bob"], "n": [1, 2]})
 
 
@@ -152,7 +152,7 @@ class TestChoice:
     def chosen(self, tmp_path):
         def chosen(context, question="How many?", **options):
             settings = {"window": 64_000, **options.pop("settings", {})}
-            price = Price(1.0, 10.0)
+            price = Price(10.0, 1.0)
             model = ScriptedModel(lambda m: "3" if "given whole" in m[0]["content"] else CODE, price=price)
             rlm = RLM(model=model, log_dir=None, cache=False, **settings)
             with rlm.start(question, context, plain="auto", **options) as run:
@@ -179,15 +179,15 @@ class TestChoice:
             ("word", {"settings": {"window": None}}, "is not known"),
             ("word", {"checks": [lambda value: None]}, "`checks` needs a kernel"),
             ("word", {"tools": [len]}, "`tools` needs a kernel"),
-            ("word " * 4000, {"limits": Limits(tokens=20_000)}, "the limit `tokens`"),
-            ("word " * 4000, {"limits": Limits(cost=0.02)}, "the limit `cost`"),
+            ("word " * 8000, {"limits": Limits(tokens=25_000)}, "the limit `tokens`"),
+            ("word " * 8000, {"limits": Limits(cost=0.1)}, "the limit `cost`"),
         ],
     )
     def test_for_other_data_agents_write_code(self, chosen, context, options, reason):
         assert reason in chosen(context, **options)
 
     def test_what_it_cannot_be(self, ask):
-        with pytest.raises(ConfigError, match="True or False, or 'auto'"):
+        with pytest.raises(ConfigError, match="True or False, or `'auto'`"):
             ask("Bob", plain="maybe")
 
 
