@@ -173,7 +173,7 @@ class TestChoice:
     @pytest.mark.parametrize(
         ("context", "options", "reason"),
         [
-            ("word " * 40_000, {}, "more than half of the 64,000"),
+            ("word " * 30_000, {}, "more than half of the 64,000"),
             (pd.DataFrame({"n": range(2_000_000)}), {}, "larger than the window"),
             ([object], {}, "no form as text"),
             ("word", {"settings": {"window": None}}, "is not known"),

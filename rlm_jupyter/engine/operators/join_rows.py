@@ -168,7 +168,7 @@ class JoinRows(TableOperator):
 
     async def work(self, asking: Asking) -> None:
         """Ask about each left row and each block of right rows."""
-        blocks = self._blocks(asking.limits)
+        blocks = await asking.compute(self._blocks, asking.limits)
         compared = sum(len(one.left) * len(one.right) for one in blocks)
         asking.tell(f"{compared:,} pairs of rows are compared.")
         # Some blocks at a time: the prompts of millions of pairs are not held.

@@ -85,7 +85,7 @@ class OperatorLoop(TableLoop):
             LimitReachedError, ModelError, ConfigError, AgentFailedError: why it is not whole.
         """
         try:
-            self._plan = self.operator.plan(self.limits)
+            self._plan = await self.compute(self.operator.plan, self.limits)
             self._tell(force=True)
             await self.operator.work(self)
         finally:
@@ -97,10 +97,12 @@ class OperatorLoop(TableLoop):
         outcomes: list[list[Outcome]] = [
             [Unusable("not done", "limit") for _ in batch.items] for batch in batches
         ]
+        limits = self.limits
+        packs = await self.compute(lambda: [batch.packs(limits) for batch in batches])
         jobs = [
             partial(self._pack, batch, positions, found)
-            for batch, found in zip(batches, outcomes, strict=True)
-            for positions in batch.packs(self.limits)
+            for batch, found, parts in zip(batches, outcomes, packs, strict=True)
+            for positions in parts
         ]
         if jobs and not self._asked_first:
             self._asked_first = True

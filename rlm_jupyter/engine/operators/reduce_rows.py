@@ -109,7 +109,10 @@ class ReduceRows(TableOperator):
 
     async def work(self, asking: Asking) -> None:
         """Answer for parts of the rows, then combine until there is one answer for each group."""
-        first = [(group, part) for group in self._groups for part in self._row_parts(group, asking.limits)]
+        limits = asking.limits
+        first = await asking.compute(
+            lambda: [(group, part) for group in self._groups for part in self._row_parts(group, limits)]
+        )
         asking.tell(f"Level 1: {amount(len(self.rows), 'row')} in {amount(len(first), 'part')}.")
         await self._level(asking, self.prompt, ROWS, first)
         level = 1

@@ -140,7 +140,7 @@ class Tournament:
         while True:
             round_number += 1
             shuffle.shuffle(left)  # rows that stand together may be alike
-            groups = self.groups(left, asking.limits)
+            groups = await asking.compute(self.groups, left, asking.limits)
             if len(groups) == 1:
                 reason = await self._last(groups[0], asking)
                 if reason is None:
@@ -155,7 +155,7 @@ class Tournament:
     async def _round(self, groups: Sequence[list[int]], asking: Asking) -> list[int]:
         compared = [group for group in groups if len(group) > self.k]
         left = [position for group in groups if len(group) <= self.k for position in group]
-        (outcomes,) = await asking.ask([self.batch(compared, self.k)])
+        (outcomes,) = await asking.ask([await asking.compute(self.batch, compared, self.k)])
         for group, outcome in zip(compared, outcomes, strict=True):
             left += self._kept(group, outcome)
         return left

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_jupyter.engine.agent.chat_size import BYTES_PER_TOKEN
 from rlm_jupyter.engine.plain.plain_data import plain_data, window_of
 from rlm_jupyter.errors import ConfigError
-from rlm_jupyter.models.token_estimate import utf8_bytes
+from rlm_jupyter.models.token_estimate import estimate_prompt_tokens, utf8_bytes
 from rlm_jupyter.text.units import money
 
 if TYPE_CHECKING:
@@ -59,10 +59,13 @@ def choose_plain(
         return None, _agents(
             f"the data has about {tokens:,} tokens, more than half of the {window:,} that `{model.name}` holds"
         )
+    # As the ledger reserves: a call that it would refuse is not chosen.
+    prompt = estimate_prompt_tokens(plain.messages(question, None, settings.instructions), model.name)
+    reply = settings.completion_tokens
     cost = None
     if price is not None:
-        cost = (tokens * price.prompt + settings.completion_tokens * price.completion) / 1e6
-    over = _over_limit(tokens + settings.completion_tokens, cost, limits) if limits is not None else None
+        cost = (prompt * price.prompt + reply * price.completion) / 1e6
+    over = _over_limit(prompt + reply, cost, limits) if limits is not None else None
     if over is not None:
         return None, _agents(over)
     bound = "" if cost is None else f"; it costs {money(cost)} at most"
