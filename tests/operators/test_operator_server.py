@@ -45,7 +45,9 @@ PRODUCTS = pd.DataFrame({"name": [f"p{n}" for n in range(30)]})
         ("group", (tickets(200), "what went wrong")),
     ],
 )
-def test_the_cost_told_after_the_first_request_is_about_right_and_nothing_is_paid_twice(asked, verb, arguments):
+def test_the_cost_told_after_the_first_request_is_about_right_and_nothing_is_paid_twice(
+    asked, verb, arguments
+):
     with OpenAIServer(good) as server:
         run = asked(server, verb, *arguments)
         until(lambda: run.waits or run.done)

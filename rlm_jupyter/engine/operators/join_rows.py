@@ -89,15 +89,10 @@ class JoinRows(TableOperator):
             return
         keys = column_names(self.rows, self.on, "on")
         column_names(self.right, keys, "on")
-        right: dict[tuple[Any, ...], list[int]] = {}
-        for place, key in enumerate(self.right[keys].itertuples(index=False, name=None)):
-            right.setdefault(key, []).append(place)
-        left: dict[tuple[Any, ...], list[int]] = {}
-        for place, key in enumerate(self.rows[keys].itertuples(index=False, name=None)):
+        right = _places_by_key(self.right[keys])
+        for key, places in _places_by_key(self.rows[keys]).items():
             if key in right:
-                left.setdefault(key, []).append(place)
-        for key, places in left.items():
-            yield _Block(places, right[key])
+                yield _Block(places, right[key])
 
     @property
     def whole(self) -> pd.DataFrame:
@@ -197,3 +192,23 @@ class JoinRows(TableOperator):
         failed = list(islice(dict.fromkeys(self.failed), MOST_LABELS))
         table.attrs = {"pairs": len(pairs), "failed": failed}
         return table
+
+
+def _places_by_key(keys: pd.DataFrame) -> dict[tuple[Any, ...], list[int]]:
+    """Returns where each key stands; rows in which a part of it is missing have none.
+
+    Raises:
+        ConfigError: values of the columns cannot be compared.
+    """
+    known = keys.notna().all(axis=1).to_numpy()
+    places: dict[tuple[Any, ...], list[int]] = {}
+    try:
+        for place, key in enumerate(keys.itertuples(index=False, name=None)):
+            if known[place]:
+                places.setdefault(key, []).append(place)
+    except TypeError:
+        names = ", ".join(f"`{name}`" for name in keys.columns)
+        raise ConfigError(
+            f"`on`: values of {names} are lists or the like, which cannot be keys. Make texts of them first."
+        ) from None
+    return places

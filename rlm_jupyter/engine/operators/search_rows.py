@@ -98,7 +98,7 @@ class SearchRows(TableOperator):
             if not isinstance(outcome, Unusable):
                 self.words = list(outcome["words"])
             query = words_of(" ".join([self.question, *self.words]))
-            found = await asking.compute(rank, self._cell_texts(), query)
+            found = await asking.compute(lambda: rank(self._cell_texts(), query))
             self._ranked = [place for place, _ in found[: self._most]]
             asking.tell(
                 f"{len(found):,} of {len(self.rows):,} rows have a word of the query or one like it; "

@@ -7,7 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-_WORD = re.compile(r"[^\W_]+")
+_ALONE = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+"""Kana and Han: written without spaces, so that each character counts as a word."""
+_WORD = re.compile(rf"[{_ALONE}]|[^\W_{_ALONE}]+")
 _K1 = 1.2
 _B = 0.75
 _LEAST_STEM = 4
