@@ -26,12 +26,14 @@ from rlm_jupyter import (
 )
 from rlm_jupyter.engine.agent.handle import AgentHandle
 from rlm_jupyter.engine.mapping.map_run import MapRun
+from rlm_jupyter.engine.mapping.table_run import TableRun
 from rlm_jupyter.events.agreement import Agreement
 from rlm_jupyter.magics import line_magic  # noqa: F401 - registers the commands
 from rlm_jupyter.magics.arguments import CELL, Parser
 from rlm_jupyter.magics.command_registry import COMMANDS
 from rlm_jupyter.magics.config import MagicsConfig
 from rlm_jupyter.magics.map_cell import MAP
+from rlm_jupyter.magics.table_cell import TABLE
 from rlm_jupyter.options.table import Owner, options_of
 from rlm_jupyter.settings import PROVIDERS
 
@@ -60,6 +62,8 @@ def magics() -> Iterator[str]:
     yield from _options(CELL)
     yield "\n## `%%rlm_map NAME [OPTIONS]`\n\nBesides the settings that `%%rlm` takes:\n\n| option | |\n|---|---|"
     yield from _options(MAP, CELL)
+    yield "\n## `%%rlm_table VERB NAME [NAME] [OPTIONS]`\n\nBesides the settings of `%%rlm`:\n\n| option | |\n|---|---|"
+    yield from _options(TABLE, CELL)
     yield "\n## `%rlm COMMAND`\n\n| command | |\n|---|---|"
     for command in COMMANDS.values():
         yield f"| `%rlm {_cell(command.usage)}` | {_cell(command.summary)} |"
@@ -127,7 +131,7 @@ def classes() -> Iterator[str]:
         own = [one for one in kind.__mro__ if one.__module__.startswith("rlm_jupyter")]
         members = {name: member for one in reversed(own) for name, member in vars(one).items()}
         if kind is MapRun:  # what it has besides
-            members = dict(vars(MapRun))
+            members = {**vars(TableRun), **vars(MapRun)}
         for name, member in members.items():
             if name.startswith("_") or not (callable(member) or isinstance(member, property)):
                 continue

@@ -122,6 +122,13 @@ def _add_question(run: argparse.ArgumentParser) -> None:
         help="Send the data whole in one prompt, without agents, if it fits.",
     )
     add(
+        "--plain-auto",
+        dest="plain",
+        action="store_const",
+        const="auto",
+        help="Do so if the data takes at most half of the model's window, and let agents read it else.",
+    )
+    add(
         "--estimate",
         action="store_const",
         const=True,

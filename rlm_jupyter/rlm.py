@@ -19,6 +19,7 @@ from rlm_jupyter.run_setup.known_prices import keepable_limits
 from rlm_jupyter.run_setup.resolve_model import choose_model
 from rlm_jupyter.sandbox_settings import Sandbox
 from rlm_jupyter.settings import Limits, Settings
+from rlm_jupyter.table_verbs import BlockingVerbs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.wiring import Wiring
 
 
-class RLM:
+class RLM(BlockingVerbs):
     """A recursive language model: asks questions about data of any size (arXiv 2512.24601).
 
     Usage:
@@ -253,7 +254,7 @@ class RLM:
         samples: Samples | int | None = None,
         verify: bool = False,
         checks: Iterable[Callable[[Any], Any]] = (),
-        plain: bool = False,
+        plain: bool | str = False,
         hide: object = None,
     ) -> Run:
         """Ask, and return at once.
@@ -279,7 +280,7 @@ class RLM:
             verify: where the samples (3 by default) differ, one more agent takes the right one: docs/verification.md.
             checks: functions of the answer that run in the agent's kernel. A text or False that one returns, or what
                 it raises, sends the answer back to the agent.
-            plain: send the data whole in one prompt, without agents and kernels, if it fits the model.
+            plain: send the data whole in one prompt, without agents and kernels; ``"auto"``: if it fits comfortably.
             hide: columns whose values no provider sees, besides those of the settings: names, patterns, `Hidden(...)`.
 
         Raises:

@@ -6,13 +6,16 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.budget.ledger import Ledger
 from rlm_jupyter.engine.completions.completions import Completions
 from rlm_jupyter.engine.completions.sampling import Samplings
 from rlm_jupyter.engine.mapping.map_run import MapRun
+from rlm_jupyter.engine.mapping.table_run import TableRun
+from rlm_jupyter.engine.operators.operator_run import OperatorRun
+from rlm_jupyter.engine.operators.table_operator import TableOperator
 from rlm_jupyter.engine.run.conductor import Conductor
 from rlm_jupyter.engine.run.engine_thread import engine
 from rlm_jupyter.engine.run.run import Run
@@ -136,7 +139,7 @@ class Wiring:
             asked.recorded.check_data(data.buffer.description if data.buffer is not None else None)
         check_local(data.grants, self.settings.kernel, continues=asked.continues is not None)
         price = self.price if self.price is not None else self.model.price
-        options = answer_options(asked, data, self.model, self.settings, price)
+        options = answer_options(asked, data, self.model, self.settings, price, limits)
         functions = {**had.tools, **read_tools(asked.tools, data=names)}
         given = {**had.env, **read_environment(asked.env)}
         configs = {**had.servers, **read_servers(asked.mcp)}
@@ -201,10 +204,26 @@ class Wiring:
 
         return branched(self, run, None, change, {}, limits)
 
+    @overload
     def start_map(
         self, task: MapTask, limits: Limits, on_event: Callable[[AnyEvent], None] | None = None
-    ) -> MapRun:
-        """Begin a run that asks one question for each item of a table; see `RLM.start_map` for what it raises.
+    ) -> MapRun: ...
+
+    @overload
+    def start_map(
+        self,
+        task: MapTask | TableOperator,
+        limits: Limits,
+        on_event: Callable[[AnyEvent], None] | None = None,
+    ) -> TableRun: ...
+
+    def start_map(
+        self,
+        task: MapTask | TableOperator,
+        limits: Limits,
+        on_event: Callable[[AnyEvent], None] | None = None,
+    ) -> TableRun:
+        """Begin a run that asks about the rows of a table; see `RLM.start_map` for what it raises.
 
         Args:
             task: what is asked.
@@ -221,7 +240,7 @@ class Wiring:
             if task.by_group:
                 raise
             data, exposed = Data(), exposed or f"No function is written instead of requests: {error.message}"
-        hidden = hiding.values(task.frame, data, ())
+        hidden = hiding.values(task.whole, data, ())
         spec = AgentSpec(
             id="0",
             parent=None,
@@ -243,7 +262,7 @@ class Wiring:
             inherit=False,
             course=_Course(exposed=exposed, hidden=hidden),
         )
-        assert isinstance(run, MapRun)
+        assert isinstance(run, TableRun)
         self._begin_life(run)
         return run
 
@@ -385,7 +404,7 @@ class Wiring:
             told=(*course.told, *([course.exposed] if course.exposed is not None else [])),
             hidden=course.hidden,
         )
-        return (Run if spec.mapping is None else MapRun)(
+        return _run_type(spec)(
             conductor,
             spec,
             engine(),
@@ -421,6 +440,12 @@ class Wiring:
         from rlm_jupyter.models.cache import RunCache
 
         return RunCache(reply_cache())
+
+
+def _run_type(spec: AgentSpec) -> type[Run]:
+    if spec.mapping is None:
+        return Run
+    return OperatorRun if isinstance(spec.mapping, TableOperator) else MapRun
 
 
 def _traced(

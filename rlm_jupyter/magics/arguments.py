@@ -102,6 +102,13 @@ def cell_parser() -> Parser:
         help="A function of the answer that can send it back to the agent. Repeatable.",
     )
     add("--plain", action="store_true", help="Send the data whole in one prompt, without agents, if it fits.")
+    add(
+        "--plain-auto",
+        dest="plain",
+        action="store_const",
+        const="auto",
+        help="Do so if the data takes at most half of the model's window, and let agents read it else.",
+    )
     add("--bg", action="store_true", help="Return the run at once and go on in the background.")
     add("--step", action="store_true", help="Wait for Next before each cell of an agent.")
     add(

@@ -24,14 +24,15 @@ _REGISTERED = "await get_ipython().magics_manager.registry['RLMMagics']."
 _AWAITED = {
     "get_ipython().run_cell_magic('rlm', ": f"{_REGISTERED}ask_awaited(",
     "get_ipython().run_cell_magic('rlm_map', ": f"{_REGISTERED}map_awaited(",
+    "get_ipython().run_cell_magic('rlm_table', ": f"{_REGISTERED}table_awaited(",
 }
 
 
 def transformer(shell: InteractiveShell) -> Transformer:
     """Returns the `input_transformers_post` hook of a shell.
 
-    It rewrites a whole `%%rlm` or `%%rlm_map` cell to the awaited form where that works, and leaves all else as it
-    is: the magic then blocks, and can be interrupted all the same.
+    It rewrites a whole `%%rlm`, `%%rlm_map` or `%%rlm_table` cell to the awaited form where that works, and leaves all
+    else as it is: the magic then blocks, and can be interrupted all the same.
     """
 
     def await_rlm(lines: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Completion on the lines of `%%rlm`, `%%rlm_map` and `%rlm`: options, variables, commands, agents."""
+"""Completion on the lines of `%%rlm`, `%%rlm_map`, `%%rlm_table` and `%rlm`: options, variables, commands, agents."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rlm_jupyter.magics import notebook_lookup
 from rlm_jupyter.magics.arguments import CELL, Parser, options
 from rlm_jupyter.magics.command_registry import COMMANDS
 from rlm_jupyter.magics.map_cell import MAP
+from rlm_jupyter.magics.table_cell import TABLE, VERBS
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
     Matcher = Callable[[CompletionContext], SimpleMatcherResult]
 
-_CELL = re.compile(r"\s*%%(?P<name>rlm(?:_map)?)\s")
+_CELL = re.compile(r"\s*%%(?P<name>rlm(?:_map|_table)?)\s")
 _IN_COLUMNS = re.compile(r"\s--(?:columns|by)[\s=]\s*[^\s-]*$")
-_PARSERS = {"rlm": CELL, "rlm_map": MAP}
+_PARSERS = {"rlm": CELL, "rlm_map": MAP, "rlm_table": TABLE}
 _LINE = re.compile(r"(?:.*=)?\s*%rlm\s+(?P<rest>.*)", re.DOTALL)
 
 _ENTRIES = 1000
@@ -49,12 +50,13 @@ def matcher(shell: InteractiveShell) -> Matcher:
             found = _for_command(line["rest"])
         elif context.cursor_line == 0 and (cell := _CELL.match(before)) is not None:
             words = re.split(r"[\s,]+", before.strip())[1:]
-            listing = cell["name"] == "rlm_map" and _IN_COLUMNS.search(before) is not None
-            found = (
-                _columns(shell, words)
-                if listing
-                else _for_cell(shell, _PARSERS[cell["name"]], words, fragment)
-            )
+            listing = cell["name"] != "rlm" and _IN_COLUMNS.search(before) is not None
+            if cell["name"] == "rlm_table" and len(words) <= bool(fragment):
+                found = VERBS
+            elif listing:
+                found = _columns(shell, words)
+            else:
+                found = _for_cell(shell, _PARSERS[cell["name"]], words, fragment)
         matches = [SimpleCompletion(name, type="rlm") for name in found if name.startswith(fragment)]
         return {"completions": matches, "suppress": bool(matches), "matched_fragment": fragment}
 

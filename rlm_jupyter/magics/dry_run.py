@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rlm_jupyter.engine.plain.plain_prompt import PlainData
     from rlm_jupyter.magics.task import Task
     from rlm_jupyter.models.base import Message, Price
     from rlm_jupyter.rlm import RLM
@@ -76,12 +77,9 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         [*(tool.text for tool in functions.values() if not tool.sub_only), *filter(None, [theirs])]
     )
     settings = rlm.settings
-    if task.plain:
-        from rlm_jupyter.engine.plain.plain_data import plain_data
-
-        name = task.names[0] if len(task.names) == 1 else "context"
+    size = data.buffer.size if data.buffer is not None else 0
+    if (plain := _plain_of(task, rlm, size)) is not None:
         asked = AnswerSchema(task.schema) if task.schema is not None else None
-        plain = plain_data(task.context if task.names else None, name, task.question, rlm.model, settings)
         return plain.messages(task.question, asked, settings.instructions)
     offers: dict[str, str | None] = {
         "schema": AnswerSchema(task.schema).text if task.schema is not None else None,
@@ -124,6 +122,22 @@ def _asks(rlm: RLM, task: Task) -> bool:
 
     alone = Samples.read(task.samples, verify=task.verify).count == 1
     return alone and can_be_asked(audience(), rlm.settings.ask_user)
+
+
+def _plain_of(task: Task, rlm: RLM, size: int) -> PlainData | None:
+    """Returns the data of a plain call; None for agents."""
+    if not task.plain:
+        return None
+    from rlm_jupyter.engine.plain.plain_choice import choose_plain
+    from rlm_jupyter.engine.plain.plain_data import plain_data
+
+    name = task.names[0] if len(task.names) == 1 else "context"
+    context = task.context if task.names else None
+    if task.plain is True:
+        return plain_data(context, name, task.question, rlm.model, rlm.settings)
+    if task.tools or task.mcp or task.step or task.checks:
+        return None
+    return choose_plain(context, size, name, task.question, rlm.model, rlm.settings)[0]
 
 
 def _as_sent(messages: list[Message], hidden: HiddenValues | None) -> list[Message]:

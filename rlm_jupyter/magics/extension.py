@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from rlm_jupyter.kernels.launch.early_start import early_start
-from rlm_jupyter.magics import await_transform, completion, input_transformers, map_cell, run_display
+from rlm_jupyter.magics import (
+    await_transform,
+    completion,
+    input_transformers,
+    map_cell,
+    run_display,
+    table_cell,
+)
 from rlm_jupyter.magics import cell_magic as cell
 from rlm_jupyter.magics import line_magic as line
 from rlm_jupyter.magics.arguments import cell_help
@@ -34,13 +41,17 @@ def _map_cell(method: _Method) -> _Method:
     return cell_magic("rlm_map")(method)  # type: ignore[arg-type]  # as above
 
 
+def _table_cell(method: _Method) -> _Method:
+    return cell_magic("rlm_table")(method)  # type: ignore[arg-type]  # as above
+
+
 def _line(method: _Method) -> _Method:
     return line_magic("rlm")(method)  # type: ignore[arg-type]  # as above
 
 
 @magics_class
 class RLMMagics(Magics, MagicsState):
-    """`%%rlm` asks a question, `%%rlm_map` one for each row; `%rlm` looks after runs.
+    """`%%rlm` asks a question, `%%rlm_map` one for each row, `%%rlm_table` one about all rows; `%rlm` looks after runs.
 
     `%config RLMMagics` shows the settings.
     """
@@ -83,6 +94,17 @@ class RLMMagics(Magics, MagicsState):
         return await cell.ask_awaited(self, line, body, map_cell.read)
 
     @no_var_expand
+    @_table_cell
+    def ask_of_table(self, line: str, body: str) -> Any:  # noqa: D102 - the help is made of the parser
+        return cell.ask(self, line, body, table_cell.read)
+
+    ask_of_table.__doc__ = table_cell.cell_help()
+
+    async def table_awaited(self, line: str, body: str) -> Any:
+        """Ask as `%%rlm_table` does, awaiting: the form that the input transformer writes."""
+        return await cell.ask_awaited(self, line, body, table_cell.read)
+
+    @no_var_expand
     @_line
     def command(self, text: str) -> Any:  # noqa: D102 - the help is made of the table
         return line.run(self, text)
@@ -110,7 +132,7 @@ def unload(shell: InteractiveShell) -> None:
     if magics is None:
         return
     for kind in ("line", "cell"):
-        for name in ("rlm", "rlm_map"):
+        for name in ("rlm", "rlm_map", "rlm_table"):
             shell.magics_manager.magics[kind].pop(name, None)
     for transformer in input_transformers.BEFORE:
         shell.input_transformers_cleanup.remove(transformer)

@@ -11,8 +11,8 @@ import re
 
 from rlm_jupyter.magics.lexer import is_silenced
 
-_NAMES = ("rlm", "rlm_map")
-_CELL = re.compile(r"\s*%%\s*(?P<name>rlm(?:_map)?)(?![\w?])\s*(?P<line>[^\n]*)\n?")
+_NAMES = ("rlm", "rlm_map", "rlm_table")
+_CELL = re.compile(r"\s*%%\s*(?P<name>rlm(?:_map|_table)?)(?![\w?])\s*(?P<line>[^\n]*)\n?")
 _CALL = re.compile(
     r"(?P<call>get_ipython\(\)\.run_(?:line|cell)_magic\()"
     r"(?P<name>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"), (?P<line>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"

@@ -157,7 +157,7 @@ def read(magics: MagicsState, line: str, body: str) -> MapCell:
             f"`%%rlm_map` takes the name of one table, and there is {found}. Usage: `{MAP.usage}`"
         )
     options = {name: given[name] for name in _OPTIONS if name in given}
-    options |= {name: _listed(given[name]) for name in ("columns", "by") if name in given}
+    options |= {name: listed(given[name]) for name in ("columns", "by") if name in given}
     return MapCell(
         question=question,
         names=names,
@@ -172,7 +172,8 @@ def read(magics: MagicsState, line: str, body: str) -> MapCell:
     )
 
 
-def _listed(text: str) -> list[str]:
+def listed(text: str) -> list[str]:
+    """Returns the names of a list that is separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 

@@ -42,7 +42,7 @@ class Task:
         samples: how many agents answer, or `Samples(...)`; None for one.
         verify: whether samples that differ are reconciled.
         checks: functions that can send an answer back.
-        plain: whether the data is sent whole in one prompt.
+        plain: whether the data is sent whole in one prompt; "auto": by its size.
         chat: whether it is a question of the notebook's conversation.
     """
 
@@ -63,7 +63,7 @@ class Task:
     samples: Any = None
     verify: bool = False
     checks: tuple[Callable[..., Any], ...] = ()
-    plain: bool = False
+    plain: bool | str = False
     chat: bool = False
 
     def begin(self, rlm: RLM) -> Run:

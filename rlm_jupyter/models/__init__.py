@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Price,
         Usage,
     )
+    from rlm_jupyter.models.command import CommandModel
     from rlm_jupyter.models.decoding import DecodingHelps
     from rlm_jupyter.models.images import Image
     from rlm_jupyter.models.interactive import InteractiveModel, PendingReply
@@ -35,6 +36,7 @@ __all__ = [
     "AnthropicChat",
     "CachingPrice",
     "ChatModel",
+    "CommandModel",
     "Completion",
     "CompletionRequest",
     "DecodingHelps",
@@ -59,6 +61,7 @@ _ROOMS = {
     **dict.fromkeys(
         ("CachingPrice", "ChatModel", "Completion", "CompletionRequest", "Message", "Price", "Usage"), "base"
     ),
+    "CommandModel": "command",
     "DecodingHelps": "decoding",
     "Departure": "recorded_replies",
     "Image": "images",

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rlm_jupyter.engine.plain.plain_choice import AUTO, choose_plain
 from rlm_jupyter.engine.plain.plain_data import plain_data, plain_hint
 from rlm_jupyter.engine.samples.samples import SamplePlan, Samples
 from rlm_jupyter.errors import ConfigError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.base import ChatModel, Price
     from rlm_jupyter.run_setup.question import Question
     from rlm_jupyter.run_setup.start import Data
-    from rlm_jupyter.settings import Settings
+    from rlm_jupyter.settings import Limits, Settings
     from rlm_jupyter.tools.checks import Checks
 
 
@@ -40,7 +41,12 @@ class AnswerOptions:
 
 
 def answer_options(
-    asked: Question, data: Data, model: ChatModel, settings: Settings, price: Price | None
+    asked: Question,
+    data: Data,
+    model: ChatModel,
+    settings: Settings,
+    price: Price | None,
+    limits: Limits | None = None,
 ) -> AnswerOptions:
     """Read how a question is answered.
 
@@ -50,14 +56,16 @@ def answer_options(
         model: of the root.
         settings: of the run.
         price: of the model; None if it is not known.
+        limits: what the run may spend.
 
     Raises:
         ConfigError: options that cannot be, or not together; or data that a plain call cannot send.
         ContextError: a check cannot leave this process.
     """
-    for name in ("verify", "plain"):
-        if not isinstance(getattr(asked, name), bool):
-            raise ConfigError(f"`{name}` is True or False, not `{getattr(asked, name)!r:.40}`.")
+    if not isinstance(asked.verify, bool):
+        raise ConfigError(f"`verify` is True or False, not `{asked.verify!r:.40}`.")
+    if not isinstance(asked.plain, bool) and asked.plain != AUTO:
+        raise ConfigError(f"`plain` is True or False, or `{AUTO!r}`, not `{asked.plain!r:.40}`.")
     samples = Samples.read(asked.samples, verify=asked.verify)
     checks = read_checks(asked.checks)
     several = samples.count > 1
@@ -68,13 +76,21 @@ def answer_options(
         first = samples.numbers.take(
             (asked.text, json.dumps(described, sort_keys=True, default=str)), samples.count
         )
+    told: list[str] = []
     plain = None
     if asked.plain:
         context = asked.context
         if context is None and data.buffer is not None:  # that of a run which this one goes through again
             context = data.buffer.load()
-        plain = plain_data(context, data.names[0] if data.names else "context", asked.text, model, settings)
-    told: list[str] = []
+        name = data.names[0] if data.names else "context"
+        if asked.plain is True:
+            plain = plain_data(context, name, asked.text, model, settings)
+        elif reason := _needs_kernel(asked, data, checks):
+            told.append(f"`plain={AUTO}`: agents answer, since {reason} needs a kernel.")
+        else:
+            size = data.buffer.size if data.buffer is not None else 0
+            plain, why = choose_plain(context, size, name, asked.text, model, settings, price, limits)
+            told.append(why)
     if several and _is_cold(settings):
         told.append(
             "The temperature is 0, at which a model gives the same reply each time: samples that agree then say little."
@@ -105,8 +121,16 @@ def _check_together(asked: Question, *, several: bool, checks: Checks | None) ->
             "A follow-up goes on in one kernel, and samples need kernels of their own that know of nothing: leave out "
             "`samples` and `verify`, or ask anew with the data."
         )
-    if not asked.plain:
-        return
+    wrong = _kernel_options(asked, checks)
+    if wrong and asked.plain is True:
+        raise ConfigError(
+            f"A plain call runs no code and has no kernel, so that it cannot have {', '.join(wrong)}: leave that "
+            "out, or `plain`."
+        )
+
+
+def _kernel_options(asked: Question, checks: Checks | None) -> list[str]:
+    """Returns the names of the options that a plain call cannot have."""
     given: dict[str, Any] = {
         "checks": checks is not None,
         "tools": tuple(asked.tools),
@@ -114,12 +138,15 @@ def _check_together(asked: Question, *, several: bool, checks: Checks | None) ->
         "step": asked.step,
         "continues": asked.continues is not None,
     }
-    wrong = [f"`{name}`" for name, there in given.items() if there]
-    if wrong:
-        raise ConfigError(
-            f"A plain call runs no code and has no kernel, so that it cannot have {', '.join(wrong)}: leave that "
-            "out, or `plain`."
-        )
+    return [f"`{name}`" for name, there in given.items() if there]
+
+
+def _needs_kernel(asked: Question, data: Data, checks: Checks | None) -> str | None:
+    """Returns what of a question needs a kernel; None for nothing."""
+    options = _kernel_options(asked, checks)
+    if options:
+        return options[0]
+    return "data in files or databases" if data.databases or data.grants.read else None
 
 
 def _is_cold(settings: Settings) -> bool:

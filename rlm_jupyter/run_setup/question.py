@@ -63,7 +63,7 @@ class Question:
     samples: Samples | int | None = None
     verify: bool = False
     checks: Iterable[Callable[[Any], Any]] = ()
-    plain: bool = False
+    plain: bool | str = False
     hide: object = None
     memory: ChatMemory | None = None
     recorded: RecordedRun | None = None

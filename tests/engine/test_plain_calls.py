@@ -10,8 +10,10 @@ from run_parts import asking
 from rlm_jupyter import RLM, ConfigError, LimitReachedError, Limits
 from rlm_jupyter.engine.plain.data_text import NoTextError, data_text
 from rlm_jupyter.models import ScriptedModel
+from rlm_jupyter.models.base import Price
 from rlm_jupyter.models.openai.chat import OpenAIChat
 
+CODE = "```repl\nFINAL(len(context))\n```"
 FRAME = pd.DataFrame({"name": ["Ann", "Bob"], "n": [1, 2]})
 
 
@@ -141,6 +143,52 @@ def test_nesting_without_end_is_refused():
     value.append(value)
     with pytest.raises(NoTextError):
         data_text(value, 1000)
+
+
+class TestChoice:
+    """`plain="auto"`: one plain call if the data takes at most half of the window, else agents; told in the head."""
+
+    @pytest.fixture
+    def chosen(self, tmp_path):
+        def chosen(context, question="How many?", **options):
+            settings = {"window": 64_000, **options.pop("settings", {})}
+            price = Price(10.0, 1.0)
+            model = ScriptedModel(lambda m: "3" if "given whole" in m[0]["content"] else CODE, price=price)
+            rlm = RLM(model=model, log_dir=None, cache=False, **settings)
+            with rlm.start(question, context, plain="auto", **options) as run:
+                run.wait(60)
+                assert run.error is None
+                (told,) = [text for text in run.tree.notices if "plain=auto" in text]
+                assert run.tree.plain == ("one plain call" in told)
+                return told
+
+        return chosen
+
+    @pytest.mark.parametrize("context", ["word " * 4000, FRAME, {"a": "b" * 4000}, [1, 2, 3], None])
+    def test_data_that_fits_comfortably_is_sent_whole(self, chosen, context):
+        told = chosen(context)
+        assert "of the 64,000 that `scripted` holds" in told
+        assert "at most" in told
+
+    @pytest.mark.parametrize(
+        ("context", "options", "reason"),
+        [
+            ("word " * 30_000, {}, "more than half of the 64,000"),
+            (pd.DataFrame({"n": range(2_000_000)}), {}, "larger than the window"),
+            ([object], {}, "no form as text"),
+            ("word", {"settings": {"window": None}}, "is not known"),
+            ("word", {"checks": [lambda value: None]}, "`checks` needs a kernel"),
+            ("word", {"tools": [len]}, "`tools` needs a kernel"),
+            ("word " * 8000, {"limits": Limits(tokens=25_000)}, "the limit `tokens`"),
+            ("word " * 8000, {"limits": Limits(cost=0.1)}, "the limit `cost`"),
+        ],
+    )
+    def test_for_other_data_agents_write_code(self, chosen, context, options, reason):
+        assert reason in chosen(context, **options)
+
+    def test_what_it_cannot_be(self, ask):
+        with pytest.raises(ConfigError, match="True or False, or `'auto'`"):
+            ask("Bob", plain="maybe")
 
 
 class TestHint:

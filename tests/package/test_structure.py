@@ -32,6 +32,7 @@ LAYERS = [
     {"records", "views", "estimates"},
     {"run_setup", "registry"},
     {"wiring"},
+    {"table_verbs"},
     {"conversation"},
     {"rlm"},
     {"diagnostics", "export_file", "mcp_server", "jupyter_mcp_tools", "run_view"},

@@ -11,6 +11,7 @@ from rlm_jupyter.models.base import ChatModel
 if TYPE_CHECKING:
     from rlm_jupyter.engine.agent.agent import Agent
     from rlm_jupyter.engine.mapping.map_task import MapTask
+    from rlm_jupyter.engine.operators.table_operator import TableOperator
     from rlm_jupyter.engine.plain.plain_prompt import PlainData
     from rlm_jupyter.engine.samples.samples import SamplePlan
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
@@ -77,7 +78,8 @@ class AgentSpec:
         brings_data: whether the last of these came with this very question.
         memory: of the root of a conversation: what it remembers; None for a question on its own.
         earlier: of a follow-up: the root whose kernel and chat it goes on with.
-        mapping: what it asks about each item of a table; None: it is an agent that writes code.
+        mapping: what it asks about each item of a table, or about a table as a whole; None: it is an agent that writes
+            code.
         samples: of a question that several agents answer: how many, and whether they are verified; it then starts
             these. None: it answers itself.
         sample: the number of the sample that it is, or works for, which makes its requests others than those of the
@@ -104,7 +106,7 @@ class AgentSpec:
     brings_data: bool = False
     memory: ChatMemory | None = field(default=None, repr=False, compare=False)
     earlier: Agent | None = field(default=None, repr=False, compare=False)
-    mapping: MapTask | None = field(default=None, repr=False, compare=False)
+    mapping: MapTask | TableOperator | None = field(default=None, repr=False, compare=False)
     samples: SamplePlan | None = None
     sample: int | None = None
     levels_above: int = 0

@@ -78,12 +78,15 @@ class ItemRequests:
         schema: of an answer.
         ask: sends a request.
         read: runs what reads a reply on a thread: a reply may be of any length and form.
+        check: takes the index of an item and the fields of its answer, and raises a ValueError that says what is
+            wrong where these match the schema and not the item.
     """
 
     question: str
     schema: ItemSchema
     ask: Ask
     read: Callable[..., Awaitable[Any]]
+    check: Callable[[int, dict[str, Any]], None] | None = None
     _head: str = field(init=False, repr=False)
     _failed: int = field(default=0, repr=False)
     _unreached: int = field(default=0, repr=False)
@@ -132,7 +135,7 @@ class ItemRequests:
             for index in indices:
                 settle(index, Unusable(cut_end(error.message, _REASON)))
             return
-        outcomes = await self.read(partial(read_answers, completion.text, len(texts), self.schema))
+        outcomes = await self._read(completion.text, indices)
         left: dict[int, Unusable] = {}
         for index, outcome in zip(indices, outcomes, strict=True):
             if isinstance(outcome, Unusable):
@@ -165,7 +168,21 @@ class ItemRequests:
             self._raise_if_hopeless(error)
             settle(index, Unusable(cut_end(error.message, _REASON)))
             return
-        settle(index, (await self.read(partial(read_answers, completion.text, 1, self.schema)))[0])
+        settle(index, (await self._read(completion.text, [index]))[0])
+
+    async def _read(self, text: str, indices: Sequence[int]) -> list[Outcome]:
+        """Returns the outcomes for these items."""
+        outcomes: list[Outcome] = await self.read(partial(read_answers, text, len(indices), self.schema))
+        return [self._checked(index, outcome) for index, outcome in zip(indices, outcomes, strict=True)]
+
+    def _checked(self, index: int, outcome: Outcome) -> Outcome:
+        if self.check is None or isinstance(outcome, Unusable):
+            return outcome
+        try:
+            self.check(index, outcome)
+        except ValueError as error:
+            return Unusable(cut_end(str(error), _REASON))
+        return outcome
 
     async def _send(self, texts: Sequence[str], *, note: str = "", again: bool = False) -> Completion:
         """Send a request, and count the failures in a row.

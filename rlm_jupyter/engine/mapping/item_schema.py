@@ -276,5 +276,7 @@ def _range(dtype: Any) -> dict[str, int]:
 def _example(kind: Mapping[str, Any]) -> object:
     if kind.get("enum"):
         return kind["enum"][0]
+    if isinstance(kind.get("examples"), list) and kind["examples"]:
+        return kind["examples"][0]
     word = kind.get("type")
     return _EXAMPLES.get(str(word[0] if isinstance(word, list) else word), "...")

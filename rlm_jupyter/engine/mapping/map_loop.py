@@ -2,55 +2,40 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rlm_jupyter.engine.agent.chat_size import window
-from rlm_jupyter.engine.agent.loop import AgentLoop
 from rlm_jupyter.engine.mapping import row_function
 from rlm_jupyter.engine.mapping.group_agents import ask_group
 from rlm_jupyter.engine.mapping.item_requests import SYSTEM, ItemRequests, prompt
-from rlm_jupyter.engine.mapping.last_replies import LastReplies, end_tasks
 from rlm_jupyter.engine.mapping.map_estimate import (
     Estimate,
-    Measured,
-    Progress,
     estimate_rows,
     estimate_text,
 )
 from rlm_jupyter.engine.mapping.map_results import MapResults
-from rlm_jupyter.engine.mapping.packing import PackLimits, item_tokens, pack
-from rlm_jupyter.engine.mapping.refused_calls import RefusedCalls
-from rlm_jupyter.errors import ContextError, LimitReachedError
+from rlm_jupyter.engine.mapping.map_task import MapTask
+from rlm_jupyter.engine.mapping.packing import item_tokens, pack
+from rlm_jupyter.engine.mapping.table_loop import REQUESTS_AT_ONCE, Job, TableLoop
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.text import units
-from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from rlm_jupyter.engine.completions.sent_request import SentRequest
     from rlm_jupyter.engine.mapping.item_answers import Outcome
-    from rlm_jupyter.engine.mapping.map_task import MapTask
     from rlm_jupyter.engine.mapping.row_function import RowFunction
-    from rlm_jupyter.models.base import Completion, Message
 
-_WORKERS = 16
-"""Requests of a map at once, where the limit `concurrency` allows more."""
 _GROUPS = 8
 """Sub-agents of a map at once: each has a kernel."""
 _TOLD_SECONDS = 0.25
 
-Job = Callable[[], Awaitable[None]]
-
 
 @dataclass
-class MapLoop(AgentLoop):
+class MapLoop(TableLoop):
     """Asks one question about each item of a table.
 
     Attributes:
@@ -65,40 +50,19 @@ class MapLoop(AgentLoop):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        assert self.spec.mapping is not None
-        self.task: MapTask = self.spec.mapping
-        self.calls = RefusedCalls(self)
-        self.results = MapResults(self.task)
-        self._measured = Measured()
-        self._progress = Progress()
-        self._last_replies = LastReplies()
+        task = self.spec.mapping
+        assert isinstance(task, MapTask)
+        self.task = task
+        self.results = MapResults(task)
         self._told = 0.0
-        self._began = time.time()
         self._requests = ItemRequests(self.task.question, self.task.schema, self._ask, self.calls.work.run)
-
-    @property
-    def own_value(self) -> Any:
-        """The table so far, as an object of this process."""
-        return self.frame()
 
     def frame(self) -> pd.DataFrame:
         """Returns the table so far; its `attrs` say where it comes from."""
-        frame = self.results.frame()
-        with self.services.journal.lock:
-            tree = self.services.journal.state
-            spent = {"cost": tree.cost, "tokens": tree.input_tokens + tree.output_tokens}
-        frame.attrs.update(
-            model=self.spec.model.name,
-            question=self.task.question,
-            prompt=prompt(self.task.question, self.task.schema)
-            if not self.task.by_group
-            else self.task.question,
-            run=self.services.run,
-            when=time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self._began)),
-            done=self.results.done,
-            errors=self.results.failed,
-            **spent,
-        )
+        task, frame = self.task, self.results.table()
+        asked = task.question if task.by_group else prompt(task.question, task.schema)
+        self._say_origin(frame, task.question, asked)
+        frame.attrs.update(done=self.results.done, errors=self.results.failed)
         if self.accepted and self.function is not None:
             frame.attrs["function"] = self.function.source
         return frame
@@ -112,7 +76,7 @@ class MapLoop(AgentLoop):
         task, rest = self.task, self.task.rest
         try:
             self._tell(force=True)
-            await self._do(self._jobs(task.sample))
+            await self._do(self._jobs(task.sample), self._workers)
             self._tell(force=True)
             if rest:
                 await self._offer_function()
@@ -121,7 +85,7 @@ class MapLoop(AgentLoop):
                 if self.accepted and self.function is not None:
                     await self._apply_function(rest)
                 else:
-                    await self._do(self._jobs(rest))
+                    await self._do(self._jobs(rest), self._workers)
         finally:
             self._tell(force=True)
             self._keep()
@@ -136,13 +100,7 @@ class MapLoop(AgentLoop):
         return [partial(self._rows, positions) for positions in self._packs(positions)]
 
     def _packs(self, positions: Sequence[int]) -> list[list[int]]:
-        settings = self.services.settings
-        limits = PackLimits.within(
-            self.task.per,
-            most_reply=settings.sub_completion_tokens or settings.completion_tokens,
-            window=window(self.services, self.spec.model, root=False),
-        )
-        return pack(positions, self.task.texts, self.task.schema.tokens, limits)
+        return pack(positions, self.task.texts, self.task.schema.tokens, self._pack_limits(self.task.per))
 
     async def _rows(self, positions: Sequence[int]) -> None:
         def done(index: int, outcome: Outcome) -> None:
@@ -157,46 +115,7 @@ class MapLoop(AgentLoop):
 
     @property
     def _workers(self) -> int:
-        most = _GROUPS if self.task.by_group else _WORKERS
-        return max(1, min(most, self.services.limits.concurrency or most))
-
-    async def _do(self, jobs: Iterable[Job]) -> None:
-        """Do jobs, some at once. After a failure none is begun, and those under way end: they are paid for."""
-        left = iter(jobs)
-        failures: list[Exception] = []
-
-        async def take_turns() -> None:
-            for job in left:
-                try:
-                    await job()
-                except Exception as error:
-                    failures.append(error)
-                if failures:
-                    return
-
-        turns = {asyncio.create_task(take_turns()) for _ in range(self._workers)}
-        try:
-            await asyncio.wait(turns)
-        except asyncio.CancelledError:
-            await end_tasks(turns)
-            raise
-        if failures:
-            limits = [error for error in failures if isinstance(error, LimitReachedError)]
-            raise (limits or failures)[0]
-
-    async def _ask(self, messages: Sequence[Message], *, again: bool) -> Completion:
-        """Send one request on this agent's account."""
-        began, requests = time.monotonic(), self.services.journal.state.cached
-
-        def ask(sent: SentRequest) -> Coroutine[Any, Any, Completion]:
-            purpose: ev.Purpose = "repair" if again else "llm_query"
-            completions = self.services.completions
-            return completions.ask(self.id, self.spec.model, messages, purpose=purpose, turn=0, sent=sent)
-
-        completion = await self._last_replies.reply(ask)
-        cached = self.services.journal.state.cached > requests
-        self._measured.add(messages, completion, None if cached else time.monotonic() - began)
-        return completion
+        return self._at_once(_GROUPS if self.task.by_group else REQUESTS_AT_ONCE)
 
     # ---- after the sample
 
@@ -208,12 +127,7 @@ class MapLoop(AgentLoop):
         text = estimate_text(self.task.noun, self.task.count, len(rest), estimate, left, agents)
         if self.function is not None and self.function.offered:
             text = f"{text} {self.function.offer}"
-        self.services.journal.emit(ev.Notice, text=text)
-        self._progress.pause()
-        try:
-            await self.services.gate.confirm(self.id, text)
-        finally:
-            self._progress.resume()
+        await self._consent(text)
 
     def _estimate(self, rest: Sequence[int]) -> Estimate:
         task, state = self.task, self.services.journal.state
@@ -272,19 +186,6 @@ class MapLoop(AgentLoop):
             seconds_left=left / rate if rate else None,
             counts=results.counts,
         )
-
-    def _keep(self) -> None:
-        """Keep the table as the agent's value, for the tree and for pulls."""
-        with contextlib.suppress(ContextError):  # of an index whose values cannot leave this process
-            self.value = Buffer.encode(self.frame(), rows=self.services.settings.sample_rows)
-            self.services.store.share(self.value)
-            self.services.journal.emit(
-                ev.ValueReturned,
-                self.id,
-                description=self.value.description,
-                bytes=self.value.size,
-                place=self.value.place,
-            )
 
     @property
     def summary(self) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.mapping.item_answers import Outcome, Unusable
-from rlm_jupyter.engine.mapping.item_schema import ERROR
+from rlm_jupyter.engine.mapping.item_schema import ANSWER, ERROR
 from rlm_jupyter.text.shorten import cut_end
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ _MOST_VALUES = 50
 """Different values of a field that are counted; one with more is no choice."""
 _MOST_TOLD = 6
 _LABEL = 40
+_MOST_LABELS = 100
+"""Of rows without an answer, in `attrs`."""
 
 
 class MapResults:
@@ -60,6 +63,23 @@ class MapResults:
         return {
             name: dict(counter.most_common(_MOST_TOLD)) for name, counter in self._counters.items() if counter
         }
+
+    def table(self) -> pd.DataFrame:
+        """Returns what the run gives: the answers so far, or of a filter the rows that they keep."""
+        return self.frame() if self._task.rows is None else self._kept(self._task.rows)
+
+    def _kept(self, rows: pd.DataFrame) -> pd.DataFrame:
+        answers = list(self._outcomes)
+        kept = [place for place, one in enumerate(answers) if isinstance(one, dict) and one[ANSWER] is True]
+        failed = (place for place, one in enumerate(answers) if isinstance(one, Unusable))
+        table = rows.iloc[kept].copy()
+        table.attrs = {
+            **rows.attrs,
+            "kept": len(kept),
+            "not_done": answers.count(None),
+            "failed": [rows.index[place] for place in itertools.islice(failed, _MOST_LABELS)],
+        }
+        return table
 
     def frame(self) -> pd.DataFrame:
         """Returns the table so far: a column for each field, and `error`; in rows not done it is "not done"."""

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.mapping.map_loop import MapLoop
 from rlm_jupyter.engine.mapping.map_results import MapResults
-from rlm_jupyter.engine.run.run import Run
+from rlm_jupyter.engine.mapping.map_task import MapTask
+from rlm_jupyter.engine.mapping.table_run import TableRun
 from rlm_jupyter.errors import ConfigError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from rlm_jupyter.engine.agent.spec import AgentSpec
     from rlm_jupyter.engine.run.conductor import Conductor
     from rlm_jupyter.engine.run.engine_thread import EngineThread
 
-_TICK = 0.05
 
-
-class MapRun(Run):
+class MapRun(TableRun):
     """One question for each row of a table, or for each group.
 
     `value` is the table, also before the end: then rows that are not done have the error "not done". After the
@@ -31,23 +25,18 @@ class MapRun(Run):
 
     def __init__(self, conductor: Conductor, root: AgentSpec, engine: EngineThread, **options: Any) -> None:
         super().__init__(conductor, root, engine, **options)
-        assert root.mapping is not None
+        assert isinstance(root.mapping, MapTask)
         self._task = root.mapping
 
     def pull_value(self, *, trust: bool = False) -> Any:
         """Returns the table so far; before the first request, one in which nothing is done."""
         table = super().pull_value(trust=trust)
-        return MapResults(self._task).frame() if table is None else table
+        return MapResults(self._task).table() if table is None else table
 
     @property
     def _loop(self) -> MapLoop | None:
         root = self.root
         return root if isinstance(root, MapLoop) else None
-
-    @property
-    def waits(self) -> bool:
-        """Whether it waits for the user's consent."""
-        return not self.done and bool(self._conductor.gate.waiting)
 
     @property
     def function_source(self) -> str | None:
@@ -77,48 +66,3 @@ class MapRun(Run):
                 "There is no function that could do the rest, or the run does not wait for you: `run.tree` and "
                 "`run.function_source` tell. `use_function=True` asks for it from the beginning."
             )
-
-    def table(self) -> pd.DataFrame:
-        """Block until all rows are done, or the run waits for consent, and return the table.
-
-        Raises:
-            RunStoppedError: interrupted.
-            RLMError: why not all are done; the error's `.run.value` is the table so far.
-        """
-        try:
-            while not self.done and not self.waits:
-                with contextlib.suppress(TimeoutError):
-                    self.wait(_TICK)
-        except KeyboardInterrupt:
-            self.stop()
-            self.wait_interruptibly()
-        return self._table()
-
-    async def atable(self) -> pd.DataFrame:
-        """Await the table; see `table`."""
-        try:
-            while not self.done and not self.waits:
-                await asyncio.sleep(_TICK)
-        except BaseException:
-            with contextlib.suppress(Exception):
-                self.stop()
-            raise
-        return self._table()
-
-    def _table(self) -> pd.DataFrame:
-        if self.waits:
-            warnings.warn(self._not_all_done(), stacklevel=3)
-        else:
-            self.raise_for_error()
-        return self.value  # type: ignore[no-any-return]
-
-    def _not_all_done(self) -> str:
-        loop = self._loop
-        with self.lock:
-            root = self.tree.agents.get("0")
-            asked = root.wait_text if root is not None else ""
-        done = f"{loop.summary}. " if loop is not None else ""
-        return (
-            f"{done}The others: {asked} `confirm=False` does all without asking; what is done is not paid for again. "
-            "Or go on with `rlm_jupyter.rlm.last_run().next()`."
-        )

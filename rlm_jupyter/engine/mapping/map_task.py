@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.mapping.item_schema import ItemSchema
@@ -34,6 +34,7 @@ class MapTask:
         confirm: whether the user is asked after the sample.
         write_function: whether the model is asked, after the sample, for a function that does the same.
         use_function: whether such a function does the rest if it agrees with the sample.
+        rows: of a filter: the whole table, of which the rows stay that are answered with true; None: it is none.
     """
 
     question: str
@@ -47,6 +48,12 @@ class MapTask:
     confirm: bool = True
     write_function: bool = True
     use_function: bool = False
+    rows: pd.DataFrame | None = None
+
+    @property
+    def whole(self) -> pd.DataFrame:
+        """All columns that the run holds, whether the model is shown them or not."""
+        return self.frame if self.rows is None else self.rows
 
     @property
     def count(self) -> int:
@@ -94,12 +101,12 @@ def read_task(
         ConfigError: a column that does not exist, or a number that cannot be.
     """
     frame = table_of(data)
-    for name, number, least in (("per", per, 1), ("sample", sample, 1)):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < least):
-            raise ConfigError(f"`{name}` cannot be `{number!r:.40}`: give a whole number from {least} on.")
+    for name, number in (("per", per), ("sample", sample)):
+        if number is not None:
+            check_count(name, number)
     answer = ItemSchema(schema)
-    names = _columns(frame, columns)
-    keys = [] if by is None else _names(frame, by, "by")
+    names = shown_columns(frame, columns)
+    keys = [] if by is None else column_names(frame, by, "by")
     shown = frame if names is None else frame[names]
     options = {
         "per": per,
@@ -118,7 +125,7 @@ def read_task(
             sample=_sample(len(frame), size),
             **options,  # type: ignore[arg-type]
         )
-    index, groups = _groups(frame, keys)
+    index, groups = grouped_rows(frame, keys)
     size = SAMPLE_GROUPS if sample is None else sample
     return MapTask(
         question,
@@ -131,7 +138,13 @@ def read_task(
     )
 
 
-def table_of(data: Any) -> pd.DataFrame:
+def read_filter(data: Any, question: str, **options: Any) -> MapTask:
+    """Check a question of which the rows stay that are answered with true; see `RLM.filter`, and `read_task`."""
+    rows = table_of(data, "filter")
+    return replace(read_task(rows, question, bool, **options), rows=rows.copy())
+
+
+def table_of(data: Any, verb: str = "map") -> pd.DataFrame:
     """Returns data as a DataFrame: one, a Series, a frame of polars, a list of texts or of dicts.
 
     Raises:
@@ -152,7 +165,7 @@ def table_of(data: Any) -> pd.DataFrame:
         frame = pd.DataFrame({"text": list(data)})
     else:
         raise ContextError(
-            f"`map` takes a table and not a `{type(data).__name__}`: a DataFrame, a Series, or a list of texts or "
+            f"`{verb}` takes a table and not a `{type(data).__name__}`: a DataFrame, a Series, or a list of texts or "
             "dicts. For a question about the whole of it there is `run`."
         )
     names = [str(name) for name in frame.columns]
@@ -168,10 +181,25 @@ def table_of(data: Any) -> pd.DataFrame:
     return frame
 
 
-def _columns(frame: pd.DataFrame, columns: Sequence[Hashable] | str | None) -> list[Hashable] | None:
+def check_count(name: str, number: object) -> None:
+    """Refuse what is no whole number from 1 on.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise ConfigError(f"`{name}` cannot be `{number!r:.40}`: give a whole number from 1 on.")
+
+
+def shown_columns(frame: pd.DataFrame, columns: Sequence[Hashable] | str | None) -> list[Hashable] | None:
+    """Returns the columns that the model is shown; None for all.
+
+    Raises:
+        ConfigError: one does not exist, or there is none.
+    """
     if columns is None:
         return None
-    names = _names(frame, columns, "columns")
+    names = column_names(frame, columns, "columns")
     if not names:
         raise ConfigError(
             "`columns` is empty: name the columns that the model is shown, or leave it out for all."
@@ -179,7 +207,12 @@ def _columns(frame: pd.DataFrame, columns: Sequence[Hashable] | str | None) -> l
     return names
 
 
-def _names(frame: pd.DataFrame, given: Any, argument: str) -> list[Hashable]:
+def column_names(frame: pd.DataFrame, given: Any, argument: str) -> list[Hashable]:
+    """Returns one column or several as a list.
+
+    Raises:
+        ConfigError: one does not exist.
+    """
     known: list[Any] = list(frame.columns)
     several = isinstance(given, list) or (isinstance(given, tuple) and given not in known)
     names = list(given) if several else [given]
@@ -190,7 +223,7 @@ def _names(frame: pd.DataFrame, given: Any, argument: str) -> list[Hashable]:
     return list(dict.fromkeys(names))
 
 
-def _groups(frame: pd.DataFrame, keys: list[Hashable]) -> tuple[pd.Index, tuple[tuple[int, ...], ...]]:
+def grouped_rows(frame: pd.DataFrame, keys: list[Hashable]) -> tuple[pd.Index, tuple[tuple[int, ...], ...]]:
     """Returns the keys of the groups as an index, and the positions of their rows; rows without a key have one too."""
     by: Any = keys if len(keys) > 1 else keys[0]
     grouped = frame.groupby(by, sort=True, dropna=False, observed=True)

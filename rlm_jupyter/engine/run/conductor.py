@@ -14,6 +14,8 @@ from rlm_jupyter.engine.agent.loop import AgentLoop
 from rlm_jupyter.engine.agent.spec import AgentSpec
 from rlm_jupyter.engine.budget.limit_errors import TURNS, retry_refused
 from rlm_jupyter.engine.mapping.map_loop import MapLoop
+from rlm_jupyter.engine.operators.operator_loop import OperatorLoop
+from rlm_jupyter.engine.operators.table_operator import TableOperator
 from rlm_jupyter.engine.plain.plain_loop import PlainLoop
 from rlm_jupyter.engine.run.retained_kernels import KeptKernels, kept_kernels
 from rlm_jupyter.engine.run.services import RunServices
@@ -374,7 +376,7 @@ class Conductor(RunServices):
 
 def _loop_of(spec: AgentSpec) -> type[AgentLoop]:
     if spec.mapping is not None:
-        return MapLoop
+        return OperatorLoop if isinstance(spec.mapping, TableOperator) else MapLoop
     if spec.samples is not None:
         return SampleLoop
     return AgentLoop if spec.plain is None else PlainLoop
