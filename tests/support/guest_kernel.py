@@ -71,7 +71,7 @@ class GuestKernel:
         self.client.start_channels()
         await self.client.wait_for_ready(timeout=60)
         self.bridge = HostBridge(ours, self._handle, self.lost.set)
-        wake = "from rlm_jupyter.guest.ipykernel_hooks.prepare import wake_on_interrupt as _wake; _wake()\n"
+        wake = "from rlm_jupyter.guest.ipykernel_hooks.interrupt_wakeup import wake_on_interrupt as _wake; _wake()\n"
         ran = await self._execute(f"{wake}{loading_code()}\n{installing_code(number)}", silent=True)
         assert ran.status == "ok", ran.error
 

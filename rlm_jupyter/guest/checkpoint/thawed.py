@@ -17,6 +17,7 @@ from typing import Any
 from ..bridge.socket_link import error_of
 from ..confinement import landlock_seccomp
 from ..ipykernel_hooks import fd_capture
+from ..ipykernel_hooks.interrupt_wakeup import wake_on_interrupt
 from . import frozen
 from .obstacles import find_obstacle
 
@@ -95,7 +96,5 @@ def _settle(order: dict[str, Any]) -> None:
 
 def report() -> str:
     """Returns the report of the box as JSON; called by the first request, on the loop that now runs."""
-    from ..ipykernel_hooks.prepare import wake_on_interrupt
-
     wake_on_interrupt()
     return json.dumps(landlock_seccomp.report)

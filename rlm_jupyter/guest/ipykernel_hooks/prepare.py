@@ -6,12 +6,9 @@ they expect, makes SIGINT wake a cell that awaits, lets the kernel die with its 
 output, and closes the box (`landlock_seccomp`).
 """
 
-import asyncio
 import json
 import os
-import signal
 import sys
-import threading
 from contextlib import suppress
 from typing import Any
 
@@ -25,17 +22,7 @@ from ..confinement import (
     socket_proxy,
 )
 from . import bounded_output, cell_tracebacks, exits, fd_capture, logging_config, text_streams
-
-
-def wake_on_interrupt() -> None:
-    """Let SIGINT wake the event loop, so that it interrupts a cell that awaits.
-
-    ipykernel's handler uses `call_soon`, which does not wake a loop that sleeps in `select`
-    (ipython/ipykernel#881, #1239).
-    """
-    wake = getattr(asyncio.get_running_loop(), "_csock", None)
-    if wake is not None and threading.current_thread() is threading.main_thread():
-        signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+from .interrupt_wakeup import wake_on_interrupt
 
 
 def _plain_system(shell: Any) -> None:
