@@ -150,9 +150,9 @@ def failed(call, error):
     return "reply_failed", "0", {"call": call, "error": error, "seconds": 1.0}
 
 
-def complete(model, *texts, code=True, run="now"):
+def complete(model, *texts, code=True, run="now", agent="0"):
     chat = [{"role": "assistant" if n % 2 else "user", "content": text} for n, text in enumerate(texts)]
-    return asyncio.run(model.complete(CompletionRequest(chat, code_block=code, run=run, agent="0"))).text
+    return asyncio.run(model.complete(CompletionRequest(chat, code_block=code, run=run, agent=agent))).text
 
 
 def test_plain_completions_are_found_by_their_prompt_in_any_order(tmp_path):
@@ -163,6 +163,16 @@ def test_plain_completions_are_found_by_their_prompt_in_any_order(tmp_path):
     ]
     with pytest.raises(NotRecordedError, match="no plain completion with this prompt"):
         complete(model, "ask 1", code=False)
+
+
+def test_of_equal_prompts_an_agent_gets_the_reply_that_it_had(tmp_path):
+    asked = [sent(1, 1, "same", purpose="llm_query"), replied(1, "of the root")]
+    child = {"parent": "0", "depth": 1, "question": "part", "model": "m"}
+    own = [sent(2, 1, "same", purpose="llm_query"), replied(2, "of the sub-agent")]
+    theirs = [("agent_started", "0.1", child), *((kind, "0.1", body) for kind, _, body in own)]
+    model = ReplayModel.from_log(log(tmp_path, *asked, *theirs))
+    assert complete(model, "same", code=False, agent="0.1") == "of the sub-agent"
+    assert complete(model, "same", code=False, agent="0") == "of the root"
 
 
 def test_after_a_refusal_no_turn_goes_on_as_if_nothing_had_happened(tmp_path):
