@@ -49,6 +49,7 @@ class Simplifier:
         self._body = body
         self._became: dict[int, ast.stmt | None] = {id(node): node for node in body}
         self._given = list(body)
+        self._names: dict[int, tuple[set[str], set[str]]] = {}
 
     def simplified(self) -> Simplified:
         """Returns the statements, each where it is now."""
@@ -123,7 +124,8 @@ class Simplifier:
         while at >= 0:
             node, following = self._body[at], self._body[at + 1]
             name = _named(node)
-            if name is not None and name not in fixed and not self._is_live(name, at + 1):
+            once = name is not None and name not in fixed and name in self._mentioned(following)[0]
+            if name is not None and once and not self._is_live(name, at + 1):
                 made = self._merged(name, node.value, following)  # type: ignore[attr-defined]
                 if made is not None:
                     self._body[at : at + 2] = [made]
@@ -133,15 +135,27 @@ class Simplifier:
 
     def _is_live(self, name: str, at: int) -> bool:
         """Whether what a name is when the statement at a place begins is read behind that statement."""
-        for node in self._body[at:]:
-            mentions = [one for one in ast.walk(node) if isinstance(one, ast.Name) and one.id == name]
-            if node is not self._body[at] and any(not isinstance(one.ctx, ast.Store) for one in mentions):
+        for place in range(at, len(self._body)):
+            node = self._body[place]
+            read, stored = self._mentioned(node)
+            if place > at and name in read:
                 return True
             if _binds(node, name):
                 return False
-            if any(isinstance(one.ctx, ast.Store) for one in mentions):
+            if name in stored:
                 return True
         return False
+
+    def _mentioned(self, node: ast.stmt) -> tuple[set[str], set[str]]:
+        """Returns the names that a statement reads or deletes, and those that it binds."""
+        known = self._names.get(id(node))
+        if known is None:
+            known = set[str](), set[str]()
+            for one in ast.walk(node):
+                if isinstance(one, ast.Name):
+                    known[isinstance(one.ctx, ast.Store)].add(one.id)
+            self._names[id(node)] = known
+        return known
 
     def _merged(self, name: str, value: ast.expr, following: ast.stmt) -> ast.stmt | None:
         """Returns the statement behind an assignment with the value in the place of the name; None if it cannot be."""
@@ -153,6 +167,8 @@ class Simplifier:
         whole = isinstance(following, ast.Return) and following.value is loads[0]
         if not whole and (isinstance(value, (*_LITERALS, ast.Await)) or _tells_parts(following)):
             return None
+        if any(isinstance(one, (ast.NamedExpr, ast.Yield, ast.YieldFrom)) for one in ast.walk(value)):
+            return None  # not everywhere in an expression is it allowed
         if not self._can_follow(value, evaluated_before(following, way)):
             return None
         made = copy.deepcopy(following)
