@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from rlm_jupyter.errors import ConfigError
 
@@ -46,7 +46,7 @@ def _check(word: str, modules: dict[Path, ModuleType]) -> Callable[[Any], Any]:
         ]
         known = ", ".join(f"`{key}`" for key in has[:10]) or "none"
         raise ConfigError(f"`{path}` has no function `{name}`. Its functions: {known}.")
-    return found  # type: ignore[no-any-return] - of a module that is not known before
+    return cast("Callable[[Any], Any]", found)
 
 
 def _run(file: Path, number: int, shown: str) -> ModuleType:
