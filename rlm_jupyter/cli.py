@@ -166,7 +166,7 @@ def _run(given: argparse.Namespace) -> int:
     if "price" in told:
         settings["price"] = tuple(told["price"])
     limits = {field: told[name] for name, field in arguments_of("limits").items() if name in told}
-    how = {name: told[name] for name in ("samples", "verify", "plain") if name in told}
+    how: dict[str, Any] = {name: told[name] for name in ("samples", "verify", "plain") if name in told}
     if "estimate" in told:
         return _estimate(told["question"], context, names, settings, limits)
     if "check" in told:
