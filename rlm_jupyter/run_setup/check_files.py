@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 from rlm_jupyter.errors import ConfigError
 
@@ -39,14 +39,14 @@ def _check(word: str, modules: dict[Path, ModuleType]) -> Callable[[Any], Any]:
         raise ConfigError(f"There is no file `{path}` with the check `{name}`: check the path.")
     if file not in modules:
         modules[file] = _run(file, len(modules), path)
-    found = getattr(modules[file], name, None)
+    found: Callable[[Any], Any] | None = getattr(modules[file], name, None)
     if not callable(found):
         has = [
             key for key, value in vars(modules[file]).items() if callable(value) and not key.startswith("_")
         ]
         known = ", ".join(f"`{key}`" for key in has[:10]) or "none"
         raise ConfigError(f"`{path}` has no function `{name}`. Its functions: {known}.")
-    return cast("Callable[[Any], Any]", found)
+    return found
 
 
 def _run(file: Path, number: int, shown: str) -> ModuleType:
