@@ -94,14 +94,13 @@ def test_a_request_that_waits_does_not_hold_back_a_stop(rlm, monkeypatch):
         assert run.wait(100).status == "stopped"
 
 
-def test_a_second_stop_gives_up_what_is_under_way(rlm, monkeypatch):
+def test_a_further_stop_gives_up_what_is_under_way(rlm, monkeypatch):
     monkeypatch.setattr("rlm_jupyter.engine.mapping.last_replies.MOST_SECONDS", 10_000)
     with OpenAIServer([fault("hang")] * 100) as server:
         run = rlm(server).start_map(complaints(20), QUESTION, SCHEMA, confirm=False, per=20)
         until(lambda: server.in_flight == 1)
-        run.stop()
-        run.stop()
-        assert run.wait(100).status == "stopped"
+        until(lambda: run.stop() or run.done)  # two within one turn of the engine's loop are one
+        assert run.status == "stopped"
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 import dataclasses
 import enum
 import json
+import sys
+import types
 from typing import NamedTuple
 
 import geopandas as gpd
@@ -92,6 +94,23 @@ def test_a_styled_table_is_its_table_and_the_loss_is_told():
     with Buffer.encode(FRAME.style.highlight_max(), allow_pickle=False) as made:
         pd.testing.assert_frame_equal(made.load(), FRAME)
         assert "the style of a table" in made.losses[0]
+
+
+def test_arrays_of_other_libraries_are_numpy_arrays_of_the_same_shape(monkeypatch):
+    """By numpy's protocol, which is all that is asked of jax."""
+
+    class Array:
+        def __init__(self, held):
+            self.held = held
+
+        def __array__(self, dtype=None, copy=None):
+            return self.held
+
+    monkeypatch.setitem(sys.modules, "jax", types.SimpleNamespace(Array=Array))
+    for held in (np.array(1.5), np.arange(6.0).reshape(2, 3).T, np.empty((0, 4), "int8")):
+        found = back(Array(held))
+        assert (found.shape, found.dtype) == (held.shape, held.dtype)
+        assert np.array_equal(found, held)
 
 
 def test_a_grouping_is_its_table_and_keys():

@@ -267,8 +267,22 @@ def _tensor(value: Any, encoder: Any) -> list[Any] | None:
     if encoder.faithful:
         return None
     np = load_library("numpy")
-    plain = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
-    return ["as table", encoder.pack(np.ascontiguousarray(plain))]
+    plain = _numbers_of(value) if hasattr(value, "detach") else np.asarray(value)
+    whole = np.ascontiguousarray(plain).reshape(plain.shape)  # it makes an axis where there is none
+    return ["as table", encoder.pack(whole)]
+
+
+def _numbers_of(tensor: Any) -> Any:
+    """Returns a tensor of torch as an array of numpy."""
+    plain = tensor.detach().cpu()
+    for resolve in ("resolve_conj", "resolve_neg"):  # a conjugate is a view that numpy does not know
+        plain = getattr(plain, resolve)() if hasattr(plain, resolve) else plain
+    try:
+        return plain.numpy()
+    except (
+        TypeError
+    ):  # of bfloat16 and the like, for which numpy has no type: 32 bits hold all of their numbers
+        return plain.float().numpy()
 
 
 _ENCODERS: tuple[tuple[str, str, Callable[[Any, Any], list[Any] | None]], ...] = (
