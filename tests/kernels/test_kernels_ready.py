@@ -125,7 +125,9 @@ async def test_where_kernels_are_not_forked_no_more_are_kept_ready_after_a_batch
         await settled(pool, 1)
 
 
-TEXT = "The quick brown fox. " * 10_000_000  # 210 MB, which every kernel would else decode for itself
+FOX = "The quick brown fox. "
+TIMES = 10_000_000
+"""Together 210 MB, which every kernel would else decode for itself."""
 
 
 async def given(pool, buffer, number=3):
@@ -139,14 +141,14 @@ async def given(pool, buffer, number=3):
 
 
 async def test_kernels_of_a_run_share_its_data_without_a_copy():
-    with Buffer.encode(TEXT) as buffer:
+    with Buffer.encode(FOX * TIMES) as buffer:
         async with opened(ready=1) as pool:
             await pool.open_run("run")
             assert await pool.share("run", buffer.fd)
             assert not await pool.share("run", buffer.fd)  # once
             kernels = await given(pool, buffer)
             for kernel in kernels:
-                assert await shown(kernel, "len(context), context[-5:]") == f"({len(TEXT)}, 'fox. ')"
+                assert await shown(kernel, "len(context), context[-5:]") == f"({len(FOX) * TIMES}, 'fox. ')"
                 assert psutil.Process(kernel.pid).memory_full_info().uss < 60 << 20
             template = pool._templates["run"]
             report = template.ready.result()

@@ -1,5 +1,6 @@
 """The tasks: the same from the same seed, of the asked size, each with an answer that its grader accepts."""
 
+import functools
 import hashlib
 import subprocess
 import sys
@@ -28,8 +29,24 @@ TWELVE = {
     "sentiment": "94a646f9f932e476",
     "gap": "7198210c475c1180",
 }
-SMALL = [recipe.task(seed=3, size=SMALLEST) for recipe in recipes().values()]
-every_small = pytest.mark.parametrize("task", SMALL, ids=lambda task: task.name)
+every_small = pytest.mark.parametrize("task", recipes(), indirect=True)
+
+
+@functools.cache
+def small():
+    """The tasks by name; they are made when a test asks, not by each process that collects tests."""
+    return {name: recipe.task(seed=3, size=SMALLEST) for name, recipe in recipes().items()}
+
+
+@functools.cache
+def old():
+    """The twelve by name."""
+    return {task.name: task for task in twelve()}
+
+
+@pytest.fixture
+def task(request):
+    return small().get(request.param) or old()[request.param]
 
 
 def digest(task):
@@ -52,7 +69,7 @@ def test_the_twelve_have_the_data_they_always_had():
     assert {task.name: digest(task) for task in twelve()} == TWELVE
 
 
-@pytest.mark.parametrize("task", [*SMALL, *twelve()], ids=lambda task: f"{task.family}-{task.name}")
+@pytest.mark.parametrize("task", [*recipes(), *TWELVE], indirect=True)
 def test_the_wanted_answer_is_right_and_the_data_is_not(task):
     assert task.grader.judge(task.grader.wanted) == "right"
     assert task.grader.judge(task.data) != "right"
@@ -84,7 +101,7 @@ def test_tasks_are_the_same_in_another_process():
     told = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True
     ).stdout
-    assert told.splitlines() == [f"{task.name} {digest(task)}" for task in SMALL]
+    assert told.splitlines() == [f"{task.name} {digest(task)}" for task in small().values()]
 
 
 def test_a_size_of_the_largest_kind_can_be_made():
