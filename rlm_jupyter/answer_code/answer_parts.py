@@ -13,7 +13,8 @@ from rlm_jupyter.answer_code.scopes import bound_in, is_future, is_star, loads
 from rlm_jupyter.answer_code.steps import Step
 
 if TYPE_CHECKING:
-    from rlm_jupyter.answer_code.slicing import AgentSlice, Unit
+    from rlm_jupyter.answer_code.slicing import AgentSlice
+    from rlm_jupyter.answer_code.statements import Unit
 
 Key = str | int | float | bool | None
 """Of a dict, a key; of a list or tuple, a place counted from 0."""

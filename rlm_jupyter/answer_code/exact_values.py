@@ -11,7 +11,7 @@ from rlm_jupyter.answer_code.scopes import is_future, is_star
 from rlm_jupyter.answer_code.versions import Versions
 
 if TYPE_CHECKING:
-    from rlm_jupyter.answer_code.slicing import Unit
+    from rlm_jupyter.answer_code.statements import Unit
 
 
 class ExactValues:

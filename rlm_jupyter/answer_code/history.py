@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from rlm_jupyter.answer_code.failed_cells import ran_characters
-from rlm_jupyter.answer_code.plain_functions import READ_INTO
 from rlm_jupyter.answer_code.row_counts import Rows, rows_of, rows_of_data
+from rlm_jupyter.answer_code.vocabulary import READ_INTO
 from rlm_jupyter.events import events as ev
 
 _SCHEMA_MARK = "\n\nAnswer with JSON only: "

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rlm_jupyter.answer_code.rewriting import Names
 
-READ_INTO = ("frame", "sheets", "data", "text", "texts", "loaded")
-"""Variables into which small files are read before an agent's first cell."""
 HELPERS = {
     "read_files": '''\
 def {read_files}(data):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlm_jupyter.answer_code.facts import Facts
-    from rlm_jupyter.answer_code.slicing import Unit
+    from rlm_jupyter.answer_code.statements import Unit
 
 Rows = dict[str, int | None]
 """Name of a variable → its rows; None if they are not known."""

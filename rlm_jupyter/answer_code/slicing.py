@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rlm_jupyter.answer_code import vocabulary as words
-from rlm_jupyter.answer_code.effects import ANSWERS, Effects, Scan
+from rlm_jupyter.answer_code.effects import ANSWERS, Scan
 from rlm_jupyter.answer_code.exact_values import ExactValues
 from rlm_jupyter.answer_code.facts import Facts
 from rlm_jupyter.answer_code.failed_cells import failed_line
 from rlm_jupyter.answer_code.history import AgentHistory, Cell
 from rlm_jupyter.answer_code.scopes import COMPREHENSIONS, bound_in, loads, own_nodes, parse
+from rlm_jupyter.answer_code.statements import Unit
 from rlm_jupyter.answer_code.versions import is_first, plain
 
 _MOST_STATEMENTS = 3_000
@@ -19,25 +20,6 @@ _MOST_STATEMENTS = 3_000
 
 class NoCodeError(Exception):
     """There is no code behind an answer; the message says why."""
-
-
-@dataclass
-class Unit:
-    """One statement at the top level of a cell.
-
-    Attributes:
-        cell: that it stood in.
-        node: the statement.
-        raised: whether it ended by an error, so that what it binds may not be bound.
-        effects: of it, on variables.
-        exact: of it, on the values that variables had one after another.
-    """
-
-    cell: Cell
-    node: ast.stmt
-    raised: bool = False
-    effects: Effects = field(default_factory=Effects)
-    exact: Effects = field(default_factory=Effects)
 
 
 @dataclass

@@ -11,7 +11,8 @@ from rlm_jupyter.answer_code.filter_texts import conditions_of, masks_of
 from rlm_jupyter.answer_code.row_counts import RowCounts
 
 if TYPE_CHECKING:
-    from rlm_jupyter.answer_code.slicing import AgentSlice, Unit
+    from rlm_jupyter.answer_code.slicing import AgentSlice
+    from rlm_jupyter.answer_code.statements import Unit
 
 _NAMED = 3
 

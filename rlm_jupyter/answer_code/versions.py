@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rlm_jupyter.answer_code.scopes import SCOPES, free_names, loads, names_in
 
 if TYPE_CHECKING:
-    from rlm_jupyter.answer_code.slicing import Unit
+    from rlm_jupyter.answer_code.statements import Unit
 
 _MARK = "#"
 _IN_TEXT = re.compile(r"@([A-Za-z_]\w*)")

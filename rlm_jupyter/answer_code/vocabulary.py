@@ -164,3 +164,6 @@ SHOWING = words(
     """
 )
 """Calls that only show something."""
+
+READ_INTO = ("frame", "sheets", "data", "text", "texts", "loaded")
+"""Variables into which small files are read before an agent's first cell."""
