@@ -107,6 +107,25 @@ async def test_the_box_of_the_kernel_holds_for_the_copy():
                 assert with_error.error_name in ("PermissionError", "OSError"), (code, with_error)
 
 
+async def test_without_a_sandbox_checkpoints_are_made_of_copies_too_and_with_one_they_say_why_not():
+    for sandbox in ("none", "auto"):
+        async with opened() as pool, started(pool, sandbox=sandbox) as kernel:
+            await shown(kernel, "x = [1]")
+            await kernel.checkpoint("agent", 1, 3)
+            request = KernelRequest(run="branch", agent="0", sandbox=sandbox)
+            made = await pool.thaw(kernel.checkpoints.newest("agent", 1)[1], request, Answers())
+            await shown(made, "x.append(2)")
+            if sandbox == "auto" and made.confinement["mode"] != "none":
+                with pytest.raises(CheckpointRefusedError, match="come of a checkpoint itself"):
+                    await made.checkpoint("agent", 2, 3)
+                continue
+            await made.checkpoint("agent", 2, 3)
+            other = await pool.thaw(made.checkpoints.newest("agent", 2)[1], request, Answers())
+            await made.stop()
+            await kernel.stop()
+            assert await shown(other, "print(x, llm_query('q'))") == "[1, 2] reply to q"
+
+
 async def test_the_oldest_end_and_all_end_with_their_kernel_but_not_what_was_made_of_them():
     async with opened() as pool, started(pool) as kernel:
         await shown(kernel, "x = 1")
