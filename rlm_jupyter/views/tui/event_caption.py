@@ -100,7 +100,6 @@ _TOLD: dict[type[ev.Event], Callable[[Any], str]] = {
     ev.CodeProved: lambda event: f"has run the code behind its answer again: {event.verdict}",
     ev.BranchStarted: lambda event: f"is left at turn {event.turn} by a branch, {CHANGED[event.change]}",
     ev.BranchFinished: lambda event: f"has a branch that ended: {event.status}",
-    ev.BranchEvent: lambda _: "has a branch that goes on",
     ev.SamplesCompared: lambda event: f"compares its samples: {agreement_text(dict(event))}",
     ev.Command: lambda event: f"is told by the user: {one_line(event.name, 40)} {one_line(event.detail, 60)}",
 }
