@@ -43,12 +43,12 @@ describe("the bundle", () => {
     expect([...style].filter((name) => !built.test(name) && !script.has(name))).toEqual([]);
   });
 
-  it("and its style sheet stay under 140 kB, 40 kB compressed", () => {
+  it("and its style sheet stay under 140 kB, 42 kB compressed", () => {
     const whole = ["widget.js", "widget.css"].map(read);
     const bytes = whole.reduce((sum, file) => sum + file.length, 0);
     const compressed = whole.reduce((sum, file) => sum + gzipSync(file).length, 0);
     expect(bytes).toBeLessThan(140_000);
-    expect(compressed).toBeLessThan(40_000);
+    expect(compressed).toBeLessThan(42_000);
     expect(bytes).toBeGreaterThan(10_000);
   });
 });

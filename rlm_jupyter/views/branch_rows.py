@@ -25,7 +25,7 @@ _MOST_AGENTS = 5000
 """Of all branches together."""
 
 _OWN = re.compile(r"0(?=[.~]|$)")
-_CHANGED = {"code": "with other code", "observation": "with another observation"}
+CHANGED = {"code": "with other code", "observation": "with another observation"}
 
 
 def with_branches(state: TreeState, *, level: int = 0) -> TreeState:
@@ -100,7 +100,7 @@ def branches_of_turn(state: TreeState, agent: AgentState) -> Mapping[int, list[t
 
 def title(branch: BranchState) -> str:
     """Returns the name of a branch's row: `branch: turn 2, with other code`."""
-    return f"branch: turn {branch.turn}, {_CHANGED[branch.change]}"
+    return f"branch: turn {branch.turn}, {CHANGED[branch.change]}"
 
 
 def _spent(state: TreeState, level: int = 0) -> float | None:

@@ -13,6 +13,7 @@ from rlm_jupyter.events.agreement import agreement_text
 from rlm_jupyter.events.tree_state import AgentState, TreeState
 from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.text.units import amount, duration, money, size
+from rlm_jupyter.views.branch_rows import CHANGED
 from rlm_jupyter.views.expected_spend import expected
 from rlm_jupyter.views.json_numbers import count, whole
 from rlm_jupyter.views.replay_protocol import Flow
@@ -90,6 +91,11 @@ def _of_agent(state: TreeState, agent: AgentState, event: ev.AnyEvent, batch: in
     match event:
         case ev.AgentStarted():
             return _started(state, agent, name, batch)
+        case ev.BranchStarted():
+            return f"A branch leaves the run at turn {event.turn} of {name}, {CHANGED[event.change]}."
+        case ev.BranchFinished():
+            spent = f"{amount(event.agents, 'agent')}, {money(event.cost)} of its own"
+            return f"The branch of {name} {_ENDS[event.status]} ({spent})."
         case ev.KernelStarted():
             return f"The kernel of {name} is ready{', with its data as a variable' if agent.context else ''}."
         case ev.KernelEnded():

@@ -224,6 +224,8 @@ def test_a_replay_has_a_branch_from_when_it_began_and_its_agents_from_when_it_en
         for position, ids in ((ended, ["0", "0.1"]), (ended + 1, ["0", "0.1", "0~1"]), (ended + 2, last)):
             replay.seek({"position": position})
             assert list(replay.tree.agents) == ids
+            said = {ended: "", ended + 1: "A branch leaves the run at turn 2 of 0, with other code."}
+            assert said.get(position, "The branch of 0 has failed") in replay.shown()["caption"]
             patcher.show(replay.tree, replay.shown())
             patch = patcher.patch(10**9)
             for id_ in patch.get("gone", ()):

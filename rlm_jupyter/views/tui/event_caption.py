@@ -9,6 +9,7 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.agreement import agreement_text
 from rlm_jupyter.text import units as fmt
 from rlm_jupyter.text.sanitize import one_line
+from rlm_jupyter.views.branch_rows import CHANGED
 from rlm_jupyter.views.expected_spend import expected
 from rlm_jupyter.views.widget_messages import summary
 
@@ -97,6 +98,8 @@ _TOLD: dict[type[ev.Event], Callable[[Any], str]] = {
     ev.StepPending: lambda event: f"waits for Next before cell {event.cell}",
     ev.Notice: lambda event: f"notes: {one_line(event.text, _TEXT)}",
     ev.CodeProved: lambda event: f"has run the code behind its answer again: {event.verdict}",
+    ev.BranchStarted: lambda event: f"is left at turn {event.turn} by a branch, {CHANGED[event.change]}",
+    ev.BranchFinished: lambda event: f"has a branch that ended: {event.status}",
     ev.SamplesCompared: lambda event: f"compares its samples: {agreement_text(dict(event))}",
     ev.Command: lambda event: f"is told by the user: {one_line(event.name, 40)} {one_line(event.detail, 60)}",
 }
