@@ -95,3 +95,7 @@ def test_the_logs_for_teaching_show_what_they_are_named_for():
     assert ends("error_mended")[-3:] == ["error", "ok", "ok"]
     hints = [event for event in cells["hint_ignored_wrong_total"] if event.kind == "notice"]
     assert sum("There is no file" in event.text for event in hints) >= 3
+    statuses = ends("pairs_found_at_the_fifth_try")
+    assert "error" in statuses
+    assert statuses[-1] == "ok"
+    assert len(TEACHING) >= 3
