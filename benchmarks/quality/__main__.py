@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=400.0, metavar="S", help="of a run")
     add("--window", type=_count, metavar="TOKENS", help="what `plain` may send and receive")
     add("--set", action="append", default=[], type=_setting, metavar="NAME=JSON", help="a setting of `ours`")
+    add("--samples", type=_count, default=1, metavar="N", help="agents of `ours` that answer each question")
+    add("--verify", action="store_true", help="let one more agent of `ours` decide where samples differ")
     add("--label", default="", metavar="TEXT", help="tells variants of `ours` apart in the report")
     add("--out", type=Path, default=Path("rlm_runs/quality"), metavar="DIR", help="for results and logs")
     add("--anew", action="store_true", help="run again what is in DIR already")
@@ -100,7 +102,14 @@ def _run(given: argparse.Namespace) -> int:
     if not given.model or not given.base_url:
         raise ValueError("Name a model and a server: `--model NAME --base-url http://127.0.0.1:8080/v1`.")
     conditions = Conditions(
-        given.model, given.turns, given.reply_tokens, given.seconds, given.window, dict(given.set)
+        given.model,
+        given.turns,
+        given.reply_tokens,
+        given.seconds,
+        given.window,
+        dict(given.set),
+        given.samples,
+        given.verify,
     )
     suite = Suite(
         _harnesses(given.harness),

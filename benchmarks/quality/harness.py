@@ -20,6 +20,8 @@ class Conditions:
         seconds: of one run, at most.
         window: tokens of prompt and reply that the model takes; None: as the server says, else a guess.
         settings: further settings of `ours`.
+        samples: how many agents of `ours` answer, none knowing of the others.
+        verify: whether one more decides where they differ.
     """
 
     model: str
@@ -28,6 +30,8 @@ class Conditions:
     seconds: float = 400.0
     window: int | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    samples: int = 1
+    verify: bool = False
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,11 @@ class Ours:
 
     def run(self, task: Task, base_url: str, conditions: Conditions, folder: Path) -> Outcome:
         """Ask the question of a task."""
-        limits = Limits(cost=None, calls_per_agent=conditions.turns, depth=1, seconds=conditions.seconds)
+        # Samples are below a root of their own, so that sub-agents of theirs are one level deeper.
+        several = conditions.samples > 1 or conditions.verify
+        depth = 2 if several else 1
+        limits = Limits(cost=None, calls_per_agent=conditions.turns, depth=depth, seconds=conditions.seconds)
+        how = {"samples": max(conditions.samples, 2), "verify": conditions.verify} if several else {}
         settings = {"temperature": 0.0, "completion_tokens": conditions.reply_tokens, **conditions.settings}
         try:
             rlm = RLM(
@@ -45,7 +49,7 @@ class Ours:
                 log_dir=folder / "runs",
                 **settings,
             )
-            run = rlm.start(task.question, context=task.data)
+            run = rlm.start(task.question, context=task.data, **how)
         except RLMError as error:
             return Outcome(error=_told(error))
         with run:

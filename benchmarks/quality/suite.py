@@ -82,6 +82,8 @@ class Suite:
             del told["settings"]
         if harness.name != "plain":
             del told["window"]
+        if harness.name != "ours" or (self.conditions.samples == 1 and not self.conditions.verify):
+            del told["samples"], told["verify"]
         return told
 
     def _label(self, harness: Harness) -> str:

@@ -123,6 +123,14 @@ def test_a_variant_is_told_apart_by_its_label_and_its_settings(run, openai_serve
     assert "Be quick." in json.dumps(openai_server.requests[0]["messages"])
 
 
+def test_samples_and_verification_are_counted_with_the_run(run, tmp_path):
+    run("--samples", "2", "--verify", harness="ours,plain")
+    ours, plain = rows(tmp_path)
+    assert (ours["verdict"], ours["requests"]) == ("right", 4)
+    assert (ours["conditions"]["samples"], ours["conditions"]["verify"]) == (2, True)
+    assert "samples" not in plain["conditions"]
+
+
 def test_a_run_that_ends_at_a_limit_has_no_answer(run, openai_server, tmp_path):
     openai_server.script = lambda _: LOOK
     assert run("--turns", "2", harness="ours") == 0
