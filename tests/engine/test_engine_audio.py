@@ -234,3 +234,13 @@ def test_tokens_of_audio_are_counted_at_the_price_of_audio(start, monkeypatch):
         run = start(server, price=Price(2.5, 0))
     assert run.status == "done", run.error
     assert run.cost == pytest.approx(32.0, abs=0.01)
+
+
+def test_files_that_are_the_data_of_a_run_are_heard_where_they_lie(start, tmp_path):
+    for number in (4, 5):
+        (tmp_path / "calls").mkdir(exist_ok=True)
+        (tmp_path / "calls" / f"{number}.wav").write_bytes(sound(number, 1).data)
+    code = "print(llm_query_batched('Which?', audio=sorted(context.glob('*.wav'))))"
+    with OpenAIServer(agent([code, "FINAL(1)"], listen)) as server:
+        run = start(server, tmp_path / "calls")
+    assert prints(run)[0] == str(["4", "5"])
