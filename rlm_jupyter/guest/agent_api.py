@@ -216,8 +216,7 @@ class Words(ServerWords):
         if images is None and audio is None:
             starts = [lambda text=text: self._ask(text, plan, model) for text in texts]
             return deliver(Batch("llm_query_batched", starts, _BATCH), self.cell)
-        given = images if images is not None else audio
-        given = list(given)
+        given = _entries(audio, "audio") if images is None else _entries(images, "images")
         texts = texts * len(given) if isinstance(prompts, str) else texts
         shown = _for_each(texts, given if images is not None else None, "images", "an image")
         heard = _for_each(texts, given if images is None else audio, "audio", "a file")
@@ -525,9 +524,16 @@ def _has_any(files: Any) -> bool:
     return files is not None and not (isinstance(files, (list, tuple)) and not files)
 
 
+def _entries(files: Any, name: str) -> list[Any]:
+    """Returns what stands for each prompt of a batch; a single file is no list, although some can be gone through."""
+    if isinstance(files, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(files, "read"):
+        raise TypeError(f"`{name}` of a batch is a list, one entry for each prompt: {name}=[...].")
+    return list(files)
+
+
 def _for_each(texts: list[str], entries: Any, name: str, one: str) -> list[Any]:
     """Returns what goes with each prompt."""
-    found = [None] * len(texts) if entries is None else list(entries)
+    found = [None] * len(texts) if entries is None else _entries(entries, name)
     if len(found) != len(texts):
         raise ValueError(
             f"There are {len(texts)} prompts and {len(found)} entries of `{name}`; give one for each prompt: {one}, "
