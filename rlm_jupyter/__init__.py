@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.errors import (
         AgentFailedError,
         AgentNotFoundError,
+        AudioRefusedError,
         AuthenticationError,
         CellTimeoutError,
         ConfigError,
@@ -77,6 +78,7 @@ __all__ = [
     "RLM",
     "AgentFailedError",
     "AgentNotFoundError",
+    "AudioRefusedError",
     "AuthenticationError",
     "CellTimeoutError",
     "Chart",

@@ -10,6 +10,7 @@
     │   ├── ProviderUnreachableError      no connection, or only time-outs
     │   ├── ContextTooLongError           the prompt is larger than the model's window
     │   ├── ImagesRefusedError            the model does not take images
+    │   ├── AudioRefusedError             the model, or its protocol, does not take audio
     │   ├── NotRecordedError              a replayed log holds no reply to a request
     │   └── MalformedReplyError           an unreadable reply, after retries
     │       └── EmptyReplyError           a reply without text: nothing at all, or only thoughts
@@ -106,6 +107,10 @@ class ContextTooLongError(ModelError):
 
 class ImagesRefusedError(ModelError):
     """The model, or its server, does not take images."""
+
+
+class AudioRefusedError(ModelError):
+    """The model, its server or its protocol does not take audio."""
 
 
 class NotRecordedError(ModelError):

@@ -17,6 +17,7 @@ from . import preloaded_data
 from .answer_types import read_schema
 from .asked_user import NO_DEFAULT, AskedUser
 from .asyncio_run import run_in_own_loop
+from .audio_files import encode_audio
 from .bridge.socket_link import Line, Rejected, Reply, error_of
 from .caller_kind import Cell, caller_awaits
 from .cited_passages import in_own_data, seen_from
@@ -32,7 +33,7 @@ from .variables import Variables, is_fixed
 
 _BATCH = 1000  # plain completions of one batch under way at once
 _BATCH_WITH_DATA = 100  # sub-agents of one batch under way at once; each may hold a descriptor
-_BATCH_WITH_IMAGES = 32  # plain completions of one batch under way at once, where they have images
+_BATCH_WITH_MEDIA = 32  # plain completions of one batch under way at once, where they have images or audio
 _DESCRIPTORS = 400  # of one batch under way at once; the engine refuses more than 512
 _LARGE = 1 << 20  # bytes of a mapped value that are worth a search for cycles once it is dropped
 _DESCRIBED = 2500  # characters up to which `describe` prints a text whole
@@ -108,6 +109,7 @@ class Words(ServerWords):
         schema: Any = None,
         *,
         images: Any = None,
+        audio: Any = None,
         model: str | None = None,
         instruction: str | None = None,
         tools: Any = (),
@@ -120,23 +122,25 @@ class Words(ServerWords):
             schema: of the answer: a JSON Schema or a type; then the answer is a value of it, not a text.
             images: that the model is to see: a list of images of Pillow, figures of matplotlib, arrays of `uint8`,
                 bytes of image files, paths and open files; at most 20. Large ones are made smaller. None is fetched.
+            audio: that the model is to hear: a list of WAV and MP3 files, as bytes, paths or open files; at most 10.
             model: another model by name.
             instruction: what to do with `prompt`; then a sub-agent does it.
             tools: names of tools for that sub-agent.
             mcp: names of MCP servers for that sub-agent.
 
         Raises:
-            RLMQueryError: there is no answer; its `kind` says why. Of images that are none, or too many, it is
-                `unencodable`.
+            RLMQueryError: there is no answer; its `kind` says why. Of images or audio that are none, or too many,
+                it is `unencodable`.
         """
         data = settled(prompt)
         if instruction is None and isinstance(data, str) and not tools and not mcp:
-            return deliver(self._ask(data, read_schema(schema), model, images=images), self.cell)
-        if _has_images(images):
-            raise TypeError(
-                "`images` go with a plain prompt: llm_query(text, images=[...]), without `instruction`, `tools` and "
-                "`mcp`. A sub-agent gets images as its data: rlm_query(question, context=images)."
-            )
+            return deliver(self._ask(data, read_schema(schema), model, images=images, audio=audio), self.cell)
+        for kind, files in (("images", images), ("audio", audio)):
+            if _has_any(files):
+                raise TypeError(
+                    f"`{kind}` go with a plain prompt: llm_query(text, {kind}=[...]), without `instruction`, `tools` "
+                    f"and `mcp`. A sub-agent gets them as its data: rlm_query(question, context={kind})."
+                )
         if instruction is None:
             whole = (
                 "Answer from `context` what the schema asks for." if schema else "Say what is in `context`."
@@ -178,6 +182,7 @@ class Words(ServerWords):
         prompts: Iterable[Any],
         *,
         images: Any = None,
+        audio: Any = None,
         schema: Any = None,
         model: str | None = None,
         instruction: str | None = None,
@@ -187,8 +192,9 @@ class Words(ServerWords):
 
         Args:
             prompts: the questions; with `instruction`, items of any plain data, such as rows of a table. A single text
-                is asked of each of the images.
+                is asked of each of the images, or with each of the audio.
             images: for each prompt what it shows the model: an image, a list of some, or None.
+            audio: for each prompt what the model hears with it, likewise.
             schema: of each answer, as of `llm_query`.
             model: another model by name.
             instruction: what to do with each item.
@@ -198,27 +204,27 @@ class Words(ServerWords):
             The answers in order; a `Failed` stands in the place of one that failed.
         """
         if per is not None or instruction is not None:
-            if images is not None:
-                raise ValueError("`images` go one prompt to a request: leave out `per` and `instruction`.")
+            for kind, files in (("images", images), ("audio", audio)):
+                if files is not None:
+                    raise ValueError(
+                        f"`{kind}` go one prompt to a request: leave out `per` and `instruction`."
+                    )
             return deliver(
                 self._packed(prompts, schema, model, instruction, 1 if per is None else per), self.cell
             )
         texts, plan = _texts(prompts), read_schema(schema)
-        if images is None:
+        if images is None and audio is None:
             starts = [lambda text=text: self._ask(text, plan, model) for text in texts]
             return deliver(Batch("llm_query_batched", starts, _BATCH), self.cell)
-        shown = list(images)
-        texts = texts * len(shown) if isinstance(prompts, str) else texts
-        if len(shown) != len(texts):
-            raise ValueError(
-                f"There are {len(texts)} prompts and {len(shown)} entries of `images`; give one for each prompt: an "
-                "image, a list of images, or None."
-            )
+        given = _entries(audio, "audio") if images is None else _entries(images, "images")
+        texts = texts * len(given) if isinstance(prompts, str) else texts
+        shown = _for_each(texts, given if images is not None else None, "images", "an image")
+        heard = _for_each(texts, given if images is None else audio, "audio", "a file")
         asks = [
-            lambda text=text, item=item: self._ask(text, plan, model, images=item)
-            for text, item in zip(texts, shown, strict=True)
+            lambda text=text, seen=seen, sound=sound: self._ask(text, plan, model, images=seen, audio=sound)
+            for text, seen, sound in zip(texts, shown, heard, strict=True)
         ]
-        return deliver(Batch("llm_query_batched", asks, _BATCH_WITH_IMAGES), self.cell)
+        return deliver(Batch("llm_query_batched", asks, _BATCH_WITH_MEDIA), self.cell)
 
     def rlm_query_batched(
         self,
@@ -362,20 +368,32 @@ class Words(ServerWords):
         return dict(zip(names, found, strict=True)) if len(names) == len(found) else found
 
     def _ask(
-        self, prompt: str, plan: Any, model: str | None, *, images: Any = None, fallback: bool = False
+        self,
+        prompt: str,
+        plan: Any,
+        model: str | None,
+        *,
+        images: Any = None,
+        audio: Any = None,
+        fallback: bool = False,
     ) -> Work:
         if not isinstance(prompt, str):
             raise TypeError(f"The prompt must be a `str`, not `{type(prompt).__name__}`.")
         schema, convert = plan
         body = {"prompt": prompt, "schema": schema, "model": model, "fallback": fallback}
         work = Work("llm_query", lambda reply: convert(self._finish(reply)))
-        if not _has_images(images):
+        if not _has_any(images) and not _has_any(audio):
             return work.start(self.link, "llm_query", body)
         try:
-            fd, _ = codec.dump(encode_images(images), allow_pickle=False, name="images")
+            # Both are encoded before one has a descriptor, which nobody would close.
+            files = [encode_images(images)] if _has_any(images) else []
+            if _has_any(audio):
+                files.append(encode_audio(audio))
+                body["hears"] = True
         except (TypeError, ValueError) as error:
             raise error_of("unencodable", str(error)) from None
-        return work.start(self.link, "llm_query", body, [fd])
+        fds = [codec.dump(one, allow_pickle=False, name="files")[0] for one in files]
+        return work.start(self.link, "llm_query", body, fds)
 
     def _packed(
         self, prompts: Any, schema: Any, model: str | None, instruction: str | None, per: int
@@ -502,8 +520,26 @@ async def _awaited(item: Any) -> Any:
         return Failed(error)
 
 
-def _has_images(images: Any) -> bool:
-    return images is not None and not (isinstance(images, (list, tuple)) and not images)
+def _has_any(files: Any) -> bool:
+    return files is not None and not (isinstance(files, (list, tuple)) and not files)
+
+
+def _entries(files: Any, name: str) -> list[Any]:
+    """Returns what stands for each prompt of a batch; a single file is no list, although some can be gone through."""
+    if isinstance(files, (str, bytes, bytearray, memoryview, os.PathLike)) or hasattr(files, "read"):
+        raise TypeError(f"`{name}` of a batch is a list, one entry for each prompt: {name}=[...].")
+    return list(files)
+
+
+def _for_each(texts: list[str], entries: Any, name: str, one: str) -> list[Any]:
+    """Returns what goes with each prompt."""
+    found = [None] * len(texts) if entries is None else _entries(entries, name)
+    if len(found) != len(texts):
+        raise ValueError(
+            f"There are {len(texts)} prompts and {len(found)} entries of `{name}`; give one for each prompt: {one}, "
+            "a list of some, or None."
+        )
+    return found
 
 
 def _texts(prompts: Any) -> list[str]:

@@ -59,6 +59,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     from rlm_jupyter.engine.agent.sandbox_notes import allowed_and_hidden
     from rlm_jupyter.engine.budget.ledger import Ledger
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
+    from rlm_jupyter.models.audio_support import known_to_hear
     from rlm_jupyter.run_setup.hidden_data import Hiding
     from rlm_jupyter.run_setup.start import Data, encode
     from rlm_jupyter.tools.functions import read_tools, sub_tools_prompt
@@ -87,10 +88,14 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         "allowed": with_citing(task.question, description, allowed_and_hidden(settings, hidden)),
     }
     variant = choose_by_name(settings.prompt, rlm.model)
+    hears = settings.see is not False and known_to_hear(rlm.sub_model) is True
     if variant == "small":
         first = small_prompt.first_message(task.question, description, names=task.names, **offers)
         told = small_prompt.system_prompt(
-            sub_calls=settings.sub_calls, instructions=settings.instructions, images=settings.see is True
+            sub_calls=settings.sub_calls,
+            instructions=settings.instructions,
+            images=settings.see is True,
+            audio=hears,
         )
         return _as_sent(prompt.chat(told, first), hidden)
     first = prompt.first_message(
@@ -111,6 +116,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         instructions=settings.instructions,
         kind=prompt.kind_of_data(description),
         images=settings.see is True,
+        audio=hears,
     )
     return _as_sent(prompt.chat(system, first), hidden)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlm_jupyter.models.anthropic.anthropic_chat import AnthropicChat
+    from rlm_jupyter.models.audio import Audio
     from rlm_jupyter.models.base import (
         CachingPrice,
         ChatModel,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AnthropicChat",
+    "Audio",
     "CachingPrice",
     "ChatModel",
     "CommandModel",
@@ -58,6 +60,7 @@ __all__ = [
 
 _ROOMS = {
     "AnthropicChat": "anthropic.anthropic_chat",
+    "Audio": "audio",
     **dict.fromkeys(
         ("CachingPrice", "ChatModel", "Completion", "CompletionRequest", "Message", "Price", "Usage"), "base"
     ),

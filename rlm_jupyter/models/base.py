@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, NotRequired, Protocol, TypedDict, runtime_checkable
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.models.audio import Audio
 from rlm_jupyter.models.images import Image
 
 _READ: Final = 0.1
@@ -21,23 +22,34 @@ _WRITE: Final = 1.25
 class Message(TypedDict):
     """One message of a chat, as in OpenAI's chat completions API.
 
-    Images that go with it stand apart from its text, so that whoever handles texts need not know of them; each protocol
-    puts them where it has them. A message without any has no such key.
+    Images and audio that go with it stand apart from its text, so that whoever handles texts need not know of them;
+    each protocol puts them where it has them. A message without any has no such key.
     """
 
     role: Literal["system", "user", "assistant"]
     content: str
     images: NotRequired[tuple[Image, ...]]
+    audio: NotRequired[tuple[Audio, ...]]
 
 
 def text_of(message: Message) -> str:
-    """Returns what a message says; of its images, which are large, a reference to each."""
-    return "\n\n".join([message["content"], *(image.reference for image in message.get("images", ()))])
+    """Returns what a message says; of its images and audio, which are large, a reference to each."""
+    return "\n\n".join([message["content"], *(one.reference for one in media_of([message]))])
 
 
 def images_of(messages: Sequence[Message]) -> list[Image]:
     """Returns the images of a chat, in order."""
     return [image for message in messages for image in message.get("images", ())]
+
+
+def audio_of(messages: Sequence[Message]) -> list[Audio]:
+    """Returns the audio of a chat, in order."""
+    return [audio for message in messages for audio in message.get("audio", ())]
+
+
+def media_of(messages: Sequence[Message]) -> list[Image | Audio]:
+    """Returns all of a chat that is no text."""
+    return [*images_of(messages), *audio_of(messages)]
 
 
 class Price(NamedTuple):

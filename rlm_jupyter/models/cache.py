@@ -77,9 +77,12 @@ def request_key(model: ChatModel, request: CompletionRequest, occurrence: int = 
 
 
 def _keyed(message: Message) -> Mapping[str, object]:
-    """Returns a message with the hashes of its images in their place."""
-    images = message.get("images")
-    return {**message, "images": [image.sha256 for image in images]} if images else message
+    """Returns a message with the hashes of its images and audio in their place."""
+    keyed: dict[str, object] = dict(message)
+    for kind, files in (("images", message.get("images")), ("audio", message.get("audio"))):
+        if files:
+            keyed[kind] = [file.sha256 for file in files]
+    return keyed
 
 
 CLOSE_SECONDS: Final = 2.0

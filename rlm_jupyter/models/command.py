@@ -14,7 +14,7 @@ from pathlib import PurePath
 from typing import Final
 
 from rlm_jupyter.errors import ConfigError, EmptyReplyError, ModelError, ProviderUnreachableError
-from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price, images_of
+from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price, media_of
 from rlm_jupyter.text.sanitize import clean
 from rlm_jupyter.text.shorten import cut_end
 
@@ -53,6 +53,7 @@ class CommandModel:
     """
 
     scripted = False
+    hears = False
 
     def __init__(
         self,
@@ -90,10 +91,12 @@ class CommandModel:
         Raises:
             ProviderUnreachableError: it cannot be started.
             EmptyReplyError: it wrote nothing.
-            ModelError: it failed, took too long or wrote too much; or the request has images.
+            ModelError: it failed, took too long or wrote too much; or the request has images or audio.
         """
-        if images_of(request.messages):
-            raise ModelError(f"`{self.name}` is a program that takes text alone, and the prompt has images.")
+        if media_of(request.messages):
+            raise ModelError(
+                f"`{self.name}` is a program that takes text alone, and the prompt has images or audio."
+            )
         import tempfile
 
         with contextlib.ExitStack() as stack:

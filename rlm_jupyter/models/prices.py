@@ -13,6 +13,8 @@ from rlm_jupyter.providers import LOCAL_PROVIDERS, PROVIDERS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rlm_jupyter.models.base import ChatModel
+
 _HOURS: Final = 25
 
 
@@ -53,6 +55,33 @@ def _with_cache(price: Price | None, info: Any) -> Price | None:
     if price is None or read is None or write is None:
         return price
     return CachingPrice(*price, read, write)
+
+
+def audio_price(model: ChatModel) -> float | None:
+    """Look up what a million tokens of audio in prompts cost a model, in USD; None if the tables have no such price.
+
+    Args:
+        model: any; of one that is not of a provider, nothing is known.
+    """
+    if not isinstance(getattr(model, "provider", None), str) and not getattr(model, "base_url", None):
+        return None
+    info = known_model(model.name, getattr(model, "provider", None), getattr(model, "base_url", None))
+    return None if info is None else _dearest_rate(info, "input_audio_mtok")
+
+
+def price_with_audio(price: Price | None, model: ChatModel) -> Price | None:
+    """Returns the price of a request that has audio, from above: all of its prompt at the dearer price.
+
+    Providers bill tokens of audio at up to 17 times the price of those of texts.
+
+    Args:
+        price: of requests without; None if it is not known.
+        model: that is asked.
+    """
+    audio = audio_price(model)
+    if price is None or audio is None or audio <= price.prompt:
+        return price
+    return Price(audio, price.completion)
 
 
 def window_of(model: str, provider: str | None, *, base_url: str | None = None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.models.base import images_of
+from rlm_jupyter.models.base import media_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +27,8 @@ def estimate_prompt_tokens(messages: Sequence[Message], model: str = "") -> int:
         messages: the prompt.
         model: the model's name, for what is known of its count of images.
     """
-    images = sum(image.most_tokens(model) for image in images_of(messages))
-    return _PER_PROMPT + images + sum(_message_tokens(message) for message in messages)
+    media = sum(one.most_tokens(model) for one in media_of(messages))
+    return _PER_PROMPT + media + sum(_message_tokens(message) for message in messages)
 
 
 def _message_tokens(message: Message) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from rlm_jupyter.models.base import Usage, images_of
+from rlm_jupyter.models.base import Usage, media_of
 from rlm_jupyter.models.token_estimate import estimate_prompt_tokens, utf8_bytes
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class TokenRatio:
         return self._guessed > 0
 
     def learn(self, messages: Sequence[Message], prompt_tokens: int) -> None:
-        """Take over a server's count of one prompt; a count that cannot be true, or is of images too, is left out."""
-        if images_of(messages):
+        """Take over a server's count of one prompt; one that cannot be true, or is not of text alone, is left out."""
+        if media_of(messages):
             return
         guess = _guess_prompt(messages)
         if not _LEAST / 2 * guess <= prompt_tokens <= estimate_prompt_tokens(messages):
@@ -79,8 +79,8 @@ class TokenRatio:
 
     def prompt_tokens(self, messages: Sequence[Message]) -> int:
         """Returns about how many tokens a prompt has; at most `estimate_prompt_tokens`."""
-        images = sum(image.tokens for image in images_of(messages))
-        return _rounded_up(_guess_prompt(messages) * self.factor) + images
+        media = sum(one.tokens for one in media_of(messages))
+        return _rounded_up(_guess_prompt(messages) * self.factor) + media
 
     def text_tokens(self, text: str) -> int:
         """Returns about how many tokens a text has, without what a chat template puts around it."""

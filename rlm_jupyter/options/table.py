@@ -348,7 +348,7 @@ _AGENTS = (
         None,
         "Whether agents' models are sent the pictures that cells show, besides the line on each, and are told of "
         "`llm_query(prompt, images=[...])`; None: if the model's server on this machine says that it takes images. "
-        "False: no image is sent at all.",
+        "False: no image and no audio is sent at all.",
         flags=("--see",),
         usage="Send the pictures that cells show to the model, which must be one that takes images.",
     ),

@@ -146,6 +146,7 @@ def llama_cpp(
     slots: int = 1,
     template: str = "{{ messages }}",
     vision: bool | None = None,
+    audio: bool = False,
 ) -> dict[str, Any]:
     """Routes of llama.cpp's own server."""
     meta = {"n_ctx_train": window, "n_params": 7_615_616_512, "size": 4_677_120_000}
@@ -155,7 +156,7 @@ def llama_cpp(
             "default_generation_settings": {"n_ctx": slot},
             "total_slots": slots,
             "chat_template": template,
-            **({} if vision is None else {"modalities": {"vision": vision, "audio": False}}),
+            **({} if vision is None and not audio else {"modalities": {"vision": vision, "audio": audio}}),
         },
     }
 

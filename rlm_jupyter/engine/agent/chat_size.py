@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.models.base import images_of
+from rlm_jupyter.models.base import media_of
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.run.services import RunServices
@@ -22,15 +22,15 @@ class Gauge:
         self._per_byte = 1 / BYTES_PER_TOKEN
 
     def learn(self, messages: Sequence[Message], usage: Usage | None, attempts: int = 1) -> None:
-        """Take over the count of a prompt that was answered; that of several attempts, or with images, is none."""
-        if images_of(messages):
+        """Take over the count of a prompt that was answered; of several attempts, or not of text alone, it is none."""
+        if media_of(messages):
             return
         if usage is not None and not usage.estimated and usage.prompt_tokens > 0 and attempts == 1:
             self._per_byte = min(1.0, max(0.05, usage.prompt_tokens / max(1, _bytes(messages))))
 
     def tokens(self, messages: Sequence[Message]) -> int:
         """Returns about how many tokens a chat has."""
-        return round(_bytes(messages) * self._per_byte) + sum(image.tokens for image in images_of(messages))
+        return round(_bytes(messages) * self._per_byte) + sum(one.tokens for one in media_of(messages))
 
 
 def _bytes(messages: Sequence[Message]) -> int:

@@ -28,6 +28,7 @@ from rlm_jupyter.engine.agent.error_hints import tell_hint
 from rlm_jupyter.engine.agent.escalation import escalate
 from rlm_jupyter.engine.agent.first_look import DERIVED, Look, plan_look
 from rlm_jupyter.engine.agent.guidance import Guidance, Retraction, failure_of
+from rlm_jupyter.engine.agent.media_support import taken_media
 from rlm_jupyter.engine.agent.prompt_choice import choose_prompt
 from rlm_jupyter.engine.agent.prose_answer import decide
 from rlm_jupyter.engine.agent.repeat_guard import StuckGuard
@@ -175,7 +176,7 @@ class AgentLoop(Agent):
             kind=prompt.kind_of_data(
                 self.spec.context.description if self.spec.context is not None else None
             ),
-            images=await vision.sees(settings.see, self.services.sub_model),
+            **await taken_media(settings.see, self.services.sub_model),
         )
         self.messages = prompt.chat(system, first)
 
@@ -199,7 +200,7 @@ class AgentLoop(Agent):
         system = small_prompt.system_prompt(
             sub_calls=settings.sub_calls,
             instructions=instructions_of(settings, self.spec),
-            images=await vision.sees(settings.see, self.services.sub_model),
+            **await taken_media(settings.see, self.services.sub_model),
         )
         first = small_prompt.first_message(
             spec.question,

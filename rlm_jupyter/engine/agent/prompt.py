@@ -42,6 +42,11 @@ _IMAGES = """\
 `llm_query_batched(prompts, images=[a, b])` one for each prompt.
 """
 
+_AUDIO = """\
+- `audio=` lets the model hear WAV and MP3 files (a `Path`, bytes): `llm_query(prompt, audio=[a])`, \
+`llm_query_batched(prompts, audio=[a, b])` one for each prompt.
+"""
+
 _RECURSION = """\
 - `rlm_query(question, context=part)`: a sub-agent with a kernel of its own, where `part` is its `context`. \
 Returns the object that the sub-agent passed to FINAL: a DataFrame, a list, a number.
@@ -213,6 +218,7 @@ def system_prompt(
     instructions: str | None = None,
     kind: DataKind | None = None,
     images: bool = False,
+    audio: bool = False,
 ) -> str:
     """Returns the fixed text, and after it what the user has to say.
 
@@ -224,6 +230,7 @@ def system_prompt(
         instructions: of the user, for all agents of the run.
         kind: of the data, where it is known: then the examples are for such data only.
         images: whether the model of plain completions takes images; if not, no word of them is in the text.
+        audio: whether it takes audio, likewise.
     """
     own = f"\nFrom the user, for all of this work:\n{instructions.strip()}\n" if instructions else ""
     if not sub_calls:
@@ -235,6 +242,7 @@ def system_prompt(
         _ROLE + _PLAIN,
         _BATCH if plain else _RECURSION,
         _IMAGES if images else "",
+        _AUDIO if audio else "",
         _AT_LIMIT if leaf and sub_agents else "",
         _SCHEMA + _WORDS + _BLOCKING + _LOOK,
         _BY_CODE.format(agents="" if plain else "; a sub-agent costs several completions"),

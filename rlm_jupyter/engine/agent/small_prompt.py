@@ -42,6 +42,9 @@ label that it is about; `answers = llm_query_batched([f"...? {text}" for text in
 _IMAGES: Final = """
 To ask what images show: `answers = llm_query_batched("Which total does the receipt show?", images=images)`
 """
+_AUDIO: Final = """
+To ask what recordings say: `answers = llm_query_batched("What does the caller want?", audio=paths)`
+"""
 _STEPS: Final = "First write the steps as comments (#), then the code that computes `result`"
 _BEGIN: Final = "Question: {question}\nReply with one ```repl block. {steps}{data} and prints it."
 _READ: Final = """\
@@ -71,10 +74,13 @@ _LONGEST_VALUE: Final = 80
 _SHOWN_ONLY: Final = frozenset({"head", "tail", "describe", "info", "sample"})
 
 
-def system_prompt(*, sub_calls: bool, instructions: str | None, images: bool = False) -> str:
+def system_prompt(
+    *, sub_calls: bool, instructions: str | None, images: bool = False, audio: bool = False
+) -> str:
     """Returns the fixed text, and after it what the user has to say."""
     own = f"\nFrom the user, for all of this work:\n{instructions.strip()}\n" if instructions else ""
-    return _SYSTEM + (_MODEL if sub_calls else "") + (_IMAGES if sub_calls and images else "") + own
+    asked = _MODEL + (_IMAGES if images else "") + (_AUDIO if audio else "")
+    return _SYSTEM + (asked if sub_calls else "") + own
 
 
 def first_message(

@@ -15,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from rlm_jupyter.engine.agent.compaction import check_fits
+from rlm_jupyter.engine.agent.media_support import check_hears
 from rlm_jupyter.engine.agent_requests.added_imports import told_imports
 from rlm_jupyter.engine.agent_requests.answer_refusals import refusal_of
 from rlm_jupyter.engine.agent_requests.asked_questions import ask_user
@@ -22,6 +23,7 @@ from rlm_jupyter.engine.agent_requests.database_queries import ask_table
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
 from rlm_jupyter.engine.agent_requests.packed_items import answer_items, read_item_schema
 from rlm_jupyter.engine.agent_requests.passage_check import NotCitedError, check_passages, sources_of
+from rlm_jupyter.engine.agent_requests.received_audio import load_audio
 from rlm_jupyter.engine.agent_requests.received_images import load_images
 from rlm_jupyter.engine.agent_requests.received_values import load_received
 from rlm_jupyter.engine.agent_requests.recursion_guard import refuse_useless_recursion
@@ -44,7 +46,6 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.kernels.host_work import CHECKS, HostWork
 from rlm_jupyter.models.base import ChatModel, Completion, Message
-from rlm_jupyter.models.images import Image
 from rlm_jupyter.models.openai.chat_replies import is_blank
 from rlm_jupyter.values.codec.spans import has_spans
 from rlm_jupyter.values.store import Buffer
@@ -144,8 +145,10 @@ class AgentCalls:
         message: Message = {"role": "user", "content": content}
         if not fds:
             return await self._plain_answer(model, message, schema, purpose), []
-        async with self._images(fds) as images:
-            return await self._plain_answer(model, {**message, "images": images}, schema, purpose), []
+        if hears := body.get("hears") is True:
+            await check_hears(model)
+        async with self._media(message, fds, hears=hears) as whole:
+            return await self._plain_answer(model, whole, schema, purpose), []
 
     async def _plain_answer(
         self, model: ChatModel, message: Message, schema: AnswerSchema | None, purpose: ev.Purpose
@@ -166,24 +169,35 @@ class AgentCalls:
         raise AssertionError("unreachable: the last answer is given or raised")
 
     @asynccontextmanager
-    async def _images(self, fds: list[int]) -> AsyncIterator[tuple[Image, ...]]:
-        """Decode the images that came with a prompt, and hold them while it is asked.
+    async def _media(self, message: Message, fds: list[int], *, hears: bool) -> AsyncIterator[Message]:
+        """Read the images and the audio that came with a prompt, and hold them while it is asked.
+
+        Args:
+            message: the prompt.
+            fds: the images, if there are any, and then the audio.
+            hears: whether there is audio.
 
         Raises:
             BridgeError: they are none, or too large, or the run sends none.
         """
         services = self._agent.services
         if services.settings.see is False:
-            raise BridgeError("failed", "No images are sent to models in this run (`see=False`): use code.")
-        if len(fds) != 1:
+            what = "audio is" if hears else "images are"
+            raise BridgeError("failed", f"No {what} sent to models in this run (`see=False`): use code.")
+        if len(fds) > 1 + hears:
             raise BridgeError("internal", "A call came with more data than it says.")
-        async with services.image_room.hold(os.fstat(fds[0]).st_size):
+        whole: Message = {**message}
+        async with services.image_room.hold(sum(os.fstat(fd).st_size for fd in fds)):
             try:
-                with self._received(fds[0], {}) as buffer:
-                    images = await self.work.run(load_images, buffer)
+                if hears:
+                    with self._received(fds[-1], {}) as buffer:
+                        whole["audio"] = await self.work.run(load_audio, buffer)
+                if len(fds) > hears:
+                    with self._received(fds[0], {}) as buffer:
+                        whole["images"] = await self.work.run(load_images, buffer)
             except RLMError as error:
                 raise BridgeError("failed", error.message) from None
-            yield images
+            yield whole
 
     async def _llm_pack(self, body: dict[str, Any], _fds: list[int]) -> Answer:
         async with self._in_order:

@@ -22,11 +22,11 @@ _ROOM: Final = 1.1
 
 
 MOST_HELD: Final = 200_000_000
-"""Bytes of images of a run in this process at once."""
+"""Bytes of images and audio of a run in this process at once."""
 
 
 class ImageRoom:
-    """Bounds the images that this process holds for one run; what has no room waits in its kernel, in its turn.
+    """Bounds the images and audio that this process holds for a run; what has no room waits in its kernel, in its turn.
 
     Belongs to one event loop.
 

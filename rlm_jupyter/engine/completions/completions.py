@@ -32,11 +32,13 @@ from rlm_jupyter.models.base import (
     Message,
     Price,
     Usage,
-    images_of,
+    audio_of,
+    media_of,
     text_of,
 )
 from rlm_jupyter.models.model_statistics import statistics_of
 from rlm_jupyter.models.openai.chat_replies import clean_text
+from rlm_jupyter.models.prices import price_with_audio
 from rlm_jupyter.models.tier_prices import asked_tier, cost_at_tier, price_to_reserve
 
 if TYPE_CHECKING:
@@ -268,6 +270,8 @@ class Completions:
         prompt = estimate_prompt_tokens(messages, model.name) + self._added_tokens(model, agent, messages)
         most = sampling.max_tokens
         price = self.price_of(model, asked_tier(sampling.parameters))
+        if self._price is None and audio_of(messages):
+            price = price_with_audio(price, model)
         at_once = self._ledger.reserve_at_once(agent, prompt, most, price, turn=turn, exposure=exposure)
         if at_once is not None:
             return at_once
@@ -375,7 +379,9 @@ class Completions:
         if completion.attempts == 1:
             reading.learn(usage)
         cost = (
-            completion.cost if completion.cost is not None else self._tier_cost(model, sampling, completion)
+            completion.cost
+            if completion.cost is not None
+            else self._tier_cost(model, sampling, completion, messages)
         )
         spend = self._ledger.settle(reservation, usage, cost, attempts=completion.attempts)
         self._journal.emit(
@@ -395,12 +401,14 @@ class Completions:
         )
         return completion
 
-    def _tier_cost(self, model: ChatModel, sampling: Sampling, completion: Completion) -> float | None:
+    def _tier_cost(
+        self, model: ChatModel, sampling: Sampling, completion: Completion, messages: Sequence[Message]
+    ) -> float | None:
         """Returns what a reply cost at the service tier that was asked for, or that it got; None if nobody asked."""
         tier, usage = completion.service_tier, completion.usage
         if self._price is not None or asked_tier(sampling.parameters) is None:
             return None
-        if usage is None or tier is None or completion.attempts != 1:
+        if usage is None or tier is None or completion.attempts != 1 or audio_of(messages):
             return None
         return cost_at_tier(model, tier, usage)
 
@@ -527,7 +535,7 @@ class _Deltas:
 def _scripted_usage(messages: Sequence[Message], text: str) -> Usage:
     """What a language model would count, roughly: four bytes a token. A script sends nothing to anybody."""
     sent = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
-    seen = sum(image.tokens for image in images_of(messages))
+    seen = sum(one.tokens for one in media_of(messages))
     return Usage(seen - (-sent // 4), -(-len(text.encode("utf-8", "replace")) // 4), estimated=True)
 
 

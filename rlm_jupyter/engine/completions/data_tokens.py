@@ -3,7 +3,8 @@
 A token of data is four bytes of the text of a request that is neither fixed nor the user's own: descriptions and
 samples of data, outputs and errors of code, results of tools, prompts that code makes for plain completions and
 sub-agents. The prompts of this package, the question, and what a model wrote itself do not count. What is sent again
-with each turn of a chat counts when it is sent first. An image counts as the tokens that it is billed as.
+with each turn of a chat counts when it is sent first. An image counts as the tokens
+that it is billed as, and so does audio.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from rlm_jupyter.models.base import images_of
+from rlm_jupyter.models.base import media_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,7 +38,7 @@ def data_tokens(messages: Sequence[Message], purpose: Purpose, own: Iterable[str
         purpose: of the request; prompts of plain completions are data as a whole.
         own: texts of the user's own, such as the question.
     """
-    count = sum(image.tokens for image in images_of(messages))
+    count = sum(one.tokens for one in media_of(messages))
     for message in messages:
         if message["role"] == "user":
             text = message["content"]

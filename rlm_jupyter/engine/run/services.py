@@ -45,7 +45,7 @@ class RunServices(ABC):
     Attributes:
         run: the run's id.
         limit: the first limit of the whole run that was reached.
-        image_room: bounds the images of plain completions that are under way.
+        image_room: bounds the images and audio of plain completions that are under way.
         inherit_tools: whether sub-agents have all tools of their parents.
         redact: takes secrets out of what a model is told.
         windows: tokens that models hold, by name, where a provider has refused a prompt as too long.

@@ -58,6 +58,7 @@ class AnthropicChat(OpenAIChat):
     """
 
     wire: WireFormat = "messages"
+    hears = False
 
     def __init__(
         self,

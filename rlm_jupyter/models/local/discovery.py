@@ -62,6 +62,7 @@ class LocalModel:
         parameters: its number of parameters as the server writes it, such as ``7.6B``; may be empty.
         file_bytes: bytes on disk; None if not told.
         sees: whether it takes images; None if not told.
+        hears: whether it takes audio; None if not told.
     """
 
     name: str
@@ -70,6 +71,7 @@ class LocalModel:
     parameters: str = ""
     file_bytes: int | None = None
     sees: bool | None = None
+    hears: bool | None = None
 
     @property
     def usable_window(self) -> int | None:
@@ -246,12 +248,16 @@ def _with_props(server: LocalServer, answer: Answer) -> LocalServer:
     size = _tokens(settings.get("n_ctx")) if isinstance(settings, Mapping) else None
     template = props.get("chat_template")
     modalities = props.get("modalities")
-    vision = modalities.get("vision") if isinstance(modalities, Mapping) else None
+    told = modalities if isinstance(modalities, Mapping) else {}
+    sees, hears = (
+        value if isinstance(value := told.get(kind), bool) else None for kind in ("vision", "audio")
+    )
     models = tuple(
         replace(
             model,
             loaded_window=size or model.loaded_window,
-            sees=vision if isinstance(vision, bool) else None,
+            sees=sees,
+            hears=hears,
         )
         for model in server.models
     )
@@ -304,6 +310,7 @@ async def _ollama(client: JsonClient, place: _Place) -> LocalServer | None:
                 one_line(size, 20) if isinstance(size, str) else "",
                 _tokens(entry.get("size"), 10**15),
                 sees_shown(shown[number]) if number < len(shown) else None,
+                hears_shown(shown[number]) if number < len(shown) else None,
             )
         )
     return LocalServer("ollama", public_url(place.url), place.provider or "ollama", tuple(models))
@@ -316,8 +323,17 @@ async def _ollama_shown(client: JsonClient, root: str, name: str, key: str = "")
 
 def sees_shown(body: object) -> bool | None:
     """Read from the answer of Ollama's `/api/show` whether a model takes images; None if it does not tell."""
+    return _capable(body, "vision")
+
+
+def hears_shown(body: object) -> bool | None:
+    """Read from the answer of Ollama's `/api/show` whether a model takes audio; None if it does not tell."""
+    return _capable(body, "audio")
+
+
+def _capable(body: object, name: str) -> bool | None:
     told = body.get("capabilities") if isinstance(body, Mapping) else None
-    return "vision" in told[:50] if isinstance(told, list) else None
+    return name in told[:50] if isinstance(told, list) else None
 
 
 def window_shown(body: object) -> int | None:

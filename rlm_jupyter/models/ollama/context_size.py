@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rlm_jupyter import forks
-from rlm_jupyter.models.base import Message, images_of
+from rlm_jupyter.models.base import Message, media_of
 from rlm_jupyter.models.local.discovery import window_shown
 
 _LEAST: Final = 8192
@@ -116,7 +116,7 @@ class ContextSize:
 
     def learn(self, messages: Sequence[Message], told: int) -> None:
         """Take over the server's own count of a prompt that it read whole."""
-        if images_of(messages):  # of how many tokens these were, nobody tells
+        if media_of(messages):  # of how many tokens these were, nobody tells
             return
         low, high = _FACTORS
         factor = min(high, max(low, told / max(1.0, _raw(messages))))
@@ -125,8 +125,8 @@ class ContextSize:
 
     def estimate(self, messages: Sequence[Message]) -> int:
         """Returns about how many tokens a prompt has, rather more than less."""
-        images = sum(image.most_tokens() for image in images_of(messages))
-        return round(_raw(messages) * (self._factor or 1.0)) + images
+        media = sum(one.most_tokens() for one in media_of(messages))
+        return round(_raw(messages) * (self._factor or 1.0)) + media
 
     def surely(self, messages: Sequence[Message]) -> int:
         """Returns how many tokens a prompt has at least, as far as one can tell."""

@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from rlm_jupyter.errors import ContextTooLongError, ModelError
 from rlm_jupyter.models.base import Completion, CompletionRequest, Price
 from rlm_jupyter.models.bounded_json import JsonClient
-from rlm_jupyter.models.local.discovery import LocalModel, LocalServer, sees_shown
+from rlm_jupyter.models.local.discovery import LocalModel, LocalServer, hears_shown, sees_shown
 from rlm_jupyter.models.ollama.context_size import context_size
-from rlm_jupyter.models.ollama.ollama_wire import native_request, receive_lines, with_images
+from rlm_jupyter.models.ollama.ollama_wire import native_request, receive_lines, with_media
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.openai.failures import Failure, Kind
 from rlm_jupyter.models.openai.mask_keys import public_url, quote, quoted
@@ -133,7 +133,8 @@ class OllamaChat(OpenAIChat):
             self._size.read(self.name, shown.body, running.body)
         told = shown.body.get("capabilities") if isinstance(shown.body, dict) else None
         thinks = "thinking" in told[:50] if isinstance(told, list) else None
-        model = LocalModel(self.name, self._size.window, sees=sees_shown(shown.body))
+        sees, hears = sees_shown(shown.body), hears_shown(shown.body)
+        model = LocalModel(self.name, self._size.window, sees=sees, hears=hears)
         self._decoding.server = LocalServer("ollama", self.base_url, "ollama", (model,), thinks=thinks)
 
     def _check_fits(self, request: CompletionRequest) -> None:
@@ -154,7 +155,7 @@ class OllamaChat(OpenAIChat):
         self, wire: Wire, fields: dict[str, object], seconds: float, _request: CompletionRequest
     ) -> contextlib.AbstractAsyncContextManager[Response]:
         messages = cast("list[Message]", fields["messages"])
-        body = native_request({**fields, "messages": with_images(messages)})
+        body = native_request({**fields, "messages": with_media(messages)})
         if not self._think:
             body.pop("think", None)
         if not isinstance(body["options"].get("num_ctx"), int):

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from rlm_jupyter.models.base import media_of
 from rlm_jupyter.models.openai.chat_replies import MOST_BYTES, Reply, WireError, clean_text, parse_json
 from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT
 
@@ -49,12 +50,17 @@ def native_request(fields: Mapping[str, object]) -> dict[str, Any]:
     return {**body, "options": options}
 
 
-def with_images(messages: Sequence[Message]) -> list[dict[str, object]]:
-    """Returns the messages as Ollama has them: images in base64, in a field of their own."""
+def with_media(messages: Sequence[Message]) -> list[dict[str, object]]:
+    """Returns the messages as Ollama has them: images and audio in base64, in one field of their own.
+
+    It tells audio from images by the first bytes (https://github.com/ollama/ollama/issues/15427).
+    """
     return [
-        {**message, "images": [image.base64 for image in images]}
-        if (images := message.get("images"))
-        else dict(message)
+        {
+            "role": message["role"],
+            "content": message["content"],
+            **({"images": [one.base64 for one in media]} if (media := media_of([message])) else {}),
+        }
         for message in messages
     ]
 

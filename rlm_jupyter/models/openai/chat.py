@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
-from rlm_jupyter.models.base import CachingPrice, Completion, CompletionRequest, Message, Price
+from rlm_jupyter.models.audio_support import audio_refusal
+from rlm_jupyter.models.base import CachingPrice, Completion, CompletionRequest, Message, Price, audio_of
 from rlm_jupyter.models.local.known_servers import known_server
 from rlm_jupyter.models.local.server_queue import KNOWN_SECONDS, server_queue, silent_seconds, work_seconds
 from rlm_jupyter.models.model_statistics import statistics_of
@@ -29,8 +30,8 @@ from rlm_jupyter.models.openai.chat_replies import Reply, WireError, parse_any_j
 from rlm_jupyter.models.openai.decoding_choice import DecodingChoice
 from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
 from rlm_jupyter.models.openai.failures import Failure, Kind, error_of, failure_of
-from rlm_jupyter.models.openai.image_refusals import of_images
 from rlm_jupyter.models.openai.mask_keys import public_url, quote, quoted
+from rlm_jupyter.models.openai.media_refusals import of_media
 from rlm_jupyter.models.openai.network_environment import dead_proxy, proxy_for
 from rlm_jupyter.models.openai.reply_usage import cost_in_headers
 from rlm_jupyter.models.openai.silence import Silence
@@ -79,6 +80,7 @@ class OpenAIChat:
     Attributes:
         decoding: what the server is to do so that an agent's reply is one block of code; None: what a server on this
             machine is known to have, and for others nothing.
+        hears: whether the model takes audio; None if that is not known.
 
     Raises:
         MissingKeyError: neither a key nor a client.
@@ -87,6 +89,7 @@ class OpenAIChat:
 
     scripted = False
     wire: WireFormat = "chat"
+    hears: bool | None = None
 
     def __init__(
         self,
@@ -176,10 +179,13 @@ class OpenAIChat:
             AuthenticationError: the key was refused.
             ContextTooLongError: the prompt is larger than the model's window.
             ImagesRefusedError: the model does not take images.
+            AudioRefusedError: the model, or its protocol, does not take audio.
             ProviderUnreachableError: no connection, or nothing but time-outs and server errors.
             MalformedReplyError: nothing but replies that are no use.
             ModelError: any other refusal: a model that is not there, no credit, a parameter.
         """
+        if self.hears is False and audio_of(request.messages):
+            raise audio_refusal(self)
         messages = sendable(request.messages, system_role=self._dialect.system_role)
         bill = Bill(messages, statistics_of(self).ratio)
         most, adaptations = request.max_tokens, 0
@@ -284,7 +290,7 @@ class OpenAIChat:
             failure = None  # what broke after the reply's own end took nothing away from it
         failure = failure or fault_of(reply)
         if failure is not None:
-            failure = of_images(failure, messages)
+            failure = of_media(failure, messages)
         if failure is not None and failure.kind is Kind.TOOL_CALL:
             # The provider refused the model's own reply, as one that calls a tool: as if it had passed it on.
             failure, begun = None, True

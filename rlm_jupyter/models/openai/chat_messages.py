@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from rlm_jupyter.models.base import images_of
+from rlm_jupyter.models.base import audio_of, images_of, media_of
 from rlm_jupyter.models.openai.chat_replies import clean_text, is_blank
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rlm_jupyter.models.base import Message
-    from rlm_jupyter.models.images import Image
 
 BLANK: Final = "(no text)"
 """What is sent in the place of a message that shows nothing."""
@@ -43,34 +42,43 @@ def sendable(messages: Sequence[Message], *, system_role: bool = True) -> list[M
         if is_blank(text):
             text = BLANK
         if chat and chat[-1]["role"] == role:
-            chat[-1] = _message(role, f"{chat[-1]['content']}\n\n{text}", images_of([chat[-1], message]))
+            chat[-1] = _message(role, f"{chat[-1]['content']}\n\n{text}", [chat[-1], message])
         else:
-            chat.append(_message(role, text, images_of([message])))
+            chat.append(_message(role, text, [message]))
     if fixed:
         chat = _with_last(chat, "\n\n".join(fixed))
     return chat
 
 
 def with_parts(messages: Sequence[Message]) -> list[dict[str, object]]:
-    """Returns the messages as OpenAI's protocol has them: those with images in parts, the text first.
+    """Returns the messages as OpenAI's protocol has them: those with images or audio in parts, the text first.
 
-    A prompt cache then holds up to the end of the text when a later request has the message without its images.
+    A prompt cache then holds up to the end of the text when a later request has the message without them.
     """
-    return [_in_parts(message) if message.get("images") else dict(message) for message in messages]
+    return [_in_parts(message) if media_of([message]) else dict(message) for message in messages]
 
 
 def _in_parts(message: Message) -> dict[str, object]:
-    images = [
+    parts: list[dict[str, object]] = [{"type": "text", "text": message["content"]}]
+    parts += [
         {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{image.base64}"}}
         for image in message.get("images", ())
     ]
-    return {"role": message["role"], "content": [{"type": "text", "text": message["content"]}, *images]}
+    parts += [
+        {"type": "input_audio", "input_audio": {"data": audio.base64, "format": audio.format}}
+        for audio in message.get("audio", ())
+    ]
+    return {"role": message["role"], "content": parts}
 
 
-def _message(role: Literal["system", "user", "assistant"], text: str, images: Sequence[Image]) -> Message:
-    if images:
-        return {"role": role, "content": text, "images": tuple(images)}
-    return {"role": role, "content": text}
+def _message(role: Literal["system", "user", "assistant"], text: str, messages: Sequence[Message]) -> Message:
+    """Returns a message with a text, and with all that goes with some messages."""
+    made: Message = {"role": role, "content": text}
+    if images := images_of(messages):
+        made["images"] = tuple(images)
+    if audio := audio_of(messages):
+        made["audio"] = tuple(audio)
+    return made
 
 
 def _with_last(chat: list[Message], text: str) -> list[Message]:
@@ -78,6 +86,6 @@ def _with_last(chat: list[Message], text: str) -> list[Message]:
     if chat and chat[-1]["role"] == "user":
         return [
             *chat[:-1],
-            _message("user", f"{chat[-1]['content']}\n\n{text}", images_of(chat[-1:])),
+            _message("user", f"{chat[-1]['content']}\n\n{text}", chat[-1:]),
         ]
     return [*chat, {"role": "user", "content": text}]

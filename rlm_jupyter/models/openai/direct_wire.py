@@ -7,6 +7,7 @@ it open; those that nobody uses for half a minute at the most are closed.
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 from contextlib import asynccontextmanager, suppress
@@ -36,6 +37,8 @@ _IDLE_SECONDS: Final = 15.0
 _CONNECTIONS: Final = 1000
 _MOST_REFUSAL: Final = 1 << 16
 _ERRORS: Final = 400
+_LARGE: Final = 1 << 20
+"""Bytes of a request from which on it is sent in pieces."""
 _ACCOUNT: Final = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
 
 _Sessions = dict[str, "aiohttp.ClientSession"]
@@ -83,13 +86,15 @@ class DirectWire:
             SetupError: the certificates that the environment names cannot be loaded.
         """
         extra = cast("Mapping[str, str | None]", fields.pop("extra_headers", None) or {})
-        body = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        body = text.encode("utf-8", "replace")
         headers = {**self._headers(), "Content-Type": "application/json"} | {
             name: str(value) for name, value in extra.items() if value is not None
         }
         async with self._session().post(
             self._url + path,
-            data=body.encode("utf-8", "replace"),
+            # A stream is sent in pieces, so that other requests go on meanwhile: aiohttp sends bytes at one time.
+            data=body if len(body) < _LARGE else io.BytesIO(body),
             headers=headers,
             timeout=_time_out(seconds),
         ) as response:

@@ -36,6 +36,7 @@ class Kind(Enum):
     ADDRESS = "address not found"
     QUOTA = "no credit left"
     IMAGES = "images refused"
+    AUDIO = "audio refused"
     REFUSED = "request refused"
 
     @property

@@ -14,6 +14,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from rlm_jupyter.errors import (
+    AudioRefusedError,
     AuthenticationError,
     ContextTooLongError,
     EmptyReplyError,
@@ -238,6 +239,11 @@ def _refusal(  # noqa: PLR0911 - one for each kind
             return ImagesRefusedError(
                 f"The model `{model}` at `{url}` does not take images{status}.{quote} Ask it without any, or choose a "
                 "model that sees."
+            )
+        case Kind.AUDIO:
+            return AudioRefusedError(
+                f"The model `{model}` at `{url}` does not take audio{status}.{quote} Ask it without any, or choose a "
+                "model that hears."
             )
         case Kind.RATE_LIMIT:
             return ModelError(

@@ -41,6 +41,7 @@ class ResponsesChat(OpenAIChat):
     """
 
     wire: WireFormat = "responses"
+    hears = False
 
     def __init__(self, model: str, **options: Any) -> None:
         self.keep_reasoning = False
