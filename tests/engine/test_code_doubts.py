@@ -3,7 +3,9 @@
 import pandas as pd
 import pytest
 
+from rlm_jupyter.engine.agent.answer_checks import unseen_words
 from rlm_jupyter.engine.agent.code_doubts import CodeDoubts
+from rlm_jupyter.engine.reply.python_syntax import parsed
 
 
 def doubts(code, question="How many?", *, mapping="context", column="message"):
@@ -141,3 +143,10 @@ def test_a_condition_of_the_question_that_code_leaves_out_is_told(question, code
     found.table, found.key = "rows", "id"
     text = " ".join(found.of(code))
     assert told in text if told else text == ""
+
+
+def test_code_with_a_number_of_which_no_text_can_be_made_is_left_alone():
+    assert parsed("x = 0xff") is not None
+    code = f"x = 0x{'f' * 5000}\nrows = rows[rows['n'] == x]\nFINAL(x)"
+    assert parsed(code) is None
+    assert unseen_words(code, "nothing") is None
