@@ -260,9 +260,9 @@ def _turn_calls(agent: AgentState) -> list[CallState]:
 
 def _completion(call: CallState) -> Completion:
     # Of a log that somebody made they may be below zero, which would give back what other models have spent.
-    counts = [max(0, count) for count in (call.input_tokens, call.output_tokens, call.cached_tokens)]
-    known = any(counts[:2])
-    usage = Usage(*counts, estimated=call.estimated)
+    sent, said, cached = (max(0, one) for one in (call.input_tokens, call.output_tokens, call.cached_tokens))
+    known = sent or said
+    usage = Usage(sent, said, cached, estimated=call.estimated)
     return Completion(
         call.text,
         usage if known else None,
