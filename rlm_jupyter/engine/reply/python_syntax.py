@@ -54,6 +54,14 @@ def _is_huge(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and type(node.value) is int and node.value.bit_length() > _MOST_BITS
 
 
+def source_of(node: ast.AST) -> str:
+    """Returns the Python of a part of a tree; empty if it is nested too deeply to be written."""
+    try:
+        return ast.unparse(node)
+    except RecursionError:  # `ast.unparse` nests deeper than the parser, which took it
+        return ""
+
+
 def does_something(tree: ast.Module) -> bool:
     """Returns whether there is a call, an assignment, an import or a definition in it."""
     return any(isinstance(node, _EFFECTS) for node in ast.walk(tree))
