@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.quality.harness import Conditions, Outcome
 from benchmarks.quality.task import Task
@@ -37,7 +37,9 @@ class Ours:
         several = conditions.samples > 1 or conditions.verify
         depth = 2 if several else 1
         limits = Limits(cost=None, calls_per_agent=conditions.turns, depth=depth, seconds=conditions.seconds)
-        how = {"samples": max(conditions.samples, 2), "verify": conditions.verify} if several else {}
+        how: dict[str, Any] = (
+            {"samples": max(conditions.samples, 2), "verify": conditions.verify} if several else {}
+        )
         settings = {"temperature": 0.0, "completion_tokens": conditions.reply_tokens, **conditions.settings}
         try:
             rlm = RLM(

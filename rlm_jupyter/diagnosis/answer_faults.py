@@ -133,12 +133,19 @@ def _literals(code: str) -> set[str]:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set()
-    found = {str(node.value).strip() for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    found = {_told(node) for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     negative = {
-        f"-{node.operand.value!s}"
+        f"-{_told(node.operand)}"
         for node in ast.walk(tree)
         if isinstance(node, ast.UnaryOp)
         and isinstance(node.op, ast.USub)
         and isinstance(node.operand, ast.Constant)
     }
     return found | negative
+
+
+def _told(node: ast.Constant) -> str:
+    try:
+        return str(node.value).strip()
+    except ValueError:  # a whole number, written as `0x...`, of more digits than Python makes a text of
+        return ""

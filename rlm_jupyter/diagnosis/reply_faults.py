@@ -10,9 +10,12 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 _CODE: Final = re.compile(
-    r"```|^\s*(?:FINAL|FINAL_VAR|SUBMIT|print|import|from|for|context)\b.*[(=]", re.MULTILINE
+    r"```|^[ \t]*(?:FINAL|FINAL_VAR|SUBMIT|print|import|from|for|context)\b.*[(=]", re.MULTILINE
 )
+"""Not `^\\s*`: it would run over all lines that follow, from each of many empty ones."""
 _WORDS_OF_A_NOTICE: Final = 6
+_MOST_NOTICES: Final = 200
+"""Sentences that are looked for in a reply: the last ones of what was told."""
 _MOST: Final = 100_000
 """Characters that are searched; prompts may hold long outputs."""
 _LONGEST_ANSWER: Final = 10_000
@@ -44,6 +47,7 @@ def is_invented(answer: str, exchanges: Sequence[tuple[str, str]]) -> bool:
 
 def echoes(told: str, reply: str) -> bool:
     """Returns whether a reply repeats a whole sentence of what the model was told."""
-    sentences = {sentence.strip() for sentence in re.split(r"(?<=[.:!?])\s|\n", told[-_MOST:])}
-    notices = (one for one in sentences if len(one.split()) >= _WORDS_OF_A_NOTICE and one[-1] in ".:!")
-    return any(notice in reply for notice in notices)
+    sentences = [sentence.strip() for sentence in re.split(r"(?<=[.:!?])\s|\n", told[-_MOST:])]
+    notices = [one for one in sentences if len(one.split()) >= _WORDS_OF_A_NOTICE and one[-1] in ".:!"]
+    said = reply[:_MOST]
+    return any(notice in said for notice in notices[-_MOST_NOTICES:])

@@ -60,6 +60,7 @@ def read_log(path: str | os.PathLike[str]) -> LogLines:
         try:
             event = ev.parse_event(line)
             _check_numbers(event)
+            _check_messages(event)
             tree.apply(event)
             events.append(event)
         except ValidationError as error:
@@ -79,6 +80,14 @@ def _check_numbers(event: ev.AnyEvent) -> None:
     for value in vars(event).values():
         if isinstance(value, (float, int)) and not abs(value) < _MOST:
             raise ValueError("a number that cannot be")
+
+
+def _check_messages(event: ev.AnyEvent) -> None:
+    """Refuse messages of a chat that no run sends: whoever reads them takes both parts for granted."""
+    if isinstance(event, ev.PromptSent) and any(
+        not {"role", "content"} <= one.keys() for one in event.messages
+    ):
+        raise ValueError("a message without a role or a content")
 
 
 def _is_unknown_kind(error: ValidationError) -> bool:

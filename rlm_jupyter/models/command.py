@@ -15,6 +15,8 @@ from typing import Final
 
 from rlm_jupyter.errors import ConfigError, EmptyReplyError, ModelError, ProviderUnreachableError
 from rlm_jupyter.models.base import Completion, CompletionRequest, Message, Price, media_of
+from rlm_jupyter.security.secret_names import secrets_in
+from rlm_jupyter.settings import PROVIDERS
 from rlm_jupyter.text.sanitize import clean
 from rlm_jupyter.text.shorten import cut_end
 
@@ -25,6 +27,9 @@ _TOLD: Final = 400
 _PIECE: Final = 65_536
 _ENDING_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.05
+_KEYS: Final = frozenset({"RLM_MODEL_API_KEY", *(one.key for one in PROVIDERS.values() if one.key)})
+_NAMED: Final = 5
+"""Variables that an error names."""
 
 
 class CommandModel:
@@ -44,7 +49,9 @@ class CommandModel:
         command: the program and its arguments; no shell reads them.
         name: in the tree and the log; None: `command/` and the program's name.
         timeout: seconds that one request may take.
-        env: environment variables besides those of this process, or in their place; None for one takes it away.
+        env: environment variables besides those of this process, or in their place; None for one takes it away. Keys,
+            passwords and other secrets in the environment of this process are passed on only if they are named here:
+            `env={"ANTHROPIC_API_KEY": os.environ["ANTHROPIC_API_KEY"]}`.
         cwd: its working directory; None: a directory of its own that is empty and removed afterwards.
         price: USD per million tokens (prompt, completion); None: not known.
 
@@ -128,6 +135,7 @@ class CommandModel:
                 "in the `PATH` of this process?"
             ) from None
         reply = _Output(MOST_REPLY, on_delta)
+        errors = ""
         try:
             async with asyncio.timeout(self.timeout):
                 errors = await self._talk(process, prompt, reply)
@@ -142,7 +150,7 @@ class CommandModel:
         if process.returncode != 0:
             told = cut_end(clean(errors or reply.text).strip(), _TOLD)
             raise ModelError(
-                f"`{self.name}` ended with code {process.returncode}: {told or 'it wrote nothing'}"
+                f"`{self.name}` ended with code {process.returncode}: {told or 'it wrote nothing'}{self._kept_back()}"
             )
         return reply.text
 
@@ -156,18 +164,38 @@ class CommandModel:
         assert process.stdout is not None
         assert process.stderr is not None
         errors = _Tail(_MOST_ERROR)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_write(process.stdin, prompt))
-            group.create_task(_drain(process.stderr, errors.add))
-            group.create_task(_end_children(process))
-            await _drain(process.stdout, reply.add)
+
+        async def read_reply(stream: asyncio.StreamReader) -> None:
+            await _drain(stream, reply.add)
             if reply.full:
                 _kill(process)
+
+        async with asyncio.TaskGroup() as group:
+            talk = [
+                group.create_task(_write(process.stdin, prompt)),
+                group.create_task(_drain(process.stderr, errors.add)),
+                group.create_task(read_reply(process.stdout)),
+            ]
+            group.create_task(_end_children(process, talk))
         return errors.text
 
     def _environment(self) -> dict[str, str]:
-        given = {**os.environ, **self._env}
-        return {name: value for name, value in given.items() if value is not None}
+        secret = self._secret_names()
+        own = {name: value for name, value in os.environ.items() if name not in secret}
+        return {name: value for name, value in {**own, **self._env}.items() if value is not None}
+
+    def _secret_names(self) -> list[str]:
+        """Returns the variables of this process that are not passed on: it is a program that reads text of data."""
+        return [
+            name for name, value in os.environ.items() if name not in self._env and _is_secret(name, value)
+        ]
+
+    def _kept_back(self) -> str:
+        secret = [name for name in sorted(self._secret_names()) if name in _KEYS][:_NAMED]
+        if not secret:
+            return ""
+        names = ", ".join(f"`{name}`" for name in secret)
+        return f". It was not given {names}: `env=` does that, if it needs one."
 
 
 def prompt_text(messages: Sequence[Message]) -> str:
@@ -241,12 +269,24 @@ async def _drain(stream: asyncio.StreamReader, add: Callable[[bytes], bool]) -> 
         pass
 
 
-async def _end_children(process: asyncio.subprocess.Process) -> None:
-    """End what a program left behind when it ended: it would hold its outputs open."""
+def _is_secret(name: str, value: str) -> bool:
+    if name.lower().endswith("_proxy"):  # without it, the program reaches nobody
+        return False
+    return name in _KEYS or any(secrets_in({name: value}))
+
+
+async def _end_children(process: asyncio.subprocess.Process, talk: Sequence[asyncio.Task[None]]) -> None:
+    """End what a program left behind when it ended: it would hold its outputs open.
+
+    What made a session of its own is not found; nobody waits for what that may still write.
+    """
     # `wait()` may itself wait for the outputs: https://github.com/python/cpython/issues/119710
     while process.returncode is None:
         await asyncio.sleep(_POLL_SECONDS)
     _kill(process)
+    _, late = await asyncio.wait(talk, timeout=_ENDING_SECONDS)
+    for task in late:
+        task.cancel()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -254,7 +294,12 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     _kill(process)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_ENDING_SECONDS):
-            await process.wait()
+            while (
+                process.returncode is None
+            ):  # before the transport is closed, which would take the code away
+                await asyncio.sleep(_POLL_SECONDS)
+    # Pipes that nobody reads to their end stay open, and there is no public way to close them.
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

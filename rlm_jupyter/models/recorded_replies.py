@@ -259,8 +259,10 @@ def _turn_calls(agent: AgentState) -> list[CallState]:
 
 
 def _completion(call: CallState) -> Completion:
-    known = call.input_tokens or call.output_tokens
-    usage = Usage(call.input_tokens, call.output_tokens, call.cached_tokens, estimated=call.estimated)
+    # Of a log that somebody made they may be below zero, which would give back what other models have spent.
+    sent, said, cached = (max(0, one) for one in (call.input_tokens, call.output_tokens, call.cached_tokens))
+    known = sent or said
+    usage = Usage(sent, said, cached, estimated=call.estimated)
     return Completion(
         call.text,
         usage if known else None,

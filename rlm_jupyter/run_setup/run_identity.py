@@ -79,12 +79,13 @@ def run_identity(
     import rlm_jupyter
     from rlm_jupyter.engine.agent.fixed_text import fixed_prompt_text
 
+    hide = str if hidden is None else hidden.hide
     content: dict[str, Any] = {
         "prompt": fixed_prompt_text(),
-        "question": _question(spec, str if hidden is None else hidden.hide),
+        "question": _question(spec, hide),
         "data": _data(spec, () if hidden is None else tuple(hidden.columns)),
         "models": [_model(model) for model in models],
-        "settings": _settings(settings),
+        "settings": _settings(settings, hide),
         "limits": limits.model_dump(mode="json"),
         "package": rlm_jupyter.__version__,
         "libraries": [settings.kernel] if settings.kernel is not None else _libraries(),
@@ -101,7 +102,7 @@ def _digest(part: object, redact: Callable[[str], str]) -> str:
 def _question(spec: AgentSpec, hide: Callable[[str], str]) -> list[Any]:
     return [
         hide(spec.question),
-        spec.schema.text if spec.schema is not None else None,
+        hide(spec.schema.text) if spec.schema is not None else None,
         sorted(spec.tools),
         sorted(spec.mcp),
         [check.name for check in spec.checks.functions] if spec.checks is not None else [],
@@ -138,11 +139,12 @@ def _known_fields(fields: Mapping[str, object]) -> dict[str, object]:
     return {str(name): value if name in own else None for name, value in fields.items()}
 
 
-def _settings(settings: Settings) -> dict[str, Any]:
+def _settings(settings: Settings, hide: Callable[[str], str]) -> dict[str, Any]:
+    """Returns what a run is asked with; a text of the user's, such as `instructions`, may hold a hidden value."""
     told = settings.model_dump(mode="json", exclude={*_NOT_OF_THE_RUN, *_OTHER_PARTS, *_MAPPINGS})
     for name in _MAPPINGS:
         told[name] = _known_fields(getattr(settings, name) or {})
-    return told
+    return {name: hide(value) if isinstance(value, str) else value for name, value in told.items()}
 
 
 @functools.cache

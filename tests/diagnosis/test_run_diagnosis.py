@@ -258,3 +258,16 @@ def test_each_kind_stands_in_the_documentation():
     told = (ROOT / "docs" / "diagnosis.md").read_text()
     assert len(named) > 20
     assert [kind for kind in named if f"`{kind}`" not in told] == []
+
+
+def test_texts_of_a_hostile_log_neither_keep_a_diagnosis_busy_nor_end_it():
+    # Each took minutes, or ended with an error; what is too slow runs into the time limit of the test.
+    run = MadeRun()
+    sentences = "".join(f"a b c d e f{number}.\n" for number in range(12_000))
+    for turn in range(1, 9):
+        run.call(turn=turn, text="\n" * 100_000 + "a b c d e " * 200_000, prompt=sentences)
+    assert "no_code" in kinds(run.end())
+    run = MadeRun()
+    run.turn(code=f"x = 0x{'f' * 5000}\nFINAL('Elm')")
+    run.add(ev.AgentFinished, "0", status="done", value={"type": "str", "preview": "Elm"})
+    assert "invented_answer" in kinds(run.events)

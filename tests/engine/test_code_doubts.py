@@ -3,7 +3,10 @@
 import pandas as pd
 import pytest
 
+from rlm_jupyter.engine.agent.answer_checks import nearest_word, unseen_words
 from rlm_jupyter.engine.agent.code_doubts import CodeDoubts
+from rlm_jupyter.engine.agent.small_prompt import printed_expression
+from rlm_jupyter.engine.reply.python_syntax import parsed
 
 
 def doubts(code, question="How many?", *, mapping="context", column="message"):
@@ -141,3 +144,22 @@ def test_a_condition_of_the_question_that_code_leaves_out_is_told(question, code
     found.table, found.key = "rows", "id"
     text = " ".join(found.of(code))
     assert told in text if told else text == ""
+
+
+def test_code_with_a_number_of_which_no_text_can_be_made_is_left_alone():
+    assert parsed("x = 0xff") is not None
+    code = f"x = 0x{'f' * 5000}\nrows = rows[rows['n'] == x]\nFINAL(x)"
+    assert parsed(code) is None
+    assert unseen_words(code, "nothing") is None
+
+
+def test_code_that_is_nested_deeply_and_long_rules_of_hyphens_are_no_trouble():
+    deep = f"a{'.f()' * 400}"
+    assert parsed(deep) is not None
+    assert doubts(f"pairs = itertools.combinations({deep}, 2)") == []
+    assert printed_expression(f"print({deep})") is None
+    # These took minutes: what is too slow runs into the time limit of the test.
+    rule = "-" * 100_000
+    assert unseen_words(f"FINAL('{rule} Elm-9 well-Known')", rule) == "Elm-9"
+    assert unseen_words("FINAL('well-Known')", rule) == "Known"
+    assert nearest_word("Elm-8", f"{rule} Elm-9") == "Elm-9"

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from kernel_parts import Answers, alive, opened, shown, started
 
+from rlm_jupyter.errors import KernelStartError
+from rlm_jupyter.kernels.checkpoints import checkpoint
 from rlm_jupyter.kernels.checkpoints.checkpoint import CheckpointRefusedError
 from rlm_jupyter.kernels.confinement import process_usage
 from rlm_jupyter.kernels.pool import KernelRequest
@@ -296,3 +298,38 @@ async def test_nothing_is_left_when_the_owner_is_killed(victim, tmp_path):
             await gone([*told["pids"], told["supervisor"]])
         finally:
             host.kill()
+
+
+async def test_a_checkpoint_that_owes_an_answer_is_asked_no_more(monkeypatch):
+    async with opened() as pool, started(pool) as kernel:
+        await kernel.checkpoint("agent", 1, 3)
+        (pid,) = kernel.checkpoints.pids
+        os.kill(pid, signal.SIGSTOP)
+        monkeypatch.setattr(checkpoint, "THAW_SECONDS", 0.2)
+        with pytest.raises(KernelStartError, match="does not answer"):
+            async with thawed(pool, kernel, 1):
+                pass
+        os.kill(pid, signal.SIGCONT)  # its answer to that order comes now
+        assert kernel.checkpoints.newest("agent", 1) is None
+
+
+SWAPPED = """
+import os, pathlib
+(place,) = pathlib.Path().glob("branch-*")
+place.rename("aside")
+place.symlink_to({!r})
+"""
+
+
+async def test_a_link_in_the_place_of_a_branchs_directory_leads_to_no_other_one(tmp_path):
+    victim = tmp_path / "victim"
+    (victim / "inner").mkdir(parents=True)
+    (victim / "inner" / "file").write_text("kept")
+    for path in (victim, victim / "inner"):
+        path.chmod(0o755)
+    async with opened() as pool, started(pool) as kernel:
+        await kernel.checkpoint("agent", 1, 3)
+        async with thawed(pool, kernel, 1):
+            assert await shown(kernel, SWAPPED.format(str(victim))) == ""
+        assert (victim / "inner" / "file").read_text() == "kept"
+        assert {path.stat().st_mode & 0o777 for path in (victim, victim / "inner")} == {0o755}

@@ -1,6 +1,8 @@
 """`CommandModel`: a real program in the place of a model, with its outputs, its errors, its time and its end."""
 
 import asyncio
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -32,6 +34,10 @@ def alive(pid):
         return False
 
 
+def open_files():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 def test_the_prompt_goes_to_the_input_and_the_reply_is_the_output():
     pieces = []
     done = complete(script(ECHO), on_delta=pieces.append)
@@ -48,6 +54,27 @@ def test_no_shell_reads_the_arguments_and_the_environment_is_as_given(monkeypatc
     model = script(source, "$(id); *", env={"COMMAND_TEST": "given", "COMMAND_TEST_TAKEN": None})
     assert complete(model).text == "$(id); * given False\n"
     assert "$(id)" not in repr(model)
+
+
+def test_secrets_of_the_environment_are_passed_on_only_if_they_are_named(monkeypatch):
+    secrets = {
+        "OPENAI_API_KEY": "short",
+        "RLM_MODEL_API_KEY": "sk-proj-3vQm81xKzT5wN7pLr2Yd",
+        "COMMAND_TEST_TOKEN": "ghp_8Jk2mQx7Vt4LwZr9TnB3cF6hD1sP5aG0eYuK",
+        "COMMAND_TEST_URL": "postgres://me:q8Zt4vXw2k@db/sales",
+    }
+    others = {"HTTPS_PROXY": "http://me:q8Zt4vXw2k@proxy:3128", "COMMAND_TEST_PLACE": "here"}
+    for name, value in {**secrets, **others}.items():
+        monkeypatch.setenv(name, value)
+    source = f"import os; print(*[name for name in {[*secrets, *others]!r} if name in os.environ])"
+    assert complete(script(source)).text.split() == [*others]
+    given = script(source, env={"OPENAI_API_KEY": "short"})
+    assert complete(given).text.split() == ["OPENAI_API_KEY", *others]
+    with pytest.raises(
+        ModelError, match=r"code 1: no login. It was not given `OPENAI_API_KEY`, .*`env=`"
+    ) as caught:
+        complete(script("import sys; sys.exit('no login')"))
+    assert not any(value in str(caught.value) for value in secrets.values())
 
 
 def test_it_works_in_an_empty_directory_or_the_given_one(tmp_path):
@@ -100,6 +127,21 @@ def test_it_is_ended_with_its_children_when_the_time_is_over():
 def test_a_child_that_stays_does_not_hold_the_reply_back():
     pid = int(complete(script(CHILD.format("")), on_delta=None).text)
     until(lambda: not alive(pid))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_child_in_a_session_of_its_own_neither_holds_the_reply_back_nor_pipes_open():
+    source = CHILD.replace('"])', '"], start_new_session=True)').format("")
+
+    async def ask():
+        before = open_files()
+        done = await script(source).complete(CompletionRequest(USER))  # its time limit is ten minutes
+        await asyncio.sleep(0)
+        return int(done.text), open_files() - before
+
+    pid, left = asyncio.run(ask())
+    os.kill(pid, signal.SIGKILL)
+    assert left <= 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -255,3 +255,20 @@ def test_a_limit_is_reached_at_the_same_place(story):
     bounds = Limits(cost=None, calls_per_agent=1)
     short = ask({}, "root", [1, 2, 3, 4, 5], model=ReplayModel.from_log(run.log_path), limits=bounds)
     assert short.status == "limit"
+
+
+def changed(event, **fields):
+    kind, agent, body = event
+    return kind, agent, {**body, **fields}
+
+
+def test_a_log_that_somebody_made_gives_no_tokens_back_and_no_chat_of_other_parts(tmp_path):
+    begun = sent(1, 1, "question")
+    given = changed(replied(1, "the reply"), **{"gen_ai.usage.input_tokens": -5000})
+    request = CompletionRequest(begun[2]["gen_ai.input.messages"], code_block=True, run="now", agent="0")
+    found = asyncio.run(ReplayModel.from_log(log(tmp_path, begun, given)).complete(request))
+    assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (0, 1)
+    for message in ({"role": "assistant"}, {"content": "question"}):
+        path = log(tmp_path, changed(begun, **{"gen_ai.input.messages": [message]}), replied(1, "the reply"))
+        with pytest.raises(ConfigError, match="holds no reply"):
+            ReplayModel.from_log(path)

@@ -351,3 +351,8 @@ def test_what_cannot_be_asked(verb, arguments, options, error, match):
     with pytest.raises(error, match=match):
         ask(verb, *arguments, model=model, **options)
     assert not model.requests
+
+
+def test_a_model_that_ranks_nothing_ends_the_run_and_does_not_hold_the_loop():
+    with pytest.raises(AgentFailedError, match="could be used"):
+        ask("top", tickets(600), "Which is urgent?", k=1, model=answering(lambda _: "I cannot rank these."))

@@ -103,3 +103,14 @@ def test_a_page_without_texts_has_no_hash_of_them(ask):
     run = ask()
     for level in ("redacted", "structure"):
         assert (reduced(run.tree, level).identity, reduced(run.tree, level).identity_parts) == ("", {})
+
+
+def test_hidden_values_in_other_texts_of_the_user_cannot_be_tried_against_the_hash(ask):
+    one = ask("Did they pay?", hide=["mail"], instructions="ann@x.org matters most")
+    other = ask(
+        "Did they pay?",
+        PEOPLE.assign(mail=["eve@y.com", "bob@x.org"]),
+        hide=["mail"],
+        instructions="eve@y.com matters most",
+    )
+    assert differs(one, other) == []

@@ -270,6 +270,37 @@ def test_texts_cannot_be_doubled_until_the_workers_are_full(shop):
         shop.sql(query)
 
 
+def _of_itself(times):
+    return " || ".join(["x"] * times)
+
+
+BOMBS = [
+    # Each aggregate, and each query in parentheses, would begin anew with short texts.
+    f"SELECT MAX({_of_itself(30)}) FROM (SELECT MAX({_of_itself(30).replace('x', 'note')}) AS x FROM t) AS a",
+    f"WITH a AS (SELECT MAX(note) AS x FROM t) SELECT {_of_itself(30).replace('x', '(SELECT x FROM a)')} FROM t",
+    f"SELECT (SELECT MAX(note || '{'x' * 1500}') FROM t) FROM t",
+    f"SELECT LOWER('{'x' * 4000}') FROM t",
+    f"SELECT COALESCE(note, '{'x' * 4000}') FROM t",
+    f"SELECT id FROM t WHERE note LIKE '{'_' * 300}%'",
+    # What an alias or a number stands for is computed wherever it stands.
+    f"SELECT id{' + 1' * 100} AS a FROM t ORDER BY {', '.join(['a'] * 50)}",
+    f"SELECT id{' + 1' * 100} AS a FROM t ORDER BY {', '.join(['1'] * 50)}",
+    f"SELECT id{' + 1' * 100} AS a FROM t GROUP BY id HAVING {' OR '.join(['a > 1'] * 50)}",
+]
+
+
+@pytest.mark.parametrize("query", BOMBS)
+def test_no_short_query_makes_long_texts_or_long_work(shop, query):
+    with pytest.raises(QueryError, match=r"joins texts of|the most is|has at most|steps on its way"):
+        shop.sql(query)
+
+
+def test_a_long_number_is_refused_and_no_part_of_it_taken(shop):
+    for number in (f"0.{'0' * 50}1", "9" * 60, f"'{'1' * 60}'", f"0.{'1' * 50}e5"):
+        with pytest.raises(QueryError, match="at most 40 characters"):
+            shop.sql(f"SELECT id FROM t WHERE amount > {number}")
+
+
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_a_condition_is_one_condition(shop, condition):
     try:

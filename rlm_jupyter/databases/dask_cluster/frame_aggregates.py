@@ -86,8 +86,10 @@ class Grouping:
         for name, key in zip(names, keys, strict=True):
             growth[name] = self.expressions.growth(key)
             self._columns[name] = self._series(self.expressions.value(key))
-        for aggregate in aggregates:
-            self.expressions.growth(aggregate)
+        for at, aggregate in enumerate(aggregates):
+            growth[f"{self.prefix}sum{at}"] = self.expressions.growth(
+                aggregate
+            )  # such as the MAX of a joined text
             self._add(aggregate)
         by = names or [_WHOLE]
         if not names:

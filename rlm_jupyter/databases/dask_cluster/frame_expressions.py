@@ -35,6 +35,10 @@ from rlm_jupyter.databases.query_errors import QueryError
 
 _MOST_GROWTH = 32
 """Columns and literals that one text may be joined from: a query must not fill the workers' memory."""
+_GROWTH_CHARS = 100
+"""Characters of a literal, which is there in each row, that count as one."""
+_LONGEST_VALUE = 1000
+"""Characters of a text that a query in parentheses stands for, in each row too."""
 _MOST_LISTED = 10_000
 _LONGEST_NUMBER = 40
 _LARGEST = 2**63
@@ -83,6 +87,7 @@ class Expressions:
     Args:
         rows: that they are of.
         subquery: returns the column of a query in parentheses.
+        check: raises QueryCancelledError if nobody waits for the query any more.
 
     Attributes:
         conditions: what finds where a condition holds, by its class; those of texts come with `frame_functions`.
@@ -92,9 +97,10 @@ class Expressions:
     conditions: ClassVar[Mapping[type[exp.Expr], Callable[..., Truth]]]
     values: ClassVar[Mapping[type[exp.Expr], Callable[..., Value]]]
 
-    def __init__(self, rows: Rows, subquery: Subquery) -> None:
+    def __init__(self, rows: Rows, subquery: Subquery, check: Callable[[], None]) -> None:
         self.rows = rows
         self._subquery = subquery
+        self._check = check
 
     def truth(self, node: exp.Expr) -> Truth:
         """Returns where a condition holds.
@@ -117,6 +123,7 @@ class Expressions:
         Raises:
             QueryError: it has parts that are not known here.
         """
+        self._check()
         if type(node) in self.conditions:
             return self._as_value(self.truth(node))
         if type(node) is exp.Anonymous:
@@ -138,10 +145,17 @@ class Expressions:
         Raises:
             QueryError: too much.
         """
-        columns = [self.rows.growth.get(one.name, 1) for one in node.find_all(exp.Column)]
+        parts = [self.rows.growth.get(one.name, 1) for one in node.find_all(exp.Column)]
+        parts += [1 + len(one.name) // _GROWTH_CHARS for one in node.find_all(exp.Literal)]
+        parts += [1 + _LONGEST_VALUE // _GROWTH_CHARS for _ in node.find_all(exp.Subquery)]
+        longest = max(parts, default=1)
+        if longest > _MOST_GROWTH:
+            raise QueryError(
+                f"A text in a query to a cluster has at most {_MOST_GROWTH * _GROWTH_CHARS:,} characters."
+            )
         if not any(node.find_all(exp.DPipe, exp.Concat)):
-            return max(columns, default=1)
-        total = sum(columns) + sum(1 + len(one.name) // 100 for one in node.find_all(exp.Literal))
+            return longest
+        total = sum(parts)
         if total > _MOST_GROWTH:
             raise QueryError(
                 f"`{node.sql('duckdb')[:80]}` joins texts of {total} columns and literals; the most is {_MOST_GROWTH}: "
@@ -198,6 +212,15 @@ class Expressions:
         return true.astype("boolean").where(truth.known)
 
 
+def _short(text: str) -> str:
+    """Returns a number or a time as it is written; refuses a long one, of which a part would be another one."""
+    if len(text) > _LONGEST_NUMBER:
+        raise QueryError(
+            f"`{text[:60]}...` is too long: a number or a time has at most {_LONGEST_NUMBER} characters here."
+        )
+    return text
+
+
 def moment(text: str) -> Any:
     """Returns the time that a text names.
 
@@ -205,7 +228,7 @@ def moment(text: str) -> Any:
         QueryError: it names none.
     """
     try:
-        return pd.Timestamp(text[:_LONGEST_NUMBER])
+        return pd.Timestamp(_short(text))
     except (ValueError, OverflowError):
         raise QueryError(f"`{text[:60]}` is not a date or a time: write it as '2025-01-31'.") from None
 
@@ -238,7 +261,7 @@ def _alike(value: Value, other: Value) -> Value:
         return made.tz_localize(zone) if zone is not None and made.tzinfo is None else made
     if kind_of(other) == "number":
         try:
-            return float(value[:_LONGEST_NUMBER])
+            return float(_short(value))
         except ValueError:
             raise QueryError(f"A number cannot be compared with the text '{value[:60]}'.") from None
     return value
@@ -352,7 +375,7 @@ def _column(made: Expressions, node: exp.Expr) -> Value:
 def _literal(_: Expressions, node: exp.Expr) -> Value:
     if node.args.get("is_string"):
         return node.name
-    text = node.name[:_LONGEST_NUMBER]
+    text = _short(node.name)
     try:
         number = int(text) if text.isdecimal() else float(text)
     except ValueError:
@@ -441,7 +464,13 @@ def _subquery(made: Expressions, node: exp.Expr) -> Value:
     found = made.listed(node)
     if len(found) > 1:
         raise QueryError("A query in parentheses that stands for one value must have one row.")
-    return found[0] if found else None
+    value = found[0] if found else None
+    if isinstance(value, str) and len(value) > _LONGEST_VALUE:
+        raise QueryError(
+            f"The text of a query in parentheses has {len(value):,} characters; the most is {_LONGEST_VALUE:,}: look "
+            "for it with pandas, once the rows are here."
+        )
+    return value
 
 
 VALUES: Final[dict[type[exp.Expr], Callable[[Expressions, exp.Expr], Value]]] = {

@@ -36,6 +36,8 @@ from rlm_jupyter.databases.dask_cluster.frame_rows import (
 from rlm_jupyter.databases.query_errors import QueryError
 
 _MOST_PIECES = 20
+_LONGEST_PATTERN = 200
+"""Characters of a pattern of LIKE with `_`, all of which may be compared at each place of a text."""
 _LONGEST_FORMAT = 60
 _FORMAT = re.compile(r"(?:[^%]|%[aAbBdfGHIjmMpSuUVwWyY%])*")
 _MOST_DECIMALS = 20
@@ -106,6 +108,8 @@ def matches(text: Any, pattern: str) -> Any:
 def _matches_any(text: Any, pattern: str) -> Any:
     """Match a pattern with `_`, whose regular expression has a fixed length."""
     core = pattern.strip("%")
+    if len(core) > _LONGEST_PATTERN:
+        raise QueryError(f"A pattern of LIKE with `_` has at most {_LONGEST_PATTERN} characters here.")
     if "%" in core:
         raise QueryError("A pattern of LIKE with `_` may have `%` only at its ends here.")
     length = len(core)

@@ -78,7 +78,8 @@ class FrameQuery:
         self._steps += steps
         if self._steps > MOST_NODES:
             raise QueryError(
-                f"The query makes more than {MOST_NODES:,} columns on its way: select fewer than all."
+                f"The query makes more than {MOST_NODES:,} steps on its way: select fewer columns, or write shorter "
+                "expressions."
             )
 
     def _here(self, frame: Any) -> pd.DataFrame:
@@ -166,7 +167,8 @@ class _Selection:
             made.append(having)
         where = self.clauses["where"]
         conditions = [] if where is None else [self._resolved(parts_of(where, "this")[0])]
-        self.count(1)
+        # An alias or a number may stand for a long expression in many places.
+        self.count(1 + sum(map(_size, [*(one.made for one in columns), *keys, *conditions])))
         rows = self.source.only(_columns_of([*made, *keys, *conditions]))
         for condition in conditions:
             rows = self._restricted(rows, condition)
@@ -201,6 +203,7 @@ class _Selection:
         if found is not None:
             return exp.column(exp.to_identifier(found, quoted=True))
         if aliases and table is None and name.name.lower() in aliases:
+            self.count(_size(aliases[name.name.lower()]))
             return aliases[name.name.lower()].copy()
         listed = ", ".join(f"`{one[:40]}`" for one in self.source.names[:30])
         raise QueryError(f"There is no column `{name.name[:60]}` here. There is: {listed}.")
@@ -266,7 +269,9 @@ class _Selection:
         found = []
         for node in parts_of(clause, "expressions")[0]:
             inner, descending, nulls_first = parts_of(node, "this", "desc", "nulls_first")
-            found.append(_SortKey(self._sort_key(inner, columns), bool(descending), bool(nulls_first)))
+            made = self._sort_key(inner, columns)
+            self.count(_size(made))
+            found.append(_SortKey(made, bool(descending), bool(nulls_first)))
         if len({key.nulls_first for key in found}) == 1:
             return found
         # pandas has one place for what is missing in all columns
@@ -290,7 +295,7 @@ class _Selection:
     def _restricted(self, rows: Rows, condition: exp.Expr) -> Rows:
         if aggregates_in([condition]):
             raise QueryError("WHERE cannot have an aggregate: write HAVING, or a query in parentheses.")
-        made = QueryExpressions(rows, self.subquery)
+        made = QueryExpressions(rows, self.subquery, self.gatherer.check)
         made.growth(condition)
         return rows.where(made.truth(condition).true)
 
@@ -299,7 +304,9 @@ class _Selection:
         while any(name.startswith(prefix) for name in rows.names):
             prefix += "_"
         aggregates = aggregates_in(made)
-        grouping = Grouping(QueryExpressions(rows, self.subquery), self.gatherer.all, prefix)
+        grouping = Grouping(
+            QueryExpressions(rows, self.subquery, self.gatherer.check), self.gatherer.all, prefix
+        )
         found = grouping.grouped(keys, aggregates)
         replaced = {key: _named(f"{prefix}key{at}") for at, key in enumerate(keys)}
         replaced |= {node: _named(f"{prefix}sum{at}") for at, node in enumerate(aggregates)}
@@ -316,7 +323,7 @@ class _Selection:
         self, rows: Rows, columns: Sequence[Column], order: Sequence[_SortKey], made: Sequence[exp.Expr]
     ) -> Rows:
         """Returns the columns of the SELECT, and behind them those to sort by, under numbers."""
-        expressions = QueryExpressions(rows, self.subquery)
+        expressions = QueryExpressions(rows, self.subquery, self.gatherer.check)
         wanted = [one for one in made[: len(columns) + len(order)] if not isinstance(one, exp.Rand)]
         for node in wanted:
             if any(is_aggregate(one) for one in node.walk(prune=lambda one: isinstance(one, exp.Query))):
@@ -401,6 +408,17 @@ class _SortKey:
     made: exp.Expr
     descending: bool
     nulls_first: bool
+
+
+def _size(node: exp.Expr) -> int:
+    """Returns how many steps an expression takes; none for a column as it is."""
+    if isinstance(node, exp.Column):
+        return 0
+    return sum(
+        not isinstance(one, exp.Identifier)
+        and not (isinstance(one, exp.Literal) and isinstance(one.parent, exp.In))
+        for one in node.walk(prune=lambda one: isinstance(one, exp.Query))
+    )
 
 
 def _columns_of(nodes: Iterable[exp.Expr]) -> set[str]:

@@ -26,7 +26,9 @@ _MOST_ITEMS: Final = 20
 _LONGEST_LINE: Final = 300
 _PLACE: Final = re.compile(r"^\[[^\]\n]{1,60}\] ")
 """Of a line among the data, as `find_lines` shows it."""
-_NAMES: Final = re.compile(r"(?<!\w)(?:[A-Z][\w-]*|[\w-]*\d[\w-]*)")
+_NAMES: Final = re.compile(r"(?<!\w)(?:[A-Z][\w-]*|(?<!-)[\w-]*\d[\w-]*)")
+"""Names and numbers. What begins behind a hyphen has no digit, or it would be a part of a longer one: a rule of hyphens
+would be read from each of them to its end."""
 _HOW_MANY: Final = re.compile(r"\bhow (?:many|much)\b", re.IGNORECASE)
 _LISTED: Final = re.compile(
     r"\blist\b|\b(?:for|of|to) each\b|\b(?:their|the) names\b|\bpairs\b"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from rlm_jupyter.engine.agent.question_terms import labels
 from rlm_jupyter.engine.agent.unused_conditions import unused_conditions
-from rlm_jupyter.engine.reply.python_syntax import parsed
+from rlm_jupyter.engine.reply.python_syntax import parsed, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -154,16 +154,16 @@ def _old_numbers(tree: ast.Module) -> Iterator[str]:
 def _repeated_items(tree: ast.Module) -> Iterator[str]:
     """Find combinations of the values of a column, in which one may stand more than once."""
     for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and node.args and ast.unparse(node.func) in _COMBINATIONS):
+        if not (isinstance(node, ast.Call) and node.args and source_of(node.func) in _COMBINATIONS):
             continue
         parts = list(_origin(node.args[0], tree))
         once = any(isinstance(part, _EACH_ONCE) or _name_of(part) in _DISTINCT for part in parts)
         of_table = any(
             isinstance(part, ast.Subscript) and isinstance(part.slice, ast.Constant) for part in parts
         )
-        source = ast.unparse(node.args[0])
+        source = source_of(node.args[0])
         if of_table and not once and len(source) <= _SOURCE:
-            call = ast.unparse(node.func)
+            call = source_of(node.func)
             yield f"A value may stand in `{source}` more than once: write `{call}(sorted(set({source})), 2)`."
             return
 
@@ -198,7 +198,7 @@ def _parts_of_dates(tree: ast.Module) -> Iterator[str]:
         ):
             value = node.comparators[0].value
             if isinstance(value, str) and _PART_OF_DATE.fullmatch(value):
-                left = ast.unparse(node.left)[:_SOURCE]
+                left = source_of(node.left)[:_SOURCE]
                 form = "%Y-%m" if "-" in value else "%Y"
                 yield (
                     f"A date never equals {value!r}. Write `{left}.dt.strftime('{form}') == {value!r}`; "

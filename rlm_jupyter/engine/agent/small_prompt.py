@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rlm_jupyter.engine.agent.code_doubts import label_line
 from rlm_jupyter.engine.agent.question_terms import labels
-from rlm_jupyter.engine.reply.python_syntax import parsed
+from rlm_jupyter.engine.reply.python_syntax import parsed, source_of
 from rlm_jupyter.text.shorten import cut_middle
 
 if TYPE_CHECKING:
@@ -182,5 +182,5 @@ def printed_expression(code: str) -> str | None:
         and value.func.attr in _SHOWN_ONLY
     ):
         return None
-    text = ast.unparse(value)
-    return text if len(text) <= _LONGEST_VALUE and "print(" not in text else None
+    text = source_of(value)
+    return text if 0 < len(text) <= _LONGEST_VALUE and "print(" not in text else None

@@ -151,6 +151,8 @@ class Tournament:
                 continue
             asking.tell(f"Round {round_number}: {len(left):,} rows in {len(groups):,} groups.")
             left = await self._round(groups, asking)
+            if not left:  # no group is left then, and there would be no last one
+                raise AgentFailedError("No comparison of the rows could be used: the model gave no ranking.")
 
     async def _round(self, groups: Sequence[list[int]], asking: Asking) -> list[int]:
         compared = [group for group in groups if len(group) > self.k]

@@ -17,6 +17,8 @@ from rlm_jupyter.text.syntax_trees import syntax_tree
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_MOST_BITS = 14_000
+"""Of a whole number in code; of about 4,300 digits on, `str` and `ast.unparse` refuse it."""
 _ESCAPE = re.compile(r"\\(N\{[^}\n]{0,200}\}|.)", re.DOTALL)
 
 LEXEME = re.compile(
@@ -36,11 +38,28 @@ LEXEME = re.compile(
 
 
 def parsed(code: str) -> ast.Module | None:
-    """Returns the syntax tree of code that was run; None if it is not plain Python, as IPython's own syntax is not."""
+    """Returns the syntax tree of code that was run; None if it is not plain Python, as IPython's own syntax is not.
+
+    There is none either of code with a whole number, such as `0xff...`, that Python makes no text of: who reads a tree
+    may write a part of it.
+    """
     try:
-        return syntax_tree(code, "<reply>")
+        tree = syntax_tree(code, "<reply>")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+    return None if any(map(_is_huge, ast.walk(tree))) else tree
+
+
+def _is_huge(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is int and node.value.bit_length() > _MOST_BITS
+
+
+def source_of(node: ast.AST) -> str:
+    """Returns the Python of a part of a tree; empty if it is nested too deeply to be written."""
+    try:
+        return ast.unparse(node)
+    except RecursionError:  # `ast.unparse` nests deeper than the parser, which took it
+        return ""
 
 
 def does_something(tree: ast.Module) -> bool:

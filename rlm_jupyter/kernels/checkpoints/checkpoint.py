@@ -50,6 +50,7 @@ class KernelCheckpoint:
         self.pid, self.launch = pid, launch
         self._link: socket.socket | None = link
         self.begin_memory = 0
+        self._silent = False  # it owes an answer, which would be taken for that to the next order
         self._asking = asyncio.Lock()
         directory_uses.use(launch.box_directory)
 
@@ -69,7 +70,7 @@ class KernelCheckpoint:
     @property
     def alive(self) -> bool:
         """Whether it can be asked for kernels, as far as is known."""
-        return self._link is not None and self.server.alive
+        return self._link is not None and not self._silent and self.server.alive
 
     async def fork(self, order: Mapping[str, Any], descriptors: Sequence[int]) -> int:
         """Have it make a kernel of itself; return the kernel's process id.
@@ -103,11 +104,14 @@ class KernelCheckpoint:
         async with self._asking:
             if self._link is None:
                 raise KernelStartError("The checkpoint of the kernel was ended.")
+            if self._silent:
+                raise KernelStartError("The checkpoint of the kernel did not answer before.")
             await asyncio.wrap_future(self.server.ask("spare"))
             pid = 0
             try:
                 pid = await in_thread(_ask, self._link, data, descriptors)
             except (OSError, ValueError, TypeError, KeyError) as error:
+                self._silent = True
                 raise KernelStartError(f"The checkpoint of the kernel does not answer ({error}).") from error
             finally:
                 adopted = asyncio.wrap_future(self.server.ask("adopt", pid=pid))

@@ -7,11 +7,12 @@ kernel can change what another one reads. Nothing is done before a cell draws.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rlm_jupyter.kernels.launch.environment import MATPLOTLIB, kernel_environment
@@ -70,9 +71,12 @@ class FontList:
             return
         name, data = made
         with suppress(OSError):
-            (scratch / MATPLOTLIB).mkdir(mode=0o700)
-            with (scratch / MATPLOTLIB / name).open("xb") as file:
-                file.write(data)
+            if sys.platform == "win32":
+                (scratch / MATPLOTLIB).mkdir(mode=0o700)
+                with (scratch / MATPLOTLIB / name).open("xb") as file:
+                    file.write(data)
+            else:
+                _write(scratch, name, data)
 
     def close(self) -> None:
         """End the process that makes it."""
@@ -109,3 +113,17 @@ class FontList:
             for path in (self._directory / MATPLOTLIB).iterdir():
                 if _NAME.fullmatch(path.name) and path.stat().st_size <= _MOST_BYTES:
                     self._made = path.name, path.read_bytes()
+
+
+def _write(scratch: Path, name: str, data: bytes) -> None:
+    """Write the list without following links: a kernel that shares its box with an earlier one is watched by that."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with ExitStack() as held:
+        outer = os.open(scratch, flags)
+        held.callback(os.close, outer)
+        os.mkdir(MATPLOTLIB, 0o700, dir_fd=outer)
+        inner = os.open(MATPLOTLIB, flags, dir_fd=outer)
+        held.callback(os.close, inner)
+        number = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=inner)
+        with os.fdopen(number, "wb") as file:
+            file.write(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Coroutine
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from rlm_jupyter.errors import KernelDiedError, KernelStartError
-from rlm_jupyter.guest.private_directory import remove_directory
 from rlm_jupyter.kernels.blocking import in_thread
 from rlm_jupyter.kernels.bridge.control_bridge import ControlBridge
 from rlm_jupyter.kernels.bridge.socket_bridge import HostBridge
@@ -426,7 +426,9 @@ class KernelProcess:
             self._link = None
         self._set_died(-9)
         if self.launch.checkpoint is not None:
-            await in_thread(remove_directory, self.launch.scratch)
+            # Not `remove_directory`: it changes modes by path, and another kernel of this box, which may live, can put
+            # a link in the place of what lies there. What stays for its modes goes with the box.
+            await in_thread(shutil.rmtree, self.launch.scratch, ignore_errors=True)
         if self._uses_directories:
             self._uses_directories = False
             for directory in {self.launch.directory, self.launch.box_directory}:
