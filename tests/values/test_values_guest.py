@@ -44,7 +44,7 @@ def test_the_sources_need_the_standard_library_and_each_other_only():
             )
             names += [node.module] if isinstance(node, ast.ImportFrom) else []
             # Some are about ipykernel's own classes, and are imported after ipykernel only.
-            about = (".threadless_app", ".heartbeat_on_demand", ".prebuilt_app")
+            about = (".threadless_app", ".heartbeat_on_demand", ".prebuilt_app", ".rebuilt_app")
             others = (
                 {"ipykernel", "zmq", "traitlets", "IPython", "jupyter_client"}
                 if name.endswith(about)
