@@ -148,6 +148,18 @@ def test_one_that_stands_nowhere_is_not(ask):
     assert run.tree.agents["0"].cells == 2
 
 
+def test_of_a_word_that_stands_nowhere_the_nearest_of_the_data_is_named_and_not_an_example_of_the_question(
+    ask,
+):
+    memos = {f"memo {n}": "river stone lamp\n" * 40 for n in range(30)} | {
+        "memo 7": "Alarm D-122 was confirmed."
+    }
+    question = "Which alarm (such as `D-124`) was confirmed?"
+    run, model = ask([cell('FINAL("D-123")'), cell('FINAL("D-122")')], question, memos)
+    assert run.raise_for_error().value == "D-122"
+    assert "`D-122` does: is that it?" in model.requests[1].messages[-1]["content"]
+
+
 def test_what_has_to_be_counted_is_asked_for_by_code(ask):
     count = cell("result = sum('desk' in text for text in context.values())\nprint(result)")
     run, model = ask([count, cell("FINAL(result)")], "How many memos name a desk?", MEMOS)
