@@ -30,10 +30,10 @@ class LogLines:
 
     tree: TreeState = field(repr=False)
     events: list[ev.AnyEvent] = field(repr=False)
-    torn: bool
-    unknown: int
-    damaged: int
-    path: Path
+    torn: bool = False
+    unknown: int = 0
+    damaged: int = 0
+    path: Path | None = None
 
 
 def read_log(path: str | os.PathLike[str]) -> LogLines:

@@ -3,36 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 from rlm_jupyter.answer_code.answer_code import AnswerCode, answer_code
 from rlm_jupyter.diagnosis.finding import Diagnosis
 from rlm_jupyter.diagnosis.run_diagnosis import diagnose
-from rlm_jupyter.events import events as ev
-from rlm_jupyter.events.log_lines import read_log
-from rlm_jupyter.events.tree_state import TreeState
+from rlm_jupyter.events.log_lines import LogLines, read_log
 
 
 @dataclass(frozen=True)
-class Record:
-    """What a log tells.
-
-    Attributes:
-        tree: the run's state after the last event that could be read.
-        events: in their order.
-        torn: whether the last line was cut short, so that the writer was killed while it wrote.
-        unknown: events of kinds that this version does not know; they are skipped.
-        damaged: lines that are not events; they are skipped.
-        path: the log.
-    """
-
-    tree: TreeState = field(repr=False)
-    events: list[ev.AnyEvent] = field(repr=False)
-    torn: bool = False
-    unknown: int = 0
-    damaged: int = 0
-    path: Path | None = None
+class Record(LogLines):
+    """What a log tells: what its lines hold, and what follows from that."""
 
     def code(self) -> AnswerCode:
         """Returns the code behind the answer; it is not run again, since a log has no data.
@@ -56,5 +37,4 @@ def load(path: str | os.PathLike[str]) -> Record:
         RunNotFoundError: there is no file at `path`.
         LogError: it is not a log of a run, or one that only a newer version can read.
     """
-    read = read_log(path)
-    return Record(read.tree, read.events, read.torn, read.unknown, read.damaged, read.path)
+    return Record(**vars(read_log(path)))

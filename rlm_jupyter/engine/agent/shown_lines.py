@@ -34,11 +34,11 @@ def missing_lines(
         return []
     made = _names(tree, ast.Store) | _columns(tree, ast.Store)
     needed = (_names(tree, ast.Load) | _columns(tree, ast.Load)) - made
+    done = {*variables, *(f".{column}" for column in columns), *made}
     found: set[str] = set()
     for line, line_tree in reversed(shown):
         targets = _names(line_tree, ast.Store) | _columns(line_tree, ast.Store)
-        done = {name for name in targets if name in variables or name in {f".{column}" for column in columns}}
-        if (targets & needed) - done - made:
+        if (targets & needed) - done:
             found.add(line)
             needed |= _names(line_tree, ast.Load) | _columns(line_tree, ast.Load)
     return [line for line, _ in shown if line in found]
