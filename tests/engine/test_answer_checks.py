@@ -143,6 +143,33 @@ def test_of_a_column_the_place_of_the_largest_is_told():
 
 
 def test_what_is_written_most_alike_is_named():
-    assert nearest_word("D-123", "Alarm D-122 was confirmed.\nAlarm B-455 was cleared.") == "D-122"
-    assert nearest_word("Weber", SHOWN) is None
-    assert nearest_word("x" * 100, SHOWN) is None
+    assert (
+        nearest_word("D-123", "FINAL('D-123')", "Alarm D-122 was confirmed.\nAlarm B-455 was cleared.")
+        == "D-122"
+    )
+    assert nearest_word("Weber", "FINAL('Weber')", SHOWN) is None
+    assert nearest_word("x" * 100, "FINAL('x')", SHOWN) is None
+
+
+CONFIRMED = """Alarm D-137 was confirmed by the night shift.
+Alarm D-122 was confirmed by the night shift.
+Alarm B-455 was confirmed by the night shift.
+Alarm C-908 was cleared by the night shift.
+"""
+
+
+def test_a_misread_word_is_none_that_the_answer_has_already():
+    # Seen: `D-137`, which is as close by its parts, and stood in the answer.
+    assert nearest_word("D-123", "FINAL(['D-123', 'D-137', 'B-455'])", CONFIRMED) == "D-122"
+    assert nearest_word("D-123", "FINAL('D-123')", CONFIRMED) == "D-122"
+
+
+def test_a_list_with_a_misread_word_is_told_as_it_would_be():
+    code = "FINAL(['D-123', 'B-455', 'D-137'])"
+    assert left_out(code, CONFIRMED) is None
+    line, items = left_out(code, CONFIRMED, "D-123")
+    assert line == "Alarm D-122 was confirmed by the night shift."
+    assert items == ["D-137", "D-122", "B-455"]
+    kinds = AnswerKinds("Which alarms (such as `Z-123`) were confirmed by the night shift? List their codes.")
+    assert "`FINAL(['D-137', 'D-122', 'B-455'])`" in kinds.incomplete(code, CONFIRMED, "D-123")
+    assert left_out("FINAL(['D-123'])", CONFIRMED, "D-123") is None

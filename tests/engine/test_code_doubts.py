@@ -162,4 +162,4 @@ def test_code_that_is_nested_deeply_and_long_rules_of_hyphens_are_no_trouble():
     rule = "-" * 100_000
     assert unseen_words(f"FINAL('{rule} Elm-9 well-Known')", rule) == "Elm-9"
     assert unseen_words("FINAL('well-Known')", rule) == "Known"
-    assert nearest_word("Elm-8", f"{rule} Elm-9") == "Elm-9"
+    assert nearest_word("Elm-8", "FINAL('Elm-8')", f"{rule} Elm-9") == "Elm-9"

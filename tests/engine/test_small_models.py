@@ -505,3 +505,16 @@ def test_a_look_needs_its_names():
 @pytest.mark.parametrize("told", [5, "x" * 99, "a\nb", ["a"], None])
 def test_a_column_that_a_kernel_names_is_a_short_word_or_none(told):
     assert first_look.read_outline({"texts": told, "code": 1, "lines": "csv"}) == first_look.Outline()
+
+
+def test_a_list_with_one_misread_name_is_answered_with_the_list_that_stands_in_the_lines(ask):
+    memos = {f"memo {n}": "river stone lamp\n" * 40 for n in range(30)}
+    for n, code in enumerate(("D-137", "D-122", "B-455")):
+        memos[f"memo {n}"] = f"Alarm {code} was confirmed by the night shift."
+    question = "Which alarms (such as `Z-123`) were confirmed by the night shift? List their codes."
+    told = "FINAL(['D-137', 'D-122', 'B-455'])"
+    run, model = ask([cell("FINAL(['D-137', 'D-123', 'B-455'])"), cell(told)], question, memos)
+    assert run.raise_for_error().value == ["D-137", "D-122", "B-455"]
+    said = model.requests[1].messages[-1]["content"]
+    assert "`D-123` stands in no output" in said
+    assert f"`{told}`" in said

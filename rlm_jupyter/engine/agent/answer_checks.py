@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import operator
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ _MOST_WORDS: Final = 500
 _MOST_LINES: Final = 200
 _READ: Final = 20_000
 _NEAR: Final = 0.75
+_MOST_NEAR: Final = 5
 _LONGEST_WORD: Final = 60
 _MOST_ITEMS: Final = 20
 _LONGEST_LINE: Final = 300
@@ -117,33 +119,41 @@ def unseen_words(code: str, shown: str) -> str | None:
     return next((word for word in words[:_MOST_WORDS] if not _stands_in(shown, word)), None)
 
 
-def nearest_word(word: str, shown: str) -> str | None:
+def nearest_word(word: str, code: str, shown: str) -> str | None:
     """Returns the name or number in what was shown that is written most like one that is not; None for none.
 
     Args:
         word: that stands nowhere.
+        code: of the reply; what else it hands to FINAL is not meant by this word.
         shown: what the agent was shown last.
     """
-    known = list(dict.fromkeys(_NAMES.findall(shown[-_READ:])))[:_MOST_WORDS]
-    return (
-        next(iter(difflib.get_close_matches(word, known, 1, _NEAR)), None)
-        if len(word) <= _LONGEST_WORD
-        else None
-    )
+    if len(word) > _LONGEST_WORD:
+        return None
+    value = _answered(code)
+    taken = set(_NAMES.findall(ast.unparse(value))) if value is not None else set()
+    known = dict.fromkeys(name for name in _NAMES.findall(shown[-_READ:]) if name not in taken)
+    close = difflib.get_close_matches(word, list(known)[:_MOST_WORDS], _MOST_NEAR, _NEAR)
+    # Two that are as close by their parts: the one that is the same in more places.
+    return max(close, key=lambda name: sum(map(operator.eq, name, word)), default=None)
 
 
-def left_out(code: str, shown: str) -> tuple[str, list[str]] | None:
+def left_out(code: str, shown: str, unseen: str = "") -> tuple[str, list[str]] | None:
     """Returns a line of the form of those that hold the items of an answer, and all items of such lines; else None.
 
     Args:
         code: of a reply that hands FINAL a list of texts.
         shown: what the agent was shown last.
+        unseen: a word of the answer that stands in no line; the item with it is not counted.
     """
     value = _answered(code)
     if not isinstance(value, (ast.List, ast.Tuple, ast.Set)):
         return None
     items = [
-        part.value for part in value.elts if isinstance(part, ast.Constant) and isinstance(part.value, str)
+        part.value
+        for part in value.elts
+        if isinstance(part, ast.Constant)
+        and isinstance(part.value, str)
+        and not (unseen and unseen in part.value)
     ]
     shown_lines = [line.strip() for line in shown.splitlines()[:_MOST_LINES] if len(line) < _LONGEST_LINE]
     lines = list(dict.fromkeys(_PLACE.sub("", line) for line in shown_lines))
@@ -216,14 +226,15 @@ class AnswerKinds:
                 return which, method
         return None
 
-    def incomplete(self, code: str, shown: str) -> str | None:
+    def incomplete(self, code: str, shown: str, unseen: str = "") -> str | None:
         """Returns what an answer read from lines may lack; None for nothing, and for what was asked before.
 
         Args:
             code: of a reply.
             shown: what the agent was shown last.
+            unseen: a word of the answer that stands in no line.
         """
-        found = left_out(code, shown) if self.several else None
+        found = left_out(code, shown, unseen) if self.several else None
         if found is None or found[0] in self._asked_of:
             return None
         self._asked_of.add(found[0])

@@ -216,9 +216,11 @@ class Guidance:
         """Returns why code of a small model cannot lead to an answer; None if it can."""
         if self._read_off and (word := unseen_words(code, shown)) is not None:
             self._unseen += 1
-            near = nearest_word(word, shown.replace(self._question, ""))  # its examples are no answers
-            meant = f" `{near}` does: is that it?" if near else " Search `context` by code."
-            return f"`{word}` stands in no output, so it is no answer.{meant}"
+            data = shown.replace(self._question, "")  # its examples are no answers
+            near = nearest_word(word, code, data)
+            whole = self._kinds.incomplete(code, data, word)
+            meant = whole or (f"`{near}` does: is that it?" if near else "Search `context` by code.")
+            return f"`{word}` stands in no output, so it is no answer. {meant}"
         if self.look is not None and self.look.found and (lacking := self._kinds.incomplete(code, shown)):
             return lacking
         if (unfit := self._kinds.refuse(code, variables)) is not None:
