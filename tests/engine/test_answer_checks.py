@@ -142,6 +142,27 @@ def test_of_a_column_the_place_of_the_largest_is_told():
     assert "idxm" not in AnswerKinds("Which segment is it?").refuse("FINAL(x)", {"x": about})
 
 
+def test_of_a_column_the_total_or_the_mean_is_told():
+    about = {"x": {"type": "Series", "shape": [238], "summary": "Series 238"}}
+    for question, method in (
+        ("What is the total revenue of all orders by customers of the segment 'public'?", "sum"),
+        ("What is the average price?", "mean"),
+        ("Which segment has the highest total?", "idxmax"),
+    ):
+        assert f"`FINAL(x.{method}())`" in AnswerKinds(question).refuse("FINAL(x)", about)
+
+
+def test_what_does_something_is_one_thing():
+    about = {"x": {"type": "Series", "shape": [8], "summary": "Series 8"}}
+    for question in (
+        "Which supplier explains the rise?",
+        "Which region sells most?",
+        "Which customer is it?",
+    ):
+        assert AnswerKinds(question).refuse("FINAL(x)", about)
+    assert AnswerKinds("Which error codes are there?").refuse("FINAL(x)", about) is None
+
+
 def test_what_is_written_most_alike_is_named():
     assert (
         nearest_word("D-123", "FINAL('D-123')", "Alarm D-122 was confirmed.\nAlarm B-455 was cleared.")

@@ -163,3 +163,21 @@ def test_code_that_is_nested_deeply_and_long_rules_of_hyphens_are_no_trouble():
     assert unseen_words(f"FINAL('{rule} Elm-9 well-Known')", rule) == "Elm-9"
     assert unseen_words("FINAL('well-Known')", rule) == "Known"
     assert nearest_word("Elm-8", "FINAL('Elm-8')", f"{rule} Elm-9") == "Elm-9"
+
+
+def test_rows_of_either_value_are_doubted_where_each_is_counted_alone():
+    question = "List the pairs of users with at least 2 lines about 'tea' and at least one about 'jam'."
+    code = "x = rows[(rows['label'] == 'tea') | (rows['label'] == 'jam')]\ncounts = x['user'].value_counts() >= 2"
+    (told,) = CodeDoubts(question).of(code)
+    assert "from `rows[rows['label'] == 'tea']` and from `rows[rows['label'] == 'jam']`" in told
+    assert CodeDoubts("How many lines are about 'tea' or 'jam'?").of(code) == []
+    other = "x = rows[(rows['label'] == 'tea') | (rows['user'] == 'jam')] > 2"
+    assert CodeDoubts(question).of(other) == []
+
+
+def test_a_column_of_true_and_false_that_code_leaves_out_is_told():
+    doubts = CodeDoubts("What is the mean price of orders that were not refunded?", table="rows")
+    doubts.flags = [("refunded", False)]
+    (told,) = doubts.of("result = rows['price'].mean()")
+    assert "`rows = rows[~rows['refunded']]`" in told
+    assert doubts.of("result = rows[rows['refunded'] == False]['price'].mean()") == []

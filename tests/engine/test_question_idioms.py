@@ -5,7 +5,7 @@ import itertools
 import pandas as pd
 import pytest
 
-from rlm_jupyter.engine.agent.question_columns import Column, Named, chosen_columns
+from rlm_jupyter.engine.agent.question_columns import Column, Named, asked_flags, chosen_columns
 from rlm_jupyter.engine.agent.question_idioms import idioms
 from rlm_jupyter.engine.agent.question_terms import labels, quoted
 
@@ -167,3 +167,38 @@ def test_duplicates_are_dropped_before_rows_are_selected():
     assert lines[0] == "rows = rows.drop_duplicates('invoice')  # each once"
     assert "== '2025-11'" in lines[1]
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("question", "test"),
+    [
+        ("What is the mean `price` of the orders of 'tea' that were not refunded?", "& (~rows['refunded'])"),
+        ("How many unrefunded orders of 'tea' are there?", "& (~rows['refunded'])"),
+        ("How many orders of 'tea' have not been refunded?", "& (~rows['refunded'])"),
+        ("How many orders of 'tea' that were refunded are there?", "& (rows['refunded'])"),
+    ],
+)
+def test_a_column_of_true_and_false_selects_as_the_question_says(question, test):
+    (line, *_) = idioms(question, ORDERS, [Named("supplier", "tea")])
+    assert test in line
+    rows = pd.DataFrame({"supplier": ["tea", "tea", "jam"], "refunded": [True, False, False]})
+    assert len(run([line], rows=rows)["selected"]) == 1
+
+
+def test_a_share_is_of_all_rows():
+    assert asked_flags("Which supplier has the highest share of orders that were refunded?", ORDERS) == []
+    assert asked_flags("How many orders were delivered?", ORDERS) == []
+
+
+@pytest.mark.parametrize(("rose", "wanted"), [("rose", "Hollis"), ("fell", "Corvex")])
+def test_the_group_that_explains_a_change_is_found_by_the_lines_as_they_stand(rose, wanted):
+    question = f"The share of refunded orders {rose} in the course of the time. Which supplier explains it?"
+    lines = idioms(question, ORDERS)
+    months = pd.to_datetime([f"2025-{month:02d}-01" for month in range(1, 9) for _ in range(30)])
+    refunded = [row % 3 == (1 if row < 120 else 0) for row in range(240)]
+    rows = pd.DataFrame(
+        {"date": months, "supplier": ["Hollis", "Corvex", "Aldana"] * 80, "refunded": refunded}
+    )
+    change = run(lines, rows=rows)["change"]
+    assert (change.idxmax() if rose == "rose" else change.idxmin()) == wanted
+    assert ("change.idxmax()" if rose == "rose" else "change.idxmin()") in "\n".join(lines)

@@ -42,8 +42,13 @@ _SEVERAL: Final = re.compile(
     r"|\bwhich \w+ \w+s (?:are|were|have|do)\b",
     re.IGNORECASE,
 )
+_VERBS: Final = (
+    r"(?:has|is|was|does|explains|causes|drives|makes|sells|buys|leads|earns|costs|spends|accounts|stands|loses|wins|grows"
+    r"|rises|falls|needs|owns|holds|comes|goes|gets|gives|takes|appears|occurs|differs|contains|belongs|contributes)\b"
+)
+"""Behind a noun: what does something is one thing, where `which error codes` asks for several."""
 _ONE: Final = re.compile(
-    r"\b(?:which|what) (?!are\b|were\b|of\b)[a-z]*[a-rt-z]\b(?! (?!has\b|is\b|was\b|does\b)\w+s\b)"
+    rf"\b(?:which|what) (?!are\b|were\b|of\b)[a-z]*[a-rt-z]\b(?! (?!{_VERBS})\w+s\b)"
     r"|\bwhat (?:is|was) the\b|\bwho\b|\bwhen\b",
     re.IGNORECASE,
 )
@@ -71,6 +76,11 @@ _LEFT_OUT: Final = (
     "The line `{line}` has the form of those that your answer is from. If it answers the question too, the block is "
     "`FINAL([{items}])`."
 )
+
+
+_GROUPS: Final = re.compile(r"\b(?:which|who|when)\b", re.IGNORECASE)
+_SUM: Final = re.compile(r"\b(?:total|sum|altogether|in all)\b", re.IGNORECASE)
+_MEAN: Final = re.compile(r"\b(?:average|mean)\b", re.IGNORECASE)
 
 
 def answer_in_words(code: str, variables: Collection[str], shown: str) -> str | None:
@@ -220,7 +230,11 @@ class AnswerKinds:
         return text.format(name=name, summary=about.get("summary", "more than one"))
 
     def _best(self) -> tuple[str, str] | None:
-        """Returns which of several values the question asks for, and the method of a column that tells where it is."""
+        """Returns which of several values the question asks for, and the method of a column that tells it."""
+        if not _GROUPS.search(self._question) and (made := _SUM.search(self._question)) is not None:
+            return made[0].lower(), "sum"
+        if not _GROUPS.search(self._question) and (made := _MEAN.search(self._question)) is not None:
+            return made[0].lower(), "mean"
         for pattern, which, method in _EXTREMES:
             if re.search(pattern, self._question, re.IGNORECASE):
                 return which, method

@@ -13,7 +13,7 @@ from rlm_jupyter.engine.agent.unused_conditions import unused_conditions
 from rlm_jupyter.engine.reply.python_syntax import parsed, source_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _PART_OF_DATE: Final = re.compile(r"\d{4}(?:-\d\d)?")
 LABEL: Final = "label"
@@ -26,6 +26,11 @@ _DISTINCT: Final = frozenset(
 _EACH_ONCE: Final = (ast.Set, ast.SetComp, ast.Dict, ast.DictComp)
 """What has each item once, by its call and by its form."""
 _SOURCE: Final = 60
+_READ: Final = 2000
+_EACH_ALONE: Final = re.compile(
+    r"\bat least (?:\d{1,6}|one|two|three|four|five)\b.{0,80}\band\b.{0,40}\bat least\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 @dataclass
@@ -40,6 +45,7 @@ class CodeDoubts:
         column: the column of sentences in the data; empty for none.
         table: the variable of the table that was made of the data; empty for none.
         key: the column that tells its rows apart; empty for not known.
+        flags: columns of True and False by which the question selects, and the value that it wants.
         longer: terms of the question that are values of a column, where longer values contain them; with the column.
     """
 
@@ -48,6 +54,7 @@ class CodeDoubts:
     column: str = ""
     table: str = ""
     key: str = ""
+    flags: Sequence[tuple[str, bool]] = ()
     longer: dict[str, str] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
 
@@ -63,7 +70,8 @@ class CodeDoubts:
             *_words_in_sentences(tree, self.column, labels(self.question)),
         ]
         found += _parts_of_values(tree, self.longer)
-        found += unused_conditions(self.question, tree, code, self.table, self.key)
+        found += _counts_of_either(tree, self.question)
+        found += unused_conditions(self.question, tree, code, self.table, self.key, self.flags)
         new = [text for text in dict.fromkeys(found) if text not in self._told]
         self._told.update(new)
         return new
@@ -84,6 +92,32 @@ def _parts_of_values(tree: ast.Module, longer: Mapping[str, str]) -> Iterator[st
                 f"`contains({term})` also takes longer values of `{column}` that hold it. To take just {term}, "
                 f"write `== {term}` instead."
             )
+
+
+def _counts_of_either(tree: ast.Module, question: str) -> Iterator[str]:
+    """Find rows of either of two values, where the question counts those of each alone."""
+    if not _EACH_ALONE.search(question[:_READ]):
+        return
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)):
+            continue
+        one, other = node.left, node.right
+        if not (
+            isinstance(one, ast.Compare)
+            and isinstance(other, ast.Compare)
+            and isinstance(one.ops[0], ast.Eq)
+            and isinstance(other.ops[0], ast.Eq)
+            and isinstance(one.left, ast.Subscript)
+            and ast.dump(one.left) == ast.dump(other.left)
+        ):
+            continue
+        first, second, table = source_of(one), source_of(other), source_of(one.left.value)
+        if len(first) + len(second) <= 2 * _SOURCE:
+            yield (
+                f"`|` takes the rows of either, so both are counted together. Count each alone, from "
+                f"`{table}[{first}]` and from `{table}[{second}]`."
+            )
+            return
 
 
 def _constant_conditions(tree: ast.Module) -> Iterator[str]:

@@ -16,7 +16,7 @@ from rlm_jupyter.engine.agent.answer_checks import AnswerKinds, answer_in_words,
 from rlm_jupyter.engine.agent.attempts import Attempt, Attempts, key_of, may_differ
 from rlm_jupyter.engine.agent.code_doubts import LABEL, CodeDoubts, label_line
 from rlm_jupyter.engine.agent.first_look import DERIVED, HELPERS, Look
-from rlm_jupyter.engine.agent.question_columns import chosen_columns
+from rlm_jupyter.engine.agent.question_columns import asked_flags, chosen_columns
 from rlm_jupyter.engine.agent.question_idioms import idioms
 from rlm_jupyter.engine.agent.question_terms import labels
 from rlm_jupyter.engine.agent.shown_lines import missing_lines
@@ -113,6 +113,7 @@ class Guidance:
         self.doubts.column = self.look.texts
         self.doubts.longer = {each.term: each.column for each in look.named if each.longer}
         self.doubts.key = chosen_columns(self._question, look.columns).get("key", "")
+        self.doubts.flags = asked_flags(self._question, look.columns)
         table = look.data.strip("`")
         self.doubts.table = table if table.isidentifier() and table not in {"context", *self._names} else ""
 

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 KINDS: Final = ("date", "flag", "number", "integer", "text")
 _WORD: Final = re.compile(r"[^\W_]{2,}")
 _MARKED: Final = re.compile(r"`([^`\n]{1,60})`")
+_READ: Final = 2000
+_MOST_FLAGS: Final = 2
+_OF_ALL: Final = re.compile(
+    r"\b(?:share|rate|percentage|proportion|fraction|per ?cent)\b|%|\bmore (?:often|likely)\b", re.IGNORECASE
+)
+"""Words of a question about a part of all rows: for it none are left out before."""
 _STEM: Final = 6
 """Characters of a word by which it is told from others: `refunded` is asked for as refunds."""
 
@@ -54,7 +60,7 @@ def chosen_columns(question: str, columns: Sequence[Column]) -> dict[str, str]:
     Returns:
         `date`, `flag`, `number` (of which something is computed), `group` (by which), `key` (that tells rows apart).
     """
-    asked = question[:2000]
+    asked = question[:_READ]
     marked = set(_MARKED.findall(asked))
     stems = [_stem(word) for word in _WORD.findall(asked)]
     named = sorted(
@@ -89,6 +95,37 @@ def chosen_columns(question: str, columns: Sequence[Column]) -> dict[str, str]:
     if keys:
         found["key"] = keys[0]
     return found
+
+
+def asked_flags(question: str, columns: Sequence[Column]) -> list[tuple[str, bool]]:
+    """Returns the columns of True and False by which a question selects rows, each with the value that it wants.
+
+    Args:
+        question: verbatim.
+        columns: of the table.
+    """
+    asked = question[:_READ]
+    if _OF_ALL.search(asked):
+        return []
+    found = []
+    for column in columns:
+        own = [re.escape(_stem(word)) for word in _WORD.findall(column.name)]
+        if column.kind != "flag" or not own:
+            continue
+        name = r"\w{0,12}[\W_]+".join(own) + r"\w{0,12}"
+        if re.search(
+            rf"\b(?:not|never|without|no)\s+(?:yet\s+|been\s+)?{name}|\b(?:un|non-?){name}",
+            asked,
+            re.IGNORECASE,
+        ):
+            found.append((column.name, False))
+        elif re.search(
+            rf"\b(?:that|which|who|they)\s+(?:was|were|are|is|have been|has been)\s+{name}",
+            asked,
+            re.IGNORECASE,
+        ):
+            found.append((column.name, True))
+    return found[:_MOST_FLAGS]
 
 
 def _is_asked(name: str, stems: Iterable[str]) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from rlm_jupyter.engine.agent.question_columns import chosen_columns
+from rlm_jupyter.engine.agent.question_columns import asked_flags, chosen_columns
 from rlm_jupyter.engine.agent.question_terms import labels, quoted
 
 if TYPE_CHECKING:
@@ -73,6 +73,16 @@ _IDIOMS: Final = (
     (r"\bduplicates?\b|\btwice\b|\bcount it once\b", "rows = rows.drop_duplicates({key})  # each once"),
     (r"\bmonth", "month = rows[{date}].dt.strftime('%Y-%m')  # such as '2025-03'"),
 )
+_WHOSE: Final = (
+    r"\bwhich [a-z]+ (?:explains|causes|caused|drives|drove|is behind|is responsible|accounts|leads|stands out|rose"
+    r"|fell)\b"
+)
+_CHANGE: Final = (
+    "change = shares.tail(3).mean() - shares.head(3).mean()  # of each group; {which}: change.{method}()"
+)
+_FELL: Final = re.compile(
+    r"\b(?:fell|falls?|fall|drop|dropped|decline|declined|decrease|decreased)\b", re.IGNORECASE
+)
 _SELECTED_OVER_TIME: Final = (
     "shares = selected.groupby(selected[{date}].dt.strftime('%Y-%m'))[{flag}].mean()  # the share of True by month",
     "high = shares[shares > (shares.min() + shares.max()) / 2]  # the first month of it: high.index[0]",
@@ -128,7 +138,8 @@ def idioms(
         tests = [(labelled, term) for term in terms if term in offered]
     else:
         tests = [(each.column, each.term) for each in named]
-    first = selection(asked, tests, chosen.get("date"), code="level" in {column.name for column in columns})
+    of_code = "level" in {column.name for column in columns}
+    first = selection(asked, tests, chosen.get("date"), flags=asked_flags(asked, columns), code=of_code)
     found = [
         line.format(**written, n=_NUMBERS.get(count, count)) if "{" in line else line
         for pattern, line in _IDIOMS
@@ -136,6 +147,10 @@ def idioms(
     ]
     if first and re.search(_OVER_TIME, asked, re.IGNORECASE | re.DOTALL):
         found = [line.format(**written) for line in _SELECTED_OVER_TIME]
+    elif re.search(_OVER_TIME, asked, re.IGNORECASE | re.DOTALL) and re.search(_WHOSE, asked, re.IGNORECASE):
+        which, method = ("fell most", "idxmin") if _FELL.search(asked) else ("rose most", "idxmax")
+        at = next(at for at, line in enumerate(found) if line.startswith("month = "))
+        found.insert(at + 1, _CHANGE.format(which=which, method=method))
     product = _PRODUCT.search(asked)
     if product is not None:
         found.insert(0, f"rows['total'] = rows['{product[1]}'] * rows['{product[2]}']")
@@ -146,7 +161,12 @@ def idioms(
 
 
 def selection(
-    question: str, named: Sequence[tuple[str, str]], date: str | None, *, code: bool = False
+    question: str,
+    named: Sequence[tuple[str, str]],
+    date: str | None,
+    *,
+    flags: Sequence[tuple[str, bool]] = (),
+    code: bool = False,
 ) -> str:
     """Returns the line that selects the rows of a table which a question names; empty if it names two of one column.
 
@@ -154,11 +174,16 @@ def selection(
         question: verbatim.
         named: columns, and the terms of the question that are values in them.
         date: the column of dates that the question is about; None for none.
+        flags: columns of True and False by which the question selects, and the value that it wants.
         code: whether the table is of source code.
     """
     if len({column for column, _ in named}) < len(named):
         return ""
     tests = [(f"rows[{column!r}] == {term!r}", repr(term)) for column, term in named]
+    tests += [
+        (f"rows[{column!r}]" if wanted else f"~rows[{column!r}]", column if wanted else f"not {column}")
+        for column, wanted in flags
+    ]
     if date is not None:
         tests += [
             (test.format(date=repr(date), value=repr(found[1])), found[0].strip())

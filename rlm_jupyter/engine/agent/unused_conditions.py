@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from rlm_jupyter.engine.agent.question_terms import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _READ: Final = 2000
 _MOST: Final = 6
@@ -27,7 +27,12 @@ _DISTINCT: Final = re.compile(r"\b(?:drop_duplicates|duplicated|unique|nunique|s
 
 
 def unused_conditions(
-    question: str, tree: ast.Module, code: str, table: str = "", key: str = ""
+    question: str,
+    tree: ast.Module,
+    code: str,
+    table: str = "",
+    key: str = "",
+    flags: Sequence[tuple[str, bool]] = (),
 ) -> Iterator[str]:
     """Find what a question asks for and code that computes something does not use.
 
@@ -37,6 +42,7 @@ def unused_conditions(
         code: that ran.
         table: the variable of the table that was made of the data; empty for none.
         key: the column that tells its rows apart; empty for not known.
+        flags: columns of True and False by which the question selects, and the value that it wants.
 
     Yields:
         A sentence for each, with the line that mends it where there is one.
@@ -49,6 +55,7 @@ def unused_conditions(
             select = f"{table} = {table}[({table} == {term!r}).any(axis=1)]"
             how = f" To do so, put `{select}` before it and change nothing else." if table else ""
             yield f"Your code does not use {term!r}, which the question names: it may have to select by it.{how}"
+    yield from _unused_flags(code, table, flags)
     for date in list(dict.fromkeys(_DATE.findall(asked)))[:_MOST]:
         if date not in code and date[:4] not in code:
             yield f"Your code does not use {date}, and the question asks for it: select by the date."
@@ -62,6 +69,15 @@ def unused_conditions(
             f"{table} = {table}.drop_duplicates({key!r})" if key else f"{table} = {table}.drop_duplicates()"
         )
         yield f"The question counts each once, and your code counts all rows. Put `{once}` before it."
+
+
+def _unused_flags(code: str, table: str, flags: Sequence[tuple[str, bool]]) -> Iterator[str]:
+    for column, wanted in flags if table else ():
+        if column not in code:
+            test = f"{table}[{column!r}]" if wanted else f"~{table}[{column!r}]"
+            what = "of those with" if wanted else "of those without"
+            how = f"Put `{table} = {table}[{test}]` before it and change nothing else."
+            yield f"Your code does not use the column {column!r}, and the question is {what} it. {how}"
 
 
 def _computes(tree: ast.Module) -> bool:
