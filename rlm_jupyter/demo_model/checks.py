@@ -42,7 +42,12 @@ UNCHECKED = Checked(False, "There is no turn left for a check: I answer.")
 def checked(talk: Talk) -> Checked | None:
     """Returns what came of the check since the question; None if there was none."""
     at = next(
-        (at for at, reply in enumerate(talk.replies) if re.search(r"^again = ", reply, re.MULTILINE)), None
+        (
+            at
+            for at, reply in enumerate(talk.replies)
+            if re.search(r"^(?:whole, )?again = ", reply, re.MULTILINE)
+        ),
+        None,
     )
     if at is None:
         return None
@@ -59,16 +64,16 @@ def checked(talk: Talk) -> Checked | None:
 
 
 def agree(label: str, one: str, other: str) -> str:
-    """Returns the line that prints whether two numbers agree, up to what floats and float32 lose in sums.
+    """Returns the line that prints whether two numbers agree.
 
     Args:
         label: `WHOLE` or `SECOND`.
         one: code of a number.
-        other: code of a number.
+        other: name of a number.
     """
     return f'print("{label}:", {close(one, other)})'
 
 
 def close(one: str, other: str) -> str:
-    """Returns the code for whether two numbers agree."""
-    return f"np.isclose({one}, {other}, rtol=1e-6, equal_nan=True)"
+    """Returns the code for whether a number is that of a name, up to what floats lose in sums."""
+    return f"abs({one} - {other}) <= 1e-6 * (1 + abs({other}))"

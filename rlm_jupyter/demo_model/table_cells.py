@@ -94,7 +94,7 @@ def spread(plan: Plan) -> str:
     if several:  # the tables are the parts
         columns = rows.lines[-1].removeprefix("rows = rows")
         split = f"parts = [table{columns} for table in ({', '.join((plan.table, *plan.others))})]"
-        look = 'print([len(part) for part in parts], "rows; missing:", [part.isna().sum().sum() for part in parts])'
+        look = 'print([len(part) for part in parts], "rows; missing:", sum(part.isna().sum().sum() for part in parts))'
         lines: tuple[str, ...] = (split, look)
     else:
         cut = f"rows.iloc[i * len(rows) // {PARTS}:(i + 1) * len(rows) // {PARTS}]"
@@ -172,6 +172,7 @@ def splits(plan: Plan, dates: int, step: str) -> str:
     least = 7 if dates >= 60 else 4  # noqa: PLR2004 - so many dates on both sides
     change = {"rise": "gap / noise", "fall": "-gap / noise", "change": "(gap / noise).abs()"}[plan.direction]
     return cell(
+        "import numpy as np",
         f"daily = daily{step}" if step else "",
         "n, day = len(daily), np.arange(len(daily))[:, None]",
         "before = daily.expanding().mean().shift()      # the mean of all days before a day",
@@ -183,7 +184,6 @@ def splits(plan: Plan, dates: int, step: str) -> str:
         "best = [(on, *(table.at[on, name] for table in (before, after, t))) for name, on in t.idxmax().items()]",
         'splits = pd.DataFrame(best, t.columns, ["since", "before", "after", "t"]).sort_values("t", ascending=False)',
         'print((splits["t"] >= 5).sum(), "of", len(splits), "change clearly")',
-        "splits.head(5)",
     )
 
 

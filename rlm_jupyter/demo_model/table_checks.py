@@ -9,8 +9,8 @@ from rlm_jupyter.demo_model import table_answers as answers
 from rlm_jupyter.demo_model.checks import SECOND, WHOLE, agree, close
 from rlm_jupyter.demo_model.literals import listed, literal
 from rlm_jupyter.demo_model.plan import Part, Plan
+from rlm_jupyter.demo_model.table_cells import cell
 from rlm_jupyter.demo_model.table_rows import Rows
-
 
 # ---- groups, and one figure of all rows
 
@@ -22,23 +22,22 @@ def groups(plan: Plan, rows: Rows) -> str:
     part, group = rows.part, literal(rows.part.group or "")
     lines = [answers.top_group(plan), *_known(rows)]
     if part.measure is None:
-        lines += [
-            f'again = (known[{group}] == top).sum()',
+        return cell(
+            *lines,
+            f"again = (known[{group}] == top).sum()",
             f'print("{WHOLE}:", total.sum() == len(known))',
             f'print("{SECOND}:", amount == again)',
-        ]
-        return "\n".join(lines)
-    lines.append(f"values = known[{literal(part.measure)}].astype(float)")
-    lines.append(f"again = values[known[{group}] == top].{plan.how}()")
-    if plan.how == "mean":
-        lines.append(f"sizes = values.groupby(known[{group}]{rows.observed}).count()")
-    whole = {
-        "sum": ("total.sum()", "values.sum()"),
-        "mean": ("(total * sizes).sum() / sizes.sum()", "values.mean()"),
-        "max": ("total.max()", "values.max()"),
-        "min": ("total.min()", "values.min()"),
-    }[plan.how]
-    return "\n".join([*lines, agree(WHOLE, *whole), agree(SECOND, "amount", "again")])
+        )
+    mean = plan.how == "mean"
+    together = "(total * sizes).sum() / sizes.sum()" if mean else f"total.{plan.how}()"
+    return cell(
+        *lines,
+        f"values = known[{literal(part.measure)}].astype(float)",
+        f"sizes = values.groupby(known[{group}]{rows.observed}).count()" if mean else "",
+        f"whole, again = values.{plan.how}(), values[known[{group}] == top].{plan.how}()",
+        agree(WHOLE, together, "whole"),
+        agree(SECOND, "amount", "again"),
+    )
 
 
 def _known(rows: Rows) -> tuple[str, ...]:
@@ -52,20 +51,23 @@ def _known(rows: Rows) -> tuple[str, ...]:
 
 
 def _amount(plan: Plan, rows: Rows) -> str:
-    """Returns the cell that checks one figure of all rows, by adding it up from two halves of them."""
+    """Returns the cell that checks one figure of all rows, by that of two halves of them."""
     code, measure = rows.code, rows.part.measure
     halves = (f"half = len({code}) // 2", f"parts = [{code}.iloc[:half], {code}.iloc[half:]]")
     if measure is None:
-        again = ("again = sum(map(len, parts))", f'print("{WHOLE}:", amount == again)')
-        return "\n".join((*halves, *again))
-    columns = f"[part[{literal(measure)}].astype(float) for part in parts]"
+        return cell(*halves, "again = sum(map(len, parts))", agree(WHOLE, "amount", "again"))
     again = {
         "sum": "sum(part.sum() for part in parts)",
         "mean": "sum(part.sum() for part in parts) / sum(part.count() for part in parts)",
-        "max": "np.nanmax([part.max() for part in parts])",
-        "min": "np.nanmin([part.min() for part in parts])",
+        "max": "pd.Series([part.max() for part in parts]).max()",
+        "min": "pd.Series([part.min() for part in parts]).min()",
     }[plan.how]
-    return "\n".join((*halves, f"parts = {columns}", f"again = {again}", agree(WHOLE, "amount", "again")))
+    return cell(
+        *halves,
+        f"parts = [part[{literal(measure)}].astype(float) for part in parts]",
+        f"again = {again}",
+        agree(WHOLE, "amount", "again"),
+    )
 
 
 # ---- a change over time
@@ -74,23 +76,33 @@ def _amount(plan: Plan, rows: Rows) -> str:
 def breakout(plan: Plan, rows: Rows) -> str:
     """Returns the cell that chooses the largest of the clear changes, and checks it on the rows themselves."""
     part = rows.part
-    date = literal(part.date or "")
-    lines = [answers.top_split(), f"own = {_own(rows, 'top')}", f"early = own[{date}] < since", "days = (daily.index < since).sum()"]
+    early = "early.sum()"
+    if part.measure is not None:
+        early = f"own.loc[early, {literal(part.measure)}].astype(float).sum()"
     if plan.how == "mean":
-        lines += _days_again(rows, "top")
+        again = _days_again(rows, "top")
     else:
-        many = "early.sum()" if part.measure is None else f"own.loc[early, {literal(part.measure)}].astype(float).sum()"
-        lines += [f"again = {many} / days", agree(SECOND, "before", "again"), *_whole_of_days(rows)]
-    lines.append('print("rows a day:", early.sum() / days, "before,", (~early).sum() / (len(daily) - days), "since")')
-    return "\n".join(lines)
+        again = (
+            f"again = {early} / days",
+            agree(SECOND, "before", "again"),
+            *_whole(rows, "daily.sum().sum()"),
+        )
+    return cell(
+        answers.top_split(),
+        f"own = {_own(rows, 'top')}",
+        f"early, days = own[{literal(part.date or '')}] < since, (daily.index < since).sum()",
+        *again,
+        'print("rows a day:", early.sum() / days, "before,", (~early).sum() / (len(daily) - days), "since")',
+        "clear.head(5)",
+    )
 
 
 def nothing_clear(plan: Plan, rows: Rows) -> str:
     """Returns the cell that checks the figures in which nothing breaks out."""
     if plan.how == "mean":
         own = ("nearest = splits.index[0]", f"own = {_own(rows, 'nearest')}")
-        return "\n".join((*own, *_days_again(rows, "nearest"), "splits.head(5)"))
-    return "\n".join(("again = daily.sum().sum()", *_whole_of_days(rows), "splits.head(5)"))
+        return cell(*own, *_days_again(rows, "nearest"), "splits.head(5)")
+    return cell("again = daily.sum().sum()", *_whole(rows, "again"), "splits.head(5)")
 
 
 def _own(rows: Rows, name: str) -> str:
@@ -102,56 +114,53 @@ def _own(rows: Rows, name: str) -> str:
 def _days_again(rows: Rows, name: str) -> tuple[str, ...]:
     """Returns the lines that compute the means of one group's days again, from its own rows."""
     date, measure = literal(rows.part.date or ""), literal(rows.part.measure or "")
-    days = f"daily.loc[again.index, {name}].astype(float)"
     return (
         f"again = own.groupby(own[{date}].dt.normalize())[{measure}].mean().dropna().astype(float)",
-        f'print("{SECOND}:", np.allclose({days}, again, rtol=1e-6))',
+        f"differs = (daily.loc[again.index, {name}].astype(float) - again).abs().max()",
+        f'print("{SECOND}:", differs <= 1e-6 * (1 + again.abs().max()))',
     )
 
 
-def _whole_of_days(rows: Rows) -> tuple[str, ...]:
+def _whole(rows: Rows, together: str) -> tuple[str, ...]:
+    """Returns the lines that compare the sum of all groups and days with that of the rows that have both."""
     part = rows.part
-    known = f"known = {rows.code}.dropna(subset={listed(part.keys)})"
-    whole = "len(known)" if part.measure is None else f"known[{literal(part.measure)}].astype(float).sum()"
-    return known, agree(WHOLE, "daily.sum().sum()", whole)
+    known = f"{rows.code}.dropna(subset={listed(part.keys)})"
+    value = (
+        f"len({known})" if part.measure is None else f"{known}[{literal(part.measure)}].astype(float).sum()"
+    )
+    return f"whole = {value}", agree(WHOLE, together, "whole")
 
 
 # ---- profiles
 
 
 def profile(plan: Plan) -> str:
-    """Returns the cell that counts the values of a table again, in all columns at once."""
-    tables = [plan.table, *plan.others]
-    if len(tables) == 1:
-        filled, size = f"{plan.table}.count().sum()", f"{plan.table}.size"
-    else:
-        filled = f"sum(table.count().sum() for table in ({', '.join(tables)}))"
-        size = f"sum(table.size for table in ({', '.join(tables)}))"
-    return "\n".join((
-        f"again = {size} - {filled}",
-        f'print("{SECOND}:", profile["missing"].sum() == again)',
-        'print("of each type:", profile["dtype"].value_counts().to_dict())',
-        'print("without any value:", profile.loc[profile["different"] == 0, "column"].tolist())',
+    """Returns the cell that counts the missing values of a table again, in all columns at once."""
+    again = f"{plan.table}.size - {plan.table}.count().sum()"
+    if plan.others:
+        tables = ", ".join((plan.table, *plan.others))
+        again = f"sum(table.size - table.count().sum() for table in ({tables}))"
+    return cell(
+        f"again = {again}",
+        agree(SECOND, 'profile["missing"].sum()', "again"),
+        'print("columns of each type:", profile["dtype"].value_counts().to_dict())',
+        'print("without a value:", profile.loc[profile["different"] == 0, "column"].tolist())',
         'print("with one value only:", profile.loc[profile["different"] == 1, "column"].tolist())',
-    ))
+    )
 
 
 # ---- a part, in a sub-agent
 
 
-def part_lines(part: Part, table: str) -> tuple[str, ...]:
-    """Returns the cell's lines in which a sub-agent looks at its rows, computes its table and checks it."""
-    keys = listed(part.keys)
-    if part.measure is None:
-        agrees = 'total["size"].sum() == len(known)'
-    else:
-        figure = "sum" if part.mean else part.measure
-        agrees = close(f"total[{literal(figure)}].sum()", f"known[{literal(part.measure)}].astype(float).sum()")
-    return (
-        "import numpy as np" if part.measure is not None else "",
+def part_cell(part: Part, table: str) -> str:
+    """Returns the cell in which a sub-agent looks at its rows, computes its table, checks it and answers."""
+    figure = "size" if part.measure is None else "sum" if part.mean else part.measure
+    whole = "len(known)" if part.measure is None else f"known[{literal(part.measure)}].astype(float).sum()"
+    return cell(
         'print(len(context), "rows; missing:", context.isna().sum().to_dict())',
         f"total = {table}",
-        f"known = context.dropna(subset={keys})",
-        f'assert {agrees}, "the groups do not add up to the rows"',
+        f"known = context.dropna(subset={listed(part.keys)})",
+        f"whole = {whole}",
+        f'assert {close(f"total[{literal(figure)}].sum()", "whole")}, "the groups do not add up to the rows"',
         "FINAL(total)",
     )

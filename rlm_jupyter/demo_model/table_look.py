@@ -118,7 +118,7 @@ def _code(talk: Talk, name: str, code: str, kind: str, count: int) -> str:
 def _first_cell(tables: Mapping[str, tuple[str, str]]) -> str:
     """Returns the cell that makes the tables, where they are not yet of pandas, and looks at them."""
     made = {name: KINDS_OF_TABLES[kind].format(code) for name, (code, kind) in tables.items()}
-    imports = "import json\nimport numpy as np\nimport pandas as pd\n"
+    imports = "import json\nimport pandas as pd\n"
     if len(tables) > 1:
         items = ", ".join(f"{name!r}: {code}" for name, code in made.items())
         return f"{imports}tables = {{{items}}}\n{_look_at(made)}"

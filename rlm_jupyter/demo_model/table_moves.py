@@ -245,4 +245,4 @@ def part_move(talk: Talk, part: Part) -> str:
         else "My part is small enough to do here."
     )
     table = cells.part_table(part, observed=observed)
-    return say(thought, cells.cell(*checks.part_lines(part, table)))
+    return say(thought, checks.part_cell(part, table))

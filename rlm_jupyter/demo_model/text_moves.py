@@ -119,4 +119,4 @@ def part_move(talk: Talk, part: Part) -> str:
         if talk.turn > 1
         else "My part is small enough to read here."
     )
-    return say(thought, cells.cell(*checks.part_lines(part, cells.found_in(part))))
+    return say(thought, checks.part_cell(part, cells.found_in(part)))
