@@ -122,6 +122,6 @@ def _on_line(body: list[ast.stmt], line: int) -> list[ast.stmt]:
 def _normal(text: str) -> str:
     """Returns a statement as it is written after it was read once, as those of the code were."""
     try:
-        return ast.unparse(parsed(text))
+        return "\n".join(map(ast.unparse, parsed(text).body))  # one by one: a text alone is no docstring
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return text

@@ -18,6 +18,14 @@ def referenced(texts: list[str], body: str) -> list[str]:
     return kept
 
 
+def only_expression(function: str) -> str | None:
+    """Returns the expression that a function returns, if it does no more; else None."""
+    (node,) = parsed(function).body
+    body = node.body if isinstance(node, ast.FunctionDef) else []
+    only = body[0] if len(body) == 1 else None
+    return ast.unparse(only.value) if isinstance(only, ast.Return) and only.value is not None else None
+
+
 def without_nonlocal(node: ast.stmt) -> ast.stmt:
     """Returns a statement whose functions bind names of the module, and no longer of a function."""
 

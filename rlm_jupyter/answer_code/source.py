@@ -16,6 +16,7 @@ from rlm_jupyter.answer_code.code_places import Origin, places_of
 from rlm_jupyter.answer_code.code_text import (
     indent,
     literal,
+    only_expression,
     referenced,
     without_nonlocal,
 )
@@ -168,8 +169,11 @@ class Writer:
         parts = [part for part in [*head, *helpers, table, *looks, *tools, *rest] if part]
         function = "\n\n".join(parts) + "\n"
         call = f"answer({', '.join(parameters)})"
+        if (only := only_expression(body)) is not None:  # a cell that needs no names needs no function either
+            parts, rest, call = parts[:-1], rest[:-1], only
+            self._unpack(only)
         given = {*parameters, "context", root.read_into} if root.has_data else set()
-        source = f"{function}\n{call}\n"
+        source = "\n\n".join([*parts, call]) + "\n"
         places = places_of(source, self._origins)
         return Written(
             source=source,
@@ -306,6 +310,12 @@ class Writer:
         for origin in self._newest:
             origin.function = function
         self._origins += self._newest
+
+    def _unpack(self, only: str) -> None:
+        """Note that the expression which the root's function would return is a statement by itself."""
+        for origin in self._origins:
+            if origin.function == "answer" and origin.text == f"return {only}":
+                origin.text, origin.function = only, ""
 
     def _asks(self, sliced: AgentSlice) -> bool:
         return bool(sliced.used & words.WORDS) or sliced.dynamic

@@ -15,6 +15,7 @@ from rlm_jupyter.demo_model.read_chat import Talk
 WHOLE = "parts agree with the whole"
 SECOND = "second way agrees"
 _LINE = re.compile(rf"^({WHOLE}|{SECOND}): (True|False)$", re.MULTILINE)
+_PRINTED = re.compile(rf'^print\("(?:{WHOLE}|{SECOND}):"', re.MULTILINE)
 _WRONG = {
     WHOLE: "the parts do not add up to the whole",
     SECOND: "a second way of computing it gives another figure",
@@ -57,7 +58,7 @@ def checked(talk: Talk) -> Checked | None:
     if wrong:
         said = " and ".join(wrong)
         return Checked(False, f"The check failed: {said}. I say so.", f"A check failed: {said}. ")
-    if not lines:
+    if len(lines) < len(_PRINTED.findall(talk.replies[at])):
         remark = f"This could not be checked: {last_line(output)} ".replace("  ", " ")
         return Checked(False, "The check could not be done, and I say so.", remark)
     return Checked(True, "The check holds: I answer.")

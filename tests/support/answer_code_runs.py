@@ -143,7 +143,7 @@ CASES = {
     "a table that was chosen anew": orders("orders = orders[orders.refund > 4].copy()", "orders['x'] = 1", "FINAL(orders)", absent=("deepcopy",)),
     "generator over a later value": orders("least = 4\nbig = (x for x in orders.refund if x > least)\nleast = 10", "FINAL(list(big))"),
     "values used once": orders("counts = orders.supplier.value_counts()\nprint(counts)", "top = counts.idxmax()\nprint(top)", "FINAL(top)", present=("    return orders.supplier.value_counts().idxmax()\n",), most=0.9),
-    "a name used again and again": orders("rows = orders[orders.refund > 4]\nrows = rows.sort_values('refund')\nrows = rows.head(2)", "FINAL(rows)", present=("return orders[orders.refund > 4].sort_values('refund').head(2)",)),
+    "a name used again and again": orders("rows = orders[orders.refund > 4]\nrows = rows.sort_values('refund')\nrows = rows.head(2)", "FINAL(rows)", present=("\norders[orders.refund > 4].sort_values('refund').head(2)\n",), absent=("def answer",)),
     "a walrus in front of a comprehension": orders("few = (all_of := list(orders.supplier))[:2]\nshort = [name.lower() for name in few]", "FINAL([*short, len(all_of)])"),
     "a loop over what is used once": orders("few = orders.head(2)\nfound = {}\nrows = few.iterrows()\nfor _, row in rows:\n    found[row.supplier] = row.refund", "FINAL(found)"),
     "a loop that goes on while": orders("n = 0\nsteps = [1, 2, 3]\nlast = steps[-1]\nwhile n < last:\n    n += 1\n    steps.append(n)", "FINAL((n, steps, len(orders)))"),
