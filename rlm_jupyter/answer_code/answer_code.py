@@ -56,6 +56,14 @@ class AnswerCode(str):
         """The text."""
         return str(self)
 
+    def cell(self, taken: Iterable[str] = ()) -> str:
+        """Returns it as a cell that does not bind any of these names: with a function around it if need be.
+
+        Args:
+            taken: such as the names of a notebook's variables.
+        """
+        return self._written.as_function if self._written.binds & {*taken} else self.source
+
     @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the data."""

@@ -14,15 +14,17 @@ from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.alike import alike_key
 from rlm_jupyter.answer_code.code_places import Origin, places_of
 from rlm_jupyter.answer_code.code_text import (
+    ambiguous_imports,
+    assigned_dict,
     indent,
     literal,
-    only_expression,
     referenced,
     without_nonlocal,
 )
 from rlm_jupyter.answer_code.forgotten_imports import missing_import
 from rlm_jupyter.answer_code.history import AgentHistory, Completion, RunHistory
 from rlm_jupyter.answer_code.look_functions import look_source
+from rlm_jupyter.answer_code.plain_cell import plain_cell
 from rlm_jupyter.answer_code.plain_functions import IMPORTS, needed_helpers
 from rlm_jupyter.answer_code.recorded_answers import recorded_table
 from rlm_jupyter.answer_code.rewriting import Names, Rewriter, Target
@@ -57,7 +59,9 @@ class Written:
 
     Attributes:
         source: all of it: a cell that runs.
-        function: the same without the call at its end.
+        function: it as a function `answer`, with all that this needs and without a call.
+        as_function: it as that function and a call; the same as `source` if that is not a plain cell.
+        binds: the names that a plain cell binds besides imports and functions.
         parameters: of `answer`: the names of the data.
         steps: where each statement came from.
         statements: how many there are, those that several agents ran alike counted once.
@@ -72,6 +76,8 @@ class Written:
 
     source: str
     function: str
+    as_function: str
+    binds: frozenset[str]
     parameters: tuple[str, ...]
     steps: list[Step]
     statements: int
@@ -169,15 +175,26 @@ class Writer:
         parts = [part for part in [*head, *helpers, table, *looks, *tools, *rest] if part]
         function = "\n\n".join(parts) + "\n"
         call = f"answer({', '.join(parameters)})"
-        if (only := only_expression(body)) is not None:  # a cell that needs no names needs no function either
-            parts, rest, call = parts[:-1], rest[:-1], only
-            self._unpack(only)
+        as_function = f"{function}\n{call}\n"
+        taken = {
+            *parameters,
+            "context",
+            "question",
+            "answer",
+            *self._imports,
+            *bound_in(parsed(function).body),
+        }
+        plain = None if sliced.dynamic else plain_cell(body, taken)
+        if plain is not None:
+            parts, rest, call = parts[:-1], rest[:-1], plain.text
         given = {*parameters, "context", root.read_into} if root.has_data else set()
         source = "\n\n".join([*parts, call]) + "\n"
         places = places_of(source, self._origins)
         return Written(
             source=source,
             function=function,
+            as_function=as_function,
+            binds=frozenset() if plain is None else plain.names,
             parameters=parameters,
             steps=[replace(step, places=found) for step, found in zip(self._steps, places, strict=True)],
             statements=len(self._distinct),
@@ -311,12 +328,6 @@ class Writer:
             origin.function = function
         self._origins += self._newest
 
-    def _unpack(self, only: str) -> None:
-        """Note that the expression which the root's function would return is a statement by itself."""
-        for origin in self._origins:
-            if origin.function == "answer" and origin.text == f"return {only}":
-                origin.text, origin.function = only, ""
-
     def _asks(self, sliced: AgentSlice) -> bool:
         return bool(sliced.used & words.WORDS) or sliced.dynamic
 
@@ -357,7 +368,7 @@ class Writer:
         elif len(data) == 1 and data != ("context",):
             lines.append(f"context = {data[0]}")
         elif len(data) > 1:
-            lines.append(_as_dict("context = ", data))
+            lines.append(assigned_dict("context = ", data))
         return lines
 
     def _read_files(self, sliced: AgentSlice, data: tuple[str, ...], used: set[str]) -> list[str]:
@@ -367,7 +378,7 @@ class Writer:
             return []
         read = self.names("read_files")
         return [
-            _as_dict(f"{variable} = {read}(", data) + ")"
+            assigned_dict(f"{variable} = {read}(", data) + ")"
             if len(data) > 1
             else f"{variable} = {read}({(data or ('context',))[0]})"
         ]
@@ -431,7 +442,7 @@ class Writer:
     def _hoist(self, agent: _Agent, parameters: tuple[str, ...]) -> None:
         """Move imports to the top, where no other meaning of their names is in the way."""
         others = [node for node in agent.body if not isinstance(node, (ast.Import, ast.ImportFrom))]
-        taken = bound_in(others) | set(parameters) | {"answer"} | _ambiguous(agent.body)
+        taken = bound_in(others) | set(parameters) | {"answer"} | ambiguous_imports(agent.body)
         kept: list[ast.stmt] = []
         for node in agent.body:
             if not isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -576,21 +587,3 @@ class Writer:
         future = {line for line in found if line.startswith("from __future__")}
         plain = {line for line in found if line.startswith("import ")}
         return [*sorted(future), *sorted(plain), *sorted(found - future - plain)]
-
-
-def _ambiguous(body: list[ast.stmt]) -> set[str]:
-    """Returns the names that imports bind to different things, such as `datetime`."""
-    meant: dict[str, set[str]] = {}
-    for node in body:
-        if not isinstance(node, (ast.Import, ast.ImportFrom)):
-            continue
-        for alias in node.names:
-            one = copy.copy(node)
-            one.names = [alias]
-            for name in import_names(one):
-                meant.setdefault(name, set()).add(ast.unparse(one))
-    return {name for name, texts in meant.items() if len(texts) > 1}
-
-
-def _as_dict(begin: str, names: tuple[str, ...]) -> str:
-    return f"{begin}{{{', '.join(f'{name!r}: {name}' for name in names)}}}"

@@ -6,7 +6,7 @@ Do the groups add up to the whole, and does the figure of the answer come out ag
 from __future__ import annotations
 
 from rlm_jupyter.demo_model import table_answers as answers
-from rlm_jupyter.demo_model.checks import SECOND, WHOLE, agree, close
+from rlm_jupyter.demo_model.check_results import SECOND, WHOLE, agree, close
 from rlm_jupyter.demo_model.literals import listed, literal
 from rlm_jupyter.demo_model.plan import Part, Plan
 from rlm_jupyter.demo_model.table_cells import cell

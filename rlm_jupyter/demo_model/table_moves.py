@@ -9,7 +9,7 @@ from datetime import date
 from rlm_jupyter.demo_model import table_answers as answers
 from rlm_jupyter.demo_model import table_cells as cells
 from rlm_jupyter.demo_model import table_checks as checks
-from rlm_jupyter.demo_model.checks import UNCHECKED, checked
+from rlm_jupyter.demo_model.check_results import UNCHECKED, checked
 from rlm_jupyter.demo_model.literals import in_text
 from rlm_jupyter.demo_model.moves import (
     LARGE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rlm_jupyter.demo_model import text_answers as answers
-from rlm_jupyter.demo_model.checks import SECOND, WHOLE
+from rlm_jupyter.demo_model.check_results import SECOND, WHOLE
 from rlm_jupyter.demo_model.plan import Part, Plan
 from rlm_jupyter.demo_model.table_cells import cell
 from rlm_jupyter.demo_model.table_look import Seen

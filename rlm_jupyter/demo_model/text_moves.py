@@ -7,7 +7,7 @@ import re
 from rlm_jupyter.demo_model import text_answers as answers
 from rlm_jupyter.demo_model import text_cells as cells
 from rlm_jupyter.demo_model import text_checks as checks
-from rlm_jupyter.demo_model.checks import UNCHECKED, checked
+from rlm_jupyter.demo_model.check_results import UNCHECKED, checked
 from rlm_jupyter.demo_model.moves import (
     LARGE,
     SEVERAL,

@@ -94,7 +94,7 @@ def test_a_match_across_lines_that_a_count_by_lines_does_not_find_is_told():
 def test_where_the_check_raises_the_answer_says_that_it_is_unchecked():
     value = Talk("Which module has the most classes?", {None: "class A:\n", "b": ""}).value
     assert value["total"] == 1
-    assert value["answer"].startswith("This could not be checked: KeyError: nan ")
+    assert value["answer"].startswith("This could not be checked (KeyError: nan). 1 matches")
 
 
 def test_with_no_turn_left_for_a_check_it_answers_without_one():

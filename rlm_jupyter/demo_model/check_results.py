@@ -59,7 +59,7 @@ def checked(talk: Talk) -> Checked | None:
         said = " and ".join(wrong)
         return Checked(False, f"The check failed: {said}. I say so.", f"A check failed: {said}. ")
     if len(lines) < len(_PRINTED.findall(talk.replies[at])):
-        remark = f"This could not be checked: {last_line(output)} ".replace("  ", " ")
+        remark = f"This could not be checked ({last_line(output)}). "
         return Checked(False, "The check could not be done, and I say so.", remark)
     return Checked(True, "The check holds: I answer.")
 
