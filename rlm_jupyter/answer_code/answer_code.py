@@ -38,7 +38,7 @@ class AnswerCode(str):
 
     def __new__(cls, written: Written, of_characters: int, *, whole: bool = False) -> Self:
         """Make one of what was written."""
-        made = super().__new__(cls, written.source)
+        made = super().__new__(cls, written.cell.source)
         made._written, made.of_characters, made.whole = written, of_characters, whole
         made.verdict, made.detail, made._known_parts = "not tried", "", None
         return made
@@ -62,7 +62,7 @@ class AnswerCode(str):
         Args:
             taken: such as the names of a notebook's variables.
         """
-        return self._written.as_function if self._written.binds & {*taken} else self.source
+        return self._written.as_function.source if self._written.cell.binds & {*taken} else self.source
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from rlm_jupyter.answer_code.code_text import (
 from rlm_jupyter.answer_code.forgotten_imports import missing_import
 from rlm_jupyter.answer_code.history import AgentHistory, Completion, RunHistory
 from rlm_jupyter.answer_code.look_functions import look_source
-from rlm_jupyter.answer_code.plain_cell import plain_cell
+from rlm_jupyter.answer_code.plain_cell import AnswerCell, as_function, plain_cell
 from rlm_jupyter.answer_code.plain_functions import IMPORTS, needed_helpers
 from rlm_jupyter.answer_code.recorded_answers import recorded_table
 from rlm_jupyter.answer_code.rewriting import Names, Rewriter, Target
@@ -58,10 +58,8 @@ class Written:
     """The code behind an answer, in its parts.
 
     Attributes:
-        source: all of it: a cell that runs.
-        function: it as a function `answer`, with all that this needs and without a call.
-        as_function: it as that function and a call; the same as `source` if that is not a plain cell.
-        binds: the names that a plain cell binds besides imports and functions.
+        cell: all of it.
+        as_function: the same as a function `answer` and its call.
         parameters: of `answer`: the names of the data.
         steps: where each statement came from.
         statements: how many there are, those that several agents ran alike counted once.
@@ -74,10 +72,8 @@ class Written:
         looks: functions of a first look that it calls.
     """
 
-    source: str
-    function: str
-    as_function: str
-    binds: frozenset[str]
+    cell: AnswerCell
+    as_function: AnswerCell
     parameters: tuple[str, ...]
     steps: list[Step]
     statements: int
@@ -173,34 +169,21 @@ class Writer:
         head = ["\n".join(self._import_lines())]
         rest = [*self._functions_shared.values(), *referenced(self._texts, body), body]
         parts = [part for part in [*head, *helpers, table, *looks, *tools, *rest] if part]
-        function = "\n\n".join(parts) + "\n"
-        call = f"answer({', '.join(parameters)})"
-        as_function = f"{function}\n{call}\n"
-        taken = {
-            *parameters,
-            "context",
-            "question",
-            "answer",
-            *self._imports,
-            *bound_in(parsed(function).body),
-        }
-        plain = None if sliced.dynamic else plain_cell(body, taken)
-        if plain is not None:
-            parts, rest, call = parts[:-1], rest[:-1], plain.text
+        whole = as_function(parts, parameters)
+        plain = None if sliced.dynamic else plain_cell(parts, parameters)
+        cell = plain or whole
+        kept = [own, *tools, *(rest if plain is None else rest[:-1]), cell.statements]
         given = {*parameters, "context", root.read_into} if root.has_data else set()
-        source = "\n\n".join([*parts, call]) + "\n"
-        places = places_of(source, self._origins)
+        places = places_of(cell.source, self._origins)
         return Written(
-            source=source,
-            function=function,
-            as_function=as_function,
-            binds=frozenset() if plain is None else plain.names,
+            cell=cell,
+            as_function=whole,
             parameters=parameters,
             steps=[replace(step, places=found) for step, found in zip(self._steps, places, strict=True)],
             statements=len(self._distinct),
             recorded=sum(not one.by_user for one in self._completions),
             with_data=sum(one.with_data for one in self._completions),
-            characters=sum(map(len, [own, *tools, *rest])) + len(call),
+            characters=sum(map(len, kept)),
             reads_data=bool(given & sliced.used),
             unbound=tuple(sorted(self._unbound)),
             root=sliced,
