@@ -123,12 +123,15 @@ def _days_again(rows: Rows, name: str) -> tuple[str, ...]:
 
 def _whole(rows: Rows, together: str) -> tuple[str, ...]:
     """Returns the lines that compare the sum of all groups and days with that of the rows that have both."""
-    part = rows.part
-    known = f"{rows.code}.dropna(subset={listed(part.keys)})"
-    value = (
+    return f"whole = {_value(rows.part, rows.code)}", agree(WHOLE, together, "whole")
+
+
+def _value(part: Part, code: str) -> str:
+    """Returns the code for the figure of all rows that have a group and a day: others are in no group."""
+    known = f"{code}.dropna(subset={listed(part.keys)})"
+    return (
         f"len({known})" if part.measure is None else f"{known}[{literal(part.measure)}].astype(float).sum()"
     )
-    return f"whole = {value}", agree(WHOLE, together, "whole")
 
 
 # ---- profiles
@@ -155,12 +158,10 @@ def profile(plan: Plan) -> str:
 def part_cell(part: Part, table: str) -> str:
     """Returns the cell in which a sub-agent looks at its rows, computes its table, checks it and answers."""
     figure = "size" if part.measure is None else "sum" if part.mean else part.measure
-    whole = "len(known)" if part.measure is None else f"known[{literal(part.measure)}].astype(float).sum()"
     return cell(
         'print(len(context), "rows; missing:", context.isna().sum().to_dict())',
         f"total = {table}",
-        f"known = context.dropna(subset={listed(part.keys)})",
-        f"whole = {whole}",
+        f"whole = {_value(part, 'context')}",
         f'assert {close(f"total[{literal(figure)}].sum()", "whole")}, "the groups do not add up to the rows"',
         "FINAL(total)",
     )
