@@ -79,7 +79,9 @@ FUNCTIONS = {
     "a builtin": ["sum = orders.refund.sum() + 1\nFINAL([sum, sum])"],
     "the data": ["orders = orders[orders.refund > 4]\nFINAL([len(orders), orders.refund.sum()])"],
     "the data, changed": ["orders['more'] = orders.refund + 1\nFINAL([orders.more.sum(), len(orders)])"],
-    "an import": ["import math\nfrom statistics import mean\nmath = mean([math.pi, len(orders)])\nFINAL([math, math])"],
+    "an import": [
+        "import math\nfrom statistics import mean\nmath = mean([math.pi, len(orders)])\nFINAL([math, math])"
+    ],
     "code that hides": ["print(orders)", "exec('n = len(orders)')\nFINAL(n)"],
 }
 
