@@ -83,7 +83,7 @@ def plain_cell(definitions: Sequence[str], parameters: Sequence[str]) -> AnswerC
         return None
     taken = {*parameters, "context", "question", "answer", *words.BUILTINS}
     taken |= {name for text in others for name in bound_in(parsed(text).body)}
-    names = bound_in(before)
+    names = bound_in([*before, last])
     if len(names) > _MOST_NAMES or names & taken:
         return None
     made = AnswerCell(

@@ -49,6 +49,7 @@ PLAIN = {
         ["n = 0\nfor one in orders.refund:\n    n += one > 4\nprint(n)", "FINAL(int(n))"],
         {"n", "one"},
     ),
+    "in an expression": (["FINAL([n := len(orders), n + 1])"], {"n"}),
     "an import": (["import math\nlog = orders.refund.map(math.log)", "FINAL(log[log > 1])"], {"log"}),
     "a helper": (["def half(x):\n    return x / 2\nFINAL(half(orders.refund.sum()))"], set()),
     "parts": (
@@ -76,6 +77,7 @@ def test_a_short_answer_is_a_cell_that_gives_the_value_and_binds_no_more_than_it
 FUNCTIONS = {
     "many names": ["a = orders.refund\nb = a + 1\nc = b * a\nd = c - b\nFINAL((a + b + c + d + d).sum())"],
     "many lines": ["n = 0\n" + "".join(f"n += len(orders) * n + {i}\n" for i in range(8)) + "FINAL(n)"],
+    "a builtin in an expression": ["FINAL([sum := len(orders), sum])"],
     "a builtin": ["sum = orders.refund.sum() + 1\nFINAL([sum, sum])"],
     "the data": ["orders = orders[orders.refund > 4]\nFINAL([len(orders), orders.refund.sum()])"],
     "the data, changed": ["orders['more'] = orders.refund + 1\nFINAL([orders.more.sum(), len(orders)])"],
