@@ -38,7 +38,7 @@ class AnswerCode(str):
 
     def __new__(cls, written: Written, of_characters: int, *, whole: bool = False) -> Self:
         """Make one of what was written."""
-        made = super().__new__(cls, written.source)
+        made = super().__new__(cls, written.cell.source)
         made._written, made.of_characters, made.whole = written, of_characters, whole
         made.verdict, made.detail, made._known_parts = "not tried", "", None
         return made
@@ -55,6 +55,14 @@ class AnswerCode(str):
     def source(self) -> str:
         """The text."""
         return str(self)
+
+    def cell(self, taken: Iterable[str] = ()) -> str:
+        """Returns it as a cell that does not bind any of these names: with a function around it if need be.
+
+        Args:
+            taken: such as the names of a notebook's variables.
+        """
+        return self._written.as_function.source if self._written.cell.binds & {*taken} else self.source
 
     @property
     def parameters(self) -> tuple[str, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
 
-from rlm_jupyter.answer_code.scopes import parsed
+from rlm_jupyter.answer_code.scopes import import_names, parsed
 
 
 def referenced(texts: list[str], body: str) -> list[str]:
@@ -55,3 +56,22 @@ def _lines_in_strings(text: str) -> set[int]:
         ):
             found |= set(range(node.lineno + 1, (node.end_lineno or node.lineno) + 1))
     return found
+
+
+def ambiguous_imports(body: list[ast.stmt]) -> set[str]:
+    """Returns the names that imports bind to different things, such as `datetime`."""
+    meant: dict[str, set[str]] = {}
+    for node in body:
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        for alias in node.names:
+            one = copy.copy(node)
+            one.names = [alias]
+            for name in import_names(one):
+                meant.setdefault(name, set()).add(ast.unparse(one))
+    return {name for name, texts in meant.items() if len(texts) > 1}
+
+
+def assigned_dict(begin: str, names: tuple[str, ...]) -> str:
+    """Returns the line that begins so, with a dict of variables by their names."""
+    return f"{begin}{{{', '.join(f'{name!r}: {name}' for name in names)}}}"

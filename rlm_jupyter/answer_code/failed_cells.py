@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 from rlm_jupyter.answer_code.scopes import parse
@@ -14,6 +15,16 @@ def failed_line(output: str) -> int | None:
     places = [(int(number), int(line)) for number, line in _PLACE.findall(output)]
     newest = max((number for number, _ in places), default=0)
     return next((line for number, line in places if number == newest), None)
+
+
+def without_binding(node: ast.stmt) -> ast.stmt:
+    """Returns a statement that raised without the names it did not come to bind: of an assignment, its value."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        targets = [node.target]
+    if not targets or not all(isinstance(one, ast.Name) for one in targets):
+        return node
+    return ast.copy_location(ast.Expr(node.value), node)  # type: ignore[attr-defined]
 
 
 def ran_characters(code: str, output: str) -> int:

@@ -9,7 +9,7 @@ from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.effects import ANSWERS, Scan
 from rlm_jupyter.answer_code.exact_values import ExactValues
 from rlm_jupyter.answer_code.facts import Facts
-from rlm_jupyter.answer_code.failed_cells import failed_line
+from rlm_jupyter.answer_code.failed_cells import failed_line, without_binding
 from rlm_jupyter.answer_code.history import AgentHistory, Cell
 from rlm_jupyter.answer_code.scopes import COMPREHENSIONS, bound_in, loads, own_nodes, parse
 from rlm_jupyter.answer_code.statements import Unit
@@ -148,7 +148,7 @@ def _of_failed(cell: Cell, tree: ast.Module) -> list[Unit]:
         if line is None or end < line:
             units.append(Unit(cell, node, raised=line is None))
         elif node.lineno <= line:
-            units.append(Unit(cell, _guarded([node]), raised=True))
+            units.append(Unit(cell, _guarded([without_binding(node)]), raised=True))
     if (
         line is None and cell.status == "error"
     ):  # it is not known how far it came: all of it stands or falls together

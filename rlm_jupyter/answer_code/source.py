@@ -14,6 +14,8 @@ from rlm_jupyter.answer_code import vocabulary as words
 from rlm_jupyter.answer_code.alike import alike_key
 from rlm_jupyter.answer_code.code_places import Origin, places_of
 from rlm_jupyter.answer_code.code_text import (
+    ambiguous_imports,
+    assigned_dict,
     indent,
     literal,
     referenced,
@@ -22,6 +24,7 @@ from rlm_jupyter.answer_code.code_text import (
 from rlm_jupyter.answer_code.forgotten_imports import missing_import
 from rlm_jupyter.answer_code.history import AgentHistory, Completion, RunHistory
 from rlm_jupyter.answer_code.look_functions import look_source
+from rlm_jupyter.answer_code.plain_cell import AnswerCell, as_function, plain_cell
 from rlm_jupyter.answer_code.plain_functions import IMPORTS, needed_helpers
 from rlm_jupyter.answer_code.recorded_answers import recorded_table
 from rlm_jupyter.answer_code.rewriting import Names, Rewriter, Target
@@ -55,8 +58,8 @@ class Written:
     """The code behind an answer, in its parts.
 
     Attributes:
-        source: all of it: a cell that runs.
-        function: the same without the call at its end.
+        cell: all of it.
+        as_function: the same as a function `answer` and its call.
         parameters: of `answer`: the names of the data.
         steps: where each statement came from.
         statements: how many there are, those that several agents ran alike counted once.
@@ -69,8 +72,8 @@ class Written:
         looks: functions of a first look that it calls.
     """
 
-    source: str
-    function: str
+    cell: AnswerCell
+    as_function: AnswerCell
     parameters: tuple[str, ...]
     steps: list[Step]
     statements: int
@@ -166,20 +169,21 @@ class Writer:
         head = ["\n".join(self._import_lines())]
         rest = [*self._functions_shared.values(), *referenced(self._texts, body), body]
         parts = [part for part in [*head, *helpers, table, *looks, *tools, *rest] if part]
-        function = "\n\n".join(parts) + "\n"
-        call = f"answer({', '.join(parameters)})"
+        whole = as_function(parts, parameters)
+        plain = None if sliced.dynamic else plain_cell(parts, parameters)
+        cell = plain or whole
+        kept = [own, *tools, *(rest if plain is None else rest[:-1]), cell.statements]
         given = {*parameters, "context", root.read_into} if root.has_data else set()
-        source = f"{function}\n{call}\n"
-        places = places_of(source, self._origins)
+        places = places_of(cell.source, self._origins)
         return Written(
-            source=source,
-            function=function,
+            cell=cell,
+            as_function=whole,
             parameters=parameters,
             steps=[replace(step, places=found) for step, found in zip(self._steps, places, strict=True)],
             statements=len(self._distinct),
             recorded=sum(not one.by_user for one in self._completions),
             with_data=sum(one.with_data for one in self._completions),
-            characters=sum(map(len, [own, *tools, *rest])) + len(call),
+            characters=sum(map(len, kept)),
             reads_data=bool(given & sliced.used),
             unbound=tuple(sorted(self._unbound)),
             root=sliced,
@@ -347,7 +351,7 @@ class Writer:
         elif len(data) == 1 and data != ("context",):
             lines.append(f"context = {data[0]}")
         elif len(data) > 1:
-            lines.append(_as_dict("context = ", data))
+            lines.append(assigned_dict("context = ", data))
         return lines
 
     def _read_files(self, sliced: AgentSlice, data: tuple[str, ...], used: set[str]) -> list[str]:
@@ -357,7 +361,7 @@ class Writer:
             return []
         read = self.names("read_files")
         return [
-            _as_dict(f"{variable} = {read}(", data) + ")"
+            assigned_dict(f"{variable} = {read}(", data) + ")"
             if len(data) > 1
             else f"{variable} = {read}({(data or ('context',))[0]})"
         ]
@@ -421,7 +425,7 @@ class Writer:
     def _hoist(self, agent: _Agent, parameters: tuple[str, ...]) -> None:
         """Move imports to the top, where no other meaning of their names is in the way."""
         others = [node for node in agent.body if not isinstance(node, (ast.Import, ast.ImportFrom))]
-        taken = bound_in(others) | set(parameters) | {"answer"} | _ambiguous(agent.body)
+        taken = bound_in(others) | set(parameters) | {"answer"} | ambiguous_imports(agent.body)
         kept: list[ast.stmt] = []
         for node in agent.body:
             if not isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -566,21 +570,3 @@ class Writer:
         future = {line for line in found if line.startswith("from __future__")}
         plain = {line for line in found if line.startswith("import ")}
         return [*sorted(future), *sorted(plain), *sorted(found - future - plain)]
-
-
-def _ambiguous(body: list[ast.stmt]) -> set[str]:
-    """Returns the names that imports bind to different things, such as `datetime`."""
-    meant: dict[str, set[str]] = {}
-    for node in body:
-        if not isinstance(node, (ast.Import, ast.ImportFrom)):
-            continue
-        for alias in node.names:
-            one = copy.copy(node)
-            one.names = [alias]
-            for name in import_names(one):
-                meant.setdefault(name, set()).add(ast.unparse(one))
-    return {name for name, texts in meant.items() if len(texts) > 1}
-
-
-def _as_dict(begin: str, names: tuple[str, ...]) -> str:
-    return f"{begin}{{{', '.join(f'{name!r}: {name}' for name in names)}}}"

@@ -38,8 +38,22 @@ def plain(text: str, *items: str) -> str:
     return final(in_text(text, braces=False), *items, formatted=False)
 
 
+def top_group(plan: Plan) -> str:
+    """Returns the line that takes the first of `total`; nothing if there is only `amount`."""
+    return "" if plan.group is None else "top, amount = list(total.items())[0]"
+
+
+def top_split() -> str:
+    """Returns the lines that take the largest of the clear changes in `splits`."""
+    return (
+        'clear = splits[splits["t"] >= 5]\n'
+        'top = (clear["after"] - clear["before"]).abs().astype(float).idxmax()\n'
+        'since, before, after = clear.loc[top, ["since", "before", "after"]]'
+    )
+
+
 def groups(plan: Plan, chart: str, remark: str) -> str:
-    """Returns the cell that answers with the first of `total`, or with `amount`."""
+    """Returns the code that answers with `top` and `amount`, or with `amount`."""
     measure = in_text(plan.measure_title)
     figures = ",.10g" if plan.how == "sum" else ",.6g"
     if plan.group is None:
@@ -50,14 +64,13 @@ def groups(plan: Plan, chart: str, remark: str) -> str:
         word = "lowest" if plan.least else "highest"
     of = " of {total.sum():,.10g}" if plan.how == "sum" else ""
     said = f"{{top}} has the {word}: {{amount:{figures}}}{of} ({measure}; {{len(total):,}} groups)."
-    lines = "top, amount = list(total.items())[0]\n"
     items = (
         f"{literal(_key(plan))}: {_named(plan)}",
         '"amount": float(amount)',
         '"table": total',
         *_drawn(chart),
     )
-    return lines + final(said, *items, remark=remark)
+    return final(said, *items, remark=remark)
 
 
 def _of_all(plan: Plan, amount: str, rows: str) -> str:
@@ -74,7 +87,7 @@ def _of_all(plan: Plan, amount: str, rows: str) -> str:
 
 
 def breakout(plan: Plan, unit: str, chart: str, remark: str) -> str:
-    """Returns the cell that answers with the clearest of `splits`."""
+    """Returns the code that answers with the change of `top`."""
     way = plan.direction
     shown = "{'rise' if after > before else 'fall'}" if way == "change" else way
     said = (
@@ -87,12 +100,7 @@ def breakout(plan: Plan, unit: str, chart: str, remark: str) -> str:
         '"table": splits',
         *_drawn(chart),
     )
-    return (
-        'clear = splits[splits["t"] >= 5]\n'
-        'top = (clear["after"] - clear["before"]).abs().astype(float).idxmax()\n'
-        'since, before, after = clear.loc[top, ["since", "before", "after"]]\n'
-        f"{final(said, *items, remark=remark)}"
-    )
+    return final(said, *items, remark=remark)
 
 
 def nothing_clear(plan: Plan, dates: int, unit: str, chart: str, remark: str) -> str:
@@ -128,7 +136,7 @@ def halves_compared(plan: Plan, remark: str) -> str:
 _CHANGE = '"amount": float(change[top]), "table": change'
 
 
-def profile(plan: Plan) -> str:
+def profile(plan: Plan, remark: str = "") -> str:
     """Returns the cell that answers with `profile`."""
     tables = (plan.table, *plan.others)
     rows = f"len({plan.table})" if len(tables) == 1 else f"sum(map(len, ({', '.join(tables)})))"
@@ -137,7 +145,7 @@ def profile(plan: Plan) -> str:
         '"rows": rows, "columns": len(profile), "missing": int(profile["missing"].sum())',
         '"table": profile',
     )
-    return f"rows = {rows}\n{final(said, *items, remark=plan.remark)}"
+    return f"rows = {rows}\n{final(said, *items, remark=remark + plan.remark)}"
 
 
 def _drawn(chart: str) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rlm_jupyter.demo_model.literals import listed, literal, title
 from rlm_jupyter.demo_model.plan import Part, Plan
+from rlm_jupyter.demo_model.row_look import first_look
 from rlm_jupyter.demo_model.table_rows import Rows, rows_of
 
 PARTS = 4
@@ -23,7 +24,10 @@ def figures(plan: Plan) -> str:
     rows = rows_of(plan)
     if plan.kind == "breakout":
         return cell(
-            *rows.lines, _daily(plan, rows, _grouped(rows.part, rows.code, rows.observed)), *_SHOW_DAYS
+            *rows.lines,
+            *first_look(plan, rows),
+            _daily(plan, rows, _grouped(rows.part, rows.code, rows.observed)),
+            *_SHOW_DAYS,
         )
     if plan.group is None:
         value = (
@@ -32,14 +36,17 @@ def figures(plan: Plan) -> str:
             else f"{rows.code}[{literal(rows.part.measure)}].{plan.how}()"
         )
         return cell(
-            *rows.lines, f"amount = {value}", f'print("amount", amount, "over", len({rows.code}), "rows")'
+            *rows.lines,
+            *first_look(plan, rows),
+            f"amount = {value}",
+            f'print("amount", amount, "over", len({rows.code}), "rows")',
         )
     if rows.part.measure is None and not rows.observed:
         order = "ascending=True" if plan.least else ""
         counted = f"total = {rows.code}[{literal(rows.part.group or '')}].value_counts({order})"
-        return cell(*rows.lines, counted, *_SHOW_GROUPS)
+        return cell(*rows.lines, *first_look(plan, rows), counted, *_SHOW_GROUPS)
     value = _figure(_grouped(rows.part, rows.code, rows.observed), rows.part, plan.how)
-    return cell(*rows.lines, f"total = {value}{_sorted(plan)}", *_SHOW_GROUPS)
+    return cell(*rows.lines, *first_look(plan, rows), f"total = {value}{_sorted(plan)}", *_SHOW_GROUPS)
 
 
 _SHOW_GROUPS = ('print(len(total), "groups")', "total.head(12)")
@@ -87,10 +94,11 @@ def spread(plan: Plan) -> str:
     if several:  # the tables are the parts
         columns = rows.lines[-1].removeprefix("rows = rows")
         split = f"parts = [table{columns} for table in ({', '.join((plan.table, *plan.others))})]"
-        lines: tuple[str, ...] = (split,)
+        look = 'print([len(part) for part in parts], "rows; missing:", sum(part.isna().sum().sum() for part in parts))'
+        lines: tuple[str, ...] = (split, look)
     else:
         cut = f"rows.iloc[i * len(rows) // {PARTS}:(i + 1) * len(rows) // {PARTS}]"
-        lines = (*rows.lines, f"parts = [{cut} for i in range({PARTS})]")
+        lines = (*rows.lines, *first_look(plan, rows), f"parts = [{cut} for i in range({PARTS})]")
     return cell(*lines, *handed_on(rows.part))
 
 

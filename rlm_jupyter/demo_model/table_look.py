@@ -130,13 +130,13 @@ def _first_cell(tables: Mapping[str, tuple[str, str]]) -> str:
 
 _BODY = """\
 sample = {code}.sample(min(len({code}), 2_000), random_state=0)
-print(json.dumps({{"table": {name}, "rows": len({code}), "columns": {code}.shape[1], "shown": {most},
-                  "sampled": len(sample), "index": [type({code}.index).__name__, *map(str, {code}.index.names)]}}))
+print(json.dumps({{"table": {name}, "rows": len({code}), "columns": {code}.shape[1], "shown": {most}, "sampled": len(sample),
+    "twice": int(sample.astype(str).duplicated().sum()), "index": [type({code}.index).__name__, *map(str, {code}.index.names)]}}))
 for at in {columns}[:{most}]:
     values = sample.iloc[:, at].dropna().astype(object)
     texts = values.astype(str).str[:40]
-    print(json.dumps([at, str(sample.columns[at])[:60], str(sample.dtypes.iloc[at])[:40],
-                      pd.api.types.infer_dtype(values), texts.nunique(), texts.unique()[:{values}].tolist()]))"""
+    print(json.dumps([at, str(sample.columns[at])[:60], str(sample.dtypes.iloc[at])[:40], pd.api.types.infer_dtype(values),
+        len(sample) - len(values), texts.nunique(), texts.unique()[:{values}].tolist()]))"""  # noqa: E501 - lines of the agent's cell
 _CHOSEN = """\
 sorted(range(sample.shape[1]), key=lambda at: (
         not any(word in str(sample.columns[at]).lower() for word in asked),
@@ -166,7 +166,7 @@ def _read_tables(printed: list[Any]) -> dict[str, tuple[dict[str, Any], tuple[li
         if isinstance(line, dict) and "table" in line and "shown" in line:
             name = line["table"]
             found[name] = (line, ())
-        elif name is not None and isinstance(line, list) and len(line) == 6:  # noqa: PLR2004 - as the cell prints it
+        elif name is not None and isinstance(line, list) and len(line) == 7:  # noqa: PLR2004 - as the cell prints it
             found[name] = (found[name][0], (*found[name][1], line))
     return found
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 
 from rlm_jupyter.demo_model import table_answers as answers
 from rlm_jupyter.demo_model import table_cells as cells
+from rlm_jupyter.demo_model import table_checks as checks
+from rlm_jupyter.demo_model.check_results import UNCHECKED, checked
 from rlm_jupyter.demo_model.literals import in_text
 from rlm_jupyter.demo_model.moves import (
     LARGE,
@@ -20,9 +23,11 @@ from rlm_jupyter.demo_model.moves import (
 )  # fmt: skip
 from rlm_jupyter.demo_model.plan import Part, Plan
 from rlm_jupyter.demo_model.read_chat import Talk
+from rlm_jupyter.demo_model.table_rows import Rows, rows_of
 
 _DAYS = re.compile(r"^(\d+) dates from (\S+).*? to (\S+)", re.MULTILINE)
 _FEWEST = 12
+_BEFORE = "Before I answer, I check it."
 _ONE_NUMBER = "There is no chart of one number. "
 
 
@@ -78,7 +83,7 @@ def _at_once(plan: Plan) -> str:
     remark = plan.remark + ("There was no turn left to draw a chart. " if plan.draw else "")
     if plan.kind == "breakout":
         return answers.halves_compared(plan, remark)
-    return answers.groups(plan, "", remark)
+    return cells.cell(answers.top_group(plan), answers.groups(plan, "", remark))
 
 
 # ---- figures by group
@@ -94,12 +99,22 @@ def _groups(talk: Talk, plan: Plan) -> str:
         return say("No row has a value.", answers.plain(in_text(said, braces=False), '"found": False'))
     number = plan.group is not None or (plan.measure.equals is None and _numeric(plan))
     remark = plan.remark if number or not plan.draw else plan.remark + _ONE_NUMBER
+    check = checked(talk)
+    if check is None and not talk.last_turn:
+        return say(_BEFORE, checks.groups(plan, _rows(talk, plan)))
     drawn = chart_state(talk, draw=plan.draw and number)
     if drawn is None:
         return say("The figures are there; now the chart.", cells.chart(plan))
-    return say(
-        "I have seen the figures, and answer with them.", answers.groups(plan, *_with_remark(drawn, remark))
-    )
+    check = check or UNCHECKED
+    answer = answers.groups(plan, *_with_remark(drawn, check.remark + remark))
+    return say(check.thought, answer if check.held else cells.cell(answers.top_group(plan), answer))
+
+
+def _rows(talk: Talk, plan: Plan) -> Rows:
+    """Returns the rows of a plan as the cells before have left them: whole, or as the table that was handed on."""
+    apart = talk.wrote("found")
+    rows = rows_of(plan, apart=apart)
+    return replace(rows, code="pd.concat(parts)") if apart and not talk.wrote("rows") else rows
 
 
 def _numeric(plan: Plan) -> bool:
@@ -131,17 +146,21 @@ def _breakout(talk: Talk, plan: Plan) -> str:  # noqa: PLR0911 - one move for ea
     if found is None:
         return failed(talk)
     dates, _, unit = _calendar(plan, dates, days[2], days[3])
+    check, clear = checked(talk), found[1] != "0"
+    if check is None and not talk.last_turn:
+        rows = _rows(talk, plan)
+        if clear:
+            return say(f"At least one change is clear. {_BEFORE}", checks.breakout(plan, rows))
+        return say(f"None of these changes is clear. {_BEFORE}", checks.nothing_clear(plan, rows))
     drawn = chart_state(talk, draw=plan.draw)
     if drawn is None:
         return say("The figures are there; now the chart.", cells.chart(plan))
-    chart, remark = _with_remark(drawn, plan.remark)
-    if found[1] == "0":
-        cell = answers.nothing_clear(plan, dates, unit, chart, remark)
-        return say("None of these changes is clear: I say so.", cell)
-    return say(
-        "At least one change is clear: I answer with the largest.",
-        answers.breakout(plan, unit, chart, remark),
-    )
+    check = check or UNCHECKED
+    chart, remark = _with_remark(drawn, check.remark + plan.remark)
+    if not clear:
+        return say(check.thought, answers.nothing_clear(plan, dates, unit, chart, remark))
+    answer = answers.breakout(plan, unit, chart, remark)
+    return say(check.thought, answer if check.held else cells.cell(answers.top_split(), answer))
 
 
 def _calendar(plan: Plan, dates: int, first: str, last: str) -> tuple[int, str, str]:
@@ -173,9 +192,13 @@ def _split(plan: Plan, dates: int, first: str, last: str) -> str:
 
 def _profile(talk: Talk, plan: Plan) -> str:  # noqa: PLR0911 - one move for each state of the work
     if talk.wrote("profile"):
-        if re.search(r"^\d+ columns$", talk.last, re.MULTILINE) is None:
+        if re.search(r"^\d+ columns$", "\n".join(talk.outputs), re.MULTILINE) is None:
             return failed(talk)
-        return say("This is the profile; I answer with it.", answers.profile(plan))
+        check = checked(talk)
+        if check is None and not talk.last_turn:
+            return say(_BEFORE, checks.profile(plan))
+        check = check or UNCHECKED
+        return say(check.thought, answers.profile(plan, check.remark))
     if talk.wrote("found"):
         missing = missing_parts(talk.last)
         if missing is None:
@@ -221,4 +244,5 @@ def part_move(talk: Talk, part: Part) -> str:
         if talk.turn > 1
         else "My part is small enough to do here."
     )
-    return say(thought, f"total = {cells.part_table(part, observed=observed)}\nFINAL(total)")
+    table = cells.part_table(part, observed=observed)
+    return say(thought, checks.part_cell(part, table))

@@ -77,7 +77,7 @@ def read_tables(seen: Sequence[tuple[dict[str, Any], Sequence[list[Any]]]]) -> l
 
 
 def _read_column(row: list[Any], rows: Sequence[list[Any]], sampled: int) -> Column:
-    at, name, dtype, inferred, distinct, values = row
+    at, name, dtype, inferred, _missing, distinct, values = row
     kind = _KINDS.get(inferred if inferred != "empty" else _of_dtype(dtype), "other")
     if kind == "text" and values and all(_DATE.match(value) for value in values):
         kind = "date"

@@ -39,7 +39,15 @@ def alone(part: Part, seen: Seen) -> str:
     imports = (
         "import re" if part.kind == "matches" and not part.documents else "import re\nimport pandas as pd"
     )
-    return cell(imports, seen.prepare.rstrip("\n"), f"hits = {found_in(part, seen.code)}", *_shown(part))
+    first = _first(part, seen)
+    return cell(
+        imports, seen.prepare.rstrip("\n"), first, f"hits = {found_in(part, seen.code)}", *_shown(part)
+    )
+
+
+def _first(part: Part, seen: Seen) -> str:
+    """Returns the line that shows how the first of the documents begins; a text was shown by the look."""
+    return f"print([(name, text[:200]) for name, text in {seen.code}.items()][:1])" if part.documents else ""
 
 
 def _shown(part: Part) -> tuple[str, ...]:
@@ -75,7 +83,7 @@ def spread(part: Part, seen: Seen) -> str:
             f"size = -(-len(pieces) // {PARTS})",
             'parts = ["\\n".join(pieces[i:i + size]) for i in range(0, len(pieces), size)]',
         )
-    return cell(seen.prepare.rstrip("\n"), *lines, *handed_on(part, _type(part)))
+    return cell(seen.prepare.rstrip("\n"), _first(part, seen), *lines, *handed_on(part, _type(part)))
 
 
 def _type(part: Part) -> str:

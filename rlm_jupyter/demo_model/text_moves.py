@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from rlm_jupyter.demo_model import text_answers as answers
 from rlm_jupyter.demo_model import text_cells as cells
-from rlm_jupyter.demo_model.literals import in_text
+from rlm_jupyter.demo_model import text_checks as checks
+from rlm_jupyter.demo_model.check_results import UNCHECKED, checked
 from rlm_jupyter.demo_model.moves import (
     LARGE,
     SEVERAL,
@@ -18,7 +20,6 @@ from rlm_jupyter.demo_model.moves import (
 )  # fmt: skip
 from rlm_jupyter.demo_model.plan import Part, Plan
 from rlm_jupyter.demo_model.read_chat import Talk
-from rlm_jupyter.demo_model.table_answers import final
 from rlm_jupyter.demo_model.table_look import Seen
 
 _MANY = 100
@@ -41,19 +42,32 @@ def next_move(talk: Talk, plan: Plan, seen: Seen) -> str:  # noqa: PLR0911 - one
             return failed(talk)
         whole = cells.joined(part, missing)
         return say(
-            parts_are_in(missing),
-            f"{whole}\n{_answer(plan, part, seen, '', '')}" if talk.last_turn else whole,
+            parts_are_in(missing), f"{whole}\n{_at_once(plan, part, seen)}" if talk.last_turn else whole
         )
     if re.search(r"^\d+ (?:matches|lines)$", "\n".join(talk.outputs), re.MULTILINE) is None:
         return failed(talk)
+    check = checked(talk)
+    if check is None and not talk.last_turn:
+        found = checks.lines(part, seen) if part.kind == "lines" else checks.matches(plan, part, seen)
+        return say("Before I answer, I check it.", found)
     drawn = chart_state(talk, draw=plan.draw and part.documents and plan.kind == "matches")
     if drawn is None:
         return say("The numbers are there; now the chart.", cells.chart(plan))
     remark = "There is no chart of one number. " if plan.draw and not part.documents else ""
     chart, why_not = ("drawn", "") if drawn == "drawn" else ("", drawn)
-    return say(
-        "I have seen what was found, and answer with it.", _answer(plan, part, seen, chart, remark + why_not)
-    )
+    check = check or UNCHECKED
+    answer = answers.found(plan, part, seen, chart, check.remark + remark + why_not)
+    return say(check.thought, answer if check.held else f"{_chosen(plan, part)}{answer}")
+
+
+def _at_once(plan: Plan, part: Part, seen: Seen) -> str:
+    """Returns the answer in the cell that searches, where no turn is left to look at what was found."""
+    return f"{_chosen(plan, part)}{answers.found(plan, part, seen, '', '')}"
+
+
+def _chosen(plan: Plan, part: Part) -> str:
+    """Returns the line of the document that is named in the answer."""
+    return f"{answers.top_document(plan)}\n" if part.documents and part.kind == "matches" else ""
 
 
 def _search(talk: Talk, plan: Plan, part: Part, seen: Seen) -> str:
@@ -71,51 +85,21 @@ def _search(talk: Talk, plan: Plan, part: Part, seen: Seen) -> str:
         f"{plan.thought} I may have no sub-agents, so I do it here." if why and talk.leaf else plan.thought
     )
     whole = cells.alone(part, seen)
-    return say(thought, f"{whole}\n{_answer(plan, part, seen, '', '')}" if talk.last_turn else whole)
-
-
-def _answer(plan: Plan, part: Part, seen: Seen, chart: str, remark: str) -> str:
-    remark = plan.remark + remark
-    drawn = ('"chart": axes.figure',) if chart else ()
-    said = in_text(plan.words)
-    if part.kind == "lines":
-        where = (
-            f", in {{lines['document'].nunique():,}} of {seen.documents:,} documents"
-            if part.documents
-            else ""
-        )
-        return final(
-            f"{{len(lines):,}} lines with {said}{where}.",
-            '"total": len(lines), "table": lines',
-            remark=remark,
-        )
-    if not part.documents:
-        return final(f"{{hits:,}} matches of {said}.", '"total": hits', remark=remark)
-    at, word = ("-1", "fewest") if plan.least else ("0", "most")
-    text = (
-        f"{{total:,}} matches of {said} in {{(counts > 0).sum():,}} of {{len(counts):,}} documents; "
-        f"{word} in {{top}}: {{number:,}}."
-    )
-    items = (f'"total": total, "{word}": top, "{word}_matches": number', '"table": counts', *drawn)
-    lines = f"total, (top, number) = int(counts.sum()), list(counts.items())[{at}]\n"
-    return lines + final(text, *items, remark=remark)
+    return say(thought, f"{whole}\n{_at_once(plan, part, seen)}" if talk.last_turn else whole)
 
 
 def _measured(talk: Talk, plan: Plan, seen: Seen) -> str:
-    text = "{len(profile):,} documents, {profile['lines'].sum():,} lines, {profile['characters'].sum():,} characters"
-    if seen.documents > 1:
-        text += "; the longest is {profile['document'][0]}: {profile['characters'][0]:,}"
-    items = (
-        '"documents": len(profile), "lines": int(profile["lines"].sum())',
-        '"characters": int(profile["characters"].sum()), "table": profile',
-    )
-    answer = final(f"{text}.", *items, remark=plan.remark)
     if not talk.wrote("profile"):
         whole = cells.sizes(seen)
-        return say(plan.thought, f"{whole}\n{answer}" if talk.last_turn else whole)
-    if re.search(r"^\d+ documents$", talk.last, re.MULTILINE) is None:
+        at_once = f"{whole}\n{answers.measured(plan, seen)}"
+        return say(plan.thought, at_once if talk.last_turn else whole)
+    if re.search(r"^\d+ documents$", "\n".join(talk.outputs), re.MULTILINE) is None:
         return failed(talk)
-    return say("These are their sizes; I answer with them.", answer)
+    check = checked(talk)
+    if check is None and not talk.last_turn:
+        return say("Before I answer, I check it.", checks.sizes(seen))
+    check = check or UNCHECKED
+    return say(check.thought, answers.measured(plan, seen, check.remark))
 
 
 def part_move(talk: Talk, part: Part) -> str:
@@ -135,4 +119,4 @@ def part_move(talk: Talk, part: Part) -> str:
         if talk.turn > 1
         else "My part is small enough to read here."
     )
-    return say(thought, f"import re\ntotal = {cells.found_in(part)}\nFINAL(total)")
+    return say(thought, checks.part_cell(part, cells.found_in(part)))

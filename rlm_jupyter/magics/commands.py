@@ -287,8 +287,9 @@ def code(magics: MagicsState, arguments: argparse.Namespace) -> Any:
     found = resolve_run(arguments.run).code()
     if out is None:
         return found
+    cell = found.cell(magics.shell.user_ns)
     magics.shell.user_ns[out] = found
-    magics.shell.set_next_input(found.source)
+    magics.shell.set_next_input(cell)
     print_output(f"{found.told}\nIt is in the next cell, and in `{out}`.")
     return None
 

@@ -77,7 +77,7 @@ def test_what_was_read_of_a_file_is_read_by_the_code_too(files, name):
         code = run.code()
         assert (code.verdict, code.detail) == ("reproduced", ""), code
         space = {"orders": files / name}
-        exec(compile(code.written.function, name, "exec"), space)
+        exec(compile(code.written.as_function.defining, name, "exec"), space)
         found = space["answer"](files / name)
         assert found.equals(run.value) if hasattr(found, "equals") else found == run.value
 
@@ -187,7 +187,7 @@ def test_what_a_first_look_binds_is_in_the_code(tmp_path, name):
         assert len(found) <= SHORT.get(name, 10_000)
         assert "rlm" not in found.source
         space = {"context": context}
-        exec(compile(found.written.function, name, "exec"), space)
+        exec(compile(found.written.as_function.defining, name, "exec"), space)
         value = space["answer"](context)
         assert value.equals(run.value) if hasattr(value, "equals") else value == run.value
     assert load(run.log_path).code().source == found.source

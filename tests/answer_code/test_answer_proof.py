@@ -40,25 +40,40 @@ def run(ask):
     return ask({"root": cells}, context=ORDERS, names=("orders",))
 
 
+@pytest.fixture(scope="module")
+def run_of_function(ask):
+    cells = ["part = orders[orders.refund > 4]\nfound = []\nfound.append(len(part))"]
+    cells += ["sum = part.groupby('supplier').refund.sum()", "FINAL([sum.max(), found, sum])"]
+    return ask({"root": cells}, context=ORDERS, names=("orders",))
+
+
 def proved(run, code):
     run._engine.call(answer_proof._prove(run._conductor, code), run, timeout=None)
     return code
 
 
 def changed(code, change):
-    """The same code with another text of its functions."""
-    tree = ast.parse(code.written.function)
-    change(next(node for node in tree.body if getattr(node, "name", "") == "answer"))
-    text = ast.unparse(ast.fix_missing_locations(tree))
-    return AnswerCode(replace(code.written, function=text), code.of_characters)
+    """The same code with other statements of the root agent: those of `answer`, or of a plain cell."""
+    cell = code.written.cell
+    tree = ast.parse(cell.source)
+    functions = [node for node in tree.body if getattr(node, "name", "") == "answer"]
+    change(functions[0] if functions else tree)
+    *others, value = map(ast.unparse, ast.fix_missing_locations(tree).body)
+    return AnswerCode(
+        replace(code.written, cell=replace(cell, definitions=(), before=tuple(others), value=value)),
+        code.of_characters,
+    )
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_code_that_lacks_a_statement_is_never_reproduced(run, number):
+@pytest.mark.parametrize("form", ["a plain cell", "a function"])
+def test_code_that_lacks_a_statement_is_never_reproduced(run, run_of_function, number, form):
+    run = run if form == "a plain cell" else run_of_function
     code = run.code(prove=False)
+    assert ("def answer(orders):" in code) == (form == "a function")
     assert code.verdict == "not tried"
     wrong = changed(code, lambda answer: answer.body.pop(number))
-    assert proved(run, wrong).verdict in ("differs", "failed"), wrong.written.function
+    assert proved(run, wrong).verdict in ("differs", "failed"), wrong.source
     assert wrong.detail
     assert wrong.reproduced is False
 
@@ -78,9 +93,8 @@ def test_code_that_gives_a_little_more_is_never_reproduced(run):
 
 def test_code_cannot_hand_over_a_value_in_the_place_of_its_own(run):
     code = run.code(prove=False)
-    early = AnswerCode(
-        replace(code.written, function=f"FINAL(1)\n{code.written.function}"), code.of_characters
-    )
+    cell = replace(code.written.cell, definitions=("FINAL(1)",))
+    early = AnswerCode(replace(code.written, cell=cell), code.of_characters)
     assert proved(run, early).verdict != "reproduced"
 
 
@@ -113,7 +127,7 @@ def test_each_statement_leads_to_the_cell_it_was_written_in(run):
 def test_it_is_shown_as_text_with_its_verdict(run):
     shown = repr(run.code())
     assert shown.startswith("# Reproduced: run again, the code gives the run's value.")
-    assert "\ndef answer(orders):\n" in shown
+    assert "\npart = orders[orders.refund > 4]\n" in shown
 
 
 def test_the_proof_leaves_no_kernel_behind(run):

@@ -87,7 +87,7 @@ def test_a_real_run_from_the_magic_opens_with_its_tree_code_variables_prompt_and
     page.get_by_role("button", name="Zoom in").click()
     page.get_by_role("button", name="Code behind the answer").click()
     code = page.get_by_role("region", name="Code behind the answer")
-    expect(code.get_by_text("def answer(weights):")).to_be_visible()
+    expect(code.get_by_text("sub_agent_1(weights[:1])")).to_be_visible()
     expect(code.get_by_text("code not tried")).to_be_visible()
     code.get_by_role("button", name="0 · turn 2 · line 1", exact=True).click()
     expect(page.get_by_role("group", name="line 1", exact=True)).to_have_text(ROOT[1])

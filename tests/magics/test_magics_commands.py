@@ -51,7 +51,7 @@ def say(shell, capsys, line):
 def test_code_gives_the_code_behind_the_answer(shell, run):
     code = shell.run_cell("%rlm code").result
     assert code.verdict == "reproduced"
-    assert "def answer(orders):" in code.source
+    assert code.source.endswith("\nsum([sub_agent_1(each) for each in [orders[:1], orders[1:]]])\n")
     assert shell.run_cell(f"%rlm code {run.id}").result == code
 
 
@@ -64,6 +64,18 @@ def test_code_goes_into_a_variable_and_the_next_cell(shell, capsys, monkeypatch)
     assert cells == [shell.user_ns["how"].source]
     result = shell.run_cell(cells[0])  # as the user runs that cell
     assert result.result == 6
+
+
+def test_code_in_the_next_cell_binds_no_variable_of_the_notebook_anew(shell, capsys, monkeypatch):
+    cells = []
+    monkeypatch.setattr(shell, "set_next_input", cells.append)
+    code = shell.run_cell("%rlm code").result
+    names = code.written.cell.binds or {"nothing"}
+    for name in names:
+        shell.user_ns[name] = "mine"
+    say(shell, capsys, "%rlm code -o how")
+    assert shell.run_cell(cells[0]).result == 6
+    assert {shell.user_ns.pop(name) for name in names} == {"mine"}
 
 
 @pytest.mark.parametrize(

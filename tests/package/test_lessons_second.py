@@ -57,7 +57,7 @@ def test_your_own_data(tmp_path):
     assert said.startswith(fall)
     assert "until" in said.partition("sent back with")[2]
     assert worst.country in printed(book, "change =")
-    assert printed(book, "code = run.code()").startswith("reproduced\ndef answer(gapminder):")
+    assert printed(book, "code = run.code()").startswith("reproduced\nordered = gapminder.sort_values(")
     europe = data[data["continent"] == "Europe"]
     assert europe.loc[europe["change"].idxmin(), "country"] in printed(book, "answer =")
     shown = printed(book, "falls")

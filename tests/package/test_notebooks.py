@@ -158,8 +158,10 @@ def test_the_command_fails_where_the_notebook_fails_or_asks_nothing(
     assert said in capfd.readouterr().err
 
 
-def test_the_code_behind_each_answer_is_reproduced(executed):
+def test_the_code_behind_each_answer_is_reproduced_and_in_all_a_small_part_of_what_ran(executed):
     found = proofs(executed[1])
+    assert sum(proof["kept"] for proof in found) <= 0.3 * sum(proof["ran"] for proof in found)
+    assert max(proof["share"] for proof in found) <= 0.35
     assert len(found) >= RUNS
     assert [proof for proof in found if proof["verdict"] != "reproduced"] == []
     assert not any("wrote the value itself" in proof["detail"] for proof in found)

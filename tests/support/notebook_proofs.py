@@ -21,6 +21,7 @@ def _prove(_result=None):
             told |= {"verdict": "none", "detail": str(error)}
         else:
             told |= {"verdict": code.verdict, "detail": code.detail, "share": code.share, "code": str(code)}
+            told |= {"kept": code.characters, "ran": code.of_characters}
         with open(PATH, "a", encoding="utf-8") as file:
             file.write(json.dumps(told) + "\\n")
 

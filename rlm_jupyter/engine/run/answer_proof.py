@@ -301,7 +301,7 @@ async def _run_in(
         )
     # One cell: before each, the kernel binds the name `answer` anew. FINAL encodes the value as it did in the run.
     noting = [_NOTING, *(_NOTED.format(name=name) for name in NOTED if name in code.written.looks)]
-    parts = [code.written.function, *(noting if note else []), f"FINAL(answer({', '.join(parameters)}))"]
+    parts = [code.written.cell.defining, *(noting if note else []), code.written.cell.giving]
     cell = "\n".join(parts)
     result = await kernel.execute(cell, seconds=conductor.limits.cell_seconds or _SECONDS)
     failed = result.status != "ok"
