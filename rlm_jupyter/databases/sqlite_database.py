@@ -81,6 +81,7 @@ class SQLite(Database):
                     lambda: _some_rows(cursor),
                     lambda: [column[0] for column in cursor.description],
                     query.check,
+                    query.bounds,
                 )
         except (QueryError, QueryCancelledError):
             raise
