@@ -68,6 +68,7 @@ class Database(ABC):
         notes: what agents and the user should know of it.
         called: what it is called in the data.
         source: what was handed over: the object or the path that it was made of.
+        files: in which its data lies, if it lies in files of this machine.
     """
 
     title: str
@@ -78,6 +79,7 @@ class Database(ABC):
     notes: tuple[str, ...] = ()
     called: str = ""
     source: object = field(default=None, repr=False)
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.pool = QueryPool()

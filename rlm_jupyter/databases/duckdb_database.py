@@ -61,7 +61,7 @@ class DuckDB(Database):
                 f"The DuckDB file `{path}` cannot be opened for reading: {text}. If this notebook has it open, hand "
                 "over that connection; if another program has, close it there."
             ) from None
-        return cls(connection, f"DuckDB database `{path.name}`")
+        return cls(connection, f"DuckDB database `{path.name}`", files=(str(path.absolute()),))
 
     @classmethod
     def of_rows(cls, rows: pa.Table, name: str) -> DuckDB:

@@ -82,9 +82,9 @@ class Hiding:
             context = Hidden(context, names[0])
             finder.unwrap(context)
         else:
-            finder.search(context)
+            finder.search(context, f"{names[0]}." if len(names) == 1 else "")
         sources = HiddenSources(finder, self._reader)
-        sources.read(context, data)
+        sources.read(context, data, names)
         shown = described_columns(description)
         notices = [*self._check_found(shown, sources), *sources.notices]
         from rlm_jupyter.security.hidden.hidden_values import HiddenValues
@@ -95,14 +95,14 @@ class Hiding:
 
         columns = list(finder.columns.values())
         known = [*names, *shown, *(str(column.label) for column in columns)]
-        earlier = self._earlier.check if self._earlier is not None else None
+        earlier = [self._earlier.check] if self._earlier is not None and self._earlier.can_change else []
         found = HiddenValues(
             columns,
             fixed_prompt_text(),
             known,
             hides=hides,
             notices=notices,
-            checks=[check for check in (earlier, sources.check) if check is not None],
+            checks=[*earlier, *sources.checks],
         )
         if data.buffer is not None:
             data.buffer.description = data.described(found.described)

@@ -66,7 +66,9 @@ def read_duckdb(path: Path, wanted: Wanted, found: FoundValues) -> bool:
             if not (wanted(column, f"{table}.") or wanted(column, f"{schema}.{table}.")):
                 continue
             query = f"SELECT DISTINCT {_quoted(column)} FROM {_quoted(schema)}.{_quoted(table)}"  # noqa: S608 - as above
-            for batch in connection.sql(query).fetch_arrow_reader(_ROWS):
+            relation = connection.sql(query)
+            read = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
+            for batch in read(_ROWS):
                 found.column(column).add_array(batch.column(0))
     return True
 

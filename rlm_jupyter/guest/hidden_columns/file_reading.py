@@ -18,7 +18,7 @@ from ...values.files.kinds import SEPARATORS, Form, form_of, head_of, open_plain
 from .column_tables import read_arrow, read_orc, read_parquet, take_frame
 from .database_files import database_kind, read_duckdb, read_sqlite
 from .delimited_text import is_table, read_delimited
-from .found_values import FoundValues, RefusedError
+from .found_values import FoundValues, RefusedError, TooManyError
 from .json_documents import read_json, read_json_lines
 from .wanted_columns import Wanted
 from .workbooks import read_workbook
@@ -120,6 +120,8 @@ class _Reading:
         try:
             if path.stat().st_size and not self._read(path, name, wanted, depth):
                 self.plain.append(name[:_LONGEST])
+        except TooManyError:
+            raise
         except RefusedError as error:
             raise RefusedError(f"`{name[:_LONGEST]}` cannot be read: {error}") from None
         except ImportError as error:

@@ -23,6 +23,10 @@ class RefusedError(Exception):
     """What is hidden cannot be told; the message is the reason, and names no value."""
 
 
+class TooManyError(RefusedError):
+    """There are more values than may be held."""
+
+
 class FoundValues:
     """The values of all columns.
 
@@ -48,7 +52,7 @@ class FoundValues:
         """Refuse to hold more than is allowed.
 
         Raises:
-            RefusedError: it is more.
+            TooManyError: it is more.
         """
         for measured, most, what in (("count", self._most, "values"), ("size", self._most_bytes, "bytes")):
             if sum(getattr(one, measured) for one in self.columns.values()) <= most:
@@ -56,7 +60,7 @@ class FoundValues:
             for one in self.columns.values():
                 one.compact()
             if sum(getattr(one, measured) for one in self.columns.values()) > most:
-                raise RefusedError(f"the hidden columns have more than {most:,} {what} that differ")
+                raise TooManyError(f"the hidden columns have more than {most:,} {what} that differ")
 
     def exported(self) -> list[dict[str, Any]]:
         """Returns the columns as plain data: their names, and lists or arrays of their values."""
@@ -223,8 +227,6 @@ def _plain(array: Any) -> list[Any]:
     import pyarrow.compute as pc
 
     types, kind = pa.types, array.type
-    if types.is_decimal(kind):
-        return _as_texts(array, numbers=True)
     if types.is_string(kind) or str(kind) == "string_view":
         array = array.cast(pa.large_string())
     elif types.is_nested(kind) or "binary" in str(kind):
@@ -233,13 +235,9 @@ def _plain(array: Any) -> list[Any]:
     return [found] if len(found) else []
 
 
-def _as_texts(array: Any, *, numbers: bool = False) -> list[Any]:
-    """Returns values that have no plain form in Arrow as texts, or as numbers."""
-    import pyarrow as pa
-
+def _as_texts(array: Any) -> list[Any]:
+    """Returns values that have no plain form in Arrow as texts."""
     values = [value for value in array.to_pylist() if value is not None]
-    if numbers:
-        return [pa.array(sorted({float(value) for value in values}), pa.float64())] if values else []
     texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in values]
     made = text_array(list(dict.fromkeys(texts)))
     return [made] if texts else []

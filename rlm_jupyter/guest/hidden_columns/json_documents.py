@@ -54,9 +54,9 @@ def read_json_lines(path: Path, form: Form, wanted: Wanted, found: FoundValues) 
         RefusedError: one is not.
     """
     encoding = encoding_of(head_of(path, form))
-    with open_plain(path, form) as file:
-        # Ends at line feeds alone: a text in JSON may hold other characters that are taken for line ends.
-        return _read_lines(io.TextIOWrapper(file, encoding, newline="\n"), wanted, found, strict=True)
+    # Ends at line feeds alone: a text in JSON may hold other characters that are taken for line ends.
+    with open_plain(path, form) as file, io.TextIOWrapper(file, encoding, newline="\n") as lines:
+        return _read_lines(lines, wanted, found, strict=True)
 
 
 def _read_lines(lines: Iterator[str], wanted: Wanted, found: FoundValues, *, strict: bool) -> bool:

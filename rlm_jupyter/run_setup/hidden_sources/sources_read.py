@@ -14,7 +14,7 @@ from rlm_jupyter.run_setup.lazy_data import files_of_plan
 from rlm_jupyter.security.hidden.arrow_texts import texts_of_arrow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rlm_jupyter.databases.database import Database
     from rlm_jupyter.run_setup.hidden_sources.confined_reader import ConfinedReader
@@ -47,7 +47,7 @@ class HiddenSources:
         names: of columns of databases and files whose values are known, hidden or not.
         plain: files that have no columns.
         notices: what the user is told.
-        check: raises an error if a file changed; None if there is none.
+        checks: each raises an error if a file changed.
     """
 
     def __init__(self, finder: ColumnFinder, reader: ConfinedReader) -> None:
@@ -55,14 +55,15 @@ class HiddenSources:
         self.names: set[str] = set()
         self.plain: list[str] = []
         self.notices: list[str] = []
-        self.check: Callable[[], None] | None = None
+        self.checks: list[Callable[[], None]] = []
 
-    def read(self, context: Any, data: Data) -> None:
+    def read(self, context: Any, data: Data, names: Sequence[str]) -> None:
         """Read what is hidden. Blocking.
 
         Args:
             context: the data, as it was handed over.
             data: the same as it was encoded, with what agents may read of it.
+            names: of the variables that it is bound to.
 
         Raises:
             ConfigError: the values of a hidden column cannot be known, and why.
@@ -72,6 +73,8 @@ class HiddenSources:
             return
         hidden = [part for _, part in finder.elsewhere]
         if data.databases:
+            watched = WatchedFiles(file for one in data.databases.values() for file in one.files)
+            self.checks += [watched.check] if watched else []
             whole = [part for part in hidden if is_database(part)]
             values = DatabaseValues(
                 finder, self._reader.settings.hide_most, lambda database: _is_of(database, whole)
@@ -79,11 +82,13 @@ class HiddenSources:
             values.read(data.databases.values())
             self.names.update(name for one in data.databases.values() for name in names_of(one))
         if data.grants.read:
-            self._read_files(data, _called(context), _whole_paths(hidden))
+            called = _called({names[0]: context} if len(names) == 1 else context)
+            self._read_files(data, called, _whole_paths(hidden))
 
     def _read_files(self, data: Data, called: dict[str, str], whole: set[str]) -> None:
         paths = data.grants.read
         watched = WatchedFiles(paths, self._reader.settings.log_dir)  # before they are read
+        self.checks.append(watched.check)
         files = [
             HiddenFile(path, (f"{called[path]}.",) if path in called else (), path in whole) for path in paths
         ]
@@ -93,7 +98,6 @@ class HiddenSources:
         self._finder.matched.update(self._finder.patterns[number] for number in found.matched)
         self.names |= found.names
         self.plain = found.plain
-        self.check = watched.check
         if found.plain and found.columns:
             shown = ", ".join(f"`{name}`" for name in found.plain[:_SHOWN])
             self.notices.append(

@@ -32,6 +32,9 @@ class WatchedFiles:
         self._next = 0.0
         self._lock = threading.Lock()
 
+    def __bool__(self) -> bool:
+        return bool(self._roots)
+
     def check(self) -> None:
         """Refuse to go on if a file changed, came or went.
 
