@@ -24,6 +24,7 @@ def ask(openai_server, tmp_path):
         prompt="default",
         look=False,
         question="What is there?",
+        hide_most=20_000_000,
         **options,
     ):
         waiting = {
@@ -47,6 +48,7 @@ def ask(openai_server, tmp_path):
             log_dir=tmp_path / "logs",
             cache=False,
             hide=hide,
+            hide_most=hide_most,
             limits=limits,
             require_look=look,
             prompt=prompt,

@@ -1,14 +1,23 @@
 """Hidden columns of files: a kernel in the sandbox reads their values, none leaves, and the answers hold them."""
 
+import json
 import sqlite3
 from contextlib import closing
 
 import pandas as pd
 import pytest
-from hidden_requests import ENCODED, SHOWN, assert_nothing_left, seen
-from planted_values import EMAILS, NAMES, PHONES, SALARIES, frame, leaks
+from hidden_requests import ENCODED, SHOWN, assert_nothing_left, block, seen
+from planted_values import EMAILS, HIDE, NAMES, PHONES, PLANTED, SALARIES, frame, leaks
 
-from rlm_jupyter.errors import ConfigError
+from rlm_jupyter import RLM, Hidden, Sandbox, host_tool
+from rlm_jupyter.errors import ConfigError, HiddenDataChangedError
+from rlm_jupyter.kernels.pool import KernelPool, KernelRequest
+from rlm_jupyter.magics.dry_run import first_prompt
+from rlm_jupyter.magics.task import Task
+from rlm_jupyter.records.sent_values import sent_values
+from rlm_jupyter.run_setup.hidden_sources.confined_reader import _checked, _no_requests, limits_of_reader
+from rlm_jupyter.settings import Settings
+from rlm_jupyter.values.store import Buffer
 
 LOAD = {
     "csv": "people = pd.read_csv(context, dtype={'phone': str})",
@@ -45,11 +54,6 @@ def write(kind, folder):
         with closing(duckdb.connect(str(path))) as connection:
             connection.execute("CREATE TABLE people AS SELECT * FROM people")
     return path
-
-
-def look_up(number):
-    """Return the record of a person."""
-    return {"number": number, "mail": "a number", "pay": number}
 
 
 @pytest.mark.parametrize("kind", LOAD)
@@ -113,3 +117,160 @@ def test_a_file_without_columns_is_refused_if_a_name_fits_nothing(ask, openai_se
     ):
         ask(["FINAL(1)"], tmp_path / "notes", hide=["email"])
     assert not openai_server.received
+
+
+def test_the_lines_and_bytes_of_a_file_are_searched_too(ask, openai_server, tmp_path):
+    turns = ["print(context.read_text())\nprint(context.read_bytes())", "FINAL(context.read_text())"]
+    for kind in ("csv", "jsonl"):
+        path = write(kind, tmp_path)
+        assert ask(list(turns), path).value == path.read_text()
+    assert_nothing_left(openai_server)
+
+
+@pytest.mark.parametrize("prompt", ["small", "frugal"])
+def test_other_prompts_hide_the_same_of_files(ask, openai_server, tmp_path, prompt):
+    turns = ["import pandas as pd\npeople = pd.read_csv(context)\nprint(people)", "FINAL(list(people.email))"]
+    assert ask(turns, write("csv", tmp_path), prompt=prompt).value == EMAILS
+    assert_nothing_left(openai_server)
+
+
+@pytest.mark.parametrize("where", ["a cell", "a prompt of code"])
+def test_nothing_more_is_sent_once_a_file_has_changed(ask, openai_server, tmp_path, where):
+    path = tmp_path / "people.csv"
+    path.write_text("id,email\n1,old@x.example\n")
+
+    @host_tool
+    def change():
+        """Change the data."""
+        path.write_text("id,email\n1,fresh@x.example\n")
+
+    cell = {"a cell": "print(context.read_text())", "a prompt of code": "llm_query(context.read_text())"}[
+        where
+    ]
+    run = ask([f"change()\n{cell}", "FINAL(1)", "FINAL(2)"], path, tools=[change])
+    with pytest.raises(HiddenDataChangedError, match=r"people.csv` changed while the run went on.*Ask again"):
+        run.raise_for_error()
+    assert len(openai_server.received) == 1
+    assert "fresh" not in "".join(seen(openai_server))
+
+
+def test_a_file_that_comes_into_a_folder_is_a_change(ask, openai_server, tmp_path):
+    folder = write("folder", tmp_path)
+
+    @host_tool
+    def change():
+        """Change the data."""
+        (folder / "new.csv").write_text("id,email\n1,fresh@x.example\n")
+
+    run = ask(["change()", "FINAL(1)"], folder, tools=[change])
+    with pytest.raises(HiddenDataChangedError, match=r"new.csv"):
+        run.raise_for_error()
+
+
+def test_plans_over_files_are_read_too(ask, openai_server, tmp_path):
+    pl = pytest.importorskip("polars")
+    plan = pl.scan_parquet(write("parquet", tmp_path))
+    turns = ["print(context.collect().to_dicts())", "FINAL(context.collect()['email'].to_list())"]
+    assert ask(list(turns), plan).value == EMAILS
+    assert_nothing_left(openai_server)
+    renamed = plan.with_columns(mail=pl.col("email"))
+    with pytest.raises(ConfigError, match="cannot hide the column `mail`"):
+        ask(list(turns), renamed, hide=["mail"])
+
+
+def test_a_file_or_a_database_is_hidden_as_a_whole(ask, openai_server, tmp_path):
+    turns = ["print(context['people'].read_text())", "FINAL(context['people'].read_text())"]
+    path = write("csv", tmp_path)
+    ask(list(turns), {"people": Hidden(path), "n": 1}, hide=())
+    ask(list(turns), {"people": path, "n": 1}, hide=["PEOPLE"])
+    ask(
+        ["print(context.sql('SELECT * FROM people'))", "FINAL(1)"], Hidden(write("sqlite", tmp_path)), hide=()
+    )
+    assert_nothing_left(openai_server, [*PLANTED, "Kiel", "Bonn"])
+
+
+def test_a_name_may_stand_with_what_it_is_in(ask, openai_server, tmp_path):
+    turns = ["print(context['a'].read_text(), context['b'].sql('SELECT * FROM people'))", "FINAL(1)"]
+    data = {"a": write("csv", tmp_path), "b": write("sqlite", tmp_path)}
+    ask(list(turns), data, hide=["a.email", "b.people.email", "a.name", "b.name", "people.sal*", "phone"])
+    assert_nothing_left(openai_server)
+
+
+def test_a_follow_up_hides_what_the_file_of_the_run_before_had(ask, openai_server, tmp_path):
+    run = ask(["FINAL(1)"], write("csv", tmp_path))
+    openai_server.script = [block("print(context.read_text())\nFINAL(2)")] * 2
+    again = run.ask("And now?").wait(60)
+    assert again.value == 2
+    assert_nothing_left(openai_server)
+    again.close()
+
+
+def test_more_values_than_may_be_held_are_refused(ask, openai_server, tmp_path):
+    for kind in ("csv", "sqlite"):
+        with pytest.raises(ConfigError, match=r"more than 9 values.*`hide_most`"):
+            ask(["FINAL(1)"], write(kind, tmp_path), hide_most=9)
+    assert not openai_server.received
+
+
+def test_what_was_sent_is_counted_for_files(ask, tmp_path):
+    run = ask(["print(context.read_text())", "FINAL(1)"], write("csv", tmp_path), limits={"exposure": 5000})
+    told = sent_values(run.tree)
+    assert sum(sum(one.tokens.get("email", {}).values()) for one in told) >= 10
+    assert sorted(run.tree.hidden) == ["email", "name", "phone", "salary"]
+
+
+def test_a_dry_run_shows_tokens_of_a_file(tmp_path):
+    rlm = RLM(
+        "test-model", api_key="sk-test-0123456789", base_url="http://127.0.0.1:9/v1", hide=HIDE, log_dir=None
+    )
+    task = Task("What is there?", context=write("csv", tmp_path), names=("people",), settings={})
+    text = json.dumps(first_prompt(rlm, task), ensure_ascii=False)
+    assert leaks(text) == []
+    assert "⟨email:1⟩" in text
+
+
+async def test_the_reading_kernel_reads_these_files_and_nothing_else(tmp_path):
+    (tmp_path / "mine.txt").write_text("other")
+    path = write("csv", tmp_path)
+    settings = Settings(sandbox=Sandbox(read=[tmp_path / "mine.txt"], net="all"))
+    limits = limits_of_reader(settings.sandbox.mode, [str(path)], ())
+    pool = KernelPool()
+    request = KernelRequest(run="r", agent="a", sandbox=settings.sandbox, limits=limits)
+    kernel = await pool.start(request, _no_requests)
+    try:
+        own = await kernel.execute(f"print(len(open({str(path)!r}).read()))")
+        other = await kernel.execute(f"open({str(tmp_path / 'mine.txt')!r})")
+        net = await kernel.execute("import socket; socket.create_connection(('127.0.0.1', 9))")
+        asked = await kernel.execute("llm_query('What?')")
+    finally:
+        await pool.close()
+    assert own.status == "ok"
+    assert (other.status, other.error_name) == ("error", "PermissionError")
+    assert net.error_name in ("PermissionError", "OSError")
+    assert "asks no agent and no model" in asked.error_value
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        1,
+        {},
+        {"columns": 1, "matched": [], "names": [], "plain": []},
+        {"columns": [{"name": "a", "values": [[1] * 11]}], "matched": [], "names": [], "plain": []},
+        {"refused": "<b>\x1b[31m" + "x" * 10_000},
+    ],
+)
+def test_what_a_kernel_hands_over_is_not_believed(found):
+    request = {"most": 10, "most_bytes": 1000, "expressions": []}
+    with Buffer.encode(found) as buffer, pytest.raises(ConfigError) as caught:
+        _checked(buffer, request)
+    assert len(caught.value.message) < 1000
+    assert "\x1b" not in caught.value.message
+
+
+def test_odd_parts_of_what_a_kernel_hands_over_are_left_out():
+    columns = [1, {"name": 2, "values": []}, {"name": "a", "values": 3}, {"name": "b", "values": [[4]]}]
+    found = {"columns": columns, "matched": [7, 0, True, "x"], "names": [1, "b"], "plain": [1]}
+    with Buffer.encode(found) as buffer:
+        told = _checked(buffer, {"most": 10, "most_bytes": 1000, "expressions": ["a"]})
+    assert (told.columns, told.matched, told.names) == ([("b", [4])], {0}, {"b"})
