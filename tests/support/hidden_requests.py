@@ -1,8 +1,12 @@
-"""What a server on loopback was sent by runs with hidden columns, and cells that print them in many ways."""
+"""What a server was sent by runs with hidden columns, what databases have in such, and cells that print them."""
 
 import json
 
 from planted_values import PLANTED, leaks
+
+from rlm_jupyter.run_setup.database_sources import take_databases
+from rlm_jupyter.run_setup.hidden_sources.database_values import DatabaseValues
+from rlm_jupyter.security.hidden.hidden_columns import ColumnFinder
 
 
 def block(code):
@@ -17,6 +21,15 @@ def assert_nothing_left(server, values=PLANTED):
     assert server.received
     for text in seen(server):
         assert leaks(text, values) == []
+
+
+def values_of(source, *hide, most=1000, name="data", whole=False):
+    """Returns the values of the hidden columns of a database."""
+    databases = take_databases(source, name, rows=0).databases
+    finder = ColumnFinder(hide)
+    DatabaseValues(finder, most, lambda _: whole).read(databases.values())
+    columns = finder.columns.items()
+    return {label: [column.value(place) for place in range(len(column))] for label, column in columns}
 
 
 SHOWN = """\
