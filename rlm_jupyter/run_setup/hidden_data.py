@@ -129,7 +129,7 @@ class Hiding:
         for pattern in finder.patterns:
             if pattern in finder.matched:
                 continue
-            if sources.plain:
+            if sources.plain and not finder.columns:
                 raise ConfigError(
                     f"`hide`: nothing in the data is called `{pattern}`, and `{sources.plain[0]}` has no columns, so "
                     "that it is not known what to hide in it. Correct the name, leave such files out, or name the "

@@ -16,6 +16,7 @@ import pytest
 from planted_values import EMAILS, NAMES, frame
 from pyarrow import feather, ipc, orc, parquet
 
+from rlm_jupyter.guest.hidden_columns import column_tables, found_values
 from rlm_jupyter.guest.hidden_columns.file_reading import read_hidden
 from rlm_jupyter.security.hidden.hidden_columns import ColumnFinder
 
@@ -263,3 +264,13 @@ def test_a_pattern_fits_names_and_no_data(tmp_path):
     (tmp_path / "p.csv").write_text("who,text\nAnna,sent mail\nmail of Otto,x\n")
     assert found_in(tmp_path / "p.csv", "*mail*") == {}
     assert NAMES  # of the planted values, none is about mail
+
+
+@pytest.mark.parametrize("different", [1000, 60_000])
+def test_values_of_many_parts_are_held_once(tmp_path, different, monkeypatch):
+    monkeypatch.setattr(found_values, "_COMPACT", 5000)
+    monkeypatch.setattr(column_tables, "_ROWS", 1000)
+    mails = [f"p{number % different}@x.example" for number in range(60_000)]
+    pd.DataFrame({"email": mails}).to_parquet(tmp_path / "p.parquet")
+    found = found_in(tmp_path / "p.parquet", most=different)
+    assert sorted(found["email"]) == sorted(set(mails))

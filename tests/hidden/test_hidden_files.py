@@ -119,6 +119,43 @@ def test_a_file_without_columns_is_refused_if_a_name_fits_nothing(ask, openai_se
     assert not openai_server.received
 
 
+def test_what_is_not_hidden_is_told(ask, tmp_path):
+    run = ask(["FINAL(1)"], write("folder", tmp_path), hide=["email", "ssn"])
+    assert any("nothing in the data is called `ssn`" in notice for notice in run.tree.notices)
+    assert any("files without columns (`people.folder/readme.txt`)" in notice for notice in run.tree.notices)
+
+
+def test_the_code_behind_an_answer_runs_on_the_values_of_a_file(ask, tmp_path):
+    turns = [
+        "import pandas as pd\npeople = pd.read_csv(context)\nfirst = people.email[0]",
+        "FINAL([llm_query(f'Who is {first}?'), people[people.email == '⟨email:1⟩'].city.iloc[0]])",
+    ]
+    run = ask(turns, write("csv", tmp_path), plain=lambda prompt: f"{prompt[7:-1]}, of course")
+    assert run.value == [f"{EMAILS[0]}, of course", "Kiel"]
+    code = run.code()
+    assert code.verdict == "reproduced", code.detail
+
+
+def test_a_resumed_run_has_the_same_tokens(ask, openai_server, tmp_path):
+    data = {"people": write("sqlite", tmp_path), "more": write("csv", tmp_path)}
+    turns = [
+        "found = context['people'].sql(\"SELECT * FROM people WHERE email = '⟨email:3⟩'\")\nprint(found)",
+        "FINAL([list(found.email), llm_query('Who is ⟨email:4⟩?')])",
+    ]
+    run = ask(turns, data, plain=lambda prompt: prompt[7:-1])
+    run.close()
+    openai_server.received.clear()
+    rlm = RLM(
+        "test-model", base_url=openai_server.url, api_key="sk-test-0123456789", log_dir=tmp_path / "logs",
+        cache=False, hide=HIDE,
+    )  # fmt: skip
+    again = rlm.resume(run.log_path, data).wait(60)
+    assert again.value == run.value
+    assert set(again.value[0]) < set(EMAILS)
+    assert not openai_server.received
+    again.close()
+
+
 def test_the_lines_and_bytes_of_a_file_are_searched_too(ask, openai_server, tmp_path):
     turns = ["print(context.read_text())\nprint(context.read_bytes())", "FINAL(context.read_text())"]
     for kind in ("csv", "jsonl"):

@@ -14,8 +14,11 @@ from .written_values import WrittenColumn
 
 _BATCH = 200_000
 """Values that are held as Python's own before they become an array."""
-_COMPACT = 2_000_000
+_COMPACT = 1_000_000
 """Values of a column from which on duplicates among its arrays are looked for."""
+_OFTEN, _SELDOM = 2, 16
+"""They are looked for again after so many times that: where there were some, and where there were none."""
+_SOME = 1.1
 _DEPTH = 40
 
 
@@ -90,7 +93,7 @@ class ColumnValues:
         self.written = WrittenColumn()
         self.others: dict[Any, None] = {}
         self.arrays: list[Any] = []
-        self._compacted = 0
+        self._next = _COMPACT
 
     @property
     def count(self) -> int:
@@ -139,7 +142,7 @@ class ColumnValues:
         """Take an array of Arrow, of any type; what is nested is taken apart."""
         for part in leaves_of(array):
             self.arrays.append(part)
-        if self.count > max(_COMPACT, 2 * self._compacted):
+        if self.count > self._next:
             self.compact()
         self._holder.check()
 
@@ -154,8 +157,9 @@ class ColumnValues:
     def compact(self) -> None:
         """Let go of duplicates among the arrays."""
         pa = sys.modules.get("pyarrow")
+        before = self.count
         if pa is None or len(self.arrays) < 2:  # noqa: PLR2004 - arrays that may have something in common
-            self._compacted = self.count
+            self._next = _OFTEN * before
             return
         kinds: dict[Any, list[Any]] = {}
         for array in self.arrays:
@@ -163,7 +167,7 @@ class ColumnValues:
         self.arrays = [
             pa.chunked_array(arrays).unique() if len(arrays) > 1 else arrays[0] for arrays in kinds.values()
         ]
-        self._compacted = self.count
+        self._next = (_OFTEN if before > _SOME * self.count else _SELDOM) * max(self.count, _COMPACT)
 
     def finish(self) -> None:
         """Make arrays of what is still held one by one."""

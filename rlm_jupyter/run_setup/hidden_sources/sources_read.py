@@ -98,7 +98,7 @@ class HiddenSources:
         self._finder.matched.update(self._finder.patterns[number] for number in found.matched)
         self.names |= found.names
         self.plain = found.plain
-        if found.plain and found.columns:
+        if found.plain:
             shown = ", ".join(f"`{name}`" for name in found.plain[:_SHOWN])
             self.notices.append(
                 f"`hide`: of files without columns ({shown}{', …' if len(found.plain) > _SHOWN else ''}) only those "
