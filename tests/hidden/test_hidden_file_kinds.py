@@ -157,7 +157,7 @@ def test_numbers_and_dates_of_texts_are_found_as_such(tmp_path):
     )
     found = found_in(tmp_path / "p.csv", "*")
     assert found["pay"] == [81234, 40517.5]
-    assert found["code"] == ["0012345", "AB-123456", 12345]
+    assert found["code"] == ["AB-123456", "0012345", 12345]
     assert set(found["born"]) == {
         "17.05.1981", "03/04/1982", dt.date(1980, 5, 17), dt.date(1981, 5, 17), dt.date(1982, 4, 3), dt.date(1982, 3, 4),
     }  # fmt: skip

@@ -60,9 +60,8 @@ def _encoding(data: bytes) -> str:
 def _read(path: Path, form: Form, dialect: Dialect, wanted: Wanted, found: FoundValues) -> bool:
     csv.field_size_limit(_LONGEST_CELL)
     with open_plain(path, form) as file, io.TextIOWrapper(file, dialect.encoding, newline="") as text:
-        lines = (line.replace("\0", "") for line in text)
-        rows = csv.reader(islice(lines, dialect.skipped, None), delimiter=dialect.separator)
-        return take_rows((row for row in rows if row), wanted, found, decimal=dialect.decimal)
+        rows = csv.reader(islice(text, dialect.skipped, None), delimiter=dialect.separator)
+        return take_rows(filter(None, rows), wanted, found, decimal=dialect.decimal)
 
 
 def take_rows(

@@ -135,24 +135,31 @@ class ColumnValues:
 
     def add_written(self, texts: Iterable[str], *, decimal: str = ".") -> None:
         """Take cells as they are written in a file of delimited text."""
-        if self.written.add(texts, decimal=decimal):
-            self._holder.check()
+        self.written.add(texts, decimal=decimal)
+        if self.written.is_full:
+            self._add_texts(self.written.take_words())
 
     def add_array(self, array: Any) -> None:
         """Take an array of Arrow, of any type; what is nested is taken apart."""
-        for part in leaves_of(array):
-            self.arrays.append(part)
+        self._append(leaves_of(array))
+
+    def _append(self, arrays: list[Any]) -> None:
+        self.arrays += arrays
         if self.count > self._next:
             self.compact()
         self._holder.check()
 
     def _flush(self) -> None:
-        if (made := text_array(list(self._texts))) is not None:
-            self._texts.clear()
-            self._text_bytes = 0
-            self.add_array(made)
-        else:
-            self._holder.check()
+        texts = list(self._texts)
+        self._texts.clear()
+        self._text_bytes = 0
+        self._add_texts(texts)
+
+    def _add_texts(self, texts: list[str]) -> None:
+        """Take texts that differ."""
+        if texts:
+            made = text_array(texts)
+            self._append([texts if made is None else made])
 
     def compact(self) -> None:
         """Let go of duplicates among the arrays."""
@@ -171,15 +178,10 @@ class ColumnValues:
 
     def finish(self) -> None:
         """Make arrays of what is still held one by one."""
-        for value in self.written.values():
+        self._add_texts(self.written.take_words())
+        for value in self.written.take_figures():
             self.add(value)
-        self.written = WrittenColumn()
-        texts = list(self._texts)
-        self._texts.clear()
-        self._text_bytes = 0
-        if texts:
-            made = text_array(texts)
-            self.arrays.append(texts if made is None else made)
+        self._flush()
 
 
 def _size_of(array: Any) -> int:

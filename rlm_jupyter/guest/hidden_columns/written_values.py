@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-_CHECKED = 200_000
-"""New values after which the holder is asked whether there may be more."""
+_FULL = 200_000
+_BEGIN_FIGURES = frozenset("0123456789+-.#") | {"\u2212"}
+"""What numbers, dates and some marks of missing values begin with."""
 _MISSING = frozenset(
     {
         "",
@@ -44,49 +45,59 @@ class WrittenColumn:
     """The different cells of one column.
 
     Attributes:
-        count: how many they are.
-        size: their bytes, about.
+        size: bytes of those that are held, about.
     """
 
     def __init__(self) -> None:
-        self._cells: dict[str, str] = {}
+        self._words: dict[str, None] = {}
+        self._figures: dict[str, str] = {}
+        self._has_words = False
         self.size = 0
-        self._next = _CHECKED
 
     @property
     def count(self) -> int:
-        """How many different cells there are."""
-        return len(self._cells)
+        """How many different cells are held."""
+        return len(self._words) + len(self._figures)
 
-    def add(self, texts: Iterable[str], *, decimal: str = ".") -> bool:
+    @property
+    def is_full(self) -> bool:
+        """Whether there are so many that those which are no numbers and dates should be taken."""
+        return len(self._words) >= _FULL
+
+    def add(self, texts: Iterable[str], *, decimal: str = ".") -> None:
         """Take cells.
 
         Args:
             texts: as they are written.
             decimal: what stands before decimals.
-
-        Returns:
-            Whether there are so many more that their number should be checked.
         """
-        cells = self._cells
-        for text in texts:
-            if text not in cells:
-                cells[text] = decimal
-                self.size += len(text) + 1
-        if len(cells) < self._next:
-            return False
-        self._next = len(cells) + _CHECKED
-        return True
+        words, figures = self._words, self._figures
+        for text in map(str.strip, texts):
+            if text in words or text in figures:
+                continue
+            if text[:1] in _BEGIN_FIGURES:
+                figures[text] = decimal
+            else:
+                words[text] = None
+            self.size += len(text) + 1
 
-    def values(self) -> Iterator[Any]:
-        """Yields the values: of a column of numbers alone the numbers, of any other its texts and what they may become.
+    def take_words(self) -> list[str]:
+        """Returns the cells that are neither numbers nor dates, and holds them no longer."""
+        found = [text for text in self._words if text not in _MISSING and text.casefold() not in _FLAGS]
+        self._has_words = self._has_words or bool(found)
+        self._words.clear()
+        self.size = sum(map(len, self._figures))
+        return found
+
+    def take_figures(self) -> Iterator[Any]:
+        """Yields the numbers of a column of numbers alone; of any other the texts, and what they may become.
 
         A column that has one text is a column of texts to the programs that read it, digits and all.
         """
-        cells = [(text.strip(), decimal) for text, decimal in self._cells.items()]
-        cells = [cell for cell in cells if cell[0] not in _MISSING and cell[0].casefold() not in _FLAGS]
+        cells = [(text, decimal) for text, decimal in self._figures.items() if text not in _MISSING]
+        self._figures = {}
         numbers = [number_of(*cell) for cell in cells]
-        if all(number is not None for number in numbers):
+        if not self._has_words and all(number is not None for number in numbers):
             yield from numbers
             return
         for (text, _), number in zip(cells, numbers, strict=True):
