@@ -1,10 +1,13 @@
 """Hidden columns of files: a kernel in the sandbox reads their values, none leaves, and the answers hold them."""
 
 import json
+import os
 import sqlite3
+import time
 from contextlib import closing
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hidden_requests import ENCODED, SHOWN, assert_nothing_left, block, seen
 from planted_values import EMAILS, HIDE, NAMES, PHONES, PLANTED, SALARIES, frame, leaks
@@ -16,6 +19,7 @@ from rlm_jupyter.magics.dry_run import first_prompt
 from rlm_jupyter.magics.task import Task
 from rlm_jupyter.records.sent_values import sent_values
 from rlm_jupyter.run_setup.hidden_sources.confined_reader import _checked, _no_requests, limits_of_reader
+from rlm_jupyter.run_setup.hidden_sources.watched_files import WatchedFiles
 from rlm_jupyter.settings import Settings
 from rlm_jupyter.values.store import Buffer
 
@@ -293,21 +297,76 @@ async def test_the_reading_kernel_reads_these_files_and_nothing_else(tmp_path):
         1,
         {},
         {"columns": 1, "matched": [], "names": [], "plain": []},
+        {"columns": [{"name": 2, "values": []}], "matched": [], "names": [], "plain": []},
+        {"columns": [{"name": "a", "values": 3}], "matched": [], "names": [], "plain": []},
+        {"columns": [{"name": "a", "values": ["text"]}], "matched": [], "names": [], "plain": []},
+        {"columns": [7], "matched": [], "names": [], "plain": []},
+        {"columns": [{"name": "a", "values": []}] * 10_001, "matched": [], "names": [], "plain": []},
         {"columns": [{"name": "a", "values": [[1] * 11]}], "matched": [], "names": [], "plain": []},
         {"refused": "<b>\x1b[31m" + "x" * 10_000},
     ],
 )
 def test_what_a_kernel_hands_over_is_not_believed(found):
-    request = {"most": 10, "most_bytes": 1000, "expressions": []}
+    request = {"most": 10, "most_bytes": 1_000_000, "expressions": []}
     with Buffer.encode(found) as buffer, pytest.raises(ConfigError) as caught:
         _checked(buffer, request)
     assert len(caught.value.message) < 1000
     assert "\x1b" not in caught.value.message
 
 
-def test_odd_parts_of_what_a_kernel_hands_over_are_left_out():
-    columns = [1, {"name": 2, "values": []}, {"name": "a", "values": 3}, {"name": "b", "values": [[4]]}]
+def test_what_fits_the_form_is_taken():
+    columns = [{"name": "b", "values": [[4], pa.array(["x"])]}, {"name": "c", "values": []}]
     found = {"columns": columns, "matched": [7, 0, True, "x"], "names": [1, "b"], "plain": [1]}
     with Buffer.encode(found) as buffer:
         told = _checked(buffer, {"most": 10, "most_bytes": 1000, "expressions": ["a"]})
-    assert (told.columns, told.matched, told.names) == ([("b", [4])], {0}, {"b"})
+    assert [(name, list(map(str, values))) for name, values in told.columns] == [("b", ["4"]), ("b", ["x"])]
+    assert (told.matched, told.names, told.plain) == ({0}, {"b"}, ["1"])
+
+
+def test_files_are_watched_until_the_end(tmp_path):
+    for number in range(300):
+        (tmp_path / f"{number}.csv").write_text("a")
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    watched = WatchedFiles([str(tmp_path)], logs)
+    watched.check()
+    (logs / "run.jsonl").write_text("written by the run itself")
+    (tmp_path / "shop.db-wal").touch()
+    (tmp_path / "shop.db-shm").write_text("by readers")
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and watched._next > time.monotonic():
+        time.sleep(0.01)
+    watched.check()
+    before = (tmp_path / "7.csv").stat()
+    (tmp_path / "7.csv").write_text("b")
+    os.utime(tmp_path / "7.csv", ns=(before.st_atime_ns, before.st_mtime_ns))
+    watched._next = 0.0
+    for _ in range(3):  # also when many are not looked at again so soon
+        with pytest.raises(HiddenDataChangedError, match=r"7\.csv` changed"):
+            watched.check()
+    (tmp_path / "7.csv").write_text("a")
+    with pytest.raises(HiddenDataChangedError):
+        watched.check()
+
+
+def test_a_database_in_its_write_ahead_log_is_watched_too(ask, openai_server, tmp_path):
+    path = tmp_path / "p.db"
+    with closing(sqlite3.connect(path)) as own:
+        own.execute("PRAGMA journal_mode = WAL")
+        frame().to_sql("people", own, index=False)
+        own.commit()
+    turns = ["print(context.sql('SELECT * FROM people'))"] * 2 + ["FINAL(1)"]
+    assert ask(list(turns), path).value == 1
+
+    @host_tool
+    def change():
+        """Change the data."""
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("UPDATE people SET email = 'fresh@x.example'")
+            other.commit()
+
+    run = ask([f"change(); {turns[0]}", "FINAL(1)"], path, tools=[change])
+    with pytest.raises(HiddenDataChangedError, match=r"p\.db"):
+        run.raise_for_error()
+    assert "fresh" not in "".join(seen(openai_server))
+    assert_nothing_left(openai_server)

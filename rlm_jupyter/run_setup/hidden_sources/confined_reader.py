@@ -23,7 +23,7 @@ from rlm_jupyter.text.sanitize import one_line
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rlm_jupyter.kernels.agent_kernel import AgentKernel
     from rlm_jupyter.kernels.pool import KernelPool
@@ -193,17 +193,32 @@ def _checked(buffer: Buffer, request: Mapping[str, Any]) -> FoundInFiles:
     columns, matched, names, plain = (one if isinstance(one, list) else [] for one in lists)
     if not all(isinstance(one, list) for one in lists):
         raise _refused("what was found cannot be used")
-    pairs = [
-        (one["name"], values)
-        for one in columns[:_MOST_COLUMNS]
-        if isinstance(one, dict) and isinstance(one.get("name"), str) and isinstance(one.get("values"), list)
-        for values in one["values"]
-    ]
+    pairs = list(_pairs(columns))
     if sum(len(values) for _, values in pairs) > request["most"]:
         raise _refused(f"there are more than {request['most']:,} values")
     numbers = {one for one in matched if type(one) is int and 0 <= one < len(request["expressions"])}
     seen = {one for one in names if isinstance(one, str)}
     return FoundInFiles(pairs, numbers, seen, [one_line(str(one), _LONGEST) for one in plain])
+
+
+def _pairs(columns: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """Yields names and values of columns.
+
+    Raises:
+        ConfigError: one is of another form, or there are too many: what is left out would not be hidden.
+    """
+    import pyarrow as pa
+
+    if len(columns) > _MOST_COLUMNS:
+        raise _refused(f"there are more than {_MOST_COLUMNS:,} hidden columns or keys")
+    for one in columns:
+        name, parts = (one.get("name"), one.get("values")) if isinstance(one, dict) else (None, None)
+        if not isinstance(name, str) or not isinstance(parts, list):
+            raise _refused("what was found cannot be used")
+        for values in parts:
+            if not isinstance(values, (list, pa.Array, pa.ChunkedArray)):
+                raise _refused("what was found cannot be used")
+            yield name, values
 
 
 def _refused(reason: str) -> ConfigError:
