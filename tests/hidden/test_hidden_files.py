@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sqlite3
 import time
 from contextlib import closing
@@ -101,6 +102,20 @@ def test_the_description_of_a_file_shows_types_and_tokens(ask, openai_server, tm
     assert next(line for line in first.splitlines() if line.startswith("- salary")) == "- salary (int64)"
     assert "⟨email:1⟩" in second
     assert_nothing_left(openai_server)
+
+
+def test_a_description_shows_no_short_value_of_a_file(ask, openai_server, tmp_path):
+    (tmp_path / "p.csv").write_text("id,age\n1,37\n2,41\n")
+    (tmp_path / "t.txt").write_text("id,age\n1,37\n2,41\n")
+    (tmp_path / "p.json").write_text('[{"id": 1, "age": 37}, {"id": 2, "age": 41, "sex": "f"}]')
+    (tmp_path / "p.jsonl").write_text('{"id": 1, "age": 37}\n{"id": 2, "age": 41, "sex": "f"}\n')
+    paths = [tmp_path / name for name in ("p.csv", "t.txt", "p.json", "p.jsonl")]
+    for data in (*paths, {path.name: path for path in paths}):
+        ask(["FINAL(1)"], data, hide=["age", "sex"])
+    for request in openai_server.received:
+        text = request.json["messages"][1]["content"]
+        assert not re.search(r"\b(37|41)\b|\"f\"", text), text
+        assert "age" in text
 
 
 def test_what_a_model_writes_as_a_token_is_the_value_of_the_file(ask, openai_server, tmp_path):

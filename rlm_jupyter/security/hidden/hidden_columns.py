@@ -35,7 +35,8 @@ class Hidden:
     as ``⟨email:17⟩``.
 
     Args:
-        values: a Series, an array, a list, a dict, a DataFrame (all of its columns) or a single value.
+        values: a Series, an array, a list, a dict, a DataFrame (all of its columns), a single value; or a path or a
+            database, of which all columns are hidden.
         name: that the tokens have; None: the name of the Series, else ``hidden``.
 
     Attributes:
