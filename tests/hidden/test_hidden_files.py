@@ -19,7 +19,15 @@ from rlm_jupyter.kernels.pool import KernelPool, KernelRequest
 from rlm_jupyter.magics.dry_run import first_prompt
 from rlm_jupyter.magics.task import Task
 from rlm_jupyter.records.sent_values import sent_values
-from rlm_jupyter.run_setup.hidden_sources.confined_reader import _checked, _no_requests, limits_of_reader
+from rlm_jupyter.registry import kernel_pool
+from rlm_jupyter.run_setup.hidden_sources import confined_reader
+from rlm_jupyter.run_setup.hidden_sources.confined_reader import (
+    ConfinedReader,
+    HiddenFile,
+    _checked,
+    _no_requests,
+    limits_of_reader,
+)
 from rlm_jupyter.run_setup.hidden_sources.watched_files import WatchedFiles
 from rlm_jupyter.settings import Settings
 from rlm_jupyter.values.store import Buffer
@@ -304,6 +312,21 @@ async def test_the_reading_kernel_reads_these_files_and_nothing_else(tmp_path):
     assert (other.status, other.error_name) == ("error", "PermissionError")
     assert net.error_name in ("PermissionError", "OSError")
     assert "asks no agent and no model" in asked.error_value
+
+
+@pytest.mark.parametrize("limit", ["time", "memory"])
+def test_a_file_takes_no_more_time_and_memory_than_it_may(tmp_path, monkeypatch, limit):
+    path = tmp_path / "large.json"
+    path.write_text(
+        json.dumps([{"email": f"p{number}@x.example", "n": [number]} for number in range(400_000)])
+    )
+    if limit == "time":
+        monkeypatch.setattr(confined_reader, "SECONDS", 0.05)
+    sandbox = Sandbox(memory="100 MB") if limit == "memory" else Sandbox()
+    reader = ConfinedReader(kernel_pool, Settings(sandbox=sandbox))
+    reason = {"time": "reading them takes longer than 0 seconds", "memory": "memory"}[limit]
+    with pytest.raises(ConfigError, match=rf"{reason}.*Leave such files out"):
+        reader.read([HiddenFile(str(path))], ["email"], ())
 
 
 @pytest.mark.parametrize(

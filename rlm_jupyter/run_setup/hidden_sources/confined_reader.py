@@ -37,6 +37,7 @@ _EXPORT_SECONDS = 120.0
 _REQUEST, _FOUND = "request_", "found_"
 _LONGEST = 300
 _MOST_COLUMNS = 10_000
+_OVER = ("LimitExceeded", "MemoryError")
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,8 @@ async def _ask(kernel: AgentKernel, request: Mapping[str, Any]) -> FoundInFiles:
     if result.status == "timeout":
         raise _refused(f"reading them takes longer than {SECONDS:.0f} seconds")
     if result.status != "ok":
+        if result.error_name in _OVER:
+            raise _refused("reading them takes more memory, disk or processor time than the sandbox allows")
         reason = result.error_name or "their kernel died, perhaps of a lack of memory"
         raise _refused(f"they cannot be read: {one_line(reason, _LONGEST)}")
     with await kernel_setup.export(kernel, _FOUND, figures=False, timeout=_EXPORT_SECONDS) as buffer:
