@@ -163,6 +163,20 @@ def test_the_code_behind_an_answer_runs_on_the_values_of_a_file(ask, tmp_path):
     assert code.verdict == "reproduced", code.detail
 
 
+def test_a_branch_hides_the_same(ask, openai_server, tmp_path):
+    path = write("csv", tmp_path)
+    run = ask(["x = 1", "FINAL(x)"], path)
+    rlm = RLM(
+        "test-model", base_url=openai_server.url, api_key="sk-test-0123456789", log_dir=None, cache=False, hide=HIDE,
+        require_look=False,
+    )  # fmt: skip
+    openai_server.script = [block("FINAL(context.read_text())")]
+    with rlm.branch(run, 2, code="print(context.read_text())").wait(60) as branch:
+        assert branch.value == path.read_text()
+    assert_nothing_left(openai_server)
+    assert "⟨email:1⟩" in seen(openai_server)[-1]
+
+
 def test_a_resumed_run_has_the_same_tokens(ask, openai_server, tmp_path):
     data = {"people": write("sqlite", tmp_path), "more": write("csv", tmp_path)}
     turns = [
