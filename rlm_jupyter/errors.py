@@ -5,6 +5,7 @@
     │   ├── MissingKeyError               the chosen provider needs a key that is not set
     │   └── UnknownPriceError             a money limit on a model whose price is not known
     ├── ContextError (TypeError)          the data cannot be handed to an agent
+    ├── HiddenDataChangedError            a file with hidden columns changed during the run: nothing more is sent
     ├── ModelError                        the provider did not give a usable reply
     │   ├── AuthenticationError           401 or 403: the key was refused
     │   ├── ProviderUnreachableError      no connection, or only time-outs
@@ -79,6 +80,10 @@ class UnknownPriceError(ConfigError):
 
 class ContextError(RLMError, TypeError):
     """The data cannot be handed to an agent: it has no form that can leave its process."""
+
+
+class HiddenDataChangedError(RLMError):
+    """A file with hidden columns changed while the run went on: what it holds now is not known, and nothing is sent."""
 
 
 class ModelError(RLMError):

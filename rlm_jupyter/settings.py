@@ -250,6 +250,7 @@ class Settings(BaseModel):
     strong_after: int = _setting("strong_after")
     see: bool | None = _setting("see")
     hide: tuple[Any, ...] = _setting("hide")
+    hide_most: int = _setting("hide_most")
     require_look: bool = _setting("require_look")
     inherit_tools: bool = _setting("inherit_tools")
     tool_seconds: float = _setting("tool_seconds")

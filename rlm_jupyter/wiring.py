@@ -27,6 +27,7 @@ from rlm_jupyter.registry import kernel_pool, let_older_go, refuse_running, regi
 from rlm_jupyter.run_setup.announced_estimate import announce_estimate
 from rlm_jupyter.run_setup.answer_options import answer_options
 from rlm_jupyter.run_setup.hidden_data import Hiding, outside, settings_with_hidden
+from rlm_jupyter.run_setup.hidden_sources.confined_reader import ConfinedReader
 from rlm_jupyter.run_setup.known_prices import keepable_limits
 from rlm_jupyter.run_setup.question import Question
 from rlm_jupyter.run_setup.question_estimate import expected_price
@@ -128,16 +129,17 @@ class Wiring:
         had = asked.inherited
         answer = _answer_schema(asked.schema) if asked.schema is not None else had.schema
         names = read_names(asked.names, asked.context)
-        hiding = Hiding((*self.settings.hide, *read_hide(asked.hide)), asked.continues)
+        hidden_names = (*self.settings.hide, *read_hide(asked.hide))
+        hiding = Hiding(hidden_names, asked.continues, reader=ConfinedReader(kernel_pool, self.settings))
         context = hiding.unwrap(asked.context)
         data = asked.data or encode(context, names, rows=self.settings.sample_rows)
+        check_local(data.grants, self.settings.kernel, continues=asked.continues is not None)
         hidden = hiding.values(context, data, names)
         if asked.recorded is not None and hidden is not None:
             asked.recorded.hide = hidden.hide
             asked.text = hidden.restored(asked.text)  # a log has tokens
         if asked.recorded is not None and asked.continues is None:
             asked.recorded.check_data(data.buffer.description if data.buffer is not None else None)
-        check_local(data.grants, self.settings.kernel, continues=asked.continues is not None)
         price = self.price if self.price is not None else self.model.price
         options = answer_options(asked, data, self.model, self.settings, price, limits)
         functions = {**had.tools, **read_tools(asked.tools, data=names)}
@@ -231,7 +233,7 @@ class Wiring:
             on_event: called with each event of the run.
         """
         exposed = check_start(self.settings, task.question, on_event)
-        hiding = Hiding(self.settings.hide)
+        hiding = Hiding(self.settings.hide, reader=ConfinedReader(kernel_pool, self.settings))
         if task.by_group and limits.depth == 0:
             raise ConfigError("`by` gives each group to a sub-agent, and the limit `depth` of 0 allows none.")
         try:

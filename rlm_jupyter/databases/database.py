@@ -66,6 +66,9 @@ class Database(ABC):
         whole: whether the whole database was handed over, rather than one table of it.
         secrets: what is kept out of messages: passwords, addresses with passwords in them.
         notes: what agents and the user should know of it.
+        called: what it is called in the data.
+        source: what was handed over: the object or the path that it was made of.
+        files: in which its data lies, if it lies in files of this machine.
     """
 
     title: str
@@ -74,6 +77,9 @@ class Database(ABC):
     whole: bool = True
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    called: str = ""
+    source: object = field(default=None, repr=False)
+    files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.pool = QueryPool()

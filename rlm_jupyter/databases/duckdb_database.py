@@ -61,7 +61,7 @@ class DuckDB(Database):
                 f"The DuckDB file `{path}` cannot be opened for reading: {text}. If this notebook has it open, hand "
                 "over that connection; if another program has, close it there."
             ) from None
-        return cls(connection, f"DuckDB database `{path.name}`")
+        return cls(connection, f"DuckDB database `{path.name}`", files=(str(path.absolute()),))
 
     @classmethod
     def of_rows(cls, rows: pa.Table, name: str) -> DuckDB:
@@ -120,7 +120,7 @@ class DuckDB(Database):
                 names = unique_names(relation.columns)
                 read = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
                 reader = read(_VECTOR)  # not of `execute`, which would gather the whole result first
-                found = collect(reader, reader.schema, query.check)
+                found = collect(reader, reader.schema, query.check, query.bounds)
                 kinds = list(map(str, relation.types))
                 return _plain(found, names, kinds)
         except (QueryError, QueryCancelledError):

@@ -9,6 +9,10 @@ class QueryError(RLMError):
     """A query was refused, failed in the database, or gave too much; the message says what to do."""
 
 
+class ResultTooLargeError(QueryError):
+    """The result of a query has more rows or bytes than one may have."""
+
+
 class QueryCancelledError(QueryError):
     """A query was ended because nobody waits for it any more."""
 

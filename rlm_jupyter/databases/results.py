@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rlm_jupyter.databases.query_errors import QueryError
+from rlm_jupyter.databases.query_errors import QueryError, ResultTooLargeError
 
 MOST_ROWS = 1_000_000
 MOST_BYTES = 256_000_000
@@ -20,13 +20,19 @@ _INSTEAD = (
 )
 
 
-def collect(batches: Iterable[pa.RecordBatch], schema: pa.Schema, check: Callable[[], None]) -> pa.Table:
+def collect(
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    check: Callable[[], None],
+    bounds: tuple[int, int] | None = None,
+) -> pa.Table:
     """Gather the batches of a result.
 
     Args:
         batches: as they come.
         schema: of them.
         check: is called after each, and raises if nobody waits for the result any more.
+        bounds: the most rows and bytes; None for the usual ones.
 
     Raises:
         QueryError: there are too many rows or bytes.
@@ -35,7 +41,7 @@ def collect(batches: Iterable[pa.RecordBatch], schema: pa.Schema, check: Callabl
     found = []
     for batch in batches:
         rows, size = rows + batch.num_rows, size + batch.nbytes
-        check_size(rows, size)
+        check_size(rows, size, bounds)
         found.append(batch)
         check()
     return pa.Table.from_batches(found, schema)
@@ -45,6 +51,7 @@ def collect_rows(
     fetch: Callable[[], Sequence[Sequence[Any]]],
     names: Callable[[], Sequence[str]],
     check: Callable[[], None],
+    bounds: tuple[int, int] | None = None,
 ) -> pa.Table:
     """Gather the rows of a cursor of Python's DB-API.
 
@@ -52,6 +59,7 @@ def collect_rows(
         fetch: returns the next rows, at most `BATCH`; none at the end.
         names: returns the names of the columns, once rows were fetched.
         check: as of `collect`.
+        bounds: as of `collect`.
 
     Raises:
         QueryError: there are too many rows or bytes.
@@ -67,24 +75,32 @@ def collect_rows(
     rows = size = 0
     for batch in batches():
         rows, size = rows + batch.num_rows, size + batch.nbytes
-        check_size(rows, size)
+        check_size(rows, size, bounds)
         check()
     titles = unique_names(names())
     whole = [_joined(chunks) for chunks in zip(*parts, strict=True)] if parts else [pa.nulls(0)] * len(titles)
     return pa.Table.from_arrays(whole, names=titles)
 
 
-def check_size(rows: int, size: int) -> None:
+def check_size(rows: int, size: int, bounds: tuple[int, int] | None = None) -> None:
     """Refuse a result of so many rows or bytes, if that is too much.
 
+    Args:
+        rows: of the result so far.
+        size: of it, in bytes.
+        bounds: the most of both; None for the usual ones.
+
     Raises:
-        QueryError: it is, and what to do.
+        ResultTooLargeError: it is, and what to do.
     """
-    if rows > MOST_ROWS:
-        raise QueryError(f"The result has more than {MOST_ROWS:,} rows, the limit of one result. {_INSTEAD}")
-    if size > MOST_BYTES:
-        raise QueryError(
-            f"The result has more than {MOST_BYTES / 1e6:,.0f} MB, the limit of one result. {_INSTEAD}"
+    most_rows, most_bytes = bounds or (MOST_ROWS, MOST_BYTES)
+    if rows > most_rows:
+        raise ResultTooLargeError(
+            f"The result has more than {most_rows:,} rows, the limit of one result. {_INSTEAD}"
+        )
+    if size > most_bytes:
+        raise ResultTooLargeError(
+            f"The result has more than {most_bytes / 1e6:,.0f} MB, the limit of one result. {_INSTEAD}"
         )
 
 

@@ -24,10 +24,12 @@ class Query:
 
     Attributes:
         cancelled: whether it was told to end.
+        bounds: the most rows and bytes of its result; None for those that hold for agents.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: tuple[int, int] | None = None) -> None:
         self.cancelled = False
+        self.bounds = bounds
         self._cancel: Callable[[], object] | None = None
         self._lock = threading.Lock()
 
@@ -134,14 +136,19 @@ def _end(future: Future[T], query: Query) -> None:
             return
 
 
-def within(seconds: float, job: Callable[[Query], T]) -> T:
+def within(seconds: float, job: Callable[[Query], T], bounds: tuple[int, int] | None = None) -> T:
     """Run a job on this thread, and cancel its query after so many seconds.
+
+    Args:
+        seconds: it may take.
+        job: runs one query.
+        bounds: the most rows and bytes of its result, if these are not the usual ones.
 
     Raises:
         QueryCancelledError: it took longer.
         Exception: what the job raised.
     """
-    query, ended = Query(), threading.Event()
+    query, ended = Query(bounds), threading.Event()
 
     def watch() -> None:
         over = seconds

@@ -93,7 +93,7 @@ class Server(Database):
                 wanted = _next_number(rows)
                 return rows
 
-            return collect_rows(fetch, lambda: title, query.check)
+            return collect_rows(fetch, lambda: title, query.check, query.bounds)
 
     @contextlib.contextmanager
     def _asking(self, query: Query) -> Iterator[Any]:

@@ -55,7 +55,8 @@ class SQLite(Database):
     @classmethod
     def of_file(cls, path: Path) -> SQLite:
         """Returns the database of a file."""
-        return cls(f"{path.absolute().as_uri()}?mode=ro", f"SQLite database `{path.name}`")
+        files = (str(path.absolute()), f"{path.absolute()}-wal")
+        return cls(f"{path.absolute().as_uri()}?mode=ro", f"SQLite database `{path.name}`", files=files)
 
     def look(self, query: Query) -> Mapping[str, Relation]:
         """Returns its tables and views."""
@@ -81,6 +82,7 @@ class SQLite(Database):
                     lambda: _some_rows(cursor),
                     lambda: [column[0] for column in cursor.description],
                     query.check,
+                    query.bounds,
                 )
         except (QueryError, QueryCancelledError):
             raise

@@ -60,12 +60,14 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     from rlm_jupyter.engine.budget.ledger import Ledger
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.models.audio_support import known_to_hear
+    from rlm_jupyter.registry import kernel_pool
     from rlm_jupyter.run_setup.hidden_data import Hiding
+    from rlm_jupyter.run_setup.hidden_sources.confined_reader import ConfinedReader
     from rlm_jupyter.run_setup.start import Data, encode
     from rlm_jupyter.tools.functions import read_tools, sub_tools_prompt
 
     description: dict[str, Any] | None = None
-    hiding = Hiding(rlm.settings.hide)
+    hiding = Hiding(rlm.settings.hide, reader=ConfinedReader(kernel_pool, rlm.settings))
     context = hiding.unwrap(task.context)
     data = encode(context, task.names, rows=rlm.settings.sample_rows) if task.names else Data()
     hidden = hiding.values(context, data, task.names)

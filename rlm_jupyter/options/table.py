@@ -363,6 +363,14 @@ _AGENTS = (
         metavar="NAMES",
     ),
     _setting(
+        "hide_most",
+        "integer",
+        20_000_000,
+        "Different values of hidden columns of files and databases that are held, with 100 bytes for each; data with "
+        "more is refused.",
+        least=1,
+    ),
+    _setting(
         "require_look",
         "flag",
         True,

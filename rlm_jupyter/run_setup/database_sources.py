@@ -57,9 +57,11 @@ def take_databases(value: Any, name: str, *, rows: int) -> Handled:
 
 
 def _handled(value: Any, name: str, table: str, rows: int) -> Handled:
+    source = value
     if isinstance(value, Path):
-        value = resolved(value, name)
+        source = value = resolved(value, name)
     database = database_of(value, table)
+    database.called, database.source = table, source
     from rlm_jupyter.databases.query_errors import QueryError
     from rlm_jupyter.databases.table_summary import describe_database
 

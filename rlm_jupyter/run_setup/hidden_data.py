@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rlm_jupyter.engine.agent.fixed_text import fixed_prompt_text
 from rlm_jupyter.errors import ConfigError, RLMError
 from rlm_jupyter.events.events import PASSING, PromptSent
 from rlm_jupyter.events.redact_events import event_with_tokens
 from rlm_jupyter.events.tree_state import TreeState
+from rlm_jupyter.run_setup.hidden_sources.sources_read import HiddenSources, is_elsewhere
 from rlm_jupyter.security.hidden.hidden_columns import ColumnFinder, Hidden, described_columns
+from rlm_jupyter.values.describe.short_text import cut
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rlm_jupyter.engine.run.run import Run
     from rlm_jupyter.events.events import AnyEvent
     from rlm_jupyter.records.past_run import PastRun
+    from rlm_jupyter.run_setup.hidden_sources.confined_reader import ConfinedReader
     from rlm_jupyter.run_setup.start import Data
     from rlm_jupyter.security.hidden.hidden_values import HiddenValues
     from rlm_jupyter.settings import Settings
+
+
+_NAME: Final = 60
+"""Characters of a column's name in a description."""
 
 
 class Hiding:
@@ -29,13 +36,17 @@ class Hiding:
     Args:
         hide: names, patterns and `Hidden(...)`.
         continues: the run that it goes on with, whose hidden values stay hidden.
+        reader: reads the columns of files.
     """
 
-    def __init__(self, hide: Sequence[str | Hidden], continues: Run | None = None) -> None:
+    def __init__(
+        self, hide: Sequence[str | Hidden], continues: Run | None = None, *, reader: ConfinedReader
+    ) -> None:
         root = continues.root if continues is not None else None
         self._earlier = root.services.hidden if root is not None else None
         self._hide = tuple(hide)
-        self._finder = ColumnFinder(self._hide)
+        self._reader = reader
+        self._finder = ColumnFinder(self._hide, is_elsewhere)
         if self._earlier is not None:
             found = dict(self._finder.columns)
             self._finder.columns = {label: copy.deepcopy(one) for label, one in self._earlier.columns.items()}
@@ -51,7 +62,7 @@ class Hiding:
         return self._finder.unwrap(data)
 
     def values(self, context: Any, data: Data, names: Sequence[str]) -> HiddenValues | None:
-        """Returns the hidden values of data; None if nothing is hidden.
+        """Returns the hidden values of data; None if nothing is hidden. Blocking: files and databases are read.
 
         Args:
             context: the data.
@@ -59,10 +70,10 @@ class Hiding:
             names: of the variables that it is bound to.
 
         Raises:
-            ConfigError: a column is to be hidden whose values are not in this process.
+            ConfigError: a column is to be hidden whose values cannot be known.
         """
         finder = self._finder
-        if not self._hide and self._earlier is None and not finder.columns:
+        if not self._hide and self._earlier is None and not finder.columns and not finder.elsewhere:
             return None
         description = data.buffer.description if data.buffer is not None else {}
         if context is None and data.buffer is not None and finder.patterns:
@@ -71,25 +82,60 @@ class Hiding:
             context = Hidden(context, names[0])
             finder.unwrap(context)
         else:
-            finder.search(context)
+            finder.search(context, f"{names[0]}." if len(names) == 1 else "")
+        sources = HiddenSources(finder, self._reader)
+        sources.read(context, data, names)
         shown = described_columns(description)
-        _check_found(finder, shown, in_files=bool(data.grants.read or data.databases))
+        notices = [*self._check_found(shown, sources), *sources.notices]
         from rlm_jupyter.security.hidden.hidden_values import HiddenValues
 
         def hides(name: object) -> bool:
-            return finder.hides(name) or (isinstance(name, str) and name in finder.columns)
+            known = isinstance(name, str) and (name in finder.columns or name in finder.found)
+            return finder.hides(name) or known
 
-        notices = [
-            f"`hide`: nothing in the data is called `{pattern}`, so nothing is hidden by that name."
-            for pattern in finder.patterns
-            if pattern not in finder.matched
-        ]
         columns = list(finder.columns.values())
         known = [*names, *shown, *(str(column.label) for column in columns)]
-        found = HiddenValues(columns, fixed_prompt_text(), known, hides=hides, notices=notices)
+        earlier = [self._earlier.check] if self._earlier is not None and self._earlier.can_change else []
+        found = HiddenValues(
+            columns,
+            fixed_prompt_text(),
+            known,
+            hides=hides,
+            notices=notices,
+            checks=[*earlier, *sources.checks],
+        )
         if data.buffer is not None:
-            data.buffer.description = found.described(description)
+            data.buffer.description = data.described(found.described)
         return found
+
+    def _check_found(self, shown: set[str], sources: HiddenSources) -> Iterator[str]:
+        """Yields what is told of patterns that fit nothing.
+
+        Raises:
+            ConfigError: a column is to be hidden whose values are not known.
+        """
+        finder = self._finder
+        known = {cut(name, _NAME) for name in (*finder.found, *sources.names)}
+        missing = [
+            name
+            for name in sorted(shown - known)
+            if any(finder.matches(name, pattern) for pattern in finder.patterns)
+        ]
+        if missing:
+            raise ConfigError(
+                f"`hide` cannot hide the column `{missing[0]}`: its values are made where agents' code computes them, "
+                "and are not known here. Compute it first and hand over the DataFrame, or leave the column out."
+            )
+        for pattern in finder.patterns:
+            if pattern in finder.matched:
+                continue
+            if sources.plain and not finder.columns:
+                raise ConfigError(
+                    f"`hide`: nothing in the data is called `{pattern}`, and `{sources.plain[0]}` has no columns, so "
+                    "that it is not known what to hide in it. Correct the name, leave such files out, or name the "
+                    "values themselves: `hide=[Hidden(values)]`."
+                )
+            yield f"`hide`: nothing in the data is called `{pattern}`, so nothing is hidden by that name."
 
 
 def _loaded(data: Data) -> Any:
@@ -105,26 +151,6 @@ def _loaded(data: Data) -> Any:
         raise ConfigError(
             f"`hide` cannot be kept for this data, which is not plain: hand it over again. {error.message}"
         ) from None
-
-
-def _check_found(finder: ColumnFinder, shown: set[str], *, in_files: bool) -> None:
-    """Refuse to hide columns of files and databases, whose values only the agents' kernels will read."""
-    unknown = [pattern for pattern in finder.patterns if pattern not in finder.matched]
-    if in_files and not shown and unknown:
-        raise ConfigError(
-            f"`hide` cannot tell whether `{unknown[0]}` is in the files or databases that were handed over: only "
-            "agents' kernels read them. Load the data into a DataFrame first, or leave out `hide`."
-        )
-    missing = [
-        name
-        for name in sorted(shown)
-        if any(finder.matches(name, pattern) for pattern in finder.patterns) and name not in finder.found
-    ]
-    if missing:
-        raise ConfigError(
-            f"`hide` cannot hide the column `{missing[0]}`: its values are in a file or a database and not in this "
-            "process. Load it into a DataFrame first, or leave the column out of what you hand over."
-        )
 
 
 def exported(run: Run | PastRun) -> tuple[TreeState, Sequence[AnyEvent]] | None:

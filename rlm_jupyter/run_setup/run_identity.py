@@ -31,7 +31,7 @@ _LIBRARIES: Final = (
 )
 _NOT_OF_THE_RUN: Final = frozenset(
     {"log_dir", "cache", "keep_values", "telemetry", "early_start", "budget", "value_memory", "kernel_memory"}
-    | {"kept_kernels", "ask_user_seconds"}
+    | {"kept_kernels", "ask_user_seconds", "hide_most"}
 )
 """Settings that say where things are kept, not what is asked."""
 _OTHER_PARTS: Final = frozenset({"limits", "model", "sub_model", "strong_model", "base_url", "hide"})

@@ -6,8 +6,8 @@ The notebook's process reads no more of it than its metadata says.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from os.path import commonpath
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -53,11 +53,29 @@ class Located:
         value: the data.
         paths: the files and folders in it.
         description: of the data; None if it is not by its place, so that `describe` says all.
+        items: of a dict of which some items are paths: all of them.
+        rows: how many rows of a file descriptions may quote.
     """
 
     value: Any
     paths: list[Path] = field(default_factory=list)
     description: dict[str, Any] | None = None
+    items: Mapping[Any, Located] = field(default_factory=dict)
+    rows: int = 0
+
+    def described(self, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any] | None:
+        """Returns the description of a dict with another one of each of its paths; None if it is no such dict.
+
+        Args:
+            changed: makes the other description.
+        """
+        if not self.items:
+            return None
+        found = {
+            key: replace(one, description=changed(one.description)) if one.description is not None else one
+            for key, one in self.items.items()
+        }
+        return _of_items(self.value, found, self.rows)
 
 
 def locate(value: Any, name: str, *, rows: int) -> Located:
@@ -86,7 +104,7 @@ def locate(value: Any, name: str, *, rows: int) -> Located:
         }
         whole = {key: one.value for key, one in found.items()}
         paths = [path for one in found.values() for path in one.paths]
-        return Located(whole, paths, _of_items(whole, found, rows))
+        return Located(whole, paths, _of_items(whole, found, rows), found, rows)
     return Located(value)  # deeper in the data, a path is a value like any other, and no consent
 
 

@@ -21,7 +21,7 @@ from rlm_jupyter.run_setup.continued import follow_up_spec, root_of
 from rlm_jupyter.run_setup.database_sources import take_databases
 from rlm_jupyter.run_setup.lazy_data import check_whole
 from rlm_jupyter.run_setup.run_identity import run_identity
-from rlm_jupyter.run_setup.sources import Grants, grants_for, locate
+from rlm_jupyter.run_setup.sources import Grants, Located, grants_for, locate
 from rlm_jupyter.sandbox_settings import check_log_dir
 from rlm_jupyter.security.redactor import Redactor
 from rlm_jupyter.security.secret_names import secrets_in
@@ -116,6 +116,7 @@ class Data:
         item_names: where it is a dict of several variables: their names.
         grants: what agents may read because of it.
         databases: that agents may ask, by what their handles call them.
+        located: the data with its paths; None if nothing was encoded.
     """
 
     buffer: Buffer | None = None
@@ -123,6 +124,14 @@ class Data:
     item_names: tuple[str, ...] = ()
     grants: Grants = field(default_factory=Grants)
     databases: Mapping[str, Database] = field(default_factory=dict)
+    located: Located | None = None
+
+    def described(self, changed: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+        """Returns the description of the data, changed in all of its parts; of nothing an empty one."""
+        if self.buffer is None:
+            return {}
+        rendered = self.located.described(changed) if self.located is not None else None
+        return changed(self.buffer.description if rendered is None else rendered)
 
     @property
     def secrets(self) -> list[str]:
@@ -147,7 +156,8 @@ def encode(context: Any, names: tuple[str, ...], *, rows: int) -> Data:
         raise ContextError(f"The context cannot go to an agent's kernel: {error.message}") from None
     several = len(names) > 1
     own = tuple(name for name in names if name != "context")  # what data is called in any case
-    return Data(data, () if several else own, names if several else (), grants, handled.databases)
+    items = names if several else ()
+    return Data(data, () if several else own, items, grants, handled.databases, located)
 
 
 def redactor_with(secrets: Iterable[str], hidden: HiddenValues | None) -> Redactor:

@@ -4,96 +4,16 @@ import json
 
 import pandas as pd
 import pytest
+from hidden_requests import ENCODED, SHOWN, assert_nothing_left, block, seen
 from planted_values import BORN, EMAILS, HIDE, NAMES, PHONES, PLANTED, SALARIES, frame, leaks
 
 from rlm_jupyter import RLM, Hidden
-from rlm_jupyter.errors import ConfigError, RLMError
+from rlm_jupyter.errors import RLMError
 from rlm_jupyter.events.events import AgentStarted
 from rlm_jupyter.export_file import export_run
 from rlm_jupyter.run_setup.hidden_data import exported, outside
 from rlm_jupyter.security.hidden.hidden_columns import HiddenColumn
 from rlm_jupyter.security.hidden.hidden_values import HiddenValues
-
-
-def block(code):
-    return f"```repl\n{code}\n```"
-
-
-@pytest.fixture
-def ask(openai_server, tmp_path):
-    """Asks with a script of a real server: replies of turns in order, and a function for other prompts."""
-    runs = []
-
-    def start(
-        turns,
-        context=None,
-        *,
-        plain=lambda prompt: "ok",
-        hide=tuple(HIDE),
-        limits=None,
-        prompt="default",
-        look=False,
-        question="What is there?",
-        **options,
-    ):
-        waiting = {
-            name: list(replies)
-            for name, replies in (turns if isinstance(turns, dict) else {"": turns}).items()
-        }
-
-        def answer(request):
-            first = next((one for one in request["messages"] if one["role"] == "user"), {})
-            text = first["content"] if isinstance(first["content"], str) else json.dumps(first["content"])
-            if request["messages"][0]["role"] != "system" or not text.startswith("Question"):
-                return plain(text)
-            name = next((name for name in waiting if name and f"Question:\n{name}" in text), "")
-            return block(waiting[name].pop(0))
-
-        openai_server.script = answer
-        rlm = RLM(
-            "test-model",
-            base_url=openai_server.url,
-            api_key="sk-test-0123456789",
-            log_dir=tmp_path / "logs",
-            cache=False,
-            hide=hide,
-            limits=limits,
-            require_look=look,
-            prompt=prompt,
-        )
-        run = rlm.start(question, context, **options).wait(120)
-        runs.append(run)
-        return run
-
-    yield start
-    for run in runs:
-        run.close()
-
-
-def seen(server):
-    return [json.dumps(one.json, ensure_ascii=False) for one in server.received]
-
-
-def assert_nothing_left(server, values=PLANTED):
-    assert server.received
-    for text in seen(server):
-        assert leaks(text, values) == []
-
-
-SHOWN = """\
-import base64, json, html, urllib.parse
-print(people.to_string()); print(people); print(people.to_dict('records'))
-for value in [*people.email, *people['name'], *people.phone, *map(str, people.salary)]:
-    print(value, repr(value), json.dumps(value), f'<{value}>')
-"""
-ENCODED = """\
-for value in [*people.email, *people['name'], *people.phone]:
-    if len(value) > 5:
-        print(base64.b64encode(value.encode()).decode(), value.encode().hex(), urllib.parse.quote(value))
-        print(html.escape(value), repr(value.encode()), json.dumps(json.dumps(value)), value.upper())
-        print(value[:len(value) // 2]); print(value[len(value) // 2:])
-people.iloc[0]
-"""
 
 
 def test_forty_values_in_all_ways_out_and_none_leaves(ask, openai_server):
@@ -272,27 +192,6 @@ def test_a_name_that_nothing_has_is_told(ask):
     run = ask(["FINAL(1)"], frame(), hide=["email", "emial"])
     assert any("`emial`" in notice for notice in run.tree.notices)
     assert not any("`email`" in notice for notice in run.tree.notices)
-
-
-def test_columns_of_files_are_refused_before_anything_is_sent(openai_server, tmp_path):
-    frame().to_csv(tmp_path / "people.csv", index=False)
-    rlm = RLM(
-        "test-model", base_url=openai_server.url, api_key="sk-test-0123456789", log_dir=None, hide=["email"]
-    )
-    with pytest.raises(ConfigError, match="Load it into a DataFrame"):
-        rlm.start("Who?", tmp_path / "people.csv")
-    assert not openai_server.received
-
-
-def test_files_of_which_nothing_is_known_are_refused(openai_server, tmp_path):
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes" / "a.txt").write_text(f"mail {EMAILS[0]}")
-    rlm = RLM(
-        "test-model", base_url=openai_server.url, api_key="sk-test-0123456789", log_dir=None, hide=["email"]
-    )
-    with pytest.raises(ConfigError, match="DataFrame first"):
-        rlm.start("Who?", tmp_path / "notes")
-    assert not openai_server.received
 
 
 def test_an_exported_page_has_tokens(ask, tmp_path):

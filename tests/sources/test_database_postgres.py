@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import time
 import uuid
+from decimal import Decimal
 from functools import partial
 
 import ibis
@@ -12,6 +13,7 @@ import pytest
 import sqlalchemy
 from database_attacks import CONDITIONS, FUNCTIONS, OTHER_TABLES, REACHES, TWO, WRITES
 from database_parts import ORDERS, Asking, fill
+from hidden_requests import values_of
 from postgres_server import PASSWORD, postgres_server
 
 from rlm_jupyter.databases.query_errors import QueryError, QueryTimeoutError
@@ -74,6 +76,17 @@ def unchanged(shop):
     yield
     assert shop.whole("SELECT COUNT(*) AS n FROM orders") == [{"n": 100}]
     assert shop.whole("SELECT word FROM vault") == [{"word": "hidden"}]
+
+
+def test_hidden_columns_are_read(engine):
+    found = values_of(engine, "t", "a", "orders.customer", "n")
+    assert found == {
+        "t": ["ä%s"],
+        "a": [1, 1, 2],
+        "customer": [f"c{number}" for number in range(7)],
+        "n": [Decimal("1.25")],
+    }
+    assert values_of(engine, "j.a") == {"a": [1]}
 
 
 def test_it_is_described_from_its_catalogue(shop):

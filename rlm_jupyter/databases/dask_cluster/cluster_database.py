@@ -125,7 +125,7 @@ class DaskCluster(Database):
             found = FrameQuery(tables, Gatherer(self._client, query)).result(tree)
             query.check()
             table = _arrow(found)
-            return collect(table.to_batches(), table.schema, query.check)
+            return collect(table.to_batches(), table.schema, query.check, query.bounds)
         except (QueryError, QueryCancelledError):
             raise
         except RecursionError:

@@ -206,6 +206,7 @@ class Completions:
             return self._from_cache(agent, model, messages, recorded, purpose, turn, start)
 
         async def buy() -> Completion:
+            await self._check_hidden()
             own = (self._own,) if self._own and agent == "0" else ()
             exposure = data_tokens(messages[start:], purpose, own)
             async with place_at_server(self._journal, self._ledger, agent, model):
@@ -230,6 +231,15 @@ class Completions:
             raise
         self._cache.put(model, key, completion)
         return completion
+
+    async def _check_hidden(self) -> None:
+        """Refuse to send anything if a file with hidden columns changed: what it holds now is not looked for.
+
+        Raises:
+            HiddenDataChangedError: which.
+        """
+        if self._hidden is not None and self._hidden.can_change:
+            await asyncio.to_thread(self._hidden.check)
 
     def _tell_of_cache(self, cache: Cache) -> None:
         if cache.problem is not None and not self._cache_told:

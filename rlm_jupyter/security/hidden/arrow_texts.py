@@ -57,3 +57,13 @@ def arrow_texts(series: Any) -> ArrowTexts | None:
     found = array.__arrow_array__()
     found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
     return ArrowTexts(found.cast(pa.large_string()))
+
+
+def texts_of_arrow(array: Any) -> ArrowTexts | None:
+    """Returns the texts of an array of Arrow; None if it has others than texts."""
+    import pyarrow as pa
+
+    if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type)):
+        return None
+    found = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    return ArrowTexts(found.drop_null().cast(pa.large_string()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -10,6 +11,11 @@ from rlm_jupyter.security.hidden.tokens import OPEN
 _DEPTH: Final = 6
 _OF_VALUES: Final = ("range", "top", "examples", "preview")
 """Parts of what is told of a column that quote its values."""
+_MEMBER: Final = re.compile(
+    r'("((?:[^"\\]|\\.){1,60})"\s*:\s*)(?:"(?:[^"\\]|\\.)*+"?|-?\d[\d.eE+-]*|true|false)', re.DOTALL
+)
+"""A key of JSON and a value of it that is neither a list nor an object; the text may have been cut."""
+_SEPARATORS: Final = re.compile(r"[,;\t|]")
 
 
 def described_with_tokens(
@@ -55,6 +61,7 @@ def described_with_tokens(
         if isinstance(part, Mapping):
             about = dict(part)
             table(about)
+            about |= _preview(about, hides, cell)
             if "key" in about and hides(about["key"]) and "summary" in about:
                 about["summary"] = cell(about["summary"], str(about["key"]))
             return {key: walked(one, depth + 1) for key, one in about.items()}
@@ -63,3 +70,21 @@ def described_with_tokens(
         return hide(part) if isinstance(part, str) else part
 
     return dict(walked(description, 0))
+
+
+def _preview(
+    about: Mapping[str, Any], hides: Callable[[object], bool], cell: Callable[[Any, str], str]
+) -> dict[str, Any]:
+    """Returns the beginning of a file, as a part of a description, without values too short to be looked for."""
+    text = about.get("preview")
+    if not isinstance(text, str):
+        return {}
+    head = text.partition("\n")[0]
+    if about.get("file") == "text" and any(hides(name.strip()) for name in _SEPARATORS.split(head)):
+        return {"preview": head}
+
+    def member(match: re.Match[str]) -> str:
+        value = match[0][len(match[1]) :]
+        return match[0] if not hides(match[2]) else f'{match[1]}"{cell(value, match[2])}"'
+
+    return {"preview": _MEMBER.sub(member, text) if '"' in text else text}

@@ -6,8 +6,9 @@ import dataclasses
 import datetime as dt
 import fnmatch
 import math
+import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -34,7 +35,8 @@ class Hidden:
     as ``⟨email:17⟩``.
 
     Args:
-        values: a Series, an array, a list, a dict, a DataFrame (all of its columns) or a single value.
+        values: a Series, an array, a list, a dict, a DataFrame (all of its columns), a single value; or a path or a
+            database, of which all columns are hidden.
         name: that the tokens have; None: the name of the Series, else ``hidden``.
 
     Attributes:
@@ -207,15 +209,21 @@ class ColumnFinder:
 
     Args:
         hide: names, patterns and `Hidden(...)` (`read_hide`).
+        is_elsewhere: says of data whether its values are in files or in a database.
 
     Attributes:
         columns: that were found, by their labels.
         matched: the names and patterns that something was found for.
         found: the names of columns and keys whose values were taken.
+        elsewhere: pairs of a name and what is hidden as a whole, but whose values are not in this process.
     """
 
-    def __init__(self, hide: Sequence[str | Hidden]) -> None:
+    def __init__(
+        self, hide: Sequence[str | Hidden], is_elsewhere: Callable[[Any], bool] = lambda _value: False
+    ) -> None:
         self.patterns = tuple(one for one in hide if isinstance(one, str))
+        self._is_elsewhere = is_elsewhere
+        self.elsewhere: list[tuple[str, Any]] = []
         self.columns: dict[str, HiddenColumn] = {}
         self.matched: set[str] = set()
         self.found: set[str] = set()
@@ -242,6 +250,16 @@ class ColumnFinder:
         }
         self.matched |= patterns
         return bool(patterns)
+
+    @property
+    def expressions(self) -> list[str]:
+        """The patterns as regular expressions of case-folded names, for those who look for them elsewhere."""
+        return [
+            f"{re.escape(one)}|{fnmatch.translate(one)}"
+            if any(char in one for char in "*?[")
+            else re.escape(one)
+            for one in map(str.casefold, self.patterns)
+        ]
 
     @staticmethod
     def matches(name: str, pattern: str) -> bool:
@@ -307,9 +325,22 @@ class ColumnFinder:
             for column, read in columns:
                 self._take(_joined_name(column) if column is not None else name, read())
             return
+        if self._is_elsewhere(values):
+            self.elsewhere.append((name, values))
+            return
+        self.take_values(name, *_listed(values))
+
+    def take_values(self, name: str, values: Sequence[Any], are_texts: bool = False) -> None:
+        """Take the values of a column.
+
+        Args:
+            name: of the column.
+            values: of any kinds.
+            are_texts: whether it is known that all are texts.
+        """
         self.found.add(name)
         label = "".join(char for char in name if char.isalnum() or char in "_-.")[:_LABEL] or "hidden"
-        self.columns.setdefault(label, HiddenColumn(label)).add(*_listed(values))
+        self.columns.setdefault(label, HiddenColumn(label)).add(values, are_texts)
 
 
 def _named_parts(data: Any) -> Iterable[tuple[Any, Any]] | None:

@@ -82,6 +82,7 @@ class HiddenValues:
         names: of columns and variables, which are not looked for either.
         hides: says of the name of a column whether its values are hidden, also in data that agents make.
         notices: what the user is told of it.
+        checks: each raises an error if hidden values changed since they were found.
 
     Attributes:
         columns: by their labels.
@@ -97,9 +98,11 @@ class HiddenValues:
         *,
         hides: Callable[[object], bool] = lambda _name: False,
         notices: Sequence[str] = (),
+        checks: Sequence[Callable[[], None]] = (),
     ) -> None:
         self.columns = {column.label: column for column in columns}
         self.hides, self.notices = hides, tuple(notices)
+        self._checks = tuple(checks)
         known = f"{ordinary}\n" + "\n".join(names)
         words = {normal_form(word) for word in _WORD.findall(known)} | {normal_form(name) for name in names}
         fixed = normal_form(known)
@@ -132,6 +135,20 @@ class HiddenValues:
         return described_with_tokens(description, self.hides, self.hide)
 
     # ---- what is sent
+
+    @property
+    def can_change(self) -> bool:
+        """Whether the values are of data that may change while a run goes on."""
+        return bool(self._checks)
+
+    def check(self) -> None:
+        """Refuse to go on if the values are no longer those that were found. May take some milliseconds.
+
+        Raises:
+            HiddenDataChangedError: a file with hidden columns changed.
+        """
+        for check in self._checks:
+            check()
 
     def hide(self, text: str, *, cut_end: bool = False) -> str:
         """Returns a text with a token in the place of each hidden value.
