@@ -38,6 +38,9 @@ class TestAgent(acp.Agent):
             raise RequestError.invalid_params({"details": "There is no mode none."})
         self.mode = mode_id
 
+    def files(self):
+        return [file.name for file in Path(self.cwd).iterdir()]
+
     def note(self, text):
         with Path(self.argument).open("a") as file:
             file.write(text)
@@ -71,7 +74,7 @@ class TestAgent(acp.Agent):
     async def do_surroundings(self, text, session_id):
         told = {
             "cwd": self.cwd,
-            "files": [file.name for file in Path(self.cwd).iterdir()],
+            "files": self.files(),
             "servers": len(self.servers or []),
             "mode": self.mode,
             "terminal": self.capabilities.terminal,
