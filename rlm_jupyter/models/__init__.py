@@ -20,12 +20,13 @@ if TYPE_CHECKING:
         Price,
         Usage,
     )
-    from rlm_jupyter.models.command import CommandModel
     from rlm_jupyter.models.decoding import DecodingHelps
     from rlm_jupyter.models.images import Image
     from rlm_jupyter.models.interactive import InteractiveModel, PendingReply
     from rlm_jupyter.models.ollama.ollama_chat import OllamaChat
     from rlm_jupyter.models.openai.chat import OpenAIChat
+    from rlm_jupyter.models.programs.acp import AcpModel
+    from rlm_jupyter.models.programs.command import CommandModel
     from rlm_jupyter.models.provider_models import named_model
     from rlm_jupyter.models.recorded_replies import Departure
     from rlm_jupyter.models.replay_model import ReplayModel
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.models.scripted import ScriptedModel
 
 __all__ = [
+    "AcpModel",
     "AnthropicChat",
     "Audio",
     "CachingPrice",
@@ -59,12 +61,13 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "AcpModel": "programs.acp",
     "AnthropicChat": "anthropic.anthropic_chat",
     "Audio": "audio",
     **dict.fromkeys(
         ("CachingPrice", "ChatModel", "Completion", "CompletionRequest", "Message", "Price", "Usage"), "base"
     ),
-    "CommandModel": "command",
+    "CommandModel": "programs.command",
     "DecodingHelps": "decoding",
     "Departure": "recorded_replies",
     "Image": "images",
