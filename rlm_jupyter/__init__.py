@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.security.hidden.hidden_columns import Hidden
     from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.host_tools import host_tool
+    from rlm_jupyter.tools.skills.skill import Skill
     from rlm_jupyter.tools.sub_tools import sub_tool
     from rlm_jupyter.user_questions.audience import answering
     from rlm_jupyter.values.charts.chart import Chart
@@ -109,6 +110,7 @@ __all__ = [
     "RunStoppedError",
     "Samples",
     "Sandbox",
+    "Skill",
     "Span",
     "TextChunk",
     "ToolError",
@@ -139,6 +141,7 @@ _ROOMS = {
     "Sandbox": "rlm_jupyter.sandbox_settings",
     "answering": "rlm_jupyter.user_questions.audience",
     "Span": "rlm_jupyter.values.codec.spans",
+    "Skill": "rlm_jupyter.tools.skills.skill",
     "host_tool": "rlm_jupyter.tools.host_tools",
     "sub_tool": "rlm_jupyter.tools.sub_tools",
     **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},

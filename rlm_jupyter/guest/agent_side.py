@@ -186,6 +186,8 @@ class Guest(Words):
             self.settings |= body.get("words") or {}
             self.checks.clear()
             self.variables.rows = int(self.settings.get("rows", self.variables.rows))
+            if self.settings.get("skills"):
+                self.variables.words["load_skill"] = self.load_skill
             for link, target in (body.get("links") or {}).items():
                 with suppress(OSError):  # a retained kernel has it already
                     Path(link).symlink_to(target)

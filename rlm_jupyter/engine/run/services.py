@@ -19,6 +19,7 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.tools.functions import sub_tools_prompt, tools_prompt
 from rlm_jupyter.tools.mcp import Servers
+from rlm_jupyter.tools.skills.skill import skills_prompt
 from rlm_jupyter.values.store import Buffer, Store
 
 if TYPE_CHECKING:
@@ -155,10 +156,17 @@ class RunServices(ABC):
         fields = list(agent.spec.schema.fields) if agent.spec.schema is not None else []
         checked = agent.spec.checks.part if agent.spec.checks is not None else None
         told = {"rows": self.settings.sample_rows, "faithful": faithful, "fields": fields}
-        return {**room, **told, "checked_part": checked}
+        skills = {"skills": True} if agent.spec.skills else {}
+        return {**room, **told, **skills, "checked_part": checked}
 
     def tools_text(self, agent: Agent) -> str | None:
-        """Tools as the model is shown them."""
+        """Tools and skills as the model is shown them."""
+        return (
+            "\n".join(part for part in (self._tools_of(agent), skills_prompt(agent.spec.skills)) if part)
+            or None
+        )
+
+    def _tools_of(self, agent: Agent) -> str | None:
         text = tools_prompt(agent.spec.tools)
         if agent.leaf or not self.settings.sub_agents or not self.settings.sub_calls:
             return text
