@@ -88,7 +88,7 @@ class SkillModules:
                 )
         self.sources |= sources
         if self not in sys.meta_path:
-            sys.meta_path.append(self)  # type: ignore[arg-type]
+            sys.meta_path.append(self)
         found = {name: importlib.import_module(name) for name in sources}
         _travel_by_value(found.values())
         return found
@@ -99,7 +99,7 @@ class SkillModules:
 
 
 def _travel_by_value(modules: Any) -> None:
-    """Let functions and instances of these modules go to other agents with their code: not all have loaded the skill."""
+    """Let functions and instances of these modules go to agents that have not loaded the skill, with their code."""
     try:
         import cloudpickle
     except ImportError:  # the kernel of another environment

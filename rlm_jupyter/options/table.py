@@ -323,8 +323,8 @@ _AGENTS = (
         "skills",
         "paths",
         (),
-        "Skills that agents may load by `load_skill`: folders with a `SKILL.md`, folders of such folders; in Python also "
-        "`Skill(...)`. Repeatable. See docs/skills.md.",
+        "Skills that agents may load by `load_skill`: folders with a `SKILL.md`, folders of such folders; in Python "
+        "also `Skill(...)`. Repeatable. See docs/skills.md.",
         nullable=False,
         flags=("--skill",),
         metavar="PATH",

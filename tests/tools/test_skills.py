@@ -71,10 +71,14 @@ def test_an_agent_loads_a_skill_and_calls_its_functions(ask, money):
     script = {
         "root": [
             "load_skill('money')",
-            "print(load_skill('money', 'rates.md').text == '1 EUR is 1.1 USD.')\n"
-            "print([to_number(one) for one in context], amounts.__name__, '_hidden' in globals())",
-            "parts = rlm_query_batched(['part'], contexts=[context], name='part')\n"
-            "again = rlm_query('typed', tools=[to_number])\nprint(parts, again.value)",
+            (
+                "print(load_skill('money', 'rates.md').text == '1 EUR is 1.1 USD.')\n"
+                "print([to_number(one) for one in context], amounts.__name__, '_hidden' in globals())"
+            ),
+            (
+                "parts = rlm_query_batched(['part'], contexts=[context], name='part')\n"
+                "again = rlm_query('typed', tools=[to_number])\nprint(parts, again.value)"
+            ),
             "FINAL(sum(to_number(one) for one in context))",
         ],
         "part": ["load_skill('money')\nFINAL(to_number(context[0]))"],
@@ -171,7 +175,7 @@ def test_other_files_of_a_skill_lie_in_its_folder(money, tmp_path, path):
     (money / "link.md").symlink_to(tmp_path / "skills" / "secret.txt")
     (money / "parts").mkdir()
     skill = read_skills([money])["money"]
-    with pytest.raises(ValueError, match="is not a path in the folder|cannot be read"):
+    with pytest.raises(ValueError, match=r"is not a path in the folder|cannot be read"):
         read_file(skill, path)
 
 

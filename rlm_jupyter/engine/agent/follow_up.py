@@ -40,7 +40,7 @@ async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
     servers = await agent.services.servers.shown(
         [name for name in agent.spec.mcp if name not in root.spec.mcp]
     )
-    messages = earlier_chat(root.messages)
+    messages, agent.plan_text = earlier_chat(root.messages), root.plan_text
     if messages[-1]["role"] == "user":  # some servers take none but alternating turns
         messages.append({"role": "assistant", "content": "(There was no reply: the run ended here.)"})
     if root.value is not None:

@@ -76,7 +76,7 @@ class Skill:
                 f"The text of the skill `{self.name}` must be a text of at most {MOST_TEXT:,} characters: move a part "
                 "into another file beside it."
             )
-        if isinstance(self.functions, str) or not isinstance(self.functions, Iterable):
+        if isinstance(self.functions, Mapping) or not isinstance(self.functions, Iterable):
             raise ConfigError(f"`functions` of the skill `{self.name}` takes a list of functions.")
         object.__setattr__(self, "functions", tuple(self.functions))
         if len(self.functions) > _MOST_FUNCTIONS:

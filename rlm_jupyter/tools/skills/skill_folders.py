@@ -19,6 +19,7 @@ from rlm_jupyter.tools.skills.skill import MOST_SKILLS, MOST_TEXT, Skill
 _FILE = "SKILL.md"
 _MOST_MODULES = 10
 _MOST_SOURCE = 200_000
+_LONGEST_PATH = 1_000
 _MOST_ENTRIES = 1_000
 """Entries of a folder that are looked at."""
 
@@ -76,7 +77,7 @@ def _of_path(given: str | Path) -> list[Skill]:
 
 def _entries(folder: Path) -> list[Path]:
     """Returns what lies in a folder, sorted; of a large one, the first entries."""
-    found = []
+    found: list[Path] = []
     for entry in folder.iterdir():
         if len(found) >= _MOST_ENTRIES:
             break
@@ -139,7 +140,12 @@ def read_file(skill: Skill, name: str) -> str:
     if skill.folder is None:
         raise ValueError(f"The skill `{skill.name}` has no other files.")
     parts = PurePosixPath(name.replace("\\", "/")).parts
-    if not parts or len(name) > 1_000 or "\0" in name or any(part.startswith((".", "/")) for part in parts):
+    if (
+        not parts
+        or len(name) > _LONGEST_PATH
+        or "\0" in name
+        or any(part.startswith((".", "/")) for part in parts)
+    ):
         raise ValueError(f"`{name[:80]}` is not a path in the folder of the skill `{skill.name}`.")
     try:
         return read_inside(skill.folder, skill.folder.joinpath(*parts), MOST_TEXT)
