@@ -247,6 +247,7 @@ class Settings(BaseModel):
     sub_prompt: PromptVariant | None = _setting("sub_prompt")
     skills: tuple[Any, ...] = _setting("skills")
     planning: int | None = _setting("planning")
+    context_functions: bool = _setting("context_functions")
     recursion_guard: bool = _setting("recursion_guard")
     strong_model: Any = _setting("strong_model")
     strong_after: int = _setting("strong_after")

@@ -330,6 +330,14 @@ _AGENTS = (
         metavar="PATH",
     ),
     _setting(
+        "context_functions",
+        "flag",
+        False,
+        "Whether agents are told of functions on the data that their kernels know: `grep`, `chunks`, `find_lines`, "
+        "`peek`, `parse_lines`. They can be called in any case. See docs/context-functions.md.",
+        flags=("--context-functions",),
+    ),
+    _setting(
         "planning",
         "integer",
         None,

@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.chat_size import window
+from rlm_jupyter.engine.agent.context_words import CONTEXT_WORDS
 from rlm_jupyter.engine.agent_requests.received_images import ImageRoom
 from rlm_jupyter.engine.budget.limit_errors import TURNS
 from rlm_jupyter.engine.run.run_questions import UserQuestions
@@ -160,11 +161,10 @@ class RunServices(ABC):
         return {**room, **told, **skills, "checked_part": checked}
 
     def tools_text(self, agent: Agent) -> str | None:
-        """Tools and skills as the model is shown them."""
-        return (
-            "\n".join(part for part in (self._tools_of(agent), skills_prompt(agent.spec.skills)) if part)
-            or None
-        )
+        """Tools, functions on the data and skills as the model is shown them."""
+        functions = CONTEXT_WORDS if self.settings.context_functions else None
+        told = (self._tools_of(agent), functions, skills_prompt(agent.spec.skills))
+        return "\n".join(part for part in told if part) or None
 
     def _tools_of(self, agent: Agent) -> str | None:
         text = tools_prompt(agent.spec.tools)
