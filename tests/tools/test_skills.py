@@ -4,11 +4,14 @@ import json
 import os
 
 import pytest
+from magics_parts import terminal_shell, without_settings
 from tool_runs import asking, told
 
 import rlm_jupyter
 from rlm_jupyter import RLM, Skill
+from rlm_jupyter.cli import _parser
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.magics.task import read
 from rlm_jupyter.tools.skills.front_matter import split_front_matter
 from rlm_jupyter.tools.skills.skill import skills_prompt
 from rlm_jupyter.tools.skills.skill_folders import read_file, read_skills
@@ -154,6 +157,60 @@ def test_a_skill_that_fails_fails_in_the_box_alone(ask, tmp_path):
     run = ask(script, "root", "text", settings={"skills": folder})
     assert run.value == 1
     assert not marker.exists()  # neither here nor by the kernel, whose box has no such directory
+
+
+def test_the_code_behind_an_answer_has_the_functions_that_it_calls(ask, money, tmp_path):
+    single = tmp_path / "pairs"
+    single.mkdir()
+    (single / "SKILL.md").write_text("---\nname: pairs\ndescription: Pairs.\n---\nText.")
+    (single / "pairs.py").write_text(
+        "LEAST = 0\n\ndef first(pair):\n    return max(LEAST, second(pair[::-1]))\n\n"
+        "def second(pair):\n    return pair[1]\n"
+    )
+    look = "print(context)\nload_skill('pairs')"
+    total = "total = sum(first(one) - second(one) for one in context)\nprint(total)"
+    run = ask(
+        {"root": [look, total, "FINAL(total)"]}, "root", [[5, 2], [4, 3]], settings={"skills": [single]}
+    )
+    code = run.code()
+    assert (run.value, code.verdict) == (4, "reproduced")
+    assert str(code).count("def first(") == str(code).count("LEAST = 0") == 1
+    look = "print(context)\nload_skill('money')"
+    total = "total = sum(to_number(one) for one in context)\nprint(total)"
+    run = ask({"root": [look, total, "FINAL(total)"]}, "root", ["$ 1", "$ 2"], settings={"skills": [money]})
+    with pytest.raises(
+        rlm_jupyter.NoAnswerCodeError, match="imports `rounding`, which is another module of the skill"
+    ):
+        run.code()
+
+
+def test_a_follow_up_and_a_new_kernel_have_the_skills(ask, money):
+    load = "load_skill('money')\nFINAL(to_number(context[0]))"
+    run = ask({"root": [load]}, "root", ["$ 1", "$ 2"], settings={"skills": [money]})
+    assert run.value == 1.0
+    more = run.rlm.start("root", continues=run).wait(60)
+    try:
+        assert more.value == 1.0
+        said = "".join(message["content"] for message in more.messages())
+        assert said.count("- `money`:") == 1  # the earlier prompt has it
+    finally:
+        more.close()
+    lost = ["import os\nos._exit(1)", f"print('to_number' in globals(), context)\n{load}"]
+    run = ask({"root": lost}, "root", ["$ 1", "$ 2"], settings={"skills": [money]})
+    assert run.value == 1.0
+
+
+def test_the_magic_and_the_shell_name_skills(tmp_path, monkeypatch, money):
+    without_settings(monkeypatch)
+    with terminal_shell(tmp_path) as shell:
+        magics = shell.magics_manager.registry["RLMMagics"]
+        task = read(magics, f"--skill {money} --dry-run --planning 3", "How many?")
+        assert task.settings["planning"] == 3
+        assert "- `money`: Amounts of money as texts" in task.preview()
+        magics.skills = [str(money.parent)]
+        assert "- `money`: Amounts of money as texts" in read(magics, "--dry-run", "How many?").preview()
+    given = _parser().parse_args(["run", "-q", "x", "--skill", "a", "--skill", "b", "--context-functions"])
+    assert (given.skills, given.context_functions) == (["a", "b"], True)
 
 
 @pytest.mark.parametrize(

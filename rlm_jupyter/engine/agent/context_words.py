@@ -5,6 +5,15 @@ The default prompt has not a word of them: a strong model writes the same in pla
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rlm_jupyter.tools.skills.skill import skills_prompt
+
+if TYPE_CHECKING:
+    from rlm_jupyter.settings import Settings
+    from rlm_jupyter.tools.skills.skill import Skill
+
 CONTEXT_WORDS = """\
 grep(text, pattern, most=50, ignore_case=False)
     Lines that match: a list of (start, end, line), text[start:end] == line. Of a list or dict: (key, start, end, line).
@@ -17,3 +26,15 @@ peek(value, start=0, size=2000), describe(value)
 parse_lines(text), other_lines(text)
     A DataFrame of the lines that share one form (JSON, delimited, logs); the lines that do not."""
 """Signatures of the functions, with a line each."""
+
+
+def offered_text(tools: str | None, settings: Settings, skills: Mapping[str, Skill]) -> str | None:
+    """Returns what agents are told that they can call: tools, functions on the data, skills; None for nothing.
+
+    Args:
+        tools: of the agent, as it is shown them.
+        settings: of the run.
+        skills: of the run, by name.
+    """
+    functions = CONTEXT_WORDS if settings.context_functions else None
+    return "\n".join(part for part in (tools, functions, skills_prompt(skills)) if part) or None

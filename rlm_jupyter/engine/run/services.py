@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.chat_size import window
-from rlm_jupyter.engine.agent.context_words import CONTEXT_WORDS
+from rlm_jupyter.engine.agent.context_words import offered_text
 from rlm_jupyter.engine.agent_requests.received_images import ImageRoom
 from rlm_jupyter.engine.budget.limit_errors import TURNS
 from rlm_jupyter.engine.run.run_questions import UserQuestions
@@ -20,7 +20,6 @@ from rlm_jupyter.events import events as ev
 from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.tools.functions import sub_tools_prompt, tools_prompt
 from rlm_jupyter.tools.mcp import Servers
-from rlm_jupyter.tools.skills.skill import skills_prompt
 from rlm_jupyter.values.store import Buffer, Store
 
 if TYPE_CHECKING:
@@ -162,9 +161,7 @@ class RunServices(ABC):
 
     def tools_text(self, agent: Agent) -> str | None:
         """Tools, functions on the data and skills as the model is shown them."""
-        functions = CONTEXT_WORDS if self.settings.context_functions else None
-        told = (self._tools_of(agent), functions, skills_prompt(agent.spec.skills))
-        return "\n".join(part for part in told if part) or None
+        return offered_text(self._tools_of(agent), self.settings, agent.spec.skills)
 
     def _tools_of(self, agent: Agent) -> str | None:
         text = tools_prompt(agent.spec.tools)
