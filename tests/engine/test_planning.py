@@ -7,6 +7,7 @@ from run_parts import asking
 from scripts import cell
 
 from rlm_jupyter import RLM, Limits
+from rlm_jupyter.engine.agent.prompt import system_prompt
 from rlm_jupyter.errors import ModelError
 from rlm_jupyter.models import ScriptedModel
 from rlm_jupyter.views import text_tree
@@ -88,6 +89,12 @@ def test_without_the_setting_nothing_is_asked_or_said(ask):
     other = Planner()
     ask({}, "root", "text", model=other.model, settings={"planning": 10})
     assert [said(chat) for chat in planner.chats] == [said(chat) for chat in other.chats]
+    chat = planner.chats[-1]  # who uses none of this is told not a character of it
+    assert chat[0]["content"] == system_prompt(kind="text")
+    assert [message["content"] for message in chat[3::2]] == [f"Output:\noutput {n}" for n in range(1, 6)]
+    assert not any(
+        word in said(chat) for word in ("load_skill", "skill", "grep(", "chunks(", "peek(", "plan ")
+    )
 
 
 def test_a_plan_is_no_turn_and_is_paid_for(ask):
