@@ -5,6 +5,7 @@ import os
 
 import pytest
 from magics_parts import terminal_shell, without_settings
+from scripts import by_question
 from tool_runs import asking, told
 
 import rlm_jupyter
@@ -198,6 +199,25 @@ def test_a_follow_up_and_a_new_kernel_have_the_skills(ask, money):
     lost = ["import os\nos._exit(1)", f"print('to_number' in globals(), context)\n{load}"]
     run = ask({"root": lost}, "root", ["$ 1", "$ 2"], settings={"skills": [money]})
     assert run.value == 1.0
+
+
+def test_a_resumed_run_loads_its_skills_again(ask, money):
+    load = "print(context)\nload_skill('money')"
+    first = ask(
+        {"root": [load, "total = to_number(context[0])", "FINAL(total)"]},
+        "root",
+        ["$ 7"],
+        settings={"skills": [money]},
+        limits={"calls_per_agent": 2, "cost": None},
+    )
+    assert first.status == "limit"
+    script = {"root": ["", "", "FINAL(total + to_number('1'))"]}
+    rlm = RLM(model=by_question(script), log_dir=first.log_path.parent, cache=False, skills=[money])
+    with rlm.resume(first.log_path) as run:
+        run.wait(60)
+        assert run.value == 8.0
+        assert run.tree.agents["0"].tools["load_skill('money')"].calls == 1
+        assert "Call `to_number(text)`" in outputs(run)
 
 
 def test_the_magic_and_the_shell_name_skills(tmp_path, monkeypatch, money):
