@@ -75,6 +75,7 @@ def test_names_of_the_code_and_of_the_data_stay_theirs(ask):
             "def grep(a, b):\n    return 'mine'\nprint(grep(context, 'x'), chunks, peek('word'))",
             "try:\n    found\nexcept NameError:\n    found = grep\nprint(found(1, 2))",
             "try:\n    describe\nexcept NameError:\n    print('not bound')",
+            "try:\n    find_lines(context, 'x')\nexcept NameError:\n    find_lines = 'own'\nprint(find_lines)",
             "FINAL(grep(1, 2))",
         ]
     }
@@ -85,6 +86,7 @@ def test_names_of_the_code_and_of_the_data_stay_theirs(ask):
     assert "mine [1, 2] the tool's word" in said[1]
     assert "mine" in said[2]
     assert "not bound" in said[3]
+    assert said[4] == "own"
 
 
 def test_the_prompt_names_them_only_where_it_is_told_to(ask):
