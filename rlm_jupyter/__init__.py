@@ -68,7 +68,9 @@ if TYPE_CHECKING:
     from rlm_jupyter.security.hidden.hidden_columns import Hidden
     from rlm_jupyter.settings import Limits
     from rlm_jupyter.tools.host_tools import host_tool
+    from rlm_jupyter.tools.skills.skill import Skill
     from rlm_jupyter.tools.sub_tools import sub_tool
+    from rlm_jupyter.tuning.tune import tune
     from rlm_jupyter.user_questions.audience import answering
     from rlm_jupyter.values.charts.chart import Chart
     from rlm_jupyter.values.codec.spans import Span
@@ -111,6 +113,7 @@ __all__ = [
     "RunStoppedError",
     "Samples",
     "Sandbox",
+    "Skill",
     "Span",
     "TextChunk",
     "ToolError",
@@ -124,6 +127,7 @@ __all__ = [
     "host_tool",
     "load_ipython_extension",
     "sub_tool",
+    "tune",
     "unload_ipython_extension",
     "view",
 ]
@@ -141,8 +145,10 @@ _ROOMS = {
     "Sandbox": "rlm_jupyter.sandbox_settings",
     "answering": "rlm_jupyter.user_questions.audience",
     "Span": "rlm_jupyter.values.codec.spans",
+    "Skill": "rlm_jupyter.tools.skills.skill",
     "host_tool": "rlm_jupyter.tools.host_tools",
     "sub_tool": "rlm_jupyter.tools.sub_tools",
+    "tune": "rlm_jupyter.tuning.tune",
     **{name: "rlm_jupyter.errors" for name in __all__ if name.endswith("Error")},
 }
 """Where a public name lives."""

@@ -245,6 +245,9 @@ class Settings(BaseModel):
     instructions: str | None = _setting("instructions")
     sub_instructions: str | None = _setting("sub_instructions")
     sub_prompt: PromptVariant | None = _setting("sub_prompt")
+    skills: tuple[Any, ...] = _setting("skills")
+    planning: int | None = _setting("planning")
+    context_functions: bool = _setting("context_functions")
     recursion_guard: bool = _setting("recursion_guard")
     strong_model: Any = _setting("strong_model")
     strong_after: int = _setting("strong_after")
@@ -285,6 +288,14 @@ class Settings(BaseModel):
     @classmethod
     def _read_hide(cls, value: object) -> object:
         return read_hide(value)
+
+    @field_validator("skills", mode="before")
+    @classmethod
+    def _read_skills(cls, value: object) -> object:
+        """Several are a list; what they are is read when a question is asked."""
+        if value is None:
+            return ()
+        return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
     @field_validator("value_memory", "kernel_memory", mode="before")
     @classmethod

@@ -53,6 +53,7 @@ from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.tools.mcp_config import ServerConfig, read_servers
 from rlm_jupyter.tools.run_tools import Toolkit, read_environment
+from rlm_jupyter.tools.skills.skill_folders import read_skills
 from rlm_jupyter.user_questions.audience import audience
 from rlm_jupyter.values.store import Store
 
@@ -162,6 +163,7 @@ class Wiring:
             plain=options.plain,
             checks=options.checks or had.checks,
             memory=asked.memory,
+            skills=read_skills(self.settings.skills),
         )
         run_id = new_id()
         earlier = asked.continues

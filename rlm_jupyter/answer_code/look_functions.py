@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 
 from rlm_jupyter.answer_code.scopes import bound_in, import_names, loads, parsed
-from rlm_jupyter.guest import clean_tables, code_table, text_labels, text_lines
+from rlm_jupyter.guest import clean_tables, code_table, text_labels, text_lines, text_parts
 
 _CLASSIFY = "classify"
 _SOURCES: dict[ModuleType, tuple[str, ...]] = {
@@ -19,6 +19,7 @@ _SOURCES: dict[ModuleType, tuple[str, ...]] = {
     clean_tables: ("clean_table", "join_tables"),
     code_table: ("parse_code",),
     text_labels: ("label_texts",),
+    text_parts: ("grep", "chunks"),
 }
 
 _OF_SHORT = {"io": "import io", "json": "import json", "pd": "import pandas as pd", "re": "import re"}

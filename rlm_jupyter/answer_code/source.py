@@ -159,7 +159,9 @@ class Writer:
         sliced = self._slice(root, data)
         body = self._function("answer", parameters, sliced, data)
         self._stand_in("answer")
-        tools = [self._tool(name) for name in sorted(self._used_tools)]
+        tools = list(
+            dict.fromkeys(self._tool(name) for name in sorted(self._used_tools))
+        )  # several may be of one module
         own = "\n".join(self._import_lines())
         looks = self._look_functions()
         table = self._recorded()

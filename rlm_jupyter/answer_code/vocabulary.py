@@ -145,8 +145,8 @@ WORDS = words(
     ask_user
     """
 )
-LOOKS = words("parse_lines other_lines find_lines clean_table join_tables parse_code classify")
-"""Functions that a first look binds: they change nothing, and their results share nothing with what they are given."""
+LOOKS = words("parse_lines other_lines find_lines clean_table join_tables parse_code classify grep chunks")
+"""Functions on the data that kernels know: they change nothing, and share nothing with what they are given."""
 FINALS = words(
     """
     FINAL FINAL_VAR SUBMIT Final final
@@ -160,7 +160,7 @@ REDIRECTIONS = words("redirect_stdout redirect_stderr capture_output stdout stde
 """Names by which code reads what is printed."""
 SHOWING = words(
     """
-    print display pprint SHOW_VARS describe
+    print display pprint SHOW_VARS describe peek
     """
 )
 """Calls that only show something."""

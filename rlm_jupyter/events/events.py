@@ -29,10 +29,10 @@ SCHEMA_VERSION = 1
 RunStatus = Literal["running", "done", "failed", "stopped", "limit"]
 """`limit`: ended by a limit, with what there was."""
 
-Purpose = Literal["turn", "llm_query", "repair", "fallback", "summary", "plain"]
+Purpose = Literal["turn", "llm_query", "repair", "fallback", "summary", "plan", "plain"]
 """Of a completion: an agent's turn, a plain call, the second try of one whose answer did not match its schema, a
 sub-agent that the depth limit made a plain call, the summary of an agent's old turns, when its chat nears the model's
-window, or a whole question that is answered without an agent's code."""
+window, an agent's plan in words, or a whole question that is answered without an agent's code."""
 
 CellStatus = Literal["running", "ok", "error", "interrupted", "timeout", "died"]
 

@@ -27,6 +27,7 @@ from .mcp_api import ServerWords
 from .packed_batch import PackedBatch
 from .pending_calls import Batch, Call, Failed, Work, deliver, settled
 from .plain_items import plain_items
+from .skill_words import SkillWords
 from .tool_functions import Tools, encode_function
 from .user_checks import AnswerChecks
 from .variables import Variables, is_fixed
@@ -76,7 +77,7 @@ class Budget(dict[str, Any]):
         return self
 
 
-class Words(ServerWords):
+class Words(ServerWords, SkillWords):
     """The words of one agent, as bound methods; whoever subclasses it makes the `link`.
 
     Args:

@@ -25,12 +25,14 @@ from .checkpoint.thawed import take_checkpoint
 from .cited_passages import make_span
 from .clean_tables import clean_table, join_tables
 from .code_table import parse_code
+from .context_functions import ContextFunctions
 from .data_outline import outline_data
 from .missing_imports import MissingImports
 from .pending_calls import Call, Failed
 from .table_queries import connect
 from .text_labels import label_texts
 from .text_lines import find_lines, other_lines, parse_lines
+from .text_parts import chunks, grep
 
 _guests: list[Guest] = []
 _HELPERS = (parse_lines, other_lines, find_lines, clean_table, join_tables, parse_code)
@@ -67,7 +69,8 @@ class Guest(Words):
         self.bind_words()
         self.variables.note(list(self.variables.current()))
         self.imports = MissingImports(shell.user_ns, self.cell)
-        shell.ast_transformers += [self.cell, self.imports]
+        functions = ContextFunctions(shell.user_ns, self.context_functions(), self._bind_free)
+        shell.ast_transformers += [self.cell, self.imports, functions]
         shell.events.register("pre_run_cell", self.bind_words)
         shell.events.register("post_run_cell", self.cell_ended)
 
@@ -186,6 +189,8 @@ class Guest(Words):
             self.settings |= body.get("words") or {}
             self.checks.clear()
             self.variables.rows = int(self.settings.get("rows", self.variables.rows))
+            if self.settings.get("skills"):
+                self.variables.words["load_skill"] = self.load_skill
             for link, target in (body.get("links") or {}).items():
                 with suppress(OSError):  # a retained kernel has it already
                     Path(link).symlink_to(target)
@@ -240,17 +245,42 @@ class Guest(Words):
         wanted: dict[str, Any] = {"describe": self.describe, "classify": self.classify}
         wanted |= {helper.__name__: helper for helper in _HELPERS}
         wanted |= dict.fromkeys(("Final", "final"), self.FINAL)
+        words = self.variables.words
         free = {
-            name: item for name, item in {**wanted, "question": question}.items() if name not in namespace
+            name: item
+            for name, item in {**wanted, "question": question}.items()
+            if name not in namespace or (name in self.helpers and namespace[name] is words.get(name))
         }
-        self.helpers.update(free)  # what the agent's code makes of these names stays
-        self.variables.words |= free
-        namespace.update(free)
+        self._bind_free(free)
         try:
             about = outline_data(namespace.get("context"), question)
         except Exception:  # data of any kind; a look without an outline is a look too
             about = {}
         return {"names": list(free), **about}
+
+    def context_functions(self) -> dict[str, Any]:
+        """Returns the functions on the data that cells may call, by name."""
+        found = (*_HELPERS, grep, chunks, self.peek, self.describe, self.classify)
+        return {function.__name__: function for function in found}
+
+    def _bind_free(self, functions: dict[str, Any]) -> None:
+        self.helpers.update(functions)  # what the agent's code makes of these names stays
+        self.variables.words |= functions
+        self.shell.user_ns.update(functions)
+
+    def peek(self, value: Any, start: int = 0, size: int = 2000) -> Nothing:
+        """Print a part of a text with its place, or what another value is.
+
+        Args:
+            value: a text; of any other object a description is printed.
+            start: its first character.
+            size: characters.
+        """
+        if not isinstance(value, str):
+            return self.describe(value)
+        part = value[max(0, start) : max(0, start) + size]
+        print(f"[characters {start:,} to {start + len(part):,} of {len(value):,}]\n{part}")  # noqa: T201
+        return Nothing()
 
     def classify(self, texts: Any, labels: Sequence[str]) -> list[str | None]:
         """Returns a label for each text, chosen by a model by the meaning; see `label_texts`."""

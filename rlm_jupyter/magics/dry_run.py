@@ -55,6 +55,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     """
     from rlm_jupyter.engine.agent import prompt, small_prompt
     from rlm_jupyter.engine.agent.citing_words import with_citing
+    from rlm_jupyter.engine.agent.context_words import offered_text
     from rlm_jupyter.engine.agent.prompt_choice import choose_by_name
     from rlm_jupyter.engine.agent.sandbox_notes import allowed_and_hidden
     from rlm_jupyter.engine.budget.ledger import Ledger
@@ -65,6 +66,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
     from rlm_jupyter.run_setup.hidden_sources.confined_reader import ConfinedReader
     from rlm_jupyter.run_setup.start import Data, encode
     from rlm_jupyter.tools.functions import read_tools, sub_tools_prompt
+    from rlm_jupyter.tools.skills.skill_folders import read_skills
 
     description: dict[str, Any] | None = None
     hiding = Hiding(rlm.settings.hide, reader=ConfinedReader(kernel_pool, rlm.settings))
@@ -86,7 +88,7 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         return plain.messages(task.question, asked, settings.instructions)
     offers: dict[str, str | None] = {
         "schema": AnswerSchema(task.schema).text if task.schema is not None else None,
-        "tools": tools or None,
+        "tools": offered_text(tools, settings, read_skills(settings.skills)),
         "allowed": with_citing(task.question, description, allowed_and_hidden(settings, hidden)),
     }
     variant = choose_by_name(settings.prompt, rlm.model)

@@ -30,7 +30,7 @@ _SHOWN: Final = 160
 """Characters of a line that a message of a departure quotes."""
 _LISTED: Final = 20
 _MOST_DEPARTURES: Final = 1000
-_OF_TURNS: Final = ("turn", "summary", "plain")
+_OF_TURNS: Final = ("turn", "summary", "plan", "plain")
 """Purposes of completions that stand in an agent's own order; the others are found by what they ask alone."""
 
 _EMPTY: Final = "empty"
@@ -176,9 +176,11 @@ class RecordedReplies:
             next_turn = known.turns[0].turn if known.turns else None
             if (
                 call.purpose == "plain" or call.turn == next_turn
-            ):  # notes on old turns are asked before the next one
+            ):  # notes on old turns, and plans, are asked before the next one
                 known.others.popleft()
-                self._compare(agent_id, turn, call.messages, chat)
+                self._compare(
+                    agent_id, turn, call.messages, [] if call.start > len(chat) else chat[call.start :]
+                )
                 return call
         nearest = next(
             (call for calls in self._plain.values() for owner, call in calls if known and owner == known.id),
@@ -249,7 +251,7 @@ def _recorded(agent: AgentState) -> _Agent:
                 continue
             call = replace(call, finish_reason=_TOO_LONG if folded else _EMPTY)  # noqa: PLW2901 - a copy: the tree stays
         turns.append(call)
-    others = deque(call for call in agent.calls if call.purpose in ("summary", "plain"))
+    others = deque(call for call in agent.calls if call.purpose in ("summary", "plan", "plain"))
     first = _key(calls[0].messages) if calls else ""
     return _Agent(agent.id, agent.parent, first, deque(turns), len(turns), others)
 

@@ -320,6 +320,33 @@ _AGENTS = (
         commands=(RUN,),
     ),
     _setting(
+        "skills",
+        "paths",
+        (),
+        "Skills that agents may load by `load_skill`: folders with a `SKILL.md`, folders of such folders; in Python "
+        "also `Skill(...)`. Repeatable. See docs/skills.md.",
+        nullable=False,
+        flags=("--skill",),
+        metavar="PATH",
+    ),
+    _setting(
+        "context_functions",
+        "flag",
+        False,
+        "Whether agents are told of functions on the data that their kernels know: `grep`, `chunks`, `find_lines`, "
+        "`peek`, `parse_lines`. They can be called in any case. See docs/context-functions.md.",
+        flags=("--context-functions",),
+    ),
+    _setting(
+        "planning",
+        "integer",
+        None,
+        "Ask each agent for a short plan in words after every so many turns; None: never. See docs/planning.md.",
+        least=1,
+        flags=("--planning",),
+        metavar="N",
+    ),
+    _setting(
         "recursion_guard",
         "flag",
         True,

@@ -34,7 +34,9 @@ _NOT_OF_THE_RUN: Final = frozenset(
     | {"kept_kernels", "ask_user_seconds", "hide_most"}
 )
 """Settings that say where things are kept, not what is asked."""
-_OTHER_PARTS: Final = frozenset({"limits", "model", "sub_model", "strong_model", "base_url", "hide"})
+_OTHER_PARTS: Final = frozenset(
+    {"limits", "model", "sub_model", "strong_model", "base_url", "hide", "skills"}
+)
 _MAPPINGS: Final = ("parameters", "sub_parameters", "extra_body", "sub_extra_body")
 _KNOWN_FIELDS: Final = frozenset(
     {"temperature", "top_p", "top_k", "min_p", "seed", "max_tokens", "max_completion_tokens", "n", "logprobs"}
@@ -109,6 +111,7 @@ def _question(spec: AgentSpec, hide: Callable[[str], str]) -> list[Any]:
         spec.samples.samples.recorded if spec.samples is not None else None,
         spec.samples is not None and spec.samples.verify,
         spec.plain is not None,
+        *([[name, skill.digest] for name, skill in sorted(spec.skills.items())]),
     ]
 
 

@@ -218,6 +218,8 @@ def _picture(shown: CellPicture, chars: int) -> protocol.Picture:
 
 def _plain_call(call: CallState, limit: int = 600) -> protocol.SubCall:
     asked = call.messages[-1].get("content", "") if call.messages else ""
+    if call.purpose == "plan":  # what it is asked with is the chat, which stands above and below
+        asked = f"before turn {count(call.turn)}"
     return {
         "call": count(call.call),
         "prompt": head_tail(asked, limit),

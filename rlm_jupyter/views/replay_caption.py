@@ -28,6 +28,7 @@ _PURPOSES = {
     "repair": "asks for an answer that matches its schema",
     "fallback": "asks the model instead of a sub-agent: the limit of depth is reached",
     "summary": "has the old turns of its chat summed up",
+    "plan": "makes a plan in words",
 }
 _ENDS = {
     "done": "has ended",

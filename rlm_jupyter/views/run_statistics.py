@@ -18,6 +18,7 @@ _PURPOSES = {
     "repair": "plain calls asked again for their schema",
     "fallback": "sub-agents as plain calls",
     "summary": "summaries of old turns",
+    "plan": "plans",
 }
 
 

@@ -256,11 +256,14 @@ def show_agent(state: TreeState, agent_id: str) -> str:
         lines.append(f"Context: {placed(agent.context)}")
     if tools := tools_told(agent):
         lines.append(f"Tools: {tools}")
+    plans = {call.turn: call for call in agent.calls if call.purpose == "plan"}
     for turn in agent.turns:
+        if (plan := plans.get(turn.turn)) is not None:
+            lines += ["", *_plan(plan)]
         lines += ["", *_turn(turn)]
         lines += [f"   {name} (agent {id_})" for id_, name in branched.get(turn.turn, ())]
-    if agent.calls:
-        lines += ["", *_plain_calls(agent)]
+    if others := [call for call in agent.calls if call.purpose != "plan"]:
+        lines += ["", *_plain_calls(others)]
     if agent.variables:
         lines += ["", "Variables:"]
         lines += [f"   {one_line(name, 60)}: {placed(item)}" for name, item in agent.variables.items()]
@@ -344,6 +347,7 @@ _KINDS = {
     "repair": "asked again for its schema",
     "fallback": "for a sub-agent, at the depth limit",
     "summary": "summary of old turns",
+    "plan": "plan",
 }
 
 
@@ -353,15 +357,21 @@ def call_marks(call: CallState) -> list[str]:
     return [*marks, "from the cache"] if call.cached else marks
 
 
-def _plain_calls(agent: AgentState) -> Iterator[str]:
-    yield f"{fmt.amount(len(agent.calls), 'plain completion')}:"
-    for call in agent.calls[:_SIBLINGS]:
+def _plan(call: CallState) -> Iterator[str]:
+    tokens = f"{fmt.count(call.input_tokens)} tokens in, {fmt.count(call.output_tokens)} out"
+    yield f"Plan before turn {call.turn} · {tokens} · {fmt.money(call.cost)}"
+    yield from _block(call.error or call.text, "! " if call.error else "")
+
+
+def _plain_calls(calls: Sequence[CallState]) -> Iterator[str]:
+    yield f"{fmt.amount(len(calls), 'plain completion')}:"
+    for call in calls[:_SIBLINGS]:
         asked = one_line(call.messages[-1].get("content", ""), 80) if call.messages else ""
         answer = one_line(call.error or call.text, 80)
         facts = " · ".join([call.status, *call_marks(call), fmt.money(call.cost)])
         yield f"   {facts} · {asked} → {answer}"
-    if len(agent.calls) > _SIBLINGS:
-        yield f"   … {len(agent.calls) - _SIBLINGS:,} more"
+    if len(calls) > _SIBLINGS:
+        yield f"   … {len(calls) - _SIBLINGS:,} more"
 
 
 def cost_table(state: TreeState) -> str:

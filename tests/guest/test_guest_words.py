@@ -383,3 +383,12 @@ def test_helpers_raise_what_a_plain_call_would_in_a_child_process(kernel):
     ran = kernel.run(code)
     assert ran.stdout.startswith("Only the kernel's own process can call the engine")
     assert ran.result == "'<b>'"
+
+
+def test_a_look_has_its_functions_also_if_a_cell_has_called_one_before(kernel):
+    kernel.load("a 1\nb 2", "context")
+    assert kernel.run("print(find_lines(context, 'the b line'))").stdout == "[]\n"
+    names = kernel.ask("helpers", {"question": "which?"})[0]["names"]
+    assert {"find_lines", "parse_lines", "describe"} <= set(names)
+    assert kernel.run("find_lines = 3\nprint(find_lines)").stdout == "3\n"
+    assert "find_lines" not in kernel.ask("helpers", {"question": "which?"})[0]["names"]

@@ -35,7 +35,7 @@ LAYERS = [
     {"table_verbs"},
     {"conversation"},
     {"rlm"},
-    {"diagnostics", "export_file", "mcp_server", "jupyter_mcp_tools", "run_view"},
+    {"diagnostics", "export_file", "mcp_server", "jupyter_mcp_tools", "run_view", "tuning"},
     {"magics", "cli"},
     {"__init__"},
 ]

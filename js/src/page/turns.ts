@@ -255,6 +255,7 @@ const PURPOSES: Record<string, string> = {
   repair: "[second try] ",
   fallback: "[sub-agent at the depth limit] ",
   summary: "[summary of old turns] ",
+  plan: "[plan] ",
 };
 
 function about({ estimated }: { estimated?: boolean }): string {

@@ -68,6 +68,7 @@ class Agent:
         sees: whether its model is shown the pictures of its cells.
         pictures: those of the cells since its last observation, if it sees.
         history: what its cells gave, if checkpoints of its kernel are kept.
+        plan_text: its newest plan in words, as it stands in its chat; empty for none.
         past: what the cells gave up to the checkpoint that its kernel was made of; None for a new kernel.
     """
 
@@ -92,6 +93,7 @@ class Agent:
     pictures: list[Image] = field(default_factory=list, repr=False)
     history: CellHistory | None = field(default=None, repr=False)
     past: Past | None = field(default=None, repr=False)
+    plan_text: str = ""
     _sent: int = 0
     calls: Requests = field(init=False, repr=False, compare=False)
 
@@ -143,6 +145,10 @@ class Agent:
         """Tells the agent something in its next observation; the tree and the log have it too."""
         self.services.journal.emit(ev.Notice, self.id, text=text)
         self.told.append(text)
+
+    def replace_plan(self, plan: str, first: int) -> None:
+        """Take note of the plan in the chat, whose messages are others from a place on."""
+        self.plan_text, self._sent = plan, min(self._sent, first)
 
     def replace_chat(self, messages: list[Message], *, sent: int) -> None:
         """Put another chat in the place of the old one, of which the first `sent` messages are the same."""

@@ -18,6 +18,7 @@ from rlm_jupyter.engine.run.retained_kernels import kept_kernels
 from rlm_jupyter.errors import KernelDiedError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.tools.functions import tools_prompt
+from rlm_jupyter.tools.skills.skill import skills_prompt
 from rlm_jupyter.values.describe.api import render
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ _OTHER_KERNEL = (
 
 async def chat(agent: Agent, root: Agent, *, last_turn: bool) -> list[Message]:
     """Returns the earlier chat with the follow-up at its end; what it has told already is not told again."""
-    tools = tools_prompt(_new_tools(agent, root))
+    told = {name: skill for name, skill in agent.spec.skills.items() if name not in root.spec.skills}
+    tools = "\n".join(part for part in (tools_prompt(_new_tools(agent, root)), skills_prompt(told)) if part)
     servers = await agent.services.servers.shown(
         [name for name in agent.spec.mcp if name not in root.spec.mcp]
     )
-    messages = earlier_chat(root.messages)
+    messages, agent.plan_text = earlier_chat(root.messages), root.plan_text
     if messages[-1]["role"] == "user":  # some servers take none but alternating turns
         messages.append({"role": "assistant", "content": "(There was no reply: the run ended here.)"})
     if root.value is not None:

@@ -17,6 +17,7 @@ from rlm_jupyter.engine.agent import (
     kept_answers,
     kernel_checkpoints,
     kernel_setup,
+    planning,
     prompt,
     small_prompt,
     vision,
@@ -281,6 +282,7 @@ class AgentLoop(Agent):
     async def _take_turn(self) -> None:
         self.turn += 1
         escalate(self)
+        await planning.plan(self, self._tails, self._last_words())
         completion = await self._ask_for_turn()
         reply = parse_reply(completion.text, finish_reason=completion.finish_reason)
         if reply.text is not None:

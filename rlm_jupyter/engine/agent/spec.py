@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.tools.checks import Checks
     from rlm_jupyter.tools.functions import Tool
+    from rlm_jupyter.tools.skills.skill import Skill
     from rlm_jupyter.values.store import Buffer
 
 
@@ -88,6 +89,7 @@ class AgentSpec:
         plain: its data as text, if it is to be one plain completion; None: it has a kernel.
         checks: functions of the user that look at what it gives to FINAL.
         acceptance: looks at that in this process.
+        skills: that its code may load, by name.
     """
 
     id: str
@@ -113,6 +115,7 @@ class AgentSpec:
     plain: PlainData | None = field(default=None, repr=False)
     checks: Checks | None = field(default=None, repr=False)
     acceptance: Acceptance | None = field(default=None, repr=False)
+    skills: Mapping[str, Skill] = field(default_factory=dict, repr=False)
 
     @property
     def level(self) -> int:

@@ -21,6 +21,7 @@ from rlm_jupyter.engine.agent_requests.answer_refusals import refusal_of
 from rlm_jupyter.engine.agent_requests.asked_questions import ask_user
 from rlm_jupyter.engine.agent_requests.database_queries import ask_table
 from rlm_jupyter.engine.agent_requests.descriptions import Variables, description_of
+from rlm_jupyter.engine.agent_requests.loaded_skills import load_skill
 from rlm_jupyter.engine.agent_requests.packed_items import answer_items, read_item_schema
 from rlm_jupyter.engine.agent_requests.passage_check import NotCitedError, check_passages, sources_of
 from rlm_jupyter.engine.agent_requests.received_audio import load_audio
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 
 Answer = tuple[Any, list[int]]
 
-_WHILE_RUNNING = ("llm_query", "llm_pack", "rlm_query", "final", "tool", "mcp", "table", "ask_user")
+_WHILE_RUNNING = ("llm_query", "llm_pack", "rlm_query", "final", "tool", "mcp", "table", "ask_user", "skill")
 _MAX_TEXT = 64_000_000
 _FORM = {False: ", with JSON only", True: " by text"}
 
@@ -89,6 +90,7 @@ class AgentCalls:
             "mcp": partial(ask_server, agent),
             "table": partial(ask_table, agent),
             "ask_user": partial(ask_user, agent),
+            "skill": partial(load_skill, agent),
         }
 
     def dismantle(self, agent: Agent) -> None:

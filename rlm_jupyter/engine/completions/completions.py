@@ -171,7 +171,7 @@ class Completions:
             temperature=temperature,
             sent=sent or SentRequest(),
         )
-        if self._hidden is None or is_code or purpose in ("turn", "summary"):
+        if self._hidden is None or is_code or purpose in ("turn", "summary", "plan"):
             return completion
         return replace(completion, text=self._hidden.restored(completion.text))
 

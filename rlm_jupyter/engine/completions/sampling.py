@@ -81,7 +81,7 @@ class Samplings:
             purpose: of the request.
             root: whether it is of the root, or of a sample in its place.
         """
-        return self.root if root and purpose in ("turn", "summary", "plain") else self.sub
+        return self.root if root and purpose in ("turn", "summary", "plan", "plain") else self.sub
 
 
 def _given(named: Mapping[str, object]) -> dict[str, object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.engine.error_hints import missing_names, wrong_kind, wrong_value
+from rlm_jupyter.engine.error_hints import context_hints, missing_names, wrong_kind, wrong_value
 from rlm_jupyter.text.shorten import cut_end
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _Finder = Callable[["Failure", int], str | None]
 _SAMPLES = (60, 30, 0)  # characters of data that are quoted, as long as there is room
 
 _FINDERS: dict[str, tuple[_Finder, ...]] = {
-    "NameError": (missing_names.unbound_name,),
+    "NameError": (context_hints.context_function, missing_names.unbound_name),
     "UnboundLocalError": (missing_names.unbound_name,),
     "KeyError": (missing_names.missing_key,),
     "FileNotFoundError": (missing_names.missing_file,),
@@ -30,7 +30,7 @@ _FINDERS: dict[str, tuple[_Finder, ...]] = {
     "ModuleNotFoundError": (missing_names.missing_module,),
     "ImportError": (missing_names.missing_module,),
     "StdinNotImplementedError": (missing_names.nobody_answers,),
-    "AttributeError": (wrong_kind.attribute, wrong_value.one_sentence),
+    "AttributeError": (context_hints.context_function, wrong_kind.attribute, wrong_value.one_sentence),
     "JSONDecodeError": (wrong_value.not_json,),
     "IndexError": (wrong_value.no_such_group, wrong_value.nothing_there, wrong_value.unpacked),
     "ZeroDivisionError": (wrong_value.nothing_there,),

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.engine.reply.assigned_answer import with_answer
 from rlm_jupyter.engine.reply.blank_reply import why_blank
 from rlm_jupyter.engine.reply.block_ends import is_sentence
 from rlm_jupyter.engine.reply.code_mends import mend_code
@@ -87,9 +88,11 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
     prose, thinking = found.prose.strip(), found.thinking.strip()
     codes = tuple(block.code for block in found.blocks if block.kind == "code")
     if not cut and (whole := _whole_code(text[found.thought_end :])):
-        return Reply((whole,), None, (_BARE,), "", thinking)
+        codes, told = with_answer((whole,), checker)
+        return Reply(codes, None, (_BARE, *told), "", thinking)
     if codes:
-        return Reply(codes, None, _notices(found, checker), prose, thinking)
+        codes, told = with_answer(codes, checker)
+        return Reply(codes, None, (*_notices(found, checker), *told), prose, thinking)
     if any(block.kind in ("cut", "broken") for block in found.blocks):
         return Reply((), _bad_block(found.blocks[-1]), (), prose, thinking)
     if (

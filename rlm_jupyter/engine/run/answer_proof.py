@@ -27,10 +27,12 @@ from rlm_jupyter.kernels.bridge.socket_bridge import BridgeError
 from rlm_jupyter.kernels.pool import KernelRequest
 from rlm_jupyter.sandbox_settings import exposed_path
 from rlm_jupyter.text.sanitize import one_line
+from rlm_jupyter.tools.skills.skill_source import skill_sources
 from rlm_jupyter.tools.tool_source import tool_source
 from rlm_jupyter.values.store import Buffer
 
 if TYPE_CHECKING:
+    from rlm_jupyter.engine.agent.spec import AgentSpec
     from rlm_jupyter.engine.run.conductor import Conductor
     from rlm_jupyter.engine.run.engine_thread import EngineThread
     from rlm_jupyter.engine.run.run import Run
@@ -92,6 +94,11 @@ class _Outcome:
     notes: dict[str, Any] | None = None
 
 
+def _sources_of(spec: AgentSpec) -> dict[str, str]:
+    """Returns the source of what the root was handed, and of what it may have loaded."""
+    return {**skill_sources(spec.skills), **{name: tool_source(tool) for name, tool in spec.tools.items()}}
+
+
 def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: bool) -> AnswerCode:
     """Returns the code behind a run's answer.
 
@@ -108,7 +115,7 @@ def code_of_run(run: Run, conductor: Conductor, engine: EngineThread, *, prove: 
     if not run.done:
         raise ConfigError(f"Run `{run.id}` still runs: its code is there when it has ended (`run.wait()`).")
     root = conductor.agents.get("0")
-    tools = {name: tool_source(tool) for name, tool in root.spec.tools.items()} if root is not None else {}
+    tools = _sources_of(root.spec) if root is not None else {}
     if not prove:
         return answer_code(_events(run, conductor), tools)
     code = answer_code(_events(run, conductor), tools, looks={})

@@ -248,6 +248,7 @@ class Conductor(RunServices):
             mcp=mcp,
             sample=parent.spec.sample,
             levels_above=parent.spec.levels_above,
+            skills=parent.spec.skills,
         )
         try:
             agent = await self._work(self._admit(spec))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rlm_jupyter.values.buffer import Buffer
 
 _LISTED = 10
-_BY_TURN = ("turn", "summary")
+_BY_TURN = ("turn", "summary", "plan")
 """Purposes of completions that stand in an agent's own order; the others are found by what they ask."""
 
 
@@ -142,8 +142,8 @@ class RecordedRun:
             for cell in turn.cells:
                 made.cells[cell.cell] = CellRecord(cell.code, cell.status, cell.output)
         for call in agent.calls:
-            if call.purpose == "summary" and call.status == "done" and kept.has_call(call):
-                made.replies["summary"].append(_completion(call))
+            if call.purpose in _BY_TURN and call.status == "done" and kept.has_call(call):
+                made.replies[call.purpose].append(_completion(call))
         return made
 
     def _take_plain(self, agent: AgentState, kept: _Cut) -> None:
@@ -230,6 +230,11 @@ class RecordedRun:
             known = self._live.get(agent)
             waiting = known.replies.get(purpose) if known is not None else None
         return waiting.popleft() if waiting else None
+
+    def has_reply(self, agent: str, purpose: ev.Purpose) -> bool:
+        """Return whether there is still a recorded reply to an agent's request of a purpose."""
+        known = self._live.get(agent)
+        return known is not None and bool(known.replies.get(purpose))
 
     def code(self, agent: str, cell: int, code: str) -> str:
         """Return the code that ran in a cell, which the user may have changed in step mode."""

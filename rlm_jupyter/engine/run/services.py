@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent.chat_size import window
+from rlm_jupyter.engine.agent.context_words import offered_text
 from rlm_jupyter.engine.agent_requests.received_images import ImageRoom
 from rlm_jupyter.engine.budget.limit_errors import TURNS
 from rlm_jupyter.engine.run.run_questions import UserQuestions
@@ -155,10 +156,14 @@ class RunServices(ABC):
         fields = list(agent.spec.schema.fields) if agent.spec.schema is not None else []
         checked = agent.spec.checks.part if agent.spec.checks is not None else None
         told = {"rows": self.settings.sample_rows, "faithful": faithful, "fields": fields}
-        return {**room, **told, "checked_part": checked}
+        skills = {"skills": True} if agent.spec.skills else {}
+        return {**room, **told, **skills, "checked_part": checked}
 
     def tools_text(self, agent: Agent) -> str | None:
-        """Tools as the model is shown them."""
+        """Tools, functions on the data and skills as the model is shown them."""
+        return offered_text(self._tools_of(agent), self.settings, agent.spec.skills)
+
+    def _tools_of(self, agent: Agent) -> str | None:
         text = tools_prompt(agent.spec.tools)
         if agent.leaf or not self.settings.sub_agents or not self.settings.sub_calls:
             return text

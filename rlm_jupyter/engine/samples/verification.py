@@ -206,6 +206,7 @@ async def reconcile(
         name="verification",
         tools=spec.tools,
         mcp=spec.mcp,
+        skills=spec.skills,
         added=tuple(added),
         acceptance=form,
         checks=replace(spec.checks, part="value") if spec.checks is not None else None,
