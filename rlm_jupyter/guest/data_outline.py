@@ -11,7 +11,7 @@ from typing import Any
 from .clean_tables import MOST_ROWS, clean_table, find_keys, is_unclean, join_tables
 from .code_table import is_code, parse_code
 from .text_labels import column_of_texts
-from .text_lines import outline, parse_lines
+from .text_lines import named_sections, outline, parse_lines
 
 _MOST_ITEMS = 100_000
 _SAMPLE = 200_000
@@ -90,6 +90,9 @@ def _columns(table: Any) -> dict[str, Any]:
 
 def _named(table: Any, question: str) -> dict[str, Any]:
     """Returns the terms that a question marks by quotes and that are whole values of just one column of a table."""
+    if list(table.columns) == ["section", "line"]:
+        pairs = list(zip(table["section"].tolist(), table["line"].tolist(), strict=True))
+        return {"named": [["section", name, False] for name in named_sections(pairs, question)]}
     words: list[str] = []
     for single, double, code in _MARKED.findall(question[:2000]):
         words += [single or double or code, *_WORD.findall(code)]

@@ -25,6 +25,7 @@ _SHARE = 0.8
 _COMMON = 0.9
 """Of the lines in which a part must stand to belong to the form."""
 _HEADING = 60
+_TABLES = ("json", "csv", "form")
 _DELIMITERS = ",\t;|"
 _TOKEN = re.compile(
     r"\d{1,2}:\d\d(?::\d\d(?:\.\d+)?)?(?!\w)|(?<!\w)\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\w)|[^\s\[\](){}=:;,|\"'<>$€£#]+|\S"
@@ -42,12 +43,25 @@ _MOST_FIRST = 5
 _LINKED = 0.6
 """Weight of a word of the best lines, beside one of the question."""
 
+_ITEM = re.compile(r"\s{0,8}(?:(\d{1,7})[.)]|[-*\u2022])\s{1,8}(\S.*)")
+"""A line of a list: its number or mark, and its text."""
+_SECTION = re.compile(
+    r"#{1,6}\s{1,8}(\S.{0,58}\S|\S)|\[([^\]]{1,60})\]|={2,6}\s?([^=]{1,60}?)\s?={2,6}|([A-Z][A-Z0-9 _-]{1,40}):?"
+)
+_MOST_SECTIONS = 200
+_SHORT_LINES = 4
+"""Words of a line in a section, on average: longer ones are prose below headings."""
+_COUNTED = re.compile(
+    r"\b(?:how (?:many|much|often)|most|least|share|percent|average|positive|negative|neutral|sentiment)\b",
+    re.IGNORECASE,
+)
+
 Form = tuple[str | None, ...]
 """Parts that stand in each line; None in the place of a field."""
 
 
 def kind_of_lines(text: str) -> str | None:
-    """Returns what `parse_lines` can make of a text: `json`, `csv`, `form`; None if its lines share nothing."""
+    """Returns what `parse_lines` can make of a text: `json`, `csv`, `form`, `items`, `sections`; None for nothing."""
     sample = _sample(_ends(text).splitlines()) if len(text) <= MOST_CHARS else []
     if len(sample) < _LEAST:
         return None
@@ -55,7 +69,11 @@ def kind_of_lines(text: str) -> str | None:
         return "json"
     if _delimiter(sample) is not None:
         return "csv"
-    return "form" if _form(sample) is not None else None
+    if _form(sample) is not None:
+        return "form"
+    if _mostly((_ITEM.fullmatch(line) is not None for line in sample), sample):
+        return "items"
+    return "sections" if _sections(text.splitlines()) else None
 
 
 def outline(text: str, words: str) -> dict[str, Any]:
@@ -71,15 +89,39 @@ def outline(text: str, words: str) -> dict[str, Any]:
         there are any.
     """
     first = kind_of_lines(text)
-    if first is None:
+    if first is None or not _is_asked(first, text, words):
         return {"lines": [], "left": False}
     others = other_lines(text)
     second = kind_of_lines("\n".join(others))
-    if second is None:
+    if second not in _TABLES:
         return {"lines": [first], "left": False, "others": bool(others)}
     found = find_lines(text, words)
     left = bool(found) and set(found) <= set(others)
     return {"lines": [first, second], "left": left, "others": True}
+
+
+def _is_asked(kind: str, text: str, words: str) -> bool:
+    """Returns whether a table of lists is of use for a question: it counts items, or names a section."""
+    if kind == "items":
+        return _COUNTED.search(words[:2000]) is not None
+    if kind == "sections":
+        return bool(named_sections(_sections(text.splitlines()), words))
+    return True
+
+
+def named_sections(rows: Sequence[tuple[str, str]], words: str) -> list[str]:
+    """Returns the sections whose names stand in a question, in the order in which it names them.
+
+    Args:
+        rows: the name of a section, and a line of it.
+        words: the question.
+    """
+    places = {}
+    for name in list(dict.fromkeys(section for section, _ in rows))[:_MOST_SECTIONS]:
+        found = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", words[:2000])
+        if found is not None:
+            places[name] = found.start()
+    return sorted(places, key=places.__getitem__)
 
 
 def parse_lines(text: str | Sequence[str]) -> Any:
@@ -87,7 +129,8 @@ def parse_lines(text: str | Sequence[str]) -> Any:
 
     Args:
         text: a text, or its lines: of JSON objects, of fields between delimiters under a heading, or such as
-            ``[0017] payment failed amount=$9.50``.
+            ``[0017] payment failed amount=$9.50``; a numbered list; or lists of short lines below headings, of which
+            each row has its section.
 
     Returns:
         A DataFrame with a row for each line of that form, numbers and ISO dates converted. `other_lines` has the rest.
@@ -123,6 +166,13 @@ def _parted(text: str | Sequence[str]) -> tuple[Any, list[str]]:
         return rows, [line for line, record in records if record is None]
     if kind == "csv":
         return _parse_table(lines)
+    if kind == "items":
+        items = [(line, _ITEM.fullmatch(line) if len(line) <= LONGEST else None) for line in lines]
+        rows = pd.DataFrame([match.groups() for _, match in items if match], columns=["number", "text"])
+        rows["number"] = _converted(rows["number"])
+        return rows.dropna(axis="columns", how="all"), [line for line, match in items if match is None]
+    if kind == "sections":
+        return pd.DataFrame(_sections(lines), columns=["section", "line"]), []
     form = _form(_sample(lines)) if kind == "form" else None
     if form is None:
         raise ValueError("The lines have no form in common: use context.splitlines() and re.")
@@ -252,6 +302,27 @@ def _sample(lines: Sequence[str]) -> list[str]:
 
 def _mostly(good: Iterator[bool], sample: Sequence[str]) -> bool:
     return sum(good) >= _COMMON * len(sample)
+
+
+def _sections(lines: Sequence[str]) -> list[tuple[str, str]]:
+    """Returns short lines below headings, each with the name of its section; empty if the lines are no such lists."""
+    rows: list[tuple[str, str]] = []
+    names: set[str] = set()
+    section = ""
+    for line in lines:
+        text = line.strip()
+        if not text:
+            continue
+        found = _SECTION.fullmatch(text) if len(text) <= _HEADING else None
+        if found is not None:
+            section = next(part for part in found.groups() if part is not None).strip()
+            names.add(section)
+        if not section or len(names) > _MOST_SECTIONS:
+            return []
+        if found is None:
+            rows.append((section, text))
+    short = sum(len(text.split()) for _, text in rows) <= _SHORT_LINES * len(rows)
+    return rows if short and 1 < len(names) <= len(rows) / 2 else []
 
 
 # -- JSON and delimited fields

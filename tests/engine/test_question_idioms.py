@@ -202,3 +202,26 @@ def test_the_group_that_explains_a_change_is_found_by_the_lines_as_they_stand(ro
     change = run(lines, rows=rows)["change"]
     assert (change.idxmax() if rose == "rose" else change.idxmin()) == wanted
     assert ("change.idxmax()" if rose == "rose" else "change.idxmin()") in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("question", "wanted"),
+    [
+        ("Which addresses are in section INVITED but not in section ACCEPTED?", ["a", "b"]),
+        ("Which addresses in INVITED are missing in ACCEPTED?", ["a", "b"]),
+        ("Who is in ACCEPTED and not in INVITED?", ["d"]),
+        ("Who is not in INVITED but in ACCEPTED?", ["d"]),
+        ("Who is in both INVITED and ACCEPTED?", ["c"]),
+        ("Who is in INVITED or in ACCEPTED?", ["a", "b", "c", "d"]),
+    ],
+)
+def test_two_lists_of_a_text_are_compared_by_the_line_as_it_stands(question, wanted):
+    named = sorted(("INVITED", "ACCEPTED"), key=question.index)
+    lines = idioms(question, (), [Named("section", name) for name in named])
+    rows = pd.DataFrame({"section": ["INVITED"] * 3 + ["ACCEPTED"] * 2, "line": ["a", "b", "c", "c", "d"]})
+    assert run(lines, rows=rows)["result"] == wanted
+
+
+def test_one_list_of_a_text_is_selected():
+    (line,) = idioms("How many addresses are in INVITED?", (), [Named("section", "INVITED")])
+    assert line.startswith("selected = rows[rows['section'] == 'INVITED']")

@@ -6,7 +6,14 @@ import time
 
 import pytest
 
-from rlm_jupyter.guest.text_lines import find_lines, kind_of_lines, other_lines, parse_lines
+from rlm_jupyter.guest.text_lines import (
+    find_lines,
+    kind_of_lines,
+    named_sections,
+    other_lines,
+    outline,
+    parse_lines,
+)
 
 LABELS = ["billing", "delivery", "quality"]
 
@@ -83,7 +90,6 @@ def test_json_lines_and_delimited_fields():
         "one line",
         "\n".join(random.Random(2).choice(["river stone lamp", "lamp", "paper, river"]) for _ in range(99)),
         "INVITED\n" + "\n".join(f"user{n}@mail.test" for n in range(99)),
-        "\n".join(f"{n}. {t}" for n, t in enumerate(["Superb, I love it", "Awful, it broke"] * 20)),
         "def f(x):\n    return x\n\nclass A:\n    pass\n\n\n" * 9,
     ],
 )
@@ -145,3 +151,60 @@ def test_the_line_that_a_name_of_the_question_leads_to_stands_before_its_likes()
         lines[60 * n + 30] = f"Project P{n}x is led by {name}."
     found = find_lines("\n".join(lines), "How many euros may the lead of project P5x spend this year?", 4)
     assert found == ["Project P5x is led by Petrov.", "Petrov may spend 51234 euros this year."]
+
+
+REVIEWS = "\n".join(
+    f"{n + 1}. {('Superb, my kids adore it', 'Horrible smell, sent it back', 'Broke after two days')[n % 3]}"
+    for n in range(30)
+)
+
+
+def test_a_numbered_list_is_a_table_of_its_texts():
+    assert kind_of_lines(REVIEWS) == "items"
+    rows = parse_lines(f"Reviews of May\n{REVIEWS}")
+    assert list(rows["number"]) == list(range(1, 31))
+    assert rows["text"][1] == "Horrible smell, sent it back"
+    assert other_lines(f"Reviews of May\n{REVIEWS}") == ["Reviews of May"]
+    assert list(
+        parse_lines("- Superb, I love it\n- Awful\n- Broke\n- Fine so far\n- Loved it\n").columns
+    ) == ["text"]
+    assert outline(REVIEWS, "How many of these product reviews are negative?")["lines"] == ["items"]
+    assert outline(REVIEWS, "What is the name of the shop?")["lines"] == []
+
+
+def lists(*headings):
+    people = [f"{name}{n}@mail.test" for name in ("ann", "bo", "cy") for n in range(40)]
+    return "\n".join(
+        "\n".join([heading, *people[n * 20 : n * 20 + 60], ""]) for n, heading in enumerate(headings)
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("INVITED", "ACCEPTED"),
+        ("[Invited]", "[Accepted]"),
+        ("# Invited", "## Accepted"),
+        ("== Invited ==", "== Accepted =="),
+    ],
+)
+def test_lists_below_headings_are_a_table_with_their_sections(first, second):
+    text = lists(first, second)
+    assert kind_of_lines(text) == "sections"
+    rows = parse_lines(text)
+    names = list(dict.fromkeys(rows["section"]))
+    assert [name.lower() for name in names] == ["invited", "accepted"]
+    assert (rows["section"] == names[0]).sum() == 60
+    question = f"Which addresses are in section {names[1]} and not in {names[0]}?"
+    assert outline(text, question)["lines"] == ["sections"]
+    assert named_sections(list(rows.itertuples(index=False, name=None)), question) == names[::-1]
+    assert outline(text, "Who is `ann3`?")["lines"] == []
+
+
+def test_prose_below_headings_and_lists_without_are_no_table():
+    prose = "\n".join(
+        f"# Chapter {n}\nIt was a dark and stormy night in the year {n}.\nNobody was there." for n in range(9)
+    )
+    assert kind_of_lines(prose) is None
+    assert kind_of_lines("\n".join(f"ann{n}@mail.test" for n in range(99))) is None
+    assert kind_of_lines("ONE\nTWO\nTHREE\nFOUR\nFIVE\nSIX") is None

@@ -77,6 +77,15 @@ _WHOSE: Final = (
     r"\bwhich [a-z]+ (?:explains|causes|caused|drives|drove|is behind|is responsible|accounts|leads|stands out|rose"
     r"|fell)\b"
 )
+_OF_SECTIONS: Final = (
+    (r"\bnot\b|\bmissing\b|\bnever\b|\bbut no\b|\bwithout\b", "-", "in the first, not in the second"),
+    (r"\bboth\b|\balso in\b|\bin common\b|\band in\b", "&", "in both"),
+    (r"\beither\b|\bor in\b", "|", "in one or both"),
+)
+_SECTIONS: Final = (
+    "result = sorted(set(rows[rows['section'] == {a!r}]['line']) {sign} set(rows[rows['section'] == {b!r}]['line']))"
+    "  # {what}"
+)
 _CHANGE: Final = (
     "change = shares.tail(3).mean() - shares.head(3).mean()  # of each group; {which}: change.{method}()"
 )
@@ -139,6 +148,8 @@ def idioms(
     else:
         tests = [(each.column, each.term) for each in named]
     of_code = "level" in {column.name for column in columns}
+    if (line := _of_sections(asked, named)) is not None:
+        return [line]
     first = selection(asked, tests, chosen.get("date"), flags=asked_flags(asked, columns), code=of_code)
     found = [
         line.format(**written, n=_NUMBERS.get(count, count)) if "{" in line else line
@@ -158,6 +169,22 @@ def idioms(
         found = [line for line in found if not line.startswith("month = ")]
     before = [line for line in found if "drop_duplicates" in line] if first else []
     return [*before, *([first] if first else []), *[line for line in found if line not in before][:_MOST]]
+
+
+def _of_sections(question: str, named: Sequence[Named]) -> str | None:
+    """Returns the line that compares two lists of a text, each below a heading that the question names."""
+    names = [each.term for each in named if each.column == "section"]
+    if len(names) != 2:  # noqa: PLR2004
+        return None
+    for pattern, sign, what in _OF_SECTIONS:
+        if re.search(pattern, question, re.IGNORECASE):
+            a, b = names
+            if sign == "-" and re.search(
+                rf"\b(?:not|missing|never|without)\b[^,.;]{{0,30}}(?<!\w){re.escape(a)}", question
+            ):
+                a, b = b, a
+            return _SECTIONS.format(a=a, b=b, sign=sign, what=what)
+    return None
 
 
 def selection(
