@@ -148,7 +148,7 @@ def _add_export(export: argparse.ArgumentParser) -> None:
         "--out",
         required=True,
         metavar="PATH",
-        help="a page (.html), a notebook (.ipynb), a script (.py) or a Mermaid diagram (.mmd)",
+        help="a page (.html), a notebook (.ipynb), a script (.py), a Mermaid diagram (.mmd) or a moving picture (.gif)",
     )
     levels = "; ".join(f"{level}: {what}" for level, what in LEVELS.items())
     export.add_argument("--level", choices=list(LEVELS), default="all", help=levels)

@@ -1,4 +1,4 @@
-"""Writes a run to a file that can be kept: a page, a notebook, a script or a diagram, as its name says."""
+"""Writes a run to a file that can be kept: a page, a notebook, a script or a picture, as its name says."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ KINDS = {
     ".ipynb": "a notebook",
     ".py": "a script",
     ".mmd": "a Mermaid diagram of the agents",
+    ".gif": "an animated picture of the tree",
 }
 """What a file is, by how its name ends."""
 
@@ -39,9 +40,9 @@ def export_run(
 
     Args:
         tree: the run's state; hold the run's lock while it is live.
-        path: of the file: `.html`, `.ipynb`, `.py` or `.mmd`.
+        path: of the file: `.html`, `.ipynb`, `.py`, `.mmd` or `.gif`.
         level: how much of the run is in it: `all`, `redacted` (no data) or `structure` (no texts).
-        events: what happened; with them, a page can be stepped through.
+        events: what happened; with them, a page can be stepped through, and a picture moves.
         static: whether an `.html` file has no script: a plain tree in the place of the live one.
         code: returns the code behind the answer, without a proof; a page has it, if there is some.
 
@@ -55,13 +56,17 @@ def export_run(
         raise ConfigError(f"`{where}` must end in one of {known}.")
     if static and where.suffix != ".html":
         raise ConfigError(f"`--static` is about pages: `{where}` does not end in `.html`.")
-    if where.suffix == ".html" and not static:
-        text = _page(tree, kept, events, code)
+    if where.suffix == ".gif":
+        from rlm_jupyter.records.gif_animation import to_gif
+
+        made = to_gif(tree, kept, events)
+    elif where.suffix == ".html" and not static:
+        made = _page(tree, kept, events, code).encode()
     else:
-        text = _text(tree, where.suffix, kept)
+        made = _text(tree, where.suffix, kept).encode()
     try:
-        with where.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with where.open("xb") as file:
+            file.write(made)
     except FileExistsError:
         raise ConfigError(f"`{where}` exists already: name another file with `-o`.") from None
     except OSError as error:

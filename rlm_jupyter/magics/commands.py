@@ -248,7 +248,7 @@ def _is_run(named: str) -> bool:
 @command(
     "export [RUN] [-o/--out PATH] [--level LEVEL] [--static]",
     "Write a run to a new file, by the end of its name: a page that opens without a kernel (.html), a notebook "
-    "(.ipynb), a script (.py) or a Mermaid diagram of its agents (.mmd). "
+    "(.ipynb), a script (.py), a Mermaid diagram of its agents (.mmd) or an animated picture of its tree (.gif). "
     "--level: all, redacted (no data) or structure (no texts); --static: a page without a script.",
 )
 def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
@@ -261,7 +261,7 @@ def export(_magics: MagicsState, arguments: argparse.Namespace) -> None:
         prefix, out = None, prefix
     run = resolve_run(prefix)
     path = out or f"{run.id}.{'html' if arguments.static else 'ipynb'}"
-    events = run.events if str(path).endswith(".html") and not arguments.static else ()
+    events = run.events if str(path).endswith((".html", ".gif")) and not arguments.static else ()
     try:
         with run.lock:
             hiding = exported(run)
