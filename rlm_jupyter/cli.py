@@ -129,6 +129,13 @@ def _add_question(run: argparse.ArgumentParser) -> None:
         help="Do so if the data takes at most half of the model's window, and let agents read it else.",
     )
     add(
+        "--plain-passages",
+        dest="plain",
+        action="store_const",
+        const="passages",
+        help="Send the passages of texts that share most words with the question in one prompt, without agents.",
+    )
+    add(
         "--estimate",
         action="store_const",
         const=True,

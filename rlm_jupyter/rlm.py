@@ -280,7 +280,8 @@ class RLM(BlockingVerbs):
             verify: where the samples (3 by default) differ, one more agent takes the right one: docs/verification.md.
             checks: functions of the answer that run in the agent's kernel. A text or False that one returns, or what
                 it raises, sends the answer back to the agent.
-            plain: send the data whole in one prompt, without agents and kernels; ``"auto"``: if it fits comfortably.
+            plain: send the data whole in one prompt, without agents and kernels; ``"auto"``: if it fits comfortably;
+                ``"passages"``: those of texts that share most words with the question.
             hide: columns whose values no provider sees, besides those of the settings: names, patterns, `Hidden(...)`.
 
         Raises:

@@ -85,8 +85,8 @@ class RunStarted(Event):
     """How many agents answer the question, and when their answers count as the same; None for one agent."""
     verify: bool = False
     """Whether answers that differ are reconciled."""
-    plain: bool = False
-    """Whether it is one plain completion with the data in its prompt."""
+    plain: bool | Literal["passages"] = False
+    """Whether it is one plain completion with the data in its prompt, or passages of it."""
     hidden: tuple[str, ...] = ()
     """Columns of whose values models see tokens alone."""
     strong_model: str | None = None

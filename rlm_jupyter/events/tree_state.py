@@ -88,7 +88,7 @@ class TreeState:
     samples: dict[str, Any] | None = None
     """How many agents answer the question, as it was asked; None for one."""
     verify: bool = False
-    plain: bool = False
+    plain: bool | str = False
     """Whether it is one plain completion."""
     notices: list[str] = field(default_factory=list)
     estimate: EstimateState | None = None

@@ -109,6 +109,13 @@ def cell_parser() -> Parser:
         const="auto",
         help="Do so if the data takes at most half of the model's window, and let agents read it else.",
     )
+    add(
+        "--plain-passages",
+        dest="plain",
+        action="store_const",
+        const="passages",
+        help="Send the passages of texts that share most words with the question in one prompt, without agents.",
+    )
     add("--bg", action="store_true", help="Return the run at once and go on in the background.")
     add("--step", action="store_true", help="Wait for Next before each cell of an agent.")
     add(

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rlm_jupyter.engine.plain.passages import PASSAGES, choose_passages
 from rlm_jupyter.engine.plain.plain_choice import AUTO, choose_plain
 from rlm_jupyter.engine.plain.plain_data import plain_data, plain_hint
 from rlm_jupyter.engine.samples.samples import SamplePlan, Samples
@@ -64,8 +65,10 @@ def answer_options(
     """
     if not isinstance(asked.verify, bool):
         raise ConfigError(f"`verify` is True or False, not `{asked.verify!r:.40}`.")
-    if not isinstance(asked.plain, bool) and asked.plain != AUTO:
-        raise ConfigError(f"`plain` is True or False, or `{AUTO!r}`, not `{asked.plain!r:.40}`.")
+    if not isinstance(asked.plain, bool) and asked.plain not in (AUTO, PASSAGES):
+        raise ConfigError(
+            f"`plain` is True or False, or `{AUTO!r}` or `{PASSAGES!r}`, not `{asked.plain!r:.40}`."
+        )
     samples = Samples.read(asked.samples, verify=asked.verify)
     checks = read_checks(asked.checks)
     several = samples.count > 1
@@ -76,21 +79,7 @@ def answer_options(
         first = samples.numbers.take(
             (asked.text, json.dumps(described, sort_keys=True, default=str)), samples.count
         )
-    told: list[str] = []
-    plain = None
-    if asked.plain:
-        context = asked.context
-        if context is None and data.buffer is not None:  # that of a run which this one goes through again
-            context = data.buffer.load()
-        name = data.names[0] if data.names else "context"
-        if asked.plain is True:
-            plain = plain_data(context, name, asked.text, model, settings)
-        elif reason := _needs_kernel(asked, data, checks):
-            told.append(f"`plain={AUTO}`: agents answer, since {reason} needs a kernel.")
-        else:
-            size = data.buffer.size if data.buffer is not None else 0
-            plain, why = choose_plain(context, size, name, asked.text, model, settings, price, limits)
-            told.append(why)
+    plain, told = _plain(asked, data, model, settings, price, limits, checks) if asked.plain else (None, [])
     if several and _is_cold(settings):
         told.append(
             "The temperature is 0, at which a model gives the same reply each time: samples that agree then say little."
@@ -110,6 +99,32 @@ def answer_options(
     )
 
 
+def _plain(
+    asked: Question,
+    data: Data,
+    model: ChatModel,
+    settings: Settings,
+    price: Price | None,
+    limits: Limits | None,
+    checks: Checks | None,
+) -> tuple[PlainData | None, list[str]]:
+    """Returns the data of a plain call, None for agents; and what the user should know of the choice."""
+    context = asked.context
+    if context is None and data.buffer is not None:  # that of a run which this one goes through again
+        context = data.buffer.load()
+    name = data.names[0] if data.names else "context"
+    if asked.plain is True:
+        return plain_data(context, name, asked.text, model, settings), []
+    if asked.plain == PASSAGES:
+        passages, why = choose_passages(context, name, asked.text, model, settings)
+        return passages, [why]
+    if reason := _needs_kernel(asked, data, checks):
+        return None, [f"`plain={AUTO}`: agents answer, since {reason} needs a kernel."]
+    size = data.buffer.size if data.buffer is not None else 0
+    plain, why = choose_plain(context, size, name, asked.text, model, settings, price, limits)
+    return plain, [why]
+
+
 def _check_together(asked: Question, *, several: bool, checks: Checks | None) -> None:
     """Refuse options that cannot be together.
 
@@ -122,7 +137,7 @@ def _check_together(asked: Question, *, several: bool, checks: Checks | None) ->
             "`samples` and `verify`, or ask anew with the data."
         )
     wrong = _kernel_options(asked, checks)
-    if wrong and asked.plain is True:
+    if wrong and asked.plain in (True, PASSAGES):
         raise ConfigError(
             f"A plain call runs no code and has no kernel, so that it cannot have {', '.join(wrong)}: leave that "
             "out, or `plain`."

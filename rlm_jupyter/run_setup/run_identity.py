@@ -110,7 +110,7 @@ def _question(spec: AgentSpec, hide: Callable[[str], str]) -> list[Any]:
         [check.name for check in spec.checks.functions] if spec.checks is not None else [],
         spec.samples.samples.recorded if spec.samples is not None else None,
         spec.samples is not None and spec.samples.verify,
-        spec.plain is not None,
+        spec.plain is not None and (spec.plain.part or True),
         *([[name, skill.digest] for name, skill in sorted(spec.skills.items())]),
     ]
 

@@ -281,7 +281,7 @@ def emit_run_started(
         branch=str(recorded.branch) if recorded is not None and recorded.branch is not None else None,
         samples=spec.samples.samples.recorded if spec.samples is not None else None,
         verify=spec.samples is not None and spec.samples.verify,
-        plain=spec.plain is not None,
+        plain=False if spec.plain is None else "passages" if spec.plain.part else True,
         hidden=columns,
         strong_model=strong_model.name if strong_model is not None else None,
         identity=identity.digest,
