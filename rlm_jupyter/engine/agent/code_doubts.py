@@ -27,6 +27,8 @@ _EACH_ONCE: Final = (ast.Set, ast.SetComp, ast.Dict, ast.DictComp)
 """What has each item once, by its call and by its form."""
 _SOURCE: Final = 60
 _READ: Final = 2000
+_APART: Final = frozenset({"groupby", "nunique", "unique", "crosstab", "pivot_table", "unstack"})
+"""By which the values stay apart."""
 _EACH_ALONE: Final = re.compile(
     r"\bat least (?:\d{1,6}|one|two|three|four|five)\b.{0,80}\band\b.{0,40}\bat least\b",
     re.IGNORECASE | re.DOTALL,
@@ -96,7 +98,8 @@ def _parts_of_values(tree: ast.Module, longer: Mapping[str, str]) -> Iterator[st
 
 def _counts_of_either(tree: ast.Module, question: str) -> Iterator[str]:
     """Find rows of either of two values, where the question counts those of each alone."""
-    if not _EACH_ALONE.search(question[:_READ]):
+    calls = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    if not _EACH_ALONE.search(question[:_READ]) or "value_counts" not in calls or calls & _APART:
         return
     for node in ast.walk(tree):
         if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)):
