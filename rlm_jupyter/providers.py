@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-WireFormat = Literal["chat", "responses", "messages"]
-"""Chat completions, OpenAI's Responses API, or Anthropic's Messages API."""
-WIRE_FORMATS: Final[tuple[WireFormat, ...]] = ("chat", "responses", "messages")
+WireFormat = Literal["chat", "responses", "messages", "gemini"]
+"""Chat completions, OpenAI's Responses API, Anthropic's Messages API, or Google's Gemini API."""
+WIRE_FORMATS: Final[tuple[WireFormat, ...]] = ("chat", "responses", "messages", "gemini")
 _BEARER: Final = "Authorization"
 
 
@@ -35,6 +35,7 @@ class Provider:
         url_variable: the environment variable that names another address; empty if there is none.
         url_path: what is put behind such an address, unless it has a path that ends in a version.
         messages_url: of its endpoint for the Messages API, if that is another one.
+        chat_path: what is put behind its address for chat completions.
         key_header: the header that carries the key; `Authorization` carries it as a bearer token.
         headers: further headers, each with the environment variable of its value; sent if that is set.
         limit: the field that bounds a reply's tokens.
@@ -56,6 +57,7 @@ class Provider:
     url_variable: str = ""
     url_path: str = ""
     messages_url: str = ""
+    chat_path: str = ""
     key_header: str = _BEARER
     headers: Mapping[str, str] = field(default_factory=dict)
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -81,8 +83,16 @@ PROVIDERS: dict[str, Provider] = {
         url_variable="ANTHROPIC_BASE_URL",
         url_path="/v1",
     ),
+    # Its own API, and by `gemini+chat/` its endpoint for chat completions.
     "gemini": Provider(
-        "https://generativelanguage.googleapis.com/v1beta/openai/", "GEMINI_API_KEY", prices="google"
+        "https://generativelanguage.googleapis.com/v1beta",
+        "GEMINI_API_KEY",
+        page="https://ai.google.dev/api/generate-content",
+        wire="gemini",
+        url_variable="GOOGLE_GEMINI_BASE_URL",
+        url_path="/v1beta",
+        chat_path="/openai",
+        prices="google",
     ),
     "deepseek": Provider(
         "https://api.deepseek.com/v1",
@@ -219,12 +229,16 @@ def address_of(name: str, env: Mapping[str, str], wire: WireFormat = "chat") -> 
     provider = PROVIDERS[name]
     named = env.get(provider.url_variable, "").strip().rstrip("/") if provider.url_variable else ""
     if not named:
-        return provider.messages_url if wire == "messages" and provider.messages_url else provider.base_url
+        if wire == "messages" and provider.messages_url:
+            return provider.messages_url
+        chat_path = provider.chat_path if wire == "chat" else ""
+        return provider.base_url and provider.base_url + chat_path
     try:
         path = urlsplit(named).path
     except ValueError:
         return named  # whoever uses it says that it is no URL
-    return named if _VERSION.search(path) else named + provider.url_path
+    url = named if _VERSION.search(path) else named + provider.url_path
+    return url + provider.chat_path if wire == "chat" else url
 
 
 def key_headers(
@@ -249,6 +263,8 @@ def key_headers(
         headers = {"anthropic-version": SecretStr(_ANTHROPIC_VERSION)}
         if header == _BEARER and name in (None, "anthropic"):
             header = "x-api-key"
+    elif wire == "gemini" and header == _BEARER and name in (None, "gemini"):
+        header = "x-goog-api-key"  # and never in the address, which proxies and logs keep
     value = key.get_secret_value()
     headers[header] = SecretStr(f"Bearer {value}" if header == _BEARER else value)
     named = {name: env.get(variable, "") for name, variable in provider.headers.items()}

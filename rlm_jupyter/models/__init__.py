@@ -1,4 +1,4 @@
-"""Language models behind one small protocol: providers and servers, in four wire formats, scripts, and the demo.
+"""Language models behind one small protocol: providers and servers, in five wire formats, scripts, and the demo.
 
 Names are loaded when they are first used.
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from rlm_jupyter.models.command import CommandModel
     from rlm_jupyter.models.decoding import DecodingHelps
+    from rlm_jupyter.models.gemini.gemini_chat import GeminiChat
     from rlm_jupyter.models.images import Image
     from rlm_jupyter.models.interactive import InteractiveModel, PendingReply
     from rlm_jupyter.models.ollama.ollama_chat import OllamaChat
@@ -43,6 +44,7 @@ __all__ = [
     "CompletionRequest",
     "DecodingHelps",
     "Departure",
+    "GeminiChat",
     "Image",
     "InteractiveModel",
     "Message",
@@ -67,6 +69,7 @@ _ROOMS = {
     "CommandModel": "command",
     "DecodingHelps": "decoding",
     "Departure": "recorded_replies",
+    "GeminiChat": "gemini.gemini_chat",
     "Image": "images",
     **dict.fromkeys(("InteractiveModel", "PendingReply"), "interactive"),
     "OllamaChat": "ollama.ollama_chat",

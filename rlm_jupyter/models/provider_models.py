@@ -63,6 +63,10 @@ def _class_of(wire: WireFormat) -> type[OpenAIChat]:
         from rlm_jupyter.models.responses.responses_chat import ResponsesChat
 
         return ResponsesChat
+    if wire == "gemini":
+        from rlm_jupyter.models.gemini.gemini_chat import GeminiChat
+
+        return GeminiChat
     from rlm_jupyter.models.openai.chat import OpenAIChat
 
     return OpenAIChat
