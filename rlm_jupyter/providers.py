@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-WireFormat = Literal["chat", "responses", "messages", "gemini"]
-"""Chat completions, OpenAI's Responses API, Anthropic's Messages API, or Google's Gemini API."""
-WIRE_FORMATS: Final[tuple[WireFormat, ...]] = ("chat", "responses", "messages", "gemini")
+WireFormat = Literal["chat", "responses", "messages", "gemini", "converse"]
+"""Chat completions, OpenAI's Responses API, Anthropic's Messages API, Google's Gemini API, or AWS's Converse API."""
+WIRE_FORMATS: Final[tuple[WireFormat, ...]] = ("chat", "responses", "messages", "gemini", "converse")
 _BEARER: Final = "Authorization"
 
 
@@ -93,6 +93,16 @@ PROVIDERS: dict[str, Provider] = {
         url_path="/v1beta",
         chat_path="/openai",
         prices="google",
+    ),
+    # Its address is that of a region.
+    "bedrock": Provider(
+        None,
+        "AWS_BEARER_TOKEN_BEDROCK",
+        page="https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html",
+        wire="converse",
+        url_variable="AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+        temperature=(0.0, 1.0),
+        prices="aws",
     ),
     "deepseek": Provider(
         "https://api.deepseek.com/v1",
@@ -213,6 +223,7 @@ PROVIDERS: dict[str, Provider] = {
 
 LOCAL_PROVIDERS: tuple[str, ...] = tuple(name for name, provider in PROVIDERS.items() if provider.key is None)
 """Providers that are servers on one's own machine: they need no key and bill nobody."""
+_REGION: Final = re.compile(r"[a-z]{2}(?:-[a-z0-9]{1,20}){1,4}")
 _OLLAMA_PORTS: Final = {"http": 80, "https": 443}
 _VERSION: Final = re.compile(r"/v\d[a-z0-9]*$")
 _ANTHROPIC_VERSION: Final = "2023-06-01"
@@ -226,6 +237,8 @@ def address_of(name: str, env: Mapping[str, str], wire: WireFormat = "chat") -> 
     """Returns the base URL of a provider: what its variable says, else its own; None for OpenAI's or if unknown."""
     if name == "ollama":
         return ollama_url(env)
+    if name == "bedrock":
+        return bedrock_url(env)
     provider = PROVIDERS[name]
     named = env.get(provider.url_variable, "").strip().rstrip("/") if provider.url_variable else ""
     if not named:
@@ -269,6 +282,20 @@ def key_headers(
     headers[header] = SecretStr(f"Bearer {value}" if header == _BEARER else value)
     named = {name: env.get(variable, "") for name, variable in provider.headers.items()}
     return headers | {name: SecretStr(value) for name, value in named.items() if value}
+
+
+def bedrock_url(env: Mapping[str, str] | None = None) -> str | None:
+    """Returns the base URL of Bedrock: what its variable says, else that of the region; None if neither is named.
+
+    Args:
+        env: the environment; None: this process's.
+    """
+    env = os.environ if env is None else env
+    named = env.get(PROVIDERS["bedrock"].url_variable, "").strip().rstrip("/")
+    region = (env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "").strip()
+    if named or not _REGION.fullmatch(region):
+        return named or None
+    return f"https://bedrock-runtime.{region}.amazonaws.com"
 
 
 def ollama_url(env: Mapping[str, str] | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Language models behind one small protocol: providers and servers, in five wire formats, scripts, and the demo.
+"""Language models behind one small protocol: providers and servers, in six wire formats, scripts, and the demo.
 
 Names are loaded when they are first used.
 """
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Price,
         Usage,
     )
+    from rlm_jupyter.models.bedrock.bedrock_chat import BedrockChat
     from rlm_jupyter.models.command import CommandModel
     from rlm_jupyter.models.decoding import DecodingHelps
     from rlm_jupyter.models.gemini.gemini_chat import GeminiChat
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AnthropicChat",
     "Audio",
+    "BedrockChat",
     "CachingPrice",
     "ChatModel",
     "CommandModel",
@@ -63,6 +65,7 @@ __all__ = [
 _ROOMS = {
     "AnthropicChat": "anthropic.anthropic_chat",
     "Audio": "audio",
+    "BedrockChat": "bedrock.bedrock_chat",
     **dict.fromkeys(
         ("CachingPrice", "ChatModel", "Completion", "CompletionRequest", "Message", "Price", "Usage"), "base"
     ),
