@@ -233,6 +233,13 @@ async def test_through_the_sdk_the_same_is_sent(server, monkeypatch):
     await model.aclose()
 
 
+async def test_the_first_sign_of_a_reply_is_told(server, chat):
+    server.script = [Reply("ok", message={"thinking": "hm"})]
+    begun = []
+    await chat.complete(ask(streamed=True, on_begin=lambda: begun.append(True)))
+    assert begun == [True]
+
+
 # Frames.
 
 

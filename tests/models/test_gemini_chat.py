@@ -370,6 +370,17 @@ async def test_thoughts_are_billed_where_the_reply_has_no_tokens_of_its_own(serv
     assert (await chat.complete(ask(streamed=True))).usage == Usage(100, 8192)
 
 
+async def test_thoughts_are_billed_beside_the_reply_where_no_sum_is_told(server, chat):
+    usage = {
+        "promptTokenCount": 100,
+        "cachedContentTokenCount": 40,
+        "candidatesTokenCount": 3,
+        "thoughtsTokenCount": 50,
+    }
+    server.script = [Reply("ok", usage=usage)]
+    assert (await chat.complete(ask(streamed=True))).usage == Usage(100, 53, cached_tokens=40)
+
+
 async def test_through_the_sdk_the_same_is_sent(server):
     server.script = ["streamed", "whole"]
     model = gemini(server, parameters={"extra_query": {"trace": "1"}})
