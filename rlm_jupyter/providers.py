@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-WireFormat = Literal["chat", "responses", "messages"]
-"""Chat completions, OpenAI's Responses API, or Anthropic's Messages API."""
-WIRE_FORMATS: Final[tuple[WireFormat, ...]] = ("chat", "responses", "messages")
+WireFormat = Literal["chat", "responses", "messages", "gemini", "converse"]
+"""Chat completions, OpenAI's Responses API, Anthropic's Messages API, Google's Gemini API, or AWS's Converse API."""
+WIRE_FORMATS: Final[tuple[WireFormat, ...]] = ("chat", "responses", "messages", "gemini", "converse")
 _BEARER: Final = "Authorization"
 
 
@@ -35,6 +35,7 @@ class Provider:
         url_variable: the environment variable that names another address; empty if there is none.
         url_path: what is put behind such an address, unless it has a path that ends in a version.
         messages_url: of its endpoint for the Messages API, if that is another one.
+        chat_path: what is put behind its address for chat completions.
         key_header: the header that carries the key; `Authorization` carries it as a bearer token.
         headers: further headers, each with the environment variable of its value; sent if that is set.
         limit: the field that bounds a reply's tokens.
@@ -56,6 +57,7 @@ class Provider:
     url_variable: str = ""
     url_path: str = ""
     messages_url: str = ""
+    chat_path: str = ""
     key_header: str = _BEARER
     headers: Mapping[str, str] = field(default_factory=dict)
     limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -81,8 +83,26 @@ PROVIDERS: dict[str, Provider] = {
         url_variable="ANTHROPIC_BASE_URL",
         url_path="/v1",
     ),
+    # Its own API, and by `gemini+chat/` its endpoint for chat completions.
     "gemini": Provider(
-        "https://generativelanguage.googleapis.com/v1beta/openai/", "GEMINI_API_KEY", prices="google"
+        "https://generativelanguage.googleapis.com/v1beta",
+        "GEMINI_API_KEY",
+        page="https://ai.google.dev/api/generate-content",
+        wire="gemini",
+        url_variable="GOOGLE_GEMINI_BASE_URL",
+        url_path="/v1beta",
+        chat_path="/openai",
+        prices="google",
+    ),
+    # Its address is that of a region.
+    "bedrock": Provider(
+        None,
+        "AWS_BEARER_TOKEN_BEDROCK",
+        page="https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys.html",
+        wire="converse",
+        url_variable="AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
+        temperature=(0.0, 1.0),
+        prices="aws",
     ),
     "deepseek": Provider(
         "https://api.deepseek.com/v1",
@@ -203,6 +223,7 @@ PROVIDERS: dict[str, Provider] = {
 
 LOCAL_PROVIDERS: tuple[str, ...] = tuple(name for name, provider in PROVIDERS.items() if provider.key is None)
 """Providers that are servers on one's own machine: they need no key and bill nobody."""
+_REGION: Final = re.compile(r"[a-z]{2}(?:-[a-z0-9]{1,20}){1,4}")
 _OLLAMA_PORTS: Final = {"http": 80, "https": 443}
 _VERSION: Final = re.compile(r"/v\d[a-z0-9]*$")
 _ANTHROPIC_VERSION: Final = "2023-06-01"
@@ -216,15 +237,21 @@ def address_of(name: str, env: Mapping[str, str], wire: WireFormat = "chat") -> 
     """Returns the base URL of a provider: what its variable says, else its own; None for OpenAI's or if unknown."""
     if name == "ollama":
         return ollama_url(env)
+    if name == "bedrock":
+        return bedrock_url(env)
     provider = PROVIDERS[name]
     named = env.get(provider.url_variable, "").strip().rstrip("/") if provider.url_variable else ""
     if not named:
-        return provider.messages_url if wire == "messages" and provider.messages_url else provider.base_url
+        if wire == "messages" and provider.messages_url:
+            return provider.messages_url
+        chat_path = provider.chat_path if wire == "chat" else ""
+        return provider.base_url and provider.base_url + chat_path
     try:
         path = urlsplit(named).path
     except ValueError:
         return named  # whoever uses it says that it is no URL
-    return named if _VERSION.search(path) else named + provider.url_path
+    url = named if _VERSION.search(path) else named + provider.url_path
+    return url + provider.chat_path if wire == "chat" else url
 
 
 def key_headers(
@@ -249,10 +276,26 @@ def key_headers(
         headers = {"anthropic-version": SecretStr(_ANTHROPIC_VERSION)}
         if header == _BEARER and name in (None, "anthropic"):
             header = "x-api-key"
+    elif wire == "gemini" and header == _BEARER and name in (None, "gemini"):
+        header = "x-goog-api-key"  # and never in the address, which proxies and logs keep
     value = key.get_secret_value()
     headers[header] = SecretStr(f"Bearer {value}" if header == _BEARER else value)
     named = {name: env.get(variable, "") for name, variable in provider.headers.items()}
     return headers | {name: SecretStr(value) for name, value in named.items() if value}
+
+
+def bedrock_url(env: Mapping[str, str] | None = None) -> str | None:
+    """Returns the base URL of Bedrock: what its variable says, else that of the region; None if neither is named.
+
+    Args:
+        env: the environment; None: this process's.
+    """
+    env = os.environ if env is None else env
+    named = env.get(PROVIDERS["bedrock"].url_variable, "").strip().rstrip("/")
+    region = (env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "").strip()
+    if named or not _REGION.fullmatch(region):
+        return named or None
+    return f"https://bedrock-runtime.{region}.amazonaws.com"
 
 
 def ollama_url(env: Mapping[str, str] | None = None) -> str:

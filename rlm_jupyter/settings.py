@@ -161,6 +161,8 @@ def endpoint_for(
     provider = PROVIDERS[name]
     wire_format = _wire_format(named or wire or provider.wire, model)
     url = address_of(name, env, wire_format)
+    if url is None and name == "bedrock":
+        raise ConfigError(f"The model `{model}` needs a region: set the environment variable `AWS_REGION`.")
     if url is None and provider.url_variable:
         raise ConfigError(
             f"The model `{model}` needs an address: set the environment variable `{provider.url_variable}` "

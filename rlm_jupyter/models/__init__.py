@@ -1,4 +1,4 @@
-"""Language models behind one small protocol: providers and servers, in four wire formats, scripts, and the demo.
+"""Language models behind one small protocol: providers and servers, in six wire formats, scripts, and the demo.
 
 Names are loaded when they are first used.
 """
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
         Price,
         Usage,
     )
+    from rlm_jupyter.models.bedrock.bedrock_chat import BedrockChat
     from rlm_jupyter.models.decoding import DecodingHelps
+    from rlm_jupyter.models.gemini.gemini_chat import GeminiChat
     from rlm_jupyter.models.images import Image
     from rlm_jupyter.models.interactive import InteractiveModel, PendingReply
     from rlm_jupyter.models.ollama.ollama_chat import OllamaChat
@@ -38,6 +40,7 @@ __all__ = [
     "AcpModel",
     "AnthropicChat",
     "Audio",
+    "BedrockChat",
     "CachingPrice",
     "ChatModel",
     "CommandModel",
@@ -45,6 +48,7 @@ __all__ = [
     "CompletionRequest",
     "DecodingHelps",
     "Departure",
+    "GeminiChat",
     "Image",
     "InteractiveModel",
     "Message",
@@ -64,12 +68,14 @@ _ROOMS = {
     "AcpModel": "programs.acp",
     "AnthropicChat": "anthropic.anthropic_chat",
     "Audio": "audio",
+    "BedrockChat": "bedrock.bedrock_chat",
     **dict.fromkeys(
         ("CachingPrice", "ChatModel", "Completion", "CompletionRequest", "Message", "Price", "Usage"), "base"
     ),
     "CommandModel": "programs.command",
     "DecodingHelps": "decoding",
     "Departure": "recorded_replies",
+    "GeminiChat": "gemini.gemini_chat",
     "Image": "images",
     **dict.fromkeys(("InteractiveModel", "PendingReply"), "interactive"),
     "OllamaChat": "ollama.ollama_chat",

@@ -57,6 +57,25 @@ def _with_cache(price: Price | None, info: Any) -> Price | None:
     return CachingPrice(*price, read, write)
 
 
+def price_with_cheap_reads(model: str, provider: str | None, *, base_url: str | None = None) -> Price | None:
+    """Look up what a model costs whose provider caches prompts unasked: to write costs no more than the rest.
+
+    Args:
+        model: its name, as it is sent.
+        provider: the name of a profile in `PROVIDERS`; None: told from `base_url`.
+        base_url: of its server.
+
+    Returns:
+        USD per million tokens, from above; None if it is not known.
+    """
+    price = price_of(model, provider, base_url=base_url)
+    info = None if price is None else known_model(model, provider, base_url)
+    read = None if info is None else _dearest_rate(info, "cache_read_mtok")
+    if price is None or read is None or isinstance(price, CachingPrice):
+        return price
+    return CachingPrice(*price, min(read, price.prompt), price.prompt)
+
+
 def audio_price(model: ChatModel) -> float | None:
     """Look up what a million tokens of audio in prompts cost a model, in USD; None if the tables have no such price.
 

@@ -63,6 +63,14 @@ def _class_of(wire: WireFormat) -> type[OpenAIChat]:
         from rlm_jupyter.models.responses.responses_chat import ResponsesChat
 
         return ResponsesChat
+    if wire == "converse":
+        from rlm_jupyter.models.bedrock.bedrock_chat import BedrockChat
+
+        return BedrockChat
+    if wire == "gemini":
+        from rlm_jupyter.models.gemini.gemini_chat import GeminiChat
+
+        return GeminiChat
     from rlm_jupyter.models.openai.chat import OpenAIChat
 
     return OpenAIChat

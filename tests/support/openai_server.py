@@ -29,7 +29,7 @@ __all__ = ["FAULTS", "OpenAIServer", "Reply", "chunk", "error", "events", "fault
 
 @dataclass
 class Received:
-    """One request as it came in: its JSON, its headers (lower case), and when it came (monotonic seconds)."""
+    """One request as it came in: its JSON, its headers (lower case; `:path` too), and when it came (monotonic seconds)."""
 
     json: dict[str, Any]
     headers: dict[str, str]
@@ -181,7 +181,7 @@ class OpenAIServer:
                 else:
                     await _send(writer, self.props.status, self.props.body, self.props.headers)
             elif method == "POST" and path.endswith(self.path):
-                early = await self._watched(json.loads(body), headers, reader, writer)
+                early = await self._watched(json.loads(body), {**headers, ":path": path}, reader, writer)
             else:
                 await _send(writer, 404, {"detail": "Not Found"})
 

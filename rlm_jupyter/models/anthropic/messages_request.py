@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from rlm_jupyter.models.openai.chat_messages import BLANK, sendable
+from rlm_jupyter.models.openai.chat_messages import fixed_and_chat
 from rlm_jupyter.models.openai.dialect import OLD_LIMIT
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def messages_request(fields: Mapping[str, object], *, marks_turn: bool, marks: b
         marks: whether the server takes any marks.
     """
     body = _parameters(fields)
-    fixed, chat = _split(cast("Sequence[Message]", fields["messages"]))
+    fixed, chat = fixed_and_chat(cast("Sequence[Message]", fields["messages"]))
     if fixed:
         body["system"] = [{"type": "text", "text": fixed}]
         if marks:
@@ -83,22 +83,6 @@ def _parameters(fields: Mapping[str, object]) -> dict[str, Any]:
         body["output_config"] = {**output, **(given if isinstance(given, dict) else {})}
     body.setdefault(OLD_LIMIT, DEFAULT_MOST)
     return body
-
-
-def _split(messages: Sequence[Message]) -> tuple[str, list[Message]]:
-    """Returns the fixed text at the head of a chat, and the rest as the API takes it: the user speaks first."""
-    number = 0
-    while number < len(messages) and messages[number]["role"] == "system":
-        number += 1
-    fixed = "\n\n".join(message["content"] for message in messages[:number])
-    rest = [
-        cast("Message", {**message, "role": "user"}) if message["role"] == "system" else message
-        for message in messages[number:]
-    ]
-    chat = sendable(rest)
-    if not chat or chat[0]["role"] != "user":
-        chat.insert(0, {"role": "user", "content": BLANK})
-    return fixed, chat
 
 
 def _blocks(message: Message) -> list[dict[str, object]]:

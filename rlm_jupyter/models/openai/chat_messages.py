@@ -6,7 +6,7 @@ some models' templates, for a system message.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from rlm_jupyter.models.base import audio_of, images_of, media_of
 from rlm_jupyter.models.openai.chat_replies import clean_text, is_blank
@@ -48,6 +48,26 @@ def sendable(messages: Sequence[Message], *, system_role: bool = True) -> list[M
     if fixed:
         chat = _with_last(chat, "\n\n".join(fixed))
     return chat
+
+
+def fixed_and_chat(messages: Sequence[Message]) -> tuple[str, list[Message]]:
+    """Returns the fixed text at the head of a chat, and the rest for APIs without a system role: the user speaks first.
+
+    Args:
+        messages: the chat.
+    """
+    number = 0
+    while number < len(messages) and messages[number]["role"] == "system":
+        number += 1
+    fixed = "\n\n".join(message["content"] for message in messages[:number])
+    rest = [
+        cast("Message", {**message, "role": "user"}) if message["role"] == "system" else message
+        for message in messages[number:]
+    ]
+    chat = sendable(rest)
+    if not chat or chat[0]["role"] != "user":
+        chat.insert(0, {"role": "user", "content": BLANK})
+    return fixed, chat
 
 
 def with_parts(messages: Sequence[Message]) -> list[dict[str, object]]:

@@ -68,7 +68,7 @@ _NO_MODEL: Final = pattern(
     rf"model{_NAME}(?:not[ _]found|not exist|doesn't exist|not available|is not (?:a )?valid|unknown)"
     rf"|model{_NAME}(?:no longer|decommissioned)|no endpoints found"
     r"|(?:unknown|invalid|unsupported|no such|not a valid|not find|not found|unable to access)[ _](?:the )?model"
-    r"|deploymentnotfound|deployment for this resource does not exist",
+    r"|model identifier is invalid|deploymentnotfound|deployment for this resource does not exist",
     IGNORECASE,
 )
 _NO_CREDIT: Final = pattern(
@@ -199,7 +199,7 @@ def _kind_of_status(status: int, told: ErrorBody) -> Kind:
             kind = Kind.CONTEXT
         case 500 if _TOOL_USE.search(said):  # as Ollama tells of it
             kind = Kind.TOOL_CALL
-        case 408 | 409 | 425:
+        case 408 | 409 | 424 | 425:  # 424: the model behind Bedrock failed
             kind = Kind.SERVER
         case _:  # 529 is "overloaded"
             kind = Kind.SERVER if status >= 500 else _kind_of_refusal(status, told)  # noqa: PLR2004  # server errors

@@ -64,7 +64,7 @@ class SdkWire:
             "params": fields.pop("extra_query", None) or {},
             "timeout": _time_out(seconds),
         }
-        stream: Any = fields["stream"]
+        stream: Any = bool(fields.get("stream"))  # some APIs say so in the path, and not in the body
         client = self._clients.here(self._make)
         response: Any = await client.post(path, cast_to=object, body=fields, options=options, stream=stream)
         try:

@@ -55,11 +55,25 @@ class ReasoningItems:
         thought = any(item.get("type") == "reasoning" and item.get("encrypted_content") for item in items)
         if not thought or sum(len(str(item)) for item in items) > _MOST_BYTES:
             return
-        kept: list[Mapping[str, object]] = [_without_ids(item) for item in items if _can_be_sent(item)]
+        self.keep_unchanged(agent, text, [_without_ids(item) for item in items if _can_be_sent(item)], tokens)
+
+    def keep_unchanged(
+        self, agent: tuple[str, str], text: str, items: Sequence[Mapping[str, object]], tokens: int
+    ) -> None:
+        """Keep items that are to be sent again exactly as they are.
+
+        Args:
+            agent: its run and its id.
+            text: of the reply.
+            items: of it.
+            tokens: that they add to a prompt at the most.
+        """
+        if sum(len(str(item)) for item in items) > _MOST_BYTES:
+            return
         with self._lock:
             turns = self._agents.setdefault(agent, OrderedDict())
             self._agents.move_to_end(agent)
-            turns[_key(text)] = _Turn(kept, tokens)
+            turns[_key(text)] = _Turn(list(items), tokens)
             while len(turns) > _MOST_TURNS:
                 turns.popitem(last=False)
             while len(self._agents) > _MOST_AGENTS:
