@@ -57,7 +57,7 @@ def export_run(
     if static and where.suffix != ".html":
         raise ConfigError(f"`--static` is about pages: `{where}` does not end in `.html`.")
     if where.suffix == ".gif":
-        from rlm_jupyter.records.gif_animation import to_gif
+        from rlm_jupyter.views.gif_animation import to_gif
 
         made = to_gif(tree, kept, events)
     elif where.suffix == ".html" and not static:

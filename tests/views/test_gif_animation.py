@@ -11,8 +11,8 @@ from rlm_jupyter.errors import ConfigError
 from rlm_jupyter.events.tree_state import TreeState
 from rlm_jupyter.export_file import export_run
 from rlm_jupyter.models import ScriptedModel
-from rlm_jupyter.records import gif_animation
-from rlm_jupyter.records.gif_animation import to_gif
+from rlm_jupyter.views import gif_animation
+from rlm_jupyter.views.gif_animation import to_gif
 
 REPLIES = [
     "```repl\nparts = rlm_query_batched(['How long is the first?', 'How long is the second?'], context)\n```",
