@@ -121,6 +121,31 @@ def test_users_with_two_conditions_are_paired_by_the_lines_as_they_stand():
     assert run(lines, rows=rows)["pairs"] == [(1, 2)]
 
 
+@pytest.mark.parametrize(
+    ("end", "pairs"),
+    [
+        ("at least one about 'billing' on or after 2026-07-01", [(1, 2)]),
+        ("at least one about 'billing' before 2026-07-01", [(3, 4)]),
+        ("at least one about 'billing', since 2026-07-01", [(1, 5)]),
+        ("at least one about 'billing'", [(1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)]),
+    ],
+)
+def test_a_date_belongs_to_the_term_that_it_stands_with(end, pairs):
+    question = f"List the pairs of users with at least 2 lines about 'praise' and {end}."
+    lines = idioms(question, LINES, [Named("label", "praise"), Named("label", "billing")])
+    early, late = "2026-03-01", "2026-08-01"
+    rows = [
+        *[(1, "praise", late)] * 2 + [(1, "billing", late)],
+        *[(2, "praise", early)] * 2 + [(2, "billing", late)],
+        *[(3, "praise", early)] * 2 + [(3, "billing", early)],
+        *[(4, "praise", late)] * 2 + [(4, "billing", early)],
+    ]
+    if pairs == [(1, 5)]:
+        rows += [*[(5, "praise", late)] * 2, (5, "billing", late)]
+    table = pd.DataFrame(rows, columns=["user", "label", "date"]).astype({"date": "datetime64[ns]"})
+    assert run(lines, rows=table)["pairs"] == pairs
+
+
 def test_the_first_month_of_a_high_share_is_found_by_the_lines_as_they_stand():
     question = (
         "The share of refunded orders of supplier 'Corvex' suddenly rose. In which month was it high first?"

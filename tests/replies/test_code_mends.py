@@ -190,3 +190,23 @@ def test_return_of_an_answer_outside_of_functions_is_the_call(code, mended):
 )
 def test_other_returns_are_left_to_python(code):
     assert blocks(f"```repl\n{code}\n```") == (code,)
+
+
+def test_a_name_that_is_written_in_two_words_is_read_as_it_is_used():
+    code = "users_b billing = {1, 2}\npraise = {2}\nboth = users_b_billing & praise\nprint(both)"
+    reply = parse_reply(f"```repl\n{code}\n```")
+    assert reply.blocks == (code.replace("users_b billing", "users_b_billing"),)
+    assert "`users_b billing` is no name: it was read as `users_b_billing`." in " ".join(reply.notices)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "my total = 3\nprint(total)",  # nothing says what is meant
+        'text = """\nuser name = 3\n"""\nuser_name = 4',  # Python as it is
+        "for x = 3\nprint(for_x)",
+        "a b = 1\nprint(a_b",  # not Python even so
+    ],
+)
+def test_other_code_is_left_as_it_is(code):
+    assert parse_reply(f"```repl\n{code}\n```").blocks == (code,)

@@ -22,13 +22,13 @@ _READ: Final = 2000
 _NUMBERS: Final = {"two": 2, "three": 3, "four": 4, "five": 5}
 _AT_LEAST: Final = r"\bat least (\d{1,6}|one|two|three|four|five)\b.{0,80}\band\b.{0,20}\bat least\b"
 _BOTH: Final = """\
-first = set(rows[rows[{kind}] == {a}][{group}])  # with {a}
-second = set(rows[rows[{kind}] == {b}][{group}])  # with {b}
+first = set(rows[{of_a}][{group}])  # with {a}
+second = set(rows[{of_b}][{group}])  # with {b}
 users = first & second  # with both"""
 _COUNTED: Final = """\
-counts = rows[rows[{kind}] == {a}][{group}].value_counts()
+counts = rows[{of_a}][{group}].value_counts()
 first = set(counts[counts >= {n}].index)  # with at least {n} of {a}
-second = set(rows[rows[{kind}] == {b}][{group}])  # with at least one of {b}
+second = set(rows[{of_b}][{group}])  # with at least one of {b}
 users = first & second  # with both"""
 _OVER_TIME: Final = (
     r"\b(?:share|rate|percentage|proportion)\b.*\b(?:rose|rises?|fell|falls?|grew|changed|suddenly|since)\b"
@@ -142,6 +142,7 @@ def idioms(
     at_least = re.search(_AT_LEAST, asked, re.IGNORECASE | re.DOTALL)
     count = at_least[1].lower() if at_least else "3"
     written = {name: repr(word) for name, word in words.items()}
+    written |= _of_two(asked, written, terms, chosen.get("date"))
     if labelled:
         offered = set(labels(asked))
         tests = [(labelled, term) for term in terms if term in offered]
@@ -169,6 +170,38 @@ def idioms(
         found = [line for line in found if not line.startswith("month = ")]
     before = [line for line in found if "drop_duplicates" in line] if first else []
     return [*before, *([first] if first else []), *[line for line in found if line not in before][:_MOST]]
+
+
+def _of_two(question: str, written: dict[str, str], terms: Sequence[str], date: str | None) -> dict[str, str]:
+    """Returns the tests of the rows of the first and of the second term, each with the dates that stand with it.
+
+    A date before both, or after a comma at the end, is one of both.
+    """
+    parts = [question, "", ""]
+    if len(terms) > 1:
+        a, b = map(re.escape, terms[:2])
+        found = re.search(rf"['\"]({a}['\"].*?)['\"]({b}['\"].*)", question, re.DOTALL)
+        if found is not None:
+            own, _, common = found[2].partition(",")
+            parts = [f"{question[: found.start()]} {common}", found[1], own]
+    both = _dated(parts[0], date) if len(terms) > 1 else []
+    tests = {}
+    for name, part in (("a", parts[1]), ("b", parts[2])):
+        dates = [f"({test})" for test, _ in [*both, *_dated(part, date)]]
+        own = f"rows[{written['kind']}] == {written[name]}"
+        tests[f"of_{name}"] = " & ".join([f"({own})", *dates]) if dates else own
+    return tests
+
+
+def _dated(text: str, date: str | None) -> list[tuple[str, str]]:
+    """Returns the tests by date that a text names, and its words for each; none without a column of dates."""
+    if date is None:
+        return []
+    return [
+        (test.format(date=repr(date), value=repr(found[1])), found[0].strip())
+        for pattern, test in _DATES
+        if (found := re.search(pattern, text, re.IGNORECASE))
+    ]
 
 
 def _of_sections(question: str, named: Sequence[Named]) -> str | None:
@@ -211,12 +244,7 @@ def selection(
         (f"rows[{column!r}]" if wanted else f"~rows[{column!r}]", column if wanted else f"not {column}")
         for column, wanted in flags
     ]
-    if date is not None:
-        tests += [
-            (test.format(date=repr(date), value=repr(found[1])), found[0].strip())
-            for pattern, test in _DATES
-            if (found := re.search(pattern, question, re.IGNORECASE))
-        ]
+    tests += _dated(question, date)
     if code and re.search(r"\bfunctions?\b.{0,80}\btop level\b", question, re.IGNORECASE):
         tests += [("rows['kind'] == 'function'", "functions"), ("rows['level'] == 'top'", "at the top level")]
     if not 0 < len(tests) <= _MOST_CONDITIONS:

@@ -1,4 +1,4 @@
-"""What is mended in code before it runs: the prompts of a console in front of its lines, `return FINAL(x)`.
+"""What is mended in code before it runs: prompts of a console before its lines, `return FINAL(x)`, a name in two words.
 
 Python refuses both, and what is meant is certain.
 """
@@ -6,6 +6,7 @@ Python refuses both, and what is meant is certain.
 from __future__ import annotations
 
 import ast
+import keyword
 import re
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ _RETURN = re.compile(
 )
 _ANSWERS = frozenset({"FINAL", "FINAL_VAR", "SUBMIT"})
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+_TWO_WORDS = re.compile(r"^([ \t]*)([^\W\d]\w{0,60}) (\w{1,60})(?=[ \t]*=(?!=))", re.MULTILINE)
 _PROMPTS_NOTE = "The prompts in front of its lines were taken off, and the outputs between them."
 _RETURN_NOTE = "There is no `return` outside of a function: FINAL was called, and the code ended there."
 
@@ -39,6 +41,9 @@ def mend_code(code: str, checker: SyntaxChecker) -> tuple[str, str]:
     if _RETURN.search(code) and (plain := _without_returns(code, checker)) is not None:
         code = plain
         notes.append(_RETURN_NOTE)
+    if _TWO_WORDS.search(code) and (joined := _with_joined_names(code, checker)) is not None:
+        code, note = joined
+        notes.append(note)
     return code, " ".join(notes)
 
 
@@ -76,6 +81,27 @@ def _without_returns(code: str, checker: SyntaxChecker) -> str | None:
         lines[node.lineno - 1] = line[: node.col_offset] + line[node.value.col_offset :]
     plain = b"\n".join(lines).decode()
     return plain if returns and checker.parses(plain) else None
+
+
+def _with_joined_names(code: str, checker: SyntaxChecker) -> tuple[str, str] | None:
+    """Put `a_b = ...` for `a b = ...` where code uses `a_b`, as a small model means it; None where that is not Python.
+
+    Returns:
+        The code, and what is said of it.
+    """
+    words = set(re.findall(r"\w+", code))
+    notes: list[str] = []
+
+    def join(found: re.Match[str]) -> str:
+        space, first, second = found.groups()
+        name = f"{first}_{second}"
+        if name not in words or keyword.iskeyword(first):
+            return found[0]
+        notes.append(f"`{first} {second}` is no name: it was read as `{name}`.")
+        return f"{space}{name}"
+
+    joined = _TWO_WORDS.sub(join, code)
+    return (joined, notes[0]) if notes and checker.parses(joined) and not checker.parses(code) else None
 
 
 def _returns(tree: ast.Module) -> list[ast.Return]:
