@@ -75,9 +75,11 @@ def _parser() -> argparse.ArgumentParser:
     doctor.set_defaults(command=_doctor)
     add_options(doctor, [option for option in options_on(RUN) if option.argument in ("kernel", "sandbox")])
     doctor.set_defaults(kernel=None, sandbox="auto")
-    from rlm_jupyter.mcp_server.mcp_command import add_command
+    from rlm_jupyter.mcp_server import mcp_command
+    from rlm_jupyter.web_server import web_command
 
-    add_command(commands)
+    mcp_command.add_command(commands)
+    web_command.add_command(commands)
     models = commands.add_parser(
         "models",
         help="model servers on this machine",

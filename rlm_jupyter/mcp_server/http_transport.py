@@ -66,13 +66,14 @@ class TokenCheck:
         return found
 
 
-def read_tokens(file: str | None) -> tuple[dict[str, str], bool]:
+def read_tokens(file: str | None, variable: str = TOKENS) -> tuple[dict[str, str], bool]:
     """Returns the tokens by what their clients are called, and whether one was made just now.
 
     They are taken from a file, else from the environment; a file that is not there is written, for its owner only.
 
     Args:
         file: its path, with one token on each line; None for the environment.
+        variable: of the environment.
 
     Raises:
         ConfigError: a token is short, or the file cannot be read or written.
@@ -90,7 +91,7 @@ def read_tokens(file: str | None) -> tuple[dict[str, str], bool]:
                 f"The file of tokens `{file}` cannot be used: {type(error).__name__}."
             ) from None
     else:
-        words = os.environ.get(TOKENS, "").split()
+        words = os.environ.get(variable, "").split()
         if not words:
             return {"client-1": secrets.token_urlsafe(32)}, True
     if not words or any(len(word) < _SHORTEST or not _WORD.fullmatch(word) for word in words):

@@ -110,7 +110,7 @@ def _server(told: dict[str, Any]) -> tuple[MCPServer, ServedTools]:
         _check_outside(roots, Path(told["log_dir"]).expanduser().resolve(), "directory of logs", "--log-dir")
     secret = redactor(os.environ.get("RLM_MCP_TOKEN", "").split())
     log = AuditLog(audit, secret if secret is not None else lambda text: text)
-    tools = ServedTools(roots, Questions(lambda: _rlm(told)), log)
+    tools = ServedTools(roots, Questions(lambda: rlm_of(told, CITING)), log)
     from rlm_jupyter import __version__
 
     server: MCPServer = MCPServer(
@@ -139,8 +139,16 @@ def state_directory() -> Path:
     return (Path(local) if local else Path.home() / ".local" / "state") / "rlm_jupyter"
 
 
-def _rlm(told: dict[str, Any]) -> RLM:
-    """Make what asks, of the options of the command line."""
+def rlm_of(told: dict[str, Any], besides: str = "") -> RLM:
+    """Make what asks, of the options of a server's command line.
+
+    Args:
+        told: the options.
+        besides: instructions of the server's own, after the user's.
+
+    Raises:
+        ConfigError: a setting cannot work.
+    """
     from rlm_jupyter.rlm import RLM
     from rlm_jupyter.settings import Settings
 
@@ -153,5 +161,6 @@ def _rlm(told: dict[str, Any]) -> RLM:
         settings["price"] = tuple(told["price"])
     limits = {field: told[name] for name, field in arguments_of("limits").items() if name in told}
     own = settings.get("instructions") or Settings.from_environment().instructions
-    settings["instructions"] = f"{own.strip()}\n{CITING}" if own else CITING
+    instructions = "\n".join(text for text in ((own or "").strip(), besides) if text)
+    settings["instructions"] = instructions or None
     return RLM(**settings, limits=limits)

@@ -36,6 +36,7 @@ LAYERS = [
     {"conversation"},
     {"rlm"},
     {"diagnostics", "export_file", "mcp_server", "jupyter_mcp_tools", "run_view", "tuning"},
+    {"web_server"},
     {"magics", "cli"},
     {"__init__"},
 ]
