@@ -61,8 +61,8 @@ def serve(given: argparse.Namespace) -> int:
     """
     from rlm_jupyter.mcp_server.http_transport import read_tokens
     from rlm_jupyter.mcp_server.mcp_command import rlm_of, state_directory
-    from rlm_jupyter.web_server.named_sources import HandedFiles, NamedSources
     from rlm_jupyter.web_server.checked_request import Server
+    from rlm_jupyter.web_server.named_sources import HandedFiles, NamedSources
     from rlm_jupyter.web_server.served_runs import ServedRuns
 
     told = vars(given)
