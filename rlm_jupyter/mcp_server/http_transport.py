@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import hmac
-import os
-import re
-import secrets
 import socket
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import ConfigError
+from rlm_jupyter.mcp_server.access_tokens import MCP_TOKENS, whose_token
 from rlm_jupyter.mcp_server.served_tools import CLIENT
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer
 
-TOKENS = "RLM_MCP_TOKEN"
-"""Environment variable with the tokens, one for each client, separated by spaces."""
 PATH = "/mcp"
 _HOST = "127.0.0.1"
-_SHORTEST = 20
-_WORD = re.compile(r"[\x21-\x7e]+")
 _MOST_BODY = 1 << 20
 
 
@@ -37,7 +29,7 @@ class TokenCheck:
 
     def __init__(self, app: Any, tokens: Mapping[str, str]) -> None:
         self._app = app
-        self._tokens = {name: token.encode() for name, token in tokens.items()}
+        self._tokens = tokens
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve a request, or refuse it."""
@@ -55,51 +47,9 @@ class TokenCheck:
         )
 
     def _client(self, scope: Any) -> str | None:
-        """Returns whose token a request has; None for nobody's. All are compared, in the same time."""
+        """Returns whose token a request has; None for nobody's."""
         given = [value for name, value in scope["headers"] if name == b"authorization"]
-        if len(given) != 1 or given[0][:7].lower() != b"bearer ":
-            return None
-        found = None
-        for name, token in self._tokens.items():
-            if hmac.compare_digest(given[0][7:].strip(), token):
-                found = name
-        return found
-
-
-def read_tokens(file: str | None, variable: str = TOKENS) -> tuple[dict[str, str], bool]:
-    """Returns the tokens by what their clients are called, and whether one was made just now.
-
-    They are taken from a file, else from the environment; a file that is not there is written, for its owner only.
-
-    Args:
-        file: its path, with one token on each line; None for the environment.
-        variable: of the environment.
-
-    Raises:
-        ConfigError: a token is short, or the file cannot be read or written.
-    """
-    if file is not None:
-        path = Path(file).expanduser()
-        try:
-            if not path.exists():
-                fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(fd, "w") as written:
-                    written.write(f"{secrets.token_urlsafe(32)}\n")
-            words = path.read_text("ascii").split()
-        except (OSError, UnicodeError) as error:
-            raise ConfigError(
-                f"The file of tokens `{file}` cannot be used: {type(error).__name__}."
-            ) from None
-    else:
-        words = os.environ.get(variable, "").split()
-        if not words:
-            return {"client-1": secrets.token_urlsafe(32)}, True
-    if not words or any(len(word) < _SHORTEST or not _WORD.fullmatch(word) for word in words):
-        raise ConfigError(
-            f"A token has at least {_SHORTEST} characters: make one by "
-            "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`."
-        )
-    return {f"client-{number}": word for number, word in enumerate(dict.fromkeys(words), 1)}, False
+        return whose_token(given[0], self._tokens) if len(given) == 1 else None
 
 
 async def serve_http(server: MCPServer, port: int, tokens: Mapping[str, str], *, show: bool) -> None:
@@ -131,7 +81,9 @@ async def serve_http(server: MCPServer, port: int, tokens: Mapping[str, str], *,
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=2)
     _tell(f"Serving MCP at http://{_HOST}:{listening.getsockname()[1]}{PATH}")
     if show:
-        _tell(f"Token: {next(iter(tokens.values()))} (set {TOKENS}, or `--token-file FILE`, to choose it)")
+        _tell(
+            f"Token: {next(iter(tokens.values()))} (set {MCP_TOKENS}, or `--token-file FILE`, to choose it)"
+        )
     await uvicorn.Server(config).serve(sockets=[listening])
 
 

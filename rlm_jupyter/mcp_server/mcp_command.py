@@ -82,7 +82,8 @@ def serve(given: argparse.Namespace) -> int:
         if "http" not in told:
             asyncio.run(server.run_stdio_async())
             return 0
-        from rlm_jupyter.mcp_server.http_transport import read_tokens, serve_http
+        from rlm_jupyter.mcp_server.access_tokens import read_tokens
+        from rlm_jupyter.mcp_server.http_transport import serve_http
 
         tokens, made = read_tokens(told.get("token_file"))
         asyncio.run(serve_http(server, told["http"], tokens, show=made))

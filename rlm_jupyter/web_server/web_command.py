@@ -59,7 +59,7 @@ def serve(given: argparse.Namespace) -> int:
     Raises:
         ConfigError: a source, the port, a token or a setting cannot work.
     """
-    from rlm_jupyter.mcp_server.http_transport import read_tokens
+    from rlm_jupyter.mcp_server.access_tokens import read_tokens
     from rlm_jupyter.mcp_server.mcp_command import rlm_of, state_directory
     from rlm_jupyter.web_server.checked_request import Server
     from rlm_jupyter.web_server.named_sources import HandedFiles, NamedSources

@@ -12,7 +12,7 @@ from run_parts import until
 from scripts import cell, question_of
 
 from rlm_jupyter.errors import ConfigError
-from rlm_jupyter.mcp_server.http_transport import read_tokens
+from rlm_jupyter.mcp_server.access_tokens import read_tokens
 
 MODES = ["legacy", "auto"]
 """The protocol with sessions, and the one without."""

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 import threading
 
 import openai
@@ -192,3 +194,11 @@ def test_nothing_is_left_running_when_the_server_is_told_to_end(tmp_path):
         hearing.start()
         assert process.wait(20) == 0
         assert psutil.wait_procs(others, timeout=10)[1] == []
+
+
+def test_it_needs_no_extra():
+    begin = "import sys; sys.modules['mcp'] = None; from rlm_jupyter.cli import main; "
+    words = [sys.executable, "-c", begin + "sys.exit(main(['serve', '--port', '70000']))"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "Port 70000 cannot be used" in done.stderr
