@@ -31,6 +31,7 @@ from rlm_jupyter.run_setup.hidden_sources.confined_reader import ConfinedReader
 from rlm_jupyter.run_setup.known_prices import keepable_limits
 from rlm_jupyter.run_setup.question import Question
 from rlm_jupyter.run_setup.question_estimate import expected_price
+from rlm_jupyter.run_setup.root_spec import root_spec
 from rlm_jupyter.run_setup.sources import check_local
 from rlm_jupyter.run_setup.start import (
     Data,
@@ -53,7 +54,6 @@ from rlm_jupyter.tools.functions import read_tools
 from rlm_jupyter.tools.mcp import Servers
 from rlm_jupyter.tools.mcp_config import ServerConfig, read_servers
 from rlm_jupyter.tools.run_tools import Toolkit, read_environment
-from rlm_jupyter.tools.skills.skill_folders import read_skills
 from rlm_jupyter.user_questions.audience import audience
 from rlm_jupyter.values.store import Store
 
@@ -127,81 +127,79 @@ class Wiring:
             refuse_running(asked.recorded.run)
         exposed = check_start(self.settings, asked.text, asked.on_event)
         limits = self._strong_limits(limits)
-        had = asked.inherited
-        answer = _answer_schema(asked.schema) if asked.schema is not None else had.schema
+        had, earlier = asked.inherited, asked.continues
+        schema = _answer_schema(asked.schema) if asked.schema is not None else had.schema
         names = read_names(asked.names, asked.context)
+        data, hidden = self._handed_over(asked, names)
+        price = self.price if self.price is not None else self.model.price
+        options = answer_options(asked, data, self.model, self.settings, price, limits)
+        tools = {**had.tools, **read_tools(asked.tools, data=names)}
+        env = {**had.env, **read_environment(asked.env)}
+        servers = {**had.servers, **read_servers(asked.mcp)}
+        spec = root_spec(
+            asked,
+            data,
+            options,
+            model=self.model,
+            settings=self.settings,
+            schema=schema,
+            tools=tools,
+            servers=servers,
+        )
+        run_id = new_id()
+        if earlier is not None:
+            spec, env, servers = inherit_from_run(earlier, run_id, spec, env, servers)
+        course = _Course(
+            asked.step,
+            exposed,
+            data,
+            asked.recorded,
+            options.told,
+            hidden,
+            audience(),
+            {name: tool for name, tool in tools.items() if tool.sub_only},
+        )
+        inherit = self.settings.inherit_tools if asked.inherit_tools is None else asked.inherit_tools
+        listeners = self._listeners(asked.on_event, self.model, hidden)
+        try:
+            run = self._begin(run_id, spec, env, servers, limits, listeners, inherit=inherit, course=course)
+        except BaseException:
+            if earlier is not None:
+                earlier.continued_by = None
+            raise
+        run.arguments = RunArguments(self.ask_again, partial(self._branch, limits), env, servers)
+        self._begin_life(run)
+        if earlier is None and asked.recorded is None:  # the others do not begin at their beginning
+            self._announce(run, spec, limits)
+        return run
+
+    def _handed_over(self, asked: Question, names: tuple[str, ...]) -> tuple[Data, HiddenValues | None]:
+        """Encode a question's data, and find the values in it that no model is to see.
+
+        Args:
+            asked: the question; of a recorded one, whether the data is the same.
+            names: of the data.
+        """
+        recorded = asked.recorded
         hidden_names = (*self.settings.hide, *read_hide(asked.hide))
         hiding = Hiding(hidden_names, asked.continues, reader=ConfinedReader(kernel_pool, self.settings))
         context = hiding.unwrap(asked.context)
         data = asked.data or encode(context, names, rows=self.settings.sample_rows)
         check_local(data.grants, self.settings.kernel, continues=asked.continues is not None)
         hidden = hiding.values(context, data, names)
-        if asked.recorded is not None and hidden is not None:
-            asked.recorded.hide = hidden.hide
+        if recorded is not None and hidden is not None:
+            recorded.hide = hidden.hide
             asked.text = hidden.restored(asked.text)  # a log has tokens
-        if asked.recorded is not None and asked.continues is None:
-            asked.recorded.check_data(data.buffer.description if data.buffer is not None else None)
-        price = self.price if self.price is not None else self.model.price
-        options = answer_options(asked, data, self.model, self.settings, price, limits)
-        functions = {**had.tools, **read_tools(asked.tools, data=names)}
-        given = {**had.env, **read_environment(asked.env)}
-        configs = {**had.servers, **read_servers(asked.mcp)}
-        spec = AgentSpec(
-            id="0",
-            parent=None,
-            depth=0,
-            question=asked.text,
-            model=self.model,
-            context=data.buffer,
-            names=data.names,
-            item_names=data.item_names,
-            schema=answer,
-            tools={name: tool for name, tool in functions.items() if not tool.sub_only},
-            mcp=tuple(configs),
-            samples=options.samples,
-            sample=options.sample,
-            plain=options.plain,
-            checks=options.checks or had.checks,
-            memory=asked.memory,
-            skills=read_skills(self.settings.skills),
-        )
-        run_id = new_id()
-        earlier = asked.continues
-        if earlier is not None:
-            spec, given, configs = inherit_from_run(earlier, run_id, spec, given, configs)
-        inherit = self.settings.inherit_tools if asked.inherit_tools is None else asked.inherit_tools
-        heard = (self.on_event, asked.on_event, _traced(tracer(self.settings, self.model), hidden))
-        listeners = [listener for listener in heard if listener is not None]
-        try:
-            run = self._begin(
-                run_id,
-                spec,
-                given,
-                configs,
-                limits,
-                listeners,
-                inherit=inherit,
-                course=_Course(
-                    asked.step,
-                    exposed,
-                    data,
-                    asked.recorded,
-                    options.told,
-                    hidden,
-                    audience(),
-                    {name: tool for name, tool in functions.items() if tool.sub_only},
-                ),
-            )
-        except BaseException:
-            if earlier is not None:
-                earlier.continued_by = None
-            raise
-        branch = partial(self._branch, limits)
-        run.arguments = RunArguments(self.ask_again, branch, given, configs)
-        self._begin_life(run)
-        if earlier is None and asked.recorded is None:  # the others do not begin at their beginning
-            self._announce(run, spec, limits)
-        return run
+        if recorded is not None and asked.continues is None:
+            recorded.check_data(data.buffer.description if data.buffer is not None else None)
+        return data, hidden
+
+    def _listeners(
+        self, on_event: Callable[[AnyEvent], None] | None, model: ChatModel, hidden: HiddenValues | None
+    ) -> list[Callable[[AnyEvent], None]]:
+        """Returns what is called with each event of a run."""
+        heard = (self.on_event, on_event, _traced(tracer(self.settings, model), hidden))
+        return [listener for listener in heard if listener is not None]
 
     def _branch(self, limits: Limits, run: Run, **change: Any) -> Run:
         from rlm_jupyter.run_setup.recorded_question import branched
@@ -254,8 +252,7 @@ class Wiring:
             context=data.buffer,
             mapping=task,
         )
-        heard = (self.on_event, on_event, _traced(tracer(self.settings, self.sub_model), hidden))
-        listeners = [listener for listener in heard if listener is not None]
+        listeners = self._listeners(on_event, self.sub_model, hidden)
         run = self._begin(
             new_id(),
             spec,
@@ -324,20 +321,11 @@ class Wiring:
         toolkit = Toolkit(env=env, servers=offered, inherit=inherit, redact=redact)
         return submit(
             engine(),
-            self._wire(
-                run_id,
-                journal,
-                spec,
-                toolkit,
-                limits,
-                writer=writer,
-                course=course or _Course(),
-            ),
+            self._wire(journal, spec, toolkit, limits, writer=writer, course=course or _Course()),
         )
 
     async def _wire(
         self,
-        run_id: str,
         journal: Journal,
         spec: AgentSpec,
         toolkit: Toolkit,
@@ -347,39 +335,43 @@ class Wiring:
         course: _Course,
     ) -> Run:
         """Put a run together, on the engine's loop."""
-        completions = Completions(
+        conductor = await self._conductor(journal, spec, toolkit, limits, course)
+        log = keep_values(conductor, writer, conductor.settings)
+        emit_run_started(
             journal,
-            ledger := Ledger(
-                limits, shared=_shared_budget(self.settings), levels_above=int(spec.samples is not None)
-            ),
-            samplings=self._samplings,
-            price=self.price,
-            cache=self._cache(),
-            redact=toolkit.redact,
+            spec,
+            (self.model, self.sub_model, self._strong),
+            limits,
+            self.settings,
+            step=course.step,
             recorded=course.recorded,
-            question=spec.question,
+            told=(*course.told, *([course.exposed] if course.exposed is not None else [])),
             hidden=course.hidden,
         )
+        return _run_type(spec)(conductor, spec, engine(), log=log, release=self._run_closed)
+
+    async def _conductor(
+        self, journal: Journal, spec: AgentSpec, toolkit: Toolkit, limits: Limits, course: _Course
+    ) -> Conductor:
+        """Returns what all agents of a run have in common."""
+        shared = _shared_budget(self.settings)
+        ledger = Ledger(limits, shared=shared, levels_above=int(spec.samples is not None))
+        completions = self._completions(journal, ledger, spec, toolkit, course)
         settings = settings_with_hidden(self.settings) if course.hidden is not None else self.settings
         grants, databases = course.data.grants, dict(course.data.databases)
         sub_tools = dict(course.sub_tools)
         if spec.earlier is not None:
             sub_tools = {**spec.earlier.services.sub_tools, **sub_tools}
             databases = {**spec.earlier.services.databases, **databases}
-        store = Store(limit=self.settings.value_memory)
-        history = spec.memory.history if spec.memory is not None else None
-        for held in (spec.context, history, *(one.data for one in spec.added)):
-            if held is not None:
-                store.share(held)
-        conductor = Conductor(
-            run=run_id,
+        return Conductor(
+            run=journal.run,
             settings=settings,
             limits=limits,
             journal=journal,
             ledger=ledger,
             completions=completions,
+            store=_store_of(spec, self.settings),
             pool=await kernel_pool(),
-            store=store,
             model=self.model,
             sub_model=self.sub_model,
             env=toolkit.env,
@@ -396,24 +388,20 @@ class Wiring:
             sub_tools=sub_tools,
             strong_model=self._strong,
         )
-        log = keep_values(conductor, writer, settings)
-        emit_run_started(
+
+    def _completions(
+        self, journal: Journal, ledger: Ledger, spec: AgentSpec, toolkit: Toolkit, course: _Course
+    ) -> Completions:
+        return Completions(
             journal,
-            spec,
-            (self.model, self.sub_model, self._strong),
-            limits,
-            self.settings,
-            step=course.step,
+            ledger,
+            samplings=self._samplings,
+            price=self.price,
+            cache=self._cache(),
+            redact=toolkit.redact,
             recorded=course.recorded,
-            told=(*course.told, *([course.exposed] if course.exposed is not None else [])),
+            question=spec.question,
             hidden=course.hidden,
-        )
-        return _run_type(spec)(
-            conductor,
-            spec,
-            engine(),
-            log=log,
-            release=self._run_closed,
         )
 
     def _begin_life(self, run: Run, failure: RLMError | None = None) -> None:
@@ -450,6 +438,16 @@ def _run_type(spec: AgentSpec) -> type[Run]:
     if spec.mapping is None:
         return Run
     return OperatorRun if isinstance(spec.mapping, TableOperator) else MapRun
+
+
+def _store_of(spec: AgentSpec, settings: Settings) -> Store:
+    """Returns the values of a run, with those that its root begins with."""
+    store = Store(limit=settings.value_memory)
+    history = spec.memory.history if spec.memory is not None else None
+    for held in (spec.context, history, *(one.data for one in spec.added)):
+        if held is not None:
+            store.share(held)
+    return store
 
 
 def _traced(

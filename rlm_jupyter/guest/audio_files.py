@@ -5,12 +5,10 @@ Travels as source into kernels: standard library only.
 
 from __future__ import annotations
 
-import io
-import os
-from pathlib import Path
 from typing import Any
 
 from .audio_format import read_audio
+from .handed_files import check_size, read_handed, why_not_text
 
 MOST_AUDIO = 10
 """Files of one prompt."""
@@ -63,36 +61,7 @@ def check_audio(files: list[bytes]) -> list[tuple[str, float]]:
 
 def _bytes_of(item: Any, name: str) -> bytes:
     if isinstance(item, str):
-        raise TypeError(_why_not_text(item, name))
-    if isinstance(item, io.BytesIO):  # what was just written into it stands before its position
-        return _bounded(item.getbuffer(), name)
-    if isinstance(item, (bytes, bytearray, memoryview)):
-        return _bounded(item, name)
-    if isinstance(item, os.PathLike):
-        with Path(item).open("rb") as file:
-            return _read(file, name)
-    if callable(getattr(item, "read", None)):
-        return _read(item, name)
-    raise TypeError(f"`{name}` is a `{type(item).__name__}`; give {_WHAT}.")
-
-
-def _why_not_text(text: str, name: str) -> str:
-    begin = text[:200].lstrip().lower()
-    if begin.startswith("data:"):
-        return f"`{name}` is a `data:` URI: give the bytes of the file, `base64.b64decode(...)` of its end."
-    if "://" in begin:
-        return f"`{name}` is an address, and nothing is fetched for a prompt: give {_WHAT}."
-    return f"`{name}` is a `str`: give `pathlib.Path(...)` for a file, or {_WHAT}."
-
-
-def _bounded(data: Any, name: str) -> bytes:
-    if memoryview(data).nbytes > MOST_TOGETHER:
-        raise ValueError(f"`{name}` has more than {MOST_TOGETHER:,} bytes. {_PARTS}")
+        raise TypeError(why_not_text(item, name, thing="file", wanted=_WHAT))
+    data = read_handed(item, name, most=MOST_TOGETHER, wanted=_WHAT, too_large=_PARTS)
+    check_size(data, name, MOST_TOGETHER, _PARTS)
     return bytes(data)
-
-
-def _read(file: Any, name: str) -> bytes:
-    found = file.read(MOST_TOGETHER + 1)
-    if not isinstance(found, (bytes, bytearray)):
-        raise TypeError(f'`{name}` is a file that is read as text: open it with `open(path, "rb")`.')
-    return _bounded(found, name)

@@ -5,11 +5,11 @@ It travels into an agent's kernel as source: the standard library only.
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from .clean_tables import MOST_ROWS, clean_table, find_keys, is_unclean, join_tables
 from .code_table import is_code, parse_code
+from .quoted_terms import marked_terms
 from .text_labels import column_of_texts
 from .text_lines import named_sections, outline, parse_lines
 
@@ -17,9 +17,6 @@ _MOST_ITEMS = 100_000
 _SAMPLE = 200_000
 """Characters of a text, and rows of a table, in which a term of the question is looked for."""
 _MOST_SOURCE = 3_000_000
-_MARKED = re.compile(r"(?<!\w)'([^'\n]{2,40})'(?!\w)|\"([^\"\n]{2,40})\"|`([^`\n]{2,80})`")
-_WORD = re.compile(r"[^\W\d]\w+")
-_MOST_TERMS = 8
 _MOST_COLUMNS = 40
 
 
@@ -93,11 +90,8 @@ def _named(table: Any, question: str) -> dict[str, Any]:
     if list(table.columns) == ["section", "line"]:
         pairs = list(zip(table["section"].tolist(), table["line"].tolist(), strict=True))
         return {"named": [["section", name, False] for name in named_sections(pairs, question)]}
-    words: list[str] = []
-    for single, double, code in _MARKED.findall(question[:2000]):
-        words += [single or double or code, *_WORD.findall(code)]
     found: list[list[Any]] = []
-    for term in list(dict.fromkeys(words))[:_MOST_TERMS]:
+    for term in marked_terms(question):
         places = [place for place in range(table.shape[1]) if _holds(table.iloc[:_SAMPLE, place], term)]
         if len(places) == 1 and type(name := table.columns[places[0]]) is str:
             longer = table.iloc[:_SAMPLE, places[0]].astype(str).str.contains(term, regex=False)

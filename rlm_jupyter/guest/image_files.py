@@ -7,15 +7,14 @@ one: another format than PNG, and pictures that must be made smaller.
 from __future__ import annotations
 
 import io
-import os
 import struct
 import sys
 import zlib
-from pathlib import Path
 from typing import Any
 
 from ..values.codec import figures
 from ..values.codec.charts import ChartParts
+from .handed_files import read_handed, why_not_text
 
 MOST_IMAGES = 20
 """Images of one prompt; with more, Anthropic takes only smaller ones."""
@@ -82,7 +81,7 @@ def _encode(item: Any, name: str, most: int) -> bytes:
 def _png_of(item: Any, name: str) -> bytes:
     """Returns any image as a PNG file, whatever its size."""
     if isinstance(item, str):
-        raise TypeError(_why_not_text(item, name))
+        raise TypeError(why_not_text(item, name, thing="image", wanted=_WHAT))
     if isinstance(item, ChartParts) and item.png is not None:
         return item.png
     if (figure := figures.find(item)) is not None:
@@ -96,42 +95,8 @@ def _png_of(item: Any, name: str) -> bytes:
         return png
     if _is_array(item):
         return _png_of_array(item, name)
-    data = _bytes_of(item, name)
+    data = bytes(read_handed(item, name, most=MOST_FILE, wanted=_WHAT))
     return data if data[: len(_SIGNATURE)] == _SIGNATURE else _converted(data, name)
-
-
-def _why_not_text(text: str, name: str) -> str:
-    begin = text[:200].lstrip().lower()
-    if begin.startswith("data:"):
-        return f"`{name}` is a `data:` URI: give the bytes of the image, `base64.b64decode(...)` of its end."
-    if "://" in begin:
-        return (
-            f"`{name}` is an address, and nothing is fetched for a prompt: what an address holds would reach the model "
-            f"unseen. Give the image itself: {_WHAT}."
-        )
-    return f"`{name}` is a `str`: give `pathlib.Path(...)` for a file, or {_WHAT}."
-
-
-def _bytes_of(item: Any, name: str) -> bytes:
-    if isinstance(item, io.BytesIO):  # what was just written into it stands before its position
-        return item.getvalue()
-    if isinstance(item, (bytes, bytearray, memoryview)):
-        return bytes(item)
-    if isinstance(item, os.PathLike):
-        with Path(item).open("rb") as file:
-            return _read(file, name)
-    if callable(getattr(item, "read", None)):
-        return _read(item, name)
-    raise TypeError(f"`{name}` is a `{type(item).__name__}`; give {_WHAT}.")
-
-
-def _read(file: Any, name: str) -> bytes:
-    found = file.read(MOST_FILE + 1)
-    if not isinstance(found, (bytes, bytearray)):
-        raise TypeError(f'`{name}` is a file that is read as text: open it with `open(path, "rb")`.')
-    if len(found) > MOST_FILE:
-        raise ValueError(f"`{name}` has more than {MOST_FILE:,} bytes.")
-    return bytes(found)
 
 
 # ---- by Pillow

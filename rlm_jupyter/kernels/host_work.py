@@ -49,7 +49,9 @@ class Threads:
             if self._pid != os.getpid():  # a fork has none of its parent's threads
                 self._begin_anew()
             self._jobs.put((future, work))
-            if self._idle < self._jobs.qsize() and self._count < self._most:
+            if self._idle:
+                self._idle -= 1  # here, not when it wakes: until then it would count for the next job as well
+            elif self._count < self._most:
                 self._count += 1
                 thread = threading.Thread(
                     target=self._take_turns, args=(self._jobs,), name=self._name, daemon=True
@@ -59,11 +61,11 @@ class Threads:
 
     def _take_turns(self, jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]]) -> None:
         while True:
-            with self._lock:
-                self._idle += 1
-            future, work = jobs.get()
-            with self._lock:
-                self._idle -= 1
+            with self._lock:  # with which jobs are put: none comes between the look and the count
+                job = None if jobs.empty() else jobs.get()
+                self._idle += job is None
+            future, work = job or jobs.get()
+            del job
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(work())

@@ -161,18 +161,25 @@ class KernelPool:
         async with self._place(request.run):
             width = self._starting.total()
             process = self._ready.take(self._kind(request)) or await self._process(request)
-            try:
-                kernel = self._adopt(process, request, handler)
-            except BaseException:
-                await finish(process.close())
-                raise
+            kernel = await self._adopt(process, request, handler)
         self._watch.begin()
         if process.local:
             self._ready.fill(self._kind(request), lambda: self._process(request), width)
         return kernel
 
-    def _adopt(self, process: KernelProcess, request: KernelRequest, handler: BridgeHandler) -> BoundedKernel:
-        """Put a process into the hands of its run, unless that was closed while it started."""
+    async def _adopt(
+        self, process: KernelProcess, request: KernelRequest, handler: BridgeHandler
+    ) -> BoundedKernel:
+        """Put a process into the hands of its run; close it if the run was closed while it started."""
+        try:
+            return self._adopted(process, request, handler)
+        except BaseException:
+            await finish(process.close())
+            raise
+
+    def _adopted(
+        self, process: KernelProcess, request: KernelRequest, handler: BridgeHandler
+    ) -> BoundedKernel:
         self._refuse_when_closed()
         if request.run in self._ended:
             raise KernelStartError(f"Run `{request.run}` was closed while this kernel started.")
@@ -227,11 +234,7 @@ class KernelPool:
             process = await KernelProcess.start(
                 replace(launch, supervisor=checkpoint.server, checkpoint=checkpoint)
             )
-            try:
-                kernel = self._adopt(process, request, handler)
-            except BaseException:
-                await finish(process.close())
-                raise
+            kernel = await self._adopt(process, request, handler)
         self._watch.begin()
         return kernel
 

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.plain.plain_prompt import PlainData
+    from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
     from rlm_jupyter.magics.task import Task
     from rlm_jupyter.models.base import Message, Price
     from rlm_jupyter.rlm import RLM
     from rlm_jupyter.security.hidden.hidden_values import HiddenValues
+    from rlm_jupyter.settings import PromptVariant
 
 _CHARS_PER_TOKEN = 4
 """A rough measure: no tokenizer is at hand that works without a network."""
@@ -53,55 +55,101 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
 
     For a small model that is without the first look, which needs a kernel.
     """
-    from rlm_jupyter.engine.agent import prompt, small_prompt
-    from rlm_jupyter.engine.agent.citing_words import with_citing
-    from rlm_jupyter.engine.agent.context_words import offered_text
+    from rlm_jupyter.engine.agent.prompt import chat
     from rlm_jupyter.engine.agent.prompt_choice import choose_by_name
-    from rlm_jupyter.engine.agent.sandbox_notes import allowed_and_hidden
-    from rlm_jupyter.engine.budget.ledger import Ledger
     from rlm_jupyter.engine.typed_answers.answer_schema import AnswerSchema
-    from rlm_jupyter.models.audio_support import known_to_hear
+
+    settings = rlm.settings
+    description, size, hidden = _data(rlm, task)
+    asked = AnswerSchema(task.schema) if task.schema is not None else None
+    if (plain := _plain_of(task, rlm, size)) is not None:
+        return plain.messages(task.question, asked, settings.instructions)
+    offers = _offers(rlm, task, asked, description, hidden)
+    variant = choose_by_name(settings.prompt, rlm.model)
+    if variant == "small":
+        system, first = _small(rlm, task, description, offers)
+    else:
+        system, first = _large(rlm, task, description, offers, variant)
+    return _as_sent(chat(system, first), hidden)
+
+
+def _data(rlm: RLM, task: Task) -> tuple[dict[str, Any] | None, int, HiddenValues | None]:
+    """Returns the description of a task's data, its size in bytes, and what of it no model is to see."""
     from rlm_jupyter.registry import kernel_pool
     from rlm_jupyter.run_setup.hidden_data import Hiding
     from rlm_jupyter.run_setup.hidden_sources.confined_reader import ConfinedReader
     from rlm_jupyter.run_setup.start import Data, encode
-    from rlm_jupyter.tools.functions import read_tools, sub_tools_prompt
-    from rlm_jupyter.tools.skills.skill_folders import read_skills
 
-    description: dict[str, Any] | None = None
     hiding = Hiding(rlm.settings.hide, reader=ConfinedReader(kernel_pool, rlm.settings))
     context = hiding.unwrap(task.context)
     data = encode(context, task.names, rows=rlm.settings.sample_rows) if task.names else Data()
     hidden = hiding.values(context, data, task.names)
-    if data.buffer is not None:
-        description = data.buffer.description
-        data.buffer.close()
+    if data.buffer is None:
+        return None, 0, hidden
+    data.buffer.close()
+    return data.buffer.description, data.buffer.size, hidden
+
+
+def _tools(task: Task) -> str:
+    """Returns what is said of a task's tools."""
+    from rlm_jupyter.tools.functions import read_tools, sub_tools_prompt
+
     functions = read_tools(task.tools)
     theirs = sub_tools_prompt({name: tool for name, tool in functions.items() if tool.sub_only})
-    tools = "\n".join(
+    return "\n".join(
         [*(tool.text for tool in functions.values() if not tool.sub_only), *filter(None, [theirs])]
     )
+
+
+def _offers(
+    rlm: RLM,
+    task: Task,
+    asked: AnswerSchema | None,
+    description: dict[str, Any] | None,
+    hidden: HiddenValues | None,
+) -> dict[str, str | None]:
+    """Returns the parts of a first message about what the answer must be and what the agent has and may do."""
+    from rlm_jupyter.engine.agent.citing_words import with_citing
+    from rlm_jupyter.engine.agent.context_words import offered_text
+    from rlm_jupyter.engine.agent.sandbox_notes import allowed_and_hidden
+    from rlm_jupyter.tools.skills.skill_folders import read_skills
+
     settings = rlm.settings
-    size = data.buffer.size if data.buffer is not None else 0
-    if (plain := _plain_of(task, rlm, size)) is not None:
-        asked = AnswerSchema(task.schema) if task.schema is not None else None
-        return plain.messages(task.question, asked, settings.instructions)
-    offers: dict[str, str | None] = {
-        "schema": AnswerSchema(task.schema).text if task.schema is not None else None,
-        "tools": offered_text(tools, settings, read_skills(settings.skills)),
+    return {
+        "schema": asked.text if asked is not None else None,
+        "tools": offered_text(_tools(task), settings, read_skills(settings.skills)),
         "allowed": with_citing(task.question, description, allowed_and_hidden(settings, hidden)),
     }
-    variant = choose_by_name(settings.prompt, rlm.model)
-    hears = settings.see is not False and known_to_hear(rlm.sub_model) is True
-    if variant == "small":
-        first = small_prompt.first_message(task.question, description, names=task.names, **offers)
-        told = small_prompt.system_prompt(
-            sub_calls=settings.sub_calls,
-            instructions=settings.instructions,
-            images=settings.see is True,
-            audio=hears,
-        )
-        return _as_sent(prompt.chat(told, first), hidden)
+
+
+def _small(
+    rlm: RLM, task: Task, description: dict[str, Any] | None, offers: dict[str, str | None]
+) -> tuple[str, str]:
+    """Returns the system message and the first message for a small model."""
+    from rlm_jupyter.engine.agent import small_prompt
+
+    first = small_prompt.first_message(task.question, description, names=task.names, **offers)
+    system = small_prompt.system_prompt(
+        sub_calls=rlm.settings.sub_calls,
+        instructions=rlm.settings.instructions,
+        images=rlm.settings.see is True,
+        audio=_hears(rlm),
+    )
+    return system, first
+
+
+def _large(
+    rlm: RLM,
+    task: Task,
+    description: dict[str, Any] | None,
+    offers: dict[str, str | None],
+    variant: PromptVariant,
+) -> tuple[str, str]:
+    """Returns the system message and the first message for other models."""
+    from rlm_jupyter.engine.agent import prompt
+    from rlm_jupyter.engine.budget.ledger import Ledger
+
+    settings = rlm.settings
     first = prompt.first_message(
         task.question,
         description,
@@ -120,9 +168,16 @@ def first_prompt(rlm: RLM, task: Task) -> list[Message]:
         instructions=settings.instructions,
         kind=prompt.kind_of_data(description),
         images=settings.see is True,
-        audio=hears,
+        audio=_hears(rlm),
     )
-    return _as_sent(prompt.chat(system, first), hidden)
+    return system, first
+
+
+def _hears(rlm: RLM) -> bool:
+    """Whether the agent is told that sub-calls take audio."""
+    from rlm_jupyter.models.audio_support import known_to_hear
+
+    return rlm.settings.see is not False and known_to_hear(rlm.sub_model) is True
 
 
 def _asks(rlm: RLM, task: Task) -> bool:

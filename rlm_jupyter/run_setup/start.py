@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -259,7 +259,7 @@ def emit_run_started(
         hidden: values of which models have tokens alone; None for none.
     """
     model, sub_model, strong_model = models
-    shown = spec.added[-1].data if spec.added else spec.context
+    shown = _shown_data(spec)
     earlier = spec.earlier.services.run if spec.earlier is not None else None
     columns = tuple(hidden.columns) if hidden is not None else ()
     asked = [one for one in models if one is not None]
@@ -287,14 +287,28 @@ def emit_run_started(
         identity=identity.digest,
         identity_parts=identity.parts,
     )
-    for text in (*told, *(hidden.notices if hidden is not None else ())):
+    for text in (*told, *_first_notices(spec, settings, recorded, hidden)):
         journal.emit(Notice, text=text)
-    for text in shown.losses if shown is not None else ():
-        journal.emit(Notice, text=text)
+
+
+def _first_notices(
+    spec: AgentSpec, settings: Settings, recorded: RecordedRun | None, hidden: HiddenValues | None
+) -> Iterator[str]:
+    """Yields what the user should know of a run that begins."""
+    shown = _shown_data(spec)
+    yield from hidden.notices if hidden is not None else ()
+    yield from shown.losses if shown is not None else ()
     if recorded is not None:
-        journal.emit(Notice, text=recorded.told)
-    if earlier is not None and spec.memory is None:  # of a conversation, the tree shows it
-        journal.emit(Notice, text=f"This continues run `{earlier}`: its root kernel, variables and chat.")
-    if spec.earlier is not None and spec.earlier.services.settings.sandbox != settings.sandbox:
-        text = "The root's kernel keeps the sandbox that it was started with; new agents get this one."
-        journal.emit(Notice, text=text)
+        yield recorded.told
+    if spec.earlier is None:
+        return
+    earlier = spec.earlier.services
+    if spec.memory is None:  # of a conversation, the tree shows it
+        yield f"This continues run `{earlier.run}`: its root kernel, variables and chat."
+    if earlier.settings.sandbox != settings.sandbox:
+        yield "The root's kernel keeps the sandbox that it was started with; new agents get this one."
+
+
+def _shown_data(spec: AgentSpec) -> Buffer | None:
+    """Returns the data that a run is told to be about: what was added last to that of an earlier one."""
+    return spec.added[-1].data if spec.added else spec.context

@@ -134,7 +134,7 @@ CALLS = {
     "llm_query_batched(['a'], images='x.png')": "TypeError: `images` of a batch is a list",
     "llm_query([1], audio=[say(1)])": "TypeError: `audio` go with a plain prompt",
     "forged('q', [b'RIFF'])": "failed: `audio[0]` is neither a WAV nor an MP3 file",
-    "forged('q', ['a'])": "failed: The audio of a prompt is not a list of at most 10 files",
+    "forged('q', ['a'])": "failed: The `audio` of a prompt is not a list of at most 10 files",
 }
 
 

@@ -196,12 +196,12 @@ def test_a_file_that_the_kernel_may_not_read_is_not_sent(start, tmp_path):
 
 FORGED = {
     "[b'not a picture']": "not a PNG file",
-    "[]": "no list of at most 20 PNG files",
-    "['https://host.example/a.png']": "no list of at most 20 PNG files",
-    "{'a': 1}": "no list of at most 20 PNG files",
-    "[png] * 21": "no list of at most 20 PNG files",
+    "[]": "The `images` of a prompt is not a list of at most 20 files",
+    "['https://host.example/a.png']": "The `images` of a prompt is not a list of at most 20 files",
+    "{'a': 1}": "The `images` of a prompt is not a list of at most 20 files",
+    "[png] * 21": "The `images` of a prompt is not a list of at most 20 files",
     "[bomb]": "too large",
-    "[b'x' * 30_000_000]": "take more than",
+    "[b'x' * 30_000_000]": "The `images` of a prompt has more than 20,000,000 bytes",
 }
 
 

@@ -1,6 +1,7 @@
 """A long notebook: what nobody holds any more is let go, and what its runs did can still be read."""
 
 import asyncio
+import ctypes
 import gc
 import weakref
 from pathlib import Path
@@ -15,11 +16,13 @@ from widget_parts import Browser
 from rlm_jupyter import RLM, registry
 from rlm_jupyter.errors import ConfigError, KernelDiedError, RunNotFoundError
 from rlm_jupyter.kernels.pool import KernelPool
+from rlm_jupyter.kernels.prestarted import ReadyKernels
 from rlm_jupyter.models.openai import direct_wire
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.records.past_run import PastRun
 
 MIB = 1 << 20
+M_MMAP_THRESHOLD = -3  # of malloc.h
 SCRIPT = {
     "array": [f"import numpy as np\nFINAL(np.ones({MIB}))"],
     "text": [f"FINAL('x' * {8 * MIB})"],
@@ -105,7 +108,17 @@ def held():
     return total
 
 
-def test_memory_and_descriptors_do_not_grow_with_the_number_of_questions(rlm):
+def descriptors():
+    return len(psutil.Process().open_files()) + psutil.Process().num_fds()
+
+
+def test_memory_and_descriptors_do_not_grow_with_the_number_of_questions(rlm, monkeypatch):
+    # Else malloc keeps up to 64 MiB that was freed for each of a dozen threads, and gives it back when it likes.
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
+        assert mallopt(M_MMAP_THRESHOLD, MIB)
+    # Kernels that are kept ready are there or not when the memory is read, as the machine has had time.
+    monkeypatch.setattr(ReadyKernels, "fill", lambda *_, **__: None)
+
     def ask(number):
         for n in range(number):
             run = rlm.start("array" if n % 2 else "text").wait(60)
@@ -113,11 +126,12 @@ def test_memory_and_descriptors_do_not_grow_with_the_number_of_questions(rlm):
             del run
         let_go(len(registry.runs()) - 3)
         gc.collect()
-        return held(), len(psutil.Process().open_files()) + psutil.Process().num_fds()
 
-    before, after = ask(6), ask(24)
-    assert after[0] - before[0] < 24 * 8 * MIB / 4
-    assert after[1] - before[1] < 24 / 2
+    ask(6)
+    memory, number = held(), descriptors()
+    ask(24)
+    # Kernels of runs that were let go still end for a while; what is kept for each question never goes.
+    until(lambda: held() - memory < 24 * 8 * MIB / 4 and descriptors() - number < 24 / 2, 120)
 
 
 def test_of_large_runs_only_the_newest_keeps_its_kernels_and_of_small_ones_the_last_three(rlm):

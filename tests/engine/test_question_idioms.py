@@ -7,7 +7,8 @@ import pytest
 
 from rlm_jupyter.engine.agent.question_columns import Column, Named, asked_flags, chosen_columns
 from rlm_jupyter.engine.agent.question_idioms import idioms
-from rlm_jupyter.engine.agent.question_terms import labels, quoted
+from rlm_jupyter.engine.agent.question_labels import labels
+from rlm_jupyter.guest.quoted_terms import quoted_terms
 
 ORDERS = (
     Column("order_id", "integer"),
@@ -181,7 +182,7 @@ def test_the_labels_that_a_question_offers(question, named):
 
 
 def test_terms_in_quotes():
-    assert quoted("About 'a b' or \"c d\", isn't it?") == ["a b", "c d"]
+    assert quoted_terms("About 'a b' or \"c d\", isn't it?") == ["a b", "c d"]
 
 
 def test_duplicates_are_dropped_before_rows_are_selected():

@@ -39,9 +39,9 @@ async def test_the_next_kernel_is_there_before_it_is_asked_for(launch):
 async def test_a_ready_kernel_that_died_is_passed_over():
     async with opened(ready=2) as pool, started(pool):
         first, second = await filled(pool)
+        died = pool._ready._stock[0].died
         os.kill(first, 9)
-        await asyncio.to_thread(gone, first)
-        await asyncio.sleep(0.05)
+        await asyncio.wait({died}, timeout=60)  # the process is gone before its end is noticed
         async with started(pool) as kernel:
             assert kernel.pid == second
 

@@ -31,15 +31,19 @@ def ask(text="How many?", **changes):
 
 
 class Listener:
-    """Takes what a model says on the way: pieces of text, and waits."""
+    """Takes what a model says on the way: pieces of text, and waits; `waiting` is called at each of these."""
 
-    def __init__(self, streamed):
-        self.pieces, self.waits = [], []
+    def __init__(self, streamed, waiting=lambda: None):
+        self.pieces, self.waits, self._waiting = [], [], waiting
         self.request = ask(
             max_tokens=100,
             on_delta=self.pieces.append if streamed else None,
-            on_wait=lambda *wait: self.waits.append(wait),
+            on_wait=self._wait,
         )
+
+    def _wait(self, *wait):
+        self.waits.append(wait)
+        self._waiting()
 
 
 @pytest.fixture
@@ -85,8 +89,9 @@ async def test_a_fault_that_passes_is_recovered_from_and_the_wait_is_shown(
     chat = chat_of(wire)
     openai_server.script = [fault(name), "the answer"]
     if name in ("hang", "late_hang", "late"):
-        chat.timeout = 2.0  # of silence; the answer itself must not take so long on a busy machine
-    listener = Listener(streamed)
+        chat.timeout = 2.0  # of silence
+    # The answer itself may take longer on a busy machine.
+    listener = Listener(streamed, waiting=lambda: setattr(chat, "timeout", 60))
     completion = await chat.complete(listener.request)
     assert (completion.text, completion.attempts, openai_server.calls) == ("the answer", 2, 2)
     assert len(listener.waits) == 1

@@ -1,4 +1,4 @@
-"""Tests are collected without a search for garbage; where processes share them, the browser's and long files begin first."""
+"""How tests are collected, without a search for garbage then or among them later; and which of them begin first."""
 
 import os
 import re
@@ -16,6 +16,7 @@ assert not gc.isenabled()
 @pytest.mark.parametrize("n", range({count}))
 def test_it(n):
     assert gc.isenabled()
+    assert gc.get_freeze_count() > 1000
     time.sleep(0.2)
 """
 

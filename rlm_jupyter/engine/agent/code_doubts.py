@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from rlm_jupyter.engine.agent.question_terms import labels
+from rlm_jupyter.engine.agent.question_labels import labels
 from rlm_jupyter.engine.agent.unused_conditions import unused_conditions
 from rlm_jupyter.engine.reply.python_syntax import parsed, source_of
 

@@ -18,7 +18,7 @@ from rlm_jupyter.engine.agent.code_doubts import LABEL, CodeDoubts, label_line
 from rlm_jupyter.engine.agent.first_look import DERIVED, HELPERS, Look
 from rlm_jupyter.engine.agent.question_columns import asked_flags, chosen_columns
 from rlm_jupyter.engine.agent.question_idioms import idioms
-from rlm_jupyter.engine.agent.question_terms import labels
+from rlm_jupyter.engine.agent.question_labels import labels
 from rlm_jupyter.engine.agent.shown_lines import missing_lines
 from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.kernels.channels.tracebacks import failing_lines

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import contextlib
-import re
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rlm_jupyter.engine.agent import (
-    cell_pictures,
     compaction,
     follow_up,
     kept_answers,
@@ -23,6 +19,7 @@ from rlm_jupyter.engine.agent import (
     vision,
 )
 from rlm_jupyter.engine.agent.agent import Agent
+from rlm_jupyter.engine.agent.agent_cell import run_cell
 from rlm_jupyter.engine.agent.chat_tail import ChatTails, Tail
 from rlm_jupyter.engine.agent.citing_words import with_citing
 from rlm_jupyter.engine.agent.error_hints import tell_hint
@@ -38,7 +35,6 @@ from rlm_jupyter.engine.agent.sub_settings import instructions_of, prompt_of
 from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
 from rlm_jupyter.engine.reply.blank_reply import ONLY_THOUGHTS, shown_reply
 from rlm_jupyter.engine.reply.parse import parse_reply
-from rlm_jupyter.engine.reply.python_syntax import parsed
 from rlm_jupyter.errors import (
     AgentFailedError,
     ContextTooLongError,
@@ -54,8 +50,6 @@ from rlm_jupyter.kernels.agent_kernel import AgentKernel, CellResult
 from rlm_jupyter.models.base import Completion, Message
 from rlm_jupyter.models.model_size import ServedModel
 from rlm_jupyter.models.openai.chat_replies import is_blank
-from rlm_jupyter.security.redactor import redact_ends
-from rlm_jupyter.text.shorten import CutText
 
 _MAX_EMPTY_REPLIES = 3
 _MAX_KERNEL_DEATHS = 3
@@ -490,68 +484,12 @@ class AgentLoop(Agent):
 
     async def run_cell(self, code: str) -> tuple[CellResult, str]:
         """Run code of a turn in the kernel, and tell it; give the result, and what the model is shown of it."""
-        services, journal = self.services, self.services.journal
         kernel = await self._kernel()
-        self.cells += 1
-        number = self.cells
-        if services.recorded is not None:
-            code = services.recorded.code(self.id, number, code)
-        past = self.past.cells.get(number) if self.past is not None else None
-        if past is None:
-            code = await services.gate.before(self.id, number, code)
-        code = services.hidden.code(code) if services.hidden is not None else code
-        self.codes.append(code)
-        self.looked = self.looked or reads_any(code, (*self.data_names, *self._derived))
-        journal.emit(ev.CodeStarted, self.id, cell=number, turn=self.turn, code=code)
-        began = time.monotonic()
-        try:
-            result = past.result if past is not None else await self._execute(kernel, number, code)
-            seconds = time.monotonic() - began
-            pictures = await cell_pictures.rewritten(self, result.pictures)
-        except BaseException:
-            journal.emit(
-                ev.CodeFinished,
-                self.id,
-                cell=number,
-                status="interrupted",
-                output="",
-                seconds=time.monotonic() - began,
-            )
-            raise
-        kernel_checkpoints.note_cell(self, number, result, past)
-        # What holds a secret is not told to the model either, and before it is cut: a half of one is one too.
-        result = replace(
-            result,
-            printed=_without_secrets(services.redact, result.printed),
-            frames=_without_secrets(services.redact, result.frames),
-            error_value=_without_secrets(services.redact, result.error_text).head,
-        )
-        shown, cut = prompt.show_result(result, self.guidance.output_chars(services.settings.output_chars))
-        journal.emit(
-            ev.CodeFinished,
-            self.id,
-            cell=number,
-            status=result.status,
-            output=shown,
-            cut=cut,
-            error=f"{result.error_name}: {result.error_value}" if result.status == "error" else None,
-            seconds=seconds,
-            pictures=pictures,
-        )
-        kept_answers.tell_difference(self, number, result.status, shown)
+        most = self.guidance.output_chars(self.services.settings.output_chars)
+        result, shown = await run_cell(self, kernel, code, derived=self._derived, output_chars=most)
         if result.restarted:
             await self._restore()
         return result, shown
-
-    async def _execute(self, kernel: AgentKernel, number: int, code: str) -> CellResult:
-        return await kernel.execute(
-            code,
-            seconds=self.services.limits.cell_seconds,
-            on_output=lambda stream, text: self._output(number, stream, text),
-        )
-
-    def _output(self, cell: int, stream: str, text: str) -> None:
-        self.services.journal.emit(ev.CodeOutput, self.id, cell=cell, stream=stream, text=text)
 
     async def _kernel(self) -> AgentKernel:
         assert self._opening is not None
@@ -578,23 +516,3 @@ class AgentLoop(Agent):
         self.calls.dismantle(self)
         self.messages, self.value, self.draft = [], None, None
         self.kernel = self._opening = self.history = self.past = None
-
-
-def reads_any(code: str, names: Collection[str]) -> bool:
-    """Returns whether code reads one of the names that the data is bound to.
-
-    Code that Python cannot parse (IPython's own syntax) is searched for the names as words.
-    """
-    tree = parsed(code)
-    if tree is None:
-        return any(re.search(rf"\b{re.escape(name)}\b", code) for name in names)
-    wanted = set(names) | {"globals", "locals", "vars"}
-    return any(
-        isinstance(node, ast.Name) and node.id in wanted and isinstance(node.ctx, ast.Load)
-        for node in ast.walk(tree)
-    )
-
-
-def _without_secrets(redact: Callable[[str], str], text: CutText) -> CutText:
-    head, tail = redact_ends(redact, text.head, text.tail) if text.cut else (redact(text.head), text.tail)
-    return CutText(head, text.cut, tail)

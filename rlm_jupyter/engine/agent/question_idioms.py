@@ -9,7 +9,8 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from rlm_jupyter.engine.agent.question_columns import asked_flags, chosen_columns
-from rlm_jupyter.engine.agent.question_terms import labels, quoted
+from rlm_jupyter.engine.agent.question_labels import labels
+from rlm_jupyter.guest.quoted_terms import quoted_terms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,7 +135,7 @@ def idioms(
     """
     asked = question[:_READ]
     chosen = chosen_columns(asked, columns)
-    terms = quoted(asked)
+    terms = quoted_terms(asked)
     words = _EXAMPLES | chosen
     if labelled or named:
         words["kind"] = labelled or named[0].column

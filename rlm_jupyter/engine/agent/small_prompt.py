@@ -11,7 +11,7 @@ import ast
 from typing import TYPE_CHECKING, Any, Final
 
 from rlm_jupyter.engine.agent.code_doubts import label_line
-from rlm_jupyter.engine.agent.question_terms import labels
+from rlm_jupyter.engine.agent.question_labels import labels
 from rlm_jupyter.engine.reply.python_syntax import parsed, source_of
 from rlm_jupyter.text.shorten import cut_middle
 

@@ -6,7 +6,7 @@ import ast
 import re
 from typing import TYPE_CHECKING, Final
 
-from rlm_jupyter.engine.agent.question_terms import quoted
+from rlm_jupyter.guest.quoted_terms import quoted_terms
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,7 +50,7 @@ def unused_conditions(
     if not _computes(tree):
         return
     asked = question[:_READ]
-    for term in quoted(asked):
+    for term in quoted_terms(asked):
         if term.lower() not in code.lower():
             select = f"{table} = {table}[({table} == {term!r}).any(axis=1)]"
             how = f" To do so, put `{select}` before it and change nothing else." if table else ""

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from rlm_jupyter.engine.agent_requests.received_values import load_received
+from rlm_jupyter.engine.agent_requests.received_values import load_files
 from rlm_jupyter.errors import MalformedValueError
 from rlm_jupyter.guest.image_files import MOST_BYTES, MOST_IMAGES, MOST_PIXELS, MOST_SIDE, MOST_TOGETHER
 from rlm_jupyter.models.images import Image
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _ROOM: Final = 1.1
 """Other compressors make files of other sizes."""
-
 
 MOST_HELD: Final = 200_000_000
 """Bytes of images and audio of a run in this process at once."""
@@ -64,15 +63,7 @@ def load_images(buffer: Buffer) -> tuple[Image, ...]:
     Raises:
         RLMError: it is something else, or more than a prompt may have.
     """
-    if buffer.size > _ROOM * MOST_TOGETHER:
-        raise MalformedValueError(f"The images of a prompt take more than {MOST_TOGETHER:,} bytes.")
-    files = load_received(buffer)
-    if (
-        type(files) is not list
-        or not 0 < len(files) <= MOST_IMAGES
-        or any(type(f) is not bytes for f in files)
-    ):
-        raise MalformedValueError(f"The images of a prompt are no list of at most {MOST_IMAGES} PNG files.")
+    files = load_files(buffer, "images", most=MOST_IMAGES, size=MOST_TOGETHER)
     most = int(_ROOM * min(MOST_BYTES, MOST_TOGETHER // len(files)))
     return tuple(_rewritten(file, most) for file in files)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rlm_jupyter.errors import ValueTransferError
+from rlm_jupyter.errors import MalformedValueError, ValueTransferError
 from rlm_jupyter.values.codec import container
 
 if TYPE_CHECKING:
     from rlm_jupyter.values.store import Buffer
 
+_ROOM: Final = 1.1
+"""Of the bytes of files: other compressors make files of other sizes, and there is a list around them."""
 MOST_STRUCTURE: Final = 8 << 20
 """Bytes of a value's structure, its arrays, columns and texts not counted: some millions of numbers in lists.
 
@@ -31,3 +33,27 @@ def load_received(buffer: Buffer) -> Any:
             "read while agents work. Give the data as an array or a table, or less of it."
         )
     return buffer.load()
+
+
+def load_files(buffer: Buffer, what: str, *, most: int, size: int) -> list[bytes]:
+    """Decode the files that an agent's code sent with a prompt; the kernel may have sent anything.
+
+    Args:
+        buffer: a list of bytes.
+        what: the files are, for errors: `images`, `audio`.
+        most: files.
+        size: bytes of all files together, roughly.
+
+    Raises:
+        RLMError: it is something else, or more than a prompt may have.
+    """
+    if buffer.size > _ROOM * size:
+        raise MalformedValueError(f"The `{what}` of a prompt has more than {size:,} bytes.")
+    files = load_received(buffer)
+    if (
+        type(files) is not list
+        or not 0 < len(files) <= most
+        or any(type(file) is not bytes for file in files)
+    ):
+        raise MalformedValueError(f"The `{what}` of a prompt is not a list of at most {most} files.")
+    return files

@@ -10,16 +10,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from rlm_jupyter.engine.budget.ledger import Ledger, Reservation, estimate_prompt_tokens
+from rlm_jupyter.engine.completions.asked_completion import AskedCompletion
 from rlm_jupyter.engine.completions.cache_key import cache_request
+from rlm_jupyter.engine.completions.completion_progress import CompletionProgress
 from rlm_jupyter.engine.completions.data_tokens import data_tokens
 from rlm_jupyter.engine.completions.person_wait import person_wait
-from rlm_jupyter.engine.completions.reading_wait import ReadingNotifier
 from rlm_jupyter.engine.completions.redact_chats import ChatRedactor
-from rlm_jupyter.engine.completions.retry_waits import RetryNotifier
-from rlm_jupyter.engine.completions.sampling import Sampling, Samplings
+from rlm_jupyter.engine.completions.sampling import Samplings
 from rlm_jupyter.engine.completions.sent_request import SentRequest
 from rlm_jupyter.engine.completions.server_room import place_at_server
-from rlm_jupyter.engine.completions.unreported_usage import broken_usage, estimated_usage
+from rlm_jupyter.engine.completions.unreported_usage import broken_usage, estimated_usage, scripted_usage
 from rlm_jupyter.errors import MalformedReplyError, RLMError
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.models.base import (
@@ -33,7 +33,6 @@ from rlm_jupyter.models.base import (
     Price,
     Usage,
     audio_of,
-    media_of,
     text_of,
 )
 from rlm_jupyter.models.model_statistics import statistics_of
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from rlm_jupyter.events.journal import Journal
     from rlm_jupyter.security.hidden.hidden_values import HiddenValues
 
-_DELTA_SECONDS = 0.1
 _LONG = 100_000
 """Characters of a prompt from which on hidden values are looked for on a thread: half a second for a million."""
 
@@ -160,77 +158,57 @@ class Completions:
             LimitReachedError: its worst case does not fit under the limits.
             ModelError: the provider failed for good.
         """
-        completion = await self._ask(
-            agent,
-            model,
-            messages,
-            purpose=purpose,
-            turn=turn,
-            start=start,
-            max_tokens=max_tokens,
-            temperature=temperature,
-            sent=sent or SentRequest(),
-        )
-        if self._hidden is None or is_code or purpose in ("turn", "summary", "plan"):
-            return completion
-        return replace(completion, text=self._hidden.restored(completion.text))
-
-    async def _ask(
-        self,
-        agent: str,
-        model: ChatModel,
-        messages: Sequence[Message],
-        *,
-        purpose: ev.Purpose,
-        turn: int,
-        start: int,
-        max_tokens: int | None,
-        temperature: float | None,
-        sent: SentRequest,
-    ) -> Completion:
         sampling = self._samplings.of_request(purpose, root=agent in self._roots)
-        redact = self._redact
-        if purpose == "turn":
-            messages = redact.of_chat(agent, messages)
-        elif self._hidden is not None and sum(len(one["content"]) for one in messages) > _LONG:
-            messages = await asyncio.to_thread(redact.of_request, messages)
-        else:
-            messages = redact.of_request(messages)
         if max_tokens is not None:
             sampling = replace(sampling, max_tokens=min(max_tokens, sampling.max_tokens))
         if temperature is not None:
             sampling = sampling.warmer(temperature)
+        told = await self._redacted(agent, messages, purpose)
+        asked = AskedCompletion(agent, model, told, sampling, purpose, turn, start, sent or SentRequest())
+        completion = await self._ask(asked)
+        if self._hidden is None or is_code or purpose in ("turn", "summary", "plan"):
+            return completion
+        return replace(completion, text=self._hidden.restored(completion.text))
 
-        recorded = self._recorded.reply(agent, purpose, messages) if self._recorded is not None else None
+    async def _redacted(
+        self, agent: str, messages: Sequence[Message], purpose: ev.Purpose
+    ) -> Sequence[Message]:
+        if purpose == "turn":
+            return self._redact.of_chat(agent, messages)
+        if self._hidden is not None and sum(len(one["content"]) for one in messages) > _LONG:
+            return await asyncio.to_thread(self._redact.of_request, messages)
+        return self._redact.of_request(messages)
+
+    async def _ask(self, asked: AskedCompletion) -> Completion:
+        """Take a completion from the record or the cache, or else buy it."""
+        agent, model, messages = asked.agent, asked.model, asked.messages
+        recorded = (
+            self._recorded.reply(agent, asked.purpose, messages) if self._recorded is not None else None
+        )
         if recorded is not None:
-            return self._from_cache(agent, model, messages, recorded, purpose, turn, start)
-
-        async def buy() -> Completion:
-            await self._check_hidden()
-            own = (self._own,) if self._own and agent == "0" else ()
-            exposure = data_tokens(messages[start:], purpose, own)
-            async with place_at_server(self._journal, self._ledger, agent, model):
-                reservation = await self._reserve(
-                    agent, model, messages, sampling, turn=purpose == "turn", exposure=exposure
-                )
-                return await self._send(
-                    agent, model, reservation, messages, sampling, purpose, turn, start, sent
-                )
-
+            return self._from_cache(asked, recorded)
         if self._cache is None:
-            return await buy()
-        key = cache_request(messages, sampling, self._sample_of.get(agent))
+            return await self._buy(asked)
+        key = cache_request(messages, asked.sampling, self._sample_of.get(agent))
         known = await self._cache.get(model, key)
         self._tell_of_cache(self._cache)
         if known is not None:
-            return self._from_cache(agent, model, messages, known, purpose, turn, start)
+            return self._from_cache(asked, known)
         try:
-            completion = await buy()
+            completion = await self._buy(asked)
         except BaseException:
             self._cache.drop(model, key)
             raise
         self._cache.put(model, key, completion)
         return completion
+
+    async def _buy(self, asked: AskedCompletion) -> Completion:
+        await self._check_hidden()
+        own = (self._own,) if self._own and asked.agent == "0" else ()
+        exposure = data_tokens(asked.messages[asked.start :], asked.purpose, own)
+        async with place_at_server(self._journal, self._ledger, asked.agent, asked.model):
+            reservation = await self._reserve(asked, exposure)
+            return await self._send(asked, reservation)
 
     async def _check_hidden(self) -> None:
         """Refuse to send anything if a file with hidden columns changed: what it holds now is not looked for.
@@ -266,20 +244,12 @@ class Completions:
         """Return a future that is done when all replies so far are in the cache; None if nothing waits for it."""
         return None if self._cache is None or self._cache.problem else self._cache.drained()
 
-    async def _reserve(
-        self,
-        agent: str,
-        model: ChatModel,
-        messages: Sequence[Message],
-        sampling: Sampling,
-        *,
-        turn: bool,
-        exposure: int,
-    ) -> Reservation:
+    async def _reserve(self, asked: AskedCompletion, exposure: int) -> Reservation:
         """Reserve; where that has to wait for others' settlements, show it."""
+        agent, model, messages, turn = asked.agent, asked.model, asked.messages, asked.purpose == "turn"
         prompt = estimate_prompt_tokens(messages, model.name) + self._added_tokens(model, agent, messages)
-        most = sampling.max_tokens
-        price = self.price_of(model, asked_tier(sampling.parameters))
+        most = asked.sampling.max_tokens
+        price = self.price_of(model, asked_tier(asked.sampling.parameters))
         if self._price is None and audio_of(messages):
             price = price_with_audio(price, model)
         at_once = self._ledger.reserve_at_once(agent, prompt, most, price, turn=turn, exposure=exposure)
@@ -311,59 +281,32 @@ class Completions:
             return 0
         return model.added_tokens(self._journal.run, agent, messages)
 
-    async def _send(
-        self,
-        agent: str,
-        model: ChatModel,
-        reservation: Reservation,
-        messages: Sequence[Message],
-        sampling: Sampling,
-        purpose: ev.Purpose,
-        turn: int,
-        start: int,
-        sent: SentRequest,
-    ) -> Completion:
+    async def _send(self, asked: AskedCompletion, reservation: Reservation) -> Completion:
+        agent, model = asked.agent, asked.model
         call = next(self._numbers)
-        exposure = reservation.held.exposure
-        self._emit_prompt(
-            agent, model, call, reservation.max_tokens, messages, purpose, turn, start, exposure
-        )
+        self._emit_prompt(asked, call, reservation.max_tokens, reservation.held.exposure)
         began = time.monotonic()
-        deltas = _Deltas(self._journal, agent, call)
-
-        known = statistics_of(model)
-        waits = RetryNotifier(self._journal, self._ledger, agent, call, reservation)
-        reading = ReadingNotifier(self._journal, known, agent, call, model, messages)
-
-        async def wait(reason: str, seconds: float) -> None:
-            deltas.restart()
-            reading.end()
-            sent.held_back()
-            await waits(reason, seconds)
-            reading.sent(seconds)
-            sent.sent(seconds)
-
+        progress = CompletionProgress(self._journal, self._ledger, asked, call, reservation)
         request = CompletionRequest(
-            messages=list(messages),
+            messages=list(asked.messages),
             max_tokens=reservation.max_tokens,
-            on_delta=deltas,
-            on_wait=wait,
-            parameters=sampling.parameters,
-            optional=sampling.optional,
-            code_block=purpose == "turn",
-            on_begin=reading,
+            on_delta=progress.deltas,
+            on_wait=progress.wait,
+            parameters=asked.sampling.parameters,
+            optional=asked.sampling.optional,
+            code_block=asked.purpose == "turn",
+            on_begin=progress.reading,
             run=self._journal.run,
             agent=agent,
         )
-        reading.sent()
-        sent.sent()
+        progress.sent()
         try:
             with person_wait(self._journal, agent, call, model):
                 completion = await model.complete(request)
         except BaseException as error:
-            reading.end()
-            part = deltas.length or reading.begun
-            usage = broken_usage(known.ratio, messages, reservation) if part else None
+            progress.reading.end()
+            ratio = statistics_of(model).ratio
+            usage = broken_usage(ratio, asked.messages, reservation) if progress.begun else None
             self._settle_failed(agent, call, reservation, error, began, usage)
             if isinstance(error, RLMError) or not isinstance(error, Exception):
                 raise
@@ -372,34 +315,49 @@ class Completions:
                 "If it is a model of your own, see its `complete`; otherwise try again."
             ) from error
         finally:
-            waits.end()
-            reading.end()
-        usage = completion.usage
+            progress.end()
+        usage = self._usage_of(asked, completion, reservation)
+        if completion.attempts == 1:
+            progress.reading.learn(usage)
+        self._settle(asked, call, reservation, completion, usage, began)
+        return completion
+
+    def _usage_of(
+        self, asked: AskedCompletion, completion: Completion, reservation: Reservation
+    ) -> Usage | None:
+        """Returns what a completion took in tokens, estimated where nobody said; learns from what was said."""
+        usage, model, ratio = completion.usage, asked.model, statistics_of(asked.model).ratio
         if usage is None and model.scripted:
-            usage = _scripted_usage(messages, completion.text)
-        elif usage is None:
-            usage = estimated_usage(known.ratio, messages, completion, reservation)
-        elif (
+            return scripted_usage(asked.messages, completion.text)
+        if usage is None:
+            return estimated_usage(ratio, asked.messages, completion, reservation)
+        if (
             completion.attempts == 1
             and not usage.estimated
             and not model.scripted
-            and not self._added_tokens(model, agent, messages)
+            and not self._added_tokens(model, asked.agent, asked.messages)
         ):
-            known.ratio.learn(messages, usage.prompt_tokens)
-        if completion.attempts == 1:
-            reading.learn(usage)
-        cost = (
-            completion.cost
-            if completion.cost is not None
-            else self._tier_cost(model, sampling, completion, messages)
-        )
+            ratio.learn(asked.messages, usage.prompt_tokens)
+        return usage
+
+    def _settle(
+        self,
+        asked: AskedCompletion,
+        call: int,
+        reservation: Reservation,
+        completion: Completion,
+        usage: Usage | None,
+        began: float,
+    ) -> None:
+        """Account a reply, and tell it."""
+        cost = completion.cost if completion.cost is not None else self._tier_cost(asked, completion)
         spend = self._ledger.settle(reservation, usage, cost, attempts=completion.attempts)
         self._journal.emit(
             ev.ReplyFinished,
-            agent,
+            asked.agent,
             call=call,
             text=completion.text,
-            model=completion.model or model.name,
+            model=completion.model or asked.model.name,
             finish_reason=completion.finish_reason,
             input_tokens=spend.prompt_tokens,
             output_tokens=spend.completion_tokens,
@@ -409,18 +367,15 @@ class Completions:
             attempts=spend.calls,
             seconds=time.monotonic() - began,
         )
-        return completion
 
-    def _tier_cost(
-        self, model: ChatModel, sampling: Sampling, completion: Completion, messages: Sequence[Message]
-    ) -> float | None:
+    def _tier_cost(self, asked: AskedCompletion, completion: Completion) -> float | None:
         """Returns what a reply cost at the service tier that was asked for, or that it got; None if nobody asked."""
         tier, usage = completion.service_tier, completion.usage
-        if self._price is not None or asked_tier(sampling.parameters) is None:
+        if self._price is not None or asked_tier(asked.sampling.parameters) is None:
             return None
-        if usage is None or tier is None or completion.attempts != 1 or audio_of(messages):
+        if usage is None or tier is None or completion.attempts != 1 or audio_of(asked.messages):
             return None
-        return cost_at_tier(model, tier, usage)
+        return cost_at_tier(asked.model, tier, usage)
 
     def _settle_failed(
         self,
@@ -451,25 +406,16 @@ class Completions:
             seconds=time.monotonic() - began,
         )
 
-    def _from_cache(
-        self,
-        agent: str,
-        model: ChatModel,
-        messages: Sequence[Message],
-        known: Completion,
-        purpose: ev.Purpose,
-        turn: int,
-        start: int,
-    ) -> Completion:
-        self._ledger.count_cached(agent, turn=purpose == "turn")
+    def _from_cache(self, asked: AskedCompletion, known: Completion) -> Completion:
+        self._ledger.count_cached(asked.agent, turn=asked.purpose == "turn")
         call = next(self._numbers)
-        self._emit_prompt(agent, model, call, None, messages, purpose, turn, start)
+        self._emit_prompt(asked, call, None)
         self._journal.emit(
             ev.ReplyFinished,
-            agent,
+            asked.agent,
             call=call,
             text=known.text,
-            model=known.model or model.name,
+            model=known.model or asked.model.name,
             finish_reason=known.finish_reason,
             input_tokens=0,
             output_tokens=0,
@@ -481,72 +427,21 @@ class Completions:
         return known
 
     def _emit_prompt(
-        self,
-        agent: str,
-        model: ChatModel,
-        call: int,
-        max_tokens: int | None,
-        messages: Sequence[Message],
-        purpose: ev.Purpose,
-        turn: int,
-        start: int,
-        exposure: int = 0,
+        self, asked: AskedCompletion, call: int, max_tokens: int | None, exposure: int = 0
     ) -> None:
-        new = tuple({"role": str(m["role"]), "content": text_of(m)} for m in messages[start:])
+        new = tuple({"role": str(m["role"]), "content": text_of(m)} for m in asked.messages[asked.start :])
         self._journal.emit(
             ev.PromptSent,
-            agent,
+            asked.agent,
             call=call,
-            purpose=purpose,
-            turn=turn,
-            model=model.name,
+            purpose=asked.purpose,
+            turn=asked.turn,
+            model=asked.model.name,
             max_tokens=max_tokens,
-            start=start,
+            start=asked.start,
             messages=new,
             data_tokens=exposure,
         )
-
-
-class _Deltas:
-    """Collects the pieces of a reply and tells them at most ten times a second."""
-
-    def __init__(self, journal: Journal, agent: str, call: int) -> None:
-        self._journal, self._agent, self._call = journal, agent, call
-        self._text: list[str] = []
-        self._next = 0.0
-        self.length = 0
-        self._shown = self._restart = False
-
-    def __call__(self, text: str) -> None:
-        self._text.append(text)
-        self.length += len(text)
-        now = time.monotonic()
-        if now >= self._next:
-            self._next = now + _DELTA_SECONDS
-            self._tell()
-
-    def restart(self) -> None:
-        """Begin anew: the attempt that gave the pieces so far has failed."""
-        self._text.clear()
-        self.length = 0
-        if self._shown:
-            self._restart = True
-            self._tell()
-            self._shown, self._next = False, 0.0
-
-    def _tell(self) -> None:
-        self._journal.emit(
-            ev.ReplyDelta, self._agent, call=self._call, text="".join(self._text), restart=self._restart
-        )
-        self._text.clear()
-        self._shown, self._restart = True, False
-
-
-def _scripted_usage(messages: Sequence[Message], text: str) -> Usage:
-    """What a language model would count, roughly: four bytes a token. A script sends nothing to anybody."""
-    sent = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
-    seen = sum(one.tokens for one in media_of(messages))
-    return Usage(seen - (-sent // 4), -(-len(text.encode("utf-8", "replace")) // 4), estimated=True)
 
 
 def _reason(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rlm_jupyter.models.base import Usage
+from rlm_jupyter.models.base import Usage, media_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,18 @@ def estimated_usage(
     )
     billed = reservation.held.prompt_tokens // max(1, reservation.prompt_tokens)
     return _with_earlier(about, reservation, billed - 1 + max(0, completion.attempts - reservation.attempts))
+
+
+def scripted_usage(messages: Sequence[Message], text: str) -> Usage:
+    """Returns what a language model would count, roughly: four bytes a token. A script sends nothing to anybody.
+
+    Args:
+        messages: the prompt.
+        text: the reply.
+    """
+    sent = sum(len(message["content"].encode("utf-8", "replace")) for message in messages)
+    seen = sum(one.tokens for one in media_of(messages))
+    return Usage(seen - (-sent // 4), -(-len(text.encode("utf-8", "replace")) // 4), estimated=True)
 
 
 def broken_usage(ratio: TokenRatio, messages: Sequence[Message], reservation: Reservation) -> Usage:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.answer_code.answer_code import answer_code
-from rlm_jupyter.engine.agent.loop import reads_any
+from rlm_jupyter.engine.agent.agent_cell import reads_any
 from rlm_jupyter.engine.agent.prompt import NO_OUTPUT
 from rlm_jupyter.engine.agent.spec import Added, AgentSpec
 from rlm_jupyter.engine.agent_requests.received_values import load_received

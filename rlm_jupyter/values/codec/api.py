@@ -11,7 +11,6 @@ a gigabyte is written once and never copied again.
 
 from __future__ import annotations
 
-import gc
 import json
 import pickle
 import sys
@@ -19,6 +18,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from . import charts, container, pickling
+from .collection_pause import no_collection
 from .container import Malformed, MissingLibrary, Refused, Unencodable, describe_thing, type_name
 from .decoder import Decoder
 from .encoder import Encoder
@@ -65,7 +65,7 @@ def dump(
     faithful = faithful and allow_pickle
     lost: list[str] = [] if left_out is None else left_out
     try:
-        with _no_collection():
+        with no_collection():
             try:
                 made = Encoder(faithful=faithful, figures=figures)
                 return _dump_safe(value, made, left_out=lost, allow_pickle=allow_pickle), "safe"
@@ -102,7 +102,7 @@ def load(
         opened = container.Container(fd, max_bytes=max_bytes)
         if opened.kind == "pickle" and not allow_pickle:
             raise Refused("The value is pickled: to decode it is to run code of the kernel that made it.")
-        with _no_collection():
+        with no_collection():
             if opened.kind == "pickle":
                 return _load_pickle(opened)
             return _load_safe(opened, make_chart, allow_pickle=allow_pickle)
@@ -201,18 +201,6 @@ def _bounded_recursion() -> Iterator[None]:
         yield
     finally:
         sys.setrecursionlimit(limit)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Hold the garbage collector: it would look again and again at millions of new objects, all alive."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _dump_pickle(value: object, safe: Unencodable, *, faithful: bool, left_out: list[str]) -> tuple[int, str]:

@@ -6,12 +6,12 @@ A position is a number of events: 0 is before the first one, `len(events)` after
 from __future__ import annotations
 
 import contextlib
-import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rlm_jupyter.events import events as ev
 from rlm_jupyter.events.tree_copy import BranchedTree
 from rlm_jupyter.events.tree_state import TreeState
+from rlm_jupyter.values.codec.collection_pause import no_collection
 
 SPEEDS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 100.0)
 _EVERY = 2000
@@ -59,7 +59,7 @@ class Playback:
         if position == len(self._events) and self._final is not None:
             self.state, self.position = self._final, position
             return
-        with _no_collections():
+        with no_collection():
             is_near = self.position <= position < self.position + _EVERY
             if not is_near or self.state is not self._branch.state:
                 at = position // _EVERY
@@ -73,7 +73,7 @@ class Playback:
     def prepare(self) -> None:
         """Do a part of the work that a move back would have to do; a moment's, for when nothing else is to be done."""
         if len(self._checkpoints) <= len(self._events) // _EVERY:
-            with _no_collections():
+            with no_collection():
                 self._add_checkpoint()
 
     def _add_checkpoint(self) -> None:
@@ -149,15 +149,3 @@ class Clock:
         self._waited = left
         self.playing = position < len(events)
         return position
-
-
-@contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """Pause the search for garbage: what is made is kept, and to look through it takes longer than to make it."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

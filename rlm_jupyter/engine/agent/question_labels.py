@@ -1,14 +1,12 @@
-"""What a question names: words in quotes, and the labels among which something is to be told apart."""
+"""The labels among which a question wants something to be told apart."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-_QUOTED: Final = re.compile(r"(?<!\w)'([^'\n]{2,40})'(?!\w)|\"([^\"\n]{2,40})\"")
-_READ: Final = 2000
-"""Characters of a question that are looked through."""
-_MOST: Final = 8
+from rlm_jupyter.guest.quoted_terms import READ
+
 _MOST_LABELS: Final = 20
 _OFFERED: Final = re.compile(
     r"\b(?:one of(?: (?:these|the following))?(?: \w{1,20}){0,2}"
@@ -30,25 +28,15 @@ _JUDGED: Final = re.compile(
 )
 
 
-def quoted(question: str) -> list[str]:
-    """Returns the first words that a question has in quotes, each once.
-
-    Args:
-        question: verbatim.
-    """
-    terms = [one or other for one, other in _QUOTED.findall(question[:_READ])]
-    return list(dict.fromkeys(terms))[:_MOST]
-
-
 def labels(question: str) -> list[str]:
     """Returns the labels that a question offers, as in "one of these: billing, delivery, or praise"; empty for none.
 
     Args:
         question: verbatim.
     """
-    found = _OFFERED.search(_ASIDE.sub("", question[:_READ])) or _EITHER.search(question[:_READ])
+    found = _OFFERED.search(_ASIDE.sub("", question[:READ])) or _EITHER.search(question[:READ])
     if found is None:
-        return _sentiments(question[:_READ])
+        return _sentiments(question[:READ])
     names = [part.strip().strip("'\"`").strip() for part in _BETWEEN.split(found[1].strip())]
     names = list(dict.fromkeys(name for name in names if name))
     plain = all(len(name.split()) <= _WORDS and '"' not in name and name.isprintable() for name in names)
