@@ -331,14 +331,22 @@ def test_without_a_region_or_the_library_nothing_is_made(server, monkeypatch):
         named_model(f"bedrock/{MODEL}", env={"AWS_REGION": "us-east-1"})
 
 
-async def test_a_redirection_is_not_followed_with_a_signature(server, monkeypatch):
+@pytest.mark.parametrize("through_the_sdk", [False, True])
+async def test_a_redirection_is_not_followed_with_a_signature(server, monkeypatch, through_the_sdk):
     in_environment(monkeypatch, FIRST)
+    if through_the_sdk:
+        monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+        monkeypatch.setenv("no_proxy", "")
+    model = bedrock(server)
+    assert (type(model._wires.choose()) is SdkWire) == through_the_sdk
+    monkeypatch.delenv("http_proxy", raising=False)
     with SignedBedrockServer() as other:
         url = f"{other.url}/model/x/converse"
         server.script = lambda _: Reply(status=307, body={}, headers={"Location": url})
         with pytest.raises(ModelError):
-            await asked(bedrock(server))
+            await asked(model)
         assert other.calls == 0
+    assert server.calls > 0
 
 
 def test_no_part_of_the_credentials_is_in_an_agents_kernel(server, monkeypatch):
