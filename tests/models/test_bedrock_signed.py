@@ -14,7 +14,7 @@ from limits_parts import limits
 from openai_server import Reply
 from scripts import cell, question_of
 
-from rlm_jupyter import RLM, system
+from rlm_jupyter import RLM, diagnostics, system
 from rlm_jupyter.errors import AuthenticationError, ConfigError, MissingKeyError, ModelError
 from rlm_jupyter.models import BedrockChat, CompletionRequest, Price, named_model
 from rlm_jupyter.models.openai.sdk_wire import SdkWire
@@ -355,3 +355,12 @@ def test_no_part_of_the_credentials_is_in_an_agents_kernel(server, monkeypatch):
     with RLM(model=bedrock(server), limits=limits(), log_dir=None, cache=False).run("root") as run:
         seen = run.raise_for_error().value
     assert not [part for part in (FIRST, *ACCOUNTS[FIRST]) if part in seen]
+
+
+def test_the_doctor_names_what_credentials_are_named_by_and_never_a_value(monkeypatch):
+    assert not [line for line in diagnostics.provider_lines() if "-m bedrock/" in line]
+    in_environment(monkeypatch, FIRST)
+    (line,) = [line for line in diagnostics.provider_lines() if "-m bedrock/" in line]
+    assert line == "Provider bedrock: -m bedrock/NAME  (`AWS_ACCESS_KEY_ID` is set)"
+    monkeypatch.setattr(system, "find_spec", lambda _: None)
+    assert not [line for line in diagnostics.provider_lines() if "-m bedrock/" in line]
