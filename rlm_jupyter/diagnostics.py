@@ -19,6 +19,7 @@ from rlm_jupyter.models.local.discovery import TITLES, LocalModel, LocalServer, 
 from rlm_jupyter.models.openai.mask_keys import public_url
 from rlm_jupyter.providers import PROVIDERS, address_of
 from rlm_jupyter.sandbox_settings import Sandbox
+from rlm_jupyter.system import is_installed
 from rlm_jupyter.text.units import size
 
 _PACKAGES = (
@@ -94,7 +95,8 @@ def provider_lines() -> Iterator[str]:
     usable, lacking = _providers(os.environ)
     for name in usable:
         variable = PROVIDERS[name].key
-        key = f"`{variable}` is set" if os.environ.get(variable or "") else f"`{variable}` is not set"
+        named = [one for one in (variable, *PROVIDERS[name].credentials) if os.environ.get(one or "")]
+        key = f"`{named[0]}` is set" if named else f"`{variable}` is not set"
         yield f"Provider {name}: -m {name}/NAME  ({key})"
     for name, variable in lacking.items():
         yield f"Provider {name}: `{PROVIDERS[name].key}` is set; set `{variable}` to its address"
@@ -111,7 +113,8 @@ def _providers(env: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         if provider.key is None:  # servers of this machine, which are asked themselves
             continue
         named = bool(provider.url_variable and env.get(provider.url_variable))
-        if not env.get(provider.key) and not (named and not provider.key_needed):
+        found = any(env.get(variable) for variable in provider.credentials) and is_installed(provider.library)
+        if not (env.get(provider.key) or found or (named and not provider.key_needed)):
             continue
         if provider.base_url is None and provider.url_variable and address_of(name, env) is None:
             lacking[name] = provider.url_variable

@@ -47,6 +47,9 @@ class Provider:
         fields: what each request has besides.
         model_prefix: what its names begin with, which may be left out.
         prices: its name in the tables of `genai-prices`; empty for the profile's own.
+        library: the module that finds credentials for it in the place of a key; empty if none does.
+        extra: the optional dependency of this package that installs that module.
+        credentials: environment variables that such credentials are named by; further places are the library's.
     """
 
     base_url: str | None
@@ -69,6 +72,9 @@ class Provider:
     fields: Mapping[str, object] = field(default_factory=dict)
     model_prefix: str = ""
     prices: str = ""
+    library: str = ""
+    extra: str = ""
+    credentials: tuple[str, ...] = ()
 
 
 PROVIDERS: dict[str, Provider] = {
@@ -103,6 +109,24 @@ PROVIDERS: dict[str, Provider] = {
         url_variable="AWS_ENDPOINT_URL_BEDROCK_RUNTIME",
         temperature=(0.0, 1.0),
         prices="aws",
+        library="botocore",
+        extra="bedrock",
+        credentials=(
+            *("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+            *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        ),
+    ),
+    # Its address is that of a project and a location; without them, that of the express mode, which takes keys.
+    "vertex": Provider(
+        None,
+        "GOOGLE_API_KEY",
+        page="https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference",
+        wire="gemini",
+        url_variable="GOOGLE_VERTEX_BASE_URL",
+        prices="google",
+        library="google.auth",
+        extra="vertex",
+        credentials=("GOOGLE_CLOUD_PROJECT",),
     ),
     "deepseek": Provider(
         "https://api.deepseek.com/v1",
@@ -224,6 +248,14 @@ PROVIDERS: dict[str, Provider] = {
 LOCAL_PROVIDERS: tuple[str, ...] = tuple(name for name, provider in PROVIDERS.items() if provider.key is None)
 """Providers that are servers on one's own machine: they need no key and bill nobody."""
 _REGION: Final = re.compile(r"[a-z]{2}(?:-[a-z0-9]{1,20}){1,4}")
+_REGION_IN_HOST: Final = re.compile(
+    r"(?:^|\.)bedrock-runtime(?:-fips)?\.([a-z]{2}(?:-[a-z0-9]{1,20}){1,4})(?:\.vpce)?\.(?:amazonaws\.com|api\.aws)$"
+)
+_PROJECT: Final = re.compile(r"[a-z0-9][a-z0-9.:_-]{0,99}")
+"""The id of a project, which may begin with a domain, or its number."""
+_LOCATION: Final = re.compile(r"[a-z][a-z0-9-]{0,40}")
+_REGIONS_OF_SEVERAL: Final = frozenset({"eu", "us"})
+_VERTEX_VERSION: Final = "/v1"
 _OLLAMA_PORTS: Final = {"http": 80, "https": 443}
 _VERSION: Final = re.compile(r"/v\d[a-z0-9]*$")
 _ANTHROPIC_VERSION: Final = "2023-06-01"
@@ -235,10 +267,9 @@ https://platform.claude.com/docs/en/api/versioning
 
 def address_of(name: str, env: Mapping[str, str], wire: WireFormat = "chat") -> str | None:
     """Returns the base URL of a provider: what its variable says, else its own; None for OpenAI's or if unknown."""
-    if name == "ollama":
-        return ollama_url(env)
-    if name == "bedrock":
-        return bedrock_url(env)
+    own = {"ollama": ollama_url, "bedrock": bedrock_url, "vertex": vertex_url}.get(name)
+    if own is not None:
+        return own(env)
     provider = PROVIDERS[name]
     named = env.get(provider.url_variable, "").strip().rstrip("/") if provider.url_variable else ""
     if not named:
@@ -276,7 +307,7 @@ def key_headers(
         headers = {"anthropic-version": SecretStr(_ANTHROPIC_VERSION)}
         if header == _BEARER and name in (None, "anthropic"):
             header = "x-api-key"
-    elif wire == "gemini" and header == _BEARER and name in (None, "gemini"):
+    elif wire == "gemini" and header == _BEARER and name in (None, "gemini", "vertex"):
         header = "x-goog-api-key"  # and never in the address, which proxies and logs keep
     value = key.get_secret_value()
     headers[header] = SecretStr(f"Bearer {value}" if header == _BEARER else value)
@@ -296,6 +327,49 @@ def bedrock_url(env: Mapping[str, str] | None = None) -> str | None:
     if named or not _REGION.fullmatch(region):
         return named or None
     return f"https://bedrock-runtime.{region}.amazonaws.com"
+
+
+def vertex_url(env: Mapping[str, str] | None = None) -> str | None:
+    """Returns the base URL of Gemini on Vertex AI: that of the project and its location, else that of the express mode.
+
+    https://cloud.google.com/vertex-ai/generative-ai/docs/learn/locations,
+    https://cloud.google.com/vertex-ai/generative-ai/docs/start/express-mode/vertex-ai-express-mode-api-reference
+
+    Args:
+        env: the environment; None: this process's.
+
+    Returns:
+        None if the project or the location is none.
+    """
+    env = os.environ if env is None else env
+    project = env.get("GOOGLE_CLOUD_PROJECT", "").strip()
+    location = env.get("GOOGLE_CLOUD_LOCATION", "").strip() or "global"
+    host = env.get(PROVIDERS["vertex"].url_variable, "").strip().rstrip("/")
+    if (project and not _PROJECT.fullmatch(project)) or not _LOCATION.fullmatch(location):
+        return None
+    if not project or location == "global":
+        own = "https://aiplatform.googleapis.com"
+    elif location in _REGIONS_OF_SEVERAL:
+        own = f"https://aiplatform.{location}.rep.googleapis.com"
+    else:
+        own = f"https://{location}-aiplatform.googleapis.com"
+    place = f"/projects/{project}/locations/{location}" if project else ""
+    return f"{(host or own).removesuffix(_VERTEX_VERSION)}{_VERTEX_VERSION}{place}/publishers/google"
+
+
+def bedrock_region(url: str, env: Mapping[str, str] | None = None) -> str | None:
+    """Returns the region for which requests to an address of Bedrock are signed; None if nothing names one.
+
+    Args:
+        url: of Bedrock, or of what stands before it.
+        env: the environment; None: this process's.
+    """
+    env = os.environ if env is None else env
+    named = _REGION_IN_HOST.search(urlsplit(url).hostname or "")
+    if named is not None:
+        return named[1]
+    region = (env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "").strip()
+    return region if _REGION.fullmatch(region) else None
 
 
 def ollama_url(env: Mapping[str, str] | None = None) -> str:

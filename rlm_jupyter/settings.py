@@ -30,6 +30,7 @@ from rlm_jupyter.providers import (
 )
 from rlm_jupyter.sandbox_settings import Sandbox, read_bytes
 from rlm_jupyter.security.hidden.hidden_columns import read_hide
+from rlm_jupyter.system import is_installed
 
 __all__ = [
     "LOCAL_PROVIDERS",
@@ -108,7 +109,7 @@ class Endpoint:
     Attributes:
         model: the name to send.
         base_url: None for OpenAI's own.
-        api_key: never shown: `repr` masks it.
+        api_key: never shown: `repr` masks it; empty if the provider's library finds credentials.
         provider: the profile's name; None for a base URL of the user's own.
         wire: the wire format in which it is asked.
     """
@@ -163,6 +164,11 @@ def endpoint_for(
     url = address_of(name, env, wire_format)
     if url is None and name == "bedrock":
         raise ConfigError(f"The model `{model}` needs a region: set the environment variable `AWS_REGION`.")
+    if url is None and name == "vertex":
+        raise ConfigError(
+            f"The model `{model}` has no address: `GOOGLE_CLOUD_PROJECT` must be the id of a project, and "
+            "`GOOGLE_CLOUD_LOCATION` the name of a location such as `global` or `europe-west4`."
+        )
     if url is None and provider.url_variable:
         raise ConfigError(
             f"The model `{model}` needs an address: set the environment variable `{provider.url_variable}` "
@@ -171,10 +177,18 @@ def endpoint_for(
     key = given or (env.get(provider.key) if provider.key else "none") or ""
     if not key and not provider.key_needed:
         key = "none"
-    if not key:
+    if name == "vertex" and env.get("GOOGLE_CLOUD_PROJECT") and not given:
+        key = ""  # keys are for the express mode; Google's own library has the project win, too
+    if not key and not (provider.library and is_installed(provider.library)):
+        extra = f" Credentials need `pip install 'rlm_jupyter[{provider.extra}]'`." if provider.extra else ""
         raise MissingKeyError(
             f"The model `{model}` needs a key: set the environment variable `{provider.key}` "
-            f'(or `RLM_MODEL_API_KEY`), or choose `model="demo"`, which needs none.'
+            f'(or `RLM_MODEL_API_KEY`), or choose `model="demo"`, which needs none.{extra}'
+        )
+    if name == "vertex" and not key and not env.get("GOOGLE_CLOUD_PROJECT"):
+        raise MissingKeyError(
+            f"The model `{model}` needs a project or a key: set `GOOGLE_CLOUD_PROJECT` (and `GOOGLE_CLOUD_LOCATION`, "
+            "unless it is `global`), or `GOOGLE_API_KEY` to a key of the express mode."
         )
     sent = sent if "/" in sent else provider.model_prefix + sent
     return Endpoint(sent, url, key, name, wire_format)

@@ -1,4 +1,4 @@
-"""What this machine has: how much memory, a disk that is not memory in disguise, and who started which process."""
+"""What this machine has: memory, a disk that is not memory in disguise, modules, and who started which process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,3 +94,11 @@ def processes_below(pid: int) -> list[psutil.Process]:
         return list(psutil.Process(pid).children(recursive=True))
     except psutil.Error:
         return []
+
+
+def is_installed(module: str) -> bool:
+    """Returns whether a module can be imported, without importing it."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of the package that it would be in
+        return False

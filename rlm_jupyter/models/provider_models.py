@@ -48,7 +48,7 @@ def named_model(
     return _class_of(endpoint.wire)(
         endpoint.model,
         base_url=endpoint.base_url,
-        api_key=endpoint.api_key,
+        api_key=endpoint.api_key or None,
         provider=endpoint.provider,
         **options,
     )

@@ -1,6 +1,7 @@
 """A budget that many processes share: none of them passes it, whatever runs in parallel, is killed, or costs less."""
 
 import asyncio
+import getpass
 import json
 import multiprocessing
 import os
@@ -95,6 +96,18 @@ async def test_sums_are_for_each_user_notebook_and_day(tmp_path):
     cy = budget(tmp_path, text, user="cy", today=lambda: day[0])
     with pytest.raises(LimitReachedError, match="per notebook"):
         await one(ledger_of(cy))
+
+
+def test_users_of_a_hub_are_told_apart_though_their_containers_have_one_login_name(tmp_path, monkeypatch):
+    named = []
+    for user in ("ada", "ben", None):
+        if user is None:
+            monkeypatch.delenv("JUPYTERHUB_USER")
+        else:
+            monkeypatch.setenv("JUPYTERHUB_USER", user)
+        named.append(budget(tmp_path, "[user]\ncalls = 2\n", user=None)._who["user"])
+    assert named[:2] == ["ada", "ben"]
+    assert named[2] == getpass.getuser()
 
 
 def test_days_that_are_over_are_forgotten(tmp_path):

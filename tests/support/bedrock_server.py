@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import struct
 import zlib
 from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from openai_server import OpenAIServer, Reply, _head, _send
 
 FIELDS = frozenset(
@@ -220,6 +224,66 @@ class BedrockServer(OpenAIServer):
                 await out.send(event("metadata", {**usage, "metrics": {"latencyMs": 1}}))
         await out.end()
         return True
+
+
+class SignedBedrockServer(BedrockServer):
+    """Takes signed requests, and checks each signature by AWS's own library.
+
+    Attributes:
+        accounts: the secret key and the session token (None: it has none), by the access key id.
+        expired: access key ids whose session is over.
+        regions: for which requests came.
+    """
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.takes_signed = True
+        self.accounts: dict[str, tuple[str, str | None]] = {}
+        self.expired: set[str] = set()
+        self.regions: set[str] = set()
+
+    def _problem(self, request, headers) -> Reply | None:
+        given = SIGNED.fullmatch(headers.get("authorization", ""))
+        if given is None:
+            return refused(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
+        key, day, region, service, names, signature = given.groups()
+        secret, token = self.accounts.get(key, ("", None))
+        if not secret or headers.get("x-amz-security-token") != token or service != "bedrock":
+            return refused(
+                403, "UnrecognizedClientException", "The security token included in the request is invalid."
+            )
+        if key in self.expired:
+            return refused(
+                403,
+                "ExpiredTokenException",
+                f"The security token included in the request is expired: {token}",
+            )
+        if signature != _signature(Credentials(key, secret, token), region, names.split(";"), headers):
+            said = f"The request signature we calculated does not match the signature you provided: {key}"
+            return refused(403, "InvalidSignatureException", said)
+        assert headers["x-amz-date"].startswith(day)
+        self.regions.add(region)
+        return super()._problem(request, headers)
+
+
+SIGNED = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, SignedHeaders=([^,]+), Signature=(\w+)"
+)
+
+
+def _signature(credentials: Credentials, region: str, names: list[str], headers: dict[str, str]) -> str:
+    """Returns the signature of a request as it came."""
+    assert {"host", "x-amz-date", "content-type"} <= set(names)
+
+    class Received(SigV4Auth):
+        def payload(self, _request):
+            return headers[":sha256"]
+
+    auth = Received(credentials, "bedrock", region)
+    url = f"http://{headers['host']}{headers[':path']}"
+    request = AWSRequest("POST", url, {name: headers[name] for name in names})
+    request.context["timestamp"] = headers["x-amz-date"]
+    return auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
 
 
 class _Cut:

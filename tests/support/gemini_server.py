@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -213,6 +214,31 @@ class GeminiServer(OpenAIServer):
             return []
         self._issued.add(("", signature))
         return [{"text": "", "thoughtSignature": signature}]
+
+
+class VertexGeminiServer(GeminiServer):
+    """Speaks the same as Vertex AI has it: the model stands below a project, and a token tells who asks.
+
+    Attributes:
+        takes: whether an access token is good; keys are taken where no project is named (express mode).
+    """
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        self.takes: Callable[[str], bool] = lambda _: False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _problem(self, request, headers, path) -> Reply | None:
+        if not path.startswith("/v1/projects/"):
+            return super()._problem(request, headers, path)
+        token = headers.get("authorization", "").removeprefix("Bearer ")
+        if "x-goog-api-key" in headers or not self.takes(token):
+            return refused(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
+        others = {name: value for name, value in headers.items() if name != "authorization"}
+        return super()._problem(request, {**others, "x-goog-api-key": self.key}, path)
 
 
 class _Cut:

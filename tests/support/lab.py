@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
@@ -40,10 +41,14 @@ class Lab:
         application: `lab` or `notebook`.
         assistants: whether Jupyter's MCP server runs in it, at a port of its own; else it is off, as the default port
             is one for all servers of a machine.
+        base: the path below which it is, as a hub has its users' servers; it then asks for a token, too.
     """
 
-    def __init__(self, directory: Path, application: str = "lab", *, assistants: bool = False) -> None:
+    def __init__(
+        self, directory: Path, application: str = "lab", *, assistants: bool = False, base: str = ""
+    ) -> None:
         self.directory = directory
+        self.base, self.token = base, secrets.token_hex(16) if base else ""
         self.application = application
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -73,7 +78,13 @@ class Lab:
         }
         command = [
             *(sys.executable, "-c", START.format(module=MAIN[self.application])),
-            *("--no-browser", "--allow-root", f"--port={self.port}", "--IdentityProvider.token="),
+            *(
+                "--no-browser",
+                "--allow-root",
+                f"--port={self.port}",
+                f"--IdentityProvider.token={self.token}",
+            ),
+            f"--ServerApp.base_url={self.base}/",
             *("--ServerApp.password=", f"--ServerApp.root_dir={self.notebooks}"),
             "--LabApp.expose_app_in_browser=True",  # themes and panels are set as Lab's own menus do it
             "--ServerApp.disable_check_xsrf=True",  # `shut_kernels` speaks to the server without a browser
@@ -109,7 +120,7 @@ class Lab:
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.base}"
 
     @property
     def mcp_url(self) -> str:
@@ -137,10 +148,13 @@ class Lab:
 
     def shut_kernels(self) -> None:
         """End all kernels of the server, as one who closes the lid and comes back tomorrow."""
-        with urllib.request.urlopen(f"{self.url}/api/sessions", timeout=10) as answer:
+        headers = {"Authorization": f"token {self.token}"} if self.token else {}
+        listed = urllib.request.Request(f"{self.url}/api/sessions", headers=headers)
+        with urllib.request.urlopen(listed, timeout=10) as answer:
             sessions = json.load(answer)
         for session in sessions:
-            request = urllib.request.Request(f"{self.url}/api/sessions/{session['id']}", method="DELETE")
+            url = f"{self.url}/api/sessions/{session['id']}"
+            request = urllib.request.Request(url, headers=headers, method="DELETE")
             with urllib.request.urlopen(request, timeout=10):
                 pass
 
@@ -159,7 +173,8 @@ class Page:
             self.page.evaluate(show, self.name)
         else:
             kind = "lab/tree" if self.lab.application == "lab" else "notebooks"
-            self.page.goto(f"{self.lab.url}/{kind}/{self.name}?reset")
+            token = f"&token={self.lab.token}" if self.lab.token else ""
+            self.page.goto(f"{self.lab.url}/{kind}/{self.name}?reset{token}")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         return self
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import threading
 import time
@@ -181,7 +182,8 @@ class OpenAIServer:
                 else:
                     await _send(writer, self.props.status, self.props.body, self.props.headers)
             elif method == "POST" and path.endswith(self.path):
-                early = await self._watched(json.loads(body), {**headers, ":path": path}, reader, writer)
+                own = {":path": path, ":sha256": hashlib.sha256(body).hexdigest()}
+                early = await self._watched(json.loads(body), {**headers, **own}, reader, writer)
             else:
                 await _send(writer, 404, {"detail": "Not Found"})
 

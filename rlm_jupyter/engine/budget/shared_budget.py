@@ -277,7 +277,11 @@ def _is_day(word: str) -> bool:
 
 
 def _user() -> str:
+    """Returns the user of JupyterHub, whose containers all have one login name; else the login name."""
     import getpass
+
+    if named := os.environ.get("JUPYTERHUB_USER"):
+        return named
 
     try:
         return getpass.getuser()

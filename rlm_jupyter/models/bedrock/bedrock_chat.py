@@ -1,4 +1,4 @@
-"""`BedrockChat`: a model behind Amazon Bedrock's Converse API, asked with a Bedrock API key."""
+"""`BedrockChat`: a model behind Amazon Bedrock's Converse API, asked with a Bedrock API key or with AWS credentials."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import contextlib
 import re
 from typing import TYPE_CHECKING, Final
 
-from rlm_jupyter.errors import ConfigError, ModelError
+from rlm_jupyter.errors import ConfigError, MissingKeyError, ModelError
 from rlm_jupyter.models.bedrock.converse_reply import ConverseReply
 from rlm_jupyter.models.bedrock.converse_request import converse_path, converse_request
 from rlm_jupyter.models.bedrock.event_frames import CONTENT_TYPE, FrameReader
+from rlm_jupyter.models.credentials.aws_signature import AwsSignature
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.openai.chat_replies import clean_text
 from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT
 from rlm_jupyter.models.openai.failure_kinds import Kind
-from rlm_jupyter.models.openai.mask_keys import quoted
-from rlm_jupyter.providers import WireFormat, bedrock_url
+from rlm_jupyter.models.openai.mask_keys import public_url, quoted
+from rlm_jupyter.providers import PROVIDERS, WireFormat, bedrock_region, bedrock_url
+from rlm_jupyter.system import is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,19 +33,22 @@ _CACHES: Final = re.compile(r"(?:^|[./:])(?:anthropic\.|amazon\.nova)")
 """Models with a prompt cache: others refuse its marks."""
 _NO_MARKS: Final = re.compile(r"cache_?point|prompt cach|cache_?control", re.IGNORECASE)
 _MOST_OUTPUT: Final = re.compile(r"maximum tokens[^.]{0,80}?limit of (\d{2,9})", re.IGNORECASE)
+_STALE: Final = re.compile(r"expired|security token|signature", re.IGNORECASE)
+"""Words of refusals after which credentials that are found anew may do."""
 _LEAST_BOUND: Final = 16
 
 
 class BedrockChat(OpenAIChat):
-    """A language model behind Amazon Bedrock, asked by the Converse API with a Bedrock API key.
+    """A language model behind Amazon Bedrock, asked by the Converse API.
 
     For Claude and Nova, the end of the fixed text and the newest turn of an agent are marked for the prompt cache.
-    Requests that are signed with access keys (profiles, roles, SSO) need a client of one's own: see `AnthropicChat`.
+    Without a Bedrock API key, requests are signed with the AWS credentials that `botocore` finds when the first one is
+    made (environment, profiles, roles, SSO), which needs ``pip install 'rlm_jupyter[bedrock]'``.
 
     Args:
         model: the id of a model or of an inference profile, or an ARN.
         base_url: of the endpoint; None: that of the region that `AWS_REGION` or `AWS_DEFAULT_REGION` names.
-        api_key: a Bedrock API key; never shown again.
+        api_key: a Bedrock API key; never shown again. None: requests are signed.
         provider: the name of the profile in `PROVIDERS`.
         parameters: further fields of each request: with OpenAI's names, those of the API, and all others as
             `additionalModelRequestFields`.
@@ -52,7 +57,7 @@ class BedrockChat(OpenAIChat):
         retry: how often a request is tried.
 
     Raises:
-        MissingKeyError: no key.
+        MissingKeyError: neither a key nor `botocore`.
         ConfigError: no region, a parameter that is not yours to set, or a time-out of nothing.
     """
 
@@ -74,6 +79,7 @@ class BedrockChat(OpenAIChat):
         if url is None:
             raise ConfigError(f"The model `{model}` needs a region: set `AWS_REGION`, or give `base_url=`.")
         self._marks = _CACHES.search(model) is not None
+        signature = None if api_key else _signature(model, url)
         super().__init__(
             model,
             base_url=url,
@@ -83,6 +89,7 @@ class BedrockChat(OpenAIChat):
             price=price,
             timeout=timeout,
             retry=retry,
+            authorizer=signature,
         )
         self._dialect.stream_usage = False
 
@@ -131,6 +138,9 @@ class BedrockChat(OpenAIChat):
 
     def _learn(self, failure: Failure, sent: Mapping[str, object]) -> bool:
         said = f"{failure.text} {failure.param}"
+        signed = self._authorizer
+        if signed is not None and failure.kind is Kind.KEY and _STALE.search(said):
+            return signed.reload()
         refused = failure.refuses_content or failure.kind is Kind.KEY  # a cache that is not allowed is a 403
         if self._marks and refused and _NO_MARKS.search(said):
             self._marks = False
@@ -148,6 +158,27 @@ class BedrockChat(OpenAIChat):
             "that its region is this one, and that the account may use it; some models are reached by an inference "
             "profile only, such as `us.…` or `global.…`."
         )
+
+
+def _signature(model: str, url: str) -> AwsSignature:
+    """Returns what signs the requests to an address.
+
+    Raises:
+        MissingKeyError: `botocore` is not installed.
+        ConfigError: nothing names the region.
+    """
+    provider = PROVIDERS["bedrock"]
+    if not is_installed(provider.library):
+        raise MissingKeyError(
+            f"The model `{model}` needs `api_key=` (a Bedrock API key), or "
+            f"`pip install 'rlm_jupyter[{provider.extra}]'` for AWS credentials."
+        )
+    region = bedrock_region(url)
+    if region is None:
+        raise ConfigError(
+            f"Requests to `{public_url(url)}` for the model `{model}` need a region: set `AWS_REGION`."
+        )
+    return AwsSignature(region)
 
 
 def _bound_told(said: str, sent: Mapping[str, object]) -> int | None:

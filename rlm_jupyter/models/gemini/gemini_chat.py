@@ -1,4 +1,4 @@
-"""`GeminiChat`: a model behind Google's Gemini API, or a server that speaks it."""
+"""`GeminiChat`: a model behind Google's Gemini API, there or on Vertex AI, or a server that speaks it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Final, cast
 
+from rlm_jupyter.errors import ConfigError, MissingKeyError
+from rlm_jupyter.models.credentials.google_token import GoogleToken
 from rlm_jupyter.models.gemini.gemini_reply import GeminiReply
 from rlm_jupyter.models.gemini.gemini_request import check_gemini_parameters, gemini_path, gemini_request
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.openai.chat_replies import parse_any_json
 from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT
+from rlm_jupyter.models.openai.failure_kinds import Kind
 from rlm_jupyter.models.openai.mask_keys import quote
 from rlm_jupyter.models.prices import price_with_cheap_reads
 from rlm_jupyter.models.responses.reasoning_items import ReasoningItems
-from rlm_jupyter.providers import PROVIDERS, WireFormat
+from rlm_jupyter.providers import PROVIDERS, WireFormat, vertex_url
+from rlm_jupyter.system import is_installed
 
 if TYPE_CHECKING:
     import contextlib
@@ -37,20 +41,25 @@ _MOST_OUTPUT: Final = re.compile(
 )
 _LEAST_BOUND: Final = 16
 _LIST_SECONDS: Final = 3.0
+_UNAUTHENTICATED: Final = 401
 _METHOD: Final = "generateContent"
 
 
 class GeminiChat(OpenAIChat):
-    """A language model behind Google's Gemini API.
+    """A language model behind Google's Gemini API, there or on Vertex AI (``provider="vertex"``).
 
     Parameters may have OpenAI's names or the API's own (``{"generationConfig": {"thinkingConfig": ...}}``,
     ``safetySettings``, ``cachedContent``). What the provider reads from its cache of prompts, which it keeps unasked,
     is settled at its lower price.
 
+    On Vertex AI without a key, requests carry access tokens from the credentials that `google-auth` finds when the
+    first one is made, which needs ``pip install 'rlm_jupyter[vertex]'``.
+
     Args:
         model: the name to send, with or without ``models/``.
-        base_url: of the server, with its version; None: Google's own.
-        api_key: sent in a header, and never shown again.
+        base_url: of the server, with its version; None: Google's own, and for `vertex` that of the project and location
+            in `GOOGLE_CLOUD_PROJECT` and `GOOGLE_CLOUD_LOCATION`, or of the express mode.
+        api_key: sent in a header, and never shown again; on Vertex AI, one of the express mode, or None.
         provider: the name of the profile in `PROVIDERS`.
         parameters: further fields of each request, such as ``{"temperature": 0}``.
         price: USD per million tokens; None: looked up.
@@ -63,8 +72,8 @@ class GeminiChat(OpenAIChat):
             sent none from then on.
 
     Raises:
-        MissingKeyError: no key.
-        ConfigError: a parameter that is not yours to set, or a time-out of nothing.
+        MissingKeyError: no key, and for `vertex` no `google-auth` either.
+        ConfigError: `vertex` without a project, a parameter that is not yours to set, or a time-out of nothing.
     """
 
     wire: WireFormat = "gemini"
@@ -85,13 +94,14 @@ class GeminiChat(OpenAIChat):
         self._kept = ReasoningItems()
         super().__init__(
             model,
-            base_url=base_url or PROVIDERS["gemini"].base_url,
+            base_url=base_url or _own_url(provider),
             api_key=api_key,
             provider=provider,
             parameters=parameters,
             price=price,
             timeout=timeout,
             retry=retry,
+            authorizer=_token(model) if provider == "vertex" and not api_key else None,
         )
         check_gemini_parameters(self.parameters)
         self._dialect.stream_usage = False
@@ -145,6 +155,8 @@ class GeminiChat(OpenAIChat):
         return completion
 
     def _learn(self, failure: Failure, sent: Mapping[str, object]) -> bool:
+        if self._authorizer is not None and failure.kind is Kind.KEY and failure.status == _UNAUTHENTICATED:
+            return self._authorizer.reload()
         said = f"{failure.text} {failure.param}"
         if self.keep_reasoning and failure.refuses_content and _NO_SIGNATURE.search(said):
             self.keep_reasoning = False
@@ -168,6 +180,37 @@ class GeminiChat(OpenAIChat):
         except Exception:
             return None  # the list is a courtesy; the error that is being told must not be lost over it
         return [quote(name, *self._secrets(), limit=80) for name in names] or None
+
+
+def _own_url(provider: str | None) -> str | None:
+    """Returns where Google itself is asked.
+
+    Raises:
+        ConfigError: the project or the location is none.
+    """
+    if provider != "vertex":
+        return PROVIDERS["gemini"].base_url
+    url = vertex_url()
+    if url is None:
+        raise ConfigError(
+            "`GOOGLE_CLOUD_PROJECT` or `GOOGLE_CLOUD_LOCATION` is no name of a project or location: correct it."
+        )
+    return url
+
+
+def _token(model: str) -> GoogleToken:
+    """Returns what gets access tokens.
+
+    Raises:
+        MissingKeyError: `google-auth` is not installed.
+    """
+    provider = PROVIDERS["vertex"]
+    if not is_installed(provider.library):
+        raise MissingKeyError(
+            f"The model `{model}` needs `api_key=` (of Vertex AI's express mode), or "
+            f"`pip install 'rlm_jupyter[{provider.extra}]'` for Google Cloud credentials."
+        )
+    return GoogleToken()
 
 
 def _bound_told(said: str, sent: Mapping[str, object]) -> int | None:

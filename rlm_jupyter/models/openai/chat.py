@@ -29,7 +29,7 @@ from rlm_jupyter.models.openai.chat_messages import sendable, with_parts
 from rlm_jupyter.models.openai.chat_replies import Reply, WireError, parse_any_json
 from rlm_jupyter.models.openai.decoding_choice import DecodingChoice
 from rlm_jupyter.models.openai.dialect import NEW_LIMIT, OLD_LIMIT, Dialect, check_parameters
-from rlm_jupyter.models.openai.failures import Failure, Kind, error_of, failure_of
+from rlm_jupyter.models.openai.failures import KEY_WORDS, Failure, Kind, error_of, failure_of
 from rlm_jupyter.models.openai.mask_keys import public_url, quote, quoted
 from rlm_jupyter.models.openai.media_refusals import of_media
 from rlm_jupyter.models.openai.network_environment import dead_proxy, proxy_for
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from openai import AsyncOpenAI
 
+    from rlm_jupyter.models.credentials.authorizer import Authorizer
     from rlm_jupyter.models.decoding import DecodingHelps, TurnDecoding
     from rlm_jupyter.models.local.discovery import LocalServer
     from rlm_jupyter.models.openai.wire import Response, Wire, WireChoice
@@ -76,6 +77,7 @@ class OpenAIChat:
         timeout: the most seconds of silence, before the reply and within it; None: 300, and for a server on this
             machine, before the reply, as many more as a slow machine takes to read a prompt of that length.
         retry: how often a request is tried.
+        authorizer: in the place of a key, what makes the headers by which the server knows who asks.
 
     Attributes:
         decoding: what the server is to do so that an agent's reply is one block of code; None: what a server on this
@@ -103,8 +105,9 @@ class OpenAIChat:
         price: Price | None = None,
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
+        authorizer: Authorizer[Any] | None = None,
     ) -> None:
-        if client is None and not api_key:
+        if client is None and authorizer is None and not api_key:
             raise MissingKeyError(
                 f"The model `{model}` needs `api_key=` (any text, where its server needs none)."
             )
@@ -122,8 +125,11 @@ class OpenAIChat:
         self._url = SecretStr(_checked_url(url or OPENAI_URL))
         plain = "extra_query" not in self.parameters
         self._public_url = public_url(self._url.get_secret_value())
-        self._headers = key_headers(provider, self._key, wire=self.wire)
-        self._wires: WireChoice = Wires(self._headers, self._url, self.timeout, client, plain=plain)
+        self._authorizer = authorizer
+        self._headers = {} if authorizer else key_headers(provider, self._key, wire=self.wire)
+        self._wires: WireChoice = Wires(
+            self._headers, self._url, self.timeout, client, plain=plain, authorizer=authorizer
+        )
         self._dialect = Dialect.of(self.base_url, provider, model, self.wire)
         self._server = server_queue(self._url.get_secret_value())
         self._price = price
@@ -276,6 +282,7 @@ class OpenAIChat:
             with self._work(messages, body, bill.ratio, silence):
                 async with silence, self._posted(wire, fields, silence.longest, request) as response:
                     begun = True
+                    self._note_accepted()
                     await self._receive(response, reply, on_delta, silence.heard)
                     reply.cost = cost_in_headers(response.headers) if reply.cost is None else reply.cost
         except WireError as error:
@@ -302,6 +309,10 @@ class OpenAIChat:
         if failure is not None and failure.kind is Kind.UNREACHABLE:
             failure = self._blame_proxy(failure)
         return failure or reply
+
+    def _note_accepted(self) -> None:
+        if self._authorizer is not None:
+            self._authorizer.accept()
 
     # What differs where a server speaks another protocol.
 
@@ -382,7 +393,13 @@ class OpenAIChat:
 
     async def _error(self, failure: Failure, bill: Bill) -> ModelError:
         said = quote(failure.text, *self._secrets())
-        error = error_of(failure, model=self.name, url=self.base_url, said=said, sent=bill.attempts)
+        authorizer = self._authorizer
+        key = (
+            KEY_WORDS
+            if authorizer is None
+            else (authorizer.title, f"May they use this model? {authorizer.hint}")
+        )
+        error = error_of(failure, model=self.name, url=self.base_url, said=said, sent=bill.attempts, key=key)
         if failure.kind in (Kind.MODEL, Kind.ADDRESS):
             error = await self._model_error(failure, said) or error
         # What the failed requests cost, for the ledger: `errors.ModelError` is raised by others without it.
@@ -392,7 +409,8 @@ class OpenAIChat:
     def _secrets(self) -> tuple[str, ...]:
         """Returns what must not be shown of what the provider says."""
         values = (value for name, value in self._headers.items() if name != "anthropic-version")
-        return (self._key.get_secret_value(), *(value.get_secret_value() for value in values))
+        fresh = () if self._authorizer is None else self._authorizer.secrets
+        return (self._key.get_secret_value(), *(value.get_secret_value() for value in values), *fresh)
 
     async def _model_error(self, failure: Failure, said: str) -> ModelError | None:
         """Returns which models there are; None if the address is to blame, where no models are listed either."""

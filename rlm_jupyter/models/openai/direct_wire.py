@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     import aiohttp
     from pydantic import SecretStr
 
+    from rlm_jupyter.models.credentials.authorizer import Authorizer
+
 _IDLE_SECONDS: Final = 15.0
 _CONNECTIONS: Final = 1000
 _MOST_REFUSAL: Final = 1 << 16
 _ERRORS: Final = 400
+_REDIRECTIONS: Final = 300
 _LARGE: Final = 1 << 20
 """Bytes of a request from which on it is sent in pieces."""
 _ACCOUNT: Final = {"OPENAI_ORG_ID": "OpenAI-Organization", "OPENAI_PROJECT_ID": "OpenAI-Project"}
@@ -66,10 +69,15 @@ class DirectWire:
     Args:
         headers: by which the server knows who asks.
         url: of the server, with neither a password nor a query.
+        authorizer: of headers that each request has of its own. No redirection is then followed: they hold for this
+            server alone.
     """
 
-    def __init__(self, headers: Mapping[str, SecretStr], url: SecretStr) -> None:
+    def __init__(
+        self, headers: Mapping[str, SecretStr], url: SecretStr, authorizer: Authorizer[Any] | None = None
+    ) -> None:
         self._own_headers = headers
+        self._authorizer = authorizer
         self._url = url.get_secret_value().rstrip("/")
         parts = urlsplit(self._url)
         self._server = f"{parts.scheme}://{parts.netloc}"
@@ -84,21 +92,23 @@ class DirectWire:
         Raises:
             RefusedError: the status says so.
             SetupError: the certificates that the environment names cannot be loaded.
+            ModelError: of the authorizer.
         """
         extra = cast("Mapping[str, str | None]", fields.pop("extra_headers", None) or {})
         text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         body = text.encode("utf-8", "replace")
-        headers = {**self._headers(), "Content-Type": "application/json"} | {
-            name: str(value) for name, value in extra.items() if value is not None
-        }
+        own = {**self._headers(), "Content-Type": "application/json"}
+        headers = own | {name: str(value) for name, value in extra.items() if value is not None}
+        headers |= await self._authorized("POST", self._url + path, body)
         async with self._session().post(
-            self._url + path,
+            self._address(path),
             # A stream is sent in pieces, so that other requests go on meanwhile: aiohttp sends bytes at one time.
             data=body if len(body) < _LARGE else io.BytesIO(body),
             headers=headers,
+            allow_redirects=self._authorizer is None,
             timeout=_time_out(seconds),
         ) as response:
-            if response.status >= _ERRORS:
+            if response.status >= (_ERRORS if self._authorizer is None else _REDIRECTIONS):
                 raise RefusedError(
                     response.status, response.headers.copy(), await _beginning(response, _MOST_REFUSAL)
                 )
@@ -111,8 +121,9 @@ class DirectWire:
             RefusedError: it is not there, or elsewhere: the key does not go along to where a redirection leads.
             WireError: it is too large.
         """
+        headers = self._headers() | await self._authorized("GET", url, b"")
         async with self._session().get(
-            url, headers=self._headers(), allow_redirects=False, timeout=_time_out(CONNECT_SECONDS)
+            url, headers=headers, allow_redirects=False, timeout=_time_out(CONNECT_SECONDS)
         ) as response:
             if response.status != 200:  # noqa: PLR2004 - HTTP's own number
                 raise RefusedError(response.status, response.headers.copy(), b"")
@@ -130,6 +141,17 @@ class DirectWire:
         account = {header: os.environ[name] for name, header in _ACCOUNT.items() if os.environ.get(name)}
         # Accounts are OpenAI's; who is asked with a header of another name has none.
         return {"Accept": "application/json", **own, **(account if "Authorization" in own else {})}
+
+    async def _authorized(self, method: str, url: str, body: bytes) -> dict[str, str]:
+        return {} if self._authorizer is None else await self._authorizer.headers(method, url, body)
+
+    def _address(self, path: str) -> Any:
+        """Returns where a request goes; one that is signed goes to the very letters of which the signature was made."""
+        if self._authorizer is None:
+            return self._url + path
+        from yarl import URL
+
+        return URL(self._url + path, encoded=True)
 
     def _session(self) -> aiohttp.ClientSession:
         kept = _kept.get(asyncio.get_running_loop())

@@ -45,6 +45,8 @@ _NOT_CONNECTED: Final = frozenset(
 
 
 _ENDPOINT: Final = re.compile(r"/(?:chat/completions|completions|responses|messages|models)/*$")
+KEY_WORDS: Final = ("key", "Check the key's environment variable, and that the key may use this model.")
+"""What a provider refuses with a 401 or 403, and what to do about it."""
 _VERSION: Final = re.compile(r"/v\d+[a-z0-9]*(?:/|$)")
 _OF_REPLIES: Final = frozenset({Kind.MALFORMED, Kind.EMPTY, Kind.THOUGHTS})
 _OF_CONNECTIONS: Final = frozenset(
@@ -152,7 +154,9 @@ def _http_errors() -> tuple[type[Exception], ...]:
     return tuple(getattr(sys.modules[name], error) for name, error in names.items() if name in sys.modules)
 
 
-def error_of(failure: Failure, *, model: str, url: str, said: str, sent: int) -> ModelError:
+def error_of(
+    failure: Failure, *, model: str, url: str, said: str, sent: int, key: tuple[str, str] = KEY_WORDS
+) -> ModelError:
     """Make the exception for a failure that is final.
 
     Args:
@@ -161,7 +165,13 @@ def error_of(failure: Failure, *, model: str, url: str, said: str, sent: int) ->
         url: where it was reached, without secrets.
         said: what the provider said, without secrets; may be empty.
         sent: how many requests were sent.
+        key: what the provider knows who asks by, and what to do if that is refused.
     """
+    if failure.kind is Kind.KEY:
+        status = f" ({failure.status})" if failure.status else ""
+        return AuthenticationError(
+            f"`{url}` refused the {key[0]} for the model `{model}`{status}.{quoted(said)} {key[1]}"
+        )
     tries = "" if sent == 1 else f" after {sent} attempts"
     make = (
         _reply_error
@@ -221,11 +231,6 @@ def _refusal(  # noqa: PLR0911 - one for each kind
     quote = quoted(said)
     status = f" ({failure.status})" if failure.status else ""
     match failure.kind:
-        case Kind.KEY:
-            return AuthenticationError(
-                f"`{url}` refused the key for the model `{model}`{status}.{quote} "
-                f"Check the key's environment variable, and that the key may use this model."
-            )
         case Kind.CONTEXT:
             return ContextTooLongError(
                 f"The prompt is longer than the context window of `{model}`{status}.{quote} "

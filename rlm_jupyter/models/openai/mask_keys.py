@@ -18,7 +18,7 @@ _NO_WORDS: Final = r"(?=[^\s,;]*(?:[\d*=+/]|\.\w|[a-z][A-Z]|[A-Z]{2}[a-z]))"
 _KEY: Final = re.compile(
     r"\b(?:sk|rk|gsk|xai|hf|nvapi|csk|pplx)[-_][\w*.\-]{6,}"
     rf"|\b(?:pk|fw|tgp|r8|key)[-_]{_NO_WORDS}[\w*.\-]{{6,}}"
-    r"|\bAIza[\w*\-]{16,}"
+    r"|\bAIza[\w*\-]{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bya29\.[\w\-.]{16,}"
     rf"|(?<=Bearer ){_NO_WORDS}[^\s,;]+|(?<=Basic ){_NO_WORDS}[A-Za-z0-9+/=]{{8,}}"
 )
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]+")

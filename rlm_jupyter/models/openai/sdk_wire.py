@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from rlm_jupyter.errors import ModelError
 from rlm_jupyter.models.openai import network_environment
 from rlm_jupyter.models.openai.bounded_body import bound_body
 from rlm_jupyter.models.openai.certificates import certificates
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from pydantic import SecretStr
 
+    from rlm_jupyter.models.credentials.authorizer import Authorizer
     from rlm_jupyter.models.openai.wire import Response
 
 
@@ -30,6 +33,7 @@ class SdkWire:
         url: of the server.
         timeout: the most seconds of silence.
         given: a client of the user's own, used alone and never closed.
+        authorizer: of headers that each request has of its own; it is not asked for those of a client of the user's.
     """
 
     def __init__(
@@ -38,8 +42,10 @@ class SdkWire:
         url: SecretStr,
         timeout: float,
         given: AsyncOpenAI | None,
+        authorizer: Authorizer[Any] | None = None,
     ) -> None:
         self._own_headers = headers
+        self._authorizer = authorizer
         self._url = url
         self._timeout = timeout
         self._given = given
@@ -66,7 +72,9 @@ class SdkWire:
         }
         stream: Any = bool(fields.get("stream"))  # some APIs say so in the path, and not in the body
         client = self._clients.here(self._make)
-        response: Any = await client.post(path, cast_to=object, body=fields, options=options, stream=stream)
+        response: Any = await _unwrapped(
+            client.post(path, cast_to=object, body=fields, options=options, stream=stream)
+        )
         try:
             yield response
         finally:
@@ -108,6 +116,21 @@ class SdkWire:
             own.setdefault("Authorization", openai.Omit())
         return {"X-Stainless-Raw-Response": "stream", **own}
 
+    async def _authorize(self, request: Any) -> None:
+        """Add the headers that one request has of its own, as it is about to be sent.
+
+        Raises:
+            WireError: a redirection leads to another server, for which they do not hold.
+        """
+        if self._authorizer is None:
+            return
+        here = urlsplit(self._url.get_secret_value())
+        there = urlsplit(str(request.url))
+        if (here.scheme, here.hostname, here.port) != (there.scheme, there.hostname, there.port):
+            raise WireError("a redirection to another server")
+        made = await self._authorizer.headers(request.method, str(request.url), request.content)
+        request.headers.update(made)
+
     def _make(self) -> AsyncOpenAI:
         import openai
 
@@ -124,9 +147,22 @@ class SdkWire:
                 proxy=_proxy(self._url.get_secret_value()),
                 # The HTTP library would set up every proxy of the environment, those too that do not apply here.
                 trust_env=False,
-                event_hooks={"request": [refuse_early_answers], "response": [bound_body]},
+                event_hooks={"request": [refuse_early_answers, self._authorize], "response": [bound_body]},
             ),
         )
+
+
+async def _unwrapped(response: Any) -> Any:
+    """Await a response; what `_authorize` raised is raised as it was, and not as a lost connection."""
+    import openai
+
+    try:
+        return await response
+    except openai.APIConnectionError as error:
+        if not isinstance(error.__cause__, (ModelError, WireError)):
+            raise
+        cause = error.__cause__
+    raise cause
 
 
 def _time_out(seconds: float) -> Any:

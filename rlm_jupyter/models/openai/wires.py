@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rlm_jupyter.models.openai import network_environment
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from pydantic import SecretStr
 
+    from rlm_jupyter.models.credentials.authorizer import Authorizer
     from rlm_jupyter.models.openai.wire import Wire
 
 
@@ -29,6 +30,7 @@ class Wires:
         timeout: the most seconds of silence.
         given: a client of the user's own, never closed.
         plain: whether requests have nothing but a body and headers.
+        authorizer: of headers that each request has of its own.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class Wires:
         given: AsyncOpenAI | None,
         *,
         plain: bool,
+        authorizer: Authorizer[Any] | None = None,
     ) -> None:
         self._headers, self._url, self._timeout, self._given = headers, url, timeout, given
+        self._authorizer = authorizer
         parts = urlsplit(url.get_secret_value())
         self._direct = plain and given is None and "@" not in parts.netloc and not parts.query
         self._wire: Wire | None = None
@@ -57,11 +61,11 @@ class Wires:
             if self._direct and network_environment.proxy_for(url) is None:
                 from rlm_jupyter.models.openai.direct_wire import DirectWire
 
-                self._wire = DirectWire(self._headers, self._url)
+                self._wire = DirectWire(self._headers, self._url, self._authorizer)
             else:
                 from rlm_jupyter.models.openai.sdk_wire import SdkWire
 
-                self._wire = SdkWire(self._headers, self._url, self._timeout, self._given)
+                self._wire = SdkWire(self._headers, self._url, self._timeout, self._given, self._authorizer)
         return self._wire
 
     async def aclose(self) -> None:
