@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 CODES = {
     "How many lines?": "FINAL(sum(1 for _ in open(context)))",
-    "Markup?": f"FINAL({HOSTILE!r})",
+    "Markup?": f"print(open(context).read())\nFINAL({HOSTILE!r})",
     "Mine?": "FINAL(open(context).read())",
     "Slow?": "import time\nwhile True: time.sleep(0.1)",
 }
