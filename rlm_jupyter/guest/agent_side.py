@@ -27,6 +27,7 @@ from .clean_tables import clean_table, join_tables
 from .code_table import parse_code
 from .context_functions import ContextFunctions
 from .data_outline import outline_data
+from .dspy_lm.import_hook import DspyImport
 from .missing_imports import MissingImports
 from .pending_calls import Call, Failed
 from .table_queries import connect
@@ -71,6 +72,7 @@ class Guest(Words):
         self.imports = MissingImports(shell.user_ns, self.cell)
         functions = ContextFunctions(shell.user_ns, self.context_functions(), self._bind_free)
         shell.ast_transformers += [self.cell, self.imports, functions]
+        sys.meta_path.insert(0, DspyImport(self._ask))
         shell.events.register("pre_run_cell", self.bind_words)
         shell.events.register("post_run_cell", self.cell_ended)
 
