@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from .data_outline import outline_data
 from .dspy_lm.import_hook import DspyImport
 from .missing_imports import MissingImports
 from .pending_calls import Call, Failed
+from .shell.shell_cells import ShellCells
 from .table_queries import connect
 from .text_labels import label_texts
 from .text_lines import find_lines, other_lines, parse_lines
@@ -193,6 +195,9 @@ class Guest(Words):
             self.variables.rows = int(self.settings.get("rows", self.variables.rows))
             if self.settings.get("skills"):
                 self.variables.words["load_skill"] = self.load_skill
+            if body.get("bash"):
+                data = partial(self.shell.user_ns.get, "context")
+                ShellCells(data, body["bash"].get("refused")).register(self.shell)
             for link, target in (body.get("links") or {}).items():
                 with suppress(OSError):  # a retained kernel has it already
                     Path(link).symlink_to(target)
