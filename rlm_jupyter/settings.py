@@ -264,6 +264,7 @@ class Settings(BaseModel):
     skills: tuple[Any, ...] = _setting("skills")
     planning: int | None = _setting("planning")
     context_functions: bool = _setting("context_functions")
+    bash: bool = _setting("bash")
     recursion_guard: bool = _setting("recursion_guard")
     strong_model: Any = _setting("strong_model")
     strong_after: int = _setting("strong_after")

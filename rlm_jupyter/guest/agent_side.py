@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from .clean_tables import clean_table, join_tables
 from .code_table import parse_code
 from .context_functions import ContextFunctions
 from .data_outline import outline_data
+from .dspy_lm.import_hook import DspyImport
 from .missing_imports import MissingImports
 from .pending_calls import Call, Failed
+from .shell.shell_cells import ShellCells
 from .table_queries import connect
 from .text_labels import label_texts
 from .text_lines import find_lines, other_lines, parse_lines
@@ -71,6 +74,7 @@ class Guest(Words):
         self.imports = MissingImports(shell.user_ns, self.cell)
         functions = ContextFunctions(shell.user_ns, self.context_functions(), self._bind_free)
         shell.ast_transformers += [self.cell, self.imports, functions]
+        sys.meta_path.insert(0, DspyImport(self._ask))
         shell.events.register("pre_run_cell", self.bind_words)
         shell.events.register("post_run_cell", self.cell_ended)
 
@@ -191,6 +195,9 @@ class Guest(Words):
             self.variables.rows = int(self.settings.get("rows", self.variables.rows))
             if self.settings.get("skills"):
                 self.variables.words["load_skill"] = self.load_skill
+            if body.get("bash"):
+                data = partial(self.shell.user_ns.get, "context")
+                ShellCells(data, body["bash"].get("refused")).register(self.shell)
             for link, target in (body.get("links") or {}).items():
                 with suppress(OSError):  # a retained kernel has it already
                     Path(link).symlink_to(target)

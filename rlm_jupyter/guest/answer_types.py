@@ -72,21 +72,21 @@ def read_schema(schema: Any) -> tuple[dict[str, Any] | None, Callable[[Any], Any
             f"`schema` must be a JSON Schema or a type that has one, and `{schema!r:.80}` has none: "
             f"{str(error).splitlines()[0]:.200} To hand data to a sub-agent, use `rlm_query(question, data)`."
         ) from None
-    return _without_look_around(found), lambda value: _as_typed(value, adapter)
+    return without_look_around(found), lambda value: _as_typed(value, adapter)
 
 
-def _without_look_around(schema: Any) -> Any:
+def without_look_around(schema: Any) -> Any:
     """Leave out patterns that the notebook does not match, as pydantic has one for `Decimal`.
 
     The notebook refuses them, since only an engine that backtracks knows look-around; the type itself is checked
     here, where the answer arrives.
     """
     if isinstance(schema, list):
-        return [_without_look_around(item) for item in schema]
+        return [without_look_around(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     return {
-        name: _without_look_around(item)
+        name: without_look_around(item)
         for name, item in schema.items()
         if not (name == "pattern" and isinstance(item, str) and _LOOK_AROUND.search(item))
     }

@@ -202,6 +202,14 @@ _AGENTS = (
         flags=("--context-functions",),
     ),
     _setting(
+        "bash",
+        "flag",
+        False,
+        "Whether a block of a reply that is marked as `bash` or `sh` is run by bash, in the agent's sandbox only. See "
+        "docs/sandbox.md.",
+        flags=("--bash",),
+    ),
+    _setting(
         "planning",
         "integer",
         None,

@@ -75,6 +75,11 @@ def check_start(settings: Settings, question: object, on_event: object = None) -
         KernelStartError: the kernelspec or the sandbox is not there.
     """
     _check_question(question, on_event)
+    if settings.bash and settings.sandbox.mode == "none":
+        raise ConfigError(
+            "`bash` runs scripts of a model, which need the sandbox, and the sandbox is `none`: choose another mode, "
+            "or leave `bash` out."
+        )
     check_launch(settings.kernel, settings.sandbox.mode)
     return check_log_dir(settings.sandbox, settings.log_dir)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from rlm_jupyter.engine.agent.bash_words import BASH_WORDS
 from rlm_jupyter.tools.skills.skill import skills_prompt
 
 if TYPE_CHECKING:
@@ -37,4 +38,5 @@ def offered_text(tools: str | None, settings: Settings, skills: Mapping[str, Ski
         skills: of the run, by name.
     """
     functions = CONTEXT_WORDS if settings.context_functions else None
-    return "\n".join(part for part in (tools, functions, skills_prompt(skills)) if part) or None
+    scripts = BASH_WORDS if settings.bash else None
+    return "\n".join(part for part in (tools, functions, scripts, skills_prompt(skills)) if part) or None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.engine.agent import kernel_checkpoints
+from rlm_jupyter.engine.agent.bash_words import refusal
 from rlm_jupyter.engine.agent.sandbox_notes import sandbox_notifier
 from rlm_jupyter.engine.agent_requests.answer_refusals import install_checks
 from rlm_jupyter.engine.agent_requests.tool_calls import install_tools
@@ -135,6 +136,7 @@ async def configure(agent: Agent, kernel: AgentKernel) -> None:
             "leaf": agent.leaf and agent.services.settings.sub_calls and agent.services.settings.sub_agents,
             "words": agent.services.words(agent),
             "links": dict(agent.services.links),
+            "bash": {"refused": refusal(kernel.confinement)} if agent.services.settings.bash else None,
         },
     )
 

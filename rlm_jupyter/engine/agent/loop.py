@@ -34,7 +34,7 @@ from rlm_jupyter.engine.agent.sandbox_notes import allowed_and_hidden
 from rlm_jupyter.engine.agent.sub_settings import instructions_of, prompt_of
 from rlm_jupyter.engine.agent_requests.dispatch import AgentCalls
 from rlm_jupyter.engine.reply.blank_reply import ONLY_THOUGHTS, shown_reply
-from rlm_jupyter.engine.reply.parse import parse_reply
+from rlm_jupyter.engine.reply.parse import parse_completion
 from rlm_jupyter.errors import (
     AgentFailedError,
     ContextTooLongError,
@@ -278,7 +278,7 @@ class AgentLoop(Agent):
         escalate(self)
         await planning.plan(self, self._tails, self._last_words())
         completion = await self._ask_for_turn()
-        reply = parse_reply(completion.text, finish_reason=completion.finish_reason)
+        reply = parse_completion(completion, shell=self.services.settings.bash)
         if reply.text is not None:
             reply = await decide(reply, await self._kernel())
         reply = self.guidance.read(reply)

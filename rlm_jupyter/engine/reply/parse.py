@@ -20,11 +20,13 @@ from rlm_jupyter.engine.reply.imitation import find_imitation, imitation_at
 from rlm_jupyter.engine.reply.ipython_lines import is_cell_magic
 from rlm_jupyter.engine.reply.prose_calls import FinalCall, final_calls, is_call, is_final_call, meant_calls
 from rlm_jupyter.engine.reply.python_syntax import SyntaxChecker, does_something
+from rlm_jupyter.engine.reply.scripts import with_scripts
 from rlm_jupyter.engine.reply.thinking import begins_with_mark, without_last_tokens
 from rlm_jupyter.models.openai.chat_replies import clean_text, is_blank
 
 if TYPE_CHECKING:
     from rlm_jupyter.engine.reply.answer_text import UncertainText
+    from rlm_jupyter.models.base import Completion
 
 _CUT = frozenset({"length", "max_tokens", "content_filter"})
 """Finish reasons that say that the model had not finished."""
@@ -68,12 +70,13 @@ class Reply:
     text: UncertainText | None = None
 
 
-def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
+def parse_reply(text: str, *, finish_reason: str = "stop", shell: bool = False) -> Reply:
     """Find the code to run in a reply.
 
     Args:
         text: the reply, as the model sent it.
         finish_reason: why it ended; after ``"length"`` a block without a closing fence is not run.
+        shell: whether blocks of a shell are code too; they become cells that begin with `%%bash`.
 
     Returns:
         The blocks, or the problem to tell the model; never both, never neither.
@@ -85,6 +88,8 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
     text = without_last_tokens(clean_text(text))
     checker = SyntaxChecker()
     found = scan(text, cut=cut, checker=checker)
+    if shell:
+        found = with_scripts(found, cut=cut)
     prose, thinking = found.prose.strip(), found.thinking.strip()
     codes = tuple(block.code for block in found.blocks if block.kind == "code")
     if not cut and (whole := _whole_code(text[found.thought_end :])):
@@ -108,6 +113,11 @@ def parse_reply(text: str, *, finish_reason: str = "stop") -> Reply:
     if answer.code is not None:
         return Reply((answer.code,), None, answer.notices, prose, thinking, answer.text)
     return Reply((), answer.problem or _problem(text, found, finish_reason), (), prose, thinking)
+
+
+def parse_completion(completion: Completion, *, shell: bool) -> Reply:
+    """Find the code to run in a completion; see `parse_reply`."""
+    return parse_reply(completion.text, finish_reason=completion.finish_reason, shell=shell)
 
 
 def _whole_code(text: str) -> str | None:

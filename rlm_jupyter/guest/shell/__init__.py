@@ -1,0 +1,1 @@
+"""Cells of an agent that bash runs, where the setting `bash` is on. Runs in an agent's kernel."""
