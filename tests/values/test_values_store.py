@@ -252,8 +252,11 @@ def test_what_cannot_change_is_let_go_and_made_anew(value):
     assert descriptors() == before
 
 
-@pytest.mark.parametrize("value", ["x" * LARGE_TEXT, b"\xff" * LARGE_TEXT])
-def test_a_large_text_that_is_the_same_bytes_anywhere_is_encoded_only_when_that_is_needed(value):
+@pytest.mark.parametrize(
+    "unit", ["x", b"\xff"], ids=["text", "bytes"]
+)  # a long text would be in the test's name
+def test_a_large_text_that_is_the_same_bytes_anywhere_is_encoded_only_when_that_is_needed(unit):
+    value = unit * LARGE_TEXT
     with Buffer.encode(value, late=True) as data:
         assert (data.released, data.size, data.text is value) == (True, LARGE_TEXT, True)
         assert os.fstat(data.fd).st_size < 200
