@@ -35,6 +35,12 @@ _TWO: Final = re.compile(
     r"|\b(?:which|what|who) (?:people|children|staff|men|women|series|criteria|alumni)\b|\bwhen (?:were|are)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_OPEN: Final = re.compile(
+    r"\bwhich \w+ (?:ha[sd]|is|was|sold|made|wrote|bought|ordered|got) (?:\w+ )?"
+    r"(?:at least|at most|more than|less than|fewer than|exactly|no)\b",
+    re.IGNORECASE,
+)
+"""What any number of things may fulfil."""
 _LIMIT: Final = re.compile(
     r"\b(?:at least|at most|more than|less than|fewer than|exactly|of the)\s+(?:\w+ )?\w+ \w+s\b"
 )
@@ -47,7 +53,9 @@ def asks_in_parts(question: str) -> bool:
         question: verbatim.
     """
     return any(
-        _EACH.search(sentence) is not None or _TWO.search(_LIMIT.sub(" ", sentence)) is not None
+        _EACH.search(sentence) is not None
+        or _OPEN.search(sentence) is not None
+        or _TWO.search(_LIMIT.sub(" ", sentence)) is not None
         for sentence in _SENTENCE.split(question[:_READ])
         if _ASKS.search(sentence)
     )

@@ -164,8 +164,11 @@ def _unused_flags(code: str, table: str, flags: Sequence[tuple[str, bool]]) -> I
 
 
 def _computes(tree: ast.Module) -> bool:
-    """Returns whether code selects or counts something, and does not only print or answer."""
-    return any(
-        isinstance(node, (ast.Assign, ast.AugAssign)) and not isinstance(node.value, ast.Constant)
-        for node in ast.walk(tree)
-    )
+    """Returns whether code selects or counts something, and does not only print, answer, or add a column."""
+    shows = any(isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant) for node in tree.body)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Assign, ast.AugAssign)) and not isinstance(node.value, ast.Constant):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if shows or any(not isinstance(target, ast.Subscript) for target in targets):
+                return True
+    return False
