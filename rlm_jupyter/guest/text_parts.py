@@ -34,21 +34,31 @@ def grep(data: Any, pattern: Any, most: int = 50, ignore_case: bool = False) -> 
         Tuples `(start, end, line)` with ``text[start:end] == line``, so that `cite(text, start, end)` cites it; of a
         list or dict `(key, start, end, line)`.
     """
-    expression = re.compile(pattern, re.IGNORECASE) if ignore_case else re.compile(pattern)
+    flags = re.IGNORECASE if ignore_case else 0
+    if isinstance(pattern, re.Pattern):
+        expression = re.compile(pattern.pattern, pattern.flags | flags)
+    else:
+        expression = re.compile(pattern, flags)
     found: list[Any] = []
     for key, text in _texts_of(data):
-        behind = -1
+        behind, cut = 0, False
         for match in expression.finditer(text):
-            if match.start() < behind:
+            at = match.start()
+            # The end of a line belongs to it: what is found there is in the line that was returned.
+            if at < behind or (at == behind and at and not cut):
                 continue
             if len(found) >= most:
                 return found
-            start = text.rfind("\n", 0, match.start()) + 1
-            end = text.find("\n", match.start())
-            behind = end = len(text) if end < 0 else end
-            if end - start > _LONGEST:
-                start = max(start, match.start() - _LONGEST // 2)
-                behind = end = min(end, start + _LONGEST)
+            start = text.rfind("\n", max(0, at - _LONGEST), at) + 1
+            end = text.find("\n", at, at + _LONGEST)
+            known = start > 0 or at <= _LONGEST
+            if known and (end if end >= 0 else len(text)) - start <= _LONGEST:
+                end, cut = (end if end >= 0 else len(text)), False
+            else:
+                start = max(start, at - _LONGEST // 2)
+                end = start + _LONGEST if end < 0 else min(end, start + _LONGEST)
+                end, cut = min(end, len(text)), True
+            behind = end
             found.append((*key, start, end, text[start:end]))
     return found
 

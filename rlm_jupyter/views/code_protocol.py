@@ -28,6 +28,8 @@ class CodeText(TypedDict):
     """The code behind an answer."""
 
     source: str
+    cell: str
+    """What is put into a cell: in a function where it would bind a variable of the notebook; empty for no room."""
     cut: int
     """Characters at its end that are not here."""
     verdict: Literal["reproduced", "differs", "failed", "not tried"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rlm_jupyter.errors import ConfigError
-from rlm_jupyter.views.code_view import code_text
+from rlm_jupyter.views.code_view import cell_text, code_text
 from rlm_jupyter.views.widget_commands import Reply, RunFace, failure
 
 if TYPE_CHECKING:
@@ -23,10 +23,13 @@ class CodeRequests:
 
     Args:
         run: finds the run; raises `RLMError` if it is gone.
+        namespace: the notebook's variables, of which a cell must bind none anew; None for none.
     """
 
-    def __init__(self, run: Callable[[], RunFace]) -> None:
+    def __init__(self, run: Callable[[], RunFace], namespace: Mapping[str, Any] | None = None) -> None:
         self._run = run
+        self._namespace = namespace
+        self._code: AnswerCode | None = None
         self._lock = threading.Lock()
         self._waiting: list[tuple[Mapping[str, Any], Reply]] = []
         self._made: CodeText | None = None
@@ -50,13 +53,13 @@ class CodeRequests:
                 if len(self._waiting) > 1:
                     return
         if made is not None:
-            reply(_answer(message, made))
+            reply(self._answer(message, made))
             return
         # A daemon: a proof that takes long must not keep the notebook's kernel from shutting down.
         threading.Thread(target=self._work, name="rlm-code", daemon=True).start()
 
     def _work(self) -> None:
-        made, error = None, None
+        code, made, error = None, None, None
         try:
             code = _code_of(self._run())
             made = code_text(code)
@@ -65,9 +68,19 @@ class CodeRequests:
         with self._lock:
             waiting, self._waiting = self._waiting, []
             # What could not be tried may be possible later.
+            self._code = code
             self._made = made if made is not None and made["verdict"] != "not tried" else None
         for message, reply in waiting:
-            reply(failure(message, error) if made is None and error is not None else _answer(message, made))
+            reply(
+                failure(message, error) if made is None and error is not None else self._answer(message, made)
+            )
+
+    def _answer(self, message: Mapping[str, Any], made: CodeText | None) -> dict[str, Any]:
+        """Returns the message with the code; a cell of it for the variables that the notebook has now."""
+        code, names = self._code, list(self._namespace or ())
+        if made is not None and code is not None:
+            made = {**made, "cell": cell_text(code, made, names)}
+        return {"kind": "code", "request": message.get("request"), "code": made}
 
 
 def _code_of(run: RunFace) -> AnswerCode:
@@ -75,7 +88,3 @@ def _code_of(run: RunFace) -> AnswerCode:
     if method is None:
         raise ConfigError(f"Run `{run.id}` has no code behind its answer.")
     return method()
-
-
-def _answer(message: Mapping[str, Any], made: CodeText | None) -> dict[str, Any]:
-    return {"kind": "code", "request": message.get("request"), "code": made}

@@ -11,6 +11,8 @@ from rlm_jupyter.views.code_secrets import without_secrets
 from rlm_jupyter.views.widget_messages import MAX_BYTES, json_size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rlm_jupyter.answer_code.answer_code import Step
     from rlm_jupyter.answer_code.answer_parts import Key
     from rlm_jupyter.events.levels import Level
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 _SOURCE = 0.55
 """Share of the room that the text may take."""
+_CELL = 0.05
+"""Share of the room that is kept for the code as a cell."""
 _DETAIL = 300
 _LABEL = 120
 _FLOW = 160
@@ -40,6 +44,7 @@ def code_text(code: AnswerCode, *, max_bytes: int = MAX_BYTES) -> CodeText:
     source, cut = _fitted(clean(shown), int(max_bytes * _SOURCE))
     made: CodeText = {
         "source": source,
+        "cell": "",
         "cut": cut,
         "verdict": code.verdict,
         "detail": one_line("; ".join(filter(None, detail)), _DETAIL),
@@ -49,7 +54,8 @@ def code_text(code: AnswerCode, *, max_bytes: int = MAX_BYTES) -> CodeText:
         "left_out": 0,
         "parts": {},
     }
-    room = max_bytes - json_size(made) - _ENVELOPE
+    of_cell = json_size(source) if json_size(source) < _CELL * max_bytes else 0
+    room = max_bytes - json_size(made) - of_cell - _ENVELOPE
     groups = _groups(code.steps, code.root)
     sent: dict[int, int] = {}
     for group in groups:
@@ -63,6 +69,19 @@ def code_text(code: AnswerCode, *, max_bytes: int = MAX_BYTES) -> CodeText:
     made["left_out"] = sum(not any(at in sent for at in group) for group in groups)
     _add_parts(made, code, sent, room)
     return made
+
+
+def cell_text(code: AnswerCode, made: CodeText, taken: Iterable[str], *, max_bytes: int = MAX_BYTES) -> str:
+    """Returns the code as a cell that binds none of some names; empty if that has no room.
+
+    Args:
+        code: the code.
+        made: what the page is sent of it.
+        taken: names of the notebook's variables.
+        max_bytes: of all of it as JSON.
+    """
+    cell = clean(without_secrets(code.cell(taken)))
+    return "" if made["cut"] or json_size(made) + json_size(cell) > max_bytes else cell
 
 
 def kept_code(code: AnswerCode | None, level: Level) -> AnswerCode | None:

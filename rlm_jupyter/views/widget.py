@@ -94,7 +94,7 @@ class RunWidget(anywidget.AnyWidget):
         )
         if replay is not None:
             self._show_moment({"position": _END})
-        self._code = CodeRequests(lambda: self._run)
+        self._code = CodeRequests(lambda: self._run, namespace)
         self._commands = Commands(lambda: self._run, namespace, main.soon)
         super().__init__()
         self.on_msg(self._receive)

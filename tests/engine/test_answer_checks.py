@@ -2,6 +2,7 @@
 
 import pytest
 
+from rlm_jupyter.engine.agent import answer_checks
 from rlm_jupyter.engine.agent.answer_checks import (
     AnswerKinds,
     answer_in_words,
@@ -194,3 +195,73 @@ def test_a_list_with_a_misread_word_is_told_as_it_would_be():
     kinds = AnswerKinds("Which alarms (such as `Z-123`) were confirmed by the night shift? List their codes.")
     assert "`FINAL(['D-137', 'D-122', 'B-455'])`" in kinds.incomplete(code, CONFIRMED, "D-123")
     assert left_out("FINAL(['D-123'])", CONFIRMED, "D-123") is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How many orders are there per region?",
+        "How many orders does each customer have?",
+        "Which users complained, and how many times each?",
+        "How many orders were placed by month?",
+        "How many of the orders are late and how many are on time?",
+        "Which region has the highest total, and what is it?",
+        "What is the mean and the median of the price?",
+        "What is the average price by category?",
+        "What is the distribution of ages?",
+        "What is the monthly revenue?",
+        "What is the top 5 of products by revenue?",
+        "Which customer spent most in each month?",
+        "Which product sold best and how much did it earn?",
+        "Who are the three best customers?",
+        "Who ordered both apples and pears?",
+        "Which people never ordered?",
+        "Which customers ordered when the shop was closed?",
+    ],
+)
+def test_several_values_are_taken_where_a_question_asks_for_parts(question):
+    for about in (LIST, TABLE, {"type": "tuple", "length": 2}, {"type": "Series", "shape": [5]}):
+        assert AnswerKinds(question).refuse("FINAL(x)", {"x": about}) is None
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Each line has a date and a user. Which user wrote most?",
+        "How many users have at least 2 orders?",
+        "How many alarms were confirmed by the night shift?",
+        "Who wrote the most lines?",
+        "When did it begin?",
+    ],
+)
+def test_one_thing_is_still_asked_for_where_the_words_of_parts_stand_elsewhere(question):
+    assert AnswerKinds(question).refuse("FINAL(x)", {"x": LIST})
+
+
+def test_a_judgement_need_not_have_been_shown():
+    for answer in ("'Yes'", "'no'", "True", "False", "None", "'No'", "'neither'"):
+        assert unseen_words(f"FINAL({answer})", SHOWN) is None
+    assert unseen_words("FINAL('No, Weber')", SHOWN) == "Weber"
+
+
+def test_lines_of_another_than_the_question_names_are_not_left_out():
+    visits = "Bob visited Paris.\nBob visited Rome.\nAlice visited Berlin.\n"
+    kinds = AnswerKinds("Which cities did Bob visit? List them.")
+    assert kinds.incomplete("FINAL(['Paris', 'Rome'])", visits) is None
+    assert "'Rome'" in kinds.incomplete("FINAL(['Paris'])", visits)
+
+
+def test_many_lines_of_one_form_are_compared_once(monkeypatch):
+    lines = [f"Alarm {' '.join(f'A-{n}' for n in range(20))} at B-{line}" for line in range(200)]
+    answer = [f"A-{n}" for n in range(20)]
+    compared = []
+    alike = answer_checks._NAMES
+
+    class Counted:
+        def __getattr__(self, name):
+            compared.append(name)
+            return getattr(alike, name)
+
+    monkeypatch.setattr(answer_checks, "_NAMES", Counted())
+    left_out(f"FINAL({answer!r})", "\n".join(lines))
+    assert len(compared) <= 1000

@@ -1,10 +1,12 @@
 """A plain call over passages: which are sent, that the rest is said not to be read, and what is refused."""
 
+import json
+
 import pandas as pd
 import pytest
 from run_parts import asking
 
-from rlm_jupyter import ConfigError
+from rlm_jupyter import RLM, ConfigError
 from rlm_jupyter.engine.plain import passages
 from rlm_jupyter.models import ScriptedModel
 
@@ -92,3 +94,26 @@ def test_what_needs_a_kernel_and_other_words_are_refused(ask):
         ask(MEMOS, checks=[lambda value: True])
     with pytest.raises(ConfigError, match="'passages'"):
         ask(MEMOS, plain="some")
+
+
+def test_a_run_that_was_over_or_whose_reply_was_lost_is_resumed(ask, tmp_path):
+    first = ask(MEMOS)
+    log = first.log_path
+    sent = first.requests[0].messages
+    first.close()
+
+    def resumed(reply):
+        model = ScriptedModel([reply])
+        run = RLM(model=model, log_dir=tmp_path / "logs", cache=False).resume(str(log)).wait(120)
+        try:
+            return run.value, run.tree.plain, model.requests
+        finally:
+            run.close()
+
+    assert resumed("never asked") == ("4 May", "passages", [])
+    lines = log.read_bytes().split(b"\n")
+    end = next(at for at, line in enumerate(lines) if line and json.loads(line)["kind"] == "agent_started")
+    log.write_bytes(b"\n".join(lines[: end + 1]) + b"\n")
+    value, plain, requests = resumed("5 May")
+    assert (value, plain) == ("5 May", "passages")
+    assert [request.messages for request in requests] == [sent]

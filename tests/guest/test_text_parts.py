@@ -60,6 +60,48 @@ def test_grep_finds_whole_lines():
     assert "needle" in wide[start:end] == line
 
 
+def test_a_line_is_returned_once_where_its_end_is_found_too():
+    assert grep("foo bar\nnext", r"\s") == [(0, 7, "foo bar")]
+    assert grep("foo\n\nbar", r"o|\n") == [(0, 3, "foo"), (4, 4, "")]
+    assert grep("\nfoo", r"\n|f") == [(0, 0, ""), (1, 4, "foo")]
+
+
+def test_a_compiled_pattern_may_ignore_case_too():
+    assert [line for _, _, line in grep(TEXT, re.compile("TITLE"), ignore_case=True)] == ["# Title"]
+    assert grep("Ab", re.compile("a.b", re.VERBOSE), ignore_case=True) == []
+
+
+@pytest.mark.parametrize("size", [1999, 2000, 2001, 3999, 4001, 9000])
+def test_lines_around_the_longest_are_found_whole_or_around_the_match(size):
+    for at in (0, size // 2, size - 3):
+        line = "x" * at + "key" + "x" * (size - at - 3)
+        for text in (
+            line,
+            f"first\n{line}",
+            f"{line}\nlast",
+            f"first\n{line}\nlast",
+            f"{'y' * 5000}\n{line}\n",
+        ):
+            ((start, end, found),) = grep(text, "key")
+            assert text[start:end] == found
+            assert found == line if size <= 2000 else "key" in found and len(found) <= 2000
+
+
+def test_many_matches_in_one_long_line_take_no_scan_of_all_of_it_each():
+    text = ("x" * 3000 + "key") * 2000
+
+    class Watched(str):
+        __slots__ = ()
+        scanned = 0
+
+        def rfind(self, *given):
+            Watched.scanned += given[2] - given[1]
+            return super().rfind(*given)
+
+    assert len(grep(Watched(text), "key", most=5000)) == 2000
+    assert Watched.scanned <= 2 * len(text)
+
+
 def test_several_texts_are_told_apart_by_their_keys():
     data = {"a.txt": "one\ntwo", "b.txt": "two", "n": 3}
     assert grep(data, "two") == [("a.txt", 4, 7, "two"), ("b.txt", 0, 3, "two")]

@@ -292,6 +292,19 @@ def test_a_part_without_an_answer_is_told():
     assert out["answer"].notna().all()
 
 
+def test_partial_answers_that_are_far_too_long_are_cut_before_they_are_combined():
+    def reply(messages):
+        lines = [json.loads(line) for line in messages[-1]["content"].splitlines() if line.startswith('{"n"')]
+        return json.dumps([{"n": line["n"], "answer": f"begin{'x' * 12_000}end"} for line in lines])
+
+    model = answering(reply)
+    out = ask("reduce", tickets(1500), "Tell all.", model=model)
+    assert len(out["answer"].iloc[0]) > 12_000, out["error"].iloc[0]
+    combined = [request.messages[-1]["content"] for request in model.requests]
+    assert any('"partial_answers"' in text and "begin" in text and "end" in text for text in combined)
+    assert not any("x" * 12_000 in text for text in combined)
+
+
 # ---- of all
 
 

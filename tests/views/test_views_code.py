@@ -116,6 +116,23 @@ def test_many_pages_that_ask_at_once_are_answered_by_one_proof(browse, run):
     assert len(proofs) == 1, "what was proved is not run again"
 
 
+def test_a_cell_is_sent_that_binds_no_variable_of_the_notebook_anew(browse, run):
+    namespace = {}
+    browser = browse(example(), namespace=namespace)
+    browser.run.code = lambda: run.code(prove=False)
+    sent = browser.ask("code")["code"]
+    code = run.code(prove=False)
+    assert sent["cell"] == sent["source"] == str(code)
+    (name, *_) = sorted(code._written.cell.binds) or ["late"]
+    namespace[name] = "mine"
+    sent = browser.ask("code")["code"]
+    assert sent["source"] == str(code)
+    assert sent["cell"] == code.cell({name})
+    space = dict(namespace, orders=ORDERS)
+    exec(sent["cell"].rpartition("\n\n")[0], space)
+    assert space[name] == "mine"
+
+
 def test_what_was_not_tried_or_failed_is_made_anew_with_the_next_click(browse, run):
     browser, asked = browse(example(), namespace={}), []
 

@@ -87,7 +87,7 @@ export class CodePanel {
     }
     this.#updateState();
     for (const part of [this.#badge, this.#facts, this.#copy, this.#rows]) show(part, code !== null);
-    show(this.#insert, code !== null && code.cut === 0 && this.session.insertCell !== null);
+    show(this.#insert, code !== null && code.cell !== "" && this.session.insertCell !== null);
     if (code !== null) {
       if (code !== this.#drawn) this.#draw(code);
       show(this.#copy, code.cut === 0);
@@ -198,7 +198,7 @@ export class CodePanel {
   #put(): void {
     const { code, insertCell } = this.session;
     if (!code || !insertCell) return;
-    const done = insertCell(this.element, code.source);
+    const done = insertCell(this.element, code.cell);
     put(this.#inserted, done ? "It is in the cell below." : "This view is in no notebook.");
   }
 

@@ -560,6 +560,8 @@ export interface CodeStep {
 /** The code behind an answer. */
 export interface CodeText {
   source: string;
+  /** What is put into a cell: in a function where it would bind a variable of the notebook; empty for no room. */
+  cell: string;
   /** Characters at its end that are not here. */
   cut: number;
   verdict: "reproduced" | "differs" | "failed" | "not tried";

@@ -39,6 +39,7 @@ const SOURCE =
 
 const CODE: CodeText = {
   source: SOURCE,
+  cell: SOURCE,
   cut: 0,
   verdict: "reproduced",
   detail: "",
@@ -238,6 +239,17 @@ it("puts the code into the next cell, where the page can do that", async () => {
   page.button("To next cell")?.click();
   expect(insert).toHaveBeenCalledWith(page.find(".rlm-code-panel"), SOURCE);
   expect(texts(".rlm-card-pulled")).toEqual(["It is in the cell below."]);
+});
+
+it("puts another form of the code into the cell where the code would bind a variable anew", async () => {
+  const cell = "def answer(orders):\n    return 1\n\nanswer(orders)\n";
+  await withCode({ cell });
+  const insert = vi.fn(() => true);
+  page.session.insertCell = insert;
+  page.session.changed();
+  await frame();
+  page.button("To next cell")?.click();
+  expect(insert).toHaveBeenCalledWith(page.find(".rlm-code-panel"), cell);
 });
 
 describe("a new cell", () => {

@@ -8,10 +8,11 @@ import operator
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from rlm_jupyter.engine.agent.asked_parts import asks_in_parts
 from rlm_jupyter.engine.reply.python_syntax import parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
 _MANY: Final = frozenset(
     {"DataFrame", "Series", "list", "tuple", "set", "dict", "ndarray", "Index", "dict_keys"}
@@ -19,6 +20,7 @@ _MANY: Final = frozenset(
 _PLAIN_CALL: Final = re.compile(r"\s*(?:FINAL|Final|final)\(\s*([^\n()\"'=]{1,100}?)\s*\)\s*")
 _LONGEST_CALL: Final = 300
 _MOST_WORDS: Final = 500
+_LEAST_OF_MANY: Final = 2
 _MOST_LINES: Final = 200
 _READ: Final = 20_000
 _NEAR: Final = 0.75
@@ -31,6 +33,8 @@ _PLACE: Final = re.compile(r"^\[[^\]\n]{1,60}\] ")
 _NAMES: Final = re.compile(r"(?<!\w)(?:[A-Z][\w-]*|(?<!-)[\w-]*\d[\w-]*)")
 """Names and numbers. What begins behind a hyphen has no digit, or it would be a part of a longer one: a rule of hyphens
 would be read from each of them to its end."""
+_JUDGEMENTS: Final = frozenset(("yes", "no", "true", "false", "none", "neither", "both", "nobody", "unknown"))
+"""Answers that need not stand in the data."""
 _HOW_MANY: Final = re.compile(r"\bhow (?:many|much)\b", re.IGNORECASE)
 _LISTED: Final = re.compile(
     r"\blist\b|\b(?:for|of|to) each\b|\b(?:their|the) names\b|\bpairs\b"
@@ -49,7 +53,8 @@ _VERBS: Final = (
 """Behind a noun: what does something is one thing, where `which error codes` asks for several."""
 _ONE: Final = re.compile(
     rf"\b(?:which|what) (?!are\b|were\b|of\b)[a-z]*[a-rt-z]\b(?! (?!{_VERBS})\w+s\b)"
-    r"|\bwhat (?:is|was) the\b|\bwho\b|\bwhen\b",
+    r"|\bwhat (?:is|was) the\b|\bwho (?:is|was|has|does)\b|\bwho\b.{0,80}\b(?:most|least|first|last|best|\w+est)\b"
+    r"|^when\b|\b[Ss]ince when\b|[.,?!] [Ww]hen (?:is|was|did|does|has)\b",
     re.IGNORECASE,
 )
 _COUNTS: Final = re.compile(
@@ -126,6 +131,7 @@ def unseen_words(code: str, shown: str) -> str | None:
         if isinstance(part, ast.Constant) and part.value is not ...
     ]
     words = [word for text in texts for word in _NAMES.findall(text)] or texts
+    words = [word for word in words if word.lower() not in _JUDGEMENTS]
     return next((word for word in words[:_MOST_WORDS] if not _stands_in(shown, word)), None)
 
 
@@ -147,13 +153,14 @@ def nearest_word(word: str, code: str, shown: str) -> str | None:
     return max(close, key=lambda name: sum(map(operator.eq, name, word)), default=None)
 
 
-def left_out(code: str, shown: str, unseen: str = "") -> tuple[str, list[str]] | None:
+def left_out(code: str, shown: str, unseen: str = "", question: str = "") -> tuple[str, list[str]] | None:
     """Returns a line of the form of those that hold the items of an answer, and all items of such lines; else None.
 
     Args:
         code: of a reply that hands FINAL a list of texts.
         shown: what the agent was shown last.
         unseen: a word of the answer that stands in no line; the item with it is not counted.
+        question: verbatim; lines without a name of it that a line of an item has are of something else.
     """
     value = _answered(code)
     if not isinstance(value, (ast.List, ast.Tuple, ast.Set)):
@@ -167,28 +174,60 @@ def left_out(code: str, shown: str, unseen: str = "") -> tuple[str, list[str]] |
     ]
     shown_lines = [line.strip() for line in shown.splitlines()[:_MOST_LINES] if len(line) < _LONGEST_LINE]
     lines = list(dict.fromkeys(_PLACE.sub("", line) for line in shown_lines))
+    forms: dict[str, list[_Line]] = {}
+    names: list[_Line] = []
+    for line in lines:
+        names.append((line, [found.span() for found in _NAMES.finditer(line)]))
+        forms.setdefault(_NAMES.sub("_", line), []).append(names[-1])
+    asked = _asked_names(names, question)
+    seen: set[tuple[str, int, int, tuple[str, ...]]] = set()
     for item in items[:_MOST_ITEMS]:
-        for line in lines:
-            alike = _alike(line, item, lines)
-            if {text for text, _ in alike} > set(items):
-                return next(other for text, other in alike if text not in items), [text for text, _ in alike]
+        for form, alike in forms.items():
+            for line, spans in alike:
+                place = _place(line, spans, item) if item in line else None
+                if place is None:
+                    continue
+                kept = tuple(_apart(line, spans, *place, asked))
+                if (form, *place, kept) in seen:
+                    continue
+                seen.add((form, *place, kept))
+                texts = [
+                    (other[theirs[place[0]][0] : theirs[place[1]][1]], other)
+                    for other, theirs in alike
+                    if tuple(_apart(other, theirs, *place, asked)) == kept
+                ]
+                if {text for text, _ in texts} > set(items):
+                    return next(other for text, other in texts if text not in items), [
+                        text for text, _ in texts
+                    ]
     return None
 
 
-def _alike(line: str, item: str, lines: Sequence[str]) -> list[tuple[str, str]]:
-    """Returns what stands in the place of an item in all lines of the form of one line, each with its line."""
-    place = re.search(rf"(?<!\w){re.escape(item)}(?!\w)", line)
-    spans = [found.span() for found in _NAMES.finditer(line)]
+_Line = tuple[str, list[tuple[int, int]]]
+"""A line, and where its names and numbers stand."""
+
+
+def _asked_names(lines: Sequence[_Line], question: str) -> set[str]:
+    """Returns the names in lines that stand in the question too."""
+    return {line[slice(*span)] for line, spans in lines for span in spans} & set(_NAMES.findall(question))
+
+
+def _place(line: str, spans: Sequence[tuple[int, int]], item: str) -> tuple[int, int] | None:
+    """Returns the first and the last of the names of a line that are an item; None if it is no whole ones."""
+    found = re.search(rf"(?<!\w){re.escape(item)}(?!\w)", line)
     starts, ends = [start for start, _ in spans], [end for _, end in spans]
-    if place is None or len(spans) < 2 or place.start() not in starts or place.end() not in ends:  # noqa: PLR2004
-        return []
-    first, last = starts.index(place.start()), ends.index(place.end())
-    form, found = _NAMES.sub("_", line), []
-    for other in lines:
-        if _NAMES.sub("_", other) == form:
-            theirs = [match.span() for match in _NAMES.finditer(other)]
-            found.append((other[theirs[first][0] : theirs[last][1]], other))
-    return found
+    if found is None or len(spans) < 2 or found.start() not in starts or found.end() not in ends:  # noqa: PLR2004
+        return None
+    return starts.index(found.start()), ends.index(found.end())
+
+
+def _apart(
+    line: str, spans: Sequence[tuple[int, int]], first: int, last: int, asked: Collection[str]
+) -> Iterator[str]:
+    """Find the names of the question in a line, apart from the place of an item; of other names an empty text."""
+    for number, (start, end) in enumerate(spans):
+        if not first <= number <= last:
+            yield line[start:end] if line[start:end] in asked else ""
 
 
 class AnswerKinds:
@@ -203,6 +242,7 @@ class AnswerKinds:
 
     def __init__(self, question: str) -> None:
         self._question = question[:2000]
+        self._in_parts = asks_in_parts(self._question)
         self._refused: set[str] = set()
         self._asked_of: set[str] = set()
         self.several = _SEVERAL.search(self._question) is not None and not _HOW_MANY.search(self._question)
@@ -216,7 +256,13 @@ class AnswerKinds:
         """
         name = _answered_name(code)
         about = variables.get(name, {}) if name else {}
-        if name is None or name in self._refused or about.get("type") not in _MANY or _number_of(about) < 2:  # noqa: PLR2004
+        if (
+            self._in_parts
+            or name is None
+            or name in self._refused
+            or about.get("type") not in _MANY
+            or _number_of(about) < _LEAST_OF_MANY
+        ):
             return None
         if _HOW_MANY.search(self._question):
             text = _HOW_MANY_OF_LIST
@@ -248,7 +294,7 @@ class AnswerKinds:
             shown: what the agent was shown last.
             unseen: a word of the answer that stands in no line.
         """
-        found = left_out(code, shown, unseen) if self.several else None
+        found = left_out(code, shown, unseen, self._question) if self.several else None
         if found is None or found[0] in self._asked_of:
             return None
         self._asked_of.add(found[0])

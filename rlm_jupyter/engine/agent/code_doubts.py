@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from rlm_jupyter.engine.agent.question_labels import labels
+from rlm_jupyter.engine.agent.earlier_code import EarlierCode
+from rlm_jupyter.engine.agent.question_labels import asks_for_words, labels
 from rlm_jupyter.engine.agent.unused_conditions import unused_conditions
 from rlm_jupyter.engine.reply.python_syntax import parsed, source_of
 
@@ -21,12 +22,37 @@ LABEL: Final = "label"
 _BY_LABEL: Final = frozenset({"at", "loc"})
 _COMBINATIONS: Final = frozenset({"itertools.combinations", "combinations"})
 _DISTINCT: Final = frozenset(
-    ("set", "frozenset", "unique", "drop_duplicates", "keys", "index", "groups", "value_counts", "columns")
+    (
+        *(
+            "set",
+            "frozenset",
+            "unique",
+            "drop_duplicates",
+            "keys",
+            "index",
+            "groups",
+            "value_counts",
+            "columns",
+        ),
+        *("groupby", "group_by", "pivot_table", "crosstab", "distinct", "fromkeys", "Counter", "set_index"),
+    )
 )
 _EACH_ONCE: Final = (ast.Set, ast.SetComp, ast.Dict, ast.DictComp)
 """What has each item once, by its call and by its form."""
 _SOURCE: Final = 60
 _READ: Final = 2000
+_AMOUNTS: Final = re.compile(
+    r"\b(?:sums?|adds? up|total|differences?|differ|apart|distances?|products? of)\b", re.IGNORECASE
+)
+"""Of pairs of rows: two of them may have the same value."""
+_DATED: Final = re.compile(r"date|time|day|stamp|when|(?:^|_)(?:at|on)$", re.IGNORECASE)
+_NO_DATE: Final = re.compile(r"year|month|quarter|period|week", re.IGNORECASE)
+_NAMES: Final = re.compile(
+    r"(?:file|doc|path|dir)?_?(?:names?|keys?|paths?|titles?|ids?)|f|fn|k", re.IGNORECASE
+)
+"""Variables of code that knows the names of texts for what they are."""
+_OF_NAMES: Final = frozenset({"startswith", "endswith", "removesuffix", "removeprefix", "rsplit"})
+_JUDGED: Final = re.compile(r"\b(?:classify|llm_query|llm_query_batched|rlm_query|rlm_query_batched)\(")
 _APART: Final = frozenset({"groupby", "nunique", "unique", "crosstab", "pivot_table", "unstack"})
 """By which the values stay apart."""
 _EACH_ALONE: Final = re.compile(
@@ -48,6 +74,8 @@ class CodeDoubts:
         table: the variable of the table that was made of the data; empty for none.
         key: the column that tells its rows apart; empty for not known.
         flags: columns of True and False by which the question selects, and the value that it wants.
+        dates: columns that hold dates.
+        columns: of terms of the question that are values in one column each, that column.
         longer: terms of the question that are values of a column, where longer values contain them; with the column.
     """
 
@@ -57,7 +85,10 @@ class CodeDoubts:
     table: str = ""
     key: str = ""
     flags: Sequence[tuple[str, bool]] = ()
+    dates: frozenset[str] = frozenset()
+    columns: Mapping[str, str] = field(default_factory=dict)
     longer: dict[str, str] = field(default_factory=dict)
+    _earlier: EarlierCode = field(default_factory=EarlierCode)
     _told: set[str] = field(default_factory=set)
 
     def of(self, code: str) -> list[str]:
@@ -65,15 +96,21 @@ class CodeDoubts:
         tree = parsed(code)
         if tree is None:
             return []
+        whole = self._earlier.with_code(code, tree)
+        everything = parsed(whole) or tree
         found = [*_constant_conditions(tree), *_loops_over_names(tree, self.mapping), *_old_numbers(tree)]
-        found += [
-            *_repeated_items(tree),
-            *_parts_of_dates(tree),
-            *_words_in_sentences(tree, self.column, labels(self.question)),
-        ]
-        found += _parts_of_values(tree, self.longer)
+        if not _AMOUNTS.search(self.question[:_READ]):
+            found += _repeated_items(everything)
+        found += _parts_of_dates(tree, everything, self.dates)
+        literally = asks_for_words(self.question)
+        if not literally and not _JUDGED.search(whole):
+            found += _words_in_sentences(tree, self.column, labels(self.question))
+        found += [] if literally else _parts_of_values(tree, self.longer)
         found += _counts_of_either(tree, self.question)
-        found += unused_conditions(self.question, tree, code, self.table, self.key, self.flags)
+        found += unused_conditions(
+            self.question, tree, whole, self.table, self.key, self.flags, {**self.columns, "": LABEL}
+        )
+        self._earlier.remember(code, tree)
         new = [text for text in dict.fromkeys(found) if text not in self._told]
         self._told.update(new)
         return new
@@ -99,7 +136,10 @@ def _parts_of_values(tree: ast.Module, longer: Mapping[str, str]) -> Iterator[st
 def _counts_of_either(tree: ast.Module, question: str) -> Iterator[str]:
     """Find rows of either of two values, where the question counts those of each alone."""
     calls = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    if not _EACH_ALONE.search(question[:_READ]) or "value_counts" not in calls or calls & _APART:
+    asked = _EACH_ALONE.search(question[:_READ])
+    if asked is None or re.search(r"\bor\b", asked[0]) or "value_counts" not in calls or calls & _APART:
+        return
+    if _counts_pairs(tree):
         return
     for node in ast.walk(tree):
         if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr)):
@@ -121,6 +161,21 @@ def _counts_of_either(tree: ast.Module, question: str) -> Iterator[str]:
                 f"`{table}[{first}]` and from `{table}[{second}]`."
             )
             return
+
+
+def _counts_pairs(tree: ast.Module) -> bool:
+    """Returns whether values of several columns are counted together, by which either value stays apart."""
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "value_counts"
+        ):
+            of = node.func.value
+            chosen = [of.slice] if isinstance(of, ast.Subscript) else []
+            if any(isinstance(part, (ast.List, ast.Tuple)) for part in [*node.args, *chosen]):
+                return True
+    return False
 
 
 def _constant_conditions(tree: ast.Module) -> Iterator[str]:
@@ -146,6 +201,8 @@ def _loops_over_names(tree: ast.Module, mapping: str) -> Iterator[str]:
         if not (isinstance(node.iter, ast.Name) and node.iter.id == mapping):
             continue
         target = node.target.id if isinstance(node.target, ast.Name) else ""
+        if _NAMES.fullmatch(target) or any(_takes_name(part, mapping, target) for part in ast.walk(tree)):
+            continue
         looked_up = any(
             isinstance(part, ast.Subscript)
             and isinstance(part.value, ast.Name)
@@ -161,6 +218,16 @@ def _loops_over_names(tree: ast.Module, mapping: str) -> Iterator[str]:
             )
 
 
+def _takes_name(part: ast.AST, mapping: str, target: str) -> bool:
+    """Returns whether a call looks a name up, or asks how it begins or ends as one does of names of files."""
+    if not (isinstance(part, ast.Call) and isinstance(part.func, ast.Attribute)):
+        return isinstance(part, ast.Call) and source_of(part.func) in {"Path", "PurePath"}
+    of, given = source_of(part.func.value), [source_of(each) for each in part.args]
+    return (of == mapping and part.func.attr == "get" and target in given) or (
+        of == target and part.func.attr in _OF_NAMES
+    )
+
+
 def _old_numbers(tree: ast.Module) -> Iterator[str]:
     """Find rows that are taken by number after a sort, where each row still has its old number."""
     calls = {
@@ -171,7 +238,13 @@ def _old_numbers(tree: ast.Module) -> Iterator[str]:
     renumbered = "reset_index" in calls or any(
         isinstance(node, ast.keyword) and node.arg == "ignore_index" for node in ast.walk(tree)
     )
-    if "sort_values" not in calls or renumbered:
+    indexed = "set_index" in calls or any(
+        isinstance(target, ast.Attribute) and target.attr == "index"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+    )
+    if "sort_values" not in calls or renumbered or indexed:
         return
     for node in ast.walk(tree):
         if (
@@ -179,13 +252,25 @@ def _old_numbers(tree: ast.Module) -> Iterator[str]:
             and isinstance(node.value, ast.Attribute)
             and node.value.attr in _BY_LABEL
             and isinstance(node.slice, ast.Tuple)
-            and isinstance(node.slice.elts[0], ast.BinOp)
+            and _is_neighbour(node.slice.elts[0])
         ):
             yield (
                 f"After `sort_values` the rows keep their old numbers, which `.{node.value.attr}[i]` takes: write "
                 "`.sort_values(...).reset_index(drop=True)`."
             )
             return
+
+
+def _is_neighbour(place: ast.expr) -> bool:
+    """Returns whether a place is written as a number beside another, as `i - 1`; a condition is none."""
+    return (
+        isinstance(place, ast.BinOp)
+        and isinstance(place.op, (ast.Add, ast.Sub))
+        and any(
+            isinstance(part, ast.Constant) and isinstance(part.value, int)
+            for part in (place.left, place.right)
+        )
+    )
 
 
 def _repeated_items(tree: ast.Module) -> Iterator[str]:
@@ -224,16 +309,25 @@ def _name_of(part: ast.AST) -> str:
     return part.attr if isinstance(part, ast.Attribute) else part.id if isinstance(part, ast.Name) else ""
 
 
-def _parts_of_dates(tree: ast.Module) -> Iterator[str]:
-    """Find a date that is compared with a year or a month, which no date equals."""
+def _parts_of_dates(tree: ast.Module, everything: ast.Module, dates: frozenset[str]) -> Iterator[str]:
+    """Find a date that is compared with a year or a month, which no date equals.
+
+    A part of a text, and a column that code has made, may well be a year or a month.
+    """
+    made = set(_made_columns(everything))
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Compare)
             and isinstance(node.ops[0], ast.Eq)
             and isinstance(node.left, ast.Subscript)
+            and isinstance(node.left.slice, ast.Constant)
             and isinstance(node.comparators[0], ast.Constant)
         ):
-            value = node.comparators[0].value
+            column, value = node.left.slice.value, node.comparators[0].value
+            if not isinstance(column, str) or column in made:
+                continue
+            if column not in dates and (not _DATED.search(column) or _NO_DATE.search(column)):
+                continue
             if isinstance(value, str) and _PART_OF_DATE.fullmatch(value):
                 left = source_of(node.left)[:_SOURCE]
                 form = "%Y-%m" if "-" in value else "%Y"
@@ -243,6 +337,21 @@ def _parts_of_dates(tree: ast.Module) -> Iterator[str]:
                 )
 
 
+def _made_columns(tree: ast.Module) -> Iterator[str]:
+    """Find the columns that code assigns."""
+    for node in ast.walk(tree):
+        names: list[ast.AST | None] = []
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+            names = list(ast.walk(node.slice))
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+        elif isinstance(node, ast.Dict):
+            names = list(node.keys)
+        yield from (
+            part.value for part in names if isinstance(part, ast.Constant) and isinstance(part.value, str)
+        )
+
+
 def _words_in_sentences(tree: ast.Module, column: str, named: list[str]) -> Iterator[str]:
     """Find sentences that are judged by a word in them, or compared with a label."""
     for node in ast.walk(tree) if column else ():
@@ -250,13 +359,10 @@ def _words_in_sentences(tree: ast.Module, column: str, named: list[str]) -> Iter
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
             and node.func.attr in {"contains", "count"}
+            and bool(node.args)
             and _mentions(node.func.value, column)
         )
-        compared = (
-            isinstance(node, ast.Compare)
-            and isinstance(node.ops[0], (ast.Eq, ast.In))
-            and (_mentions(node.left, column) or any(_mentions(each, column) for each in node.comparators))
-        )
+        compared = isinstance(node, ast.Compare) and _compares_words(node, column)
         if searched or compared:
             yield (
                 f"No word in a sentence of `{column}` tells what it is about. Let a model judge first: "
@@ -264,6 +370,27 @@ def _words_in_sentences(tree: ast.Module, column: str, named: list[str]) -> Iter
                 'then use `rows["label"]`.'
             )
             return
+
+
+def _compares_words(node: ast.Compare, column: str) -> bool:
+    """Returns whether a sentence of a column is compared with words, or one of them is looked for in it."""
+    left, right = node.left, node.comparators[0]
+    sides: list[tuple[ast.AST, ast.AST]]
+    if isinstance(node.ops[0], ast.Eq):
+        sides = [(left, right), (right, left)]
+    elif isinstance(node.ops[0], ast.In):
+        sides = (
+            [(right, left)]
+            if _is_text(left)
+            else [(left, part) for part in ast.walk(right) if _is_text(part)]
+        )
+    else:
+        return False
+    return any(_mentions(one, column) and not _is_text(one) and _is_text(other) for one, other in sides)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 def label_line(column: str, named: list[str]) -> str:
@@ -277,5 +404,5 @@ def label_line(column: str, named: list[str]) -> str:
     return f'rows["{LABEL}"] = classify(rows[{json.dumps(column, ensure_ascii=False)}], {listed})'
 
 
-def _mentions(node: ast.expr, column: str) -> bool:
+def _mentions(node: ast.AST, column: str) -> bool:
     return any(isinstance(part, ast.Constant) and part.value == column for part in ast.walk(node))

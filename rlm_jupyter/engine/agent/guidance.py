@@ -112,6 +112,8 @@ class Guidance:
         self.doubts.mapping = "context" if mapping and look.data == "`context`" else ""
         self.doubts.column = self.look.texts
         self.doubts.longer = {each.term: each.column for each in look.named if each.longer}
+        self.doubts.columns = {each.term: each.column for each in look.named}
+        self.doubts.dates = frozenset(column.name for column in look.columns if column.kind == "date")
         self.doubts.key = chosen_columns(self._question, look.columns).get("key", "")
         self.doubts.flags = asked_flags(self._question, look.columns)
         table = look.data.strip("`")

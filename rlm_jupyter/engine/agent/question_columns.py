@@ -18,6 +18,12 @@ _OF_ALL: Final = re.compile(
     r"\b(?:share|rate|percentage|proportion|fraction|per ?cent)\b|%|\bmore (?:often|likely)\b", re.IGNORECASE
 )
 """Words of a question about a part of all rows: for it none are left out before."""
+_EITHER: Final = re.compile(
+    r"\bthan\b.{0,60}\b(?:those|ones|not|other)\b|\b(?:and|or|from|versus|vs\.?) (?:those|ones|which|that)\b"
+    r"|\bcompar(?:e|es|ed|ing|ison)\b|\bdifference between\b|\b(?:and|or) (?:how many|which|that)\b.{0,40}\bnot\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Words of a question about rows of both values of a flag."""
 _STEM: Final = 6
 """Characters of a word by which it is told from others: `refunded` is asked for as refunds."""
 
@@ -105,14 +111,15 @@ def asked_flags(question: str, columns: Sequence[Column]) -> list[tuple[str, boo
         columns: of the table.
     """
     asked = question[:_READ]
-    if _OF_ALL.search(asked):
+    if _OF_ALL.search(asked) or _EITHER.search(asked):
         return []
     found = []
     for column in columns:
         own = [re.escape(_stem(word)) for word in _WORD.findall(column.name)]
         if column.kind != "flag" or not own:
             continue
-        name = r"\w{0,12}[\W_]+".join(own) + r"\w{0,12}"
+        # Not `no later than`, and not the first of two that are enough.
+        name = r"\w{0,12}[\W_]+".join(own) + r"\w{0,12}\b(?! (?:than|or|and/or)\b)"
         if re.search(
             rf"\b(?:not|never|without|no)\s+(?:yet\s+|been\s+)?{name}|\b(?:un|non-?){name}",
             asked,

@@ -12,6 +12,7 @@ from rlm_jupyter.engine.mapping.item_text import item_text
 from rlm_jupyter.engine.mapping.map_task import column_names, grouped_rows
 from rlm_jupyter.engine.mapping.packing import item_tokens
 from rlm_jupyter.engine.operators.table_operator import Asking, Batch, Plan, TableOperator, listed
+from rlm_jupyter.text.shorten import cut_middle
 from rlm_jupyter.text.units import amount
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ ROWS = "rows"
 _ANSWER_TOKENS = 300
 _WORDS = 150
 _LEAST_PARTS = 2
+_LONGEST = 8_000
+"""Characters of a partial answer that are combined: far more than was asked for, which no model has to keep to."""
+_SHORTEST = 200
 
 
 @dataclass
@@ -122,7 +126,7 @@ class ReduceRows(TableOperator):
                     group.answer = group.parts.pop()
             waiting: list[tuple[_Group, list[str]]] = []
             for group in self._groups:
-                texts, group.parts = [item_text(one) for one in group.parts], []
+                texts, group.parts = [_partial(one, asking.limits) for one in group.parts], []
                 waiting += [
                     (group, part) for part in _parts(texts, asking.limits.prompt_tokens, _LEAST_PARTS)
                 ]
@@ -161,6 +165,12 @@ def _error(group: _Group) -> str | None:
     if group.lost:
         return f"For {amount(group.lost, 'part')} of the rows there was no answer: {group.reason}"
     return None if group.answer is not None else "not done"
+
+
+def _partial(answer: str, limits: PackLimits) -> str:
+    """Returns a partial answer as an item, so long at most that two of them fit a prompt."""
+    most = max(_SHORTEST, min(_LONGEST, 2 * limits.prompt_tokens))
+    return item_text(str(cut_middle(answer, most)))
 
 
 def _parts(texts: Sequence[str], tokens: int, least: int) -> list[list[str]]:
