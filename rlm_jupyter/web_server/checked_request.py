@@ -6,6 +6,7 @@ import hmac
 import json
 import secrets
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import tornado.web
@@ -133,7 +134,7 @@ class Request(tornado.web.RequestHandler):
             wrong = isinstance(error, (ConfigError, ContextError))
             self.refuse(400 if wrong else 500, without_any_path(f"{type(error).__name__}: {message}"))
         else:
-            self.refuse(status_code, tornado.web.httputil.responses.get(status_code, "Failed"))
+            self.refuse(status_code, HTTPStatus(status_code).phrase)
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log what is nobody's mistake."""

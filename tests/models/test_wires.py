@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from openai_server import OpenAIServer, raw
+from pydantic import SecretStr
 
 from rlm_jupyter import RLM, Limits
 from rlm_jupyter.engine.run.engine_thread import engine
@@ -19,6 +20,7 @@ from rlm_jupyter.models.openai import direct_wire
 from rlm_jupyter.models.openai.chat import OpenAIChat
 from rlm_jupyter.models.openai.direct_wire import DirectWire
 from rlm_jupyter.models.openai.sdk_wire import SdkWire
+from rlm_jupyter.models.openai.wire import RefusedError
 from rlm_jupyter.models.retry import RetryPolicy
 
 KEY = "sk-test-0123456789abcdef"
@@ -157,6 +159,21 @@ async def test_a_redirection_takes_the_key_nowhere_else(openai_server):
         await model.complete(ask())
         await model.aclose()
         assert "authorization" not in other.received[0].headers
+
+
+@pytest.mark.parametrize("header", ["x-goog-api-key", "api-key", "X-Api-Key"])
+async def test_a_key_in_another_header_goes_nowhere_else(openai_server, header):
+    with OpenAIServer() as other:
+        openai_server.script = lambda _: raw(
+            b"", "text/plain", status=307, Location=f"{other.url}/chat/completions"
+        )
+        wire = DirectWire({header: SecretStr(KEY)}, SecretStr(openai_server.url))
+        with pytest.raises(RefusedError) as caught:
+            async with wire.posted({"model": "m"}, 5):
+                pass
+        await wire.aclose()
+        assert caught.value.status_code == 307
+        assert other.received == []
 
 
 @pytest.mark.parametrize("status", [401, 404, 500])

@@ -69,8 +69,9 @@ class DirectWire:
     Args:
         headers: by which the server knows who asks.
         url: of the server, with neither a password nor a query.
-        authorizer: of headers that each request has of its own. No redirection is then followed: they hold for this
-            server alone.
+        authorizer: of headers that each request has of its own. They hold for this server alone, so that no redirection
+            is followed; nor with a key in another header than `Authorization`, which is the only one that aiohttp takes
+            off on the way to another server.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class DirectWire:
     ) -> None:
         self._own_headers = headers
         self._authorizer = authorizer
+        self._follows = authorizer is None and {name.lower() for name in headers} <= {"authorization"}
         self._url = url.get_secret_value().rstrip("/")
         parts = urlsplit(self._url)
         self._server = f"{parts.scheme}://{parts.netloc}"
@@ -105,10 +107,10 @@ class DirectWire:
             # A stream is sent in pieces, so that other requests go on meanwhile: aiohttp sends bytes at one time.
             data=body if len(body) < _LARGE else io.BytesIO(body),
             headers=headers,
-            allow_redirects=self._authorizer is None,
+            allow_redirects=self._follows,
             timeout=_time_out(seconds),
         ) as response:
-            if response.status >= (_ERRORS if self._authorizer is None else _REDIRECTIONS):
+            if response.status >= (_ERRORS if self._follows else _REDIRECTIONS):
                 raise RefusedError(
                     response.status, response.headers.copy(), await _beginning(response, _MOST_REFUSAL)
                 )
